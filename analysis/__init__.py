@@ -1,0 +1,1 @@
+"""Figures, one module each: from a run directory to a Matplotlib figure. Nothing here simulates."""

@@ -1,0 +1,1 @@
+"""The compiled engine: the only loops over neurons, synapses and events."""

@@ -1,0 +1,127 @@
+"""Kernels of the settled mode: dense products, activities and weight updates over a mini-batch.
+
+Arrays hold one row a sample. Weights are stored with one row a presynaptic neuron, shape (n_pre + 1, n_post), so that the
+synapses an event touches lie side by side; the last row holds the biases, synapses from a neuron that is always on.
+
+Work is shared out in blocks whose number does not depend on the threads, and each entry is summed by one thread in a
+fixed order: any number of threads gives the same bits.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+from localdfa.core.blas import gemm
+
+# Below this many rows a product is bound by memory: row by row it skips silent presynaptic neurons, and beats BLAS.
+FEW_ROWS = 4
+# Presynaptic rows updated together: their gradient stays in the second-level cache.
+UPDATE_ROWS = 32
+
+
+@njit(parallel=True, error_model="numpy")
+def product(alpha, a, b, transpose_b, c):  # type: ignore[no-untyped-def]
+    """c = alpha · a b, or alpha · a bᵀ; a (m, k), b (k, n) or (n, k), c (m, n), one dtype."""
+    n = c.shape[1]
+    blocks = 2 * ((n + 511) // 512)
+    width = (n + blocks - 1) // blocks
+    by_events = a.shape[0] < FEW_ROWS and not transpose_b
+    for block in prange(blocks):
+        j0, j1 = min(n, block * width), min(n, (block + 1) * width)
+        if by_events:
+            _by_events(alpha, a, b, c, j0, j1)
+        elif transpose_b:
+            gemm(alpha, a, False, b[j0:j1], True, c[:, j0:j1])
+        else:
+            gemm(alpha, a, False, b[:, j0:j1], False, c[:, j0:j1])
+
+
+@njit(error_model="numpy")
+def _by_events(alpha, a, b, c, j0, j1):  # type: ignore[no-untyped-def]
+    """Columns j0 … j1 of alpha · a b, one pass over a row of b for each non-zero entry of a."""
+    for s in range(a.shape[0]):
+        target = c[s, j0:j1]
+        target[:] = 0
+        for k in range(a.shape[1]):
+            if a[s, k] != 0:
+                size, row = a[s, k], b[k, j0:j1]
+                for j in range(j1 - j0):
+                    target[j] += size * row[j]
+        if alpha != 1:
+            for j in range(j1 - j0):
+                target[j] *= alpha
+
+
+@cache
+def activation(neuron: Any) -> Any:
+    """The kernel that settles a population of rate neurons of one model."""
+    f = neuron.f
+
+    @njit(parallel=True, error_model="numpy")
+    def settle(p, threshold, drive, activity, sent):  # type: ignore[no-untyped-def]
+        """h = f(a): drive and activity (m, n); sent (m, n + 1) gets the graded events, h where |h| > threshold.
+
+        Returns the number of events and of activities that are not finite.
+        """
+        events, broken = 0, 0
+        for s in prange(drive.shape[0]):
+            for i in range(drive.shape[1]):
+                h = f(p, drive[s, i])
+                activity[s, i] = h
+                fires = abs(h) > threshold
+                sent[s, i] = h if fires else h * 0
+                events += fires
+                broken += not abs(h) < np.inf
+        return events, broken
+
+    return settle
+
+
+@njit(error_model="numpy")
+def active(pre):  # type: ignore[no-untyped-def]
+    """Indices of the presynaptic neurons (columns) with any activity in the mini-batch, pre (m, n)."""
+    any_activity = np.zeros(pre.shape[1], np.bool_)
+    for s in range(pre.shape[0]):
+        for i in range(pre.shape[1]):
+            any_activity[i] |= pre[s, i] != 0
+    return np.flatnonzero(any_activity)
+
+
+@cache
+def learning(optimiser: Any) -> Any:
+    """The two kernels that change the weights of one projection by one optimiser: from factors, or from their sum."""
+    row = optimiser.row
+
+    @njit(error_model="numpy")
+    def visit(p, weight_decay, g, j, weights, state, last, step):  # type: ignore[no-untyped-def]
+        """Hand the optimiser the gradient g (n_post,) of the synapses from presynaptic neuron j."""
+        if weight_decay > 0 and j < weights.shape[0] - 1:
+            for i in range(g.size):
+                g[i] += weight_decay * weights[j, i]
+        row(p, weights[j], g, state[j], step, step - last[j] - 1)
+        last[j] = step
+
+    @njit(parallel=True, error_model="numpy")
+    def from_factors(p, weight_decay, pre, rows, change, weights, state, last, step):  # type: ignore[no-untyped-def]
+        """g = −Σ_samples pre · change for every synapse from the presynaptic neurons `rows`.
+
+        pre (m, rows.size): their activity; change (m, n_post): the postsynaptic change; weights (n_pre + 1, n_post);
+        state (n_pre + 1, n_state, n_post); last (n_pre + 1,): the update that each row last had; step: this one.
+        """
+        blocks = (rows.size + UPDATE_ROWS - 1) // UPDATE_ROWS
+        for block in prange(blocks):
+            r0, r1 = block * UPDATE_ROWS, min(rows.size, (block + 1) * UPDATE_ROWS)
+            gradient = np.empty((r1 - r0, weights.shape[1]), weights.dtype)
+            gemm(-1.0, pre[:, r0:r1], True, change, False, gradient)
+            for r in range(r0, r1):
+                visit(p, weight_decay, gradient[r - r0], rows[r], weights, state, last, step)
+
+    @njit(parallel=True, error_model="numpy")
+    def from_sum(p, weight_decay, total, weights, state, last, step):  # type: ignore[no-untyped-def]
+        """g = −total, which already sums pre · post change over the samples: (n_pre + 1, n_post)."""
+        for j in prange(weights.shape[0]):
+            visit(p, weight_decay, -total[j], j, weights, state, last, step)
+
+    return from_factors, from_sum

@@ -1,0 +1,56 @@
+"""Weights that learn: what the optimiser remembers of every synapse, and the update of a mini-batch."""
+
+from typing import Any
+
+import numpy as np
+
+from localdfa.core import kernels
+
+
+class Plasticity:
+    """The optimiser's memory of a network's synapses.
+
+    state: for each projection (n_pre + 1, n_state, n_post); last: for each presynaptic neuron its last update; step: the
+    number of updates so far.
+    """
+
+    def __init__(self, network: Any, optimiser: Any, weight_decay: float = 0.0) -> None:
+        self._from_factors, self._from_sum = kernels.learning(type(optimiser))
+        self._network = network
+        self._weight_decay = network.dtype.type(weight_decay)
+        self._rests = optimiser.rests and weight_decay == 0
+        self.optimiser = optimiser
+        self.step = 0
+        self.state = [np.zeros((w.shape[0], optimiser.n_state, w.shape[1]), w.dtype) for w in network.weights]
+        self.last = [np.zeros(w.shape[0], np.int64) for w in network.weights]
+
+    def learn(self, sent: list[np.ndarray], change: list[np.ndarray], frozen: frozenset[int] = frozenset()) -> None:
+        """ΔW ∝ Σ_samples change · sentᵀ for every projection that is not frozen.
+
+        sent: presynaptic activity (m, n_pre + 1); change: postsynaptic change (m, n_post); frozen: indices of layers.
+        """
+        self.step += 1
+        for l, weights in enumerate(self._network.weights):
+            if l in frozen:
+                continue
+            pre, rows = self._visited(sent[l])
+            self._from_factors(
+                self.optimiser, self._weight_decay, pre, rows, change[l], weights, self.state[l], self.last[l], self.step
+            )
+
+    def learn_sum(self, total: list[np.ndarray], frozen: frozenset[int] = frozenset()) -> None:
+        """ΔW ∝ total, (n_pre + 1, n_post) for every projection, where a simulation has summed pre × d post/dt itself."""
+        self.step += 1
+        for l, weights in enumerate(self._network.weights):
+            if l not in frozen:
+                self._from_sum(
+                    self.optimiser, self._weight_decay, total[l], weights, self.state[l], self.last[l], self.step
+                )
+
+    def _visited(self, pre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The presynaptic neurons whose synapses need a visit, as (their activity, their indices)."""
+        if self._rests:
+            rows = kernels.active(pre)
+            if rows.size < pre.shape[1]:
+                return np.take(pre, rows, axis=1), rows
+        return pre, np.arange(pre.shape[1])

@@ -1,0 +1,97 @@
+"""Settled mode: τ = 0, so each neuron sends one graded event a phase and a mini-batch is a few dense passes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from localdfa.core import kernels
+from localdfa.errors import NonFiniteError
+
+
+@dataclass
+class Trial:
+    """The free phase of a mini-batch of m samples.
+
+    drive: a_l (m, n_l) of each hidden layer and the output; activity: h_l = f(a_l) of each hidden layer; sent: what the
+    synapses of each projection receive, (m, n_pre + 1), the last column ones for the bias; mask: dropout of each hidden
+    layer, 0 or 1/(1 − p), or None; prediction ŷ (m, n_out); threshold ε; events: number of graded events, those of
+    the inputs included.
+    """
+
+    drive: list[np.ndarray]
+    activity: list[np.ndarray]
+    sent: list[np.ndarray]
+    mask: list[np.ndarray | None]
+    prediction: np.ndarray
+    threshold: float
+    events: int
+
+    def keep(self, rows: np.ndarray) -> "Trial":
+        """The same trial with only these samples."""
+        return Trial(
+            [a[rows] for a in self.drive],
+            [h[rows] for h in self.activity],
+            [s[rows] for s in self.sent],
+            [None if m is None else m[rows] for m in self.mask],
+            self.prediction[rows],
+            self.threshold,
+            self.events,
+        )
+
+
+def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: Any = None) -> Trial:
+    """Settle every layer on the inputs (m, n_in + 1), the last column ones.
+
+    masks: dropout of each hidden layer, arrays (m, n_l) of 0 and 1/(1 − p), or None.
+
+    Raises
+    ------
+    NonFiniteError
+        An activity is infinite or NaN; the message names the layer and the row.
+    """
+    m, dtype = inputs.shape[0], inputs.dtype
+    settle = kernels.activation(type(network.neuron))
+    sent_in = int(np.count_nonzero(inputs[:, :-1]))
+    trial = Trial([], [], [inputs], masks or [None] * network.n_hidden, np.empty(0), threshold, sent_in)
+    for l, n in enumerate(network.sizes[1:-1]):
+        drive, activity = np.empty((m, n), dtype), np.empty((m, n), dtype)
+        sent = np.ones((m, n + 1), dtype)
+        kernels.product(1.0, trial.sent[l], network.weights[l], False, drive)
+        events, broken = settle(network.neuron, dtype.type(threshold), drive, activity, sent)
+        if broken:
+            _refuse(f"hidden layer {l + 1}", activity)
+        if trial.mask[l] is not None:
+            sent[:, :-1] *= trial.mask[l]
+        trial.drive.append(drive)
+        trial.activity.append(activity)
+        trial.sent.append(sent)
+        trial.events += events
+    drive = np.empty((m, network.sizes[-1]), dtype)
+    kernels.product(1.0, trial.sent[-1], network.weights[-1], False, drive)
+    trial.drive.append(drive)
+    trial.prediction = network.predict(drive)
+    if not np.isfinite(drive).all():
+        _refuse("the output layer", drive)
+    return trial
+
+
+def _refuse(layer: str, values: np.ndarray) -> None:
+    row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+    raise NonFiniteError(f"an activity of {layer} is not finite", row)
+
+
+def post_changes(network: Any, rule: Any, trial: Trial, error: np.ndarray) -> tuple[list[np.ndarray], int]:
+    """The postsynaptic change Δz/β of each layer, hidden then output, for the output error ŷ − y, (m, n_out).
+
+    Returns the changes (m, n_l) and the number of graded events in the nudged phases.
+    """
+    pathway, m, events = network.pathway, error.shape[0], 0
+    change = [np.empty((m, n), error.dtype) for n in network.sizes[1:]]
+    for l in pathway.order(network.n_hidden):
+        signal = np.zeros_like(change[l])
+        if l == 0 or not (pathway.by_propagation and rule.needs_phases):
+            pathway.signal(network, l, error, change, signal)
+        events += rule.hidden(l, trial, signal, change[l])
+    rule.output(trial, error, change[-1])
+    return change, events

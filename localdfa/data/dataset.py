@@ -1,0 +1,66 @@
+"""What every data set becomes, before and after it is split and scaled."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from localdfa.errors import DataError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set ready for training.
+
+    Attributes
+    ----------
+    name : str
+        The name it was loaded by.
+    x_train, x_valid, x_test : float array, shape (n, n_features), C-contiguous
+        Inputs: in [0, 1], or of unit variance after whitening. `x_valid` has no rows unless a validation part
+        was asked for.
+    y_train, y_valid, y_test : int64 array, shape (n,)
+        Labels, in 0 .. n_classes - 1.
+    n_classes : int
+        Number of classes.
+    shape : tuple of int
+        Shape of one sample, (channels, height, width) or (n_features,).
+    """
+
+    name: str
+    x_train: NDArray[np.floating]
+    y_train: NDArray[np.int64]
+    x_valid: NDArray[np.floating]
+    y_valid: NDArray[np.int64]
+    x_test: NDArray[np.floating]
+    y_test: NDArray[np.int64]
+    n_classes: int
+    shape: tuple[int, ...]
+
+    @property
+    def n_features(self) -> int:
+        """Number of inputs of one sample."""
+        return math.prod(self.shape)
+
+
+class Source(NamedTuple):
+    """A data set as its files hold it; an input divided by `scale` is in the unit that a network sees."""
+
+    x_train: NDArray[Any]
+    y_train: NDArray[np.int64]
+    x_test: NDArray[Any]
+    y_test: NDArray[np.int64]
+    n_classes: int
+    shape: tuple[int, ...]
+    scale: float
+
+
+def checked_labels(labels: NDArray[np.integer], n_classes: int, where: str) -> NDArray[np.int64]:
+    """Return the labels, shape (n,), as int64; raise `DataError` for one outside 0 .. n_classes - 1."""
+    outside = (labels < 0) | (labels >= n_classes)
+    if outside.any():
+        index = int(outside.argmax())
+        raise DataError(f"{where}[{index}] = {labels[index]}: a label must lie in 0 .. {n_classes - 1}")
+    return labels.astype(np.int64)

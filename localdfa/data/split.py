@@ -1,0 +1,42 @@
+"""Random splits that keep the proportions of the classes."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from localdfa.errors import DataError
+
+
+def stratified(y: NDArray[np.int64], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose the same fraction of every class at random.
+
+    Of the n samples of a class, `fraction` * n are chosen, rounded to the nearest integer (halves up).
+
+    Parameters
+    ----------
+    y : int64 array, shape (n,)
+        Labels.
+    fraction : float
+        Fraction to choose, 0 < fraction < 1.
+    rng : numpy.random.Generator
+        Draws one permutation per class, in the order of the classes.
+
+    Returns
+    -------
+    bool array, shape (n,)
+        True where a sample is chosen.
+
+    Raises
+    ------
+    DataError
+        Nothing would be chosen, or nothing of a class would remain.
+    """
+    chosen = np.zeros(y.shape, dtype=np.bool_)
+    for label in np.unique(y):
+        members = np.flatnonzero(y == label)
+        count = int(fraction * members.size + 0.5)
+        if count == members.size:
+            raise DataError(f"a split of {fraction:g} takes all {count} samples of class {label}: choose a smaller one")
+        chosen[rng.permutation(members)[:count]] = True
+    if not chosen.any():
+        raise DataError(f"a split of {fraction:g} of {y.size} samples takes none: choose a larger one")
+    return chosen

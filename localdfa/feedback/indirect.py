@@ -1,0 +1,32 @@
+"""Indirect feedback: the error enters the first hidden layer and climbs through the forward weights."""
+
+from typing import Any
+
+import numpy as np
+
+from localdfa.core.kernels import product
+
+
+class Indirect:
+    """c_1 = B_1 e, B_1 (n_1, n_out); above it c_l = W_l δa_{l−1} (Nøkland 2016, eqs. 9 and 10)."""
+
+    propagations = ("live",)
+    by_propagation = True
+
+    @staticmethod
+    def shape(sizes: tuple[int, ...], l: int) -> tuple[int, int] | None:
+        return (sizes[1], sizes[-1]) if l == 0 else None
+
+    @staticmethod
+    def order(n_hidden: int) -> range:
+        return range(n_hidden)
+
+    @staticmethod
+    def signal(network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray) -> None:
+        if l == 0:
+            product(1.0, error, network.feedback[0], True, out)
+        else:
+            product(-1.0, change[l - 1], network.weights[l][:-1], False, out)
+
+
+model = Indirect

@@ -1,0 +1,114 @@
+"""What is measured of a network that learns: how far its updates are from exact DFA and BP, and the state it is in.
+
+Everything is computed in float64 on a fixed probe, a few training samples, so that no measure touches the training itself.
+An angle or error that is undefined, because an update is zero, is NaN.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from localdfa import registry
+from localdfa.core.settled import Trial, free_phase, post_changes
+from localdfa.network import Network, in_precision, rewired
+from localdfa.spec import Setting
+
+# A neuron is called silent where |h| is at most this, saturated where it is not silent and its slope at most this.
+SILENT, SATURATED = 1e-3, 0.05
+
+
+def cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Cosine of the angle between two arrays of one shape, NaN where one is zero."""
+    norms = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(np.vdot(first, second)) / norms if norms > 0 else float("nan")
+
+
+def degrees(cos: float) -> float:
+    """The angle of a cosine, in degrees."""
+    return float(np.degrees(np.arccos(np.clip(cos, -1, 1))))
+
+
+def changes(network: Network, setting: Setting, rule: str, inputs: np.ndarray, target: np.ndarray) -> tuple[Trial, list]:
+    """The free phase and the postsynaptic changes of each layer under a rule, settled, without an error threshold.
+
+    inputs (m, n_in + 1), the last column ones; target (m, n_out).
+    """
+    trial = free_phase(network, inputs, setting.network.threshold)
+    model = registry.get("rules", rule)(network, setting.phases)
+    return trial, post_changes(network, model, trial, trial.prediction - target)[0]
+
+
+def gradients(trial: Trial, change: list[np.ndarray]) -> list[np.ndarray]:
+    """Σ_samples pre · post change of each layer: (n_pre + 1, n_post), the direction in which the weights move."""
+    return [sent.T @ moved for sent, moved in zip(trial.sent, change, strict=True)]
+
+
+def compare(first: list[np.ndarray], second: list[np.ndarray]) -> dict[str, list[float]]:
+    """Per hidden layer: cosine and angle (degrees) between two updates, and the relative error of the first."""
+    cosines = [cosine(a, b) for a, b in zip(first[:-1], second[:-1], strict=True)]
+    sizes = [float(np.linalg.norm(b)) for b in second[:-1]]
+    return {
+        "cosine": cosines,
+        "angle": [degrees(c) for c in cosines],
+        "relative_error": [
+            float(np.linalg.norm(a - b)) / n if n > 0 else float("nan")
+            for a, b, n in zip(first[:-1], second[:-1], sizes, strict=True)
+        ],
+    }
+
+
+def probe(
+    network: Network, setting: Setting, rule: str, seed: int, inputs: np.ndarray, target: np.ndarray
+) -> dict[str, list[float]]:
+    """All measures of a network on a probe, per hidden layer: a row of the metrics.
+
+    Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine between B_l and what it stands in
+    for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback.
+    """
+    double = in_precision(network, np.float64)
+    x, y = inputs.astype(np.float64), target.astype(np.float64)
+    own, dfa, bp = (
+        gradients(*changes(rewired(double, setting.in_float64(), name, seed), setting, name, x, y))
+        for name in (rule, "dfa", "bp")
+    )
+    to_dfa, to_bp, dfa_to_bp = compare(own, dfa), compare(own, bp), compare(dfa, bp)
+    return {
+        "cosine_to_dfa": to_dfa["cosine"],
+        "angle_to_dfa": to_dfa["angle"],
+        "relative_error_to_dfa": to_dfa["relative_error"],
+        "angle_to_bp": to_bp["angle"],
+        "angle_dfa_to_bp": dfa_to_bp["angle"],
+        "alignment": alignment(double),
+        "update_norm": [float(np.linalg.norm(g)) for g in own],
+        "weight_norm": [float(np.linalg.norm(w[:-1])) for w in double.weights],
+        **activity(double, free_phase(double, x, setting.network.threshold)),
+    }
+
+
+def alignment(network: Network) -> list[float]:
+    """Cosine between each B_l and the forward weights that it stands in for; NaN where a layer has no B."""
+    above, result = np.eye(network.sizes[-1]), [float("nan")] * network.n_hidden
+    for l in range(network.n_hidden - 1, -1, -1):
+        following = network.weights[l + 1][:-1]
+        above = following @ above
+        matrix = network.feedback[l]
+        if matrix is not None:
+            sequential = matrix.shape == following.shape and l < network.n_hidden - 1
+            result[l] = cosine(matrix, following if sequential else above)
+    return result
+
+
+def activity(network: Network, trial: Trial) -> dict[str, list[float]]:
+    """Fractions of (sample, neuron) pairs that are silent, and that are saturated, per hidden layer."""
+    slope = np.vectorize(lambda v: type(network.neuron).df(network.neuron, v), otypes=[float])
+    silent = [np.abs(h) <= SILENT for h in trial.activity]
+    flat = [slope(a) <= SATURATED for a in trial.drive[:-1]]
+    return {
+        "silent": [float(s.mean()) for s in silent],
+        "saturated": [float((f & ~s).mean()) for f, s in zip(flat, silent, strict=True)],
+    }
+
+
+def error_percent(prediction: np.ndarray, labels: np.ndarray) -> float:
+    """Percentage of samples whose largest output is not their label's: prediction (m, n_out), labels (m,)."""
+    return 100 * float(np.mean(prediction.argmax(axis=1) != labels))

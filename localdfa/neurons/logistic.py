@@ -1,0 +1,38 @@
+"""Logistic function, f(v) = 1/(1 + exp(−v))."""
+
+import math
+from typing import Annotated, NamedTuple
+
+from numba import njit
+from pydantic import Field
+
+from localdfa.neurons._elementary import logistic
+
+
+class Logistic(NamedTuple):
+    """f(v) = 1/(1 + exp(−v)), between 0 and 1.
+
+    tau: time constant of the drive's relaxation, ms; 0 settles at once.
+    """
+
+    tau: Annotated[float, Field(ge=0, le=1e4)] = 0.0
+
+    @njit
+    def f(p, v):
+        return logistic(v)
+
+    @njit
+    def df(p, v):
+        h = logistic(v)
+        return h - h * h
+
+    @njit
+    def inverse(p, h):
+        if h >= 1:
+            return math.inf
+        if h <= 0:
+            return -math.inf
+        return math.log(h / (1 - h))
+
+
+model = Logistic

@@ -1,0 +1,31 @@
+"""Rectified linear, f(v) = max(v, 0)."""
+
+import math
+from typing import Annotated, NamedTuple
+
+from numba import njit
+from pydantic import Field
+
+
+class ReLU(NamedTuple):
+    """f(v) = v where v > 0, else 0; the slope at 0 is taken as 0.
+
+    tau: time constant of the drive's relaxation, ms; 0 settles at once.
+    """
+
+    tau: Annotated[float, Field(ge=0, le=1e4)] = 0.0
+
+    @njit
+    def f(p, v):
+        return v if v > 0 else v * 0
+
+    @njit
+    def df(p, v):
+        return 1 if v > 0 else 0
+
+    @njit
+    def inverse(p, h):
+        return h if h >= 0 else -math.inf
+
+
+model = ReLU

@@ -1,0 +1,38 @@
+"""Hyperbolic tangent, f(v) = tanh(v)."""
+
+import math
+from typing import Annotated, NamedTuple
+
+from numba import njit
+from pydantic import Field
+
+from localdfa.neurons._elementary import tanh
+
+
+class Tanh(NamedTuple):
+    """f(v) = tanh(v), between −1 and 1.
+
+    tau: time constant of the drive's relaxation, ms; 0 settles at once.
+    """
+
+    tau: Annotated[float, Field(ge=0, le=1e4)] = 0.0
+
+    @njit
+    def f(p, v):
+        return tanh(v)
+
+    @njit
+    def df(p, v):
+        h = tanh(v)
+        return 1 - h * h
+
+    @njit
+    def inverse(p, h):
+        if h >= 1:
+            return math.inf
+        if h <= -1:
+            return -math.inf
+        return math.atanh(h)
+
+
+model = Tanh

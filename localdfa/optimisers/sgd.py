@@ -1,0 +1,26 @@
+"""Plain gradient descent, w ← w − η g."""
+
+from typing import Annotated, NamedTuple
+
+from numba import njit
+from pydantic import Field
+
+
+class SGD(NamedTuple):
+    """w ← w − η g, g summed over the mini-batch.
+
+    learning_rate: η.
+    """
+
+    learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 1e-3
+
+    n_state = 0
+    rests = True
+
+    @njit
+    def row(p, w, g, state, step, idle):
+        for j in range(w.size):
+            w[j] -= p.learning_rate * g[j]
+
+
+model = SGD

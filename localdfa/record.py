@@ -1,0 +1,240 @@
+"""The run directory: everything that a run leaves, and the only code that knows where in it things lie.
+
+    spec.toml                     the resolved experiment
+    run.json                      versions, git revision, platform, fingerprint of the data, status
+    summary.json                  one entry a condition and seed
+    report.html, figures/         drawn from the rest
+    CONDITION/seed-N/
+        metrics.jsonl             one row an epoch, epoch 0 before training
+        checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
+        weights.npz               W1, b1, B1, …, written at the end (weights-EPOCH.npz where every epoch is kept)
+
+Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file.
+Nothing in a run directory is ever executed: arrays are read without pickle.
+"""
+
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import tomli_w
+
+from localdfa.errors import RunError
+from localdfa.spec import Experiment, Setting, load, settings
+
+_PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes its place only once it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with _writing(path) as stream:
+        stream.write(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; a NaN becomes null."""
+    write_bytes(path, (json.dumps(_plain(value), indent=2, allow_nan=False) + "\n").encode())
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with _writing(path) as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+
+
+def _read(path: Path, how: Callable[[Path], Any]) -> Any:
+    """Read a file of the run directory; RunError names the file that is missing or damaged."""
+    try:
+        return how(path)
+    except FileNotFoundError:
+        raise RunError(f"{path}: there is no such file") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path}: damaged or not written by localdfa: {error}") from None
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+@dataclass(frozen=True)
+class Job:
+    """The files of one condition and seed."""
+
+    folder: Path
+    condition: str
+    seed: int
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """One row an epoch; empty before the first."""
+        path = self.folder / "metrics.jsonl"
+        if not path.exists():
+            return []
+        return list(_read(path, lambda p: [json.loads(line) for line in p.read_text(encoding="utf-8").splitlines()]))
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """All rows so far."""
+        lines = [json.dumps(_plain(row), allow_nan=False) + "\n" for row in rows]
+        write_bytes(self.folder / "metrics.jsonl", "".join(lines).encode())
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """W1 [post, pre], b1, B1 …, at the end of training."""
+        return dict(_read(self.folder / "weights.npz", _arrays))
+
+    def write_weights(self, arrays: dict[str, np.ndarray], epoch: int | None = None) -> None:
+        """The weights at the end, or of one epoch."""
+        name = "weights.npz" if epoch is None else f"weights-{epoch:05d}.npz"
+        _write_arrays(self.folder / name, arrays)
+
+    def write_checkpoint(self, arrays: dict[str, np.ndarray], position: dict[str, Any]) -> None:
+        """Arrays, and where training stands, in one file."""
+        text = np.frombuffer(json.dumps(_plain(position), allow_nan=False).encode(), np.uint8)
+        _write_arrays(self.folder / "checkpoint.npz", {**arrays, "position": text})
+
+    def checkpoint(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """The last checkpoint, or None before the first."""
+        path = self.folder / "checkpoint.npz"
+        if not path.exists():
+            return None
+        arrays = _read(path, _arrays)
+        position = _read(path, lambda _: json.loads(arrays.pop("position").tobytes()))
+        return arrays, position
+
+
+class Run:
+    """A run directory, open for reading and for going on."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "spec.toml").is_file():
+            raise RunError(f"{self.folder}: not a run directory: it has no spec.toml")
+        self.experiment: Experiment = load(str(self.folder / "spec.toml"))
+        self.settings: dict[str, Setting] = settings(self.experiment)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """run.json: versions, revision, platform, fingerprint of the data, status."""
+        return dict(_read(self.folder / "run.json", lambda p: json.loads(p.read_text(encoding="utf-8"))))
+
+    def update_info(self, **changes: Any) -> None:
+        """Change entries of run.json."""
+        write_json(self.folder / "run.json", {**self.info, **changes})
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """summary.json."""
+        return dict(_read(self.folder / "summary.json", lambda p: json.loads(p.read_text(encoding="utf-8"))))
+
+    @property
+    def jobs(self) -> list[Job]:
+        """One for each condition and seed, in the order they are run."""
+        return [
+            Job(self.folder / name / f"seed-{seed}", name, seed)
+            for name in self.settings
+            for seed in self.experiment.seeds
+        ]
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of every condition and seed."""
+        return [row for job in self.jobs for row in job.metrics]
+
+
+def create(folder: str | Path, experiment: Experiment, *, name: str = "", force: bool = False) -> Run:
+    """Begin a run directory.
+
+    Raises
+    ------
+    RunError
+        Something is there already; with `force` only another run directory is replaced.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not force:
+            raise RunError(f"{folder}: exists already; name another place, or add --force to replace that run")
+        if not ((folder / "spec.toml").is_file() and (folder / "run.json").is_file()):
+            raise RunError(f"{folder}: not a run directory, so --force does not replace it")
+        shutil.rmtree(folder)
+    write_bytes(folder / "spec.toml", to_toml(experiment).encode())
+    write_json(folder / "run.json", {"name": name, **_origin(), "status": "running"})
+    return Run(folder)
+
+
+def to_toml(experiment: Experiment) -> str:
+    """The resolved experiment, every default spelled out."""
+    return tomli_w.dumps(experiment.model_dump(exclude_none=True))
+
+
+def _origin() -> dict[str, Any]:
+    """Versions, revision and machine: what it takes to repeat a run."""
+    versions = {"python": platform.python_version(), "localdfa": metadata.version("localdfa")}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": versions,
+        "git_revision": _revision(),
+        "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _revision() -> str | None:
+    """The commit of the source tree that runs, with ``+changes`` where files differ from it; None outside git."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        if not git("ls-files", "record.py"):
+            return None
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,38 @@
+"""Models found by where they stand: one file in a package, one model, named like the file.
+
+A file ``localdfa/neurons/tanh.py`` that sets ``model = Tanh`` makes the neuron ``tanh``; nothing else lists it.
+"""
+
+import difflib
+import importlib
+import pkgutil
+from typing import Any
+
+from localdfa.errors import SpecError
+
+
+def names(package: str) -> list[str]:
+    """The models of one package (``neurons``, ``feedback``, ``rules``, ``optimisers``), without importing them."""
+    path = importlib.import_module(f"localdfa.{package}").__path__
+    return sorted(module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_"))
+
+
+def get(package: str, name: str) -> Any:
+    """The model that the file ``name`` of a package defines.
+
+    Raises
+    ------
+    SpecError
+        No such file; the message lists those there are and the nearest.
+    """
+    allowed = names(package)
+    if name not in allowed:
+        raise SpecError(unknown(name, allowed))
+    return importlib.import_module(f"localdfa.{package}.{name}").model
+
+
+def unknown(name: str, allowed: list[str]) -> str:
+    """The message for a name that is not among those allowed, with the nearest one."""
+    near = difflib.get_close_matches(str(name), allowed, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{name!r} is not one of {', '.join(allowed)}{hint}"

@@ -1,0 +1,10 @@
+"""Back-propagation, exact (Nøkland 2016, eq. 6)."""
+
+from localdfa.rules._exact import Exact
+
+
+class BP(Exact):
+    pathways = ("transpose",)
+
+
+model = BP

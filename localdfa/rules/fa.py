@@ -1,0 +1,10 @@
+"""Feedback alignment, exact (Nøkland 2016, eq. 7)."""
+
+from localdfa.rules._exact import Exact
+
+
+class FA(Exact):
+    pathways = ("sequential",)
+
+
+model = FA

@@ -1,0 +1,10 @@
+"""Indirect feedback alignment, exact (Nøkland 2016, eq. 9–10)."""
+
+from localdfa.rules._exact import Exact
+
+
+class IFA(Exact):
+    pathways = ("indirect",)
+
+
+model = IFA

@@ -1,0 +1,153 @@
+"""What pydantic cannot see in one key: names of models, their parameters, and combinations that cannot work."""
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from localdfa import registry
+
+# Neurons without a slope at zero drive.
+_FLAT_AT_ZERO = ("relu",)
+
+
+def check(setting: Any) -> None:
+    """Refuse a setting that names what does not exist or cannot learn; ValueError with ``key: reason``."""
+    _named("network.neuron", "neurons", setting.network.neuron)
+    _named("optimiser.name", "optimisers", setting.optimiser.name)
+    _parameters("neuron", "neurons", setting.network.neuron, setting.neuron)
+    _parameters("optimiser", "optimisers", setting.optimiser.name, setting.optimiser.parameters)
+    if setting.feedback.pathway is not None:
+        _named("feedback.pathway", "feedback", setting.feedback.pathway)
+    for key, rule in _rules(setting):
+        _named(key, "rules", rule)
+        _pathway(setting, key, rule)
+        _learns(setting, key, rule)
+    _layers(setting)
+    _time(setting)
+
+
+def initial_weights(setting: Any) -> str:
+    """What ``network.weights`` stands for: the paper starts FA and DFA with tanh or logistic neurons from zero."""
+    if setting.network.weights != "auto":
+        return str(setting.network.weights)
+    from_zero = setting.network.neuron in ("tanh", "logistic") and not any(
+        _needs_weights(setting, rule) for _, rule in _rules(setting)
+    )
+    return "zero" if from_zero else "uniform"
+
+
+def _rules(setting: Any) -> list[tuple[str, str]]:
+    own = [(f"stage[{i}].rule", stage.rule) for i, stage in enumerate(setting.stage) if stage.rule]
+    inherited = any(stage.rule is None for stage in setting.stage)
+    return [("rule", setting.rule), *own] if inherited or not own else own
+
+
+def pathway_of(setting: Any, rule: str) -> str:
+    """The feedback pathway under a rule: the one named where the rule takes it, else the rule's own."""
+    own = registry.get("rules", rule).pathways
+    named = setting.feedback.pathway
+    return str(named if named in own else own[0])
+
+
+def _needs_weights(setting: Any, rule: str) -> bool:
+    """Whether the signal of some hidden layer passes forward weights, and so is zero while they are."""
+    return pathway_of(setting, rule) in ("transpose", "indirect")
+
+
+def _named(key: str, package: str, name: str) -> None:
+    allowed = registry.names(package)
+    if name not in allowed:
+        raise ValueError(f"{key}: {registry.unknown(name, allowed)}")
+
+
+def _parameters(table: str, package: str, name: str, given: dict[str, Any]) -> None:
+    """Check the parameters of a model against the types and bounds that its file declares."""
+    model = registry.get(package, name)
+    for key, value in given.items():
+        if key not in model._fields:
+            raise ValueError(f"{table}.{key}: a parameter of {name} {registry.unknown(key, list(model._fields))}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"{table}.{key}: {value!r} is not a number")
+        try:
+            TypeAdapter(model.__annotations__[key]).validate_python(float(value))
+        except ValidationError as error:
+            raise ValueError(f"{table}.{key}: {value!r} is out of bounds; {error.errors()[0]['msg']}") from None
+
+
+def _pathway(setting: Any, key: str, name: str) -> None:
+    rule = registry.get("rules", name)
+    path = setting.feedback.pathway
+    if path is not None and path not in rule.pathways and setting.rule == name:
+        raise ValueError(
+            f"feedback.pathway: {path!r} does not go with {key} = {name!r}, whose pathway is {' or '.join(rule.pathways)}"
+        )
+    if not rule.needs_phases:
+        return
+    model, propagation = registry.get("feedback", pathway_of(setting, name)), setting.phases.propagation
+    if propagation not in model.propagations:
+        raise ValueError(
+            f"phases.propagation: {propagation!r} does not go with feedback.pathway = {pathway_of(setting, name)!r} under "
+            f"the local rule; allowed: {', '.join(model.propagations)}"
+        )
+
+
+def _learns(setting: Any, key: str, rule: str) -> None:
+    if initial_weights(setting) != "zero":
+        return
+    path = pathway_of(setting, rule)
+    if _needs_weights(setting, rule) and (len(setting.network.hidden) > 1 or path == "transpose"):
+        raise ValueError(
+            f"network.weights: 'zero' cannot learn with {key} = {rule!r}: its error passes through the forward weights, "
+            f"so from zero the {'upper' if path == 'indirect' else 'hidden'} layers never move; use 'uniform'"
+        )
+    if setting.network.neuron in _FLAT_AT_ZERO:
+        raise ValueError(
+            f"network.weights: 'zero' cannot learn with network.neuron = {setting.network.neuron!r}, which has no slope "
+            f"at zero drive; use 'uniform'"
+        )
+
+
+def _layers(setting: Any) -> None:
+    n_layers = len(setting.network.hidden) + 1
+    for i, stage in enumerate(setting.stage):
+        for layer in stage.frozen:
+            if layer == 0 or abs(layer) > n_layers:
+                raise ValueError(
+                    f"stage[{i}].frozen: there is no layer {layer}; allowed are 1 (the first hidden) to {n_layers} "
+                    f"(the output), or -1 (the output) to -{n_layers}"
+                )
+        if len({layer % (n_layers + 1) if layer > 0 else n_layers + 1 + layer for layer in stage.frozen}) == n_layers:
+            raise ValueError(f"stage[{i}].frozen: every layer is frozen, so nothing can learn")
+    if setting.feedback.shared and len(set(setting.network.hidden)) > 1:
+        raise ValueError(
+            f"feedback.shared: one B for all hidden layers needs equal widths, not network.hidden = "
+            f"{setting.network.hidden}"
+        )
+
+
+def _time(setting: Any) -> None:
+    """Combinations of the dynamic mode, in which a trial is simulated event by event."""
+    phases, network, tau = setting.phases, setting.network, setting.neuron.get("tau", 0)
+    if not tau or not any(registry.get("rules", rule).needs_phases for _, rule in _rules(setting)):
+        return
+    if network.threshold == 0:
+        raise ValueError(
+            f"network.threshold: 0 would need infinitely many events while activity relaxes (neuron.tau = {tau} ms); "
+            f"allowed: more than 0, for instance 0.01"
+        )
+    if network.dropout or network.input_dropout:
+        raise ValueError(f"network.dropout: allowed only in settled mode, not with neuron.tau = {tau} ms")
+    for _, rule in _rules(setting):
+        if registry.get("rules", rule).needs_phases and pathway_of(setting, rule) not in ("direct", "indirect"):
+            raise ValueError(
+                f"feedback.pathway: {pathway_of(setting, rule)!r} works in settled mode only; with neuron.tau = {tau} ms "
+                f"allowed are direct, indirect"
+            )
+    gate = phases.nudged if phases.gate is None else phases.gate
+    if gate > phases.nudged:
+        raise ValueError(f"phases.gate: {gate} ms is longer than phases.nudged = {phases.nudged} ms")
+    if phases.propagation == "held" and gate > network.delay:
+        raise ValueError(
+            f"phases.gate: {gate} ms is longer than network.delay = {network.delay} ms, so the upper layers would see nudged "
+            f"activity while it is open, which phases.propagation = 'held' excludes; shorten the gate or name 'live'"
+        )

@@ -1,0 +1,163 @@
+"""From TOML or Python to a validated experiment, and from what is wrong to one clear message."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from localdfa import registry
+from localdfa.errors import SpecError
+
+from localdfa.spec.tables import Experiment, Setting
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# A spec is written by hand; a larger file is something else.
+_LARGEST_SPEC = 1_000_000
+
+
+def bundled() -> dict[str, Path]:
+    """The experiments that come with localdfa: name -> file."""
+    from localdfa import sims
+
+    return {path.stem: path for folder in sims.__path__ for path in sorted(Path(folder).glob("*.toml"))}
+
+
+def find(name: str) -> Path:
+    """The file of a bundled experiment, or the path itself where `name` is one.
+
+    Raises
+    ------
+    SpecError
+        There is no such file or experiment.
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise SpecError(f"{name}: there is no such file")
+        return path
+    if name not in bundled():
+        raise SpecError(f"there is no experiment {registry.unknown(name, list(bundled()))}; or give the path of a .toml file")
+    return bundled()[name]
+
+
+def load(name: str, overrides: Iterable[str] = ()) -> Experiment:
+    """The experiment of a bundled name or a TOML file, with overrides ``key=value`` (TOML values) laid over it.
+
+    Raises
+    ------
+    SpecError
+        The file cannot be read, or it or an override is not valid.
+    """
+    path = find(name)
+    try:
+        if path.stat().st_size > _LARGEST_SPEC:
+            raise SpecError(f"{path}: larger than {_LARGEST_SPEC} bytes, which no spec is")
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SpecError(f"{path}: cannot be read as TOML: {error}") from None
+    for override in overrides:
+        tables = _laid_over(tables, _parsed(override))
+    return experiment(tables, source=str(path))
+
+
+def experiment(tables: Mapping[str, Any], source: str = "") -> Experiment:
+    """Validate an experiment given as nested tables.
+
+    Raises
+    ------
+    SpecError
+        Every key that is wrong, a line each.
+    """
+    prefix = f"{source}: " if source else ""
+    try:
+        found = Experiment.model_validate(dict(tables))
+    except ValidationError as error:
+        raise SpecError(prefix + _message(error, Experiment)) from None
+    names = [condition.name for condition in found.condition]
+    for name in names:
+        if names.count(name) > 1:
+            raise SpecError(f"{prefix}condition.name: {name!r} stands for more than one condition; allowed: unique names")
+    if len(set(found.seeds)) < len(found.seeds):
+        raise SpecError(f"{prefix}seeds: {found.seeds} names a seed twice; allowed: different seeds")
+    settings(found, prefix)
+    return found
+
+
+def settings(found: Experiment, prefix: str = "") -> dict[str, Setting]:
+    """The setting of each condition by name; an experiment without conditions has one, named after its rule."""
+    keys = set(Setting.model_fields)
+    base = {k: v for k, v in found.model_dump(exclude_unset=True).items() if k in keys}
+    if not found.condition:
+        return {found.rule: Setting.model_validate(base)}
+    result = {}
+    for condition in found.condition:
+        try:
+            result[condition.name] = Setting.model_validate(_laid_over(base, condition.changes))
+        except ValidationError as error:
+            raise SpecError(f"{prefix}condition {condition.name!r}: {_message(error, Setting)}") from None
+    return result
+
+
+def _laid_over(base: Any, changes: Any) -> Any:
+    """Tables merged key by key; anything else is replaced."""
+    if not (isinstance(base, Mapping) and isinstance(changes, Mapping)):
+        return changes
+    return {**base, **{key: _laid_over(base.get(key), value) for key, value in changes.items()}}
+
+
+def _parsed(override: str) -> dict[str, Any]:
+    """The tables that ``key=value`` stands for; a value that is no TOML is taken as text."""
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise SpecError(f"--set {override}: write it as key=value, for instance network.hidden=[200,200]")
+    for text in (value, f"'{value}'"):
+        try:
+            return tomllib.loads(f"{key.strip()} = {text}")
+        except (tomllib.TOMLDecodeError, RecursionError):
+            continue
+    raise SpecError(f"--set {override}: {key.strip()!r} is not a key or {value!r} not a value")
+
+
+def _message(error: ValidationError, model: Any) -> str:
+    return "\n".join(dict.fromkeys(_line(entry, model) for entry in error.errors()))
+
+
+def _line(entry: Any, model: Any) -> str:
+    """One thing that is wrong: key, value, what is allowed, the nearest valid name."""
+    where = _key(entry["loc"])
+    kind, value = entry["type"], entry["input"]
+    if kind == "value_error":
+        return f"{where}: {entry['ctx']['error']}" if where else str(entry["ctx"]["error"])
+    if kind == "extra_forbidden":
+        return f"unknown key {where}: {registry.unknown(str(entry['loc'][-1]), _keys_at(model, entry['loc'][:-1]))}"
+    if kind == "literal_error":
+        allowed = [name.strip(" '") for name in entry["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        return f"{where}: {registry.unknown(value, allowed)}"
+    if kind == "missing":
+        return f"{where}: missing"
+    return f"{where}: {value!r} is not allowed: {entry['msg'][0].lower() + entry['msg'][1:]}"
+
+
+def _key(location: tuple[Any, ...]) -> str:
+    """``network.hidden[0]`` for ("network", "hidden", 0)."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _keys_at(model: Any, location: tuple[Any, ...]) -> list[str]:
+    """The keys that the table at a location may have."""
+    for part in location:
+        if isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            model = next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)
+    return list(model.model_fields)
+
+

@@ -1,0 +1,166 @@
+"""The tables of a spec: names, types, units, bounds and defaults."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from localdfa.spec import checks
+
+Width = Annotated[int, Field(ge=1, le=1_000_000)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+class Table(BaseModel):
+    """Immutable, no unknown keys, no numbers given as text, nothing infinite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Preprocess(Table):
+    """What is done to the data before training."""
+
+    validation: float = Field(0.0, ge=0, lt=1, description="fraction of the training set kept for validation")
+    whiten: bool = Field(False, description="ZCA whitening with the statistics of the training set")
+    whiten_epsilon: float = Field(1e-2, gt=0, le=1e3, description="added to the eigenvalues when whitening")
+
+
+class NetworkTable(Table):
+    """Fully connected layers between the inputs and the classes."""
+
+    hidden: list[Width] = Field([100], min_length=1, max_length=100, description="width of each hidden layer")
+    neuron: str = Field("tanh", description="neuron model of the hidden layers")
+    output: Literal["logistic", "softmax"] = Field("logistic", description="output units, with their cross-entropy")
+    weights: Literal["auto", "zero", "uniform"] = Field(
+        "auto", description="initial weights: zero; U(±1/√fan_in); or zero where the rule can learn from zero, as the paper"
+    )
+    threshold: float = Field(0.0, ge=0, le=10, description="graded event threshold ε, in units of activity; 0 is exact")
+    delay: float = Field(1.0, gt=0, le=1e4, description="conduction delay, ms (dynamic mode, neuron.tau > 0)")
+    dropout: float = Field(0.0, ge=0, lt=1, description="probability that a hidden neuron is left out of a mini-batch")
+    input_dropout: float = Field(0.0, ge=0, lt=1, description="probability that an input is left out of a mini-batch")
+
+
+class FeedbackTable(Table):
+    """The pathway of the error and its fixed random matrices."""
+
+    pathway: str | None = Field(None, description="how the error reaches the hidden layers; the rule's own if left out")
+    distribution: Literal["uniform", "normal"] = Field("uniform", description="of the entries of B, of equal variance")
+    fan_out: Literal["receiver", "sender"] = Field(
+        "receiver", description="B scales with 1/√width of the layer that receives the feedback, or of its source"
+    )
+    gain: float = Field(1.0, gt=0, le=1e3, description="factor on B")
+    shared: bool = Field(False, description="one B for all hidden layers, which must then be equally wide")
+    threshold: float = Field(0.0, ge=0, le=1, description="an output error no larger than this sends no event")
+
+
+class Phases(Table):
+    """The trial under the local rule: a free phase, then one or two nudged phases."""
+
+    beta: float = Field(0.1, gt=0, le=100, description="nudging strength β")
+    nudging: Literal["one_sided", "centered"] = Field("centered", description="one phase at +β, or one at each of ±β")
+    propagation: Literal["held", "two_compartment", "live"] = Field(
+        "held", description="what the upper layers see, and synapses read, while the plasticity gate is open"
+    )
+    teacher: Literal["activity", "drive"] = Field("activity", description="where the output's teacher acts")
+    free: float = Field(100.0, gt=0, le=1e6, description="duration of the free phase, ms (dynamic mode)")
+    nudged: float = Field(20.0, gt=0, le=1e6, description="duration of a nudged phase, ms (dynamic mode)")
+    gate: float | None = Field(
+        None, gt=0, le=1e6, description="time the gate stays open from a nudged onset, ms (dynamic mode); all of it if left out"
+    )
+
+
+class Optimiser(Table):
+    """The optimiser; its own parameters (learning_rate, …) stand beside its name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field("rmsprop", description="optimiser")
+    weight_decay: float = Field(0.0, ge=0, lt=1, description="λ in g + λ w; biases do not decay")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The keys that belong to the optimiser itself."""
+        return self.model_extra or {}
+
+
+class Stage(Table):
+    """A stretch of training under one rule."""
+
+    epochs: int = Field(10, ge=1, le=100_000, description="passes through the training set")
+    rule: str | None = Field(None, description="rule of this stage; the condition's if left out")
+    frozen: list[int] = Field([], description="layers that keep their weights: 1 the first hidden, -1 the output")
+    learning_rate: float | None = Field(None, gt=0, le=1e3, description="in place of the optimiser's")
+    stop_at_error: float | None = Field(None, ge=0, le=100, description="stop at this training error, percent")
+
+
+class Record(Table):
+    """What a run keeps besides its metrics and its final weights."""
+
+    probe: int = Field(256, ge=1, le=100_000, description="training samples on which angles are measured each epoch")
+    checkpoint: int = Field(1, ge=1, le=100_000, description="epochs between checkpoints")
+    weights: Literal["final", "every_epoch"] = Field("final", description="which weights are kept")
+
+
+class Setting(Table):
+    """All that one condition needs, apart from the data and the seed."""
+
+    rule: str = Field("local", description="learning rule")
+    batch_size: int = Field(64, ge=1, le=100_000, description="samples a weight update sums over")
+    precision: Literal["float32", "float64"] = Field("float32", description="of weights and activities")
+    network: NetworkTable = NetworkTable()
+    neuron: dict[str, Any] = Field({}, description="parameters of the neuron model")
+    feedback: FeedbackTable = FeedbackTable()
+    phases: Phases = Phases()
+    optimiser: Optimiser = Optimiser()
+    stage: list[Stage] = Field([Stage()], min_length=1, max_length=1000)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Setting":
+        checks.check(self)
+        return self
+
+    def rule_of(self, stage: Stage) -> str:
+        """The rule that a stage trains with."""
+        return stage.rule or self.rule
+
+    def pathway_of(self, rule: str) -> str:
+        """The feedback pathway under a rule."""
+        return checks.pathway_of(self, rule)
+
+    @property
+    def initial_weights(self) -> str:
+        """``zero`` or ``uniform``, once ``auto`` is decided."""
+        return checks.initial_weights(self)
+
+    def in_float64(self) -> "Setting":
+        """The same setting in double precision, as measurements are made."""
+        return self.model_copy(update={"precision": "float64"})
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the neurons have a time constant, so that a trial is simulated event by event in time."""
+        return bool(self.neuron.get("tau", 0))
+
+
+class Condition(Table):
+    """One of the conditions to compare: a name, and what it changes in the tables of the experiment."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Name
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The keys of a setting that differ from the experiment's."""
+        return self.model_extra or {}
+
+
+class Experiment(Setting):
+    """A whole experiment: one data set, some seeds, the conditions to compare."""
+
+    title: str = Field("", max_length=200, description="what the experiment asks, in a line")
+    data: str = Field("digits", description="data set, or npz:PATH for your own")
+    seeds: list[Seed] = Field([0], min_length=1, max_length=1000, description="one training for each")
+    preprocess: Preprocess = Preprocess()
+    record: Record = Record()
+    condition: list[Condition] = Field([], max_length=1000)

@@ -1,0 +1,1 @@
+"""Experiments that come with localdfa, one TOML file each."""
