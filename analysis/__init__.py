@@ -1,1 +1,33 @@
-"""Figures, one module each: from a run directory to a Matplotlib figure. Nothing here simulates."""
+"""Figures, one module each: from a run directory to a Matplotlib figure. Nothing here simulates.
+
+A module of this folder that defines ``figure(run)`` and ``caption(run)`` is a figure, named like its file; nothing else
+lists it. `style` says how figures look, `summary` aggregates over seeds, `report` puts everything on one page.
+"""
+
+import importlib
+from types import ModuleType
+
+from localdfa import registry
+from localdfa.errors import SpecError
+
+
+def names() -> list[str]:
+    """The figures there are."""
+    return [name for name in registry.names("analysis") if callable(getattr(_module(name), "figure", None))]
+
+
+def get(name: str) -> ModuleType:
+    """The module of a figure: ``figure(run)`` draws it, ``caption(run)`` says what to see.
+
+    Raises
+    ------
+    SpecError
+        No such figure; the message lists those there are.
+    """
+    if name not in names():
+        raise SpecError(f"there is no figure {registry.unknown(name, names())}")
+    return _module(name)
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"localdfa.analysis.{name}")

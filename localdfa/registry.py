@@ -31,6 +31,12 @@ def get(package: str, name: str) -> Any:
     return importlib.import_module(f"localdfa.{package}.{name}").model
 
 
+def describe(package: str, name: str) -> str:
+    """The first line of the file's documentation."""
+    text = importlib.import_module(f"localdfa.{package}.{name}").__doc__ or ""
+    return text.strip().splitlines()[0].rstrip(".")
+
+
 def unknown(name: str, allowed: list[str]) -> str:
     """The message for a name that is not among those allowed, with the nearest one."""
     near = difflib.get_close_matches(str(name), allowed, n=1)

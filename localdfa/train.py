@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +254,7 @@ def _mask(rng: np.random.Generator, shape: tuple[int, int], probability: float, 
 
 
 def run(
-    experiment: Experiment, out: str | Path | None = None, *, name: str = "experiment", force: bool = False,
+    experiment: Experiment, out: str | Path, *, name: str = "experiment", force: bool = False,
     progress: Progress | None = None, base: Path | None = None,
 ) -> record.Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
@@ -263,7 +262,7 @@ def run(
     Parameters
     ----------
     experiment: what to run.
-    out: the run directory, ``runs/NAME-DATE-TIME`` if left out.
+    out: the run directory.
     name: the name of the experiment.
     force: replace a run that is there already.
     progress: told how it goes.
@@ -278,8 +277,7 @@ def run(
         path = (base or Path.cwd()) / experiment.data.removeprefix("npz:")
         experiment = experiment.model_copy(update={"data": f"npz:{path.resolve()}"})
     data = _load(experiment)
-    place = Path(out) if out else Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    return _go_on(record.create(place, experiment, name=name, force=force), data, progress or Progress())
+    return _go_on(record.create(out, experiment, name=name, force=force), data, progress or Progress())
 
 
 def resume(folder: str | Path, progress: Progress | None = None) -> record.Run:

@@ -1,1 +1,504 @@
-def simulate(network,setting,inputs,targets=None): raise NotImplementedError
+"""Dynamic mode: τ > 0, so activity takes time, and a trial of graded events is simulated exactly, without a time step.
+
+Hidden neuron i has the drive a_i = b_i + Σ_j W_ij x_j, where x_j is the sum of the graded events of presynaptic neuron j
+that have arrived, `delay` ms after each was sent. Its membrane and its activity are
+
+    τ dv_i/dt = −v_i + a_i − β c_i,     h_i = f(v_i),
+
+with the feedback current c_i in the nudged phases only. Between arrivals v_i relaxes monotonically to a_i − β c_i, and h_i
+reaches the level v* = f⁻¹(h_sent ± ε), at which the next event of size ±ε is sent, after τ ln((v − a + βc)/(v* − a + βc)).
+Output units are such membranes that send nothing.
+
+At the onset of a trial, t = 0, every v is 0, every input that is not 0 sends its value as one event, and every hidden
+neuron with |f(0)| ≥ ε sends f(0). Activity only climbs: nothing that a population does comes back to it within a phase. So
+one population after the other is carried through a whole phase, and nothing has to be simulated in common.
+
+The local rule needs ∫ x_j dz_i over the gate, which opens at t0 and closes at t1. As x_j is piecewise constant, exactly
+
+    ∫ x_j dz_i = x_j(t1) ζ_i(t1) − Σ_k Δx_j(t_k) ζ_i(t_k),     ζ_i(t) = z_i(t) − z_i(t0),
+
+summed over the arrivals t_k from neuron j in the gate: only they and the gate's ends are touched.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit, prange
+
+from localdfa.core.kernels import product
+from localdfa.errors import NonFiniteError
+
+# The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
+_BLOCKS = 16
+# An activity so many thresholds ε from rest is taken as diverging: it would be events without end.
+_LEVELS = 1_000_000
+
+
+# A graded event: when it was sent (ms), by which neuron of its population, and its size Δh.
+EVENT = np.dtype([("time", np.float64), ("neuron", np.int64), ("size", np.float64)])
+# The state of a population of n neurons in a trial is an array (12, n) with these rows. DRIVE: a; V: membrane; LATER: v at
+# the next moment of interest; LEVEL: h_sent less its first event, in units of ε; LOW, HIGH: v at which the next event is
+# sent; SIGNAL: c; CURRENT: ±βc; APART: v − u at the beginning of a stretch, u the compartment that gets no feedback; Z0: z
+# where the gate opened; ZETA: z − z0; U: room for u.
+_DRIVE, _V, _LATER, _LEVEL, _LOW, _HIGH, _SIGNAL, _CURRENT, _APART, _Z0, _ZETA, _U = range(12)
+
+
+@dataclass
+class TimedTrial:
+    """What a mini-batch of m trials leaves.
+
+    drive: the output units' v (m, n_out) at the end of the free phase; prediction: ŷ (m, n_out) there. total: for each
+    projection Σ_samples (1/β) ∫_gate x dz, (n_pre + 1, n_post), the biases last; centered, half the difference between the
+    phases at +β and −β; empty without targets. events: number of graded events, those of the inputs included.
+    """
+
+    drive: np.ndarray
+    prediction: np.ndarray
+    total: list[np.ndarray]
+    events: int
+
+
+class Course(NamedTuple):
+    """How a trial goes, for the kernels: times in ms.
+
+    tau, delay, epsilon (of the graded events), beta; notice: errors no larger send nothing; softmax: output units; clamped:
+    the teacher acts on the output's activity; two_compartment: z is read against the neuron's own prediction. edges: where
+    the stretches of the trial begin and end, the free phase the first of them; sign: of the nudging in each, 0 while the
+    feedback is off; gate: which opening of the gate each stretch is, −1 while it is closed; openings: how many there are.
+    """
+
+    tau: float
+    delay: float
+    epsilon: float
+    beta: float
+    notice: float
+    softmax: bool
+    clamped: bool
+    two_compartment: bool
+    edges: np.ndarray
+    sign: np.ndarray
+    gate: np.ndarray
+    openings: int
+
+
+def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray | None = None) -> TimedTrial:
+    """Trials of a mini-batch: inputs (m, n_in + 1), the last column ones; targets (m, n_out), or None to end after the
+    free phase.
+
+    Raises
+    ------
+    NonFiniteError
+        An activity is infinite or NaN, or diverges; the message names the layer and the row.
+    """
+    m, course = len(inputs), _course(network, setting, targets is not None)
+    sizes, weights, routes = _flat(network)
+    blocks, layers = min(_BLOCKS, m), len(sizes)
+    drive, counts, broken = np.zeros((m, sizes[-1])), np.zeros((m, layers), np.int64), np.zeros(m, np.int64)
+    late, touched = np.zeros((blocks, len(weights))), np.zeros((blocks, layers - 1), np.bool_)
+    pre, post = _room(sizes, course, m)
+    target = np.zeros_like(drive) if targets is None else targets.astype(np.float64)
+    _kernels(type(network.neuron)).batch(
+        _parameters(network), course, sizes, weights, routes, inputs.astype(np.float64), target,
+        drive, late, touched, pre, post, counts, broken,
+    )  # fmt: skip
+    _refuse(broken, network.n_hidden)
+    total = _totals(network, sizes, late, touched, pre, post) if course.openings else []
+    drive = drive.astype(network.dtype)
+    return TimedTrial(drive, network.predict(drive), total, int(counts.sum()))
+
+
+def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | None = None) -> list[np.ndarray]:
+    """All graded events of one trial in order of time, an array of `EVENT` for each hidden layer.
+
+    inputs (n_in + 1,) and target (n_out,) are rows of those of `simulate`.
+    """
+    course = _course(network, setting, target is not None)
+    sizes, weights, routes = _flat(network)
+    pre, post = _room(sizes, course, 1)
+    counts = np.zeros(len(sizes), np.int64)
+    queues, broken = _kernels(type(network.neuron)).trial(
+        _parameters(network), course, sizes, weights, routes, inputs.astype(np.float64),
+        np.zeros(sizes[-1]) if target is None else target.astype(np.float64),
+        np.zeros(sizes[-1]), np.zeros(len(weights)), np.zeros(len(sizes) - 1, np.bool_), pre[0], post[0], counts,
+    )  # fmt: skip
+    _refuse(np.array([broken]), network.n_hidden)
+    return [queue[:n] for queue, n in zip(queues[1:-1], counts[1:-1], strict=True)]
+
+
+def _course(network: Any, setting: Any, nudges: bool) -> Course:
+    phases = setting.phases
+    gate = phases.nudged if phases.gate is None else phases.gate
+    stretches = [(phases.free, 0, -1)]
+    for k, sign in enumerate(((1, -1) if phases.nudging == "centered" else (1,)) if nudges else ()):
+        if k > 0:
+            stretches.append((phases.free, 0, -1))
+        stretches.append((gate, sign, k))
+        if gate < phases.nudged:
+            stretches.append((phases.nudged - gate, sign, -1))
+    lengths, signs, gates = zip(*stretches, strict=True)
+    return Course(
+        float(network.neuron.tau), setting.network.delay, setting.network.threshold, phases.beta,
+        setting.feedback.threshold, network.output == "softmax", phases.teacher == "activity",
+        phases.propagation == "two_compartment",
+        np.cumsum([0.0, *lengths]), np.array(signs, np.float64), np.array(gates), max(gates) + 1,
+    )  # fmt: skip
+
+
+def _parameters(network: Any) -> Any:
+    """The parameters of the hidden neurons in float64, in which events are timed."""
+    return type(network.neuron)(*(float(value) for value in network.neuron))
+
+
+def _flat(network: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sizes of the layers; all weights end to end; and (n_out, Σ n_hidden) the feedback signal of each unit error.
+
+    A pathway of the dynamic mode is linear in the error. Where the activity itself carries it, only the first layer gets a
+    current.
+    """
+    sizes, pathway, dtype = np.array(network.sizes), network.pathway, network.dtype
+    routes = [np.zeros((sizes[-1], n), dtype) for n in sizes[1:-1]]
+    for l in range(1 if pathway.by_propagation else network.n_hidden):
+        pathway.signal(network, l, np.eye(sizes[-1], dtype=dtype), [], routes[l])
+    return sizes, np.concatenate([w.ravel() for w in network.weights]), np.concatenate(routes, axis=1, dtype=np.float64)
+
+
+def _room(sizes: np.ndarray, course: Course, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where m trials leave x(t1) and ζ(t1) · scale of all projections at each closing of the gate."""
+    closings = max(1, course.openings)
+    return np.zeros((m, closings, sum(sizes[:-1] + 1))), np.zeros((m, closings, sum(sizes[1:])))
+
+
+def _refuse(broken: np.ndarray, n_hidden: int) -> None:
+    rows = np.flatnonzero(broken)
+    if rows.size:
+        found, row = int(broken[rows[0]]), int(rows[0])
+        layer = "the output layer" if abs(found) > n_hidden else f"hidden layer {abs(found)}"
+        how = "is not finite" if found > 0 else f"diverges: it is more than {_LEVELS} times network.threshold"
+        raise NonFiniteError(f"an activity of {layer} {how}", row)
+
+
+def _totals(
+    network: Any, sizes: np.ndarray, late: np.ndarray, touched: np.ndarray, pre: np.ndarray, post: np.ndarray
+) -> list[np.ndarray]:
+    """Σ x(t1) ζ(t1) − Σ Δx ζ of each projection, in an order that does not depend on the threads."""
+    totals, row, column = [], 0, 0
+    for l, (n_pre, n_post) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        x = pre[:, :, row : row + n_pre + 1].reshape(-1, n_pre + 1)
+        moved = np.ascontiguousarray(post[:, :, column : column + n_post]).reshape(-1, n_post)
+        total = np.empty((n_pre + 1, n_post))
+        product(1.0, np.ascontiguousarray(x.T), moved, False, total)
+        for block in np.flatnonzero(touched[:, l]):
+            total -= _projection(late[block], sizes, l)
+        totals.append(total.astype(network.dtype))
+        row, column = row + n_pre + 1, column + n_post
+    return totals
+
+
+@njit
+def _projection(flat, sizes, l):  # type: ignore[no-untyped-def]
+    """Projection l as (n_pre + 1, n_post), a view of an array in which all of them lie end to end."""
+    start = 0
+    for k in range(l):
+        start += (sizes[k] + 1) * sizes[k + 1]
+    return flat[start : start + (sizes[l] + 1) * sizes[l + 1]].reshape(sizes[l] + 1, sizes[l + 1])
+
+
+@njit
+def _add(queue, n, time, neuron, size):  # type: ignore[no-untyped-def]
+    """Put an event behind the n of a queue; returns the queue, a longer one if there was no room."""
+    if n == queue.size:
+        longer = np.empty(2 * n, EVENT)
+        for k in range(n):
+            longer[k] = queue[k]
+        queue = longer
+    queue[n]["time"] = time
+    queue[n]["neuron"] = neuron
+    queue[n]["size"] = size
+    return queue
+
+
+@njit
+def _sort(queue, first, n):  # type: ignore[no-untyped-def]
+    """Put the events from `first` on in order of time; those sent together keep their order."""
+    if n - first < 2:
+        return
+    time = np.empty(n - first)
+    for k in range(first, n):
+        time[k - first] = queue[k]["time"]
+    order = np.argsort(time, kind="mergesort")
+    before = queue[first:n].copy()
+    for k in range(n - first):
+        queue[first + k] = before[order[k]]
+
+
+@njit
+def _relax(state, remains):  # type: ignore[no-untyped-def]
+    """v once its distance to a − βc has shrunk to the fraction `remains`; returns how many neurons have left their band."""
+    left = 0
+    for i in range(state.shape[1]):
+        to = state[_DRIVE, i] - state[_CURRENT, i]
+        later = to + (state[_V, i] - to) * remains
+        state[_LATER, i] = later
+        left += not ((state[_LOW, i] <= later) & (later <= state[_HIGH, i]))  # a NaN has left, too
+    return left
+
+
+@njit
+def _predict(softmax, state, row, out):  # type: ignore[no-untyped-def]
+    """ŷ of the drives in one row of the state into another."""
+    n = state.shape[1]
+    if not softmax:
+        for i in range(n):
+            state[out, i] = 0.5 * (1 + math.tanh(0.5 * state[row, i]))
+        return
+    largest, total = -np.inf, 0.0
+    for i in range(n):
+        largest = max(largest, state[row, i])
+    for i in range(n):
+        state[out, i] = math.exp(state[row, i] - largest)
+        total += state[out, i]
+    for i in range(n):
+        state[out, i] /= total
+
+
+@njit
+def _compartment(course, state, age):  # type: ignore[no-untyped-def]
+    """v − u into the row U: it relaxes to −βc whatever arrives, for both compartments have the drive in common."""
+    remains = math.exp(-age / course.tau)
+    for i in range(state.shape[1]):
+        state[_U, i] = (state[_APART, i] + state[_CURRENT, i]) * remains - state[_CURRENT, i]
+
+
+@njit
+def _signals(course, routes, target, states):  # type: ignore[no-untyped-def]
+    """Feedback signal of every layer from the error e = ŷ − y at the end of the free phase; False if there is no error.
+
+    The output's own signal is e.
+    """
+    output, start, noticed = states[-1], 0, False
+    _predict(course.softmax, output, _V, _SIGNAL)
+    for k in range(target.size):
+        error = output[_SIGNAL, k] - target[k]
+        if abs(error) <= course.notice:
+            error = 0.0
+        output[_SIGNAL, k] = error
+        noticed |= error != 0
+    for l in range(len(states) - 1):
+        state = states[l]
+        for k in range(target.size):
+            for i in range(state.shape[1]):
+                state[_SIGNAL, i] += output[_SIGNAL, k] * routes[k, start + i]
+        start += state.shape[1]
+    return noticed
+
+
+class _Kernels(NamedTuple):
+    trial: Any
+    batch: Any
+
+
+@cache
+def _kernels(neuron: Any) -> _Kernels:
+    """The kernels that simulate one trial and a mini-batch of them, for one model of hidden neurons."""
+    f, inverse = neuron.f, neuron.inverse
+
+    @njit
+    def first_event(p, epsilon):  # type: ignore[no-untyped-def]
+        """f(0), or 0 where that is no event."""
+        h = f(p, 0.0)
+        return h if abs(h) >= epsilon else 0.0
+
+    @njit
+    def step(p, epsilon, base, state, i, levels):  # type: ignore[no-untyped-def]
+        """Move h_sent of neuron i, counted in whole levels so that it cannot drift; its band is f⁻¹(h_sent ± ε)."""
+        level = state[_LEVEL, i] + levels
+        state[_LEVEL, i] = level
+        state[_LOW, i] = inverse(p, base + (level - 1) * epsilon)
+        state[_HIGH, i] = inverse(p, base + (level + 1) * epsilon)
+
+    @njit
+    def onset(p, course, biases, sends):  # type: ignore[no-untyped-def]
+        """A population at t = 0, the queue of its events, and how many it has sent."""
+        n, queue, sent = biases.size, np.empty(64, EVENT), 0
+        base, state = first_event(p, course.epsilon), np.zeros((12, n))
+        for i in range(n):
+            state[_DRIVE, i] = biases[i]
+            state[_LOW, i], state[_HIGH, i] = -np.inf, np.inf
+            if sends:
+                step(p, course.epsilon, base, state, i, 0)
+            if sends and base != 0:
+                queue = _add(queue, sent, 0.0, i, base)
+                sent += 1
+        return state, queue, sent
+
+    @njit(error_model="numpy")
+    def send(p, course, state, t, until, queue, sent):  # type: ignore[no-untyped-def]
+        """The events of all neurons that leave their band between t and `until`.
+
+        Returns the queue, how many events are in it, and 1 if an activity is not finite, −1 if it diverges.
+        """
+        first, base, epsilon = sent, first_event(p, course.epsilon), course.epsilon
+        for i in range(state.shape[1]):
+            later = state[_LATER, i]
+            if state[_LOW, i] <= later <= state[_HIGH, i]:
+                continue
+            if not abs(later) < np.inf:
+                return queue, sent, 1
+            if abs(f(p, later)) > _LEVELS * epsilon:
+                return queue, sent, -1
+            v, to = state[_V, i], state[_DRIVE, i] - state[_CURRENT, i]
+            way = 1 if later > v else -1
+            row = _HIGH if later > v else _LOW
+            while way * later > way * state[row, i]:  # ends, as each event moves the bound on by one level
+                # The bound lies between v and `to`; only rounding can take the time out of the interval.
+                time = t + course.tau * math.log((v - to) / (state[row, i] - to))
+                queue = _add(queue, sent, min(max(time, t), until), i, way * epsilon)
+                sent += 1
+                step(p, epsilon, base, state, i, way)
+        _sort(queue, first, sent)
+        return queue, sent, 0
+
+    @njit
+    def activity(p, course, output, state, row, out):  # type: ignore[no-untyped-def]
+        """f of one row of the state into another; ŷ if these are the output units."""
+        if output:
+            _predict(course.softmax, state, row, out)
+            return
+        for i in range(state.shape[1]):
+            state[out, i] = f(p, state[row, i])
+
+    @njit
+    def read(p, course, output, state, age):  # type: ignore[no-untyped-def]
+        """ζ at `age` ms into a stretch; z is the activity, with two compartments less that of the one without feedback."""
+        n = state.shape[1]
+        activity(p, course, output, state, _V, _ZETA)
+        if course.two_compartment:
+            _compartment(course, state, age)
+            for i in range(n):
+                state[_U, i] = state[_V, i] - state[_U, i]
+            activity(p, course, output, state, _U, _U)
+            for i in range(n):
+                state[_ZETA, i] -= state[_U, i]
+        for i in range(n):
+            state[_ZETA, i] -= state[_Z0, i]
+
+    @njit
+    def carry(p, course, k, output, weights, state, x, incoming, queue, counts, late, pre, post):  # type: ignore[no-untyped-def]
+        """One population through stretch k of the trial, with its part of ∫ x dz where the gate is open.
+
+        x (n_pre + 1,): what has arrived, the last always 1; incoming: the events of the population below; counts: [events
+        below, those of them received, own events]. pre (n_pre + 1,) gets x(t1), post (n_post,) ζ(t1) · scale, and late
+        (n_pre + 1, n_post) adds up Σ Δx ζ · scale, where scale = ±1/β, halved if there are two nudged phases.
+
+        Returns the queue of own events, whether anything came while the gate was open, and what is wrong, as `send`.
+        """
+        n, t, stop, came, wrong = state.shape[1], course.edges[k], course.edges[k + 1], False, 0
+        clamps, gated = output and course.clamped, course.gate[k] >= 0
+        scale = course.sign[k] / (course.beta * max(1, course.openings))
+        below, received, sent = counts
+        for i in range(n):
+            state[_CURRENT, i] = 0.0 if clamps else course.sign[k] * course.beta * state[_SIGNAL, i]
+        if gated and clamps:
+            # ŷ jumps by ∓βe at the onset and stays there: ∫ x dz is x(t0) times the jump.
+            pre[:] = x
+            for i in range(n):
+                post[i] = -state[_SIGNAL, i] / course.openings
+            gated = False
+        if gated:
+            state[_Z0] = 0
+            read(p, course, output, state, 0.0)
+            state[_Z0] = state[_ZETA]
+        while True:
+            arrives = received < below and incoming[received]["time"] + course.delay < stop
+            now = incoming[received]["time"] + course.delay if arrives else stop
+            if _relax(state, math.exp((t - now) / course.tau)):
+                queue, sent, wrong = send(p, course, state, t, now, queue, sent)
+                if wrong:
+                    break
+            for i in range(n):
+                state[_V, i] = state[_LATER, i]
+            t = now
+            if gated:
+                read(p, course, output, state, now - course.edges[k])
+                came |= arrives
+            if not arrives:
+                break
+            # All that arrives at this moment is taken in at once.
+            while received < below and incoming[received]["time"] + course.delay == now:
+                j, size = incoming[received]["neuron"], incoming[received]["size"]
+                x[j] += size
+                for i in range(n):
+                    state[_DRIVE, i] += size * weights[j, i]
+                if gated:
+                    for i in range(n):
+                        late[j, i] += scale * size * state[_ZETA, i]
+                received += 1
+        if gated:
+            pre[:] = x
+            for i in range(n):
+                post[i] = state[_ZETA, i] * scale
+        if course.two_compartment:
+            _compartment(course, state, stop - course.edges[k])
+            state[_APART] = state[_U]
+        counts[1], counts[2] = received, sent
+        return queue, came, wrong
+
+    @njit
+    def trial(p, course, sizes, weights, routes, inputs, target, drive, late, touched, pre, post, counts):  # type: ignore[no-untyped-def]
+        """One trial: the queues of the inputs and all hidden layers, and the layer that fails (negative: it diverges), or 0.
+
+        late, touched, pre and post are of all projections end to end, pre and post with one row an opening of the gate;
+        counts (n_layers + 1,) gets the number of events of each.
+        """
+        n_layers = sizes.size - 1
+        queues = [np.empty(sizes[0] + 1, EVENT)]
+        for j in range(sizes[0]):
+            if inputs[j] != 0:
+                queues[0] = _add(queues[0], counts[0], 0.0, j, inputs[j])
+                counts[0] += 1
+        states, arrived = [], []
+        received = np.zeros(n_layers, np.int64)
+        for l in range(n_layers):
+            state, queue, counts[l + 1] = onset(p, course, _projection(weights, sizes, l)[sizes[l]], l < n_layers - 1)
+            states.append(state)
+            queues.append(queue)
+            x = np.zeros(sizes[l] + 1)
+            x[sizes[l]] = 1
+            arrived.append(x)
+        tally = np.zeros(3, np.int64)
+        for k in range(course.sign.size):
+            if k == 1 and not _signals(course, routes, target, states):
+                break
+            row, column, gate = 0, 0, max(0, course.gate[k])
+            for l in range(n_layers):
+                output, n_pre, n_post = l == n_layers - 1, sizes[l], sizes[l + 1]
+                tally[0], tally[1], tally[2] = counts[l], received[l], counts[l + 1]
+                queues[l + 1], came, wrong = carry(
+                    p, course, k, output, _projection(weights, sizes, l), states[l], arrived[l],
+                    queues[l], queues[l + 1], tally, _projection(late, sizes, l),
+                    pre[gate, row : row + n_pre + 1], post[gate, column : column + n_post],
+                )  # fmt: skip
+                received[l], counts[l + 1] = tally[1], tally[2]
+                touched[l] |= came
+                if wrong:
+                    return queues, wrong * (l + 1)
+                row, column = row + n_pre + 1, column + n_post
+            if k == 0:
+                drive[:] = states[-1][_V]
+        return queues, 0
+
+    @njit(parallel=True)
+    def batch(p, course, sizes, weights, routes, inputs, targets, drive, late, touched, pre, post, counts, broken):  # type: ignore[no-untyped-def]
+        """The trials of a mini-batch, shared out in blocks; late and touched have one row a block, the others one a trial."""
+        m, blocks = inputs.shape[0], late.shape[0]
+        for block in prange(blocks):
+            for s in range(block * m // blocks, (block + 1) * m // blocks):
+                _, broken[s] = trial(
+                    p, course, sizes, weights, routes, inputs[s], targets[s],
+                    drive[s], late[block], touched[block], pre[s], post[s], counts[s],
+                )  # fmt: skip
+
+    return _Kernels(trial, batch)

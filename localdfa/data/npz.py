@@ -67,10 +67,10 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         if not path.is_file():
             raise DataError(f"{path}: no such file")
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataError(f"{path}: not a .npz file; write one with numpy.savez(path, {', '.join(_KEYS)})")
-        with archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(f"{path}: not a .npz file: write one with numpy.savez, as {', '.join(_KEYS)}")
             _check_contents(archive, path)
             return {key: _array(archive, key, path) for key in _KEYS}
     except DataError:

@@ -1,0 +1,146 @@
+"""How figures look: legible for the colour-blind, in grey and in print, the same on every machine.
+
+Only Matplotlib's object-oriented interface is used: no window opens, no backend is chosen, no setting stays changed.
+"""
+
+import io
+import math
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.lines import Line2D
+
+from localdfa.analysis.summary import Curve
+
+# Widths of one and two columns of a journal, inches.
+ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0
+
+# Okabe & Ito (2008), without the yellow that white paper swallows.
+PALETTE = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
+_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
+
+_RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with Matplotlib
+    "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8, "legend.fontsize": 8,
+    "xtick.labelsize": 7, "ytick.labelsize": 7,
+    "axes.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.5, "axes.axisbelow": True,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4, "ytick.minor.width": 0.4,
+    "lines.linewidth": 1.2, "lines.markersize": 3.2, "lines.markeredgewidth": 0.0,
+    "legend.frameon": False, "legend.handlelength": 3.2,
+    "figure.dpi": 100, "savefig.dpi": 300, "figure.facecolor": "white", "savefig.facecolor": "white",
+    "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "localdfa",
+}  # fmt: skip
+_DEFAULTS = {
+    key: matplotlib.rcParamsDefault[key] for key in matplotlib.rcParamsDefault if not key.startswith("backend")
+}
+
+
+def context() -> AbstractContextManager[None]:
+    """The settings of a figure, while one is made or saved; the user's own come back after it."""
+    return matplotlib.rc_context({**_DEFAULTS, **_RC})
+
+
+class Figure(MatplotlibFigure):
+    """A figure without pyplot, saved with the settings it was made with, whoever saves it."""
+
+    def __init__(self, width: float, height: float) -> None:
+        super().__init__(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(self)
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """As Matplotlib's."""
+        with context():
+            super().savefig(fname, **options)
+
+    def content(self, form: str) -> bytes:
+        """The figure as a file: ``svg``, ``pdf`` or ``png``; the same bytes each time that it is drawn anew."""
+        stream = io.BytesIO()
+        undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
+        self.savefig(stream, format=form, metadata=undated)
+        return stream.getvalue()
+
+
+def line(position: int) -> dict[str, Any]:
+    """Colour, dashes and marker of the condition at this place in the experiment; no two alike among the first 385."""
+    return {
+        "color": PALETTE[position % len(PALETTE)],
+        "linestyle": _DASHES[position % len(_DASHES)],
+        "marker": _MARKERS[position % len(_MARKERS)],
+    }
+
+
+def draw(axes: Axes, curves: dict[str, Curve], order: list[str]) -> dict[str, Line2D]:
+    """A line and a band for each condition against epochs; `order` are all conditions of the experiment."""
+    lines = {}
+    for position, name in enumerate(order):
+        if name not in curves:
+            continue
+        curve, look = curves[name], line(position)
+        (lines[name],) = axes.plot(
+            curve.epochs, curve.mean, label=name, markevery=_marked(curve.mean, position), zorder=3, **look
+        )
+        if curve.low != curve.high:
+            axes.fill_between(
+                curve.epochs, curve.low, curve.high, color=look["color"], alpha=0.2, linewidth=0, zorder=2
+            )
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=6, integer=True))
+    return lines
+
+
+def _marked(values: Sequence[float], position: int) -> list[int]:
+    """Which points of a curve carry a marker.
+
+    About six, shifted by condition so that curves on top of each other both show; and all that stand alone, where no
+    line would be seen.
+    """
+    step = max(1, round(len(values) / 6))
+    gap = [math.isnan(value) for value in (math.nan, *values, math.nan)]
+    alone = {i for i in range(len(values)) if gap[i] and gap[i + 2]}
+    return sorted(alone | set(range(position % step, len(values), step)))
+
+
+def legend(drawn: Figure, lines: dict[str, Line2D]) -> None:
+    """The conditions below the figure, away from the data."""
+    columns = _columns(lines, drawn.get_figwidth())
+    drawn.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=columns)
+
+
+def legend_height(names: Collection[str], width: float) -> float:
+    """What `legend` takes of the height of a figure of this width, inches."""
+    return 0.1 + 0.17 * math.ceil(len(names) / _columns(names, width))
+
+
+def _columns(names: Collection[str], width: float) -> int:
+    """How many entries of a legend stand side by side."""
+    return max(1, min(len(names), int(width / (0.65 + 0.075 * max(map(len, names), default=0)))))
+
+
+def log_axis(axes: Axes, values: Iterable[float]) -> None:
+    """A logarithmic y axis for these values, labelled 0.1, 2, 50; a 0 among them keeps a place at the bottom."""
+    values = [value for value in values if not math.isnan(value)]
+    positive = [value for value in values if value > 0]
+    if not positive:
+        return
+    low, high = min(positive), max(positive)
+    if 0 in values:
+        axes.set_yscale("symlog", linthresh=low, linscale=0.5)
+        axes.set_ylim(-low / 4, high * 1.3)
+    else:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.3, high * 1.3)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if high < 200 * low else (1,)
+    ticks = [
+        step * 10.0**decade for decade in decades for step in steps if low / 1.3 <= step * 10.0**decade <= high * 1.3
+    ]
+    axes.yaxis.set_major_locator(ticker.FixedLocator([0.0, *ticks] if 0 in values else ticks))
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

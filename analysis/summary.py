@@ -1,0 +1,189 @@
+"""The metrics of a run, aggregated over seeds: curves for the figures and the table of results. Nothing here draws."""
+
+import math
+from collections.abc import Iterable
+from itertools import groupby
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from localdfa.errors import RunError
+from localdfa.record import Run
+
+# Columns of the table that have a mean and a standard deviation over seeds.
+MEASURES = (
+    "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "events", "seconds",
+)  # fmt: skip
+# Headings of the columns that are words.
+NAMES = ("condition", "rule", "feedback")
+_PER_LAYER = ("angle_to_dfa", "angle_to_bp")
+_HEADINGS = {
+    "condition": "condition", "rule": "rule", "feedback": "feedback", "seeds": "seeds", "epochs": "epochs",
+    "train_error": "train error (%)", "valid_error": "validation error (%)", "test_error": "test error (%)",
+    "angle_to_dfa": "angle to DFA (°)", "angle_to_bp": "angle to BP (°)", "events": "events", "seconds": "seconds",
+}  # fmt: skip
+_DECIMALS = {"train_error": 2, "valid_error": 2, "test_error": 2, "angle_to_dfa": 1, "angle_to_bp": 1, "seconds": 1}
+
+
+class Curve(NamedTuple):
+    """One measure of one condition against epochs.
+
+    At each epoch the mean, lowest and highest over the seeds in which it is defined; NaN where it is in none.
+    """
+
+    epochs: list[int]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+
+def measured(run: Run) -> list[dict[str, Any]]:
+    """The rows of metrics of a run.
+
+    Raises
+    ------
+    RunError
+        There are none yet.
+    """
+    rows = run.metrics
+    if not rows:
+        raise RunError(f"{run.folder}: nothing is measured yet; go on with: localdfa resume {run.folder}")
+    return rows
+
+
+def curves(rows: Iterable[dict[str, Any]], key: str, layer: int | None = None) -> dict[str, Curve]:
+    """A measure against epochs, by condition.
+
+    Parameters
+    ----------
+    rows: of the metrics.
+    key: a column of the metrics.
+    layer: the hidden layer, from 0, of a column that has a value for each; conditions without that layer are left out.
+
+    Raises
+    ------
+    RunError
+        No row has this column.
+    """
+    found: dict[str, dict[int, list[float]]] = {}
+    known = False
+    for row in rows:
+        if key not in row:
+            continue
+        known, value = True, row[key]
+        if layer is not None:
+            if layer >= len(value):
+                continue
+            value = value[layer]
+        at = found.setdefault(row["condition"], {}).setdefault(row["epoch"], [])
+        if value is not None:
+            at.append(float(value))
+    if not known:
+        raise RunError(f"this run has no measure {key!r}")
+    return {name: _curve(by_epoch) for name, by_epoch in found.items()}
+
+
+def _curve(by_epoch: dict[int, list[float]]) -> Curve:
+    epochs = sorted(by_epoch)
+    values = [by_epoch[epoch] or [math.nan] for epoch in epochs]
+    return Curve(epochs, [fmean(v) for v in values], [min(v) for v in values], [max(v) for v in values])
+
+
+def band(run: Run) -> str:
+    """What lines and bands of a figure are, as a sentence of its caption."""
+    lengths: dict[str, list[int]] = {}
+    for job in run.jobs:
+        rows = job.metrics
+        if rows:
+            lengths.setdefault(job.condition, []).append(rows[-1]["epoch"])
+    seeds = sorted({len(each) for each in lengths.values()})
+    if seeds in ([], [1]):
+        return "One seed, so there are no bands."
+    number = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    text = f"Lines are means over {number}, bands reach from the lowest to the highest seed."
+    if any(len(set(each)) > 1 for each in lengths.values()):
+        text += " Where seeds trained for different numbers of epochs, each epoch shows those that reached it."
+    return text
+
+
+def rows(run: Run) -> list[dict[str, Any]]:
+    """The table of results: one row a condition, in the order of the experiment; also of a run that is not finished.
+
+    ``condition``, ``neuron``;
+    ``rule`` and ``feedback``, joined by → where stages differ;
+    ``seeds``, how many are measured so far, and ``planned``, how many the experiment has;
+    ``epochs``, fewest and most that a seed has trained, or None;
+    and for each of MEASURES its mean over seeds at the last epoch, ``NAME``, and its standard deviation, ``NAME_sd``.
+
+    Angles, in degrees, are means over hidden layers first, then over seeds. A mean is None where nothing is defined, a
+    deviation (n − 1) with fewer than two values. Errors are in percent; ``events`` and ``seconds``
+    are those of the whole training.
+    """
+    last: dict[str, list[dict[str, Any]]] = {name: [] for name in run.settings}
+    for job in run.jobs:
+        last[job.condition] += job.metrics[-1:]
+    return [_row(run, name, found) for name, found in last.items()]
+
+
+def _row(run: Run, name: str, last: list[dict[str, Any]]) -> dict[str, Any]:
+    setting = run.settings[name]
+    rules = [setting.rule_of(stage) for stage in setting.stage]
+    epochs = [row["epoch"] for row in last]
+    row: dict[str, Any] = {
+        "condition": name,
+        "neuron": setting.network.neuron,
+        "rule": _arrows(rules),
+        "feedback": _arrows(map(setting.pathway_of, rules)),
+        "seeds": len(last),
+        "planned": len(run.experiment.seeds),
+        "epochs": (min(epochs), max(epochs)) if epochs else None,
+    }
+    for key in MEASURES:
+        values = [value for value in (_value(entry, key) for entry in last) if value is not None]
+        row[key] = fmean(values) if values else None
+        row[f"{key}_sd"] = stdev(values) if len(values) > 1 else None
+    return row
+
+
+def _arrows(names: Iterable[str]) -> str:
+    return " → ".join(name for name, _ in groupby(names))
+
+
+def _value(row: dict[str, Any], key: str) -> float | None:
+    if key not in _PER_LAYER:
+        return row.get(key)
+    defined = [angle for angle in row.get(key) or [] if angle is not None]
+    return fmean(defined) if defined else None
+
+
+def cells(table: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The table as text, a dict from heading to cell for each row; columns without any value are left out."""
+    optional = [key for key in MEASURES if all(row[key] is None for row in table)]
+    return [{_HEADINGS[key]: _text(row, key) for key in _HEADINGS if key not in optional} for row in table]
+
+
+def _text(row: dict[str, Any], key: str) -> str:
+    value = row[key]
+    if value is None:
+        return "–"
+    if key == "seeds":
+        return str(value) if value == row["planned"] else f"{value} of {row['planned']}"
+    if key == "epochs":
+        return str(value[0]) if value[0] == value[1] else f"{value[0]}–{value[1]}"
+    if key not in MEASURES:
+        return str(value)
+    spread = row[f"{key}_sd"]
+    if key == "events":
+        return _big(value, spread)
+    decimals = _DECIMALS[key]
+    if key in _PER_LAYER and value < 1:
+        if value < 1e-3:
+            return "< 0.001"
+        decimals = 3
+    return f"{value:.{decimals}f}" + ("" if spread is None else f" ± {spread:.{decimals}f}")
+
+
+def _big(value: float, spread: float | None) -> str:
+    """A count with its unit, as 17.2 M."""
+    size, unit = next(((s, u) for s, u in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")) if value >= s), (1, ""))
+    digits = 1 if unit else 0
+    return f"{value / size:.{digits}f}" + ("" if spread is None else f" ± {spread / size:.{digits}f}") + unit

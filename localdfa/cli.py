@@ -1,0 +1,121 @@
+"""The command line: ``localdfa run``, ``resume``, ``list``, ``show`` and ``bench``."""
+
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from localdfa import __version__
+from localdfa.errors import LocalDFAError
+
+
+class _Group(click.Group):
+    """Says what localdfa raises on purpose as one message, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LocalDFAError as error:
+            click.echo(f"localdfa: {error}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="localdfa")
+def main() -> None:
+    """Spiking and rate networks that learn by a local form of direct feedback alignment."""
+
+
+_SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the spec; repeatable.")
+
+
+@main.command()
+@click.argument("name")
+@_SET
+@click.option("--out", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME-DATE-TIME]")
+@click.option("--force", is_flag=True, help="Replace the run that is at --out already.")
+def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool) -> None:
+    """Train the bundled experiment NAME, or your own .toml file, and write its report."""
+    from localdfa import spec
+
+    experiment, path = spec.load(name, overrides), spec.find(name)
+    folder = out or Path("runs") / f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    from localdfa import train
+
+    _train(
+        folder,
+        lambda progress: train.run(
+            experiment, folder, name=path.stem, force=force, progress=progress, base=path.resolve().parent
+        ),
+    )
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def resume(folder: Path) -> None:
+    """Go on with the run in FOLDER, to the same bits as if it had not been interrupted."""
+    from localdfa import train
+
+    _train(folder, lambda progress: train.resume(folder, progress))
+
+
+def _train(folder: Path, go: Callable[[Any], Any]) -> None:
+    """Train with a display of progress, then report; after Ctrl-C report what there is."""
+    from rich.console import Console
+
+    from localdfa.progress import display
+
+    console = Console()
+    try:
+        with display(console) as progress:
+            go(progress)
+    except KeyboardInterrupt:
+        if not (folder / "summary.json").is_file():
+            raise click.Abort from None
+        _report(folder, console)
+        console.print(f"interrupted; go on with: localdfa resume {folder}", highlight=False, soft_wrap=True)
+        sys.exit(130)
+    _report(folder, console)
+
+
+def _report(folder: Path, console: Any) -> None:
+    from localdfa.analysis import report
+    from localdfa.record import Run
+
+    opened = Run(folder)
+    report.print_table(opened, console)
+    console.print(f"report: {report.write(opened)}", highlight=False, soft_wrap=True)
+
+
+@main.command("list")
+def list_() -> None:
+    """Show the neurons, pathways, rules, optimisers, data sets and experiments there are."""
+    from localdfa import data, registry, spec
+
+    for package, heading in (
+        ("neurons", "neurons"), ("feedback", "feedback pathways"), ("rules", "rules"), ("optimisers", "optimisers"),
+    ):  # fmt: skip
+        _section(heading, {name: registry.describe(package, name) for name in registry.names(package)})
+    _section("data sets", data.available())
+    _section("experiments", {name: spec.load(name).title for name in spec.bundled()})
+
+
+def _section(heading: str, entries: dict[str, str]) -> None:
+    """One heading and its entries, aligned, folded to the terminal's width."""
+    formatter = click.HelpFormatter(max_width=100)
+    with formatter.section(heading.capitalize()):
+        formatter.write_dl(list(entries.items()))
+    click.echo(formatter.getvalue())
+
+
+@main.command()
+@click.argument("name")
+@_SET
+def show(name: str, overrides: tuple[str, ...]) -> None:
+    """Print the resolved spec of an experiment or a .toml file, every default spelled out."""
+    from localdfa import record, spec
+
+    click.echo(record.to_toml(spec.load(name, overrides)), nl=False)
