@@ -6,6 +6,8 @@ Reads ``angle_to_dfa`` and ``angle_to_bp`` of the metrics. Below 90° an update 
 import math
 
 from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from localdfa.analysis import style, summary
 from localdfa.record import Run
@@ -44,28 +46,37 @@ def figure(run: Run) -> style.Figure:
         Nothing is measured yet.
     """
     rows, shown = summary.measured(run), layers(run)
-    names = [name for name in run.settings if any(row["condition"] == name for row in rows)]
-    blocks = -(-len(shown) // _ABREAST)
-    abreast = -(-len(shown) // blocks)
+    blocks = math.ceil(len(shown) / _ABREAST)
+    abreast = math.ceil(len(shown) / blocks)
     width = style.ONE_COLUMN if abreast == 1 else style.TWO_COLUMNS
+    names = {row["condition"] for row in rows}
+    lines: dict[str, Line2D] = {}
+    first: Axes | None = None
+    highest = 90.0
     with style.context():
         drawn = style.Figure(width, 3.6 * blocks + style.legend_height(names, width))
-        grid, first, lines, highest = drawn.add_gridspec(2 * blocks, abreast), None, {}, 90.0
+        grid = drawn.add_gridspec(2 * blocks, abreast)
         for i, layer in enumerate(shown):
             block, column = divmod(i, abreast)
             for down, (key, label) in enumerate(_ROWS.items()):
                 axes = drawn.add_subplot(grid[2 * block + down, column], sharex=first, sharey=first)
-                first, curves = first or axes, summary.curves(rows, key, layer)
+                first = first or axes
+                curves = summary.curves(rows, key, layer)
                 axes.axhline(90, color="#666666", linewidth=0.7, linestyle=(0, (5, 3)), zorder=1.5)
                 lines |= style.draw(axes, curves, list(run.settings))
-                highest = max([highest, *(v for curve in curves.values() for v in curve.high if not math.isnan(v))])
+                defined = [value for curve in curves.values() for value in curve.high if not math.isnan(value)]
+                if not defined:
+                    why = "undefined so far" if curves else "not measured yet"
+                    axes.text(0.5, 0.3, why, transform=axes.transAxes, ha="center")
+                highest = max([highest, *defined])
                 axes.tick_params(labelleft=column == 0, labelbottom=down == 1)
                 axes.set(
                     title="" if down else f"Hidden layer {layer + 1}",
                     xlabel="Epoch" if down else "",
-                    ylabel=label if column == 0 else "",
+                    ylabel="" if column else label,
                 )
-        first.set_ylim(-4, highest + 8)
-        first.yaxis.set_major_locator(ticker.MultipleLocator(30))
-        style.legend(drawn, {name: lines[name] for name in names})
+                style.epoch_axis(axes, rows)
+        axes.set_ylim(-4, highest + 8)
+        axes.yaxis.set_major_locator(ticker.MultipleLocator(30))
+        style.legend(drawn, {name: lines[name] for name in run.settings if name in lines})
     return drawn

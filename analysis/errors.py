@@ -12,8 +12,8 @@ _PANELS = {"train_error": "Training error (%)", "valid_error": "Validation error
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
     return (
-        f"Error on {run.experiment.data} against epochs of training, before training at 0, for each condition; "
-        f"the axis is logarithmic. {summary.band(run)}"
+        f"Error on {run.experiment.data} against epochs of training, before training at 0, for each condition. "
+        f"{summary.band(run)}"
     )
 
 
@@ -26,19 +26,18 @@ def figure(run: Run) -> style.Figure:
         Nothing is measured yet.
     """
     rows = summary.measured(run)
-    panels = {key: summary.curves(rows, key) for key in _PANELS if any(key in row for row in rows)}
-    shown = [name for name in run.settings if any(name in curves for curves in panels.values())]
+    panels = {"train_error": summary.curves(rows, "train_error")}
+    panels |= {key: summary.curves(rows, key) for key in _PANELS if any(key in row for row in rows)}
     width = style.TWO_COLUMNS
     with style.context():
-        drawn = style.Figure(width, 2.6 + style.legend_height(shown, width))
+        drawn = style.Figure(width, 2.6 + style.legend_height(panels["train_error"], width))
         grid = drawn.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (key, curves) in zip(grid, panels.items(), strict=True):
             lines = style.draw(axes, curves, list(run.settings))
-            axes.set_xlabel("Epoch")
-            axes.set_ylabel(_PANELS[key])
+            style.epoch_axis(axes, rows)
+            axes.set(xlabel="Epoch", ylabel=_PANELS[key])
             axes.tick_params(labelleft=True)
-        style.log_axis(
-            grid[0], [value for c in panels.values() for each in c.values() for value in each.low + each.high]
-        )
+        drawn_values = [value for c in panels.values() for curve in c.values() for value in curve.low + curve.high]
+        style.error_axis(grid[0], drawn_values)
         style.legend(drawn, lines)
     return drawn

@@ -17,6 +17,9 @@ from localdfa.analysis import summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
+# Columns that a narrow terminal goes without, the first first.
+_DISPENSABLE = ("feedback", "epochs", "rule", "events", "seconds", "seeds")
+
 
 def write(run: Run) -> Path:
     """Draw every figure to ``figures/NAME.svg`` and ``.png``, write ``report.html``, and say where that is.
@@ -78,17 +81,33 @@ def _made_with(info: dict[str, Any]) -> dict[str, str]:
 
 
 def print_table(run: Run, console: Any) -> None:
-    """Print the table of results on a `rich.console.Console`."""
+    """Print the table of results on a `rich.console.Console`; on a narrow terminal without its less telling columns."""
+    from rich import box
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     rows = summary.cells(summary.rows(run))
-    table = Table(title=Text(run.experiment.title) if run.experiment.title else None, title_justify="left")
-    for heading in rows[0]:
-        table.add_column(heading, justify="left" if heading in summary.NAMES else "right")
+    widths = {h: max(map(len, [*h.split(), *(row[h] for row in rows)])) for h in rows[0]}
+    if not console.is_terminal:  # a file or pipe has no width to keep to
+        console = Console(file=console.file, width=_width(widths))
+    for heading in _DISPENSABLE:
+        if _width(widths) > console.width:
+            widths.pop(heading, None)
+    widths["condition"] = max(10, widths["condition"] + min(0, console.width - _width(widths)))
+    title = Text(run.experiment.title) if run.experiment.title else None
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading, width in widths.items():
+        justify: Any = "left" if heading in summary.NAMES else "right"
+        table.add_column(heading, justify=justify, width=width, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row.values()))
+        table.add_row(*(Text(row[heading]) for heading in widths))
     console.print(table)
+
+
+def _width(widths: dict[str, int]) -> int:
+    """Width of the printed table with columns this wide."""
+    return sum(widths.values()) + 3 * len(widths)
 
 
 def _figure(run: Run, name: str) -> dict[str, Any]:

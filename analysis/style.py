@@ -38,14 +38,16 @@ _RC: dict[str, Any] = {
     "figure.dpi": 100, "savefig.dpi": 300, "figure.facecolor": "white", "savefig.facecolor": "white",
     "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "localdfa",
 }  # fmt: skip
-_DEFAULTS = {
-    key: matplotlib.rcParamsDefault[key] for key in matplotlib.rcParamsDefault if not key.startswith("backend")
+# All others as Matplotlib has them, whatever the user's are; the backend is left alone.
+_SETTINGS: Any = {
+    **{key: matplotlib.rcParamsDefault[key] for key in matplotlib.rcParamsDefault if not key.startswith("backend")},
+    **_RC,
 }
 
 
 def context() -> AbstractContextManager[None]:
     """The settings of a figure, while one is made or saved; the user's own come back after it."""
-    return matplotlib.rc_context({**_DEFAULTS, **_RC})
+    return matplotlib.rc_context(_SETTINGS)
 
 
 class Figure(MatplotlibFigure):
@@ -88,11 +90,15 @@ def draw(axes: Axes, curves: dict[str, Curve], order: list[str]) -> dict[str, Li
             curve.epochs, curve.mean, label=name, markevery=_marked(curve.mean, position), zorder=3, **look
         )
         if curve.low != curve.high:
-            axes.fill_between(
-                curve.epochs, curve.low, curve.high, color=look["color"], alpha=0.2, linewidth=0, zorder=2
-            )
-    axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=6, integer=True))
+            axes.fill_between(curve.epochs, curve.low, curve.high, color=look["color"], alpha=0.2, linewidth=0, zorder=2)
     return lines
+
+
+def epoch_axis(axes: Axes, rows: Iterable[dict[str, Any]]) -> None:
+    """An x axis from 0 to the last epoch in these rows of metrics."""
+    end = max(1, *(row["epoch"] for row in rows))
+    axes.set_xlim(-0.04 * end, 1.04 * end)
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=6, integer=True))
 
 
 def _marked(values: Sequence[float], position: int) -> list[int]:
@@ -123,24 +129,27 @@ def _columns(names: Collection[str], width: float) -> int:
     return max(1, min(len(names), int(width / (0.65 + 0.075 * max(map(len, names), default=0)))))
 
 
-def log_axis(axes: Axes, values: Iterable[float]) -> None:
-    """A logarithmic y axis for these values, labelled 0.1, 2, 50; a 0 among them keeps a place at the bottom."""
+def error_axis(axes: Axes, values: Iterable[float]) -> None:
+    """A y axis for these values, none below 0: logarithmic where they differ much, with a place for 0 at the bottom.
+
+    Ticks read 0.1, 2, 50, not powers of ten.
+    """
     values = [value for value in values if not math.isnan(value)]
     positive = [value for value in values if value > 0]
-    if not positive:
+    low, high = (min(positive), max(positive)) if positive else (1.0, 1.0)
+    if high < 4 * low:
+        axes.set_ylim(0, 1.1 * high)
         return
-    low, high = min(positive), max(positive)
-    if 0 in values:
+    if len(positive) < len(values):
         axes.set_yscale("symlog", linthresh=low, linscale=0.5)
-        axes.set_ylim(-low / 4, high * 1.3)
+        axes.set_ylim(-low / 4, 1.3 * high)
     else:
         axes.set_yscale("log")
-        axes.set_ylim(low / 1.3, high * 1.3)
+        axes.set_ylim(low / 1.3, 1.3 * high)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if high < 200 * low else (1,)
-    ticks = [
-        step * 10.0**decade for decade in decades for step in steps if low / 1.3 <= step * 10.0**decade <= high * 1.3
-    ]
-    axes.yaxis.set_major_locator(ticker.FixedLocator([0.0, *ticks] if 0 in values else ticks))
+    ticks = [step * 10.0**decade for decade in decades[:: math.ceil(len(decades) / 7)] for step in steps]
+    ticks = [0.0] * (len(positive) < len(values)) + [tick for tick in ticks if low / 1.3 <= tick <= 1.3 * high]
+    axes.yaxis.set_major_locator(ticker.FixedLocator(ticks))
     axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

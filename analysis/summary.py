@@ -71,7 +71,7 @@ def curves(rows: Iterable[dict[str, Any]], key: str, layer: int | None = None) -
             continue
         known, value = True, row[key]
         if layer is not None:
-            if layer >= len(value):
+            if layer >= len(value or ()):
                 continue
             value = value[layer]
         at = found.setdefault(row["condition"], {}).setdefault(row["epoch"], [])

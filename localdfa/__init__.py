@@ -1,3 +1,30 @@
-"""localdfa: networks that learn by a local form of direct feedback alignment."""
+"""localdfa: networks that learn by a local form of direct feedback alignment.
+
+import localdfa
+
+experiment = localdfa.experiment(data="digits", network={"hidden": [128, 128]}, stage=[{"epochs": 20}])
+run = localdfa.run(experiment, "runs/mine")
+print(run.summary)
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+# Imported when first asked for, so that the command line answers before Numba is loaded.
+_PUBLIC = {
+    "experiment": ("localdfa.spec", "experiment"),
+    "load_experiment": ("localdfa.spec", "load"),
+    "run": ("localdfa.train", "run"),
+    "resume": ("localdfa.train", "resume"),
+    "load": ("localdfa.record", "Run"),
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'localdfa' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    return getattr(import_module(module), attribute)

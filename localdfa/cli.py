@@ -1,5 +1,6 @@
 """The command line: ``localdfa run``, ``resume``, ``list``, ``show`` and ``bench``."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 import click
 
 from localdfa import __version__
-from localdfa.errors import LocalDFAError
+from localdfa.errors import LocalDFAError, NonFiniteError
 
 
 class _Group(click.Group):
@@ -76,8 +77,11 @@ def _train(folder: Path, go: Callable[[Any], Any]) -> None:
         if not (folder / "summary.json").is_file():
             raise click.Abort from None
         _report(folder, console)
-        console.print(f"interrupted; go on with: localdfa resume {folder}", highlight=False, soft_wrap=True)
+        console.print(f"interrupted; go on with: localdfa resume {shlex.quote(str(folder))}", highlight=False, soft_wrap=True)
         sys.exit(130)
+    except NonFiniteError:
+        _report(folder, console)
+        raise
     _report(folder, console)
 
 

@@ -4,8 +4,6 @@ Everything is computed in float64 on a fixed probe, a few training samples, so t
 An angle or error that is undefined, because an update is zero, is NaN.
 """
 
-from typing import Any
-
 import numpy as np
 
 from localdfa import registry

@@ -4,7 +4,7 @@
     run.json                      versions, git revision, platform, fingerprint of the data, status
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
-    CONDITION/seed-N/
+    conditions/NAME/seed-N/
         metrics.jsonl             one row an epoch, epoch 0 before training
         checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
         weights.npz               W1, b1, B1, …, written at the end (weights-EPOCH.npz where every epoch is kept)
@@ -32,6 +32,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import tomli_w
 
+from localdfa import registry
 from localdfa.errors import RunError
 from localdfa.spec import Experiment, Setting, load, settings
 
@@ -93,7 +94,7 @@ def _read(path: Path, how: Callable[[Path], Any]) -> Any:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         return {key: archive[key] for key in archive.files}
 
 
@@ -171,7 +172,7 @@ class Run:
     def jobs(self) -> list[Job]:
         """One for each condition and seed, in the order they are run."""
         return [
-            Job(self.folder / name / f"seed-{seed}", name, seed)
+            Job(self.folder / "conditions" / name / f"seed-{seed}", name, seed)
             for name in self.settings
             for seed in self.experiment.seeds
         ]
@@ -204,7 +205,12 @@ def create(folder: str | Path, experiment: Experiment, *, name: str = "", force:
 
 def to_toml(experiment: Experiment) -> str:
     """The resolved experiment, every default spelled out."""
-    return tomli_w.dumps(experiment.model_dump(exclude_none=True))
+    tables = experiment.model_dump(exclude_none=True)
+    neuron = registry.get("neurons", experiment.network.neuron)
+    optimiser = registry.get("optimisers", experiment.optimiser.name)
+    tables["neuron"] = neuron(**experiment.neuron)._asdict()
+    tables["optimiser"] |= optimiser(**experiment.optimiser.parameters)._asdict()
+    return tomli_w.dumps(tables, multiline_strings=False)
 
 
 def _origin() -> dict[str, Any]:

@@ -131,9 +131,9 @@ class Trainer:
     def _learn(self, inputs: np.ndarray, targets: np.ndarray, dropout: np.random.Generator) -> None:
         """One mini-batch: free phase, nudged phases or exact signal, weight update."""
         if self._in_time:
-            trial = dynamic.simulate(self.network, self.setting, inputs, targets)
-            self.plasticity.learn_sum(trial.total, self._frozen)
-            self.events += trial.events
+            timed = dynamic.simulate(self.network, self.setting, inputs, targets)
+            self.plasticity.learn_sum(timed.total, self._frozen)
+            self.events += timed.events
             return
         spec = self.setting.network
         if spec.input_dropout:
@@ -202,7 +202,11 @@ class Trainer:
         """Write the metrics and a checkpoint."""
         arrays: dict[str, np.ndarray] = {}
         for l, weights in enumerate(self.network.weights):
-            arrays |= {f"weights{l}": weights, f"state{l}": self.plasticity.state[l], f"last{l}": self.plasticity.last[l]}
+            arrays |= {
+                f"weights{l}": weights,
+                f"state{l}": self.plasticity.state[l],
+                f"last{l}": self.plasticity.last[l],
+            }
         position = {
             "stage": self.stage, "epoch": self.epoch, "epoch_of_stage": self.epoch_of_stage, "step": self.plasticity.step,
             "seconds": self.seconds, "events": self.events, "rows": self.rows,
@@ -224,7 +228,11 @@ class Trainer:
         arrays, position = found
         try:
             for l, weights in enumerate(self.network.weights):
-                for name, own in (("weights", weights), ("state", self.plasticity.state[l]), ("last", self.plasticity.last[l])):
+                for name, own in (
+                    ("weights", weights),
+                    ("state", self.plasticity.state[l]),
+                    ("last", self.plasticity.last[l]),
+                ):
                     saved = arrays[f"{name}{l}"]
                     if saved.shape != own.shape or saved.dtype != own.dtype:
                         raise ValueError(f"{name}{l} has shape {saved.shape} {saved.dtype}, not {own.shape} {own.dtype}")

@@ -46,9 +46,7 @@ def test_digits_test_set_is_a_fifth_of_every_class_and_never_changes():
     data = load("digits")
     total = counts(data.y_train) + counts(data.y_test)
     np.testing.assert_array_equal(counts(data.y_test), (total * 0.2 + 0.5).astype(int))
-    digest = hashlib.md5(
-        (data.x_test * 16).astype(np.uint8).tobytes() + data.y_test.astype("<i8").tobytes()
-    ).hexdigest()
+    digest = hashlib.md5((data.x_test * 16).astype(np.uint8).tobytes() + data.y_test.astype("<i8").tobytes()).hexdigest()
     assert digest == DIGITS_TEST_MD5
 
 
@@ -158,9 +156,7 @@ def test_whitening_in_blocks_equals_whitening_at_once(monkeypatch):
 
 def test_whitening_knows_the_training_part_alone():
     raw = load("digits", validation=0.5, rng=np.random.default_rng(1), dtype=np.float64)
-    data = load(
-        "digits", validation=0.5, rng=np.random.default_rng(1), dtype=np.float64, whiten=True, whiten_epsilon=0.1
-    )
+    data = load("digits", validation=0.5, rng=np.random.default_rng(1), dtype=np.float64, whiten=True, whiten_epsilon=0.1)
     zca = Zca.fit(raw.x_train, 1.0, 0.1)
     for part in ("x_train", "x_valid", "x_test"):
         np.testing.assert_allclose(getattr(data, part), zca.apply(getattr(raw, part), np.float64), atol=1e-12)
@@ -377,9 +373,7 @@ def test_damaged_file_is_named_and_never_replaced(folder, monkeypatch):
     found = md5(path.read_bytes())
     with pytest.raises(DataError) as error:
         load("mnist")
-    message = (
-        f"{path} is damaged or not the published file: expected MD5 {mnist.MNIST[0].md5}, found {found}; delete it"
-    )
+    message = f"{path} is damaged or not the published file: expected MD5 {mnist.MNIST[0].md5}, found {found}; delete it"
     assert str(error.value).startswith(message)
     assert path.exists()
 

@@ -149,9 +149,7 @@ LABELS = listed(b"K\x00", b"K\x01", b"K\x09")
 def batch(data=ARRAY, labels=LABELS, start=b"\x80\x02", end=b"."):
     """A batch as Python 2 wrote it."""
     names = listed(*[text("a.png")] * ROWS)
-    items = (
-        text("batch_label") + text("one") + text("labels") + labels + text("data") + data + text("filenames") + names
-    )
+    items = text("batch_label") + text("one") + text("labels") + labels + text("data") + data + text("filenames") + names
     return start + b"}q\x00(" + items + b"u" + end
 
 
@@ -235,9 +233,7 @@ class Call:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize(
-    ("function", "argument"), [(os.system, "touch {}"), (eval, "open({!r}, 'w')"), (os.mkdir, "{}")]
-)
+@pytest.mark.parametrize(("function", "argument"), [(os.system, "touch {}"), (eval, "open({!r}, 'w')"), (os.mkdir, "{}")])
 def test_calls_are_not_made(tmp_path, function, argument, protocol):
     trace = tmp_path / "trace"
     blob = pickle.dumps({"data": Call(function, argument.format(str(trace)))}, protocol)

@@ -5,11 +5,10 @@ columns of one matrix. This calls the ``gemm`` that SciPy exports to Cython, whi
 """
 
 import ctypes
-from collections.abc import Callable
 
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  (loads the BLAS that `one_thread` must find)
-from numba import config, njit, types
+from numba import njit, types
 from numba.extending import get_cython_function_address, overload
 from threadpoolctl import ThreadpoolController
 
@@ -29,17 +28,25 @@ def gemm(alpha: float, a: np.ndarray, transpose_a: bool, b: np.ndarray, transpos
     c[...] = c.dtype.type(alpha) * ((a.T if transpose_a else a) @ (b.T if transpose_b else b))
 
 
+@njit
+def _leading(x):
+    """Entries from one row to the next; of a single row NumPy may say anything, and BLAS asks for at least its length."""
+    return max(x.strides[0] // x.itemsize, x.shape[1])
+
+
 @overload(gemm)
-def _gemm(alpha, a, transpose_a, b, transpose_b, c):  # type: ignore[no-untyped-def]
+def _gemm(alpha, a, transpose_a, b, transpose_b, c):
     blas, dtype = (_sgemm, np.float32) if c.dtype == types.float32 else (_dgemm, np.float64)
 
-    def implementation(alpha, a, transpose_a, b, transpose_b, c):  # type: ignore[no-untyped-def]
+    def implementation(alpha, a, transpose_a, b, transpose_b, c):
         # BLAS counts columns first: to it our c is its transpose, so the operands change places.
-        size = a.itemsize
         inner = a.shape[0] if transpose_a else a.shape[1]
+        if inner == 0 or c.size == 0:
+            c[:, :] = 0
+            return
         flags = np.array([84 if transpose_b else 78, 84 if transpose_a else 78], np.uint8)  # "T", "N"
         shape = np.array([c.shape[1], c.shape[0], inner], np.int32)
-        leading = np.array([b.strides[0] // size, a.strides[0] // size, c.strides[0] // size], np.int32)
+        leading = np.array([_leading(b), _leading(a), _leading(c)], np.int32)
         scale = np.array([alpha, 0.0], dtype)
         blas(
             flags.ctypes.data, flags[1:].ctypes.data,

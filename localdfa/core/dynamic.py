@@ -23,6 +23,7 @@ summed over the arrivals t_k from neuron j in the gate: only they and the gate's
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -185,7 +186,7 @@ def _totals(
 ) -> list[np.ndarray]:
     """Σ x(t1) ζ(t1) − Σ Δx ζ of each projection, in an order that does not depend on the threads."""
     totals, row, column = [], 0, 0
-    for l, (n_pre, n_post) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for l, (n_pre, n_post) in enumerate(pairwise(sizes)):
         x = pre[:, :, row : row + n_pre + 1].reshape(-1, n_pre + 1)
         moved = np.ascontiguousarray(post[:, :, column : column + n_post]).reshape(-1, n_post)
         total = np.empty((n_pre + 1, n_post))
@@ -197,7 +198,7 @@ def _totals(
     return totals
 
 
-@njit
+@njit(error_model="numpy")
 def _projection(flat, sizes, l):  # type: ignore[no-untyped-def]
     """Projection l as (n_pre + 1, n_post), a view of an array in which all of them lie end to end."""
     start = 0
@@ -206,7 +207,7 @@ def _projection(flat, sizes, l):  # type: ignore[no-untyped-def]
     return flat[start : start + (sizes[l] + 1) * sizes[l + 1]].reshape(sizes[l] + 1, sizes[l + 1])
 
 
-@njit
+@njit(error_model="numpy")
 def _add(queue, n, time, neuron, size):  # type: ignore[no-untyped-def]
     """Put an event behind the n of a queue; returns the queue, a longer one if there was no room."""
     if n == queue.size:
@@ -220,21 +221,27 @@ def _add(queue, n, time, neuron, size):  # type: ignore[no-untyped-def]
     return queue
 
 
-@njit
+@njit(error_model="numpy")
 def _sort(queue, first, n):  # type: ignore[no-untyped-def]
-    """Put the events from `first` on in order of time; those sent together keep their order."""
-    if n - first < 2:
-        return
-    time = np.empty(n - first)
-    for k in range(first, n):
-        time[k - first] = queue[k]["time"]
-    order = np.argsort(time, kind="mergesort")
-    before = queue[first:n].copy()
-    for k in range(n - first):
-        queue[first + k] = before[order[k]]
+    """Put the events from `first` on in order of time by merging runs; those sent together keep their order."""
+    room, width = np.empty(n - first, EVENT), 1
+    while width < n - first:
+        for start in range(first, n, 2 * width):
+            middle, stop = min(start + width, n), min(start + 2 * width, n)
+            i, j = start, middle
+            for k in range(start, stop):
+                if j == stop or (i < middle and queue[i]["time"] <= queue[j]["time"]):
+                    room[k - first] = queue[i]
+                    i += 1
+                else:
+                    room[k - first] = queue[j]
+                    j += 1
+        for k in range(first, n):
+            queue[k] = room[k - first]
+        width *= 2
 
 
-@njit
+@njit(error_model="numpy")
 def _relax(state, remains):  # type: ignore[no-untyped-def]
     """v once its distance to a − βc has shrunk to the fraction `remains`; returns how many neurons have left their band."""
     left = 0
@@ -246,7 +253,7 @@ def _relax(state, remains):  # type: ignore[no-untyped-def]
     return left
 
 
-@njit
+@njit(error_model="numpy")
 def _predict(softmax, state, row, out):  # type: ignore[no-untyped-def]
     """ŷ of the drives in one row of the state into another."""
     n = state.shape[1]
@@ -264,7 +271,7 @@ def _predict(softmax, state, row, out):  # type: ignore[no-untyped-def]
         state[out, i] /= total
 
 
-@njit
+@njit(error_model="numpy")
 def _compartment(course, state, age):  # type: ignore[no-untyped-def]
     """v − u into the row U: it relaxes to −βc whatever arrives, for both compartments have the drive in common."""
     remains = math.exp(-age / course.tau)
@@ -272,7 +279,7 @@ def _compartment(course, state, age):  # type: ignore[no-untyped-def]
         state[_U, i] = (state[_APART, i] + state[_CURRENT, i]) * remains - state[_CURRENT, i]
 
 
-@njit
+@njit(error_model="numpy")
 def _signals(course, routes, target, states):  # type: ignore[no-untyped-def]
     """Feedback signal of every layer from the error e = ŷ − y at the end of the free phase; False if there is no error.
 
@@ -305,13 +312,13 @@ def _kernels(neuron: Any) -> _Kernels:
     """The kernels that simulate one trial and a mini-batch of them, for one model of hidden neurons."""
     f, inverse = neuron.f, neuron.inverse
 
-    @njit
+    @njit(error_model="numpy")
     def first_event(p, epsilon):  # type: ignore[no-untyped-def]
         """f(0), or 0 where that is no event."""
         h = f(p, 0.0)
         return h if abs(h) >= epsilon else 0.0
 
-    @njit
+    @njit(error_model="numpy")
     def step(p, epsilon, base, state, i, levels):  # type: ignore[no-untyped-def]
         """Move h_sent of neuron i, counted in whole levels so that it cannot drift; its band is f⁻¹(h_sent ± ε)."""
         level = state[_LEVEL, i] + levels
@@ -319,7 +326,7 @@ def _kernels(neuron: Any) -> _Kernels:
         state[_LOW, i] = inverse(p, base + (level - 1) * epsilon)
         state[_HIGH, i] = inverse(p, base + (level + 1) * epsilon)
 
-    @njit
+    @njit(error_model="numpy")
     def onset(p, course, biases, sends):  # type: ignore[no-untyped-def]
         """A population at t = 0, the queue of its events, and how many it has sent."""
         n, queue, sent = biases.size, np.empty(64, EVENT), 0
@@ -361,7 +368,7 @@ def _kernels(neuron: Any) -> _Kernels:
         _sort(queue, first, sent)
         return queue, sent, 0
 
-    @njit
+    @njit(error_model="numpy")
     def activity(p, course, output, state, row, out):  # type: ignore[no-untyped-def]
         """f of one row of the state into another; ŷ if these are the output units."""
         if output:
@@ -370,7 +377,7 @@ def _kernels(neuron: Any) -> _Kernels:
         for i in range(state.shape[1]):
             state[out, i] = f(p, state[row, i])
 
-    @njit
+    @njit(error_model="numpy")
     def read(p, course, output, state, age):  # type: ignore[no-untyped-def]
         """ζ at `age` ms into a stretch; z is the activity, with two compartments less that of the one without feedback."""
         n = state.shape[1]
@@ -385,7 +392,7 @@ def _kernels(neuron: Any) -> _Kernels:
         for i in range(n):
             state[_ZETA, i] -= state[_Z0, i]
 
-    @njit
+    @njit(error_model="numpy")
     def carry(p, course, k, output, weights, state, x, incoming, queue, counts, late, pre, post):  # type: ignore[no-untyped-def]
         """One population through stretch k of the trial, with its part of ∫ x dz where the gate is open.
 
@@ -403,14 +410,17 @@ def _kernels(neuron: Any) -> _Kernels:
             state[_CURRENT, i] = 0.0 if clamps else course.sign[k] * course.beta * state[_SIGNAL, i]
         if gated and clamps:
             # ŷ jumps by ∓βe at the onset and stays there: ∫ x dz is x(t0) times the jump.
-            pre[:] = x
+            for j in range(x.size):
+                pre[j] = x[j]
             for i in range(n):
                 post[i] = -state[_SIGNAL, i] / course.openings
             gated = False
         if gated:
-            state[_Z0] = 0
+            for i in range(n):
+                state[_Z0, i] = 0.0
             read(p, course, output, state, 0.0)
-            state[_Z0] = state[_ZETA]
+            for i in range(n):
+                state[_Z0, i] = state[_ZETA, i]
         while True:
             arrives = received < below and incoming[received]["time"] + course.delay < stop
             now = incoming[received]["time"] + course.delay if arrives else stop
@@ -437,16 +447,18 @@ def _kernels(neuron: Any) -> _Kernels:
                         late[j, i] += scale * size * state[_ZETA, i]
                 received += 1
         if gated:
-            pre[:] = x
+            for j in range(x.size):
+                pre[j] = x[j]
             for i in range(n):
                 post[i] = state[_ZETA, i] * scale
         if course.two_compartment:
             _compartment(course, state, stop - course.edges[k])
-            state[_APART] = state[_U]
+            for i in range(n):
+                state[_APART, i] = state[_U, i]
         counts[1], counts[2] = received, sent
         return queue, came, wrong
 
-    @njit
+    @njit(error_model="numpy")
     def trial(p, course, sizes, weights, routes, inputs, target, drive, late, touched, pre, post, counts):  # type: ignore[no-untyped-def]
         """One trial: the queues of the inputs and all hidden layers, and the layer that fails (negative: it diverges), or 0.
 
@@ -487,10 +499,11 @@ def _kernels(neuron: Any) -> _Kernels:
                     return queues, wrong * (l + 1)
                 row, column = row + n_pre + 1, column + n_post
             if k == 0:
-                drive[:] = states[-1][_V]
+                for i in range(drive.size):
+                    drive[i] = states[-1][_V, i]
         return queues, 0
 
-    @njit(parallel=True)
+    @njit(parallel=True, error_model="numpy")
     def batch(p, course, sizes, weights, routes, inputs, targets, drive, late, touched, pre, post, counts, broken):  # type: ignore[no-untyped-def]
         """The trials of a mini-batch, shared out in blocks; late and touched have one row a block, the others one a trial."""
         m, blocks = inputs.shape[0], late.shape[0]

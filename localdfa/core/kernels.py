@@ -22,7 +22,7 @@ UPDATE_ROWS = 32
 
 
 @njit(parallel=True, error_model="numpy")
-def product(alpha, a, b, transpose_b, c):  # type: ignore[no-untyped-def]
+def product(alpha, a, b, transpose_b, c):
     """c = alpha · a b, or alpha · a bᵀ; a (m, k), b (k, n) or (n, k), c (m, n), one dtype."""
     n = c.shape[1]
     blocks = 2 * ((n + 511) // 512)
@@ -39,7 +39,7 @@ def product(alpha, a, b, transpose_b, c):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
-def _by_events(alpha, a, b, c, j0, j1):  # type: ignore[no-untyped-def]
+def _by_events(alpha, a, b, c, j0, j1):
     """Columns j0 … j1 of alpha · a b, one pass over a row of b for each non-zero entry of a."""
     for s in range(a.shape[0]):
         target = c[s, j0:j1]
@@ -60,7 +60,7 @@ def activation(neuron: Any) -> Any:
     f = neuron.f
 
     @njit(parallel=True, error_model="numpy")
-    def settle(p, threshold, drive, activity, sent):  # type: ignore[no-untyped-def]
+    def settle(p, threshold, drive, activity, sent):
         """h = f(a): drive and activity (m, n); sent (m, n + 1) gets the graded events, h where |h| > threshold.
 
         Returns the number of events and of activities that are not finite.
@@ -80,7 +80,7 @@ def activation(neuron: Any) -> Any:
 
 
 @njit(error_model="numpy")
-def active(pre):  # type: ignore[no-untyped-def]
+def active(pre):
     """Indices of the presynaptic neurons (columns) with any activity in the mini-batch, pre (m, n)."""
     any_activity = np.zeros(pre.shape[1], np.bool_)
     for s in range(pre.shape[0]):
@@ -95,7 +95,7 @@ def learning(optimiser: Any) -> Any:
     row = optimiser.row
 
     @njit(error_model="numpy")
-    def visit(p, weight_decay, g, j, weights, state, last, step):  # type: ignore[no-untyped-def]
+    def visit(p, weight_decay, g, j, weights, state, last, step):
         """Hand the optimiser the gradient g (n_post,) of the synapses from presynaptic neuron j."""
         if weight_decay > 0 and j < weights.shape[0] - 1:
             for i in range(g.size):
@@ -104,7 +104,7 @@ def learning(optimiser: Any) -> Any:
         last[j] = step
 
     @njit(parallel=True, error_model="numpy")
-    def from_factors(p, weight_decay, pre, rows, change, weights, state, last, step):  # type: ignore[no-untyped-def]
+    def from_factors(p, weight_decay, pre, rows, change, weights, state, last, step):
         """g = −Σ_samples pre · change for every synapse from the presynaptic neurons `rows`.
 
         pre (m, rows.size): their activity; change (m, n_post): the postsynaptic change; weights (n_pre + 1, n_post);
@@ -119,7 +119,7 @@ def learning(optimiser: Any) -> Any:
                 visit(p, weight_decay, gradient[r - r0], rows[r], weights, state, last, step)
 
     @njit(parallel=True, error_model="numpy")
-    def from_sum(p, weight_decay, total, weights, state, last, step):  # type: ignore[no-untyped-def]
+    def from_sum(p, weight_decay, total, weights, state, last, step):
         """g = −total, which already sums pre · post change over the samples: (n_pre + 1, n_post)."""
         for j in prange(weights.shape[0]):
             visit(p, weight_decay, -total[j], j, weights, state, last, step)

@@ -15,7 +15,7 @@ class Plasticity:
     """
 
     def __init__(self, network: Any, optimiser: Any, weight_decay: float = 0.0) -> None:
-        self._from_factors, self._from_sum = kernels.learning(type(optimiser))
+        self._from_factors, self._from_sum = kernels.learning(optimiser.__class__)
         self._network = network
         self._weight_decay = network.dtype.type(weight_decay)
         self._rests = optimiser.rests and weight_decay == 0
@@ -35,7 +35,15 @@ class Plasticity:
                 continue
             pre, rows = self._visited(sent[l])
             self._from_factors(
-                self.optimiser, self._weight_decay, pre, rows, change[l], weights, self.state[l], self.last[l], self.step
+                self.optimiser,
+                self._weight_decay,
+                pre,
+                rows,
+                change[l],
+                weights,
+                self.state[l],
+                self.last[l],
+                self.step,
             )
 
     def learn_sum(self, total: list[np.ndarray], frozen: frozenset[int] = frozenset()) -> None:
@@ -43,9 +51,7 @@ class Plasticity:
         self.step += 1
         for l, weights in enumerate(self._network.weights):
             if l not in frozen:
-                self._from_sum(
-                    self.optimiser, self._weight_decay, total[l], weights, self.state[l], self.last[l], self.step
-                )
+                self._from_sum(self.optimiser, self._weight_decay, total[l], weights, self.state[l], self.last[l], self.step)
 
     def _visited(self, pre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The presynaptic neurons whose synapses need a visit, as (their activity, their indices)."""

@@ -51,7 +51,7 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
         An activity is infinite or NaN; the message names the layer and the row.
     """
     m, dtype = inputs.shape[0], inputs.dtype
-    settle = kernels.activation(type(network.neuron))
+    settle = kernels.activation(network.neuron.__class__)
     sent_in = int(np.count_nonzero(inputs[:, :-1]))
     trial = Trial([], [], [inputs], masks or [None] * network.n_hidden, np.empty(0), threshold, sent_in)
     for l, n in enumerate(network.sizes[1:-1]):

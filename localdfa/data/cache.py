@@ -85,9 +85,7 @@ def _download(remote: Remote, path: Path) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            downloader = pooch.HTTPDownloader(
-                progressbar=_Bar(progress, path.name), chunk_size=_CHUNK, timeout=_TIMEOUT
-            )
+            downloader = pooch.HTTPDownloader(progressbar=_Bar(progress, path.name), chunk_size=_CHUNK, timeout=_TIMEOUT)
             pooch.retrieve(remote.url, f"md5:{remote.md5}", fname=path.name, path=path.parent, downloader=downloader)
     except (OSError, ValueError) as error:  # every network error of requests is an OSError
         raise DataError(

@@ -112,9 +112,7 @@ def _part(batches: Batches, files: Mapping[str, str], rows: int) -> tuple[NDArra
     return np.concatenate(images), np.concatenate(labels)
 
 
-def parse_batch(
-    blob: bytes, rows: int, labels: str, n_classes: int, name: str
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def parse_batch(blob: bytes, rows: int, labels: str, n_classes: int, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Parse one batch (format: https://www.cs.toronto.edu/~kriz/cifar.html).
 
     Parameters

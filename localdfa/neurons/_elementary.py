@@ -14,7 +14,7 @@ _LIMIT, _ONE, _HALF = np.float32(9.0), np.float32(1.0), np.float32(0.5)
 
 
 @njit(error_model="numpy")
-def _tanh32(v):  # type: ignore[no-untyped-def]
+def _tanh32(v):
     x = -_LIMIT if v < -_LIMIT else v
     x = _LIMIT if x > _LIMIT else x
     u = x * x
@@ -31,7 +31,7 @@ def tanh(v: float) -> float:
 
 
 @overload(tanh)
-def _tanh(v):  # type: ignore[no-untyped-def]
+def _tanh(v):
     if v == types.float32:
         return lambda v: _tanh32(v)
     return lambda v: math.tanh(v)
@@ -43,12 +43,12 @@ def logistic(v: float) -> float:
 
 
 @njit
-def _logistic32(v):  # type: ignore[no-untyped-def]
+def _logistic32(v):
     return _HALF * (_ONE + _tanh32(_HALF * v))
 
 
 @overload(logistic)
-def _logistic(v):  # type: ignore[no-untyped-def]
+def _logistic(v):
     if v == types.float32:
         return lambda v: _logistic32(v)
     return lambda v: 0.5 * (1.0 + math.tanh(0.5 * v))

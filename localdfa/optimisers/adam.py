@@ -18,8 +18,8 @@ class Adam(NamedTuple):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
 
-    n_state = 2
-    rests = False
+    n_state = 2  # type: ignore[misc]
+    rests = False  # type: ignore[misc]
 
     @njit
     def row(p, w, g, state, step, idle):

@@ -15,8 +15,8 @@ class Momentum(NamedTuple):
     learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 1e-3
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
 
-    n_state = 1
-    rests = False
+    n_state = 1  # type: ignore[misc]
+    rests = False  # type: ignore[misc]
 
     @njit
     def row(p, w, g, state, step, idle):

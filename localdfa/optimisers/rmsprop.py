@@ -17,8 +17,8 @@ class RMSprop(NamedTuple):
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
     epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
 
-    n_state = 1
-    rests = True
+    n_state = 1  # type: ignore[misc]
+    rests = True  # type: ignore[misc]
 
     @njit
     def row(p, w, g, state, step, idle):

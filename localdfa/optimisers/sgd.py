@@ -14,8 +14,8 @@ class SGD(NamedTuple):
 
     learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 1e-3
 
-    n_state = 0
-    rests = True
+    n_state = 0  # type: ignore[misc]
+    rests = True  # type: ignore[misc]
 
     @njit
     def row(p, w, g, state, step, idle):

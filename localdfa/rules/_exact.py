@@ -14,7 +14,7 @@ def _slope(neuron: Any) -> Any:
     df = neuron.df
 
     @njit(parallel=True, error_model="numpy")
-    def kernel(p, drive, signal, change):  # type: ignore[no-untyped-def]
+    def kernel(p, drive, signal, change):
         for s in prange(drive.shape[0]):
             for i in range(drive.shape[1]):
                 change[s, i] = -df(p, drive[s, i]) * signal[s, i]
@@ -30,7 +30,7 @@ class Exact:
 
     def __init__(self, network: Any, phases: Any) -> None:
         self._neuron = network.neuron
-        self._kernel = _slope(type(network.neuron))
+        self._kernel = _slope(network.neuron.__class__)
 
     def hidden(self, l: int, trial: Trial, signal: np.ndarray, change: np.ndarray) -> int:
         self._kernel(self._neuron, trial.drive[l], signal, change)

@@ -16,7 +16,7 @@ def _response(neuron: Any, two_compartment: bool) -> Any:
     f = neuron.f
 
     @njit(parallel=True, error_model="numpy")
-    def respond(p, beta, threshold, drive, climbing, signal, activity, weight, change, moved):  # type: ignore[no-untyped-def]
+    def respond(p, beta, threshold, drive, climbing, signal, activity, weight, change, moved):
         """Activity f(a + Δa − β c) in a nudged phase, all arrays (m, n); returns the number of graded events.
 
         climbing: Δa, what changed activity below adds to the drive a. moved: the change of activity that the layers above
@@ -57,7 +57,7 @@ class Local:
         self._network = network
         self._phases = phases
         self._signs = (1, -1) if phases.nudging == "centered" else (1,)
-        self._respond = _response(type(network.neuron), phases.propagation == "two_compartment")
+        self._respond = _response(network.neuron.__class__, phases.propagation == "two_compartment")
         self._moved: dict[tuple[int, int], np.ndarray] = {}
 
     def hidden(self, l: int, trial: Trial, signal: np.ndarray, change: np.ndarray) -> int:

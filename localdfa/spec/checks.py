@@ -120,8 +120,7 @@ def _layers(setting: Any) -> None:
             raise ValueError(f"stage[{i}].frozen: every layer is frozen, so nothing can learn")
     if setting.feedback.shared and len(set(setting.network.hidden)) > 1:
         raise ValueError(
-            f"feedback.shared: one B for all hidden layers needs equal widths, not network.hidden = "
-            f"{setting.network.hidden}"
+            f"feedback.shared: one B for all hidden layers needs equal widths, not network.hidden = {setting.network.hidden}"
         )
 
 

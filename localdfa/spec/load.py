@@ -9,8 +9,7 @@ from pydantic import ValidationError
 
 from localdfa import registry
 from localdfa.errors import SpecError
-
-from localdfa.spec.tables import Experiment, Setting
+from localdfa.spec.tables import Condition, Experiment, Setting
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -42,7 +41,7 @@ def find(name: str) -> Path:
             raise SpecError(f"{name}: there is no such file")
         return path
     if name not in bundled():
-        raise SpecError(f"there is no experiment {registry.unknown(name, list(bundled()))}; or give the path of a .toml file")
+        raise SpecError(f"experiment {registry.unknown(name, list(bundled()))}; or give the path of a .toml file")
     return bundled()[name]
 
 
@@ -66,8 +65,8 @@ def load(name: str, overrides: Iterable[str] = ()) -> Experiment:
     return experiment(tables, source=str(path))
 
 
-def experiment(tables: Mapping[str, Any], source: str = "") -> Experiment:
-    """Validate an experiment given as nested tables.
+def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", **more: Any) -> Experiment:
+    """Validate an experiment given as nested tables, or as keyword arguments, one a table or key.
 
     Raises
     ------
@@ -76,13 +75,16 @@ def experiment(tables: Mapping[str, Any], source: str = "") -> Experiment:
     """
     prefix = f"{source}: " if source else ""
     try:
-        found = Experiment.model_validate(dict(tables))
+        found = Experiment.model_validate({**(tables or {}), **more})
     except ValidationError as error:
         raise SpecError(prefix + _message(error, Experiment)) from None
     names = [condition.name for condition in found.condition]
     for name in names:
-        if names.count(name) > 1:
-            raise SpecError(f"{prefix}condition.name: {name!r} stands for more than one condition; allowed: unique names")
+        if [other.lower() for other in names].count(name.lower()) > 1:
+            raise SpecError(
+                f"{prefix}condition.name: {name!r} stands for more than one condition; allowed: names that differ, and not "
+                f"only in case"
+            )
     if len(set(found.seeds)) < len(found.seeds):
         raise SpecError(f"{prefix}seeds: {found.seeds} names a seed twice; allowed: different seeds")
     settings(found, prefix)
@@ -98,10 +100,24 @@ def settings(found: Experiment, prefix: str = "") -> dict[str, Setting]:
     result = {}
     for condition in found.condition:
         try:
-            result[condition.name] = Setting.model_validate(_laid_over(base, condition.changes))
+            result[condition.name] = Setting.model_validate(_laid_over(_without_parameters(base, condition), condition.changes))
         except ValidationError as error:
             raise SpecError(f"{prefix}condition {condition.name!r}: {_message(error, Setting)}") from None
     return result
+
+
+def _without_parameters(base: dict[str, Any], condition: Condition) -> dict[str, Any]:
+    """The base without the parameters of a neuron or optimiser in whose place the condition names another."""
+    base, changes = dict(base), condition.changes
+    if _names(changes, "network", "neuron"):
+        base.pop("neuron", None)
+    if _names(changes, "optimiser", "name"):
+        base.pop("optimiser", None)
+    return base
+
+
+def _names(changes: dict[str, Any], table: str, key: str) -> bool:
+    return isinstance(changes.get(table), Mapping) and key in changes[table]
 
 
 def _laid_over(base: Any, changes: Any) -> Any:
@@ -159,5 +175,3 @@ def _keys_at(model: Any, location: tuple[Any, ...]) -> list[str]:
             annotation = model.model_fields[part].annotation
             model = next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)
     return list(model.model_fields)
-
-

@@ -32,7 +32,8 @@ class NetworkTable(Table):
     neuron: str = Field("tanh", description="neuron model of the hidden layers")
     output: Literal["logistic", "softmax"] = Field("logistic", description="output units, with their cross-entropy")
     weights: Literal["auto", "zero", "uniform"] = Field(
-        "auto", description="initial weights: zero; U(±1/√fan_in); or zero where the rule can learn from zero, as the paper"
+        "auto",
+        description="initial weights: zero; U(±1/√fan_in); or zero where the rule can learn from zero, as the paper",
     )
     threshold: float = Field(0.0, ge=0, le=10, description="graded event threshold ε, in units of activity; 0 is exact")
     delay: float = Field(1.0, gt=0, le=1e4, description="conduction delay, ms (dynamic mode, neuron.tau > 0)")
@@ -65,7 +66,10 @@ class Phases(Table):
     free: float = Field(100.0, gt=0, le=1e6, description="duration of the free phase, ms (dynamic mode)")
     nudged: float = Field(20.0, gt=0, le=1e6, description="duration of a nudged phase, ms (dynamic mode)")
     gate: float | None = Field(
-        None, gt=0, le=1e6, description="time the gate stays open from a nudged onset, ms (dynamic mode); all of it if left out"
+        None,
+        gt=0,
+        le=1e6,
+        description="time the gate stays open from a nudged onset, ms (dynamic mode); all of it if left out",
     )
 
 

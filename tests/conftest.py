@@ -1,0 +1,47 @@
+"""What tests share: small networks with everything random, in float64."""
+
+import numpy as np
+import pytest
+
+from localdfa.core import blas
+from localdfa.network import build
+from localdfa.spec import experiment, settings
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_blas_thread():
+    blas.one_thread()
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(12345)
+
+
+def setting_of(**tables):
+    """The setting of an experiment without conditions."""
+    return next(iter(settings(experiment(tables)).values()))
+
+
+class Small:
+    """A small random network with a mini-batch: what a test needs to compare the core with `naive`."""
+
+    def __init__(self, rng, hidden=(7, 5, 6), n_in=8, n_out=4, m=3, scale=0.8, **tables):
+        tables = {"precision": "float64", **tables}
+        tables["network"] = {"weights": "uniform", **tables.get("network", {}), "hidden": list(hidden)}
+        self.setting = setting_of(**tables)
+        self.rule, self.n = self.setting.rule, len(hidden)
+        self.network = build(self.setting, n_in, n_out, seed=int(rng.integers(1 << 30)))
+        for w in self.network.weights:
+            w[...] = rng.normal(0, scale / np.sqrt(w.shape[0]), w.shape)
+        self.inputs = np.ones((m, n_in + 1))
+        self.inputs[:, :-1] = rng.random((m, n_in))
+        self.target = np.eye(n_out)[rng.integers(0, n_out, m)]
+
+    @property
+    def W(self):
+        return [self.network.W(l).copy() for l in range(self.n + 1)]
+
+    @property
+    def b(self):
+        return [self.network.b(l).copy() for l in range(self.n + 1)]

@@ -1,0 +1,499 @@
+"""Figures and report: what is drawn of a real run, and that the page is whole, safe and says how the run went."""
+
+import base64
+import math
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from io import StringIO
+from statistics import fmean, stdev
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import _pylab_helpers
+from rich.console import Console
+
+from localdfa import analysis, record, spec, train
+from localdfa.analysis import angles, errors, report, style, summary
+from localdfa.errors import RunError, SpecError
+
+SEEDS, EPOCHS, NAMES = (0, 1, 2), 3, ["local", "ifa", "bp"]
+HOSTILE = "<script>alert('1')</script> \"&amp; {{ 7 * 7 }} </style>"
+
+
+def experiment(**changes):
+    conditions = [{"name": name, "rule": name} for name in NAMES]
+    tables = {
+        "title": "A title", "seeds": list(SEEDS), "condition": conditions, "network": {"hidden": [6, 5]},
+        "stage": [{"epochs": EPOCHS}], "record": {"probe": 32},
+    }  # fmt: skip
+    return spec.experiment({**tables, **changes})
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    return train.run(experiment(), tmp_path_factory.mktemp("analysis") / "run", name="tiny")
+
+
+@pytest.fixture(scope="session")
+def written(run):
+    return report.write(run)
+
+
+class Interrupting(train.Progress):
+    """Ctrl-C before anything is measured, or after so many training samples."""
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def start(self, samples):
+        self.advance(0)
+
+    def advance(self, samples):
+        self.samples -= samples
+        if self.samples <= 0:
+            raise KeyboardInterrupt
+
+
+def interrupted(folder, samples, **changes):
+    with pytest.raises(KeyboardInterrupt):
+        train.run(experiment(**changes), folder, progress=Interrupting(samples))
+    return record.Run(folder)
+
+
+def made(folder, rows, **changes):
+    """A run directory with these rows for each condition and seed."""
+    result = record.create(folder, experiment(**changes))
+    for job in result.jobs:
+        job.write_metrics([{"condition": job.condition, "seed": job.seed, **row} for row in rows(job)])
+    return result
+
+
+def values(run, name, key, epoch, layer=None):
+    found = [row[key] for row in run.metrics if row["condition"] == name and row["epoch"] == epoch]
+    return [v for v in (found if layer is None else [each[layer] for each in found]) if v is not None]
+
+
+def curve_of(axes, name):
+    (found,) = [line for line in axes.lines if line.get_label() == name]
+    return found
+
+
+def band_of(axes, colour):
+    """Lowest and highest y of a band at each x."""
+    (found,) = [c for c in axes.collections if np.allclose(c.get_facecolor()[0][:3], matplotlib.colors.to_rgb(colour))]
+    points = found.get_paths()[0].vertices
+    return {x: (points[points[:, 0] == x, 1].min(), points[points[:, 0] == x, 1].max()) for x in set(points[:, 0])}
+
+
+# --- curves and table -------------------------------------------------------------------------------------------------
+
+
+def test_table_of_a_run(run):
+    table = summary.rows(run)
+    assert [row["condition"] for row in table] == NAMES
+    assert [row["rule"] for row in table] == NAMES
+    assert [row["feedback"] for row in table] == ["direct", "indirect", "transpose"]
+    for row in table:
+        last = values(run, row["condition"], "test_error", EPOCHS)
+        assert len(last) == row["seeds"] == row["planned"] == 3
+        assert row["test_error"] == pytest.approx(fmean(last))
+        assert row["test_error_sd"] == pytest.approx(stdev(last))
+        assert row["epochs"] == (EPOCHS, EPOCHS)
+        assert row["valid_error"] is row["valid_error_sd"] is None
+    ifa = [fmean(each) for each in zip(*(values(run, "ifa", "angle_to_bp", EPOCHS, layer) for layer in (0, 1)), strict=True)]
+    assert table[1]["angle_to_bp"] == pytest.approx(fmean(ifa))
+    assert table[1]["angle_to_bp_sd"] == pytest.approx(stdev(ifa))
+
+
+def test_table_agrees_with_the_summary_that_training_wrote(run):
+    for row in summary.rows(run):
+        entries = [entry for entry in run.summary["conditions"] if entry["name"] == row["condition"]]
+        assert row["train_error"] == pytest.approx(fmean(entry["train_error"] for entry in entries))
+        assert {(entry["rule"], entry["feedback"], entry["neuron"]) for entry in entries} == {
+            (row["rule"], row["feedback"], row["neuron"])
+        }
+
+
+def test_cells_round_and_say_what_is_missing(tmp_path):
+    rows = {"local": 0.0004, "ifa": 0.1234, "bp": None}
+    result = made(
+        tmp_path / "run",
+        lambda job: [
+            {
+                "epoch": 2 + job.seed, "train_error": 1.0, "test_error": 2.0 + job.seed,
+                "angle_to_dfa": [rows[job.condition], None], "angle_to_bp": [None],
+                "events": 17_260_000, "seconds": 1.25,
+            }
+        ] if (job.condition, job.seed) != ("bp", 2) else [],
+    )  # fmt: skip
+    local, ifa, bp = summary.cells(summary.rows(result))
+    assert "angle to BP (°)" not in local
+    assert (local["angle to DFA (°)"], ifa["angle to DFA (°)"], bp["angle to DFA (°)"]) == (
+        "< 0.001",
+        "0.123 ± 0.000",
+        "–",
+    )
+    assert (local["test error (%)"], local["events"]) == ("3.00 ± 1.00", "17.3 ± 0.0 M")
+    assert (local["seeds"], bp["seeds"], local["epochs"]) == ("3", "2 of 3", "2–4")
+
+
+def test_rules_of_stages_are_joined(tmp_path):
+    stages = [{"epochs": 1, "rule": "ifa"}, {"epochs": 1}, {"epochs": 1}]
+    row = summary.rows(record.create(tmp_path / "run", experiment(condition=[], rule="dfa", stage=stages)))[0]
+    assert (row["rule"], row["feedback"], row["seeds"], row["epochs"]) == ("ifa → dfa", "indirect → direct", 0, None)
+
+
+def test_curves_leave_out_what_is_undefined():
+    rows = [
+        {"condition": "a", "epoch": epoch, "angle": [value, 1.0]}
+        for epoch, value in ((0, None), (0, None), (1, 10.0), (1, None), (2, 10.0), (2, 20.0))
+    ] + [{"condition": "b", "epoch": 0, "angle": [5.0]}]
+    found = summary.curves(rows, "angle", 0)
+    assert math.isnan(found["a"].mean[0])
+    assert (found["a"].epochs, found["a"].mean[1:]) == ([0, 1, 2], [10.0, 15.0])
+    assert (found["a"].low[1:], found["a"].high[1:]) == ([10.0, 10.0], [10.0, 20.0])
+    assert list(summary.curves(rows, "angle", 1)) == ["a"]
+    with pytest.raises(RunError, match="no measure 'speed'"):
+        summary.curves(rows, "speed")
+
+
+def test_table_on_a_terminal(run):
+    text = StringIO()
+    report.print_table(run, Console(file=text, width=80))
+    assert "A title" in text.getvalue()
+    for cell in summary.cells(summary.rows(run))[0].values():
+        assert cell in text.getvalue()
+
+
+@pytest.mark.parametrize("width", [70, 200])
+def test_table_on_a_narrow_terminal(run, width):
+    text = StringIO()
+    report.print_table(run, Console(file=text, width=width, force_terminal=True, no_color=True, legacy_windows=False))
+    assert "…" not in text.getvalue()
+    row = summary.cells(summary.rows(run))[1]
+    assert all(row[heading] in text.getvalue() for heading in ("condition", "test error (%)", "angle to BP (°)"))
+    assert ("feedback" in text.getvalue()) == (width == 200)
+
+
+def test_table_before_anything_is_measured(tmp_path):
+    text = StringIO()
+    empty = record.create(tmp_path / "run", experiment(condition=[{"name": "x" * 60}]))
+    report.print_table(empty, Console(file=text, width=30, force_terminal=True, color_system=None, legacy_windows=False))
+    assert text.getvalue().count("x") == 60
+    assert max(map(len, text.getvalue().splitlines())) <= 30
+
+
+# --- style ------------------------------------------------------------------------------------------------------------
+
+
+def test_conditions_look_different_in_colour_and_in_grey():
+    looks = [style.line(i) for i in range(385)]
+    assert len({tuple(look.values()) for look in looks}) == 385
+    assert len({(look["linestyle"], look["marker"]) for look in looks[:55]}) == 55
+
+
+def test_nothing_global_is_changed_and_nothing_global_counts(run):
+    before = matplotlib.rcParams.copy()
+    plain = errors.figure(run).content("svg")
+    assert matplotlib.rcParams.copy() == before
+    with matplotlib.rc_context({"lines.linewidth": 9, "font.size": 30, "svg.fonttype": "none", "pdf.fonttype": 3}):
+        assert errors.figure(run).content("svg") == plain
+        pdf = errors.figure(run).content("pdf")
+    assert b"/CIDFontType2" in pdf  # TrueType, embedded
+    assert b"/Type3" not in pdf
+    assert not _pylab_helpers.Gcf.figs
+
+
+def test_nothing_is_simulated_and_no_display_touched(run, tmp_path):
+    code = (
+        "import sys; from localdfa import analysis; from localdfa.analysis import report\n"
+        "print(*analysis.names())\n"
+        "assert not {'localdfa.train', 'localdfa.core', 'localdfa.measure'} & set(sys.modules)\n"
+        "from localdfa.record import Run; analysis.get('errors').figure(Run(sys.argv[1])).savefig(sys.argv[2])\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(run.folder), str(tmp_path / "figure.pdf")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", ["angles", "errors"])
+    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_unknown_figure():
+    with pytest.raises(SpecError, match=r"'angels' is not one of angles, errors; did you mean 'angles'\?"):
+        analysis.get("angels")
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def test_errors_are_drawn_with_their_bands(run):
+    drawn = errors.figure(run)
+    assert [axes.get_ylabel() for axes in drawn.axes] == ["Training error (%)", "Test error (%)"]
+    for axes, key in zip(drawn.axes, ("train_error", "test_error"), strict=True):
+        assert axes.get_xlabel() == "Epoch"
+        assert [line.get_label() for line in axes.lines] == NAMES
+        for name in NAMES:
+            line = curve_of(axes, name)
+            assert list(line.get_xdata()) == list(range(EPOCHS + 1))
+            band = band_of(axes, line.get_color())
+            for epoch in range(EPOCHS + 1):
+                expected = values(run, name, key, epoch)
+                assert line.get_ydata()[epoch] == pytest.approx(fmean(expected))
+                assert band[epoch] == pytest.approx((min(expected), max(expected)))
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == NAMES
+    assert "3 seeds, bands reach from the lowest to the highest seed" in errors.caption(run)
+
+
+def test_an_error_of_zero_has_a_place(tmp_path):
+    course = (90.0, 5.0, 0.25, 0.0)
+    rows = [{"epoch": epoch, "train_error": error, "test_error": error + 1} for epoch, error in enumerate(course)]
+    result = made(tmp_path / "run", lambda job: rows, condition=[], seeds=[0])
+    axes = errors.figure(result).axes[0]
+    assert list(curve_of(axes, "local").get_ydata()) == list(course)
+    assert 0 in axes.get_yticks()
+    assert axes.get_ylim()[0] < 0
+    low, middle, high = axes.transData.transform([(0, 0), (0, 0.25), (0, 90)])[:, 1]
+    assert 0.05 < (middle - low) / (high - low) < 0.5
+    assert not axes.collections
+    assert errors.caption(result).endswith("One seed, so there are no bands.")
+
+
+def test_validation_error_has_its_panel(tmp_path):
+    rows = [{"epoch": 0, "train_error": 90.0, "valid_error": 91.0, "test_error": 92.0}]
+    drawn = errors.figure(made(tmp_path / "run", lambda job: rows))
+    assert [axes.get_ylabel() for axes in drawn.axes][1] == "Validation error (%)"
+    assert drawn.axes[1].lines[0].get_markevery() == [0]
+
+
+def test_seeds_of_different_length_are_said(tmp_path):
+    rows = [{"epoch": epoch, "train_error": 9.0, "test_error": 9.0} for epoch in range(4)]
+    result = made(tmp_path / "run", lambda job: rows[: 2 + job.seed])
+    assert "each epoch shows those that reached it" in errors.caption(result)
+    assert list(errors.figure(result).axes[0].lines[0].get_xdata()) == [0, 1, 2, 3]
+
+
+# --- angles -----------------------------------------------------------------------------------------------------------
+
+
+def test_angles_are_drawn_for_each_layer(run):
+    drawn = angles.figure(run)
+    assert [axes.get_title() for axes in drawn.axes] == ["Hidden layer 1", "", "Hidden layer 2", ""]
+    assert [axes.get_ylabel() for axes in drawn.axes] == ["Angle to DFA (degrees)", "Angle to BP (degrees)", "", ""]
+    for i, axes in enumerate(drawn.axes):
+        key, layer = ("angle_to_dfa", "angle_to_bp")[i % 2], i // 2
+        assert [line.get_label() for line in axes.lines[1:]] == NAMES
+        assert set(axes.lines[0].get_ydata()) == {90}
+        for name in NAMES:
+            line = curve_of(axes, name)
+            for epoch, y in enumerate(line.get_ydata()):
+                expected = values(run, name, key, epoch, layer)
+                assert (math.isnan(y) and not expected) or y == pytest.approx(fmean(expected))
+    ifa = curve_of(drawn.axes[3], "ifa")
+    for epoch, ends in band_of(drawn.axes[3], ifa.get_color()).items():
+        expected = values(run, "ifa", "angle_to_bp", int(epoch), 1)
+        assert ends == pytest.approx((min(expected), max(expected)))
+
+
+def test_the_local_rule_is_drawn_on_dfa(run):
+    for axes in angles.figure(run).axes[::2]:
+        assert max(curve_of(axes, "local").get_ydata()) < 0.1
+
+
+def deep(folder, depth):
+    return made(
+        folder, lambda job: [{"epoch": 1, "angle_to_dfa": [30.0] * depth, "angle_to_bp": [None] * depth}],
+        network={"hidden": [4] * depth},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("depth", "shown"),
+    [
+        (1, [1]),
+        (4, [1, 2, 3, 4]),
+        (5, [1, 2, 3, 4, 5]),
+        (8, [1, 2, 3, 4, 5, 6, 7, 8]),
+        (15, [1, 3, 5, 7, 9, 11, 13, 15]),
+    ],
+)
+def test_many_layers_are_wrapped_and_limited(tmp_path, depth, shown):
+    result = deep(tmp_path / "run", depth)
+    drawn = angles.figure(result)
+    assert [axes.get_title() for axes in drawn.axes if axes.get_title()] == [f"Hidden layer {n}" for n in shown]
+    assert drawn.get_figwidth() == (style.ONE_COLUMN if depth == 1 else style.TWO_COLUMNS)
+    assert ("Of 15 hidden layers 8 are drawn" in angles.caption(result)) == (depth == 15)
+    drawn.draw_without_rendering()
+    boxes = [axes.get_tightbbox() for axes in drawn.axes] + [drawn.legends[0].get_window_extent()]
+    assert not any(a.shrunk(0.99, 0.99).overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+    assert [text.get_text() for text in drawn.axes[1].texts] == ["undefined so far"]
+
+
+def test_conditions_of_different_depth(tmp_path):
+    depths = {"a": [9.0], "b": [9.0, 8.0]}
+    result = made(
+        tmp_path / "run",
+        lambda job: [{"epoch": 1, **dict.fromkeys(("angle_to_dfa", "angle_to_bp"), depths[job.condition])}],
+        condition=[{"name": "a"}, {"name": "b", "network": {"hidden": [3, 3]}}], network={"hidden": [3]},
+    )  # fmt: skip
+    drawn = angles.figure(result)
+    assert [[line.get_label() for line in axes.lines[1:]] for axes in drawn.axes[::2]] == [["a", "b"], ["b"]]
+    assert curve_of(drawn.axes[0], "b").get_color() == curve_of(drawn.axes[2], "b").get_color()
+
+
+# --- nothing to draw --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", analysis.names())
+def test_a_run_without_rows(tmp_path, name):
+    empty = record.create(tmp_path / "run", experiment())
+    with pytest.raises(RunError, match=r"nothing is measured yet; go on with: localdfa resume") as caught:
+        analysis.get(name).figure(empty)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", analysis.names())
+def test_rows_without_the_measure(tmp_path, name):
+    with pytest.raises(RunError, match="this run has no measure"):
+        analysis.get(name).figure(made(tmp_path / "run", lambda job: [{"epoch": 0}]))
+
+
+def test_damaged_records_are_named(tmp_path):
+    result = made(tmp_path / "run", lambda job: [{"epoch": 0}])
+    (result.jobs[0].folder / "metrics.jsonl").write_text("{", encoding="utf-8")
+    with pytest.raises(RunError, match=r"metrics\.jsonl: damaged"):
+        report.write(result)
+
+
+# --- report -----------------------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """The tags, attributes and text of a page whose tags must be balanced."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.attributes, self.text = [], [], [], ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *attribute) for attribute in attrs]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def self_contained(text):
+    """The page, once it is sure that it reaches for nothing outside and runs nothing."""
+    page = Page(text)
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form", "a"} & set(page.tags)
+    assert all(value.startswith("data:") for _, name, value in page.attributes if name in ("src", "href", "srcset"))
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    style_text = re.search(r"<style>(.*?)</style>", text, re.S)[1]
+    assert "url(" not in style_text
+    assert "@import" not in style_text
+    return page
+
+
+def test_report_of_a_finished_run(run, written):
+    text = written.read_text(encoding="utf-8")
+    page = self_contained(text)
+    assert written == run.folder / "report.html"
+    for part in (
+        "A title",
+        "Finished",
+        "digits",
+        "local, ifa, bp",
+        run.info["git_revision"] or "",
+        run.info["platform"],
+    ):
+        assert part in page.text
+    for row in summary.cells(summary.rows(run)):
+        assert all(heading in page.text and cell in page.text for heading, cell in row.items())
+    assert record.to_toml(run.experiment) in page.text
+    for package, version in run.info["versions"].items():
+        assert package in page.text
+        assert version in page.text
+    assert f"localdfa run {run.folder}/spec.toml" in page.text
+    assert "localdfa resume" not in page.text
+
+
+def test_every_figure_is_embedded_and_left_as_files(run, written):
+    images = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', written.read_text(encoding="utf-8"))
+    assert len(images) == len(analysis.names())
+    for name, image in zip(analysis.names(), images, strict=True):
+        svg = base64.b64decode(image, validate=True)
+        assert svg == (run.folder / "figures" / f"{name}.svg").read_bytes()
+        assert (run.folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert all(target.startswith(b"#") for target in re.findall(rb'href="([^"]*)"', svg))
+        assert b"<script" not in svg
+        assert b"<text" not in svg  # glyphs are drawn, so no font is needed to read them
+    assert not [path for path in (run.folder / "figures").iterdir() if path.name.startswith(".")]
+
+
+def test_report_is_legible_everywhere(written):
+    text = written.read_text(encoding="utf-8")
+    assert 'name="viewport" content="width=device-width' in text
+    assert "prefers-color-scheme: dark" in text
+    for wide in ("<table>", "<img", "<pre>"):
+        assert all("scroll" in before[-250:] for before in text.split(wide)[:-1])
+
+
+def test_report_is_written_again_to_the_same_bytes(run, written):
+    before = written.read_bytes()
+    assert report.write(run).read_bytes() == before
+
+
+def test_hostile_text_is_escaped(tmp_path):
+    hostile = record.create(tmp_path / "run", experiment(title=HOSTILE, data=f"npz:{HOSTILE}"), name=HOSTILE)
+    hostile.update_info(
+        status=f"stopped: {HOSTILE}\ud800", versions={HOSTILE: HOSTILE}, git_revision=HOSTILE, platform=HOSTILE,
+        data=HOSTILE, started=HOSTILE,
+    )  # fmt: skip
+    text = report.write(hostile).read_text(encoding="utf-8")
+    page = self_contained(text)
+    assert page.text.count(HOSTILE) >= 9
+    assert "<script" not in text
+    assert "alert(&#39;1&#39;)" in text
+
+
+@pytest.mark.parametrize(("status", "shown"), [("interrupted", "Interrupted"), ("stopped: a reason", "Stopped: a reason")])
+def test_status_is_shown(run, tmp_path, status, shown):
+    other = record.create(tmp_path / "a folder", experiment())
+    other.update_info(status=status)
+    page = self_contained(report.write(other).read_text(encoding="utf-8"))
+    assert shown in page.text
+    assert f"localdfa resume '{other.folder}'" in page.text
+
+
+@pytest.mark.parametrize(("samples", "missing"), [(0, 2), (1, 0)])
+def test_report_of_a_run_interrupted_before_its_first_epoch(tmp_path, samples, missing):
+    run = interrupted(tmp_path / "run", samples, seeds=[0])
+    page = self_contained(report.write(run).read_text(encoding="utf-8"))
+    assert "Interrupted" in page.text
+    assert page.text.count("nothing is measured yet") == missing
+    assert page.tags.count("img") == 2 - missing
+
+
+def test_report_that_cannot_be_written(tmp_path):
+    result = record.create(tmp_path / "run", experiment())
+    (result.folder / "report.html").mkdir()
+    with pytest.raises(RunError, match=r"report\.html: cannot be written"):
+        report.write(result)
+
+
+def test_run_json_is_missing(tmp_path):
+    result = record.create(tmp_path / "run", experiment())
+    (result.folder / "run.json").unlink()
+    with pytest.raises(RunError, match=r"run\.json: there is no such file"):
+        report.write(result)

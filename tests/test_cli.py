@@ -1,0 +1,96 @@
+"""The command line, run as a user runs it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SPEC = """
+title = "small"
+data = "digits"
+seeds = [0]
+batch_size = 256
+[network]
+hidden = [16]
+[[stage]]
+epochs = 2
+[[condition]]
+name = "local"
+[[condition]]
+name = "dfa"
+rule = "dfa"
+"""
+
+
+def localdfa(*arguments, cwd):
+    return subprocess.run([sys.executable, "-m", "localdfa", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "small.toml").write_text(SPEC)
+    return folder
+
+
+def test_run_prints_a_table_and_leaves_a_report(place):
+    done = localdfa("run", "small.toml", "--out", "out", "--set", "network.hidden=[12]", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "dfa" in done.stdout
+    assert "report: out/report.html" in done.stdout
+    assert (place / "out" / "report.html").stat().st_size > 10_000
+    assert json.loads((place / "out" / "summary.json").read_text())["conditions"][0]["epochs"] == 2
+    again = localdfa("run", "small.toml", "--out", "out", cwd=place)
+    assert again.returncode == 1
+    assert "exists already" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "quickstrat"], "did you mean 'quickstart'"),
+        (["run", "small.toml", "--set", "phases.bta=1"], "did you mean 'beta'"),
+        (["run", "small.toml", "--set", "data=npz:none.npz"], "none.npz"),
+        (["run", "small.toml", "--set", "data=minst"], "nearest is mnist"),
+        (["resume", "nowhere"], "nowhere"),
+        (["show", "missing.toml"], "missing.toml"),
+    ],
+)
+def test_mistakes_are_one_message_without_a_traceback(place, arguments, words):
+    done = localdfa(*arguments, cwd=place)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert done.stderr.startswith("localdfa: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_list_and_show(place):
+    listed = localdfa("list", cwd=place).stdout
+    for word in ("tanh", "sequential", "rmsprop", "ifa", "fashion-mnist", "npz:PATH", "quickstart"):
+        assert word in listed
+    assert max(map(len, listed.splitlines())) <= 80
+    shown = localdfa("show", "quickstart", cwd=place)
+    (place / "again.toml").write_text(shown.stdout)
+    assert localdfa("show", "again.toml", cwd=place).stdout == shown.stdout
+
+
+def test_ctrl_c_leaves_a_run_that_can_be_resumed(place):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "localdfa", "run", "small.toml", "--out", "cut", "--set", "stage=[{epochs=100000}]"],
+        cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    metrics = place / "cut" / "conditions" / "local" / "seed-0" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and len(metrics.read_text().splitlines()) > 3) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "localdfa resume cut" in out
+    assert "Traceback" not in err
+    assert (place / "cut" / "report.html").exists()
+    assert len(json.loads((place / "cut" / "summary.json").read_text())["conditions"]) == 1

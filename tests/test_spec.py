@@ -1,0 +1,153 @@
+"""The spec: what is accepted, what is refused, and how a refusal reads."""
+
+import pytest
+
+from localdfa import record, registry, spec
+from localdfa.errors import SpecError
+
+
+def refusal(tables):
+    with pytest.raises(SpecError) as caught:
+        spec.experiment(tables)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({"nework": {}}, ["unknown key nework", "did you mean 'network'"]),
+        ({"network": {"hiden": [3]}}, ["unknown key network.hiden", "did you mean 'hidden'", "dropout"]),
+        ({"network": {"hidden": []}}, ["network.hidden", "at least 1"]),
+        ({"network": {"hidden": [10, 0]}}, ["network.hidden[1]", "0", "greater than or equal to 1"]),
+        ({"network": {"hidden": [10.5]}}, ["network.hidden[0]", "10.5", "integer"]),
+        ({"network": {"neuron": "tahn"}}, ["network.neuron", "'tahn'", "did you mean 'tanh'", "relu"]),
+        ({"network": {"output": "softmx"}}, ["network.output", "did you mean 'softmax'", "logistic"]),
+        ({"network": {"dropout": 1.0}}, ["network.dropout", "1.0", "less than 1"]),
+        ({"neuron": {"tua": 1.0}}, ["neuron.tua", "did you mean 'tau'"]),
+        ({"neuron": {"tau": -1.0}}, ["neuron.tau", "-1.0", "greater than or equal to 0"]),
+        ({"neuron": {"tau": "5"}}, ["neuron.tau", "'5'", "not a number"]),
+        ({"neuron": {"tau": True}}, ["neuron.tau", "True", "not a number"]),
+        ({"optimiser": {"name": "rmsprp"}}, ["optimiser.name", "did you mean 'rmsprop'", "adam"]),
+        ({"optimiser": {"learning_rat": 1.0}}, ["optimiser.learning_rat", "did you mean 'learning_rate'"]),
+        ({"optimiser": {"name": "sgd", "decay": 0.9}}, ["optimiser.decay", "sgd", "learning_rate"]),
+        ({"optimiser": {"learning_rate": 0.0}}, ["optimiser.learning_rate", "0.0", "greater than 0"]),
+        ({"optimiser": {"learning_rate": float("nan")}}, ["optimiser.learning_rate", "nan"]),
+        ({"phases": {"beta": float("inf")}}, ["phases.beta", "finite"]),
+        ({"phases": {"beta": 0.0}}, ["phases.beta", "greater than 0"]),
+        ({"phases": {"propagation": "hold"}}, ["phases.propagation", "did you mean 'held'", "two_compartment"]),
+        ({"rule": "locl"}, ["rule", "did you mean 'local'", "ifa"]),
+        ({"stage": []}, ["stage", "at least 1"]),
+        ({"stage": [{"rule": "dfaa"}]}, ["stage[0].rule", "did you mean"]),
+        ({"stage": [{"frozen": [3]}]}, ["stage[0].frozen", "no layer 3", "1 (the first hidden) to 2"]),
+        ({"stage": [{"frozen": [1, -1]}]}, ["stage[0].frozen", "every layer is frozen"]),
+        ({"seeds": [1, 1]}, ["seeds", "twice"]),
+        ({"seeds": [-1]}, ["seeds[0]", "-1"]),
+        ({"feedback": {"pathway": "direkt"}}, ["feedback.pathway", "did you mean 'direct'"]),
+        ({"feedback": {"shared": True}, "network": {"hidden": [3, 4]}}, ["feedback.shared", "equal widths", "[3, 4]"]),
+        ({"rule": "dfa", "feedback": {"pathway": "sequential"}}, ["feedback.pathway", "does not go with", "direct"]),
+        ({"rule": "ifa", "network": {"weights": "zero", "hidden": [3, 3]}}, ["network.weights", "'zero' cannot learn", "ifa"]),
+        ({"rule": "bp", "network": {"weights": "zero"}}, ["network.weights", "'zero' cannot learn", "bp"]),
+        ({"network": {"weights": "zero", "neuron": "relu"}}, ["network.weights", "relu", "no slope"]),
+        ({"feedback": {"pathway": "indirect"}}, ["phases.propagation", "'held'", "live"]),
+        ({"feedback": {"pathway": "sequential"}, "phases": {"propagation": "live"}}, ["phases.propagation", "held"]),
+        ({"neuron": {"tau": 5.0}}, ["network.threshold", "infinitely many"]),
+        ({"neuron": {"tau": 5.0}, "network": {"threshold": 0.01, "delay": 1.0}}, ["phases.gate", "network.delay", "held"]),
+        ({"condition": [{"name": "a"}, {"name": "a"}]}, ["condition.name", "'a'", "more than one"]),
+        ({"condition": [{"name": "../a"}]}, ["condition[0].name", "'../a'"]),
+        ({"condition": [{"rule": "dfa"}]}, ["condition[0].name", "missing"]),
+        ({"condition": [{"name": "a", "phases": {"bta": 1.0}}]}, ["condition 'a'", "phases.bta", "did you mean 'beta'"]),
+        ({"condition": [{"name": "a", "data": "mnist"}]}, ["condition 'a'", "unknown key data"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_one_message(tables, words):
+    message = refusal(tables)
+    assert all(word in message for word in words), message
+    assert len(message) < 400
+
+
+def test_every_wrong_key_is_named_at_once():
+    assert len(refusal({"phases": {"beta": -1.0, "nudging": "both"}, "seeds": []}).splitlines()) == 3
+
+
+def test_initial_weights_follow_the_rule():
+    def weights(**tables):
+        return next(iter(spec.settings(spec.experiment(tables)).values())).initial_weights
+
+    assert weights(rule="local") == weights(rule="dfa") == weights(rule="fa") == "zero"
+    assert weights(rule="bp") == weights(rule="ifa") == "uniform"
+    assert weights(rule="dfa", network={"neuron": "relu"}) == "uniform"
+    assert weights(rule="dfa", stage=[{"epochs": 1}, {"rule": "bp"}]) == "uniform"
+
+
+def test_conditions_change_the_tables_key_by_key():
+    found = spec.settings(
+        spec.experiment(
+            {
+                "phases": {"beta": 0.5},
+                "optimiser": {"name": "rmsprop", "decay": 0.9},
+                "condition": [
+                    {"name": "a"},
+                    {
+                        "name": "b",
+                        "phases": {"nudging": "one_sided"},
+                        "optimiser": {"name": "sgd", "learning_rate": 0.1},
+                    },
+                ],
+            }
+        )
+    )
+    assert list(found) == ["a", "b"]
+    assert found["a"].phases.nudging == "centered"
+    assert (found["b"].phases.nudging, found["b"].phases.beta) == ("one_sided", 0.5)
+    assert found["b"].optimiser.parameters == {"learning_rate": 0.1}
+
+
+def test_overrides_are_laid_over_the_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("seeds = [3]\n[network]\nhidden = [5]\n")
+    found = spec.load(str(path), ["network.hidden=[7, 8]", "network.neuron=relu", "phases.beta=0.25", "data=mnist"])
+    assert (found.network.hidden, found.network.neuron, found.phases.beta) == ([7, 8], "relu", 0.25)
+    assert (found.data, found.seeds) == ("mnist", [3])
+    for wrong in ("network.hidden", "=3", "a b=3"):
+        with pytest.raises(SpecError, match="--set"):
+            spec.load(str(path), [wrong])
+
+
+@pytest.mark.parametrize("content", [b"seeds = [1", b"\xff\xfe", b"a = 1\n" * 300_000, b"a = " + b"[" * 5000])
+def test_a_file_that_is_no_spec_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(SpecError, match=r"broken\.toml"):
+        spec.load(str(path))
+
+
+def test_a_missing_file_or_experiment_is_named():
+    with pytest.raises(SpecError, match=r"nowhere\.toml: there is no such file"):
+        spec.load("nowhere.toml")
+    with pytest.raises(SpecError, match="did you mean 'quickstart'"):
+        spec.load("quickstar")
+
+
+@pytest.mark.parametrize("name", sorted(spec.bundled()))
+def test_bundled_experiments_are_valid_and_survive_their_own_resolution(name, tmp_path):
+    found = spec.load(name)
+    assert found.title
+    (tmp_path / "again.toml").write_text(record.to_toml(found), encoding="utf-8")
+    again = spec.load(str(tmp_path / "again.toml"))
+    assert record.to_toml(again) == record.to_toml(found)
+    for key, setting in spec.settings(found).items():
+        other = spec.settings(again)[key]
+        assert other.initial_weights == setting.initial_weights
+        assert other.phases == setting.phases
+        assert other.network == setting.network
+        assert other.stage == setting.stage
+
+
+def test_models_are_found_by_their_files():
+    assert registry.names("rules") == ["bp", "dfa", "fa", "ifa", "local"]
+    for package in ("neurons", "feedback", "rules", "optimisers"):
+        for name in registry.names(package):
+            assert registry.get(package, name)
+            assert registry.describe(package, name)
+    with pytest.raises(SpecError, match="did you mean 'tanh'"):
+        registry.get("neurons", "tnh")

@@ -1,0 +1,241 @@
+"""Training and what it leaves: the run directory, resuming, stages, early stop, divergence, interruption."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from localdfa import record, spec, train
+from localdfa.errors import LocalDFAError, NonFiniteError, RunError
+
+
+def tiny(**tables):
+    """A small experiment on the digits."""
+    return spec.experiment(
+        {
+            "data": "digits",
+            "seeds": [0],
+            "network": {"hidden": [16, 12]},
+            "optimiser": {"learning_rate": 1e-3},
+            "stage": [{"epochs": 3}],
+            "batch_size": 256,
+            **tables,
+        }
+    )
+
+
+def without_time(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+class StopAfter(train.Progress):
+    """Interrupts, as Ctrl-C does, in the middle of an epoch."""
+
+    def __init__(self, batches):
+        self.left = batches
+
+    def advance(self, samples):
+        self.left -= samples == 256
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_a_run_leaves_what_it_promises(tmp_path):
+    conditions = [{"name": "local"}, {"name": "b-p", "rule": "bp"}]
+    run = train.run(tiny(condition=conditions, seeds=[3, 5]), tmp_path / "run", name="tiny")
+    assert run.info["status"] == "finished"
+    assert {"python", "numpy", "numba", "localdfa"} <= set(run.info["versions"])
+    entries = run.summary["conditions"]
+    assert [(e["name"], e["rule"], e["feedback"], e["seed"]) for e in entries] == [
+        ("local", "local", "direct", 3), ("local", "local", "direct", 5),
+        ("b-p", "bp", "transpose", 3), ("b-p", "bp", "transpose", 5),
+    ]  # fmt: skip
+    for e in entries:
+        assert (e["neuron"], e["epochs"]) == ("tanh", 3)
+        assert 0 <= e["test_error"] <= 100
+        assert len(e["angle_to_dfa"]) == len(e["angle_to_bp"]) == len(e["cosine_to_dfa"]) == 2
+        assert e["events"] > 0
+        assert e["seconds"] > 0
+    for job in run.jobs:
+        assert [row["epoch"] for row in job.metrics] == [0, 1, 2, 3]
+        weights = job.weights
+        assert weights["W1"].shape == (16, 64)
+        assert weights["b3"].shape == (10,)
+        assert ("B1" in weights) == (job.condition == "local")
+    assert max(run.jobs[0].metrics[-1]["angle_to_dfa"]) < 0.1
+    assert max(run.jobs[2].metrics[-1]["angle_to_bp"]) < 1e-5
+
+
+def test_the_first_rows_say_what_learning_changes(tmp_path):
+    rows = (
+        train.run(tiny(stage=[{"epochs": 15}], batch_size=32, optimiser={"learning_rate": 3e-3}), tmp_path / "run")
+        .jobs[0]
+        .metrics
+    )
+    assert rows[0]["test_error"] > 80
+    assert rows[-1]["test_error"] < 15
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+    # From zero the forward weights have no direction; learning turns them towards the feedback.
+    assert rows[0]["alignment"] == [None, None]
+    assert min(rows[-1]["alignment"]) > 0.2
+    assert rows[0]["angle_to_bp"] == [None, None]
+    assert max(rows[-1]["angle_to_bp"]) < 90
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
+    first = train.run(tiny(), tmp_path / "a").jobs[0]
+    second = train.run(tiny(), tmp_path / "b").jobs[0]
+    other = train.run(tiny(seeds=[1]), tmp_path / "c").jobs[0]
+    assert all(v.tobytes() == second.weights[k].tobytes() for k, v in first.weights.items())
+    assert without_time(first.metrics) == without_time(second.metrics)
+    assert any(v.tobytes() != other.weights[k].tobytes() for k, v in first.weights.items())
+
+
+@pytest.mark.parametrize("batches", [1, 8, 12, 22])
+@pytest.mark.parametrize("name", ["rmsprop", "adam"])
+def test_resume_goes_on_to_the_same_bits(tmp_path, batches, name):
+    """Interrupted in the first epoch, between, in the second condition; with dropout, stages and early stop at work."""
+    tables = {
+        "optimiser": {"name": name, "learning_rate": 1e-3},
+        "network": {"hidden": [16, 12], "dropout": 0.2, "input_dropout": 0.1},
+        "condition": [{"name": "one"}, {"name": "two", "rule": "ifa"}],
+        "stage": [{"epochs": 2}, {"epochs": 1, "rule": "bp", "learning_rate": 5e-4, "frozen": [1]}],
+        "record": {"checkpoint": 1},
+    }
+    whole = train.run(tiny(**tables), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train.run(tiny(**tables), tmp_path / "cut", progress=StopAfter(batches))
+    cut = record.Run(tmp_path / "cut")
+    assert cut.info["status"] == "interrupted"
+    assert cut.summary["conditions"]
+    train.resume(tmp_path / "cut")
+    assert cut.info["status"] == "finished"
+    for a, b in zip(whole.jobs, cut.jobs, strict=True):
+        assert without_time(a.metrics) == without_time(b.metrics)
+        assert all(v.tobytes() == b.weights[k].tobytes() for k, v in a.weights.items())
+    before = cut.summary
+    train.resume(tmp_path / "cut")  # nothing is left to do
+    assert cut.summary == before
+
+
+def test_stages_change_rule_rate_and_frozen_layers(tmp_path):
+    stages = [{"epochs": 1, "rule": "ifa"}, {"epochs": 2, "rule": "dfa", "frozen": [1, -1], "learning_rate": 1e-2}]
+    run = train.run(tiny(rule="ifa", stage=stages, record={"weights": "every_epoch"}), tmp_path / "run")
+    job = run.jobs[0]
+    assert [(row["stage"], row["rule"]) for row in job.metrics] == [(0, "ifa"), (0, "ifa"), (1, "dfa"), (1, "dfa")]
+    first, last = (np.load(job.folder / f"weights-{epoch:05d}.npz") for epoch in (1, 3))
+    with first, last:
+        assert [np.array_equal(first[f"W{l}"], last[f"W{l}"]) for l in (1, 2, 3)] == [True, False, True]
+
+
+def test_early_stop_looks_at_the_training_error_alone(tmp_path):
+    run = train.run(tiny(stage=[{"epochs": 50, "stop_at_error": 50.0}]), tmp_path / "run")
+    errors = [row["train_error"] for row in run.jobs[0].metrics]
+    assert errors[-1] <= 50 < min(errors[:-1])
+    assert run.summary["conditions"][0]["epochs"] < 50
+
+
+def test_validation_samples_are_not_trained_on(tmp_path):
+    run = train.run(tiny(preprocess={"validation": 0.25}), tmp_path / "run")
+    row = run.jobs[0].metrics[-1]
+    assert {"valid_error", "valid_loss"} <= set(row)
+    assert run.jobs[0].metrics[-1]["updates"] == 3 * -(-int(1438 * 0.75) // 256)
+
+
+def test_an_existing_run_is_kept_unless_forced(tmp_path):
+    place = tmp_path / "run"
+    train.run(tiny(), place)
+    with pytest.raises(RunError, match="exists already"):
+        train.run(tiny(), place)
+    train.run(tiny(seeds=[9]), place, force=True)
+    assert record.Run(place).experiment.seeds == [9]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match="not a run directory"):
+        train.run(tiny(), tmp_path / "mine", force=True)
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+
+
+def test_divergence_names_layer_step_and_sample_and_keeps_the_checkpoint(tmp_path):
+    explosive = tiny(
+        rule="bp", network={"hidden": [16, 12], "neuron": "linear"}, optimiser={"name": "sgd", "learning_rate": 900.0},
+        stage=[{"epochs": 9}], batch_size=64,
+    )  # fmt: skip
+    with pytest.raises(NonFiniteError, match=r"layer.* in epoch \d+, step \d+, training sample \d+|after epoch"):
+        train.run(explosive, tmp_path / "run")
+    run = record.Run(tmp_path / "run")
+    assert run.info["status"].startswith("stopped: ")
+    arrays, position = run.jobs[0].checkpoint()
+    assert all(np.isfinite(v).all() for v in arrays.values())
+    assert position["epoch"] == len(run.jobs[0].metrics) - 1
+
+
+def read_all(folder):
+    run = record.Run(folder)
+    return run.summary, run.info, run.metrics, run.jobs[0].weights, run.jobs[0].checkpoint()
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("summary.json", b"{"),
+        ("run.json", b"\xff"),
+        ("conditions/local/seed-0/checkpoint.npz", b"PK\x03\x04 cut"),
+        ("conditions/local/seed-0/metrics.jsonl", b'{"epoch": \n'),
+        ("conditions/local/seed-0/weights.npz", b""),
+        ("spec.toml", b"= 3"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, file, damage):
+    run = train.run(tiny(stage=[{"epochs": 1}]), tmp_path / "run")
+    (run.folder / file).write_bytes(damage)
+    with pytest.raises(LocalDFAError, match=file.rsplit("/", 1)[-1].replace(".", r"\.")):
+        read_all(run.folder)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    small, large = tiny(stage=[{"epochs": 1}]), tiny(stage=[{"epochs": 1}], network={"hidden": [20, 12]})
+    train.run(small, tmp_path / "small")
+    train.run(large, tmp_path / "large")
+    shutil.copy(
+        tmp_path / "small/conditions/local/seed-0/checkpoint.npz",
+        tmp_path / "large/conditions/local/seed-0/checkpoint.npz",
+    )
+    with pytest.raises(RunError, match="does not fit"):
+        train.resume(tmp_path / "large")
+
+
+def test_resume_refuses_changed_data(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.random((60, 5)),
+        "y_train": np.arange(60) % 3,
+        "x_test": rng.random((9, 5)),
+        "y_test": np.arange(9) % 3,
+    }
+    np.savez(tmp_path / "own.npz", **arrays)
+    train.run(tiny(data="npz:own.npz"), tmp_path / "run", base=tmp_path)
+    np.savez(tmp_path / "own.npz", **{**arrays, "x_train": arrays["x_train"] ** 2})
+    with pytest.raises(RunError, match="no longer the one"):
+        train.resume(tmp_path / "run")
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "value.json"
+    record.write_json(target, {"a": [1.5, float("nan"), np.float32(2)]})
+    assert json.loads(target.read_text()) == {"a": [1.5, None, 2.0]}
+    with pytest.raises(TypeError):
+        record.write_json(target, {"a": object()})
+    assert json.loads(target.read_text())["a"][0] == 1.5
+    assert [p.name for p in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_errors_below_the_threshold_teach_nothing(tmp_path):
+    quiet = train.run(tiny(feedback={"threshold": 1.0}), tmp_path / "quiet").jobs[0]
+    assert not quiet.weights["W1"].any()
+    learning = {"optimiser": {"learning_rate": 1e-2}, "stage": [{"epochs": 12}], "batch_size": 32}
+    some = train.run(tiny(feedback={"threshold": 0.2}, **learning), tmp_path / "some").jobs[0]
+    every = train.run(tiny(**learning), tmp_path / "every").jobs[0]
+    assert some.metrics[-1]["train_error"] < 10
+    assert some.metrics[-1]["events"] < 0.9 * every.metrics[-1]["events"]
