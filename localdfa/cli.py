@@ -123,3 +123,19 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
     from localdfa import record, spec
 
     click.echo(record.to_toml(spec.load(name, overrides)), nl=False)
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["rate", "startup"]))
+@click.option("--against", multiple=True, default=["pytorch"], type=click.Choice(["pytorch"]), help="Peers to run beside.")
+@click.option("--turns", default=7, show_default=True, type=click.IntRange(1, 1000), help="Alternations of each workload.")
+@click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures to this file.")
+def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None) -> None:
+    """Time a workload beside its peers: rate (training steps of rate networks) or startup (to the first epoch)."""
+    from localdfa.bench import show
+
+    results = show.rate(list(against), turns) if what == "rate" else show.cold_start(turns)
+    if path is not None:
+        from localdfa.record import write_json
+
+        write_json(path, results)

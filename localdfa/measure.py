@@ -7,6 +7,7 @@ An angle or error that is undefined, because an update is zero, is NaN.
 import numpy as np
 
 from localdfa import registry
+from localdfa.core import dynamic
 from localdfa.core.settled import Trial, free_phase, post_changes
 from localdfa.network import Network, in_precision, rewired
 from localdfa.spec import Setting
@@ -41,6 +42,13 @@ def gradients(trial: Trial, change: list[np.ndarray]) -> list[np.ndarray]:
     return [sent.T @ moved for sent, moved in zip(trial.sent, change, strict=True)]
 
 
+def update(network: Network, setting: Setting, rule: str, inputs: np.ndarray, target: np.ndarray) -> list[np.ndarray]:
+    """The update of each layer, (n_pre + 1, n_post), under a rule: simulated in time where the rule has phases and τ > 0."""
+    if setting.dynamic and registry.get("rules", rule).needs_phases:
+        return dynamic.simulate(network, setting, inputs, target).total
+    return gradients(*changes(network, setting, rule, inputs, target))
+
+
 def compare(first: list[np.ndarray], second: list[np.ndarray]) -> dict[str, list[float]]:
     """Per hidden layer: cosine and angle (degrees) between two updates, and the relative error of the first."""
     cosines = [cosine(a, b) for a, b in zip(first[:-1], second[:-1], strict=True)]
@@ -58,7 +66,7 @@ def compare(first: list[np.ndarray], second: list[np.ndarray]) -> dict[str, list
 def probe(
     network: Network, setting: Setting, rule: str, seed: int, inputs: np.ndarray, target: np.ndarray
 ) -> dict[str, list[float]]:
-    """All measures of a network on a probe, per hidden layer: a row of the metrics.
+    """All measures of a network on a probe, a list over the hidden layers each; the norms have the output's as well.
 
     Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine between B_l and what it stands in
     for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback.

@@ -293,7 +293,7 @@ def test_refuses_what_is_not_finite(value):
         dynamic.simulate(network, setting, samples()[0])
 
 
-def test_refuses_to_diverge():
+def test_refuses_events_without_end():
     setting, network = case("tanh", threshold=1e-7)
-    with pytest.raises(NonFiniteError, match="hidden layer 1 diverges"):
+    with pytest.raises(NonFiniteError, match="hidden layer 1 exceeds 1000000 times"):
         dynamic.simulate(network, setting, samples()[0])

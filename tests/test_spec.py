@@ -52,6 +52,11 @@ def refusal(tables):
         ({"feedback": {"pathway": "sequential"}, "phases": {"propagation": "live"}}, ["phases.propagation", "held"]),
         ({"neuron": {"tau": 5.0}}, ["network.threshold", "infinitely many"]),
         ({"neuron": {"tau": 5.0}, "network": {"threshold": 0.01, "delay": 1.0}}, ["phases.gate", "network.delay", "held"]),
+        (
+            {"neuron": {"tau": 5.0}, "network": {"threshold": 0.01, "delay": 60.0}},
+            ["phases.free", "100.0", "more than 120.0"],
+        ),
+        ({"condition": [{"name": "a"}, {"name": "A"}]}, ["condition.name", "'a'", "case"]),
         ({"condition": [{"name": "a"}, {"name": "a"}]}, ["condition.name", "'a'", "more than one"]),
         ({"condition": [{"name": "../a"}]}, ["condition[0].name", "'../a'"]),
         ({"condition": [{"rule": "dfa"}]}, ["condition[0].name", "missing"]),

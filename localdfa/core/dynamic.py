@@ -34,7 +34,7 @@ from localdfa.errors import NonFiniteError
 
 # The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
 _BLOCKS = 16
-# An activity so many thresholds ε from rest is taken as diverging: it would be events without end.
+# An activity of more thresholds ε than this is refused: a network that diverges would send events without end.
 _LEVELS = 1_000_000
 
 
@@ -101,7 +101,7 @@ def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray
     late, touched = np.zeros((blocks, len(weights))), np.zeros((blocks, layers - 1), np.bool_)
     pre, post = _room(sizes, course, m)
     target = np.zeros_like(drive) if targets is None else targets.astype(np.float64)
-    _kernels(type(network.neuron)).batch(
+    _kernels(network.neuron.__class__).batch(
         _parameters(network), course, sizes, weights, routes, inputs.astype(np.float64), target,
         drive, late, touched, pre, post, counts, broken,
     )  # fmt: skip
@@ -120,7 +120,7 @@ def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | 
     sizes, weights, routes = _flat(network)
     pre, post = _room(sizes, course, 1)
     counts = np.zeros(len(sizes), np.int64)
-    queues, broken = _kernels(type(network.neuron)).trial(
+    queues, broken = _kernels(network.neuron.__class__).trial(
         _parameters(network), course, sizes, weights, routes, inputs.astype(np.float64),
         np.zeros(sizes[-1]) if target is None else target.astype(np.float64),
         np.zeros(sizes[-1]), np.zeros(len(weights)), np.zeros(len(sizes) - 1, np.bool_), pre[0], post[0], counts,
@@ -150,7 +150,7 @@ def _course(network: Any, setting: Any, nudges: bool) -> Course:
 
 def _parameters(network: Any) -> Any:
     """The parameters of the hidden neurons in float64, in which events are timed."""
-    return type(network.neuron)(*(float(value) for value in network.neuron))
+    return network.neuron.__class__(*(float(value) for value in network.neuron))
 
 
 def _flat(network: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -177,7 +177,11 @@ def _refuse(broken: np.ndarray, n_hidden: int) -> None:
     if rows.size:
         found, row = int(broken[rows[0]]), int(rows[0])
         layer = "the output layer" if abs(found) > n_hidden else f"hidden layer {abs(found)}"
-        how = "is not finite" if found > 0 else f"diverges: it is more than {_LEVELS} times network.threshold"
+        how = (
+            "is not finite"
+            if found > 0
+            else f"exceeds {_LEVELS} times network.threshold: it diverges, or the threshold is too small"
+        )
         raise NonFiniteError(f"an activity of {layer} {how}", row)
 
 
@@ -199,7 +203,7 @@ def _totals(
 
 
 @njit(error_model="numpy")
-def _projection(flat, sizes, l):  # type: ignore[no-untyped-def]
+def _projection(flat, sizes, l):
     """Projection l as (n_pre + 1, n_post), a view of an array in which all of them lie end to end."""
     start = 0
     for k in range(l):
@@ -208,7 +212,7 @@ def _projection(flat, sizes, l):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
-def _add(queue, n, time, neuron, size):  # type: ignore[no-untyped-def]
+def _add(queue, n, time, neuron, size):
     """Put an event behind the n of a queue; returns the queue, a longer one if there was no room."""
     if n == queue.size:
         longer = np.empty(2 * n, EVENT)
@@ -222,7 +226,7 @@ def _add(queue, n, time, neuron, size):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
-def _sort(queue, first, n):  # type: ignore[no-untyped-def]
+def _sort(queue, first, n):
     """Put the events from `first` on in order of time by merging runs; those sent together keep their order."""
     room, width = np.empty(n - first, EVENT), 1
     while width < n - first:
@@ -242,7 +246,7 @@ def _sort(queue, first, n):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
-def _relax(state, remains):  # type: ignore[no-untyped-def]
+def _relax(state, remains):
     """v once its distance to a − βc has shrunk to the fraction `remains`; returns how many neurons have left their band."""
     left = 0
     for i in range(state.shape[1]):
@@ -254,7 +258,7 @@ def _relax(state, remains):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
-def _predict(softmax, state, row, out):  # type: ignore[no-untyped-def]
+def _predict(softmax, state, row, out):
     """ŷ of the drives in one row of the state into another."""
     n = state.shape[1]
     if not softmax:
@@ -272,7 +276,7 @@ def _predict(softmax, state, row, out):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
-def _compartment(course, state, age):  # type: ignore[no-untyped-def]
+def _compartment(course, state, age):
     """v − u into the row U: it relaxes to −βc whatever arrives, for both compartments have the drive in common."""
     remains = math.exp(-age / course.tau)
     for i in range(state.shape[1]):
@@ -280,7 +284,7 @@ def _compartment(course, state, age):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
-def _signals(course, routes, target, states):  # type: ignore[no-untyped-def]
+def _signals(course, routes, target, states):
     """Feedback signal of every layer from the error e = ŷ − y at the end of the free phase; False if there is no error.
 
     The output's own signal is e.
@@ -313,13 +317,13 @@ def _kernels(neuron: Any) -> _Kernels:
     f, inverse = neuron.f, neuron.inverse
 
     @njit(error_model="numpy")
-    def first_event(p, epsilon):  # type: ignore[no-untyped-def]
+    def first_event(p, epsilon):
         """f(0), or 0 where that is no event."""
         h = f(p, 0.0)
         return h if abs(h) >= epsilon else 0.0
 
     @njit(error_model="numpy")
-    def step(p, epsilon, base, state, i, levels):  # type: ignore[no-untyped-def]
+    def step(p, epsilon, base, state, i, levels):
         """Move h_sent of neuron i, counted in whole levels so that it cannot drift; its band is f⁻¹(h_sent ± ε)."""
         level = state[_LEVEL, i] + levels
         state[_LEVEL, i] = level
@@ -327,7 +331,7 @@ def _kernels(neuron: Any) -> _Kernels:
         state[_HIGH, i] = inverse(p, base + (level + 1) * epsilon)
 
     @njit(error_model="numpy")
-    def onset(p, course, biases, sends):  # type: ignore[no-untyped-def]
+    def onset(p, course, biases, sends):
         """A population at t = 0, the queue of its events, and how many it has sent."""
         n, queue, sent = biases.size, np.empty(64, EVENT), 0
         base, state = first_event(p, course.epsilon), np.zeros((12, n))
@@ -342,7 +346,7 @@ def _kernels(neuron: Any) -> _Kernels:
         return state, queue, sent
 
     @njit(error_model="numpy")
-    def send(p, course, state, t, until, queue, sent):  # type: ignore[no-untyped-def]
+    def send(p, course, state, t, until, queue, sent):
         """The events of all neurons that leave their band between t and `until`.
 
         Returns the queue, how many events are in it, and 1 if an activity is not finite, −1 if it diverges.
@@ -369,7 +373,7 @@ def _kernels(neuron: Any) -> _Kernels:
         return queue, sent, 0
 
     @njit(error_model="numpy")
-    def activity(p, course, output, state, row, out):  # type: ignore[no-untyped-def]
+    def activity(p, course, output, state, row, out):
         """f of one row of the state into another; ŷ if these are the output units."""
         if output:
             _predict(course.softmax, state, row, out)
@@ -378,7 +382,7 @@ def _kernels(neuron: Any) -> _Kernels:
             state[out, i] = f(p, state[row, i])
 
     @njit(error_model="numpy")
-    def read(p, course, output, state, age):  # type: ignore[no-untyped-def]
+    def read(p, course, output, state, age):
         """ζ at `age` ms into a stretch; z is the activity, with two compartments less that of the one without feedback."""
         n = state.shape[1]
         activity(p, course, output, state, _V, _ZETA)
@@ -393,7 +397,7 @@ def _kernels(neuron: Any) -> _Kernels:
             state[_ZETA, i] -= state[_Z0, i]
 
     @njit(error_model="numpy")
-    def carry(p, course, k, output, weights, state, x, incoming, queue, counts, late, pre, post):  # type: ignore[no-untyped-def]
+    def carry(p, course, k, output, weights, state, x, incoming, queue, counts, late, pre, post):
         """One population through stretch k of the trial, with its part of ∫ x dz where the gate is open.
 
         x (n_pre + 1,): what has arrived, the last always 1; incoming: the events of the population below; counts: [events
@@ -459,7 +463,7 @@ def _kernels(neuron: Any) -> _Kernels:
         return queue, came, wrong
 
     @njit(error_model="numpy")
-    def trial(p, course, sizes, weights, routes, inputs, target, drive, late, touched, pre, post, counts):  # type: ignore[no-untyped-def]
+    def trial(p, course, sizes, weights, routes, inputs, target, drive, late, touched, pre, post, counts):
         """One trial: the queues of the inputs and all hidden layers, and the layer that fails (negative: it diverges), or 0.
 
         late, touched, pre and post are of all projections end to end, pre and post with one row an opening of the gate;
@@ -504,7 +508,7 @@ def _kernels(neuron: Any) -> _Kernels:
         return queues, 0
 
     @njit(parallel=True, error_model="numpy")
-    def batch(p, course, sizes, weights, routes, inputs, targets, drive, late, touched, pre, post, counts, broken):  # type: ignore[no-untyped-def]
+    def batch(p, course, sizes, weights, routes, inputs, targets, drive, late, touched, pre, post, counts, broken):
         """The trials of a mini-batch, shared out in blocks; late and touched have one row a block, the others one a trial."""
         m, blocks = inputs.shape[0], late.shape[0]
         for block in prange(blocks):

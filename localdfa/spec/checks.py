@@ -142,6 +142,12 @@ def _time(setting: Any) -> None:
                 f"feedback.pathway: {pathway_of(setting, rule)!r} works in settled mode only; with neuron.tau = {tau} ms "
                 f"allowed are direct, indirect"
             )
+    shortest = (len(network.hidden) + 1) * network.delay
+    if phases.free <= shortest:
+        raise ValueError(
+            f"phases.free: {phases.free} ms is over before the input reaches the output; allowed: more than {shortest} ms, "
+            f"network.delay for each of {len(network.hidden) + 1} projections"
+        )
     gate = phases.nudged if phases.gate is None else phases.gate
     if gate > phases.nudged:
         raise ValueError(f"phases.gate: {gate} ms is longer than phases.nudged = {phases.nudged} ms")

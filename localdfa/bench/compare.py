@@ -1,0 +1,106 @@
+"""Two or more sides of one workload in turn, checked first to compute the same."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from localdfa.bench.workloads import Workload
+from localdfa.errors import LocalDFAError
+
+# After the check steps, the weights of two sides may differ by this fraction of their norm: float32 rounding, and for the
+# local rule the O(β²) of centered nudging.
+TOLERANCE = 5e-3
+
+
+class Worker:
+    """A side in its own process, with the environment that its library would have by itself."""
+
+    def __init__(self, module: str) -> None:
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "localdfa.bench.worker", module],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+        self.module = module
+
+    def ask(self, **request: Any) -> Any:
+        """Send a request and wait for the reply."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise LocalDFAError(f"the benchmark of {self.module} stopped; its message stands above")
+        return json.loads(line)
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def weights_of(worker: Worker, folder: Path) -> list[np.ndarray]:
+    """The weights as the worker has them now."""
+    path = folder / f"{worker.module}.npz"
+    worker.ask(save=str(path))
+    with np.load(path, allow_pickle=False) as saved:
+        return [saved[key] for key in saved.files]
+
+
+def difference(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
+    """Largest relative distance between the weights of a layer on two sides."""
+    return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in zip(ours, theirs, strict=True))
+
+
+def alternate(workload: Workload, peers: list[str], turns: int) -> dict[str, Any]:
+    """Samples a second of ours and each peer, in turn, with the ratio turn by turn.
+
+    Raises
+    ------
+    LocalDFAError
+        The sides do not compute the same weights.
+    """
+    sides = ["ours", *peers]
+    workers = [Worker(module) for module in sides]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for worker in workers:
+                worker.ask(make=workload.as_dict())
+                worker.ask(steps=workload.check)
+            found = [weights_of(worker, Path(folder)) for worker in workers]
+        distance = {peer: difference(found[0], theirs) for peer, theirs in zip(peers, found[1:], strict=True)}
+        for peer, value in distance.items():
+            if value > TOLERANCE:
+                raise LocalDFAError(f"{workload.name}: ours and {peer} differ by {value:.2g} after {workload.check} steps")
+        seconds: dict[str, list[float]] = {side: [] for side in sides}
+        for _ in range(turns):
+            for side, worker in zip(sides, workers, strict=True):
+                seconds[side].append(worker.ask(steps=workload.steps))
+    finally:
+        for worker in workers:
+            worker.stop()
+    return {
+        "workload": workload.as_dict(),
+        "samples_per_second": {s: workload.steps * workload.batch / statistics.median(t) for s, t in seconds.items()},
+        "seconds": seconds,
+        "ratio": {
+            peer: _spread([theirs / ours for theirs, ours in zip(seconds[peer], seconds["ours"], strict=True)])
+            for peer in peers
+        },
+        "weight_difference": distance,
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}

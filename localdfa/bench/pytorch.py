@@ -1,0 +1,43 @@
+"""The peer: a plain PyTorch loop of exact DFA with torch.optim.RMSprop, on the CPU."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from localdfa.bench.workloads import Workload, samples, setting
+from localdfa.network import build
+
+
+class PyTorch:
+    """The loop a user of PyTorch would write: addmm, tanh, B e ∘ f', mm into .grad, optimiser.step()."""
+
+    def __init__(self, workload: Workload) -> None:
+        torch.set_grad_enabled(False)
+        x, y = samples(workload)
+        self.inputs, self.targets = torch.from_numpy(x), torch.from_numpy(y)
+        network = build(setting(workload).model_copy(update={"rule": "dfa"}), x.shape[1], y.shape[1], workload.seed)
+        self.W = [torch.from_numpy(network.W(l).copy()) for l in range(len(network.weights))]
+        self.b = [torch.from_numpy(network.b(l).copy()) for l in range(len(network.weights))]
+        self.B = [torch.from_numpy(matrix) for matrix in network.feedback]
+        for p in (*self.W, *self.b):
+            p.grad = torch.zeros_like(p)
+        self.optimiser = torch.optim.RMSprop([*self.W, *self.b], workload.learning_rate, alpha=0.99, eps=1e-8)
+
+    def step(self, rows: np.ndarray) -> None:
+        index = torch.from_numpy(rows)
+        h = [self.inputs[index]]
+        for W, b in zip(self.W[:-1], self.b[:-1], strict=True):
+            h.append(torch.tanh(torch.addmm(b, h[-1], W.T)))
+        error = torch.sigmoid(torch.addmm(self.b[-1], h[-1], self.W[-1].T)) - self.targets[index]
+        delta = [(error @ B.T) * (1 - a * a) for B, a in zip(self.B, h[1:], strict=True)] + [error]
+        for W, b, d, a in zip(self.W, self.b, delta, h, strict=True):
+            torch.mm(d.T, a, out=W.grad)
+            torch.sum(d, 0, out=b.grad)
+        self.optimiser.step()
+
+    def weights(self) -> list[Any]:
+        return [W.numpy() for W in self.W]
+
+
+make = PyTorch

@@ -1,0 +1,51 @@
+"""Run the benchmarks and print them as tables."""
+
+import os
+from importlib.util import find_spec
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from localdfa.bench import compare, startup, workloads
+
+_PACKAGES = {"pytorch": "torch"}
+
+
+def rate(against: list[str], turns: int) -> dict[str, Any]:
+    """Training steps of rate networks in settled mode, ours and every peer that is installed."""
+    console = Console()
+    peers = [peer for peer in against if find_spec(_PACKAGES[peer])]
+    for peer in against:
+        if peer not in peers:
+            console.print(f"{peer} is not installed and is left out: pip install 'localdfa[{_PACKAGES[peer]}]'")
+    results = []
+    table = Table("ours", "samples/s", *(f"{peer}, exact DFA" for peer in peers), *(f"× {peer}" for peer in peers))
+    with console.status("compiling") as status:
+        for workload in workloads.RATE:
+            status.update(workload.name)
+            result = compare.alternate(workload, peers, turns)
+            results.append(result)
+            speed, ratio = result["samples_per_second"], result["ratio"]
+            table.add_row(
+                workload.name,
+                f"{speed['ours']:,.0f}",
+                *(f"{speed[peer]:,.0f}" for peer in peers),
+                *("{median:.2f} ({min:.2f}–{max:.2f})".format(**ratio[peer]) for peer in peers),
+            )
+    console.print(table)
+    console.print(
+        f"{' - '.join(map(str, workloads.RATE[0].sizes))} on {workloads.RATE[0].data}, tanh, RMSprop, float32, every event sent; "
+        f"medians of {turns} turns on {os.cpu_count()} cores; weights of both sides compared first",
+        style="dim",
+    )
+    return {"turns": turns, "rate": results}
+
+
+def cold_start(turns: int) -> dict[str, Any]:
+    """From the command line to the first epoch of quickstart."""
+    result = startup.measure(turns)
+    Console().print(
+        "first epoch of quickstart after {median:.1f} s ({min:.1f}–{max:.1f}), compilation included".format(**result)
+    )
+    return {"turns": turns, "startup": result}
