@@ -44,15 +44,17 @@ def _gemm(alpha, a, transpose_a, b, transpose_b, c):
         if inner == 0 or c.size == 0:
             c[:, :] = 0
             return
-        flags = np.array([84 if transpose_b else 78, 84 if transpose_a else 78], np.uint8)  # "T", "N"
-        shape = np.array([c.shape[1], c.shape[0], inner], np.int32)
-        leading = np.array([_leading(b), _leading(a), _leading(c)], np.int32)
-        scale = np.array([alpha, 0.0], dtype)
+        # BLAS takes everything by address: op(b) and op(a), "T" or "N"; m, n, k and leading dimensions; factors of ab, c.
+        flags, numbers, factors = np.empty(2, np.uint8), np.empty(6, np.int32), np.empty(2, dtype)
+        flags[0], flags[1] = 84 if transpose_b else 78, 84 if transpose_a else 78
+        numbers[0], numbers[1], numbers[2] = c.shape[1], c.shape[0], inner
+        numbers[3], numbers[4], numbers[5] = _leading(b), _leading(a), _leading(c)
+        factors[0], factors[1] = alpha, 0
+        flag, number, factor = flags.ctypes.data, numbers.ctypes.data, factors.ctypes.data
         blas(
-            flags.ctypes.data, flags[1:].ctypes.data,
-            shape.ctypes.data, shape[1:].ctypes.data, shape[2:].ctypes.data,
-            scale.ctypes.data, b.ctypes.data, leading.ctypes.data, a.ctypes.data, leading[1:].ctypes.data,
-            scale[1:].ctypes.data, c.ctypes.data, leading[2:].ctypes.data,
+            flag, flag + 1, number, number + 4, number + 8, factor, b.ctypes.data, number + 12, a.ctypes.data, number + 16,
+            factor + factors.itemsize, c.ctypes.data, number + 20,
         )  # fmt: skip
+        factors[0] = flags[0] + numbers[0]  # a use after the call: an array is freed after its last one
 
     return implementation
