@@ -21,9 +21,10 @@ from localdfa.core import kernels, settled
 from localdfa.core.plasticity import Plasticity
 from localdfa.errors import NonFiniteError
 from localdfa.network import build
+from localdfa.neurons import spikes
 from localdfa.neurons._elementary import logistic, tanh
 
-MODELS = registry.names("neurons")
+MODELS = [name for name in registry.names("neurons") if not spikes(registry.get("neurons", name))]
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
@@ -141,10 +142,11 @@ import json, sys
 sys.path[:0] = [sys.argv[1]]
 import numpy as np
 from conftest import Small
+from test_core import MODELS
 from localdfa import measure, registry
 from localdfa.core.plasticity import Plasticity
 found = []
-for neuron in registry.names("neurons"):
+for neuron in MODELS:
     for propagation in ("held", "two_compartment", "live"):
         small = Small(np.random.default_rng(5), hidden=(4, 3), n_in=5, n_out=3, m=5, network={"neuron": neuron},
                       phases={"propagation": propagation})

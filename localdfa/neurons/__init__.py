@@ -1,6 +1,17 @@
-"""Neuron models, one file each.
+"""Neuron models, one file each: of rate neurons, and of spiking neurons.
 
 A rate neuron is a ``NamedTuple`` of parameters (``tau`` in ms among them) with three compiled hooks: the activity ``f``,
 its slope ``df`` (only the exact rules and the measurements read it) and ``inverse``, which turns an activity back into a
 drive so that threshold crossings are solved in closed form. Every ``f`` is monotone: the events rely on it.
+
+A spiking neuron sets ``spiking = True`` and has hooks that are exact under a constant drive: ``relax``, the membrane after
+some time without a spike; ``wait``, the time to the next spike; ``rate``, the f–I curve in spikes per ms. Its ``f`` and
+``df`` are the activity of the rate neuron with the same f–I curve: the exact rules and the measurements read them.
 """
+
+from typing import Any
+
+
+def spikes(model: Any) -> bool:
+    """Whether a model is one of spiking neurons."""
+    return getattr(model, "spiking", False)
