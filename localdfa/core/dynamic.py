@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, prange
 
+from localdfa.core.events import EVENT, add, projection, routes, sort, stretches
 from localdfa.core.kernels import product
 from localdfa.errors import NonFiniteError
 
@@ -36,10 +37,6 @@ from localdfa.errors import NonFiniteError
 _BLOCKS = 16
 # An activity of more thresholds ε than this is refused: a network that diverges would send events without end.
 _LEVELS = 1_000_000
-
-
-# A graded event: when it was sent (ms), by which neuron of its population, and its size Δh.
-EVENT = np.dtype([("time", np.float64), ("neuron", np.int64), ("size", np.float64)])
 # The state of a population of n neurons in a trial is an array (12, n) with these rows. DRIVE: a; V: membrane; LATER: v at
 # the next moment of interest; LEVEL: h_sent less its first event, in units of ε; LOW, HIGH: v at which the next event is
 # sent; SIGNAL: c; CURRENT: ±βc; APART: v − u at the beginning of a stretch, u the compartment that gets no feedback; Z0: z
@@ -95,14 +92,14 @@ def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray
         An activity is infinite or NaN, or diverges; the message names the layer and the row.
     """
     m, course = len(inputs), _course(network, setting, targets is not None)
-    sizes, weights, routes = _flat(network)
+    sizes, weights, feedback = _flat(network)
     blocks, layers = min(_BLOCKS, m), len(sizes)
     drive, counts, broken = np.zeros((m, sizes[-1])), np.zeros((m, layers), np.int64), np.zeros(m, np.int64)
     late, touched = np.zeros((blocks, len(weights))), np.zeros((blocks, layers - 1), np.bool_)
     pre, post = _room(sizes, course, m)
     target = np.zeros_like(drive) if targets is None else targets.astype(np.float64)
     _kernels(network.neuron.__class__).batch(
-        _parameters(network), course, sizes, weights, routes, inputs.astype(np.float64), target,
+        _parameters(network), course, sizes, weights, feedback, inputs.astype(np.float64), target,
         drive, late, touched, pre, post, counts, broken,
     )  # fmt: skip
     _refuse(broken, network.n_hidden)
@@ -117,11 +114,11 @@ def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | 
     inputs (n_in + 1,) and target (n_out,) are rows of those of `simulate`.
     """
     course = _course(network, setting, target is not None)
-    sizes, weights, routes = _flat(network)
+    sizes, weights, feedback = _flat(network)
     pre, post = _room(sizes, course, 1)
     counts = np.zeros(len(sizes), np.int64)
     queues, broken = _kernels(network.neuron.__class__).trial(
-        _parameters(network), course, sizes, weights, routes, inputs.astype(np.float64),
+        _parameters(network), course, sizes, weights, feedback, inputs.astype(np.float64),
         np.zeros(sizes[-1]) if target is None else target.astype(np.float64),
         np.zeros(sizes[-1]), np.zeros(len(weights)), np.zeros(len(sizes) - 1, np.bool_), pre[0], post[0], counts,
     )  # fmt: skip
@@ -131,20 +128,12 @@ def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | 
 
 def _course(network: Any, setting: Any, nudges: bool) -> Course:
     phases = setting.phases
-    gate = phases.nudged if phases.gate is None else phases.gate
-    stretches = [(phases.free, 0, -1)]
-    for k, sign in enumerate(((1, -1) if phases.nudging == "centered" else (1,)) if nudges else ()):
-        if k > 0:
-            stretches.append((phases.free, 0, -1))
-        stretches.append((gate, sign, k))
-        if gate < phases.nudged:
-            stretches.append((phases.nudged - gate, sign, -1))
-    lengths, signs, gates = zip(*stretches, strict=True)
+    edges, sign, gate = stretches(phases, nudges)
     return Course(
         float(network.neuron.tau), setting.network.delay, setting.network.threshold, phases.beta,
         setting.feedback.threshold, network.output == "softmax", phases.teacher == "activity",
         phases.propagation == "two_compartment",
-        np.cumsum([0.0, *lengths]), np.array(signs, np.float64), np.array(gates), max(gates) + 1,
+        edges, sign, gate, int(gate.max()) + 1,
     )  # fmt: skip
 
 
@@ -154,16 +143,8 @@ def _parameters(network: Any) -> Any:
 
 
 def _flat(network: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sizes of the layers; all weights end to end; and (n_out, Σ n_hidden) the feedback signal of each unit error.
-
-    A pathway of the dynamic mode is linear in the error. Where the activity itself carries it, only the first layer gets a
-    current.
-    """
-    sizes, pathway, dtype = np.array(network.sizes), network.pathway, network.dtype
-    routes = [np.zeros((sizes[-1], n), dtype) for n in sizes[1:-1]]
-    for l in range(1 if pathway.by_propagation else network.n_hidden):
-        pathway.signal(network, l, np.eye(sizes[-1], dtype=dtype), [], routes[l])
-    return sizes, np.concatenate([w.ravel() for w in network.weights]), np.concatenate(routes, axis=1, dtype=np.float64)
+    """Sizes of the layers, all weights end to end, and the routes of the feedback."""
+    return np.array(network.sizes), np.concatenate([w.ravel() for w in network.weights]), routes(network)
 
 
 def _room(sizes: np.ndarray, course: Course, m: int) -> tuple[np.ndarray, np.ndarray]:
@@ -196,53 +177,10 @@ def _totals(
         total = np.empty((n_pre + 1, n_post))
         product(1.0, np.ascontiguousarray(x.T), moved, False, total)
         for block in np.flatnonzero(touched[:, l]):
-            total -= _projection(late[block], sizes, l)
+            total -= projection(late[block], sizes, l)
         totals.append(total.astype(network.dtype))
         row, column = row + n_pre + 1, column + n_post
     return totals
-
-
-@njit(error_model="numpy")
-def _projection(flat, sizes, l):
-    """Projection l as (n_pre + 1, n_post), a view of an array in which all of them lie end to end."""
-    start = 0
-    for k in range(l):
-        start += (sizes[k] + 1) * sizes[k + 1]
-    return flat[start : start + (sizes[l] + 1) * sizes[l + 1]].reshape(sizes[l] + 1, sizes[l + 1])
-
-
-@njit(error_model="numpy")
-def _add(queue, n, time, neuron, size):
-    """Put an event behind the n of a queue; returns the queue, a longer one if there was no room."""
-    if n == queue.size:
-        longer = np.empty(2 * n, EVENT)
-        for k in range(n):
-            longer[k] = queue[k]
-        queue = longer
-    queue[n]["time"] = time
-    queue[n]["neuron"] = neuron
-    queue[n]["size"] = size
-    return queue
-
-
-@njit(error_model="numpy")
-def _sort(queue, first, n):
-    """Put the events from `first` on in order of time by merging runs; those sent together keep their order."""
-    room, width = np.empty(n - first, EVENT), 1
-    while width < n - first:
-        for start in range(first, n, 2 * width):
-            middle, stop = min(start + width, n), min(start + 2 * width, n)
-            i, j = start, middle
-            for k in range(start, stop):
-                if j == stop or (i < middle and queue[i]["time"] <= queue[j]["time"]):
-                    room[k - first] = queue[i]
-                    i += 1
-                else:
-                    room[k - first] = queue[j]
-                    j += 1
-        for k in range(first, n):
-            queue[k] = room[k - first]
-        width *= 2
 
 
 @njit(error_model="numpy")
@@ -341,7 +279,7 @@ def _kernels(neuron: Any) -> _Kernels:
             if sends:
                 step(p, course.epsilon, base, state, i, 0)
             if sends and base != 0:
-                queue = _add(queue, sent, 0.0, i, base)
+                queue = add(queue, sent, 0.0, i, base)
                 sent += 1
         return state, queue, sent
 
@@ -366,10 +304,10 @@ def _kernels(neuron: Any) -> _Kernels:
             while way * later > way * state[row, i]:  # ends, as each event moves the bound on by one level
                 # The bound lies between v and `to`; only rounding can take the time out of the interval.
                 time = t + course.tau * math.log((v - to) / (state[row, i] - to))
-                queue = _add(queue, sent, min(max(time, t), until), i, way * epsilon)
+                queue = add(queue, sent, min(max(time, t), until), i, way * epsilon)
                 sent += 1
                 step(p, epsilon, base, state, i, way)
-        _sort(queue, first, sent)
+        sort(queue, first, sent)
         return queue, sent, 0
 
     @njit(error_model="numpy")
@@ -473,12 +411,12 @@ def _kernels(neuron: Any) -> _Kernels:
         queues = [np.empty(sizes[0] + 1, EVENT)]
         for j in range(sizes[0]):
             if inputs[j] != 0:
-                queues[0] = _add(queues[0], counts[0], 0.0, j, inputs[j])
+                queues[0] = add(queues[0], counts[0], 0.0, j, inputs[j])
                 counts[0] += 1
         states, arrived = [], []
         received = np.zeros(n_layers, np.int64)
         for l in range(n_layers):
-            state, queue, counts[l + 1] = onset(p, course, _projection(weights, sizes, l)[sizes[l]], l < n_layers - 1)
+            state, queue, counts[l + 1] = onset(p, course, projection(weights, sizes, l)[sizes[l]], l < n_layers - 1)
             states.append(state)
             queues.append(queue)
             x = np.zeros(sizes[l] + 1)
@@ -493,8 +431,8 @@ def _kernels(neuron: Any) -> _Kernels:
                 output, n_pre, n_post = l == n_layers - 1, sizes[l], sizes[l + 1]
                 tally[0], tally[1], tally[2] = counts[l], received[l], counts[l + 1]
                 queues[l + 1], came, wrong = carry(
-                    p, course, k, output, _projection(weights, sizes, l), states[l], arrived[l],
-                    queues[l], queues[l + 1], tally, _projection(late, sizes, l),
+                    p, course, k, output, projection(weights, sizes, l), states[l], arrived[l],
+                    queues[l], queues[l + 1], tally, projection(late, sizes, l),
                     pre[gate, row : row + n_pre + 1], post[gate, column : column + n_post],
                 )  # fmt: skip
                 received[l], counts[l + 1] = tally[1], tally[2]

@@ -4,10 +4,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from localdfa import registry
+from localdfa import neurons, registry
 
 # Neurons without a slope at zero drive.
 _FLAT_AT_ZERO = ("relu",)
+# A trace is settled after so many of its time constants; what is left of its rise would be learned as if it were taught.
+_SETTLED = 8
 
 
 def check(setting: Any) -> None:
@@ -24,6 +26,12 @@ def check(setting: Any) -> None:
         _learns(setting, key, rule)
     _layers(setting)
     _time(setting)
+    _spikes(setting)
+
+
+def spiking(setting: Any) -> bool:
+    """Whether the neuron model spikes."""
+    return neurons.spikes(registry.get("neurons", setting.network.neuron))
 
 
 def initial_weights(setting: Any) -> str:
@@ -156,3 +164,31 @@ def _time(setting: Any) -> None:
             f"phases.gate: {gate} ms is longer than network.delay = {network.delay} ms, so the upper layers would see nudged "
             f"activity while it is open, which phases.propagation = 'held' excludes; shorten the gate or name 'live'"
         )
+
+
+def _spikes(setting: Any) -> None:
+    """Combinations of the spiking mode, in which a trial is simulated spike by spike."""
+    rules = [rule for _, rule in _rules(setting) if registry.get("rules", rule).needs_phases]
+    if not spiking(setting) or not rules:
+        return
+    phases, network = setting.phases, setting.network
+    if network.threshold:
+        raise ValueError(f"network.threshold: {network.threshold} is of graded events; allowed with spikes: 0")
+    if network.dropout or network.input_dropout:
+        raise ValueError("network.dropout: allowed only in settled mode, not with spikes")
+    if phases.teacher != "activity":
+        raise ValueError(f"phases.teacher: {phases.teacher!r} works with rate neurons only; allowed with spikes: 'activity'")
+    for rule in rules:
+        if pathway_of(setting, rule) not in ("direct", "indirect"):
+            raise ValueError(
+                f"feedback.pathway: {pathway_of(setting, rule)!r} works in settled mode only; allowed with spikes: "
+                f"direct, indirect"
+            )
+    shortest = _SETTLED * max(setting.trace.tau_x, setting.trace.tau_z) + (len(network.hidden) - 1) * network.delay
+    if phases.free < shortest:
+        raise ValueError(
+            f"phases.free: after {phases.free} ms the traces still rise, which would be learned as if it were taught; allowed: "
+            f"at least {shortest} ms, {_SETTLED} times the longer of trace.tau_x and trace.tau_z, and the delays"
+        )
+    if phases.gate is not None and phases.gate > phases.nudged:
+        raise ValueError(f"phases.gate: {phases.gate} ms is longer than phases.nudged = {phases.nudged} ms")

@@ -36,7 +36,7 @@ class NetworkTable(Table):
         description="initial weights: zero; U(±1/√fan_in); or zero where the rule can learn from zero, as the paper",
     )
     threshold: float = Field(0.0, ge=0, le=10, description="graded event threshold ε, in units of activity; 0 is exact")
-    delay: float = Field(1.0, gt=0, le=1e4, description="conduction delay, ms (dynamic mode, neuron.tau > 0)")
+    delay: float = Field(1.0, gt=0, le=1e4, description="conduction delay, ms (neuron.tau > 0, or spiking neurons)")
     dropout: float = Field(0.0, ge=0, lt=1, description="probability that a hidden neuron is left out of a mini-batch")
     input_dropout: float = Field(0.0, ge=0, lt=1, description="probability that an input is left out of a mini-batch")
 
@@ -63,14 +63,21 @@ class Phases(Table):
         "held", description="what the upper layers see, and synapses read, while the plasticity gate is open"
     )
     teacher: Literal["activity", "drive"] = Field("activity", description="where the output's teacher acts")
-    free: float = Field(100.0, gt=0, le=1e6, description="duration of the free phase, ms (dynamic mode)")
-    nudged: float = Field(20.0, gt=0, le=1e6, description="duration of a nudged phase, ms (dynamic mode)")
+    free: float = Field(100.0, gt=0, le=1e6, description="duration of the free phase, ms (in time)")
+    nudged: float = Field(20.0, gt=0, le=1e6, description="duration of a nudged phase, ms (in time)")
     gate: float | None = Field(
         None,
         gt=0,
         le=1e6,
-        description="time the gate stays open from a nudged onset, ms (dynamic mode); all of it if left out",
+        description="time the gate stays open from a nudged onset, ms (in time); all of it if left out",
     )
+
+
+class Trace(Table):
+    """The traces that synapses of spiking neurons read: each jumps at a spike and decays exponentially."""
+
+    tau_x: float = Field(40.0, ge=0.1, le=1e4, description="presynaptic traces and the readout, ms (spiking neurons)")
+    tau_z: float = Field(40.0, ge=0.1, le=1e4, description="postsynaptic traces, ms (spiking neurons)")
 
 
 class Optimiser(Table):
@@ -115,6 +122,7 @@ class Setting(Table):
     neuron: dict[str, Any] = Field({}, description="parameters of the neuron model")
     feedback: FeedbackTable = FeedbackTable()
     phases: Phases = Phases()
+    trace: Trace = Trace()
     optimiser: Optimiser = Optimiser()
     stage: list[Stage] = Field([Stage()], min_length=1, max_length=1000)
 
@@ -142,8 +150,13 @@ class Setting(Table):
 
     @property
     def dynamic(self) -> bool:
-        """Whether the neurons have a time constant, so that a trial is simulated event by event in time."""
+        """Whether rate neurons have a time constant, so that a trial is simulated event by event in time."""
         return bool(self.neuron.get("tau", 0))
+
+    @property
+    def spiking(self) -> bool:
+        """Whether the neurons spike, so that a trial under the local rule is simulated spike by spike."""
+        return checks.spiking(self)
 
 
 class Condition(Table):
