@@ -181,7 +181,7 @@ def by_quadrature(pre, post, t0, t1, tau_x, tau_z):
         def flow(t, a=a, x=x, z=z):
             return -x * math.exp((a - t) / tau_x) * z * math.exp((a - t) / tau_z) / tau_z
 
-        result += quad(flow, a, b, epsabs=1e-13, epsrel=1e-12)[0]
+        result += quad(flow, a, b, epsabs=0, epsrel=1e-12)[0] if x * z else 0.0
     return result
 
 

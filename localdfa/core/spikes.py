@@ -279,7 +279,7 @@ def _read_out(weights, state, readout):
 @njit(error_model="numpy")
 def _series(count, interval, age, tau):
     """The trace of `count` spikes one `interval` apart, the last of them `age` ms ago."""
-    return math.exp(-age / tau) * (math.expm1(-count * interval / tau) / math.expm1(-interval / tau))
+    return (math.exp(-age / tau) - math.exp(-(age + count * interval) / tau)) / (1 - math.exp(-interval / tau))
 
 
 @njit(error_model="numpy")
@@ -293,6 +293,17 @@ def _leap(v, later, to, remains, jump, threshold):
         relaxed = to[i] + (v[i] - to[i]) * remains
         later[i] = relaxed + jump[i]
         met += (relaxed >= threshold) | (later[i] >= threshold)
+    return met
+
+
+@njit(error_model="numpy")
+def _met(v, to, remains, jump, threshold, found):
+    """The neurons that `_leap` counts, into `found`; returns how many."""
+    met = 0
+    for i in range(v.size):
+        relaxed = to[i] + (v[i] - to[i]) * remains
+        found[met] = i
+        met += (relaxed >= threshold) | (relaxed + jump[i] >= threshold)
     return met
 
 
@@ -448,7 +459,7 @@ def _kernels(neuron: Any) -> _Kernels:
         n, t, stop, base = state.shape[1], course.edges[k], course.edges[k + 1], course.edges[k]
         far = _FAR * min(course.tau_x, course.tau_z)
         v, later, to, together = state[_V], state[_LATER], state[_DRIVE] - state[_CURRENT], np.empty(n)
-        asleep, sleepers = np.empty(n, np.int64), 0
+        asleep, sleepers, found = np.empty(n, np.int64), 0, np.empty(n + 1, np.int64)
         for i in range(n):
             if state[_UNTIL, i] > t:
                 v[i], asleep[sleepers] = -np.inf, i
@@ -472,15 +483,14 @@ def _kernels(neuron: Any) -> _Kernels:
                 base = now
             before, remains = sent, math.exp((t - now) / course.tau_m)
             if _leap(v, later, to, remains, jump, p.v_th):
-                for i in range(n):
-                    relaxed = to[i] + (v[i] - to[i]) * remains
-                    if relaxed >= p.v_th or relaxed + jump[i] >= p.v_th:
-                        later[i], queue, sent = settle(
-                            p, course, state, i, v[i], t, now, base, jump[i], scale, x, post, sends, queue, sent
-                        )
-                        if later[i] == -np.inf:
-                            asleep[sleepers] = i
-                            sleepers += 1
+                for e in range(_met(v, to, remains, jump, p.v_th, found)):
+                    i = found[e]
+                    later[i], queue, sent = settle(
+                        p, course, state, i, v[i], t, now, base, jump[i], scale, x, post, sends, queue, sent
+                    )
+                    if later[i] == -np.inf:
+                        asleep[sleepers] = i
+                        sleepers += 1
             e = 0
             while e < sleepers:
                 i = asleep[e]

@@ -10,7 +10,7 @@ from pydantic import Field
 @njit(error_model="numpy")
 def _interval(p, drive):
     """Time between two spikes under a constant drive above v_th, ms: t_ref + τ_m ln((I − v_reset)/(I − v_th))."""
-    return p.t_ref + p.tau_m * math.log1p((p.v_th - p.v_reset) / (drive - p.v_th))
+    return p.t_ref + p.tau_m * math.log((drive - p.v_reset) / (drive - p.v_th))
 
 
 class LIF(NamedTuple):
@@ -48,7 +48,7 @@ class LIF(NamedTuple):
             return 0.0
         if drive <= p.v_th:
             return math.inf
-        return p.tau_m * math.log1p((p.v_th - v) / (drive - p.v_th))  # = τ_m ln((I − v)/(I − v_th))
+        return p.tau_m * math.log((drive - v) / (drive - p.v_th))
 
     @njit(error_model="numpy")
     def rate(p, drive):
