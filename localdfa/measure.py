@@ -4,16 +4,21 @@ Everything is computed in float64 on a fixed probe, a few training samples, so t
 An angle or error that is undefined, because an update is zero, is NaN.
 """
 
+from typing import Any
+
 import numpy as np
 
 from localdfa import registry
-from localdfa.core import dynamic
+from localdfa.core import dynamic, spikes
 from localdfa.core.settled import Trial, free_phase, post_changes
 from localdfa.network import Network, in_precision, rewired
 from localdfa.spec import Setting
 
-# A neuron is called silent where |h| is at most this, saturated where it is not silent and its slope at most this.
+# A rate neuron is called silent where |h| is at most this, saturated where it is not silent and its slope at most this.
 SILENT, SATURATED = 1e-3, 0.05
+# A spiking neuron is called silent where it does not spike in the free phase, saturated where its spikes are less than two
+# refractory periods apart. A layer with more of them than these fractions is reported.
+MOSTLY_SILENT, MOSTLY_SATURATED = 0.9, 0.5
 
 
 def cosine(first: np.ndarray, second: np.ndarray) -> float:
@@ -43,7 +48,11 @@ def gradients(trial: Trial, change: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def update(network: Network, setting: Setting, rule: str, inputs: np.ndarray, target: np.ndarray) -> list[np.ndarray]:
-    """The update of each layer, (n_pre + 1, n_post), under a rule: simulated in time where the rule has phases and τ > 0."""
+    """The update of each layer, (n_pre + 1, n_post), under a rule: simulated in time where the rule has phases and the
+    neurons spike or have τ > 0.
+    """
+    if setting.spiking and registry.get("rules", rule).needs_phases:
+        return spikes.simulate(network, setting, inputs, target).totals()
     if setting.dynamic and registry.get("rules", rule).needs_phases:
         return dynamic.simulate(network, setting, inputs, target).total
     return gradients(*changes(network, setting, rule, inputs, target))
@@ -68,15 +77,22 @@ def probe(
 ) -> dict[str, list[float]]:
     """All measures of a network on a probe, a list over the hidden layers each; the norms have the output's as well.
 
-    Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine between B_l and what it stands in
-    for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback.
+    The update of spiking neurons is measured as it comes from their spikes; exact DFA and BP are those of the settled rate
+    network with the neurons' own f–I curve and the same weights. Angles are between summed updates ΔW, biases included.
+    ``alignment`` is the cosine between B_l and what it stands in for: W_{l+1}ᵀ under sequential feedback, the product of all
+    weights above under direct feedback.
     """
     double = in_precision(network, np.float64)
     x, y = inputs.astype(np.float64), target.astype(np.float64)
-    own, dfa, bp = (
-        gradients(*changes(rewired(double, setting.in_float64(), name, seed), setting, name, x, y))
-        for name in (rule, "dfa", "bp")
+    settled, spiked = free_phase(double, x, setting.network.threshold), None
+    dfa, bp = (
+        gradients(*changes(rewired(double, setting.in_float64(), name, seed), setting, name, x, y)) for name in ("dfa", "bp")
     )
+    if setting.spiking and registry.get("rules", rule).needs_phases:
+        spiked = spikes.simulate(double, setting, x, y)
+        own = spiked.totals()
+    else:
+        own = gradients(*changes(double, setting, rule, x, y))
     to_dfa, to_bp, dfa_to_bp = compare(own, dfa), compare(own, bp), compare(dfa, bp)
     return {
         "cosine_to_dfa": to_dfa["cosine"],
@@ -87,7 +103,7 @@ def probe(
         "alignment": alignment(double),
         "update_norm": [float(np.linalg.norm(g)) for g in own],
         "weight_norm": [float(np.linalg.norm(w[:-1])) for w in double.weights],
-        **activity(double, free_phase(double, x, setting.network.threshold)),
+        **(firing(double, setting, settled, spiked) if setting.spiking else activity(double, settled)),
     }
 
 
@@ -113,6 +129,37 @@ def activity(network: Network, trial: Trial) -> dict[str, list[float]]:
         "silent": [float(s.mean()) for s in silent],
         "saturated": [float((f & ~s).mean()) for f, s in zip(flat, silent, strict=True)],
     }
+
+
+def firing(network: Network, setting: Setting, trial: Trial, spiked: spikes.SpikingTrial | None) -> dict[str, list[float]]:
+    """Per hidden layer: mean rate in Hz, fractions of (sample, neuron) pairs that are silent and saturated.
+
+    Counted in the free phase where there are spikes, else from the f–I curve.
+    """
+    neuron = network.neuron
+    if spiked is None:
+        rates = [h / neuron.gain for h in trial.activity]
+    else:
+        rates = [counts / setting.phases.free for counts in spiked.counts]
+    return {
+        "rate": [1e3 * float(rate.mean()) for rate in rates],
+        "silent": [float((rate == 0).mean()) for rate in rates],
+        "saturated": [float((rate > 0.5 / neuron.t_ref).mean()) for rate in rates],
+    }
+
+
+def unhealthy(row: dict[str, Any]) -> list[str]:
+    """What to warn of in a row of metrics: spiking layers that have gone silent or saturate."""
+    found = []
+    for l, rate in enumerate(row.get("rate", [])):
+        silent, saturated = row["silent"][l], row["saturated"][l]
+        if silent > MOSTLY_SILENT:
+            found.append(f"hidden layer {l + 1} goes silent: {100 * silent:.0f} % send no spike, {rate:.3g} Hz on average")
+        if saturated > MOSTLY_SATURATED:
+            found.append(
+                f"hidden layer {l + 1} saturates: {100 * saturated:.0f} % near one spike a t_ref, {rate:.3g} Hz on average"
+            )
+    return found
 
 
 def error_percent(prediction: np.ndarray, labels: np.ndarray) -> float:

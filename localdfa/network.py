@@ -20,7 +20,7 @@ def generator(seed: int, stream: int, part: int = 0) -> np.random.Generator:
 
 @dataclass
 class Network:
-    """A fully connected network of rate neurons.
+    """A fully connected network of rate or spiking neurons.
 
     sizes: (n_in, hidden …, n_out). neuron: the parameters of the hidden neurons, in the network's precision. output:
     ``logistic`` or ``softmax``. weights: for each projection an array (n_pre + 1, n_post), one row a presynaptic neuron,

@@ -55,6 +55,9 @@ class Bar(Progress, AbstractContextManager["Bar"]):
         self._trained, self._since = 0, now
         self._bar.update(self._task, description=f"{self._label}  {_errors(row)}", rate=rate)
 
+    def warn(self, message: str) -> None:
+        self._bar.console.print(f"warning: {message}", highlight=False)
+
 
 class Lines(Progress, AbstractContextManager["Lines"]):
     """One line an epoch, for a file or a pipe."""
@@ -71,6 +74,9 @@ class Lines(Progress, AbstractContextManager["Lines"]):
 
     def epoch(self, row: dict[str, Any]) -> None:
         self._console.print(f"{self._label}  {_errors(row)}", highlight=False)
+
+    def warn(self, message: str) -> None:
+        self._console.print(f"warning: {message}", highlight=False)
 
 
 def display(console: Console) -> Bar | Lines:

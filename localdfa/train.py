@@ -9,7 +9,7 @@ import numpy as np
 
 from localdfa import data as datasets
 from localdfa import measure, record, registry
-from localdfa.core import blas, dynamic, settled
+from localdfa.core import blas, dynamic, settled, spikes
 from localdfa.core.plasticity import Plasticity
 from localdfa.errors import LocalDFAError, NonFiniteError, RunError
 from localdfa.network import DROPOUT, ORDER, PROBE, VALIDATION, build, generator, rewired
@@ -19,7 +19,7 @@ from localdfa.spec import Experiment, Setting, settings
 _CHUNK = 512
 # What summary.json takes from the last row of metrics.
 _SUMMARY = (
-    "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "events", "seconds",
+    "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "rate", "events", "seconds",
 )  # fmt: skip
 
 
@@ -37,6 +37,9 @@ class Progress:
 
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch is over; its row of metrics."""
+
+    def warn(self, message: str) -> None:
+        """Something goes on that will spoil the result."""
 
 
 class Part:
@@ -93,7 +96,7 @@ class Trainer:
         self.rule_name = spec.rule or self.setting.rule
         self.network = rewired(self.network, self.setting, self.rule_name, self.seed)
         self._rule = registry.get("rules", self.rule_name)(self.network, self.setting.phases)
-        self._in_time = self.setting.dynamic and self._rule.needs_phases
+        self._in_time = (self.setting.dynamic or self.setting.spiking) and self._rule.needs_phases
         self._frozen = frozenset(layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen)
 
     def _optimiser(self) -> Any:
@@ -130,6 +133,11 @@ class Trainer:
 
     def _learn(self, inputs: np.ndarray, targets: np.ndarray, dropout: np.random.Generator) -> None:
         """One mini-batch: free phase, nudged phases or exact signal, weight update."""
+        if self._in_time and self.setting.spiking:
+            spiked = spikes.simulate(self.network, self.setting, inputs, targets)
+            self.plasticity.learn(spiked.sent, spiked.change, self._frozen, spiked.total)
+            self.events += spiked.events
+            return
         if self._in_time:
             timed = dynamic.simulate(self.network, self.setting, inputs, targets)
             self.plasticity.learn_sum(timed.total, self._frozen)
@@ -186,7 +194,8 @@ class Trainer:
 
     def _output_drive(self, inputs: np.ndarray) -> np.ndarray:
         if self._in_time:
-            return dynamic.simulate(self.network, self.setting, inputs).drive
+            engine = spikes if self.setting.spiking else dynamic
+            return engine.simulate(self.network, self.setting, inputs).drive
         return settled.free_phase(self.network, inputs, self.setting.network.threshold).drive[-1]
 
     def end_epoch(self) -> dict[str, Any]:
@@ -360,7 +369,10 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
         trainer.save()
     while not trainer.finished:
         trainer.train_epoch(progress)
-        progress.epoch(trainer.end_epoch())
+        row = trainer.end_epoch()
+        progress.epoch(row)
+        for message in measure.unhealthy(row):
+            progress.warn(f"{trainer.job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
         if keep.weights == "every_epoch":

@@ -24,14 +24,18 @@ class Plasticity:
         self.state = [np.zeros((w.shape[0], optimiser.n_state, w.shape[1]), w.dtype) for w in network.weights]
         self.last = [np.zeros(w.shape[0], np.int64) for w in network.weights]
 
-    def learn(self, sent: list[np.ndarray], change: list[np.ndarray], frozen: frozenset[int] = frozenset()) -> None:
+    def learn(self, sent: list, change: list, frozen: frozenset[int] = frozenset(), total: list | None = None) -> None:
         """ΔW ∝ Σ_samples change · sentᵀ for every projection that is not frozen.
 
-        sent: presynaptic activity (m, n_pre + 1); change: postsynaptic change (m, n_post); frozen: indices of layers.
+        sent: presynaptic activity (m, n_pre + 1); change: postsynaptic change (m, n_post); frozen: indices of layers. Where
+        `total` has an array, (n_pre + 1, n_post), it is that sum, and sent and change are not read.
         """
         self.step += 1
         for l, weights in enumerate(self._network.weights):
             if l in frozen:
+                continue
+            if total is not None and total[l] is not None:
+                self._from_sum(self.optimiser, self._weight_decay, total[l], weights, self.state[l], self.last[l], self.step)
                 continue
             pre, rows = self._visited(sent[l])
             self._from_factors(
@@ -48,10 +52,7 @@ class Plasticity:
 
     def learn_sum(self, total: list[np.ndarray], frozen: frozenset[int] = frozenset()) -> None:
         """ΔW ∝ total, (n_pre + 1, n_post) for every projection, where a simulation has summed pre × d post/dt itself."""
-        self.step += 1
-        for l, weights in enumerate(self._network.weights):
-            if l not in frozen:
-                self._from_sum(self.optimiser, self._weight_decay, total[l], weights, self.state[l], self.last[l], self.step)
+        self.learn([], [], frozen, total)
 
     def _visited(self, pre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The presynaptic neurons whose synapses need a visit, as (their activity, their indices)."""

@@ -108,11 +108,19 @@ def _learns(setting: Any, key: str, rule: str) -> None:
             f"network.weights: 'zero' cannot learn with {key} = {rule!r}: its error passes through the forward weights, "
             f"so from zero the {'upper' if path == 'indirect' else 'hidden'} layers never move; use 'uniform'"
         )
-    if setting.network.neuron in _FLAT_AT_ZERO:
+    if setting.network.neuron in _FLAT_AT_ZERO or _below_threshold(setting):
         raise ValueError(
             f"network.weights: 'zero' cannot learn with network.neuron = {setting.network.neuron!r}, which has no slope "
             f"at zero drive; use 'uniform'"
         )
+
+
+def _below_threshold(setting: Any) -> bool:
+    """Whether a spiking neuron without synaptic drive is silent, so that a small change of its drive changes nothing."""
+    if not spiking(setting):
+        return False
+    neuron = registry.get("neurons", setting.network.neuron)(**setting.neuron)
+    return bool(neuron.baseline <= neuron.v_th)
 
 
 def _layers(setting: Any) -> None:
