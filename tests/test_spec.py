@@ -5,6 +5,9 @@ import pytest
 from localdfa import record, registry, spec
 from localdfa.errors import SpecError
 
+# Spiking neurons, whose traces have time to settle.
+LIF = {"network": {"neuron": "lif"}, "phases": {"free": 400.0}}
+
 
 def refusal(tables):
     with pytest.raises(SpecError) as caught:
@@ -55,6 +58,19 @@ def refusal(tables):
         (
             {"neuron": {"tau": 5.0}, "network": {"threshold": 0.01, "delay": 60.0}},
             ["phases.free", "100.0", "more than 120.0"],
+        ),
+        ({**LIF, "neuron": {"tau": 5.0}}, ["neuron.tau", "lif", "tau_m"]),
+        ({**LIF, "neuron": {"v_reset": 2.0}}, ["neuron.v_reset", "2.0", "less than or equal to 0"]),
+        ({"network": {"neuron": "lif"}}, ["phases.free", "100.0", "at least 320.0", "trace.tau_x"]),
+        ({**LIF, "trace": {"tau": 5.0}}, ["unknown key trace.tau", "tau_x, tau_z"]),
+        ({**LIF, "phases": {"free": 400.0, "teacher": "drive"}}, ["phases.teacher", "'drive'", "'activity'"]),
+        ({**LIF, "phases": {"free": 400.0, "gate": 30.0}}, ["phases.gate", "30.0", "phases.nudged = 20.0"]),
+        ({**LIF, "feedback": {"pathway": "sequential"}}, ["feedback.pathway", "'sequential'", "direct, indirect"]),
+        ({"network": {"neuron": "lif", "threshold": 0.1}}, ["network.threshold", "0.1", "graded"]),
+        ({"network": {"neuron": "lif", "dropout": 0.1}}, ["network.dropout", "spikes"]),
+        (
+            {"network": {"neuron": "lif", "weights": "zero"}, "neuron": {"baseline": 0.5}},
+            ["network.weights", "'zero' cannot learn", "lif", "no slope"],
         ),
         ({"condition": [{"name": "a"}, {"name": "A"}]}, ["condition.name", "'a'", "case"]),
         ({"condition": [{"name": "a"}, {"name": "a"}]}, ["condition.name", "'a'", "more than one"]),

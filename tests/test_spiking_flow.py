@@ -1,0 +1,137 @@
+"""Spiking neurons in the one flow: measures against exact DFA, training from a spec, warnings, resuming."""
+
+import naive
+import numpy as np
+import pytest
+from conftest import setting_of
+
+from localdfa import data as datasets
+from localdfa import measure, record, spec, train
+from localdfa.core import settled, spikes
+from localdfa.network import build, rewired
+from localdfa.neurons.lif import LIF
+
+
+def tiny(**tables):
+    """A small experiment with spikes on the digits."""
+    return spec.experiment(
+        {
+            "seeds": [0],
+            "network": {"hidden": [24], "neuron": "lif"},
+            "trace": {"tau_x": 10.0, "tau_z": 10.0},
+            "phases": {"beta": 2.0, "free": 100.0, "nudged": 50.0, "propagation": "two_compartment"},
+            "optimiser": {"learning_rate": 4e-3},
+            "stage": [{"epochs": 4}],
+            **tables,
+        }
+    )
+
+
+class Heard(train.Progress):
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+
+def against_dfa(hidden, window, m, propagation="two_compartment", rule="dfa", baseline=3.0, **tables):
+    """Cosine of the batch update on spikes to an exact rule, per hidden layer; traces and phases as long as `window`."""
+    setting = setting_of(
+        precision="float64", network={"hidden": hidden, "neuron": "lif"}, neuron={"baseline": baseline},
+        trace={"tau_x": window, "tau_z": window},
+        phases={"beta": 1.0, "free": 10 * window, "nudged": 5 * window, "propagation": propagation}, **tables,
+    )  # fmt: skip
+    data = datasets.load("digits", dtype=np.float64, rng=np.random.default_rng(0))
+    inputs, target = np.ones((m, 65)), np.eye(10)[data.y_train[:m]]
+    inputs[:, :-1] = data.x_train[:m]
+    network = build(setting, 64, 10, 0)
+    exact = measure.update(rewired(network, setting, rule, 0), setting, rule, inputs, target)
+    return measure.compare(measure.update(network, setting, "local", inputs, target), exact)["cosine"]
+
+
+def test_the_update_of_a_batch_comes_to_exact_dfa_with_longer_windows_and_more_samples():
+    short, long, more = (against_dfa([100], w, m)[0] for w, m in ((20.0, 32), (200.0, 32), (20.0, 512)))
+    assert short < long
+    assert short < more
+    assert min(long, more) > 0.99
+
+
+def test_with_two_compartments_upper_layers_come_to_dfa_and_live_they_do_not():
+    two, live = (against_dfa([40, 30], 100.0, 64, propagation, baseline=2.0) for propagation in ("two_compartment", "live"))
+    assert min(two) > 0.98
+    assert live[0] > 0.98
+    assert live[1] < 0.93
+
+
+def test_fed_back_to_the_first_layer_alone_a_live_network_comes_to_ifa():
+    found = against_dfa([40, 30], 100.0, 64, "live", "ifa", baseline=2.0, feedback={"pathway": "indirect"})
+    assert min(found) > 0.9
+
+
+def test_exact_rules_see_the_rate_network_of_the_f_i_curve(monkeypatch):
+    """A settled LIF is the rate neuron f; exact DFA is that of the paper with its slope."""
+    p = LIF(baseline=2.0)
+    monkeypatch.setitem(naive.F, "lif", np.vectorize(lambda a: LIF.f(p, a)))
+    monkeypatch.setitem(naive.DF, "lif", np.vectorize(lambda a: LIF.df(p, a)))
+    setting = setting_of(rule="dfa", precision="float64", network={"hidden": [6, 5], "neuron": "lif"}, neuron={"baseline": 2.0})
+    network, rng = build(setting, 4, 3, 0), np.random.default_rng(1)
+    inputs, target = np.ones((2, 5)), np.eye(3)[[0, 2]]
+    inputs[:, :-1] = rng.random((2, 4))
+    trial, change = measure.changes(network, setting, "dfa", inputs, target)
+    W, b = ([part(l) for l in range(3)] for part in (network.W, network.b))
+    for s in range(2):
+        a, _, prediction = naive.forward("lif", "logistic", W, b, inputs[s, :-1])
+        np.testing.assert_allclose(trial.prediction[s], prediction, rtol=1e-12)
+        expected = naive.deltas("dfa", "lif", W, network.feedback, a, prediction - target[s])
+        for l in range(3):
+            np.testing.assert_allclose(change[l][s], -expected[l], rtol=1e-10)
+
+
+def test_a_spiking_network_computes_what_its_rate_network_does():
+    """The same weights: rates and readout of the spikes come to those of the settled network as traces lengthen."""
+    apart = []
+    for tau in (20.0, 400.0):
+        setting = setting_of(
+            precision="float64", network={"hidden": [30], "neuron": "lif"}, neuron={"baseline": 2.0},
+            trace={"tau_x": tau, "tau_z": tau}, phases={"free": 20 * tau, "propagation": "two_compartment"},
+        )  # fmt: skip
+        network, inputs = build(setting, 8, 3, 0), np.ones((4, 9))
+        inputs[:, :-1] = np.random.default_rng(0).random((4, 8))
+        found, expected = spikes.simulate(network, setting, inputs), settled.free_phase(network, inputs)
+        apart.append(np.abs(found.drive - expected.drive[-1]).max())
+    assert apart[1] < apart[0] / 3
+    assert apart[1] < 0.01
+    rate = found.counts[0] / setting.phases.free
+    np.testing.assert_allclose(rate * network.neuron.gain, expected.activity[0], atol=2e-3)
+
+
+def test_training_on_spikes_learns_and_goes_on_to_the_same_bits(tmp_path):
+    whole = train.run(tiny(), tmp_path / "whole")
+    rows = whole.jobs[0].metrics
+    assert rows[-1]["train_error"] < 30 < rows[0]["train_error"]
+    assert rows[-1]["cosine_to_dfa"][0] > 0.3
+    assert 10 < rows[-1]["rate"][0] < 500
+    assert rows[-1]["events"] > 0
+    assert whole.summary["conditions"][0]["rate"] == rows[-1]["rate"]
+
+    class Stop(train.Progress):
+        def epoch(self, row):
+            if row["epoch"] == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.run(tiny(), tmp_path / "parts", progress=Stop())
+    train.resume(tmp_path / "parts")
+    for name, array in whole.jobs[0].weights.items():
+        assert record.Run(tmp_path / "parts").jobs[0].weights[name].tobytes() == array.tobytes()
+
+
+def test_a_layer_that_goes_silent_or_saturates_is_reported_while_it_runs(tmp_path):
+    for neuron, word in (({"baseline": -5.0}, "goes silent"), ({"baseline": 100.0}, "saturates")):
+        heard = Heard()
+        train.run(tiny(neuron=neuron, stage=[{"epochs": 1}]), tmp_path / word, progress=heard)
+        assert len(heard.warnings) == 1
+        assert "hidden layer 1" in heard.warnings[0]
+        assert word in heard.warnings[0]
+    assert measure.unhealthy({"silent": [1.0], "saturated": [0.0]}) == []  # rate neurons have no rate
