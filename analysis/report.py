@@ -18,7 +18,7 @@ from localdfa.errors import RunError
 from localdfa.record import Run
 
 # Columns that a narrow terminal goes without, the first first.
-_DISPENSABLE = ("feedback", "epochs", "rule", "events", "seconds", "seeds")
+_DISPENSABLE = ("feedback", "epochs", "rule", "seeds", "seconds", "events")
 
 
 def write(run: Run) -> Path:
@@ -96,7 +96,7 @@ def print_table(run: Run, console: Any) -> None:
             widths.pop(heading, None)
     widths["condition"] = max(10, widths["condition"] + min(0, console.width - _width(widths)))
     title = Text(run.experiment.title) if run.experiment.title else None
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for heading, width in widths.items():
         justify: Any = "left" if heading in summary.NAMES else "right"
         table.add_column(heading, justify=justify, width=width, overflow="fold")
@@ -107,7 +107,7 @@ def print_table(run: Run, console: Any) -> None:
 
 def _width(widths: dict[str, int]) -> int:
     """Width of the printed table with columns this wide."""
-    return sum(widths.values()) + 3 * len(widths)
+    return sum(widths.values()) + 2 * len(widths)
 
 
 def _figure(run: Run, name: str) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def _text(row: dict[str, Any], key: str) -> str:
         return str(value)
     spread = row[f"{key}_sd"]
     if key == "events":
-        return _big(value, spread)
+        return _big(value)
     decimals = _DECIMALS[key]
     if key in _PER_LAYER and value < 1:
         if value < 1e-3:
@@ -182,8 +182,7 @@ def _text(row: dict[str, Any], key: str) -> str:
     return f"{value:.{decimals}f}" + ("" if spread is None else f" ± {spread:.{decimals}f}")
 
 
-def _big(value: float, spread: float | None) -> str:
+def _big(value: float) -> str:
     """A count with its unit, as 17.2 M."""
     size, unit = next(((s, u) for s, u in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")) if value >= s), (1, ""))
-    digits = 1 if unit else 0
-    return f"{value / size:.{digits}f}" + ("" if spread is None else f" ± {spread / size:.{digits}f}") + unit
+    return f"{value / size:.{1 if unit else 0}f}{unit}"

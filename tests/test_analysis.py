@@ -136,7 +136,7 @@ def test_cells_round_and_say_what_is_missing(tmp_path):
         "0.123 ± 0.000",
         "–",
     )
-    assert (local["test error (%)"], local["events"]) == ("3.00 ± 1.00", "17.3 ± 0.0 M")
+    assert (local["test error (%)"], local["events"]) == ("3.00 ± 1.00", "17.3 M")
     assert (local["seeds"], bp["seeds"], local["epochs"]) == ("3", "2 of 3", "2–4")
 
 

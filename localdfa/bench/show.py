@@ -35,8 +35,8 @@ def rate(against: list[str], turns: int) -> dict[str, Any]:
             )
     console.print(table)
     console.print(
-        f"{' - '.join(map(str, workloads.RATE[0].sizes))} on {workloads.RATE[0].data}, tanh, RMSprop, float32, every event sent; "
-        f"medians of {turns} turns on {os.cpu_count()} cores; weights of both sides compared first",
+        f"{'-'.join(map(str, workloads.RATE[0].sizes))} on {workloads.RATE[0].data}, tanh, RMSprop, float32, every event "
+        f"sent; medians of {turns} turns on {os.cpu_count()} cores; weights of both sides compared first",
         style="dim",
     )
     return {"turns": turns, "rate": results}

@@ -4,4 +4,4 @@ import os
 
 # Idle threads sleep instead of spinning. A spinning thread gains 3 µs a kernel on an idle machine and loses milliseconds a
 # kernel as soon as another process wants its core. Read once, when the first kernel starts its threads.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")

@@ -17,16 +17,16 @@ from localdfa.core.blas import gemm
 
 # Below this many rows a product is bound by memory: row by row it skips silent presynaptic neurons, and beats BLAS.
 FEW_ROWS = 4
-# Presynaptic rows updated together: their gradient stays in the second-level cache.
-UPDATE_ROWS = 32
+# Presynaptic rows that are updated together, and the multiplications in a tile of their gradient: up to a million OpenBLAS
+# multiplies without repacking its operands first.
+ROWS, TILE = 24, 1_000_000
 
 
 @njit(parallel=True, error_model="numpy")
 def product(alpha, a, b, transpose_b, c):
     """c = alpha · a b, or alpha · a bᵀ; a (m, k), b (k, n) or (n, k), c (m, n), one dtype."""
     n = c.shape[1]
-    blocks = 2 * ((n + 511) // 512)
-    width = (n + blocks - 1) // blocks
+    blocks, width = _columns(n)
     by_events = a.shape[0] < FEW_ROWS and not transpose_b
     for block in prange(blocks):
         j0, j1 = min(n, block * width), min(n, (block + 1) * width)
@@ -36,6 +36,13 @@ def product(alpha, a, b, transpose_b, c):
             gemm(alpha, a, False, b[j0:j1], True, c[:, j0:j1])
         else:
             gemm(alpha, a, False, b[:, j0:j1], False, c[:, j0:j1])
+
+
+@njit(error_model="numpy")
+def _columns(n):
+    """Number and width of the blocks of postsynaptic neurons; the same everywhere, so that a core finds its own in cache."""
+    blocks = 2 * ((n + 511) // 512)
+    return blocks, (n + blocks - 1) // blocks
 
 
 @njit(error_model="numpy")
@@ -110,11 +117,14 @@ def learning(optimiser: Any) -> Any:
         pre (m, rows.size): their activity; change (m, n_post): the postsynaptic change; weights (n_pre + 1, n_post);
         state (n_pre + 1, n_state, n_post); last (n_pre + 1,): the update that each row last had; step: this one.
         """
-        blocks = (rows.size + UPDATE_ROWS - 1) // UPDATE_ROWS
+        n, blocks = weights.shape[1], (rows.size + ROWS - 1) // ROWS
+        width = max(16, TILE // (ROWS * max(1, pre.shape[0])) // 16 * 16)
         for block in prange(blocks):
-            r0, r1 = block * UPDATE_ROWS, min(rows.size, (block + 1) * UPDATE_ROWS)
-            gradient = np.empty((r1 - r0, weights.shape[1]), weights.dtype)
-            gemm(-1.0, pre[:, r0:r1], True, change, False, gradient)
+            r0, r1 = block * ROWS, min(rows.size, (block + 1) * ROWS)
+            gradient = np.empty((r1 - r0, n), weights.dtype)
+            for i0 in range(0, n, width):
+                i1 = min(n, i0 + width)
+                gemm(-1.0, pre[:, r0:r1], True, change[:, i0:i1], False, gradient[:, i0:i1])
             for r in range(r0, r1):
                 visit(p, weight_decay, gradient[r - r0], rows[r], weights, state, last, step)
 

@@ -52,11 +52,12 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
     """
     m, dtype = inputs.shape[0], inputs.dtype
     settle = kernels.activation(network.neuron.__class__)
-    sent_in = int(np.count_nonzero(inputs[:, :-1]))
+    sent_in = int(np.count_nonzero(inputs)) - m  # without the column of ones
     trial = Trial([], [], [inputs], masks or [None] * network.n_hidden, np.empty(0), threshold, sent_in)
     for l, n in enumerate(network.sizes[1:-1]):
         drive, activity = np.empty((m, n), dtype), np.empty((m, n), dtype)
-        sent = np.ones((m, n + 1), dtype)
+        sent = np.empty((m, n + 1), dtype)
+        sent[:, -1] = 1
         kernels.product(1.0, trial.sent[l], network.weights[l], False, drive)
         events, broken = settle(network.neuron, dtype.type(threshold), drive, activity, sent)
         if broken:
@@ -89,8 +90,10 @@ def post_changes(network: Any, rule: Any, trial: Trial, error: np.ndarray) -> tu
     pathway, m, events = network.pathway, error.shape[0], 0
     change = [np.empty((m, n), error.dtype) for n in network.sizes[1:]]
     for l in pathway.order(network.n_hidden):
-        signal = np.zeros_like(change[l])
-        if l == 0 or not (pathway.by_propagation and rule.needs_phases):
+        signal = np.empty_like(change[l])
+        if l > 0 and pathway.by_propagation and rule.needs_phases:
+            signal[:] = 0  # the activity itself brings it
+        else:
             pathway.signal(network, l, error, change, signal)
         events += rule.hidden(l, trial, signal, change[l])
     rule.output(trial, error, change[-1])

@@ -26,7 +26,7 @@ class Adam(NamedTuple):
         m, r = state[0], state[1]
         one = w.dtype.type(1)
         rest1, rest2 = one - p.beta1, one - p.beta2
-        scale1, scale2 = one / (one - p.beta1**step), one / (one - p.beta2**step)
+        scale1, scale2 = w.dtype.type(1 / (1 - p.beta1**step)), w.dtype.type(1 / (1 - p.beta2**step))
         for j in range(w.size):
             m[j] = p.beta1 * m[j] + rest1 * g[j]
             r[j] = p.beta2 * r[j] + rest2 * g[j] * g[j]

@@ -24,7 +24,7 @@ class RMSprop(NamedTuple):
     def row(p, w, g, state, step, idle):
         r = state[0]
         rest = w.dtype.type(1) - p.decay
-        keep = p.decay ** (idle + 1)  # a silent row only decays, by ρ each update
+        keep = w.dtype.type(p.decay ** (idle + 1))  # a silent row only decays, by ρ each update
         for j in range(w.size):
             r[j] = keep * r[j] + rest * g[j] * g[j]
             w[j] -= p.learning_rate * g[j] / (math.sqrt(r[j]) + p.epsilon)

@@ -11,32 +11,28 @@ from localdfa.core.settled import Trial
 
 
 @cache
-def _response(neuron: Any, two_compartment: bool) -> Any:
+def _response(neuron: Any, propagation: str) -> Any:
     """The kernel that nudges a population; nowhere does it read f'."""
-    f = neuron.f
+    f, climbs, two_compartment = neuron.f, propagation != "held", propagation == "two_compartment"
 
     @njit(parallel=True, error_model="numpy")
-    def respond(p, beta, threshold, drive, climbing, signal, activity, weight, change, moved):
-        """Activity f(a + Δa − β c) in a nudged phase, all arrays (m, n); returns the number of graded events.
+    def respond(p, beta, threshold, drive, signal, activity, weight, change, moved):
+        """Activity f(a − β c) in a nudged phase, all arrays (m, n); returns the number of graded events.
 
-        climbing: Δa, what changed activity below adds to the drive a. moved: the change of activity that the layers above
-        see. The postsynaptic change is read against the free activity or, with two compartments, against the neuron's own
-        feed-forward prediction f(a + Δa), and added to `change` times `weight`.
+        drive: a with what nudged activity below adds to it. moved: gets the change of activity that the layers above see.
+        The postsynaptic change is read against the free activity or, with two compartments, against the neuron's own
+        feed-forward prediction f(a), and added to `change` times `weight`.
         """
         events = 0
         for s in prange(drive.shape[0]):
             for i in range(drive.shape[1]):
-                v = drive[s, i] + climbing[s, i]
-                nudged = f(p, v - beta * signal[s, i])
+                nudged = f(p, drive[s, i] - beta * signal[s, i])
                 dh = nudged - activity[s, i]
-                fires = abs(dh) > threshold
-                moved[s, i] = dh if fires else dh * 0
-                events += fires
-                if two_compartment:
-                    dz = nudged - f(p, v)
-                    change[s, i] += weight * (dz if abs(dz) > threshold else dz * 0)
-                else:
-                    change[s, i] += weight * moved[s, i]
+                dz = nudged - f(p, drive[s, i]) if two_compartment else dh
+                events += abs(dh) > threshold
+                if climbs:
+                    moved[s, i] = dh if abs(dh) > threshold else dh * 0
+                change[s, i] += weight * (dz if abs(dz) > threshold else dz * 0)
         return events
 
     return respond
@@ -57,7 +53,7 @@ class Local:
         self._network = network
         self._phases = phases
         self._signs = (1, -1) if phases.nudging == "centered" else (1,)
-        self._respond = _response(network.neuron.__class__, phases.propagation == "two_compartment")
+        self._respond = _response(network.neuron.__class__, phases.propagation)
         self._moved: dict[tuple[int, int], np.ndarray] = {}
 
     def hidden(self, l: int, trial: Trial, signal: np.ndarray, change: np.ndarray) -> int:
@@ -69,8 +65,7 @@ class Local:
             moved = np.empty_like(change)
             events += self._respond(
                 self._network.neuron, number(sign * beta), number(trial.threshold),
-                trial.drive[l], self._climbing(k, l, trial, change), signal, trial.activity[l],
-                number(sign / (beta * len(self._signs))), change, moved,
+                self._drive(k, l, trial), signal, trial.activity[l], number(sign / (beta * len(self._signs))), change, moved,
             )  # fmt: skip
             self._moved[k, l] = moved if trial.mask[l] is None else moved * trial.mask[l]
         if trial.mask[l] is not None:
@@ -85,17 +80,19 @@ class Local:
         beta = self._phases.beta
         change[:] = 0
         for k, sign in enumerate(self._signs):
-            drive = trial.drive[-1] + self._climbing(k, self._network.n_hidden, trial, change)
+            drive = self._drive(k, self._network.n_hidden, trial)
             before = self._network.predict(drive if self._phases.propagation == "two_compartment" else trial.drive[-1])
             moved = self._network.predict(drive - sign * beta * error) - before
             change += sign / (beta * len(self._signs)) * moved
 
-    def _climbing(self, k: int, l: int, trial: Trial, like: np.ndarray) -> np.ndarray:
-        """What the layer below, nudged in phase k, adds to the drive of layer l; nothing while the gate is held."""
-        out = np.zeros_like(like)
-        if self._phases.propagation != "held" and l > 0:
-            product(1.0, self._moved[k, l - 1], self._network.weights[l][:-1], False, out)
-        return out
+    def _drive(self, k: int, l: int, trial: Trial) -> np.ndarray:
+        """The drive of layer l in phase k: what the layer below, nudged, adds to the free one, unless the gate is held."""
+        drive = trial.drive[l]
+        if self._phases.propagation == "held" or l == 0:
+            return drive
+        climbing = np.empty_like(drive)
+        product(1.0, self._moved[k, l - 1], self._network.weights[l][:-1], False, climbing)
+        return drive + climbing
 
 
 model = Local

@@ -1,0 +1,41 @@
+"""The benchmark's machinery; how fast anything is, is not for tests to say."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from localdfa.bench import compare, workloads
+from localdfa.cli import main
+from localdfa.errors import LocalDFAError
+
+TINY = ((64, 20, 16, 10), "digits")
+
+
+@pytest.mark.parametrize(("rule", "tolerance"), [("dfa", 2e-4), ("local", 1e-3)])
+def test_both_sides_train_the_same_weights(rule, tolerance):
+    """Twenty steps of our engine and of a plain PyTorch loop, which shares no code with it."""
+    pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
+    workload = workloads.Workload("tiny", *TINY, rule, batch=32, steps=2, check=20, learning_rate=1e-3, samples=1024)
+    result = compare.alternate(workload, ["pytorch"], turns=3)
+    assert result["weight_difference"]["pytorch"] < tolerance
+    assert len(result["seconds"]["ours"]) == len(result["seconds"]["pytorch"]) == 3
+    assert result["ratio"]["pytorch"]["min"] <= result["ratio"]["pytorch"]["median"] <= result["ratio"]["pytorch"]["max"]
+
+
+def test_sides_that_differ_are_not_compared(monkeypatch):
+    pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
+    monkeypatch.setattr(compare, "TOLERANCE", 0.0)
+    workload = workloads.Workload("tiny", *TINY, "local", batch=32, steps=1, check=3, samples=256)
+    with pytest.raises(LocalDFAError, match="ours and pytorch differ by"):
+        compare.alternate(workload, ["pytorch"], turns=1)
+
+
+def test_a_peer_that_is_not_installed_is_left_out_by_name(monkeypatch, tmp_path):
+    monkeypatch.setattr("localdfa.bench.show.find_spec", lambda name: None)
+    tiny = workloads.Workload("tiny", *TINY, "local", batch=32, steps=2, check=1, samples=256)
+    monkeypatch.setattr(workloads, "RATE", [tiny])
+    done = CliRunner().invoke(main, ["bench", "rate", "--turns", "1", "--json", str(tmp_path / "figures.json")])
+    assert done.exit_code == 0, done.output
+    assert "pytorch is not installed and is left out" in done.output
+    assert json.loads((tmp_path / "figures.json").read_text())["rate"][0]["ratio"] == {}
