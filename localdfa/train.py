@@ -10,6 +10,7 @@ import numpy as np
 from localdfa import data as datasets
 from localdfa import measure, record, registry
 from localdfa.core import blas, dynamic, settled, spikes
+from localdfa.core.events import stretches
 from localdfa.core.plasticity import Plasticity
 from localdfa.errors import LocalDFAError, NonFiniteError, RunError
 from localdfa.network import DROPOUT, ORDER, PROBE, VALIDATION, build, generator, rewired
@@ -82,6 +83,11 @@ class Trainer:
         return self.stage == len(self.setting.stage)
 
     @property
+    def spiked(self) -> bool:
+        """Whether the last rule was learned from spikes."""
+        return self._in_time and self.setting.spiking
+
+    @property
     def samples_left(self) -> int:
         """Training samples still to come, if no stage stops early."""
         epochs = sum(stage.epochs for stage in self.setting.stage[self.stage :]) - self.epoch_of_stage
@@ -133,7 +139,7 @@ class Trainer:
 
     def _learn(self, inputs: np.ndarray, targets: np.ndarray, dropout: np.random.Generator) -> None:
         """One mini-batch: free phase, nudged phases or exact signal, weight update."""
-        if self._in_time and self.setting.spiking:
+        if self.spiked:
             spiked = spikes.simulate(self.network, self.setting, inputs, targets)
             self.plasticity.learn(spiked.sent, spiked.change, self._frozen, spiked.total)
             self.events += spiked.events
@@ -252,6 +258,25 @@ class Trainer:
             self._enter(int(position["stage"]))
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{self.job.folder / 'checkpoint.npz'}: does not fit this experiment: {error}") from None
+
+    def spikes(self, trials: int) -> dict[str, np.ndarray]:
+        """Every spike of the first trials of the probe, as the network stands; see `record.Job.spikes`."""
+        train, parts = self.parts["train"], []
+        edges, sign, _ = stretches(self.setting.phases, True)
+        for sample in self._probe[:trials]:
+            compartments = spikes.record(self.network, self.setting, train.inputs[sample], train.targets[sample])
+            found = [
+                np.stack([events["time"], events["neuron"], *np.full((3, len(events)), [[l + 1], [twin], [sample]])])
+                for twin, layers in enumerate(compartments)
+                for l, events in enumerate(layers)
+            ]
+            columns = np.concatenate(found, axis=1)
+            parts.append(columns[:, np.argsort(columns[0], kind="stable")])
+        time, neuron, population, twin, trial = np.concatenate(parts, axis=1)
+        return {
+            "time": time, "population": population.astype(np.int32), "neuron": neuron.astype(np.int32),
+            "twin": twin.astype(bool), "trial": trial.astype(np.int64), "edges": edges, "sign": sign,
+        }  # fmt: skip
 
     def weights(self) -> dict[str, np.ndarray]:
         """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1."""
@@ -378,6 +403,8 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
         if keep.weights == "every_epoch":
             trainer.job.write_weights(trainer.weights(), trainer.epoch)
     trainer.job.write_weights(trainer.weights())
+    if keep.spikes and trainer.spiked:
+        trainer.job.write_spikes(trainer.spikes(keep.spikes))
 
 
 def summarise(run: record.Run) -> None:
