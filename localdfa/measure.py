@@ -78,9 +78,11 @@ def probe(
     """All measures of a network on a probe, a list over the hidden layers each; the norms have the output's as well.
 
     The update of spiking neurons is measured as it comes from their spikes; exact DFA and BP are those of the settled rate
-    network with the neurons' own f–I curve and the same weights. Angles are between summed updates ΔW, biases included.
-    ``alignment`` is the cosine between B_l and what it stands in for: W_{l+1}ᵀ under sequential feedback, the product of all
-    weights above under direct feedback.
+    network with the neurons' own f–I curve and the same weights. The slope of that curve is infinite at threshold, so a few
+    neurons there can make up most of exact DFA, which no finite nudge follows: ``cosine_to_settled`` compares the spikes with
+    the settled network under the same rule and nudge, and so shows what spiking itself changes. Angles are between summed
+    updates ΔW, biases included. ``alignment`` is the cosine between B_l and what it stands in for: W_{l+1}ᵀ under sequential
+    feedback, the product of all weights above under direct feedback.
     """
     double = in_precision(network, np.float64)
     x, y = inputs.astype(np.float64), target.astype(np.float64)
@@ -88,11 +90,11 @@ def probe(
     dfa, bp = (
         gradients(*changes(rewired(double, setting.in_float64(), name, seed), setting, name, x, y)) for name in ("dfa", "bp")
     )
+    own, extra = gradients(*changes(double, setting, rule, x, y)), {}
     if setting.spiking and registry.get("rules", rule).needs_phases:
         spiked = spikes.simulate(double, setting, x, y)
+        extra = {"cosine_to_settled": compare(spiked.totals(), own)["cosine"]}
         own = spiked.totals()
-    else:
-        own = gradients(*changes(double, setting, rule, x, y))
     to_dfa, to_bp, dfa_to_bp = compare(own, dfa), compare(own, bp), compare(dfa, bp)
     return {
         "cosine_to_dfa": to_dfa["cosine"],
@@ -103,6 +105,7 @@ def probe(
         "alignment": alignment(double),
         "update_norm": [float(np.linalg.norm(g)) for g in own],
         "weight_norm": [float(np.linalg.norm(w[:-1])) for w in double.weights],
+        **extra,
         **(firing(double, setting, settled, spiked) if setting.spiking else activity(double, settled)),
     }
 

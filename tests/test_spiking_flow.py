@@ -110,7 +110,8 @@ def test_training_on_spikes_learns_and_goes_on_to_the_same_bits(tmp_path):
     whole = train.run(tiny(), tmp_path / "whole")
     rows = whole.jobs[0].metrics
     assert rows[-1]["train_error"] < 30 < rows[0]["train_error"]
-    assert rows[-1]["cosine_to_dfa"][0] > 0.3
+    assert rows[0]["cosine_to_dfa"][0] > 0.9
+    assert min(row["cosine_to_settled"][0] for row in rows) > 0.5
     assert 10 < rows[-1]["rate"][0] < 500
     assert rows[-1]["events"] > 0
     assert whole.summary["conditions"][0]["rate"] == rows[-1]["rate"]
