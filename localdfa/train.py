@@ -20,8 +20,8 @@ from localdfa.spec import Experiment, Setting, settings
 _CHUNK = 512
 # What summary.json takes from the last row of metrics.
 _SUMMARY = (
-    "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_settled", "rate", "events",
-    "seconds",
+    "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_settled",
+    "rate", "events", "seconds",
 )  # fmt: skip
 
 
