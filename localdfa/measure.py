@@ -48,7 +48,9 @@ def gradients(trial: Trial, change: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def update(network: Network, setting: Setting, rule: str, inputs: np.ndarray, target: np.ndarray) -> list[np.ndarray]:
-    """The update of each layer, (n_pre + 1, n_post), of rate neurons: in time where τ > 0 and the rule has phases."""
+    """The update of each layer, (n_pre + 1, n_post), as a rule trains: from spikes, in time where τ > 0, or settled."""
+    if setting.spiking and registry.get("rules", rule).needs_phases:
+        return spikes.simulate(network, setting, inputs, target).totals()
     if setting.dynamic and registry.get("rules", rule).needs_phases:
         return dynamic.simulate(network, setting, inputs, target).total
     return gradients(*changes(network, setting, rule, inputs, target))
@@ -74,18 +76,22 @@ def probe(
     """All measures of a network on a probe, a list over the hidden layers each; the norms have the output's as well.
 
     The rule's own update is measured as it trains: from the spikes of spiking neurons, in time where τ > 0. Exact DFA and BP
-    are those of the settled network without thresholds; of spiking neurons, the rate network with their own f–I curve.
-    Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine between B_l and what it stands in for:
-    W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback.
+    are those of the settled network without thresholds; of spiking neurons, the rate network with their own f–I curve. The
+    slope of that curve is infinite at threshold, so a few neurons there can make up most of exact DFA, which no finite nudge
+    follows: ``cosine_to_settled`` compares the spikes with the settled network under the same rule and nudge, and so shows
+    what spiking itself changes. Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine between
+    B_l and what it stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback.
     """
     double = in_precision(network, np.float64)
     x, y = inputs.astype(np.float64), target.astype(np.float64)
     settled, spiked = free_phase(double, x, setting.network.threshold), None
     exact = setting.exact()
     dfa, bp = (gradients(*changes(rewired(double, exact, name, seed), exact, name, x, y)) for name in ("dfa", "bp"))
+    extra = {}
     if setting.spiking and registry.get("rules", rule).needs_phases:
         spiked = spikes.simulate(double, setting, x, y)
         own = spiked.totals()
+        extra = {"cosine_to_settled": compare(own, gradients(*changes(double, setting, rule, x, y)))["cosine"]}
     else:
         own = update(double, setting, rule, x, y)
     to_dfa, to_bp, dfa_to_bp = compare(own, dfa), compare(own, bp), compare(dfa, bp)
@@ -98,6 +104,7 @@ def probe(
         "alignment": alignment(double),
         "update_norm": [float(np.linalg.norm(g)) for g in own],
         "weight_norm": [float(np.linalg.norm(w[:-1])) for w in double.weights],
+        **extra,
         **(firing(double, setting, settled, spiked) if setting.spiking else activity(double, settled)),
     }
 

@@ -7,6 +7,7 @@
     conditions/NAME/seed-N/
         metrics.jsonl             one row an epoch, epoch 0 before training
         checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
+        spikes.npz                where asked for: time, population, neuron, twin and trial of every spike of some trials
         weights.npz               W1, b1, B1, …, written at the end (weights-EPOCH.npz where every epoch is kept)
 
 Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file.
@@ -119,8 +120,8 @@ def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
 
 # Columns of the metrics that have a value for each layer.
 PER_LAYER = (
-    "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "alignment", "update_norm",
-    "weight_norm", "rate", "silent", "saturated",
+    "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "cosine_to_settled",
+    "alignment", "update_norm", "weight_norm", "rate", "silent", "saturated",
 )  # fmt: skip
 _Cell = str | int | float | None | list[float | None]
 _Row = Annotated[dict[str, _Cell], AfterValidator(_checked_row)]
@@ -175,6 +176,20 @@ class Job:
         """The weights at the end, or of one epoch."""
         name = "weights.npz" if epoch is None else f"weights-{epoch:05d}.npz"
         _write_arrays(self.folder / name, arrays)
+
+    @property
+    def spikes(self) -> dict[str, np.ndarray]:
+        """The spikes that were kept, one entry a spike, trial by trial and in order of time.
+
+        time (ms from the onset of the trial); population, 1 the first hidden layer; neuron; twin: whether of the compartment
+        that gets the feedback and sends nothing; trial: the training sample. Besides, edges (ms) and sign: when the phases
+        begin and end, and the nudging in each.
+        """
+        return dict(_read(self.folder / "spikes.npz", _arrays))
+
+    def write_spikes(self, arrays: dict[str, np.ndarray]) -> None:
+        """The spikes of some trials after training."""
+        _write_arrays(self.folder / "spikes.npz", arrays)
 
     def write_checkpoint(self, arrays: dict[str, np.ndarray], position: "Position") -> None:
         """Arrays, and where training stands, in one file."""

@@ -10,6 +10,7 @@ import numpy as np
 from localdfa import data as datasets
 from localdfa import measure, record, registry
 from localdfa.core import blas, dynamic, settled, spikes
+from localdfa.core.events import stretches
 from localdfa.core.plasticity import Plasticity
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError
 from localdfa.network import DROPOUT, ORDER, PROBE, VALIDATION, build, generator, rewired
@@ -19,7 +20,8 @@ from localdfa.spec import Experiment, Setting, settings
 _CHUNK = 512
 # What summary.json takes from the last row of metrics.
 _SUMMARY = (
-    "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "rate", "events", "seconds",
+    "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_settled",
+    "rate", "events", "seconds",
 )  # fmt: skip
 
 
@@ -90,6 +92,11 @@ class Trainer:
             rows = slice(0, self.setting.batch_size)
             self._learn(train.inputs[rows].copy(), train.targets[rows], generator(self.seed, DROPOUT))
 
+    @property
+    def spiked(self) -> bool:
+        """Whether the last rule was learned from spikes."""
+        return self._in_time and self.setting.spiking
+
     def _enter(self, stage: int) -> None:
         """Take up a stage: its rule, the pathway of that rule, and its frozen layers."""
         self.stage = stage
@@ -136,7 +143,7 @@ class Trainer:
 
     def _learn(self, inputs: np.ndarray, targets: np.ndarray, dropout: np.random.Generator) -> None:
         """One mini-batch: free phase, nudged phases or exact signal, weight update."""
-        if self._in_time and self.setting.spiking:
+        if self.spiked:
             spiked = spikes.simulate(self.network, self.setting, inputs, targets)
             self.plasticity.learn(spiked.sent, spiked.change, self._frozen, spiked.total)
             self.events += spiked.events
@@ -257,6 +264,25 @@ class Trainer:
         self.plasticity.steps = position.steps
         self._enter(position.stage)
         self.job.write_metrics(self.rows)
+
+    def spikes(self, trials: int) -> dict[str, np.ndarray]:
+        """Every spike of the first trials of the probe, as the network stands; see `record.Job.spikes`."""
+        train, parts = self.parts["train"], []
+        edges, sign, _ = stretches(self.setting.phases, True)
+        for sample in self._probe[:trials]:
+            compartments = spikes.record(self.network, self.setting, train.inputs[sample], train.targets[sample])
+            found = [
+                np.stack([events["time"], events["neuron"], *np.full((3, len(events)), [[l + 1], [twin], [sample]])])
+                for twin, layers in enumerate(compartments)
+                for l, events in enumerate(layers)
+            ]
+            columns = np.concatenate(found, axis=1)
+            parts.append(columns[:, np.argsort(columns[0], kind="stable")])
+        time, neuron, population, twin, trial = np.concatenate(parts, axis=1)
+        return {
+            "time": time, "population": population.astype(np.int32), "neuron": neuron.astype(np.int32),
+            "twin": twin.astype(bool), "trial": trial.astype(np.int64), "edges": edges, "sign": sign,
+        }  # fmt: skip
 
     def weights(self) -> dict[str, np.ndarray]:
         """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1."""
@@ -391,6 +417,8 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
             progress.warn(f"{trainer.job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
         if trainer.finished:
             trainer.job.write_weights(trainer.weights())
+            if keep.spikes and trainer.spiked:
+                trainer.job.write_spikes(trainer.spikes(keep.spikes))
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
 

@@ -110,7 +110,8 @@ def test_training_on_spikes_learns_and_goes_on_to_the_same_bits(tmp_path):
     whole = train.run(tiny(), tmp_path / "whole")
     rows = whole.jobs[0].metrics
     assert rows[-1]["train_error"] < 30 < rows[0]["train_error"]
-    assert rows[-1]["cosine_to_dfa"][0] > 0.3
+    assert rows[0]["cosine_to_dfa"][0] > 0.9
+    assert min(row["cosine_to_settled"][0] for row in rows) > 0.5
     assert 10 < rows[-1]["rate"][0] < 500
     assert rows[-1]["events"] > 0
     assert whole.summary["conditions"][0]["rate"] == rows[-1]["rate"]
@@ -125,6 +126,23 @@ def test_training_on_spikes_learns_and_goes_on_to_the_same_bits(tmp_path):
     train.resume(tmp_path / "parts")
     for name, array in whole.jobs[0].weights.items():
         assert record.Run(tmp_path / "parts").jobs[0].weights[name].tobytes() == array.tobytes()
+
+
+def test_spikes_are_kept_where_asked_for(tmp_path):
+    conditions = [{"name": "local"}, {"name": "dfa", "rule": "dfa"}]
+    run = train.run(tiny(stage=[{"epochs": 1}], record={"spikes": 2}, condition=conditions), tmp_path / "run")
+    local, dfa = run.jobs
+    kept = local.spikes
+    assert not (dfa.folder / "spikes.npz").exists()
+    assert list(kept["edges"]) == [0, 100, 150, 250, 300]
+    assert list(kept["sign"]) == [0, 1, 0, -1]
+    assert len({len(kept[key]) for key in ("time", "population", "neuron", "twin", "trial")}) == 1
+    assert set(kept["population"]) == {1}
+    assert kept["neuron"].max() < 24
+    assert len(set(kept["trial"])) == 2
+    assert (np.diff(kept["time"][kept["trial"] == kept["trial"][0]]) >= 0).all()
+    assert kept["time"][kept["twin"]].min() >= 100
+    assert 0 < kept["time"].min() < kept["time"].max() < 300
 
 
 def test_a_layer_that_goes_silent_or_saturates_is_reported_while_it_runs(tmp_path):

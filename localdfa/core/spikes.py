@@ -297,14 +297,34 @@ def _leap(v, later, to, remains, jump, threshold):
 
 
 @njit(error_model="numpy")
-def _met(v, to, remains, jump, threshold, found):
-    """The neurons that `_leap` counts, into `found`; returns how many."""
-    met = 0
-    for i in range(v.size):
+def _find(v, to, remains, jump, threshold, count, found):
+    """The `count` neurons that have met the threshold in `_leap`."""
+    i, met = 0, 0
+    while met < count and i < v.size:
         relaxed = to[i] + (v[i] - to[i]) * remains
-        found[met] = i
-        met += (relaxed >= threshold) | (relaxed + jump[i] >= threshold)
-    return met
+        if relaxed >= threshold or relaxed + jump[i] >= threshold:
+            found[met] = i
+            met += 1
+        i += 1
+
+
+@njit(error_model="numpy")
+def _wake(asleep, sleepers, until, now, later, found):
+    """The neurons whose refractory period is over move from `asleep` to `found`, the others keep v = −∞.
+
+    Returns how many sleep on, and how many have woken.
+    """
+    left, woken = 0, 0
+    for e in range(sleepers):
+        i = asleep[e]
+        later[i] = -np.inf
+        if until[i] <= now:
+            found[woken] = i
+            woken += 1
+        else:
+            asleep[left] = i
+            left += 1
+    return left, woken
 
 
 @njit(error_model="numpy")
@@ -459,56 +479,48 @@ def _kernels(neuron: Any) -> _Kernels:
         n, t, stop, base = state.shape[1], course.edges[k], course.edges[k + 1], course.edges[k]
         far = _FAR * min(course.tau_x, course.tau_z)
         v, later, to, together = state[_V], state[_LATER], state[_DRIVE] - state[_CURRENT], np.empty(n)
-        asleep, sleepers, found = np.empty(n, np.int64), 0, np.empty(n + 1, np.int64)
+        when, who = incoming["time"], incoming["neuron"]  # a view of each: a record of the queue costs a reference count
+        asleep, sleepers, found = np.empty(n, np.int64), 0, np.empty(n, np.int64)
         for i in range(n):
             if state[_UNTIL, i] > t:
                 v[i], asleep[sleepers] = -np.inf, i
                 sleepers += 1
         while True:
-            arrives = received < below and incoming[received]["time"] + course.delay < stop
-            now, upto = incoming[received]["time"] + course.delay if arrives else stop, received + arrives
-            while arrives and upto < below and incoming[upto]["time"] + course.delay == now:
+            arrives = received < below and when[received] + course.delay < stop
+            now, upto = when[received] + course.delay if arrives else stop, received + arrives
+            while arrives and upto < below and when[upto] + course.delay == now:
                 upto += 1
             jump = together
             if upto - received == 1:
-                jump = weights[incoming[received]["neuron"]]
+                jump = weights[who[received]]
             else:
                 jump[:] = 0
                 for e in range(received, upto):
-                    row = weights[incoming[e]["neuron"]]
+                    row = weights[who[e]]
                     for i in range(n):
                         jump[i] += row[i]
             if now - base > far:
                 _move_base(course, state, x, now - base)
                 base = now
             before, remains = sent, math.exp((t - now) / course.tau_m)
-            if _leap(v, later, to, remains, jump, p.v_th):
-                for e in range(_met(v, to, remains, jump, p.v_th, found)):
-                    i = found[e]
-                    later[i], queue, sent = settle(
-                        p, course, state, i, v[i], t, now, base, jump[i], scale, x, post, sends, queue, sent
-                    )
-                    if later[i] == -np.inf:
-                        asleep[sleepers] = i
-                        sleepers += 1
-            e = 0
-            while e < sleepers:
-                i = asleep[e]
-                later[i] = -np.inf
-                if state[_UNTIL, i] <= now:
-                    later[i], queue, sent = settle(
-                        p, course, state, i, p.v_reset, state[_UNTIL, i], now, base, jump[i], scale, x, post, sends, queue, sent
-                    )
-                if later[i] > -np.inf:
-                    sleepers -= 1
-                    asleep[e] = asleep[sleepers]
-                else:
-                    e += 1
+            # Those that sleep are not among those that `_leap` finds, and are woken before these fall asleep.
+            met = _leap(v, later, to, remains, jump, p.v_th)
+            _find(v, to, remains, jump, p.v_th, met, found)
+            sleepers, woken = _wake(asleep, sleepers, state[_UNTIL], now, later, found[met:])
+            for e in range(met + woken):
+                i = found[e]
+                start, begin = (t, v[i]) if e < met else (state[_UNTIL, i], p.v_reset)
+                later[i], queue, sent = settle(
+                    p, course, state, i, begin, start, now, base, jump[i], scale, x, post, sends, queue, sent
+                )
+                if later[i] == -np.inf:
+                    asleep[sleepers] = i
+                    sleepers += 1
             if sent - before > 1:
                 sort(queue, before, sent)
             risen, faded = math.exp((now - base) / course.tau_x), scale * math.exp((base - now) / course.tau_z)
             for e in range(received, upto):
-                j = incoming[e]["neuron"]
+                j = who[e]
                 x[j] += risen
                 if scale != 0:
                     row, z = pre[j], state[_Z]

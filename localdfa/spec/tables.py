@@ -110,6 +110,12 @@ class Record(Table):
     probe: int = Field(256, ge=1, le=100_000, description="training samples on which angles are measured each epoch")
     checkpoint: int = Field(1, ge=1, le=100_000, description="epochs between checkpoints")
     weights: Literal["final", "every_epoch"] = Field("final", description="which weights are kept")
+    spikes: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="trials of the probe whose spikes are kept, after training (spiking neurons, local rule)",
+    )
 
 
 class Setting(Table):
