@@ -46,12 +46,10 @@ def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool) ->
     folder = out or Path("runs") / f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     from localdfa import train
 
-    _train(
-        folder,
-        lambda progress: train.run(
-            experiment, folder, name=path.stem, force=force, progress=progress, base=path.resolve().parent
-        ),
-    )
+    # A path in the spec starts from the spec's folder, one on the command line from where the command is given.
+    typed = any(override.partition("=")[0].strip() == "data" for override in overrides)
+    base = Path.cwd() if typed else path.resolve().parent
+    _train(folder, lambda progress: train.run(experiment, folder, name=path.stem, force=force, progress=progress, base=base))
 
 
 @main.command()
@@ -77,7 +75,12 @@ def _train(folder: Path, go: Callable[[Any], Any]) -> None:
         if not (folder / "summary.json").is_file():
             raise click.Abort from None
         _report(folder, console)
-        console.print(f"interrupted; go on with: localdfa resume {shlex.quote(str(folder))}", highlight=False, soft_wrap=True)
+        console.print(
+            f"interrupted; go on with: localdfa resume {shlex.quote(str(folder))}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
         sys.exit(130)
     except NonFiniteError:
         _report(folder, console)
@@ -91,7 +94,7 @@ def _report(folder: Path, console: Any) -> None:
 
     opened = Run(folder)
     report.print_table(opened, console)
-    console.print(f"report: {report.write(opened)}", highlight=False, soft_wrap=True)
+    console.print(f"report: {report.write(opened)}", highlight=False, markup=False, soft_wrap=True)
 
 
 @main.command("list")

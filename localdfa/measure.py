@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from localdfa import registry
-from localdfa.core import dynamic, spikes
+from localdfa.core import dynamic, kernels, spikes
 from localdfa.core.settled import Trial, free_phase, post_changes
 from localdfa.network import Network, in_precision, rewired
 from localdfa.spec import Setting
@@ -48,9 +48,7 @@ def gradients(trial: Trial, change: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def update(network: Network, setting: Setting, rule: str, inputs: np.ndarray, target: np.ndarray) -> list[np.ndarray]:
-    """The update of each layer, (n_pre + 1, n_post), under a rule: simulated in time where the rule has phases and the
-    neurons spike or have τ > 0.
-    """
+    """The update of each layer, (n_pre + 1, n_post): in time where the rule has phases and neurons spike or have τ > 0."""
     if setting.spiking and registry.get("rules", rule).needs_phases:
         return spikes.simulate(network, setting, inputs, target).totals()
     if setting.dynamic and registry.get("rules", rule).needs_phases:
@@ -77,24 +75,25 @@ def probe(
 ) -> dict[str, list[float]]:
     """All measures of a network on a probe, a list over the hidden layers each; the norms have the output's as well.
 
-    The update of spiking neurons is measured as it comes from their spikes; exact DFA and BP are those of the settled rate
-    network with the neurons' own f–I curve and the same weights. The slope of that curve is infinite at threshold, so a few
-    neurons there can make up most of exact DFA, which no finite nudge follows: ``cosine_to_settled`` compares the spikes with
-    the settled network under the same rule and nudge, and so shows what spiking itself changes. Angles are between summed
-    updates ΔW, biases included. ``alignment`` is the cosine between B_l and what it stands in for: W_{l+1}ᵀ under sequential
-    feedback, the product of all weights above under direct feedback.
+    The rule's own update is measured as it trains: from the spikes of spiking neurons, in time where τ > 0. Exact DFA and BP
+    are those of the settled network without thresholds; of spiking neurons, the rate network with their own f–I curve. The
+    slope of that curve is infinite at threshold, so a few neurons there can make up most of exact DFA, which no finite nudge
+    follows: ``cosine_to_settled`` compares the spikes with the settled network under the same rule and nudge, and so shows
+    what spiking itself changes. Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine between
+    B_l and what it stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback.
     """
     double = in_precision(network, np.float64)
     x, y = inputs.astype(np.float64), target.astype(np.float64)
     settled, spiked = free_phase(double, x, setting.network.threshold), None
-    dfa, bp = (
-        gradients(*changes(rewired(double, setting.in_float64(), name, seed), setting, name, x, y)) for name in ("dfa", "bp")
-    )
-    own, extra = gradients(*changes(double, setting, rule, x, y)), {}
+    exact = setting.exact()
+    dfa, bp = (gradients(*changes(rewired(double, exact, name, seed), exact, name, x, y)) for name in ("dfa", "bp"))
+    extra = {}
     if setting.spiking and registry.get("rules", rule).needs_phases:
         spiked = spikes.simulate(double, setting, x, y)
-        extra = {"cosine_to_settled": compare(spiked.totals(), own)["cosine"]}
         own = spiked.totals()
+        extra["cosine_to_settled"] = compare(own, gradients(*changes(double, setting, rule, x, y)))["cosine"]
+    else:
+        own = update(double, setting, rule, x, y)
     to_dfa, to_bp, dfa_to_bp = compare(own, dfa), compare(own, bp), compare(dfa, bp)
     return {
         "cosine_to_dfa": to_dfa["cosine"],
@@ -112,22 +111,20 @@ def probe(
 
 def alignment(network: Network) -> list[float]:
     """Cosine between each B_l and the forward weights that it stands in for; NaN where a layer has no B."""
-    above, result = np.eye(network.sizes[-1]), [float("nan")] * network.n_hidden
-    for l in range(network.n_hidden - 1, -1, -1):
-        following = network.weights[l + 1][:-1]
-        above = following @ above
-        matrix = network.feedback[l]
-        if matrix is not None:
-            sequential = matrix.shape == following.shape and l < network.n_hidden - 1
-            result[l] = cosine(matrix, following if sequential else above)
-    return result
+    return [
+        float("nan") if matrix is None else cosine(matrix, network.pathway.replaces(network, l))
+        for l, matrix in enumerate(network.feedback)
+    ]
 
 
 def activity(network: Network, trial: Trial) -> dict[str, list[float]]:
     """Fractions of (sample, neuron) pairs that are silent, and that are saturated, per hidden layer."""
-    slope = np.vectorize(lambda v: type(network.neuron).df(network.neuron, v), otypes=[float])
     silent = [np.abs(h) <= SILENT for h in trial.activity]
-    flat = [slope(a) <= SATURATED for a in trial.drive[:-1]]
+    flat = []
+    for drive in trial.drive[:-1]:
+        slope = np.empty_like(drive)
+        kernels.descent(network.neuron.__class__)(network.neuron, drive, np.full_like(drive, -1), slope)
+        flat.append(slope <= SATURATED)
     return {
         "silent": [float(s.mean()) for s in silent],
         "saturated": [float((f & ~s).mean()) for f, s in zip(flat, silent, strict=True)],

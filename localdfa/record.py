@@ -14,47 +14,50 @@ Files are written beside their place and moved there, so that a reader, or a run
 Nothing in a run directory is ever executed: arrays are read without pickle.
 """
 
+import hashlib
 import json
 import math
 import os
 import platform
 import shutil
 import subprocess
-import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import numpy as np
 import tomli_w
+from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, TypeAdapter
 
 from localdfa import registry
 from localdfa.errors import RunError
 from localdfa.spec import Experiment, Setting, load, settings
 
+# What a run directory is made of.
+_OWN = ("conditions", "figures", "report.html", "summary.json", "run.json", "spec.toml")
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 
 
 @contextmanager
 def _writing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its place only once it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """A file that takes its place only once it is whole; RunError names the file that cannot be written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        raise RunError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -65,17 +68,17 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; a NaN becomes null."""
-    write_bytes(path, (json.dumps(_plain(value), indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(path, (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode())
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
+def plain(value: Any) -> Any:
+    """A value as JSON has it: NumPy's numbers as Python's, what is not finite as None."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -90,13 +93,57 @@ def _read(path: Path, how: Callable[[Path], Any]) -> Any:
         return how(path)
     except FileNotFoundError:
         raise RunError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path}: damaged or not written by localdfa: {error}") from None
+    except Exception as error:  # whatever a damaged file makes json, zlib, zipfile or NumPy raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise RunError(f"{path}: damaged or not written by localdfa: {reason}") from None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError("not an object")
+    return found
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         return {key: archive[key] for key in archive.files}
+
+
+def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of metrics: what every reader relies on is there, and of its type."""
+    named = isinstance(row.get("condition"), str) and isinstance(row.get("epoch"), int)
+    if not named or any(isinstance(value, list) != (key in PER_LAYER) for key, value in row.items()):
+        raise ValueError("not a row of metrics")
+    return row
+
+
+# Columns of the metrics that have a value for each layer.
+PER_LAYER = (
+    "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "cosine_to_settled", "relative_error_to_dfa",
+    "alignment", "update_norm", "weight_norm", "rate", "silent", "saturated",
+)  # fmt: skip
+_Cell = str | int | float | None | list[float | None]
+_Row = Annotated[dict[str, _Cell], AfterValidator(_checked_row)]
+_ROWS = TypeAdapter(list[_Row])
+
+
+class Position(BaseModel):
+    """Where the training of a condition and seed stands.
+
+    stage and epoch_of_stage: the stage and the epochs trained in it; epoch: those trained in all; steps: the updates of each
+    projection; seconds and events: of the training so far; rows: its metrics.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: NonNegativeInt
+    epoch: NonNegativeInt
+    epoch_of_stage: NonNegativeInt
+    steps: list[NonNegativeInt]
+    seconds: NonNegativeFloat
+    events: NonNegativeInt
+    rows: list[_Row]
 
 
 @dataclass(frozen=True)
@@ -113,11 +160,11 @@ class Job:
         path = self.folder / "metrics.jsonl"
         if not path.exists():
             return []
-        return list(_read(path, lambda p: [json.loads(line) for line in p.read_text(encoding="utf-8").splitlines()]))
+        return list(_read(path, lambda p: _ROWS.validate_python([json.loads(line) for line in p.read_text().splitlines()])))
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """All rows so far."""
-        lines = [json.dumps(_plain(row), allow_nan=False) + "\n" for row in rows]
+        lines = [json.dumps(plain(row), allow_nan=False) + "\n" for row in rows]
         write_bytes(self.folder / "metrics.jsonl", "".join(lines).encode())
 
     @property
@@ -144,19 +191,18 @@ class Job:
         """The spikes of some trials after training."""
         _write_arrays(self.folder / "spikes.npz", arrays)
 
-    def write_checkpoint(self, arrays: dict[str, np.ndarray], position: dict[str, Any]) -> None:
+    def write_checkpoint(self, arrays: dict[str, np.ndarray], position: "Position") -> None:
         """Arrays, and where training stands, in one file."""
-        text = np.frombuffer(json.dumps(_plain(position), allow_nan=False).encode(), np.uint8)
+        text = np.frombuffer(json.dumps(plain(position.model_dump()), allow_nan=False).encode(), np.uint8)
         _write_arrays(self.folder / "checkpoint.npz", {**arrays, "position": text})
 
-    def checkpoint(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    def checkpoint(self) -> "tuple[dict[str, np.ndarray], Position] | None":
         """The last checkpoint, or None before the first."""
         path = self.folder / "checkpoint.npz"
         if not path.exists():
             return None
         arrays = _read(path, _arrays)
-        position = _read(path, lambda _: json.loads(arrays.pop("position").tobytes()))
-        return arrays, position
+        return arrays, _read(path, lambda _: Position.model_validate_json(arrays.pop("position").tobytes()))
 
 
 class Run:
@@ -172,7 +218,15 @@ class Run:
     @property
     def info(self) -> dict[str, Any]:
         """run.json: versions, revision, platform, fingerprint of the data, status."""
-        return dict(_read(self.folder / "run.json", lambda p: json.loads(p.read_text(encoding="utf-8"))))
+        return dict(_read(self.folder / "run.json", _object))
+
+    def check_unchanged(self, **fingerprints: str) -> None:
+        """Refuse to go on where the spec, or one of these entries of run.json, is not what the run began with."""
+        info, spec = self.info, _sha256((self.folder / "spec.toml").read_bytes())
+        for key, found in {"spec": spec, **fingerprints}.items():
+            if info.get(key, found) != found:
+                raise RunError(f"{self.folder}: the {key} is no longer the one that this run began with")
+        self.update_info(**fingerprints)
 
     def update_info(self, **changes: Any) -> None:
         """Change entries of run.json."""
@@ -181,7 +235,7 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """summary.json."""
-        return dict(_read(self.folder / "summary.json", lambda p: json.loads(p.read_text(encoding="utf-8"))))
+        return dict(_read(self.folder / "summary.json", _object))
 
     @property
     def jobs(self) -> list[Job]:
@@ -206,16 +260,36 @@ def create(folder: str | Path, experiment: Experiment, *, name: str = "", force:
     RunError
         Something is there already; with `force` only another run directory is replaced.
     """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        if not force:
-            raise RunError(f"{folder}: exists already; name another place, or add --force to replace that run")
-        if not ((folder / "spec.toml").is_file() and (folder / "run.json").is_file()):
-            raise RunError(f"{folder}: not a run directory, so --force does not replace it")
-        shutil.rmtree(folder)
-    write_bytes(folder / "spec.toml", to_toml(experiment).encode())
-    write_json(folder / "run.json", {"name": name, **_origin(), "status": "running"})
+    folder, spec = Path(folder), to_toml(experiment).encode()
+    try:
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder}: cannot be read: {error}") from None
+    if taken:
+        _clear(folder, force)
+    write_bytes(folder / "spec.toml", spec)
+    write_json(folder / "run.json", {"name": name, **_origin(), "spec": _sha256(spec), "status": "running"})
     return Run(folder)
+
+
+def _clear(folder: Path, force: bool) -> None:
+    """Remove the run in a folder, and nothing else that lies there."""
+    if not force:
+        raise RunError(f"{folder}: exists already; name another place, or add --force to replace that run")
+    if not ((folder / "spec.toml").is_file() and (folder / "run.json").is_file()):
+        raise RunError(f"{folder}: not a run directory, so --force does not replace it")
+    try:
+        for name in _OWN:
+            if (folder / name).is_dir() and not (folder / name).is_symlink():
+                shutil.rmtree(folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: the run there cannot be removed: {error}") from None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def to_toml(experiment: Experiment) -> str:

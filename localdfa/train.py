@@ -12,7 +12,7 @@ from localdfa import measure, record, registry
 from localdfa.core import blas, dynamic, settled, spikes
 from localdfa.core.events import stretches
 from localdfa.core.plasticity import Plasticity
-from localdfa.errors import LocalDFAError, NonFiniteError, RunError
+from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError
 from localdfa.network import DROPOUT, ORDER, PROBE, VALIDATION, build, generator, rewired
 from localdfa.spec import Experiment, Setting, settings
 
@@ -88,11 +88,14 @@ class Trainer:
         """Whether the last rule was learned from spikes."""
         return self._in_time and self.setting.spiking
 
-    @property
-    def samples_left(self) -> int:
-        """Training samples still to come, if no stage stops early."""
-        epochs = sum(stage.epochs for stage in self.setting.stage[self.stage :]) - self.epoch_of_stage
-        return epochs * len(self.parts["train"])
+    def warm_up(self) -> None:
+        """Compile: one mini-batch, after which this trainer is of no more use. Else `seconds` would be those of compiling."""
+        train = self.parts["train"]
+        for stage in range(len(self.setting.stage)):
+            self._enter(stage)
+            self.plasticity.optimiser = self._optimiser()
+            rows = slice(0, self.setting.batch_size)
+            self._learn(train.inputs[rows].copy(), train.targets[rows], generator(self.seed, DROPOUT))
 
     def _enter(self, stage: int) -> None:
         """Take up a stage: its rule, the pathway of that rule, and its frozen layers."""
@@ -185,7 +188,7 @@ class Trainer:
         row |= measure.probe(
             self.network, self.setting, self.rule_name, self.seed, train.inputs[self._probe], train.targets[self._probe]
         )
-        row |= {"updates": self.plasticity.step, "events": self.events, "seconds": self.seconds}
+        row |= {"updates": max(self.plasticity.steps), "events": self.events, "seconds": self.seconds}
         self.rows.append(row)
         return row
 
@@ -205,17 +208,15 @@ class Trainer:
             return engine.simulate(self.network, self.setting, inputs).drive
         return settled.free_phase(self.network, inputs, self.setting.network.threshold).drive[-1]
 
-    def end_epoch(self) -> dict[str, Any]:
-        """Measure, and take up the next stage where this one is over."""
-        row, stage = self.measure(), self.setting.stage[self.stage]
-        learned = stage.stop_at_error is not None and row["train_error"] <= stage.stop_at_error
-        if learned or self.epoch_of_stage == stage.epochs:
+    def next_stage(self) -> None:
+        """Take up the next stage where this one is over: its epochs are done, or its training error is reached."""
+        stage, error = self.setting.stage[self.stage], self.rows[-1]["train_error"]
+        if self.epoch_of_stage >= stage.epochs or (stage.stop_at_error is not None and error <= stage.stop_at_error):
             self.epoch_of_stage = 0
             self._enter(self.stage + 1)
-        return row
 
     def save(self) -> None:
-        """Write the metrics and a checkpoint."""
+        """Write a checkpoint."""
         arrays: dict[str, np.ndarray] = {}
         for l, weights in enumerate(self.network.weights):
             arrays |= {
@@ -223,12 +224,11 @@ class Trainer:
                 f"state{l}": self.plasticity.state[l],
                 f"last{l}": self.plasticity.last[l],
             }
-        position = {
-            "stage": self.stage, "epoch": self.epoch, "epoch_of_stage": self.epoch_of_stage, "step": self.plasticity.step,
-            "seconds": self.seconds, "events": self.events, "rows": self.rows,
-        }  # fmt: skip
+        position = record.Position(
+            stage=self.stage, epoch=self.epoch, epoch_of_stage=self.epoch_of_stage, steps=self.plasticity.steps,
+            seconds=self.seconds, events=self.events, rows=record.plain(self.rows),
+        )  # fmt: skip
         self.job.write_checkpoint(arrays, position)
-        self.job.write_metrics(self.rows)
 
     def restore(self) -> None:
         """Go on from the last checkpoint, where there is one.
@@ -253,12 +253,17 @@ class Trainer:
                     if saved.shape != own.shape or saved.dtype != own.dtype:
                         raise ValueError(f"{name}{l} has shape {saved.shape} {saved.dtype}, not {own.shape} {own.dtype}")
                     own[...] = saved
-            self.epoch, self.epoch_of_stage = int(position["epoch"]), int(position["epoch_of_stage"])
-            self.seconds, self.events = float(position["seconds"]), int(position["events"])
-            self.plasticity.step, self.rows = int(position["step"]), list(position["rows"])
-            self._enter(int(position["stage"]))
-        except (KeyError, TypeError, ValueError) as error:
+                if (self.plasticity.last[l] > position.steps[l]).any() or (self.plasticity.last[l] < 0).any():
+                    raise ValueError(f"last{l} is not between 0 and {position.steps[l]}")
+            if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.weights):
+                raise ValueError(f"stage {position.stage}, {len(position.steps)} projections")
+        except (KeyError, IndexError, ValueError) as error:
             raise RunError(f"{self.job.folder / 'checkpoint.npz'}: does not fit this experiment: {error}") from None
+        self.epoch, self.epoch_of_stage = position.epoch, position.epoch_of_stage
+        self.seconds, self.events, self.rows = position.seconds, position.events, position.rows
+        self.plasticity.steps = position.steps
+        self._enter(position.stage)
+        self.job.write_metrics(self.rows)
 
     def spikes(self, trials: int) -> dict[str, np.ndarray]:
         """Every spike of the first trials of the probe, as the network stands; see `record.Job.spikes`."""
@@ -317,8 +322,11 @@ def run(
         The data cannot be had; the directory cannot be written; training diverged.
     """
     if experiment.data.startswith("npz:"):
-        path = (base or Path.cwd()) / experiment.data.removeprefix("npz:")
-        experiment = experiment.model_copy(update={"data": f"npz:{path.resolve()}"})
+        try:
+            path = ((base or Path.cwd()) / Path(experiment.data.removeprefix("npz:")).expanduser()).resolve()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DataError(f"data: {experiment.data!r}: {error}") from None
+        experiment = experiment.model_copy(update={"data": f"npz:{path}"})
     data = _load(experiment)
     return _go_on(record.create(out, experiment, name=name, force=force), data, progress or Progress())
 
@@ -355,15 +363,14 @@ def _fingerprint(data: datasets.Dataset) -> str:
 
 def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> record.Run:
     """Train what is not finished; whatever happens, leave a directory that can be read and resumed."""
-    blas.one_thread()
-    found = run.info.setdefault("data", _fingerprint(data))
-    if found != _fingerprint(data):
-        raise RunError(f"{run.folder}: the data set {run.experiment.data} is no longer the one that this run began with")
-    run.update_info(data=found, status="running")
+    run.check_unchanged(data=_fingerprint(data))
+    run.update_info(status="running")
     try:
-        _train_all(run, data, progress)
-    except (KeyboardInterrupt, LocalDFAError) as error:
-        run.update_info(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {error}")
+        with blas.one_thread():
+            _train_all(run, data, progress)
+    except BaseException as error:
+        what = str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
+        run.update_info(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {what}")
         raise
     run.update_info(status="finished")
     return run
@@ -376,6 +383,8 @@ def _train_all(run: record.Run, data: datasets.Dataset, progress: Progress) -> N
     progress.start(sum(epochs[job.condition] for job in run.jobs) * trained)
     for job in run.jobs:
         setting = run.settings[job.condition]
+        if job.seed == run.experiment.seeds[0]:
+            Trainer(setting, parts[setting.precision], job).warm_up()
         trainer = Trainer(setting, parts[setting.precision], job, run.experiment.record.probe)
         trainer.restore()
         progress.job(job.condition, job.seed)
@@ -390,22 +399,28 @@ def _train_all(run: record.Run, data: datasets.Dataset, progress: Progress) -> N
 def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
     """One condition and seed from where it stands to its end."""
     keep = run.experiment.record
+    if trainer.finished:
+        return
     if not trainer.rows:
         trainer.measure()
+        trainer.job.write_metrics(trainer.rows)
         trainer.save()
     while not trainer.finished:
         trainer.train_epoch(progress)
-        row = trainer.end_epoch()
+        row = trainer.measure()
+        trainer.job.write_metrics(trainer.rows)
+        if keep.weights == "every_epoch":
+            trainer.job.write_weights(trainer.weights(), trainer.epoch)
+        trainer.next_stage()
         progress.epoch(row)
         for message in measure.unhealthy(row):
             progress.warn(f"{trainer.job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
+        if trainer.finished:
+            trainer.job.write_weights(trainer.weights())
+            if keep.spikes and trainer.spiked:
+                trainer.job.write_spikes(trainer.spikes(keep.spikes))
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
-        if keep.weights == "every_epoch":
-            trainer.job.write_weights(trainer.weights(), trainer.epoch)
-    trainer.job.write_weights(trainer.weights())
-    if keep.spikes and trainer.spiked:
-        trainer.job.write_spikes(trainer.spikes(keep.spikes))
 
 
 def summarise(run: record.Run) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 SPEC = """
@@ -66,6 +67,27 @@ def test_mistakes_are_one_message_without_a_traceback(place, arguments, words):
     assert words in done.stderr
     assert done.stderr.startswith("localdfa: ")
     assert "Traceback" not in done.stderr
+
+
+def test_paths_on_the_command_line_start_where_the_command_is_given(place):
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    np.savez(place / "own.npz", x_train=rng.random((40, 3)), y_train=labels, x_test=rng.random((40, 3)), y_test=labels)
+    done = localdfa(
+        "run",
+        "quickstart",
+        "--set",
+        "data=npz:own.npz",
+        "--set",
+        "stage=[{epochs=1}]",
+        "--set",
+        "seeds=[0]",
+        "--out",
+        "[/red]",
+        cwd=place,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "report: [/red]/report.html" in done.stdout
 
 
 def test_list_and_show(place):

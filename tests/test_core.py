@@ -20,7 +20,7 @@ from localdfa import measure, registry
 from localdfa.core import kernels, settled
 from localdfa.core.plasticity import Plasticity
 from localdfa.errors import NonFiniteError
-from localdfa.network import build
+from localdfa.network import build, rewired
 from localdfa.neurons import spikes
 from localdfa.neurons._elementary import logistic, tanh
 
@@ -98,13 +98,52 @@ def test_optimisers_equal_their_formulas_with_silent_rows(name, weight_decay, rn
         total = [s.T @ c for s, c in zip(sent, change, strict=True)]
         for w, e in zip(small.network.weights, expected, strict=True):
             np.testing.assert_allclose(w, e, rtol=1e-10, atol=1e-13)
-    assert plasticity.step == 5
+    assert plasticity.steps == [5, 5]
     plasticity.learn_sum(total)
     reference.step(
         expected, [-t + weight_decay * np.vstack([w[:-1], 0 * w[-1:]]) for t, w in zip(total, expected, strict=True)]
     )
     for w, e in zip(small.network.weights, expected, strict=True):
         np.testing.assert_allclose(w, e, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["rmsprop", "adam", "momentum"])
+def test_a_projection_that_was_frozen_goes_on_as_if_no_time_had_passed(name, rng):
+    small = Small(rng, hidden=(5,), n_in=6, n_out=3, m=4)
+    trial, change = measure.changes(small.network, small.setting, "dfa", small.inputs, small.target)
+    moves = []
+    start = [w.copy() for w in small.network.weights]
+    for pause in (0, 50):
+        for w, old in zip(small.network.weights, start, strict=True):
+            w[...] = old
+        plasticity = Plasticity(small.network, registry.get("optimisers", name)(0.01))
+        plasticity.learn(trial.sent, change)
+        for _ in range(pause):
+            plasticity.learn(trial.sent, change, frozenset({0}))
+        before = small.network.weights[0].copy()
+        plasticity.learn(trial.sent, change)
+        moves.append(small.network.weights[0] - before)
+    np.testing.assert_array_equal(moves[0], moves[1])
+
+
+def test_operands_of_different_precision_or_order_are_refused():
+    a, b, c = np.ones((6, 4)), np.ones((4, 3)), np.empty((6, 3))
+    kernels.product(1.0, a, b, False, c)
+    with pytest.raises(numba.core.errors.TypingError, match="one dtype"):
+        kernels.product(1.0, a, b.astype(np.float32), False, c)
+    with pytest.raises((ValueError, numba.core.errors.TypingError)):
+        kernels.product(1.0, np.asfortranarray(a), b, False, c)
+
+
+def test_alignment_compares_with_what_the_matrix_stands_in_for(rng):
+    """Also where the layer above is as wide as the output, so that shapes cannot tell."""
+    small = Small(rng, hidden=(8, 3), n_out=3, rule="dfa")
+    W, B = small.W, small.network.feedback
+    expected = [measure.cosine(B[0], (W[2] @ W[1]).T), measure.cosine(B[1], W[2].T)]
+    np.testing.assert_allclose(measure.alignment(small.network), expected)
+    sequential = rewired(small.network, small.setting, "fa", 1)
+    expected = [measure.cosine(sequential.feedback[0], W[1].T), measure.cosine(sequential.feedback[1], W[2].T)]
+    np.testing.assert_allclose(measure.alignment(sequential), expected)
 
 
 def test_frozen_layers_keep_their_weights(rng):
@@ -122,7 +161,7 @@ def test_any_number_of_threads_gives_the_same_bits(dtype, m):
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("this machine lends one thread")
     results = []
-    for threads in (1, 2):
+    for threads in (1, 2):  # ends with all of them, as it began
         numba.set_num_threads(threads)
         rng = np.random.default_rng(0)
         small = Small(rng, hidden=(150, 130), n_in=90, n_out=10, m=m, precision=dtype)
@@ -159,6 +198,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_without_the_compiler_the_same_comes_out():
     def outcome(disabled):
         environment = {**os.environ, "NUMBA_DISABLE_JIT": disabled}

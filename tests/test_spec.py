@@ -1,5 +1,6 @@
 """The spec: what is accepted, what is refused, and how a refusal reads."""
 
+import numpy as np
 import pytest
 
 from localdfa import record, registry, spec
@@ -36,7 +37,7 @@ def refusal(tables):
         ({"optimiser": {"learning_rate": 0.0}}, ["optimiser.learning_rate", "0.0", "greater than 0"]),
         ({"optimiser": {"learning_rate": float("nan")}}, ["optimiser.learning_rate", "nan"]),
         ({"phases": {"beta": float("inf")}}, ["phases.beta", "finite"]),
-        ({"phases": {"beta": 0.0}}, ["phases.beta", "greater than 0"]),
+        ({"phases": {"beta": 0.0}}, ["phases.beta", "greater than or equal to 0.00000001"]),
         ({"phases": {"propagation": "hold"}}, ["phases.propagation", "did you mean 'held'", "two_compartment"]),
         ({"rule": "locl"}, ["rule", "did you mean 'local'", "ifa"]),
         ({"stage": []}, ["stage", "at least 1"]),
@@ -44,6 +45,13 @@ def refusal(tables):
         ({"stage": [{"frozen": [3]}]}, ["stage[0].frozen", "no layer 3", "1 (the first hidden) to 2"]),
         ({"stage": [{"frozen": [1, -1]}]}, ["stage[0].frozen", "every layer is frozen"]),
         ({"seeds": [1, 1]}, ["seeds", "twice"]),
+        ({"seeds": [2**32]}, ["seeds[0]", "4294967296"]),
+        ({"optimiser": {"learning_rate": 1e-60}}, ["optimiser.learning_rate", "float32", "greater than 0"]),
+        ({"optimiser": {"decay": 0.9999999999}}, ["optimiser.decay", "float32", "less than 1"]),
+        ({"optimiser": {"learning_rate": 10**400}}, ["optimiser.learning_rate", "too large"]),
+        ({"phases": {"beta": 10**400}}, ["phases.beta", "..."]),
+        ({"feedback": {"threshold": 1.0}}, ["feedback.threshold", "less than 1"]),
+        ({"rule": "fa", "feedback": {"shared": True}, "network": {"hidden": [5, 5]}}, ["feedback.shared", "sequential"]),
         ({"seeds": [-1]}, ["seeds[0]", "-1"]),
         ({"feedback": {"pathway": "direkt"}}, ["feedback.pathway", "did you mean 'direct'"]),
         ({"feedback": {"shared": True}, "network": {"hidden": [3, 4]}}, ["feedback.shared", "equal widths", "[3, 4]"]),
@@ -123,13 +131,52 @@ def test_conditions_change_the_tables_key_by_key():
     assert found["b"].optimiser.parameters == {"learning_rate": 0.1}
 
 
+def test_a_condition_keeps_the_parameters_of_the_model_it_names_again():
+    base = {
+        "network": {"neuron": "leaky_relu"},
+        "neuron": {"slope": 0.2},
+        "optimiser": {"name": "rmsprop", "learning_rate": 1e-2, "weight_decay": 0.1},
+        "condition": [
+            {"name": "again", "network": {"neuron": "leaky_relu"}, "optimiser": {"name": "rmsprop", "decay": 0.9}},
+            {"name": "other", "network": {"neuron": "tanh"}, "optimiser": {"name": "adam"}},
+        ],
+    }
+    found = spec.settings(spec.experiment(base))
+    assert found["again"].neuron == {"slope": 0.2}
+    assert found["again"].optimiser.parameters == {"learning_rate": 1e-2, "decay": 0.9}
+    assert found["other"].neuron == found["other"].optimiser.parameters == {}
+    assert found["again"].optimiser.weight_decay == found["other"].optimiser.weight_decay == 0.1
+
+
+def test_python_sequences_and_numpy_numbers_are_welcome():
+    found = spec.experiment(seeds=range(3), network={"hidden": (np.int64(4), 5)}, phases={"beta": np.float32(0.5)})
+    assert (found.seeds, found.network.hidden, found.phases.beta) == ([0, 1, 2], [4, 5], 0.5)
+
+
+def test_a_pathway_or_rule_in_a_new_file_is_taken_up(monkeypatch):
+    """One file is enough: nothing else names the pathways."""
+    import sys
+    import types
+
+    from localdfa.feedback.direct import Direct
+
+    module = types.ModuleType("localdfa.feedback.mine", "Mine")
+    module.model = type("Mine", (Direct,), {})
+    monkeypatch.setitem(sys.modules, "localdfa.feedback.mine", module)
+    names = registry.names
+    monkeypatch.setattr(registry, "names", lambda package: [*names(package), *(["mine"] if package == "feedback" else [])])
+    found = spec.experiment(feedback={"pathway": "mine"})
+    assert found.pathway_of("local") == "mine"
+
+
 def test_overrides_are_laid_over_the_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("seeds = [3]\n[network]\nhidden = [5]\n")
     found = spec.load(str(path), ["network.hidden=[7, 8]", "network.neuron=relu", "phases.beta=0.25", "data=mnist"])
     assert (found.network.hidden, found.network.neuron, found.phases.beta) == ([7, 8], "relu", 0.25)
     assert (found.data, found.seeds) == ("mnist", [3])
-    for wrong in ("network.hidden", "=3", "a b=3"):
+    assert spec.load(str(path), ['title=it\'s "mine"']).title == 'it\'s "mine"'
+    for wrong in ("network.hidden", "=3", "a b=3", "seeds=[1]\nbatch_size=3"):
         with pytest.raises(SpecError, match="--set"):
             spec.load(str(path), [wrong])
 
@@ -140,6 +187,14 @@ def test_a_file_that_is_no_spec_is_refused_by_name(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(SpecError, match=r"broken\.toml"):
         spec.load(str(path))
+
+
+def test_a_number_of_thousands_of_digits_is_one_short_message(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("batch_size = " + "9" * 5000)
+    with pytest.raises(SpecError, match=r"mine\.toml") as caught:
+        spec.load(str(path))
+    assert len(str(caught.value)) < 400
 
 
 def test_a_missing_file_or_experiment_is_named():

@@ -5,7 +5,9 @@ import pytest
 from conftest import Small
 
 from localdfa import measure, registry
+from localdfa.core import settled
 from localdfa.core.plasticity import Plasticity
+from localdfa.network import rewired
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
 FUNCTIONS = {
@@ -47,6 +49,33 @@ def test_back_propagation_equals_automatic_differentiation(neuron, output, rng):
     for g, layer in zip(measure.gradients(trial, change), layers, strict=True):
         np.testing.assert_allclose(-g[:-1].T, layer.weight.grad.numpy(), rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(-g[-1], layer.bias.grad.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_dropout_leaves_neurons_out_of_activity_and_learning(rng):
+    """Back-propagation through masked layers equals automatic differentiation; no rule teaches a neuron left out."""
+    small = Small(rng, m=5, rule="bp")
+    masks = [(rng.random((5, n)) < 0.6) / 0.6 for n in (7, 5, 6)]
+    layers = torch_network(small)
+    h = torch.from_numpy(small.inputs[:, :-1])
+    for layer, mask in zip(layers[:-1], masks, strict=True):
+        h = torch.tanh(layer(h)) * torch.from_numpy(mask)
+    target = torch.from_numpy(small.target)
+    torch.nn.functional.binary_cross_entropy_with_logits(layers[-1](h), target, reduction="sum").backward()
+    for rule in ("bp", "fa", "dfa", "ifa", "local"):
+        network = rewired(small.network, small.setting, rule, 0)
+        trial = settled.free_phase(network, small.inputs, 0.0, masks)
+        model = registry.get("rules", rule)(network, small.setting.phases)
+        change, _ = settled.post_changes(network, model, trial, trial.prediction - small.target)
+        for moved, mask in zip(change, masks, strict=False):
+            assert (moved[mask == 0] == 0).all()
+            assert (moved[mask != 0] != 0).all()
+        if rule == "bp":
+            for g, layer in zip(measure.gradients(trial, change), layers, strict=True):
+                np.testing.assert_allclose(-g[:-1].T, layer.weight.grad.numpy(), rtol=1e-10, atol=1e-12)
+        if rule == "dfa":
+            exact = change
+    for moved, expected in zip(change, exact, strict=True):  # the local rule, β = 0.1, centered
+        np.testing.assert_allclose(moved, expected, rtol=2e-2, atol=1e-6)
 
 
 @pytest.mark.parametrize(

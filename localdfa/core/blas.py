@@ -5,10 +5,13 @@ columns of one matrix. This calls the ``gemm`` that SciPy exports to Cython, whi
 """
 
 import ctypes
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  (loads the BLAS that `one_thread` must find)
 from numba import njit, types
+from numba.core.errors import TypingError
 from numba.extending import get_cython_function_address, overload
 from threadpoolctl import ThreadpoolController
 
@@ -18,9 +21,9 @@ _dgemm = _PROTOTYPE(get_cython_function_address("scipy.linalg.cython_blas", "dge
 _controller = ThreadpoolController()
 
 
-def one_thread() -> None:
-    """Give BLAS one thread: the kernels share out the work themselves, and two pools that take turns fight."""
-    _controller.limit(limits=1, user_api="blas")
+def one_thread() -> AbstractContextManager[Any]:
+    """Give BLAS one thread, until the context ends: kernels share out the work themselves, and two pools in turn fight."""
+    return _controller.limit(limits=1, user_api="blas")
 
 
 def gemm(alpha: float, a: np.ndarray, transpose_a: bool, b: np.ndarray, transpose_b: bool, c: np.ndarray) -> None:
@@ -36,6 +39,8 @@ def _leading(x):
 
 @overload(gemm)
 def _gemm(alpha, a, transpose_a, b, transpose_b, c):
+    if not a.dtype == b.dtype == c.dtype or "F" in (a.layout, b.layout, c.layout):
+        raise TypingError(f"gemm: {a}, {b} and {c} must have one dtype and contiguous rows")
     blas, dtype = (_sgemm, np.float32) if c.dtype == types.float32 else (_dgemm, np.float64)
 
     def implementation(alpha, a, transpose_a, b, transpose_b, c):

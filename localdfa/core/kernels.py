@@ -24,7 +24,9 @@ ROWS, TILE = 24, 1_000_000
 
 @njit(parallel=True, error_model="numpy")
 def product(alpha, a, b, transpose_b, c):
-    """c = alpha · a b, or alpha · a bᵀ; a (m, k), b (k, n) or (n, k), c (m, n), one dtype."""
+    """c = alpha · a b, or alpha · a bᵀ; a (m, k), b (k, n) or (n, k), c (m, n), one dtype, rows contiguous."""
+    if _scattered(a) or _scattered(b) or _scattered(c):
+        raise ValueError("product: an array whose rows are not contiguous")
     n = c.shape[1]
     blocks, width = _columns(n)
     by_events = a.shape[0] < FEW_ROWS and not transpose_b
@@ -36,6 +38,12 @@ def product(alpha, a, b, transpose_b, c):
             gemm(alpha, a, False, b[j0:j1], True, c[:, j0:j1])
         else:
             gemm(alpha, a, False, b[:, j0:j1], False, c[:, j0:j1])
+
+
+@njit(error_model="numpy")
+def _scattered(x):
+    """Whether the entries of a row do not lie side by side."""
+    return x.shape[0] > 0 and x.shape[1] > 1 and x.strides[1] != x.itemsize
 
 
 @njit(error_model="numpy")
@@ -84,6 +92,21 @@ def activation(neuron: Any) -> Any:
         return events, broken
 
     return settle
+
+
+@cache
+def descent(neuron: Any) -> Any:
+    """The kernel of −c ∘ f'(a), for the exact rules and the measurements; the local rule has no use for it."""
+    df = neuron.df
+
+    @njit(parallel=True, error_model="numpy")
+    def kernel(p, drive, signal, change):
+        """drive a, signal c and change, all (m, n)."""
+        for s in prange(drive.shape[0]):
+            for i in range(drive.shape[1]):
+                change[s, i] = -df(p, drive[s, i]) * signal[s, i]
+
+    return kernel
 
 
 @njit(error_model="numpy")

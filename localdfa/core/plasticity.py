@@ -10,8 +10,8 @@ from localdfa.core import kernels
 class Plasticity:
     """The optimiser's memory of a network's synapses.
 
-    state: for each projection (n_pre + 1, n_state, n_post); last: for each presynaptic neuron its last update; step: the
-    number of updates so far.
+    state: for each projection (n_pre + 1, n_state, n_post); last: for each presynaptic neuron the projection's update that it
+    last had; steps: for each projection the number of its updates so far, those while it is frozen left out.
     """
 
     def __init__(self, network: Any, optimiser: Any, weight_decay: float = 0.0) -> None:
@@ -20,7 +20,7 @@ class Plasticity:
         self._weight_decay = network.dtype.type(weight_decay)
         self._rests = optimiser.rests and weight_decay == 0
         self.optimiser = optimiser
-        self.step = 0
+        self.steps = [0] * len(network.weights)
         self.state = [np.zeros((w.shape[0], optimiser.n_state, w.shape[1]), w.dtype) for w in network.weights]
         self.last = [np.zeros(w.shape[0], np.int64) for w in network.weights]
 
@@ -30,25 +30,16 @@ class Plasticity:
         sent: presynaptic activity (m, n_pre + 1); change: postsynaptic change (m, n_post); frozen: indices of layers. Where
         `total` has an array, (n_pre + 1, n_post), it is that sum, and sent and change are not read.
         """
-        self.step += 1
         for l, weights in enumerate(self._network.weights):
             if l in frozen:
                 continue
+            self.steps[l] += 1
+            memory = weights, self.state[l], self.last[l], self.steps[l]
             if total is not None and total[l] is not None:
-                self._from_sum(self.optimiser, self._weight_decay, total[l], weights, self.state[l], self.last[l], self.step)
+                self._from_sum(self.optimiser, self._weight_decay, total[l], *memory)
                 continue
             pre, rows = self._visited(sent[l])
-            self._from_factors(
-                self.optimiser,
-                self._weight_decay,
-                pre,
-                rows,
-                change[l],
-                weights,
-                self.state[l],
-                self.last[l],
-                self.step,
-            )
+            self._from_factors(self.optimiser, self._weight_decay, pre, rows, change[l], *memory)
 
     def learn_sum(self, total: list[np.ndarray], frozen: frozenset[int] = frozenset()) -> None:
         """ΔW ∝ total, (n_pre + 1, n_post) for every projection, where a simulation has summed pre × d post/dt itself."""

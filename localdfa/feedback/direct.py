@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 
 from localdfa.core.kernels import product
+from localdfa.feedback._pathway import Pathway
 
 
-class Direct:
+class Direct(Pathway):
     """c_l = B_l e, B_l (n_l, n_out) (Nøkland 2016, eq. 8)."""
 
     propagations = ("held", "two_compartment", "live")
-    by_propagation = False
+    in_time = True
+    shareable = True
 
     @staticmethod
     def shape(sizes: tuple[int, ...], l: int) -> tuple[int, int] | None:
@@ -24,6 +26,14 @@ class Direct:
     @staticmethod
     def signal(network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray) -> None:
         product(1.0, error, network.feedback[l], True, out)
+
+    @staticmethod
+    def replaces(network: Any, l: int) -> np.ndarray:
+        """The product of all weights above, W_{l+1}ᵀ … W_Lᵀ, which B_l stands in for, (n_l, n_out)."""
+        above = network.weights[-1][:-1]
+        for weights in network.weights[-2:l:-1]:
+            above = weights[:-1] @ above
+        return above
 
 
 model = Direct

@@ -5,13 +5,17 @@ from typing import Any
 import numpy as np
 
 from localdfa.core.kernels import product
+from localdfa.feedback._pathway import Pathway
+from localdfa.feedback.direct import Direct
 
 
-class Indirect:
+class Indirect(Pathway):
     """c_1 = B_1 e, B_1 (n_1, n_out); above it c_l = W_l δa_{l−1} (Nøkland 2016, eqs. 9 and 10)."""
 
     propagations = ("live",)
     by_propagation = True
+    passes_weights = True
+    in_time = True
 
     @staticmethod
     def shape(sizes: tuple[int, ...], l: int) -> tuple[int, int] | None:
@@ -27,6 +31,8 @@ class Indirect:
             product(1.0, error, network.feedback[0], True, out)
         else:
             product(-1.0, change[l - 1], network.weights[l][:-1], False, out)
+
+    replaces = Direct.replaces
 
 
 model = Indirect

@@ -5,21 +5,15 @@ from typing import Any
 import numpy as np
 
 from localdfa.core.kernels import product
+from localdfa.feedback._pathway import Pathway
 
 
-class Sequential:
+class Sequential(Pathway):
     """c_l = B_{l+1} δa_{l+1}, B_{l+1} (n_l, n_{l+1}) (Lillicrap et al. 2016; Nøkland 2016, eq. 7)."""
-
-    propagations = ("held",)
-    by_propagation = False
 
     @staticmethod
     def shape(sizes: tuple[int, ...], l: int) -> tuple[int, int] | None:
         return sizes[l + 1], sizes[l + 2]
-
-    @staticmethod
-    def order(n_hidden: int) -> range:
-        return range(n_hidden - 1, -1, -1)
 
     @staticmethod
     def signal(network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray) -> None:
@@ -27,6 +21,11 @@ class Sequential:
             product(1.0, error, network.feedback[l], True, out)
         else:
             product(-1.0, change[l + 1], network.feedback[l], True, out)
+
+    @staticmethod
+    def replaces(network: Any, l: int) -> np.ndarray:
+        """W_{l+1}ᵀ, which B_{l+1} stands in for, (n_l, n_{l+1})."""
+        return network.weights[l + 1][:-1]
 
 
 model = Sequential

@@ -5,21 +5,13 @@ from typing import Any
 import numpy as np
 
 from localdfa.core.kernels import product
+from localdfa.feedback._pathway import Pathway
 
 
-class Transpose:
+class Transpose(Pathway):
     """c_l = W_{l+1}ᵀ δa_{l+1} (Nøkland 2016, eq. 6): the weight transport that the other pathways avoid."""
 
-    propagations = ("held",)
-    by_propagation = False
-
-    @staticmethod
-    def shape(sizes: tuple[int, ...], l: int) -> tuple[int, int] | None:
-        return None
-
-    @staticmethod
-    def order(n_hidden: int) -> range:
-        return range(n_hidden - 1, -1, -1)
+    passes_weights = True
 
     @staticmethod
     def signal(network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray) -> None:

@@ -2,7 +2,9 @@
 
 A rate neuron is a ``NamedTuple`` of parameters (``tau`` in ms among them) with three compiled hooks: the activity ``f``,
 its slope ``df`` (only the exact rules and the measurements read it) and ``inverse``, which turns an activity back into a
-drive so that threshold crossings are solved in closed form. Every ``f`` is monotone: the events rely on it.
+drive so that threshold crossings are solved in closed form. Every ``f`` is monotone: the events rely on it. It may set
+``from_zero = True``, if ``network.weights = "auto"`` shall start it from zero where the rule allows it, or ``flat_at_zero =
+True``, if it has no slope at zero drive and so cannot learn from there.
 
 A spiking neuron sets ``spiking = True`` and has hooks that are exact under a constant drive: ``relax``, the membrane after
 some time without a spike; ``wait``, the time to the next spike; ``rate``, the f–I curve in spikes per ms. Its ``f`` and

@@ -17,6 +17,8 @@ class Logistic(NamedTuple):
 
     tau: Annotated[float, Field(ge=0, le=1e4)] = 0.0
 
+    from_zero = True  # type: ignore[misc]
+
     @njit
     def f(p, v):
         return logistic(v)

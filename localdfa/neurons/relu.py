@@ -15,6 +15,8 @@ class ReLU(NamedTuple):
 
     tau: Annotated[float, Field(ge=0, le=1e4)] = 0.0
 
+    flat_at_zero = True  # type: ignore[misc]
+
     @njit
     def f(p, v):
         return v if v > 0 else v * 0

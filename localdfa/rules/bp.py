@@ -4,7 +4,8 @@ from localdfa.rules._exact import Exact
 
 
 class BP(Exact):
-    pathways = ("transpose",)
+    own = "transpose"
+    pathways = (own,)
 
 
 model = BP

@@ -4,7 +4,8 @@ from localdfa.rules._exact import Exact
 
 
 class DFA(Exact):
-    pathways = ("direct",)
+    own = "direct"
+    pathways = (own,)
 
 
 model = DFA

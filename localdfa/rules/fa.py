@@ -4,7 +4,8 @@ from localdfa.rules._exact import Exact
 
 
 class FA(Exact):
-    pathways = ("sequential",)
+    own = "sequential"
+    pathways = (own,)
 
 
 model = FA

@@ -4,7 +4,8 @@ from localdfa.rules._exact import Exact
 
 
 class IFA(Exact):
-    pathways = ("indirect",)
+    own = "indirect"
+    pathways = (own,)
 
 
 model = IFA

@@ -46,7 +46,8 @@ class Local:
     Nøkland 2016; phases as in Scellier & Bengio 2017 and Laborieux et al. 2021).
     """
 
-    pathways = ("direct", "sequential", "transpose", "indirect")
+    pathways = ()  # any
+    own = "direct"
     needs_phases = True
 
     def __init__(self, network: Any, phases: Any) -> None:
@@ -67,7 +68,8 @@ class Local:
                 self._network.neuron, number(sign * beta), number(trial.threshold),
                 self._drive(k, l, trial), signal, trial.activity[l], number(sign / (beta * len(self._signs))), change, moved,
             )  # fmt: skip
-            self._moved[k, l] = moved if trial.mask[l] is None else moved * trial.mask[l]
+            if self._phases.propagation != "held":
+                self._moved[k, l] = moved if trial.mask[l] is None else moved * trial.mask[l]
         if trial.mask[l] is not None:
             change *= trial.mask[l]
         return events

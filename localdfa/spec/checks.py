@@ -2,12 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from localdfa import neurons, registry
 
-# Neurons without a slope at zero drive.
-_FLAT_AT_ZERO = ("relu",)
 # A trace is settled after so many of its time constants; what is left of its rise would be learned as if it were taught.
 _SETTLED = 8
 
@@ -16,8 +15,8 @@ def check(setting: Any) -> None:
     """Refuse a setting that names what does not exist or cannot learn; ValueError with ``key: reason``."""
     _named("network.neuron", "neurons", setting.network.neuron)
     _named("optimiser.name", "optimisers", setting.optimiser.name)
-    _parameters("neuron", "neurons", setting.network.neuron, setting.neuron)
-    _parameters("optimiser", "optimisers", setting.optimiser.name, setting.optimiser.parameters)
+    _parameters("neuron", "neurons", setting.network.neuron, setting.neuron, setting.precision)
+    _parameters("optimiser", "optimisers", setting.optimiser.name, setting.optimiser.parameters, setting.precision)
     if setting.feedback.pathway is not None:
         _named("feedback.pathway", "feedback", setting.feedback.pathway)
     for key, rule in _rules(setting):
@@ -38,10 +37,9 @@ def initial_weights(setting: Any) -> str:
     """What ``network.weights`` stands for: the paper starts FA and DFA with tanh or logistic neurons from zero."""
     if setting.network.weights != "auto":
         return str(setting.network.weights)
-    from_zero = setting.network.neuron in ("tanh", "logistic") and not any(
-        _needs_weights(setting, rule) for _, rule in _rules(setting)
-    )
-    return "zero" if from_zero else "uniform"
+    from_zero = getattr(registry.get("neurons", setting.network.neuron), "from_zero", False)
+    passes = any(_pathway_model(setting, rule).passes_weights for _, rule in _rules(setting))
+    return "zero" if from_zero and not passes else "uniform"
 
 
 def _rules(setting: Any) -> list[tuple[str, str]]:
@@ -52,14 +50,12 @@ def _rules(setting: Any) -> list[tuple[str, str]]:
 
 def pathway_of(setting: Any, rule: str) -> str:
     """The feedback pathway under a rule: the one named where the rule takes it, else the rule's own."""
-    own = registry.get("rules", rule).pathways
-    named = setting.feedback.pathway
-    return str(named if named in own else own[0])
+    model, named = registry.get("rules", rule), setting.feedback.pathway
+    return str(named if named and (not model.pathways or named in model.pathways) else model.own)
 
 
-def _needs_weights(setting: Any, rule: str) -> bool:
-    """Whether the signal of some hidden layer passes forward weights, and so is zero while they are."""
-    return pathway_of(setting, rule) in ("transpose", "indirect")
+def _pathway_model(setting: Any, rule: str) -> Any:
+    return registry.get("feedback", pathway_of(setting, rule))
 
 
 def _named(key: str, package: str, name: str) -> None:
@@ -68,7 +64,7 @@ def _named(key: str, package: str, name: str) -> None:
         raise ValueError(f"{key}: {registry.unknown(name, allowed)}")
 
 
-def _parameters(table: str, package: str, name: str, given: dict[str, Any]) -> None:
+def _parameters(table: str, package: str, name: str, given: dict[str, Any], precision: str) -> None:
     """Check the parameters of a model against the types and bounds that its file declares."""
     model = registry.get(package, name)
     for key, value in given.items():
@@ -76,22 +72,26 @@ def _parameters(table: str, package: str, name: str, given: dict[str, Any]) -> N
             raise ValueError(f"{table}.{key}: a parameter of {name} {registry.unknown(key, list(model._fields))}")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"{table}.{key}: {value!r} is not a number")
-        try:
-            TypeAdapter(model.__annotations__[key]).validate_python(float(value))
+        try:  # as the network will have it: 1e-60 is 0 in float32
+            with np.errstate(over="ignore"):
+                TypeAdapter(model.__annotations__[key]).validate_python(float(np.dtype(precision).type(value)))
+        except OverflowError:
+            raise ValueError(f"{table}.{key}: the number is too large") from None
         except ValidationError as error:
-            raise ValueError(f"{table}.{key}: {value!r} is out of bounds; {error.errors()[0]['msg']}") from None
+            reason = error.errors()[0]["msg"]
+            raise ValueError(f"{table}.{key}: {value!r} is out of bounds in {precision}; {reason}") from None
 
 
 def _pathway(setting: Any, key: str, name: str) -> None:
     rule = registry.get("rules", name)
     path = setting.feedback.pathway
-    if path is not None and path not in rule.pathways and setting.rule == name:
+    if path is not None and rule.pathways and path not in rule.pathways and setting.rule == name:
         raise ValueError(
             f"feedback.pathway: {path!r} does not go with {key} = {name!r}, whose pathway is {' or '.join(rule.pathways)}"
         )
     if not rule.needs_phases:
         return
-    model, propagation = registry.get("feedback", pathway_of(setting, name)), setting.phases.propagation
+    model, propagation = _pathway_model(setting, name), setting.phases.propagation
     if propagation not in model.propagations:
         raise ValueError(
             f"phases.propagation: {propagation!r} does not go with feedback.pathway = {pathway_of(setting, name)!r} under "
@@ -102,13 +102,14 @@ def _pathway(setting: Any, key: str, name: str) -> None:
 def _learns(setting: Any, key: str, rule: str) -> None:
     if initial_weights(setting) != "zero":
         return
-    path = pathway_of(setting, rule)
-    if _needs_weights(setting, rule) and (len(setting.network.hidden) > 1 or path == "transpose"):
+    path = _pathway_model(setting, rule)
+    if path.passes_weights and (len(setting.network.hidden) > 1 or not path.by_propagation):
         raise ValueError(
             f"network.weights: 'zero' cannot learn with {key} = {rule!r}: its error passes through the forward weights, "
-            f"so from zero the {'upper' if path == 'indirect' else 'hidden'} layers never move; use 'uniform'"
+            f"so from zero the {'upper' if path.by_propagation else 'hidden'} layers never move; use 'uniform'"
         )
-    if setting.network.neuron in _FLAT_AT_ZERO or _below_threshold(setting):
+    neuron = registry.get("neurons", setting.network.neuron)
+    if getattr(neuron, "flat_at_zero", False) or _below_threshold(setting):
         raise ValueError(
             f"network.weights: 'zero' cannot learn with network.neuron = {setting.network.neuron!r}, which has no slope "
             f"at zero drive; use 'uniform'"
@@ -134,9 +135,24 @@ def _layers(setting: Any) -> None:
                 )
         if len({layer % (n_layers + 1) if layer > 0 else n_layers + 1 + layer for layer in stage.frozen}) == n_layers:
             raise ValueError(f"stage[{i}].frozen: every layer is frozen, so nothing can learn")
+    for _, rule in _rules(setting):
+        if setting.feedback.shared and not _pathway_model(setting, rule).shareable:
+            raise ValueError(
+                f"feedback.shared: the matrices of the pathway {pathway_of(setting, rule)!r} differ in shape, or there is one; "
+                f"allowed with direct"
+            )
     if setting.feedback.shared and len(set(setting.network.hidden)) > 1:
         raise ValueError(
             f"feedback.shared: one B for all hidden layers needs equal widths, not network.hidden = {setting.network.hidden}"
+        )
+
+
+def _in_time(setting: Any, rule: str) -> None:
+    if not _pathway_model(setting, rule).in_time:
+        allowed = [name for name in registry.names("feedback") if registry.get("feedback", name).in_time]
+        raise ValueError(
+            f"feedback.pathway: {pathway_of(setting, rule)!r} works in settled mode only; allowed with neuron.tau > 0 and with "
+            f"spikes: {', '.join(allowed)}"
         )
 
 
@@ -153,11 +169,8 @@ def _time(setting: Any) -> None:
     if network.dropout or network.input_dropout:
         raise ValueError(f"network.dropout: allowed only in settled mode, not with neuron.tau = {tau} ms")
     for _, rule in _rules(setting):
-        if registry.get("rules", rule).needs_phases and pathway_of(setting, rule) not in ("direct", "indirect"):
-            raise ValueError(
-                f"feedback.pathway: {pathway_of(setting, rule)!r} works in settled mode only; with neuron.tau = {tau} ms "
-                f"allowed are direct, indirect"
-            )
+        if registry.get("rules", rule).needs_phases:
+            _in_time(setting, rule)
     shortest = (len(network.hidden) + 1) * network.delay
     if phases.free <= shortest:
         raise ValueError(
@@ -187,11 +200,7 @@ def _spikes(setting: Any) -> None:
     if phases.teacher != "activity":
         raise ValueError(f"phases.teacher: {phases.teacher!r} works with rate neurons only; allowed with spikes: 'activity'")
     for rule in rules:
-        if pathway_of(setting, rule) not in ("direct", "indirect"):
-            raise ValueError(
-                f"feedback.pathway: {pathway_of(setting, rule)!r} works in settled mode only; allowed with spikes: "
-                f"direct, indirect"
-            )
+        _in_time(setting, rule)
     shortest = _SETTLED * max(setting.trace.tau_x, setting.trace.tau_z) + (len(network.hidden) - 1) * network.delay
     if phases.free < shortest:
         raise ValueError(

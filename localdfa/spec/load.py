@@ -1,15 +1,18 @@
 """From TOML or Python to a validated experiment, and from what is wrong to one clear message."""
 
+import json
+import reprlib
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from localdfa import registry
 from localdfa.errors import SpecError
-from localdfa.spec.tables import Condition, Experiment, Setting
+from localdfa.spec.tables import Condition, Experiment, Optimiser, Setting
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -58,7 +61,7 @@ def load(name: str, overrides: Iterable[str] = ()) -> Experiment:
         if path.stat().st_size > _LARGEST_SPEC:
             raise SpecError(f"{path}: larger than {_LARGEST_SPEC} bytes, which no spec is")
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, or a number of 5000 digits
         raise SpecError(f"{path}: cannot be read as TOML: {error}") from None
     for override in overrides:
         tables = _laid_over(tables, _parsed(override))
@@ -75,7 +78,7 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
     """
     prefix = f"{source}: " if source else ""
     try:
-        found = Experiment.model_validate({**(tables or {}), **more})
+        found = Experiment.model_validate(_plain({**(tables or {}), **more}))
     except ValidationError as error:
         raise SpecError(prefix + _message(error, Experiment)) from None
     names = [condition.name for condition in found.condition]
@@ -89,6 +92,15 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
         raise SpecError(f"{prefix}seeds: {found.seeds} names a seed twice; allowed: different seeds")
     settings(found, prefix)
     return found
+
+
+def _plain(value: Any) -> Any:
+    """Tables, lists and numbers as TOML has them: tuples, ranges and NumPy's numbers and arrays are welcome, too."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [_plain(entry) for entry in value]
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def settings(found: Experiment, prefix: str = "") -> dict[str, Setting]:
@@ -108,16 +120,17 @@ def settings(found: Experiment, prefix: str = "") -> dict[str, Setting]:
 
 def _without_parameters(base: dict[str, Any], condition: Condition) -> dict[str, Any]:
     """The base without the parameters of a neuron or optimiser in whose place the condition names another."""
-    base, changes = dict(base), condition.changes
-    if _names(changes, "network", "neuron"):
+    base = dict(base)
+    if _names_another(base, condition.changes, "network", "neuron", "tanh"):
         base.pop("neuron", None)
-    if _names(changes, "optimiser", "name"):
-        base.pop("optimiser", None)
+    if _names_another(base, condition.changes, "optimiser", "name", "rmsprop"):
+        base["optimiser"] = {key: value for key, value in base.get("optimiser", {}).items() if key in Optimiser.model_fields}
     return base
 
 
-def _names(changes: dict[str, Any], table: str, key: str) -> bool:
-    return isinstance(changes.get(table), Mapping) and key in changes[table]
+def _names_another(base: dict[str, Any], changes: dict[str, Any], table: str, key: str, default: str) -> bool:
+    named = changes.get(table)
+    return isinstance(named, Mapping) and named.get(key) not in (None, base.get(table, {}).get(key, default))
 
 
 def _laid_over(base: Any, changes: Any) -> Any:
@@ -132,11 +145,12 @@ def _parsed(override: str) -> dict[str, Any]:
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
         raise SpecError(f"--set {override}: write it as key=value, for instance network.hidden=[200,200]")
-    for text in (value, f"'{value}'"):
-        try:
-            return tomllib.loads(f"{key.strip()} = {text}")
-        except (tomllib.TOMLDecodeError, RecursionError):
-            continue
+    if "\n" not in override:
+        for text in (value, json.dumps(value)):
+            try:
+                return tomllib.loads(f"{key.strip()} = {text}")
+            except (ValueError, RecursionError):
+                continue
     raise SpecError(f"--set {override}: {key.strip()!r} is not a key or {value!r} not a value")
 
 
@@ -157,7 +171,7 @@ def _line(entry: Any, model: Any) -> str:
         return f"{where}: {registry.unknown(value, allowed)}"
     if kind == "missing":
         return f"{where}: missing"
-    return f"{where}: {value!r} is not allowed: {entry['msg'][0].lower() + entry['msg'][1:]}"
+    return f"{where}: {reprlib.repr(value)} is not allowed: {entry['msg'][0].lower() + entry['msg'][1:]}"
 
 
 def _key(location: tuple[Any, ...]) -> str:

@@ -8,7 +8,7 @@ from localdfa.spec import checks
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
-Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Table(BaseModel):
@@ -51,13 +51,13 @@ class FeedbackTable(Table):
     )
     gain: float = Field(1.0, gt=0, le=1e3, description="factor on B")
     shared: bool = Field(False, description="one B for all hidden layers, which must then be equally wide")
-    threshold: float = Field(0.0, ge=0, le=1, description="an output error no larger than this sends no event")
+    threshold: float = Field(0.0, ge=0, lt=1, description="an output error no larger than this sends no event")
 
 
 class Phases(Table):
     """The trial under the local rule: a free phase, then one or two nudged phases."""
 
-    beta: float = Field(0.1, gt=0, le=100, description="nudging strength β")
+    beta: float = Field(0.1, ge=1e-8, le=100, description="nudging strength β")
     nudging: Literal["one_sided", "centered"] = Field("centered", description="one phase at +β, or one at each of ±β")
     propagation: Literal["held", "two_compartment", "live"] = Field(
         "held", description="what the upper layers see, and synapses read, while the plasticity gate is open"
@@ -150,9 +150,9 @@ class Setting(Table):
         """``zero`` or ``uniform``, once ``auto`` is decided."""
         return checks.initial_weights(self)
 
-    def in_float64(self) -> "Setting":
-        """The same setting in double precision, as measurements are made."""
-        return self.model_copy(update={"precision": "float64"})
+    def exact(self) -> "Setting":
+        """The same setting in double precision and without an event threshold: what measurements compare with."""
+        return self.model_copy(update={"precision": "float64", "network": self.network.model_copy(update={"threshold": 0.0})})
 
     @property
     def dynamic(self) -> bool:
@@ -187,3 +187,9 @@ class Experiment(Setting):
     preprocess: Preprocess = Preprocess()
     record: Record = Record()
     condition: list[Condition] = Field([], max_length=1000)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Experiment":
+        if not self.condition:  # else the settings of the conditions are what runs, and they are checked
+            checks.check(self)
+        return self

@@ -1,0 +1,41 @@
+"""What a feedback pathway defines."""
+
+from typing import Any
+
+import numpy as np
+
+
+class Pathway:
+    """Through which matrix the signal c_l of hidden layer l, counted from 0, comes, and what it carries.
+
+    propagations: the values of ``phases.propagation`` with which it works under the local rule, where the signal is a current
+    and what a layer passes on must not be on its way at the same time. by_propagation: above the first layer the activity
+    itself carries the signal. passes_weights: the signal passes forward weights, so it is zero while they are. in_time: it
+    is linear in the error alone, so it can be a current in the simulations in time. shareable: all its matrices can be one.
+    """
+
+    propagations: tuple[str, ...] = ("held",)
+    by_propagation = False
+    passes_weights = False
+    in_time = False
+    shareable = False
+
+    @staticmethod
+    def shape(sizes: tuple[int, ...], l: int) -> tuple[int, int] | None:
+        """Shape of the fixed random matrix of layer l, (n_l, width of its source), or None."""
+        return None
+
+    @staticmethod
+    def order(n_hidden: int) -> range:
+        """The order in which the hidden layers get their signals: from the output down, unless a pathway says otherwise."""
+        return range(n_hidden - 1, -1, -1)
+
+    @staticmethod
+    def signal(network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray) -> None:
+        """Write c_l (m, n_l), in units of the error (m, n_out), into `out`; change[k] is −δa_k of a layer already done."""
+        raise NotImplementedError
+
+    @staticmethod
+    def replaces(network: Any, l: int) -> np.ndarray:
+        """The forward weights that the matrix of layer l stands in for, in its shape: what `measure.alignment` compares."""
+        raise NotImplementedError
