@@ -8,19 +8,23 @@ print(run.summary)
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from localdfa.record import Run as load
+    from localdfa.spec import experiment
+    from localdfa.train import resume, run
 
 __version__ = "0.1.0"
 
 # Imported when first asked for, so that the command line answers before Numba is loaded.
 _PUBLIC = {
     "experiment": ("localdfa.spec", "experiment"),
-    "load_experiment": ("localdfa.spec", "load"),
     "run": ("localdfa.train", "run"),
     "resume": ("localdfa.train", "resume"),
     "load": ("localdfa.record", "Run"),
 }
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", "experiment", "load", "resume", "run"]
 
 
 def __getattr__(name: str) -> Any:
