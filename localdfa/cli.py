@@ -21,7 +21,9 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except LocalDFAError as error:
             click.echo(f"localdfa: {error}", err=True)
-            ctx.exit(1)
+        except MemoryError as error:
+            click.echo(f"localdfa: not enough memory for this network or data set: {error}", err=True)
+        ctx.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -54,7 +54,8 @@ class Part:
         self.inputs = np.ones((x.shape[0], x.shape[1] + 1), dtype)
         self.inputs[:, :-1] = x
         self.labels = labels
-        self.targets = np.eye(n_classes, dtype=dtype)[labels]
+        self.targets = np.zeros((len(labels), n_classes), dtype)
+        self.targets[np.arange(len(labels)), labels] = 1
 
     def __len__(self) -> int:
         return len(self.labels)
