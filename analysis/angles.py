@@ -17,9 +17,14 @@ _ROWS = {"angle_to_dfa": "Angle to DFA (degrees)", "angle_to_bp": "Angle to BP (
 _ABREAST, _MOST = 4, 8
 
 
+def _depth(run: Run) -> int:
+    """Hidden layers of the deepest condition."""
+    return max(len(setting.network.hidden) for setting in run.settings.values())
+
+
 def layers(run: Run) -> list[int]:
     """The hidden layers that are drawn, from 0: all, or of more than eight the first, the last and six between."""
-    depth = max(len(setting.network.hidden) for setting in run.settings.values())
+    depth = _depth(run)
     if depth <= _MOST:
         return list(range(depth))
     return [round(i * (depth - 1) / (_MOST - 1)) for i in range(_MOST)]
@@ -27,7 +32,7 @@ def layers(run: Run) -> list[int]:
 
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
-    depth = max(len(setting.network.hidden) for setting in run.settings.values())
+    depth = _depth(run)
     some = "" if depth <= _MOST else f" Of {depth} hidden layers {_MOST} are drawn."
     return (
         "Angle between the weight update of each hidden layer and the update that exact DFA and BP would make of the "

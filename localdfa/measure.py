@@ -85,8 +85,11 @@ def probe(
     double = in_precision(network, np.float64)
     x, y = inputs.astype(np.float64), target.astype(np.float64)
     settled, spiked = free_phase(double, x, setting.network.threshold), None
-    exact = setting.exact()
-    dfa, bp = (gradients(*changes(rewired(double, exact, name, seed), exact, name, x, y)) for name in ("dfa", "bp"))
+    exact = setting.without_threshold()
+    dfa, bp = (
+        gradients(*changes(in_precision(rewired(network, setting, name, seed), np.float64), exact, name, x, y))
+        for name in ("dfa", "bp")
+    )
     extra = {}
     if setting.spiking and registry.get("rules", rule).needs_phases:
         spiked = spikes.simulate(double, setting, x, y)

@@ -69,9 +69,8 @@ class Network:
 def build(setting: Setting, n_in: int, n_out: int, seed: int) -> Network:
     """The network of one condition and seed before training."""
     sizes = (n_in, *setting.network.hidden, n_out)
-    number = np.dtype(setting.precision).type
-    model = registry.get("neurons", setting.network.neuron)
-    neuron = model(*(number(value) for value in model(**setting.neuron)))
+    parameters = registry.get("neurons", setting.network.neuron)(**setting.neuron)
+    neuron = registry.cast(parameters, np.dtype(setting.precision).type)
     weights = [_weights(setting, sizes, l, seed) for l in range(len(sizes) - 1)]
     network = Network(sizes, neuron, setting.network.output, weights, None, [])
     return rewired(network, setting, setting.rule, seed)
@@ -87,10 +86,9 @@ def rewired(network: Network, setting: Setting, rule: str, seed: int) -> Network
 
 def in_precision(network: Network, dtype: Any) -> Network:
     """A copy of a network in another precision."""
-    number = np.dtype(dtype).type
     return Network(
         network.sizes,
-        type(network.neuron)(*(number(value) for value in network.neuron)),
+        registry.cast(network.neuron, np.dtype(dtype).type),
         network.output,
         [w.astype(dtype) for w in network.weights],
         network.pathway,

@@ -193,7 +193,7 @@ class Job:
 
     def write_checkpoint(self, arrays: dict[str, np.ndarray], position: "Position") -> None:
         """Arrays, and where training stands, in one file."""
-        text = np.frombuffer(json.dumps(plain(position.model_dump()), allow_nan=False).encode(), np.uint8)
+        text = np.frombuffer(position.model_dump_json().encode(), np.uint8)
         _write_arrays(self.folder / "checkpoint.npz", {**arrays, "position": text})
 
     def checkpoint(self) -> "tuple[dict[str, np.ndarray], Position] | None":
@@ -226,7 +226,6 @@ class Run:
         for key, found in {"spec": spec, **fingerprints}.items():
             if info.get(key, found) != found:
                 raise RunError(f"{self.folder}: the {key} is no longer the one that this run began with")
-        self.update_info(**fingerprints)
 
     def update_info(self, **changes: Any) -> None:
         """Change entries of run.json."""

@@ -31,6 +31,11 @@ def get(package: str, name: str) -> Any:
     return importlib.import_module(f"localdfa.{package}.{name}").model
 
 
+def cast(parameters: Any, number: Any) -> Any:
+    """The parameters of a model, each as this type of number: a kernel computes in the precision that it is given."""
+    return parameters.__class__(*(number(value) for value in parameters))
+
+
 def describe(package: str, name: str) -> str:
     """The first line of the file's documentation."""
     text = importlib.import_module(f"localdfa.{package}.{name}").__doc__ or ""

@@ -9,7 +9,7 @@ import numpy as np
 
 from localdfa import data as datasets
 from localdfa import measure, record, registry
-from localdfa.core import blas, dynamic, settled, spikes
+from localdfa.core import blas, dynamic, finite, settled, spikes
 from localdfa.core.events import stretches
 from localdfa.core.plasticity import Plasticity
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError
@@ -115,7 +115,7 @@ class Trainer:
         model = registry.get("optimisers", self.setting.optimiser.name)
         rate = self.setting.stage[self.stage].learning_rate
         parameters = {**self.setting.optimiser.parameters, **({} if rate is None else {"learning_rate": rate})}
-        return model(*(self.network.dtype.type(value) for value in model(**parameters)))
+        return registry.cast(model(**parameters), self.network.dtype.type)
 
     def train_epoch(self, progress: Progress) -> None:
         """Pass once through the training set in a new order.
@@ -174,7 +174,7 @@ class Trainer:
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):
             if not np.isfinite(weights).all():
-                layer = "the output layer" if l == self.network.n_hidden else f"hidden layer {l + 1}"
+                layer = finite.layer(l, self.network.n_hidden)
                 raise NonFiniteError(f"a weight of {layer} is not finite after epoch {self.epoch + 1}")
 
     def measure(self) -> dict[str, Any]:
@@ -364,8 +364,9 @@ def _fingerprint(data: datasets.Dataset) -> str:
 
 def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> record.Run:
     """Train what is not finished; whatever happens, leave a directory that can be read and resumed."""
-    run.check_unchanged(data=_fingerprint(data))
-    run.update_info(status="running")
+    fingerprint = _fingerprint(data)
+    run.check_unchanged(data=fingerprint)
+    run.update_info(data=fingerprint, status="running")
     try:
         with blas.one_thread():
             _train_all(run, data, progress)
@@ -382,12 +383,14 @@ def _train_all(run: record.Run, data: datasets.Dataset, progress: Progress) -> N
     trained = len(data.y_train)
     epochs = {name: sum(stage.epochs for stage in setting.stage) for name, setting in run.settings.items()}
     progress.start(sum(epochs[job.condition] for job in run.jobs) * trained)
+    warm: set[str] = set()
     for job in run.jobs:
         setting = run.settings[job.condition]
-        if job.seed == run.experiment.seeds[0]:
-            Trainer(setting, parts[setting.precision], job).warm_up()
         trainer = Trainer(setting, parts[setting.precision], job, run.experiment.record.probe)
         trainer.restore()
+        if not trainer.finished and job.condition not in warm:
+            Trainer(setting, parts[setting.precision], job).warm_up()
+            warm.add(job.condition)
         progress.job(job.condition, job.seed)
         progress.advance(trainer.epoch * trained)
         try:

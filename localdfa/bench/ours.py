@@ -22,9 +22,8 @@ class Ours:
         self.inputs[:, :-1] = x
         self.network = build(spec, workload.sizes[0], workload.sizes[-1], workload.seed)
         self.rule = registry.get("rules", workload.rule)(self.network, spec.phases)
-        model = registry.get("optimisers", spec.optimiser.name)
-        optimiser = model(*(np.float32(v) for v in model(**spec.optimiser.parameters)))
-        self.plasticity = Plasticity(self.network, optimiser)
+        optimiser = registry.get("optimisers", spec.optimiser.name)(**spec.optimiser.parameters)
+        self.plasticity = Plasticity(self.network, registry.cast(optimiser, np.float32))
 
     def step(self, rows: np.ndarray) -> None:
         trial = settled.free_phase(self.network, self.inputs[rows])

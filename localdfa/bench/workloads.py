@@ -19,7 +19,6 @@ class Workload:
     batch: int
     steps: int
     check: int
-    nudging: str = "centered"
     learning_rate: float = 1e-4
     seed: int = 0
     samples: int = 8192
@@ -50,7 +49,6 @@ def setting(workload: Workload) -> Any:
         rule=workload.rule,
         batch_size=workload.batch,
         network={"hidden": list(workload.sizes[1:-1]), "weights": "zero"},
-        phases={"nudging": workload.nudging},
         optimiser={"name": "rmsprop", "learning_rate": workload.learning_rate},
     )
     return settings(found)[workload.rule]

@@ -29,6 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, prange
 
+from localdfa import registry
+from localdfa.core import finite
 from localdfa.core.events import EVENT, add, projection, routes, sort, stretches
 from localdfa.core.kernels import product
 from localdfa.errors import NonFiniteError
@@ -99,7 +101,7 @@ def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray
     pre, post = _room(sizes, course, m)
     target = np.zeros_like(drive) if targets is None else targets.astype(np.float64)
     _kernels(network.neuron.__class__).batch(
-        _parameters(network), course, sizes, weights, feedback, inputs.astype(np.float64), target,
+        registry.cast(network.neuron, float), course, sizes, weights, feedback, inputs.astype(np.float64), target,
         drive, late, touched, pre, post, counts, broken,
     )  # fmt: skip
     _refuse(broken, network.n_hidden)
@@ -118,7 +120,7 @@ def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | 
     pre, post = _room(sizes, course, 1)
     counts = np.zeros(len(sizes), np.int64)
     queues, broken = _kernels(network.neuron.__class__).trial(
-        _parameters(network), course, sizes, weights, feedback, inputs.astype(np.float64),
+        registry.cast(network.neuron, float), course, sizes, weights, feedback, inputs.astype(np.float64),
         np.zeros(sizes[-1]) if target is None else target.astype(np.float64),
         np.zeros(sizes[-1]), np.zeros(len(weights)), np.zeros(len(sizes) - 1, np.bool_), pre[0], post[0], counts,
     )  # fmt: skip
@@ -137,11 +139,6 @@ def _course(network: Any, setting: Any, nudges: bool) -> Course:
     )  # fmt: skip
 
 
-def _parameters(network: Any) -> Any:
-    """The parameters of the hidden neurons in float64, in which events are timed."""
-    return network.neuron.__class__(*(float(value) for value in network.neuron))
-
-
 def _flat(network: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sizes of the layers, all weights end to end, and the routes of the feedback."""
     return np.array(network.sizes), np.concatenate([w.ravel() for w in network.weights]), routes(network)
@@ -157,7 +154,7 @@ def _refuse(broken: np.ndarray, n_hidden: int) -> None:
     rows = np.flatnonzero(broken)
     if rows.size:
         found, row = int(broken[rows[0]]), int(rows[0])
-        layer = "the output layer" if abs(found) > n_hidden else f"hidden layer {abs(found)}"
+        layer = finite.layer(abs(found) - 1, n_hidden)
         how = (
             "is not finite"
             if found > 0

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core import kernels
-from localdfa.errors import NonFiniteError
+from localdfa.core import finite, kernels
 
 
 @dataclass
@@ -61,7 +60,7 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
         kernels.product(1.0, trial.sent[l], network.weights[l], False, drive)
         events, broken = settle(network.neuron, dtype.type(threshold), drive, activity, sent)
         if broken:
-            _refuse(f"hidden layer {l + 1}", activity)
+            finite.require(activity, "an activity", l, network.n_hidden)
         if trial.mask[l] is not None:
             sent[:, :-1] *= trial.mask[l]
         trial.drive.append(drive)
@@ -72,14 +71,8 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
     kernels.product(1.0, trial.sent[-1], network.weights[-1], False, drive)
     trial.drive.append(drive)
     trial.prediction = network.predict(drive)
-    if not np.isfinite(drive).all():
-        _refuse("the output layer", drive)
+    finite.require(drive, "an activity", network.n_hidden, network.n_hidden)
     return trial
-
-
-def _refuse(layer: str, values: np.ndarray) -> None:
-    row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-    raise NonFiniteError(f"an activity of {layer} is not finite", row)
 
 
 def post_changes(network: Any, rule: Any, trial: Trial, error: np.ndarray) -> tuple[list[np.ndarray], int]:

@@ -38,6 +38,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, prange
 
+from localdfa import registry
+from localdfa.core import finite
 from localdfa.core.events import EVENT, add, projection, routes, sort, stretches
 from localdfa.core.kernels import product
 from localdfa.errors import NonFiniteError
@@ -134,11 +136,10 @@ def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray
     room = _room(sizes, course, m, min(_BLOCKS, m))
     target = np.zeros(room.readout.shape) if targets is None else targets.astype(np.float64)
     _kernels(network.neuron.__class__).batch(
-        _parameters(network), course, sizes, weights, routes(network), _driven(network, inputs), target, room
+        registry.cast(network.neuron, float), course, sizes, weights, routes(network), _driven(network, inputs), target, room
     )
     drive = room.readout.astype(network.dtype)
-    if not np.isfinite(drive).all():
-        raise NonFiniteError("an activity of the output layer is not finite", _row(drive))
+    finite.require(drive, "an activity", network.n_hidden, network.n_hidden)
     counts = np.split(room.counts, np.cumsum(sizes[:-2]), axis=1)
     learned = _learned(network, course, sizes, inputs, room) if course.openings else ([], [], [])
     return SpikingTrial(drive, network.predict(drive), counts, *learned, int(room.events.sum()))
@@ -157,7 +158,7 @@ def record(
     room = _room(sizes, course, 1, 1)
     wanted = np.zeros(sizes[-1]) if target is None else target.astype(np.float64)
     queues, sent = _kernels(network.neuron.__class__).trial(
-        _parameters(network),
+        registry.cast(network.neuron, float),
         course,
         sizes,
         weights,
@@ -182,22 +183,12 @@ def _course(network: Any, setting: Any, nudges: bool) -> Course:
     )  # fmt: skip
 
 
-def _parameters(network: Any) -> Any:
-    """The parameters of the neurons in float64, in which spikes are timed."""
-    return network.neuron.__class__(*(float(value) for value in network.neuron))
-
-
 def _driven(network: Any, inputs: np.ndarray) -> np.ndarray:
     """The constant drive of the first layer, (m, n_1), without the baseline."""
     drive = np.empty((len(inputs), network.sizes[1]), network.dtype)
     product(1.0, inputs, network.weights[0], False, drive)
-    if not np.isfinite(drive).all():
-        raise NonFiniteError("a drive of hidden layer 1 is not finite", _row(drive))
+    finite.require(drive, "a drive", 0, network.n_hidden)
     return drive.astype(np.float64)
-
-
-def _row(values: np.ndarray) -> int:
-    return int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
 
 
 def _upper(network: Any, course: Course) -> tuple[np.ndarray, np.ndarray]:
@@ -205,8 +196,7 @@ def _upper(network: Any, course: Course) -> tuple[np.ndarray, np.ndarray]:
     found, gain = [], float(network.neuron.gain)
     for l, weights in enumerate(network.weights[1:], start=1):
         if not np.isfinite(weights).all():
-            layer = "the output layer" if l == network.n_hidden else f"hidden layer {l + 1}"
-            raise NonFiniteError(f"a weight of {layer} is not finite")
+            raise NonFiniteError(f"a weight of {finite.layer(l, network.n_hidden)} is not finite")
         jumps = weights.astype(np.float64)
         jumps[:-1] *= gain / (course.tau_x if l == network.n_hidden else course.tau_m)
         found.append(jumps.ravel())

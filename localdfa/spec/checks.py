@@ -156,6 +156,14 @@ def _in_time(setting: Any, rule: str) -> None:
         )
 
 
+def _gate(phases: Any) -> float:
+    """How long the gate is open, ms; refused where that is longer than the nudge."""
+    gate = phases.nudged if phases.gate is None else phases.gate
+    if gate > phases.nudged:
+        raise ValueError(f"phases.gate: {gate} ms is longer than phases.nudged = {phases.nudged} ms")
+    return float(gate)
+
+
 def _time(setting: Any) -> None:
     """Combinations of the dynamic mode, in which a trial is simulated event by event."""
     phases, network, tau = setting.phases, setting.network, setting.neuron.get("tau", 0)
@@ -177,9 +185,7 @@ def _time(setting: Any) -> None:
             f"phases.free: {phases.free} ms is over before the input reaches the output; allowed: more than {shortest} ms, "
             f"network.delay for each of {len(network.hidden) + 1} projections"
         )
-    gate = phases.nudged if phases.gate is None else phases.gate
-    if gate > phases.nudged:
-        raise ValueError(f"phases.gate: {gate} ms is longer than phases.nudged = {phases.nudged} ms")
+    gate = _gate(phases)
     if phases.propagation == "held" and gate > network.delay:
         raise ValueError(
             f"phases.gate: {gate} ms is longer than network.delay = {network.delay} ms, so the upper layers would see nudged "
@@ -207,5 +213,4 @@ def _spikes(setting: Any) -> None:
             f"phases.free: after {phases.free} ms the traces still rise, which would be learned as if it were taught; allowed: "
             f"at least {shortest} ms, {_SETTLED} times the longer of trace.tau_x and trace.tau_z, and the delays"
         )
-    if phases.gate is not None and phases.gate > phases.nudged:
-        raise ValueError(f"phases.gate: {phases.gate} ms is longer than phases.nudged = {phases.nudged} ms")
+    _gate(phases)

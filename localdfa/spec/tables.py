@@ -150,9 +150,9 @@ class Setting(Table):
         """``zero`` or ``uniform``, once ``auto`` is decided."""
         return checks.initial_weights(self)
 
-    def exact(self) -> "Setting":
-        """The same setting in double precision and without an event threshold: what measurements compare with."""
-        return self.model_copy(update={"precision": "float64", "network": self.network.model_copy(update={"threshold": 0.0})})
+    def without_threshold(self) -> "Setting":
+        """The same setting with every event sent: what measurements compare with."""
+        return self.model_copy(update={"network": self.network.model_copy(update={"threshold": 0.0})})
 
     @property
     def dynamic(self) -> bool:

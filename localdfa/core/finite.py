@@ -1,0 +1,20 @@
+"""Infinite and NaN values: where they are, said the same way in every mode."""
+
+import numpy as np
+
+from localdfa.errors import NonFiniteError
+
+
+def layer(l: int, n_hidden: int) -> str:
+    """How layer l, counted from 0, is called in messages."""
+    return "the output layer" if l == n_hidden else f"hidden layer {l + 1}"
+
+
+def require(values: np.ndarray, what: str, l: int, n_hidden: int) -> None:
+    """Refuse values (m, n) of layer l, one row a sample, that are not all finite; the error has the first such row.
+
+    what: `an activity`, say.
+    """
+    rows = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if rows.size:
+        raise NonFiniteError(f"{what} of {layer(l, n_hidden)} is not finite", int(rows[0]))
