@@ -101,16 +101,21 @@ def test_list_and_show(place):
 
 
 def test_ctrl_c_leaves_a_run_that_can_be_resumed(place):
-    process = subprocess.Popen(
+    metrics = place / "cut" / "conditions" / "local" / "seed-0" / "metrics.jsonl"
+    with subprocess.Popen(
         [sys.executable, "-m", "localdfa", "run", "small.toml", "--out", "cut", "--set", "stage=[{epochs=100000}]"],
         cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    metrics = place / "cut" / "conditions" / "local" / "seed-0" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not (metrics.exists() and len(metrics.read_text().splitlines()) > 3) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+        # A shell without job control starts what runs in the background deaf to Ctrl-C, and so may have started us.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
+        try:
+            deadline = time.monotonic() + 120
+            while not (metrics.exists() and len(metrics.read_text().splitlines()) > 3) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == 130, err
     assert "localdfa resume cut" in out
     assert "Traceback" not in err
