@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from localdfa import registry
+from localdfa import neurons, registry
+from localdfa.errors import SpecError
 from localdfa.geometry import Geometry, lay_out
+from localdfa.topology import Projection, wire
 from localdfa.spec import Setting
 
 # Streams of random numbers, one a purpose: (seed, stream, layer) always gives the same numbers, so that conditions that
 # share a seed share initial weights, B and the order of the samples.
-WEIGHTS, FEEDBACK, ORDER, DROPOUT, VALIDATION, PROBE = range(6)
+WEIGHTS, FEEDBACK, ORDER, DROPOUT, VALIDATION, PROBE, SYNAPSES, START, INPUT, WATCHED = range(10)
 
 
 def generator(seed: int, stream: int, part: int = 0) -> np.random.Generator:
@@ -22,13 +24,15 @@ def generator(seed: int, stream: int, part: int = 0) -> np.random.Generator:
 
 @dataclass
 class Network:
-    """A feed-forward network of rate or spiking neurons.
+    """A network of rate or spiking neurons: layers that each reach the next and, of spiking neurons, further projections.
 
     sizes: (n_in, hidden …, n_out). geometry: of each projection that is a convolution, None of a dense one. neuron: the
-    parameters of the hidden neurons, in the network's precision. output: ``logistic`` or ``softmax``. weights: for each
-    projection an array (n_pre + 1, n_post), one row a presynaptic neuron, the biases last; of a convolution one row a
-    synapse of its kernels, and columns as `Geometry.synapses` says. pathway: the feedback pathway; feedback: its matrix B
-    for each hidden layer, or None.
+    parameters of the hidden neurons, in the network's precision. output: ``logistic``, ``softmax`` or ``spikes``.
+    projections: from each layer to the next, then any others. weights: for each projection an array (n_pre + 1, n_post), one
+    row a presynaptic neuron, the biases last (without them where the projection has none); of a convolution one row a
+    synapse of its kernels, and columns as `Geometry.synapses` says; of a sparse projection one row of all synapses by
+    presynaptic neuron, then the biases. pathway: the feedback pathway; feedback: its matrix B for each hidden layer, or None.
+    shape: of a sample. start: v of each spiking layer (n_l,) at the onset of a trial, or None for the reset.
     """
 
     sizes: tuple[int, ...]
@@ -38,6 +42,9 @@ class Network:
     weights: list[np.ndarray]
     pathway: Any
     feedback: list[np.ndarray | None]
+    projections: tuple[Projection, ...]
+    shape: tuple[int, ...]
+    start: list[np.ndarray] | None = None
 
     @property
     def n_hidden(self) -> int:
@@ -50,27 +57,42 @@ class Network:
         return n_rows - 1, n_columns
 
     @property
+    def layered(self) -> bool:
+        """Whether all synapses lead from one layer to the next and have biases, so that the network can settle."""
+        return len(self.projections) == len(self.sizes) - 1
+
+    def as_layers(self) -> "Network":
+        """The same network with every projection joining all neurons, those that are not joined by a weight of zero."""
+        return replace(
+            self, weights=[p.dense(w, n) for p, w, n in zip(self.projections, self.weights, self.sizes[1:], strict=True)]
+        )
+
+    @property
     def dtype(self) -> np.dtype:
         """float32 or float64."""
         return self.weights[0].dtype
 
     def W(self, l: int) -> np.ndarray:
-        """Forward weights into layer l (0 the first hidden), a view W[post, pre]."""
-        return self.weights[l][:-1].T
+        """Forward weights into layer l (0 the first hidden), a view W[post, pre]; a copy where they are sparse."""
+        return self.projections[l].dense(self.weights[l], self.sizes[l + 1])[:-1].T
 
     def b(self, l: int) -> np.ndarray:
         """Biases of layer l, a view (n_post,)."""
-        return self.weights[l][-1]
+        return self.weights[l][-1][-self.sizes[l + 1] :]
 
     def predict(self, drive: np.ndarray) -> np.ndarray:
         """Output activity ŷ of the drive a_y, both (m, n_out)."""
         if self.output == "softmax":
             raised = np.exp(drive - drive.max(axis=1, keepdims=True))
             return raised / raised.sum(axis=1, keepdims=True)
+        if self.output == "spikes":
+            return neurons.response(self.neuron, drive)
         return 0.5 * (1 + np.tanh(0.5 * drive))
 
     def loss(self, drive: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """Cross-entropy of each sample, (m,), from the drive a_y and the targets, both (m, n_out)."""
+        """Cross-entropy, or half the squared error, of each sample, (m,), from the drive a_y and the targets, both (m, n_out)."""
+        if self.output == "spikes":
+            return 0.5 * ((self.predict(drive) - target) ** 2).sum(axis=1)
         if self.output == "softmax":
             return np.logaddexp.reduce(drive, axis=1) - (drive * target).sum(axis=1)
         return (np.logaddexp(0, drive) - drive * target).sum(axis=1)
@@ -82,16 +104,25 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     Raises
     ------
     SpecError
-        A convolution does not fit on samples of this shape, or one B on layers of different sizes.
+        A convolution, one_to_one or an input code does not fit on samples of this shape, or one B on layers of different sizes.
     """
+    shape = (n_in,) if isinstance(n_in, int) else tuple(n_in)
+    if setting.spiking:
+        code = registry.get("inputs", setting.input.code)
+        if code.series and len(shape) != 2:
+            raise SpecError(f"input.code: {setting.input.code!r} needs samples of shape (frames, channels), not {shape}")
+        n_in = code.n_in(shape)
     sizes, geometry = lay_out(setting, n_in, n_out)
     parameters = registry.get("neurons", setting.network.neuron)(**setting.neuron)
     neuron = registry.cast(parameters, np.dtype(setting.precision).type)
-    dense = pairwise(sizes)
-    shapes = [n if fields is None else fields.synapses for n, fields in zip(dense, geometry, strict=True)]
-    weights = [_weights(setting, shape, l, seed) for l, shape in enumerate(shapes)]
-    network = Network(sizes, geometry, neuron, setting.network.output, weights, None, [])
-    return rewired(network, setting, setting.rule, seed)
+    projections = wire(setting.network, sizes, lambda q: generator(seed, SYNAPSES, q))
+    weights = []
+    for q, joint in enumerate(projections):
+        fields = geometry[q] if q < len(geometry) else None
+        shape = (sizes[joint.pre], sizes[joint.post]) if fields is None else fields.synapses
+        weights.append(_weights(setting, joint, shape, q, seed))
+    network = Network(sizes, geometry, neuron, setting.network.output, weights, None, [], projections, shape)
+    return rewired(replace(network, start=_start(setting, network, seed)), setting, setting.rule, seed)
 
 
 def rewired(network: Network, setting: Setting, rule: str, seed: int) -> Network:
@@ -111,13 +142,37 @@ def in_precision(network: Network, dtype: Any) -> Network:
     )
 
 
-def _weights(setting: Setting, shape: tuple[int, int], l: int, seed: int) -> np.ndarray:
-    """Zero, or W and b ~ U(±1/√fan_in) (Nøkland 2016, section 4), of shape (fan_in, n_post) and a row of biases."""
-    fan_in, n_post = shape
-    if setting.initial_weights == "zero":
-        return np.zeros((fan_in + 1, n_post), setting.precision)
-    bound = 1 / np.sqrt(fan_in)
-    return generator(seed, WEIGHTS, l).uniform(-bound, bound, (fan_in + 1, n_post)).astype(setting.precision)
+def _weights(setting: Setting, joint: Projection, shape: tuple[int, int], q: int, seed: int) -> np.ndarray:
+    """Zero, or W and b ~ U(±1/√fan_in) (Nøkland 2016, section 4), or what the projection's own table says; see `Network`.
+
+    shape: (fan_in, n_post) of a projection that joins all.
+    """
+    n_post = shape[1]
+    pair = next((t for t in setting.network.projection if (t.pre, t.post) == (joint.pre, joint.post)), None)
+    kind = setting.initial_weights if pair is None or pair.weights == "auto" else pair.weights
+    size = (shape[0] + joint.biased, n_post)
+    fan_in = float(shape[0])
+    if joint.n_synapses is not None:
+        fan_in = max(1.0, joint.n_synapses / n_post)
+        size = (1, joint.n_synapses + joint.biased * n_post)
+    if kind == "zero":
+        return np.zeros(size, setting.precision)
+    scale = 1.0 if pair is None else pair.scale
+    if kind == "constant":
+        weights = np.full(size, scale, setting.precision)
+        if joint.biased:
+            weights.reshape(-1)[-n_post:] = 0
+        return weights
+    bound = scale / np.sqrt(fan_in)
+    return generator(seed, WEIGHTS, q).uniform(-abs(bound), abs(bound), size).astype(setting.precision)
+
+
+def _start(setting: Setting, network: Network, seed: int) -> list[np.ndarray] | None:
+    """v of each spiking layer at the onset of a trial: U(v_reset, v_th), or None for the reset."""
+    if not setting.spiking or setting.network.start == "reset":
+        return None
+    p, last = network.neuron, len(network.sizes) if network.output == "spikes" else -1
+    return [generator(seed, START, l).uniform(p.v_reset, p.v_th, n) for l, n in enumerate(network.sizes[1:last])]
 
 
 def _feedback(setting: Setting, network: Network, pathway: Any, l: int, seed: int) -> np.ndarray | None:

@@ -1,17 +1,14 @@
 """Spiking mode: every spike at its exact time, without a time step.
 
-Neuron i of the first hidden layer has the constant drive I_i = b_i + Σ_j W_ij x_j of the analog inputs; above it the drive
-is b_i, and each spike of neuron j below moves v_i by W_ij gain/τ_m (a delta synapse), `delay` ms after it was sent. Every
-drive has the model's own baseline besides, and in the nudged phases the feedback current −β c_i. At the onset of a trial
-every v is v_reset and every trace 0.
+Neuron i of the first hidden layer has the constant drive I_i = b_i + Σ_j W_ij x_j of the analog inputs; where inputs spike, and
+in all other populations, the drive is b_i, and each spike of a neuron j below moves v_i by W_ij gain/τ_m (a delta synapse), or
+raises a synaptic current, which decays with τ_syn, by W_ij gain/τ_syn, `delay` ms after it was sent: W_ij h_j is its mean drive in
+both cases. Every drive has the model's own baseline besides, and in the nudged phases the feedback current −β c_i. At the onset
+of a trial every v is at its start and every trace 0, unless both are carried over from the sample before.
 
 Conventions. A spike comes when v reaches the threshold, by drift or by a jump. In the t_ref ms after it, v stays at v_reset
-and what arrives is lost. What arrives at one moment is taken in at once. Phases are half open: a spike at the edge belongs
-to the later one.
-
-Between arrivals nothing happens but relaxation in closed form. All neurons of a layer get each spike, so they share their
-clock: one exp an arrival and one pass over a row of weights. A drive that stays constant makes spikes periodic, so that the
-first layer goes through a whole phase at once, its traces a geometric series.
+and what arrives at v is lost. What arrives at one moment is taken in at once. Phases are half open: a spike at the edge
+belongs to the later one.
 
 The synapse reads the traces x_j of the arrivals and z_i of the postsynaptic spikes, which jump by 1 and decay with τ_x and
 τ_z. Exactly, for the gate from t0 to t1,
@@ -19,50 +16,50 @@ The synapse reads the traces x_j of the arrivals and z_i of the postsynaptic spi
     ∫ x_j dz_i = τ_z/(τ_x+τ_z) Σ_post x_j − τ_x/(τ_x+τ_z) Σ_pre z_i + τ_x/(τ_x+τ_z) [x_j z_i]_{t0}^{t1},
 
 with x_j just before each postsynaptic spike and z_i just before each arrival: pair STDP of equal areas, and a term for the
-gate. The x of the integral is the one just before; so where an arrival makes the neuron fire, its spike does not count the
-x of that arrival, and the arrival then reads the z that the spike has raised. With a constant input, ∫ x_j dz_i =
-x_j (z_i(t1) − z_i(t0)). In units of activity, h = gain · rate, these are x gain/τ_x and z gain/τ_z.
+gate (`membranes` says how it is summed). The x of the integral is the one just before; so where an arrival makes the neuron
+fire, its spike does not count the x of that arrival, and the arrival then reads the z that the spike has raised. With a
+constant input, ∫ x_j dz_i = x_j (z_i(t1) − z_i(t0)). In units of activity, h = gain · rate, these are x gain/τ_x and z gain/τ_z.
 
 With two compartments, also where the gate is to hold the forward activity (a nudge lasts many conduction delays), the soma
-gets no feedback and sends the spikes that upper layers see; its apical twin gets the same drive and the feedback current,
-sends nothing, and its trace is z. Live, one compartment does both. The readout sends no spikes: it integrates the spikes of
-the top layer with the time constant τ_x, a_y = b + Σ_j W_yj x_j gain/τ_x, without a delay.
+gets no feedback and sends the spikes that other neurons see; its apical twin gets the same drive and the feedback, sends
+nothing, and its trace is z. Live, one compartment does both.
+
+Output units integrate the spikes of the top layer with the time constant τ_x, a_y = b + Σ_j W_yj x_j gain/τ_x, without a delay;
+or they are neurons like the hidden ones, whose activity ŷ is z gain/τ_z. The error e = ŷ − y is that at the end of the free
+phase; or it follows the output while the feedback is on; or pairs of error neurons carry it: for each output unit one that
+spikes with a rate in proportion to e where e > 0, one for −e, whose spikes move v by −β B gain, in the mean −β B e. An output
+that is taught on its activity learns −e x_j.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit
 
 from localdfa import registry
 from localdfa.core import finite
-from localdfa.core.events import EVENT, add, projection, routes, sort, stretches
+from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
+from localdfa.core.events import EVENT, add, sort
 from localdfa.core.kernels import product
-from localdfa.errors import NonFiniteError
+from localdfa.core.membranes import CURRENT, DRIVE, V, X, Z, begin, kernels, learn, move_base
 
 # The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
 _BLOCKS = 16
-# Traces are kept as multiples of e^(−(t − base)/τ); the base moves on before these grow beyond e^30.
-_FAR = 30.0
-# The state of a population of n neurons in a trial is an array (8, n) with these rows. DRIVE: constant drive; CURRENT: ±βc;
-# V: membrane; LATER: v at the next moment of interest; UNTIL: end of the last refractory period; X, Z: traces of the own
-# spikes with τ_x, τ_z; COUNT: spikes.
-_DRIVE, _CURRENT, _V, _LATER, _UNTIL, _X, _Z, _COUNT = range(8)
 
 
 @dataclass
 class SpikingTrial:
     """What a mini-batch of m trials leaves.
 
-    drive: the readout a_y (m, n_out) at the end of the free phase; prediction: ŷ (m, n_out) there. counts: spikes of each
-    hidden layer's neurons in the free phase, (m, n_l). sent, change: for each projection whose Σ_samples (1/β) ∫_gate x dz
-    is Σ sentᵀ change, its factors (m, n_pre + 1) and (m, n_post), else None; total: for the others that sum, (n_pre + 1,
-    n_post), the biases last, else None. Centered, it is half the difference between the phases at +β and −β. All three are
-    empty without targets. events: number of spikes, those of the twins included.
+    drive: the readout a_y (m, n_out) at the end of the free phase, of an output that spikes the drive of its activity;
+    prediction: ŷ (m, n_out) there. counts: spikes of each hidden layer's neurons in the free phase, (m, n_l). sent, change: for
+    each projection whose Σ_samples (1/β) ∫_gate x dz is Σ sentᵀ change, its factors (·, n_pre + 1) and (·, n_post), else
+    None; total: for the others that sum, shaped as the weights. Centered, it is half the difference between the phases at +β
+    and −β. All three are empty without targets. events: number of spikes, those of twins and error neurons included.
     """
 
     drive: np.ndarray
@@ -74,40 +71,35 @@ class SpikingTrial:
     events: int
 
     def totals(self) -> list[np.ndarray]:
-        """Σ_samples (1/β) ∫_gate x dz of every projection, (n_pre + 1, n_post)."""
+        """Σ_samples (1/β) ∫_gate x dz of every projection, shaped as its weights."""
         factors = zip(self.sent, self.change, strict=True)
         return [s.T @ c if t is None else t for (s, c), t in zip(factors, self.total, strict=True)]  # type: ignore[union-attr]
 
 
-class Course(NamedTuple):
-    """How a trial goes, for the kernels: times in ms.
+@dataclass
+class Recording:
+    """One trial in detail.
 
-    tau_m: of the membranes; tau_x, tau_z: of the traces; delay; beta; notice: errors no larger nudge nothing; softmax:
-    output units; twin: two compartments. edges, sign, gate: as `stretches` gives them; openings: of the gate.
+    spikes, twins: of each population from the first hidden layer on, all spikes in order of time, as arrays of `EVENT`; those of
+    its somata, and those of its twins, which are there from the first nudge on, if at all. times (T,): moments at which the states
+    were noted, ms; states: for each population V (T, n), X and Z, the traces as synapses read them, DRIVE and CURRENT, by
+    these names, of the compartment that gets the feedback.
     """
 
-    tau_m: float
-    tau_x: float
-    tau_z: float
-    delay: float
-    beta: float
-    notice: float
-    softmax: bool
-    twin: bool
-    edges: np.ndarray
-    sign: np.ndarray
-    gate: np.ndarray
-    openings: int
+    spikes: list[np.ndarray]
+    twins: list[np.ndarray]
+    times: np.ndarray
+    states: list[dict[str, np.ndarray]]
 
 
 class _Room(NamedTuple):
-    """Where trials leave what they find, one row a trial, or a block of trials for post and pre; all layers end to end.
+    """Where trials leave what they find, one row a trial, or a block of trials for sums.
 
-    readout (m, n_out): a_y at the end of the free phase; error (m, n_out); counts (m, Σ n_hidden); events (m,). change
-    (m, n_1): Σ scale (z(t1) − z(t0)) of the first layer, scale = ±1/β over the openings of the gate. clamped (m, n_L): the
-    mean x of the top layer where the gate opens. edge_x, edge_z (m, openings, 2, Σ n): x, and −scale z(t0) and scale z(t1),
-    at both ends of the gate, of the projections between hidden layers. post (blocks, Σ n_post n_pre): Σ_post scale x_j;
-    pre (blocks, Σ n_pre n_post): Σ_pre scale z_i.
+    readout (m, n_out): a_y, or ŷ of an output that spikes, at the end of the first free phase; error (m, n_out) there; counts
+    (m, n): spikes until then; events (m,). change (m, frames, n_1): Σ scale (z(t1) − z(t0)) of the first layer in each frame
+    of the input, scale = ±1/β over the openings of the gate; moved (m, n): the same of all neurons that learn, over the gate.
+    clamped (m, n_L): the mean x of the top layer where the gate opens. sums (blocks, n_sums): scale ∫ x dz of all synapses that
+    spikes pass. notes (T, 5, n): of one trial, the states at each moment asked for.
     """
 
     readout: np.ndarray
@@ -115,491 +107,408 @@ class _Room(NamedTuple):
     counts: np.ndarray
     events: np.ndarray
     change: np.ndarray
+    moved: np.ndarray
     clamped: np.ndarray
-    edge_x: np.ndarray
-    edge_z: np.ndarray
-    post: np.ndarray
-    pre: np.ndarray
+    sums: np.ndarray
+    notes: np.ndarray
 
 
-def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray | None = None) -> SpikingTrial:
-    """Trials of a mini-batch: inputs (m, n_in + 1), the last column ones; targets (m, n_out), or None to end after the
-    free phase.
+def simulate(
+    network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray | None = None, rng: np.random.Generator | None = None
+) -> SpikingTrial:
+    """Trials of a mini-batch: inputs (m, n_features + 1), the last column ones; targets (m, n_out), or None to end after the
+    free phase; rng: for input codes that draw spikes at random.
 
     Raises
     ------
     NonFiniteError
         A drive or a weight is infinite or NaN; the message names the layer and, for a drive, the row.
     """
-    m, course = len(inputs), _course(network, setting, targets is not None)
-    sizes, weights = _upper(network, course)
-    room = _room(sizes, course, m, min(_BLOCKS, m))
-    target = np.zeros(room.readout.shape) if targets is None else targets.astype(np.float64)
-    _kernels(network.neuron.__class__).batch(
-        registry.cast(network.neuron, float), course, sizes, weights, routes(network), _driven(network, inputs), target, room
-    )
-    drive = room.readout.astype(network.dtype)
-    finite.require(drive, "an activity", network.n_hidden, network.n_hidden)
-    counts = np.split(room.counts, np.cumsum(sizes[:-2]), axis=1)
-    learned = _learned(network, course, sizes, inputs, room) if course.openings else ([], [], [])
-    return SpikingTrial(drive, network.predict(drive), counts, *learned, int(room.events.sum()))
+    case, blocks = _Case(network, setting, inputs, targets, rng), min(_BLOCKS, len(inputs))
+    room = case.room(blocks, 0)
+    # Threads of Python's own: compiled for Numba's, the same kernel takes twice as long to compile.
+    with ThreadPoolExecutor(get_num_threads()) as pool:
+        list(pool.map(partial(case.run, room, False), range(blocks)))
+    read = room.readout.astype(network.dtype)
+    finite.require(read, "an activity", network.n_hidden, network.n_hidden)
+    first = case.circuit.first
+    counts = [room.counts[:, first[k] : first[k + 1]] for k in range(1, network.n_hidden + 1)]
+    learned = case.learned(room) if case.course.openings else ([], [], [])
+    prediction = read if network.output == "spikes" else network.predict(read)
+    return SpikingTrial(read, prediction, counts, *learned, int(room.events.sum()))
 
 
 def record(
-    network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | None = None
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """All spikes of one trial in order of time, an array of `EVENT` for each hidden layer; and those of the twins.
+    network: Any,
+    setting: Any,
+    inputs: np.ndarray,
+    target: np.ndarray | None = None,
+    rng: np.random.Generator | None = None,
+    times: np.ndarray | None = None,
+) -> Recording:
+    """One trial from its onset to its end: all spikes, and the states at `times`, ms.
 
-    inputs (n_in + 1,) and target (n_out,) are rows of those of `simulate`. A twin is there from the first nudge on, if at
-    all.
+    inputs (n_features + 1,) and target (n_out,) are rows of those of `simulate`.
     """
-    course = _course(network, setting, target is not None)
-    sizes, weights = _upper(network, course)
-    room = _room(sizes, course, 1, 1)
-    wanted = np.zeros(sizes[-1]) if target is None else target.astype(np.float64)
-    queues, sent = _kernels(network.neuron.__class__).trial(
-        registry.cast(network.neuron, float),
-        course,
-        sizes,
-        weights,
-        routes(network),
-        _driven(network, inputs[None])[0],
-        wanted,
-        True,
-        room,
-        0,
-        0,
-    )
-    spikes = [queue[:n] for queue, n in zip(queues, sent, strict=True)]
-    return spikes[: network.n_hidden], spikes[network.n_hidden :]
+    moments = np.unique(np.empty(0) if times is None else np.asarray(times, np.float64))
+    case = _Case(network, setting, inputs[None], None if target is None else target[None], rng, moments)
+    room = case.room(1, int(case.course.sampled.sum()))
+    queues, sent = case.run(room, True, 0)
+    c, n_hidden = case.circuit, network.n_hidden
+    somata = n_hidden + (c.output == SPIKES)
+    found = [queue[:n] for queue, n in zip(queues, sent, strict=True)]
+    twins = found[n_hidden + 2 : -1]
+    states = []
+    for k in range(1, somata + 1):
+        fed = n_hidden + 1 + k if k <= len(twins) else k
+        notes = room.notes[:, :, c.first[fed] : c.first[fed + 1]]
+        states.append({name: notes[:, r] for r, name in enumerate(("V", "X", "Z", "DRIVE", "CURRENT"))})
+    begins = case.course.edges[:-1]
+    return Recording(found[1 : somata + 1], twins, begins[case.course.sampled], states)
 
 
-def _course(network: Any, setting: Any, nudges: bool) -> Course:
-    edges, sign, gate = stretches(setting.phases, nudges)
-    return Course(
-        float(network.neuron.tau_m), setting.trace.tau_x, setting.trace.tau_z, setting.network.delay, setting.phases.beta,
-        setting.feedback.threshold, network.output == "softmax", setting.phases.propagation != "live",
-        edges, sign, gate, int(gate.max()) + 1,
-    )  # fmt: skip
+class _Case:
+    """A mini-batch, laid out for the kernels."""
+
+    def __init__(
+        self, network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray | None,
+        rng: np.random.Generator | None, times: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        self._network, self._setting, code = network, setting, registry.get("inputs", setting.input.code)
+        nudges, m = targets is not None, len(inputs)
+        frames = 1 if code.spikes else code.frames(network.shape)
+        self.neuron = registry.cast(network.neuron, float)
+        self.circuit: Circuit = circuit(network, setting, nudges)
+        self.course: Course = course(network, setting, nudges, frames, times)
+        self.target = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64)
+        self.start = np.full(self.circuit.first[-1], self.neuron.v_reset)
+        if network.start is not None:
+            given = np.concatenate(network.start)
+            self.start[: given.size] = given
+        self.incoming, self.until = np.empty(0, EVENT), np.zeros(m + 1, np.int64)
+        if code.spikes:
+            self._sent = None
+            self.drive = np.zeros((m, 1, network.sizes[1]))
+            finite.require(inputs, "an input", 0, network.n_hidden)
+            self.incoming, self.until = _in_order(
+                *code.trains(inputs[:, :-1], network.shape, setting.input, *onsets(setting, nudges), rng), m
+            )
+            return
+        sent = inputs
+        if frames > 1:
+            sent = np.ones((m * frames, network.sizes[0] + 1), inputs.dtype)
+            sent[:, :-1] = inputs[:, :-1].reshape(m * frames, -1)
+        self._sent, weights = sent, network.projections[0].dense(network.weights[0], network.sizes[1])
+        drive = np.empty((len(sent), network.sizes[1]), network.dtype)
+        product(1.0, sent, weights, False, drive)
+        self.drive = drive.astype(np.float64).reshape(m, frames, -1)
+        finite.require(self.drive.reshape(m, -1), "a drive", 0, network.n_hidden)
+
+    def run(self, room: _Room, keep: bool, block: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """Simulate the trials of a block; keep: list the spikes of all populations."""
+        kernel = _engine(self._network.neuron.__class__, self.circuit.taus.size > 0)
+        found = kernel(
+            self.neuron, self.circuit, self.course, self.drive, self.start, self.incoming, self.until, self.target, keep,
+            room, block,
+        )  # fmt: skip
+        return found  # type: ignore[no-any-return]
+
+    def room(self, blocks: int, moments: int) -> _Room:
+        """Where the trials leave what they find."""
+        c, (m, frames, n_1), n_out = self.circuit, self.drive.shape, self._network.sizes[-1]
+        n, n_sums = c.first[-1], c.n_sums if self.course.openings else 0
+        return _Room(
+            np.zeros((m, n_out)), np.zeros((m, n_out)), np.zeros((m, n), np.int64), np.zeros(m, np.int64),
+            np.zeros((m, frames, n_1)), np.zeros((m, n)), np.zeros((m, self._network.sizes[-2])),
+            np.zeros((blocks, n_sums), self._network.dtype), np.zeros((moments, 5, n)),
+        )  # fmt: skip
+
+    def learned(self, room: _Room) -> tuple[list, list, list]:
+        """Factors and totals of all projections, in units of activity, summed in an order that no thread changes."""
+        network, trace, c = self._network, self._setting.trace, self.circuit
+        dtype, gain, top = network.dtype, float(network.neuron.gain), network.n_hidden
+        code, summed = registry.get("inputs", self._setting.input.code), room.sums.sum(axis=0, dtype=np.float64)
+        by_spikes, at = spiking(network, self._setting), 0
+        sent: list[np.ndarray | None] = []
+        change: list[np.ndarray | None] = []
+        total: list[np.ndarray | None] = []
+        for q, joint in enumerate(network.projections):
+            factors: tuple[Any, Any] = None, None
+            found = None
+            if q in by_spikes and joint.plastic:
+                unit = code.unit(self._setting.input) if joint.pre == 0 else gain
+                width = joint.n_synapses or network.sizes[joint.pre] * network.sizes[joint.post]
+                synapses, at = summed[at : at + width] * (gain * unit / (trace.tau_x * trace.tau_z)), at + width
+                rows = synapses.reshape(-1, network.sizes[joint.post]) if joint.n_synapses is None else synapses[None]
+                fed = top + 1 + joint.post if c.twins and top + 1 + joint.post < len(c.sizes) - 1 else joint.post
+                biases = gain / trace.tau_z * room.moved[:, c.first[fed] : c.first[fed + 1]].sum(axis=0)
+                found = np.concatenate([rows, biases[None]], axis=0 if joint.n_synapses is None else 1) if joint.biased else rows
+            elif q in by_spikes:
+                found = np.zeros_like(network.weights[q])
+            elif joint.pre == 0:
+                factors = self._sent, (gain / trace.tau_z * room.change).astype(dtype).reshape(len(self._sent), -1)
+            if joint.post == top + 1 and not (self._setting.phases.teacher == "drive" and network.output == "spikes"):
+                clamped = np.ones((len(room.clamped), network.sizes[-2] + 1), dtype)
+                clamped[:, :-1] = gain / trace.tau_x * room.clamped
+                factors, found = (clamped, -room.error.astype(dtype)), None
+            if found is None and joint.targets is not None:
+                found = joint.by_synapse(factors[0].T @ factors[1])
+            sent.append(factors[0])
+            change.append(factors[1])
+            total.append(None if found is None else found.astype(dtype))
+        return sent, change, total
 
 
-def _driven(network: Any, inputs: np.ndarray) -> np.ndarray:
-    """The constant drive of the first layer, (m, n_1), without the baseline."""
-    drive = np.empty((len(inputs), network.sizes[1]), network.dtype)
-    product(1.0, inputs, network.weights[0], False, drive)
-    finite.require(drive, "a drive", 0, network.n_hidden)
-    return drive.astype(np.float64)
-
-
-def _upper(network: Any, course: Course) -> tuple[np.ndarray, np.ndarray]:
-    """Sizes from the first hidden layer on, and the weights above it end to end: what each spike adds, and biases."""
-    found, gain = [], float(network.neuron.gain)
-    for l, weights in enumerate(network.weights[1:], start=1):
-        if not np.isfinite(weights).all():
-            raise NonFiniteError(f"a weight of {finite.layer(l, network.n_hidden)} is not finite")
-        jumps = weights.astype(np.float64)
-        jumps[:-1] *= gain / (course.tau_x if l == network.n_hidden else course.tau_m)
-        found.append(jumps.ravel())
-    return np.array(network.sizes[1:]), np.concatenate(found)
-
-
-def _room(sizes: np.ndarray, course: Course, m: int, blocks: int) -> _Room:
-    hidden, n_out = sizes[:-1], sizes[-1]
-    synapses = int((hidden[:-1] * hidden[1:]).sum()) if course.openings else 0
-    return _Room(
-        np.zeros((m, n_out)), np.zeros((m, n_out)), np.zeros((m, hidden.sum()), np.int64), np.zeros(m, np.int64),
-        np.zeros((m, hidden[0])), np.zeros((m, hidden[-1])),
-        np.zeros((m, course.openings, 2, hidden[:-1].sum())), np.zeros((m, course.openings, 2, hidden[1:].sum())),
-        np.zeros((blocks, synapses)), np.zeros((blocks, synapses)),
-    )  # fmt: skip
-
-
-def _learned(network: Any, course: Course, sizes: np.ndarray, inputs: np.ndarray, room: _Room) -> tuple[list, list, list]:
-    """Factors and totals of all projections, in units of activity, summed in an order that no thread changes."""
-    dtype, gain = network.dtype, float(network.neuron.gain)
-    clamped = np.ones((len(inputs), sizes[-2] + 1), dtype)
-    clamped[:, :-1] = gain / course.tau_x * room.clamped
-    between = [None] * (network.n_hidden - 1)
-    sent = [inputs, *between, clamped]
-    change = [(gain / course.tau_z * room.change).astype(dtype), *between, -room.error.astype(dtype)]
-    total: list[np.ndarray | None] = [None]
-    row, column, synapse = 0, 0, 0
-    for n_pre, n_post in pairwise(sizes[:-1]):
-        x = room.edge_x[..., row : row + n_pre].reshape(-1, n_pre)
-        z = np.ascontiguousarray(room.edge_z[..., column : column + n_post]).reshape(-1, n_post)
-        found, several = np.empty((n_pre + 1, n_post)), slice(synapse, synapse + n_pre * n_post)
-        product(1.0, np.ascontiguousarray(x.T), z, False, found[:-1])
-        found[:-1] -= room.pre[:, several].sum(axis=0).reshape(n_pre, n_post)
-        found[:-1] *= course.tau_x
-        found[:-1] += course.tau_z * room.post[:, several].sum(axis=0).reshape(n_post, n_pre).T
-        found[:-1] *= gain / course.tau_x / (course.tau_x + course.tau_z)
-        found[-1] = z.sum(axis=0)
-        total.append((gain / course.tau_z * found).astype(dtype))
-        row, column, synapse = row + n_pre, column + n_post, synapse + n_pre * n_post
-    return sent, change, [*total, None]
+def _in_order(sample: np.ndarray, neuron: np.ndarray, time: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes by sample and, in each, in order of time; and where those of each sample begin."""
+    order = np.lexsort((neuron, time, sample))
+    events = np.empty(len(order), EVENT)
+    events["time"], events["neuron"], events["size"] = time[order], neuron[order], 1
+    return events, np.searchsorted(sample[order], np.arange(m + 1))
 
 
 @njit(error_model="numpy")
-def _errors(course, readout, target, error):
-    """ŷ − y where it is noticed, else 0, from the drive of the output units; returns whether there is any."""
-    noticed, n = False, readout.size
+def _read(c, k, state, i, row, tau, now):
+    """The trace in a row of neuron i of population k."""
+    at = c.first[k] + i
+    return state.rows[row, at] * math.exp((state.base[k] - now) / tau)
+
+
+@njit(error_model="numpy")
+def _predict(c, state, now, drive, prediction):
+    """ŷ of the output, and a_y = b + Σ W x of units that integrate."""
+    n_out = drive.size
+    if c.output == SPIKES:
+        for u in range(n_out):
+            prediction[u] = drive[u] = c.unit * _read(c, c.layers + 1, state, u, Z, c.tau_z, now)
+        return
+    n = c.sizes[c.layers]
+    for u in range(n_out):
+        drive[u] = c.readout[n, u]
+    for i in range(n):
+        x = _read(c, c.layers, state, i, X, c.tau_x, now)
+        for u in range(n_out):
+            drive[u] += x * c.readout[i, u]
     largest, total = -np.inf, 0.0
-    for k in range(n):
-        largest = max(largest, readout[k])
-    for k in range(n):
-        total += math.exp(readout[k] - largest)
-    for k in range(n):
-        predicted = math.exp(readout[k] - largest) / total if course.softmax else 0.5 * (1 + math.tanh(0.5 * readout[k]))
-        error[k] = predicted - target[k] if abs(predicted - target[k]) > course.notice else 0.0
-        noticed |= error[k] != 0
+    for u in range(n_out):
+        largest = max(largest, drive[u])
+    for u in range(n_out):
+        total += math.exp(drive[u] - largest)
+    for u in range(n_out):
+        prediction[u] = (
+            math.exp(drive[u] - largest) / total if c.output == SOFTMAX else 0.5 * (1 + math.tanh(0.5 * drive[u]))
+        )
+
+
+@njit(error_model="numpy")
+def _errors(c, t, prediction, target, error, signal):
+    """ŷ − y where it is noticed, else 0, and the signal c of all neurons; returns whether there is any."""
+    noticed = False
+    for i in range(signal.size):
+        signal[i] = 0.0
+    for u in range(error.size):
+        away = prediction[u] - target[u]
+        error[u] = away if abs(away) > t.notice else 0.0
+        if error[u] != 0:
+            noticed = True
+            for i in range(signal.size):
+                signal[i] += error[u] * c.feedback[u, i]
     return noticed
 
 
 @njit(error_model="numpy")
-def _read_out(weights, state, readout):
-    """a_y = b + Σ W x, weights (n_pre + 1, n_out) of all that a trace of 1 adds."""
-    n = state.shape[1]
-    for k in range(readout.size):
-        readout[k] = weights[n, k]
-    for i in range(n):
-        for k in range(readout.size):
-            readout[k] += state[_X, i] * weights[i, k]
+def _error_spikes(c, t0, t1, sign, error, level, queues, sent):
+    """Error neurons from t0 to t1: each rises by |e| error_rate a ms where its sign is that of e, and spikes at every 1."""
+    k, n = c.sizes.size - 1, error.size
+    queue, before = queues[k], sent[k]
+    for u in range(2 * n):
+        rise = c.error_rate * (error[u] if u < n else -error[u - n])
+        if rise <= 0:
+            continue
+        time = t0 + (1 - level[u]) / rise
+        while time < t1:
+            queue = add(queue, sent[k], time, u, sign)
+            sent[k] += 1
+            time += 1 / rise
+        level[u] = max(0.0, 1 - (time - t1) * rise)
+    sort(queue, before, sent[k])
+    queues[k] = queue
 
 
 @njit(error_model="numpy")
-def _series(count, interval, age, tau):
-    """The trace of `count` spikes one `interval` apart, the last of them `age` ms ago."""
-    return (math.exp(-age / tau) - math.exp(-(age + count * interval) / tau)) / (1 - math.exp(-interval / tau))
+def _rest(c, state, start, carried, lasted):
+    """All somata as a trial finds them: at rest, or as the one before left them, `lasted` ms after its onset."""
+    for k in range(c.sizes.size):
+        state.base[k] = state.base[k] - lasted if carried else 0.0
+        state.sent[k] = 0
+    for e in range(state.received.size):
+        state.received[e] = 0
+    for i in range(state.count.size):
+        state.count[i] = 0
+        state.until[i] = state.until[i] - lasted if carried else -np.inf
+        state.rows[CURRENT, i] = 0
+        if carried:
+            continue
+        for row in range(state.rows.shape[0]):
+            state.rows[row, i] = 0
+        for r in range(c.taus.size):
+            state.currents[r, i] = 0
+        state.rows[V, i] = start[i]
+    for j in range(0 if carried else state.y.size):
+        state.y[j] = 0
 
 
 @njit(error_model="numpy")
-def _leap(v, later, to, remains, jump, threshold):
-    """v after its distance to the drive has shrunk to the fraction `remains` and jumped; how many have met the threshold.
-
-    A refractory neuron has v = −∞, and keeps it.
-    """
-    met = 0
-    for i in range(v.size):
-        relaxed = to[i] + (v[i] - to[i]) * remains
-        later[i] = relaxed + jump[i]
-        met += (relaxed >= threshold) | (later[i] >= threshold)
-    return met
-
-
-@njit(error_model="numpy")
-def _find(v, to, remains, jump, threshold, count, found):
-    """The `count` neurons that have met the threshold in `_leap`."""
-    i, met = 0, 0
-    while met < count and i < v.size:
-        relaxed = to[i] + (v[i] - to[i]) * remains
-        if relaxed >= threshold or relaxed + jump[i] >= threshold:
-            found[met] = i
-            met += 1
-        i += 1
+def _part(c, state):
+    """Twins begin where their somata are."""
+    apart = c.layers + 1
+    for k in range(c.layers + 2, c.sizes.size - 1):
+        for i in range(c.sizes[k]):
+            own, soma = c.first[k] + i, c.first[k - apart] + i
+            for row in range(state.rows.shape[0]):
+                state.rows[row, own] = state.rows[row, soma]
+            for r in range(c.taus.size):
+                state.currents[r, own] = state.currents[r, soma]
+            state.until[own] = state.until[soma]
+        state.base[k] = state.base[k - apart]
+        for e in range(c.slots[k - apart + 1] - c.slots[k - apart]):
+            slot, other = c.slots[k] + e, c.slots[k - apart] + e
+            state.received[slot] = state.received[other]
+            if c.traces[slot] >= 0:
+                for j in range(c.sizes[c.pre[c.projection[slot]]]):
+                    state.y[c.traces[slot] + j] = state.y[c.traces[other] + j]
 
 
 @njit(error_model="numpy")
-def _wake(asleep, sleepers, until, now, later, found):
-    """The neurons whose refractory period is over move from `asleep` to `found`, the others keep v = −∞.
-
-    Returns how many sleep on, and how many have woken.
-    """
-    left, woken = 0, 0
-    for e in range(sleepers):
-        i = asleep[e]
-        later[i] = -np.inf
-        if until[i] <= now:
-            found[woken] = i
-            woken += 1
-        else:
-            asleep[left] = i
-            left += 1
-    return left, woken
+def _note(c, state, now, notes):
+    """V, X, Z, DRIVE and CURRENT of every neuron, (5, n)."""
+    for k in range(c.sizes.size):
+        for i in range(c.first[k + 1] - c.first[k]):
+            at = c.first[k] + i
+            notes[0, at] = state.rows[V, at]
+            notes[1, at] = _read(c, k, state, i, X, c.tau_x, now)
+            notes[2, at] = _read(c, k, state, i, Z, c.tau_z, now)
+            notes[3, at], notes[4, at] = state.rows[DRIVE, at], state.rows[CURRENT, at]
 
 
 @njit(error_model="numpy")
-def _move_base(course, state, x, apart):
-    """Traces as multiples of a decay that begins `apart` ms later."""
-    fade_x, fade_z = math.exp(-apart / course.tau_x), math.exp(-apart / course.tau_z)
-    for j in range(x.size):
-        x[j] *= fade_x
-    for i in range(state.shape[1]):
-        state[_X, i] *= fade_x
-        state[_Z, i] *= fade_z
+def _gate(c, k, now, opens, scale, state, room, s, sums):
+    """The plasticity gate of population k opens or closes."""
+    if opens:
+        move_base(c, k, now, state, 0.0, sums)
+    else:
+        learn(c, k, now, state, scale, sums)
+    size = -scale if opens else scale
+    for i in range(c.sizes[k]):
+        room.moved[s, c.first[k] + i] += size * _read(c, k, state, i, Z, c.tau_z, now)
 
 
 @njit(error_model="numpy")
-def _spike(course, state, i, apart, scale, x, post):
-    """A spike of neuron i, `apart` ms after the base: its traces rise and, where the gate is open, its synapses read x."""
-    state[_X, i] += math.exp(apart / course.tau_x)
-    state[_Z, i] += math.exp(apart / course.tau_z)
-    state[_COUNT, i] += 1
-    if scale != 0:
-        decayed, row = scale * math.exp(-apart / course.tau_x), post[i]
-        for j in range(row.size):
-            row[j] += decayed * x[j]
-
-
-@njit(error_model="numpy")
-def _feed_back(feedback, error, signal):
-    """c = Σ_k e_k · feedback[k] of all hidden neurons."""
-    for k in range(error.size):
-        for i in range(signal.size):
-            signal[i] += error[k] * feedback[k, i]
-
-
-@njit(error_model="numpy")
-def _last_gate(course):
-    """The last stretch with an open gate, −1 if there is none; nothing after it matters."""
-    last = -1
-    for k in range(course.gate.size):
-        if course.gate[k] >= 0:
-            last = k
-    return last
-
-
-@njit(error_model="numpy")
-def _gate(room, s, opening, end, scale, state, x, column, upper):
-    """Note x and scale · z of a population where the gate opens (end 0) or closes (1).
-
-    column: of its first neuron among all hidden neurons; upper: among those above the first layer.
-    """
-    n, n_pre = state.shape[1], x.size
-    for i in range(n):
-        if n_pre == 0:
-            room.change[s, i] += scale * state[_Z, i]
-        else:
-            room.edge_z[s, opening, end, upper + i] = scale * state[_Z, i]
-    for j in range(n_pre):
-        room.edge_x[s, opening, end, column - n_pre + j] = x[j]
-
-
-class _Kernels(NamedTuple):
-    driven: Any
-    trial: Any
-    batch: Any
+def _framed(c, t, k, step, now, size, state, room, s):
+    """What z of the first layer, population k, adds to its change in a frame."""
+    for i in range(c.sizes[k]):
+        room.change[s, t.frame[step], i] += size * _read(c, k, state, i, Z, c.tau_z, now)
 
 
 @cache
-def _kernels(neuron: Any) -> _Kernels:
-    """The kernels that simulate one trial and a mini-batch of them, for one model of hidden neurons."""
-    relax, wait = neuron.relax, neuron.wait
+def _engine(neuron: Any, exponential: bool) -> Any:
+    """The kernel that simulates some trials one after the other, for one model of neurons."""
+    advance, periodic = kernels(neuron, exponential)
+    simple = not neuron.adapts and not exponential
 
     @njit(error_model="numpy")
-    def onset(p, drive):
-        """A population at the onset of a trial; drive (n,) without the baseline."""
-        state = np.zeros((8, drive.size))
-        for i in range(drive.size):
-            state[_DRIVE, i] = drive[i] + p.baseline
-            state[_V, i], state[_UNTIL, i] = p.v_reset, -np.inf
-        return state
+    def trial(p, c, t, drive, start, incoming, target, keep, follows, state, scratch, queues, room, s, block):
+        """Trial s of a mini-batch; the spikes of all populations are left in `queues`.
 
-    @njit(error_model="numpy")
-    def periodic(p, course, t, stop, state, sends, queue, sent):
-        """A population under constant drive from t to stop; spikes are listed if it sends. Returns the queue of them."""
-        before = sent
-        fade_x, fade_z = math.exp((t - stop) / course.tau_x), math.exp((t - stop) / course.tau_z)
-        for i in range(state.shape[1]):
-            v, to, start = state[_V, i], state[_DRIVE, i] - state[_CURRENT, i], max(t, state[_UNTIL, i])
-            first = start + wait(p, v, to)
-            state[_X, i] *= fade_x
-            state[_Z, i] *= fade_z
-            if not first < stop:
-                if start < stop:
-                    state[_V, i] = relax(p, v, to, stop - start)
-                continue
-            interval = p.t_ref + wait(p, p.v_reset, to)
-            count = 1 + int((stop - first) / interval)
-            # The quotient is rounded; which spikes come before `stop` is not.
-            if count > 1 and first + (count - 1) * interval >= stop:
-                count -= 1
-            elif first + count * interval < stop:
-                count += 1
-            last = first + (count - 1) * interval if count > 1 else first
-            trace = _series(count, interval, stop - last, course.tau_z)
-            state[_Z, i] += trace
-            state[_X, i] += trace if course.tau_x == course.tau_z else _series(count, interval, stop - last, course.tau_x)
-            until = last + p.t_ref
-            state[_V, i] = relax(p, p.v_reset, to, stop - until) if until < stop else p.v_reset
-            state[_UNTIL, i] = until
-            state[_COUNT, i] += count
-            if sends:
-                for k in range(count):
-                    queue = add(queue, sent, first + k * interval, i, 1.0)
-                    sent += 1
-        if sends:
-            sort(queue, before, sent)
-        return queue, sent
-
-    @njit(error_model="numpy")
-    def settle(p, course, state, i, v, start, now, base, jump, scale, x, post, sends, queue, sent):
-        """Neuron i, awake with v at `start`, through all its spikes until `now` and the jump there.
-
-        Returns v, −∞ if it is then refractory, and the queue of its population.
+        drive (frames, n_1): of the first layer; incoming: spikes of the inputs; keep: list every spike; follows: there was a
+        trial before it in its block.
         """
-        to = state[_DRIVE, i] - state[_CURRENT, i]
-        relaxed, drifts = relax(p, v, to, now - start), True
-        while drifts:
-            drifts = relaxed >= p.v_th
-            if not drifts and not relaxed + jump >= p.v_th:
-                return relaxed + jump, queue, sent
-            # Only rounding can take a crossing by drift out of the interval.
-            time = min(start + wait(p, v, to), now) if drifts else now
-            _spike(course, state, i, time - base, scale, x, post)
-            if sends:
-                queue = add(queue, sent, time, i, 1.0)
-                sent += 1
-            v, start = p.v_reset, time + p.t_ref
-            state[_UNTIL, i] = start
-            if start > now:
-                break
-            relaxed = relax(p, v, to, now - start)
-        return -np.inf, queue, sent
-
-    @njit(error_model="numpy")
-    def driven(p, course, k, weights, incoming, below, received, state, x, scale, post, pre, sends, queue, sent):
-        """A population that gets spikes through stretch k of the trial.
-
-        weights (n_pre + 1, n_post): the jumps; incoming: the queue of the population below, `received` of whose `below`
-        spikes have arrived; x (n_pre,): their traces. scale: 0 while the gate is closed; else post (n_post, n_pre) adds up
-        scale x_j at every spike of neuron i, and pre (n_pre, n_post) scale z_i at every arrival.
-
-        Returns the queue of own spikes, and how many have arrived.
-        """
-        n, t, stop, base = state.shape[1], course.edges[k], course.edges[k + 1], course.edges[k]
-        far = _FAR * min(course.tau_x, course.tau_z)
-        v, later, to, together = state[_V], state[_LATER], state[_DRIVE] - state[_CURRENT], np.empty(n)
-        when, who = incoming["time"], incoming["neuron"]  # a view of each: a record of the queue costs a reference count
-        asleep, sleepers, found = np.empty(n, np.int64), 0, np.empty(n, np.int64)
-        for i in range(n):
-            if state[_UNTIL, i] > t:
-                v[i], asleep[sleepers] = -np.inf, i
-                sleepers += 1
-        while True:
-            arrives = received < below and when[received] + course.delay < stop
-            now, upto = when[received] + course.delay if arrives else stop, received + arrives
-            while arrives and upto < below and when[upto] + course.delay == now:
-                upto += 1
-            jump = together
-            if upto - received == 1:
-                jump = weights[who[received]]
-            else:
-                jump[:] = 0
-                for e in range(received, upto):
-                    row = weights[who[e]]
-                    for i in range(n):
-                        jump[i] += row[i]
-            if now - base > far:
-                _move_base(course, state, x, now - base)
-                base = now
-            before, remains = sent, math.exp((t - now) / course.tau_m)
-            # Those that sleep are not among those that `_leap` finds, and are woken before these fall asleep.
-            met = _leap(v, later, to, remains, jump, p.v_th)
-            _find(v, to, remains, jump, p.v_th, met, found)
-            sleepers, woken = _wake(asleep, sleepers, state[_UNTIL], now, later, found[met:])
-            for e in range(met + woken):
-                i = found[e]
-                start, begin = (t, v[i]) if e < met else (state[_UNTIL, i], p.v_reset)
-                later[i], queue, sent = settle(
-                    p, course, state, i, begin, start, now, base, jump[i], scale, x, post, sends, queue, sent
-                )
-                if later[i] == -np.inf:
-                    asleep[sleepers] = i
-                    sleepers += 1
-            if sent - before > 1:
-                sort(queue, before, sent)
-            risen, faded = math.exp((now - base) / course.tau_x), scale * math.exp((base - now) / course.tau_z)
-            for e in range(received, upto):
-                j = who[e]
-                x[j] += risen
-                if scale != 0:
-                    row, z = pre[j], state[_Z]
-                    for i in range(n):
-                        row[i] += faded * z[i]
-            v, later, t, received = later, v, now, upto
-            if not arrives:
-                break
-        for i in range(n):
-            state[_V, i] = p.v_reset if v[i] == -np.inf else v[i]
-        _move_base(course, state, x, stop - base)
-        return queue, sent, received
-
-    @njit(error_model="numpy")
-    def trial(p, course, sizes, weights, feedback, drive, target, keep, room, s, block):
-        """Trial s of a mini-batch: the queues of all somata, then of the twins, and how many spikes are in each.
-
-        sizes: from the first hidden layer on; weights: above it; drive (n_1,): of that layer. Spikes that nobody needs are
-        listed only if asked to `keep` them.
-        """
-        layers, last, signal = sizes.size - 1, _last_gate(course), np.zeros(feedback.shape[1])
-        states, xs, queues = [], [], []
-        for l in range(layers):
-            states.append(onset(p, drive if l == 0 else projection(weights, sizes, l - 1)[sizes[l - 1]]))
-            xs.append(np.zeros(sizes[l - 1] if l > 0 else 0))
-        for _ in range(2 * layers):
-            queues.append(np.empty(64, EVENT))
-        sent, received = np.zeros(2 * layers, np.int64), np.zeros(2 * layers, np.int64)
-        for k in range(course.sign.size):
-            if k == 1:
-                if not _errors(course, room.readout[s], target, room.error[s]):
+        n_out, populations, sums = target.size, c.sizes.size, room.sums[block]
+        somata = c.layers + (c.output == SPIKES)
+        fed = c.layers + 2 if c.twins else 1
+        taught = populations - 1 if c.twins else somata + 1
+        if not c.twins and c.output == SPIKES and not c.feedback[:, c.first[somata] : c.first[somata + 1]].any():
+            taught = somata
+        _rest(c, state, start, follows and t.carried, t.edges[t.last])
+        queues[0], state.sent[0] = incoming, incoming.size
+        sends = np.zeros(populations, np.bool_)
+        for q in range(c.pre.size):
+            sends[c.pre[q]] = True
+        error, signal, level = np.zeros(n_out), np.zeros(c.first[-1]), np.zeros(2 * n_out)
+        prediction, read, noted, errors = np.zeros(n_out), np.zeros(n_out), 0, 0
+        for step in range(t.last):
+            t0, t1, sign, opening = t.edges[step], t.edges[step + 1], t.sign[step], t.gate[step]
+            scale = sign / (t.beta * t.openings) if opening >= 0 else 0.0
+            if t.refresh[step]:
+                _predict(c, state, t0, read, prediction)
+                noticed = _errors(c, t, prediction, target, error, signal)
+            if step == t.free:
+                for u in range(n_out):
+                    room.readout[s, u], room.error[s, u] = read[u], error[u]
+                for i in range(c.first[c.layers + 2]):
+                    room.counts[s, i] = state.count[i]
+                if not noticed:
                     break
-                _feed_back(feedback, room.error[s], signal)
-                for l in range(layers):
-                    states.append(states[l].copy())
-                    states[layers + l][_COUNT] = 0
-                    xs.append(xs[l].copy())
-                    received[layers + l] = received[l]
-            if k > max(0, last) and not keep:
-                break
-            opening, column, synapse = course.gate[k], 0, 0
-            scale = course.sign[k] / (course.beta * course.openings) if opening >= 0 else 0.0
-            if opening >= 0:
-                for i in range(sizes[layers - 1]):
-                    room.clamped[s, i] += states[layers - 1][_X, i] / course.openings
-            for l in range(layers):
-                n, n_pre, read = sizes[l], xs[l].size, layers + l if course.twin and k > 0 else l
-                for i in range(n):
-                    states[read][_CURRENT, i] = course.sign[k] * course.beta * signal[column + i]
-                if opening >= 0:
-                    _gate(room, s, opening, 0, -scale, states[read], xs[read], column, column - sizes[0])
-                jumps = weights[:0].reshape(0, 0) if l == 0 else projection(weights, sizes, l - 1)
-                post, pre = room.post[block, :0].reshape(0, 0), room.pre[block, :0].reshape(0, 0)
-                if opening >= 0:
-                    post = room.post[block, synapse : synapse + n * n_pre].reshape(n, n_pre)
-                    pre = room.pre[block, synapse : synapse + n * n_pre].reshape(n_pre, n)
-                    synapse += n * n_pre
-                for q in range(l, read + 1, layers):
-                    top, below = l == layers - 1, max(l - 1, 0)
-                    if q < read and top and k >= last and not keep:
-                        continue  # nobody will read this soma any more
-                    sends = keep or (q == l and not top)
-                    if l == 0:
-                        queues[q], sent[q] = periodic(
-                            p, course, course.edges[k], course.edges[k + 1], states[q], sends, queues[q], sent[q]
-                        )
-                    else:
-                        queues[q], sent[q], received[q] = driven(
-                            p, course, k, jumps, queues[below], sent[below], received[q],
-                            states[q], xs[q], scale if q == read else 0.0, post, pre, sends, queues[q], sent[q],
-                        )  # fmt: skip
-                if opening >= 0:
-                    _gate(room, s, opening, 1, scale, states[read], xs[read], column, column - sizes[0])
-                if k == 0:
-                    for i in range(n):
-                        room.counts[s, column + i] = int(states[l][_COUNT, i])
-                column += n
-            if k == 0:
-                _read_out(projection(weights, sizes, layers - 1), states[layers - 1], room.readout[s])
-        for state in states:
-            room.events[s] += int(state[_COUNT].sum())
-        return queues, sent
+                if c.twins:
+                    _part(c, state)
+            if step == 0 or t.frame[step] != t.frame[step - 1] or step == t.free:
+                for k in range(1, populations - 1):
+                    for i in range(c.first[k + 1] - c.first[k]):
+                        first = k == 1 or k == c.layers + 2
+                        state.rows[DRIVE, c.first[k] + i] = c.bias[c.first[k] + i] + (drive[t.frame[step], i] if first else 0.0)
+            if step >= t.free:
+                for i in range(c.first[fed], c.first[taught]):
+                    state.rows[CURRENT, i] = 0.0 if c.error_spikes else sign * t.beta * signal[i]
+                if c.error_spikes and sign != 0:
+                    before = state.sent[populations - 1]
+                    _error_spikes(c, t0, t1, sign, error, level, queues, state.sent)
+                    errors += state.sent[populations - 1] - before
+            if t.sampled[step]:
+                _note(c, state, t0, room.notes[noted])
+                noted += 1
+            if t.opens[step]:
+                for k in range(fed, taught):
+                    _gate(c, k, t0, True, scale, state, room, s, sums)
+                for i in range(c.sizes[c.layers]):
+                    room.clamped[s, i] += _read(c, c.layers, state, i, X, c.tau_x, t0) / t.openings
+            if opening >= 0 and (t.opens[step] or t.frame[step] != t.frame[step - 1]):
+                _framed(c, t, fed, step, t0, -scale, state, room, s)
+            for k in range(1, populations - 1):
+                twin = k > c.layers + 1
+                if k == c.layers + 1 and somata == c.layers or twin and step < t.free:
+                    continue
+                if c.twins and not twin and k >= c.layers and step >= t.top and not keep:
+                    continue  # nobody will read this soma any more
+                reads = twin or not c.twins or step < t.free
+                if simple and c.slots[k + 1] == c.slots[k]:
+                    periodic(p, c, k, t0, t1, state, queues, keep or sends[k])
+                else:
+                    learns = scale if fed <= k < taught else 0.0
+                    advance(p, c, k, t0, t1, state, queues, learns, reads, keep or sends[k], sums, scratch)
+            if opening >= 0 and (t.closes[step] or t.turns[step]):
+                _framed(c, t, fed, step, t1, scale, state, room, s)
+            if t.closes[step]:
+                for k in range(fed, taught):
+                    _gate(c, k, t1, False, scale, state, room, s, sums)
+        if t.free >= t.last:
+            _predict(c, state, t.edges[t.last], read, prediction)
+            for u in range(n_out):
+                room.readout[s, u] = read[u]
+            for i in range(c.first[c.layers + 2]):
+                room.counts[s, i] = state.count[i]
+        room.events[s] = state.count.sum() + errors
 
-    @njit(parallel=True, error_model="numpy")
-    def batch(p, course, sizes, weights, feedback, drive, target, room):
-        """The trials of a mini-batch, shared out in blocks."""
-        m, blocks = drive.shape[0], room.post.shape[0]
-        for block in prange(blocks):
-            for s in range(block * m // blocks, (block + 1) * m // blocks):
-                trial(p, course, sizes, weights, feedback, drive[s], target[s], False, room, s, block)
+    @njit(error_model="numpy", nogil=True)
+    def trials(p, c, t, drive, start, incoming, until, target, keep, room, block):
+        """The trials of a block of a mini-batch; returns the spikes of the last one, by population, and how many there are."""
+        m, blocks = drive.shape[0], room.sums.shape[0]
+        state, scratch = begin(c, c.jumps)
+        queues, first = [], block * m // blocks
+        for _ in range(c.sizes.size):
+            queues.append(np.empty(64, EVENT))
+        for s in range(first, (block + 1) * m // blocks):
+            own = incoming[until[s] : until[s + 1]]
+            trial(p, c, t, drive[s], start, own, target[s], keep, s > first, state, scratch, queues, room, s, block)
+        return queues, state.sent
 
-    return _Kernels(driven, trial, batch)
+    return trials

@@ -35,6 +35,12 @@ class LIF(NamedTuple):
     gain: Annotated[float, Field(ge=1e-3, le=1e6)] = 10.0
 
     spiking = True  # type: ignore[misc]
+    adapts = False  # type: ignore[misc]
+
+    @njit(error_model="numpy")
+    def raised(p, theta):
+        """By how much the threshold is raised after a spike: never."""
+        return theta
 
     @njit(error_model="numpy")
     def relax(p, v, drive, dt):

@@ -209,9 +209,39 @@ def _time(setting: Any) -> None:
         )
 
 
+def _only_spikes(setting: Any) -> None:
+    """Keys that mean something to spiking neurons under the local rule alone."""
+    network, rules = setting.network, _rules(setting)
+    local = all(registry.get("rules", rule).needs_phases for _, rule in rules)
+    if spiking(setting) and local:
+        return
+    if network.output == "spikes":
+        raise ValueError(_not_here("network.output", network.output, "logistic' or 'softmax", rules))
+    for key, value, plain in (
+        ("network.tau_syn", network.tau_syn, 0.0),
+        ("network.start", network.start, "reset"),
+        ("network.projection", len(network.projection), 0),
+        ("input.code", setting.input.code, "current"),
+        ("feedback.signal", setting.feedback.signal, "constant"),
+        ("phases.onset", setting.phases.onset, "rest"),
+    ):
+        if value != plain:
+            raise ValueError(_not_here(key, value, plain, rules))
+
+
+def _not_here(key: str, value: Any, allowed: Any, rules: list[tuple[str, str]]) -> str:
+    names = ", ".join(rule for _, rule in rules)
+    return (
+        f"{key}: {value!r} goes with spiking neurons that learn by the local rule alone, and the rules here are {names}; allowed "
+        f"with rate neurons or exact rules: {allowed!r}"
+    )
+
+
 def _spikes(setting: Any) -> None:
     """Combinations of the spiking mode, in which a trial is simulated spike by spike."""
     rules = [rule for _, rule in _rules(setting) if registry.get("rules", rule).needs_phases]
+    _named("input.code", "inputs", setting.input.code)
+    _only_spikes(setting)
     if not spiking(setting) or not rules:
         return
     phases, network = setting.phases, setting.network
@@ -219,10 +249,14 @@ def _spikes(setting: Any) -> None:
         raise ValueError(f"network.threshold: {network.threshold} is of graded events; allowed with spikes: 0")
     if network.dropout or network.input_dropout:
         raise ValueError("network.dropout: allowed only in settled mode, not with spikes")
-    if phases.teacher != "activity":
-        raise ValueError(f"phases.teacher: {phases.teacher!r} works with rate neurons only; allowed with spikes: 'activity'")
+    if phases.teacher != "activity" and network.output != "spikes":
+        raise ValueError(
+            f"phases.teacher: {phases.teacher!r} works with rate neurons, or with network.output = 'spikes'; allowed here: "
+            f"'activity'"
+        )
     for rule in rules:
         _in_time(setting, rule)
+    _projections(setting)
     shortest = _SETTLED * max(setting.trace.tau_x, setting.trace.tau_z) + (len(network.hidden) - 1) * network.delay
     if phases.free < shortest:
         raise ValueError(
@@ -230,3 +264,25 @@ def _spikes(setting: Any) -> None:
             f"at least {shortest} ms, {_SETTLED} times the longer of trace.tau_x and trace.tau_z, and the delays"
         )
     _gate(phases)
+
+
+def _projections(setting: Any) -> None:
+    """Projections of spiking neurons: populations that there are, each pair once, and currents that can be solved for."""
+    network, last, seen = setting.network, len(setting.network.hidden) + 1, set()
+    membrane = registry.get("neurons", network.neuron)(**setting.neuron).tau_m
+    for i, table in enumerate(network.projection):
+        key, pair = f"network.projection[{i}]", (table.pre, table.post)
+        if table.pre >= last or table.post > last:
+            raise ValueError(f"{key}: there are the populations 0 (inputs) to {last} (output), not {max(pair)}; the output sends none")
+        if pair in seen:
+            raise ValueError(f"{key}: a second projection from {table.pre} to {table.post}; allowed: one for each pair")
+        seen.add(pair)
+        if table.post == last and table.pre != last - 1 and network.output != "spikes":
+            raise ValueError(f"{key}.post: only the layer below reaches an output that integrates; allowed with 'spikes'")
+        if table.pre == 0 and table.post != 1 and not registry.get("inputs", setting.input.code).spikes:
+            raise ValueError(f"{key}.pre: input currents reach the first hidden layer only; name an input.code that spikes")
+        if table.connect != "dense" and setting.optimiser.weight_decay:
+            raise ValueError("optimiser.weight_decay: allowed with dense projections only: 0")
+    for tau in (network.tau_syn, *(t.tau_syn for t in network.projection if t.tau_syn is not None)):
+        if tau and abs(tau - membrane) < 1e-3 * membrane:
+            raise ValueError(f"network.tau_syn: {tau} ms is neuron.tau_m; allowed: another time constant, apart by 0.1 % or more")

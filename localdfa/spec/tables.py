@@ -55,6 +55,22 @@ Layer = Annotated[
 ]
 
 
+class Projection(Table):
+    """Synapses besides those from each layer to the next, or what differs in those (spiking neurons)."""
+
+    pre: int = Field(ge=0, le=100, description="population that sends: 0 the inputs, 1 the first hidden layer, and so on")
+    post: int = Field(ge=1, le=101, description="population that receives: 1 the first hidden layer, …, last the output")
+    connect: Literal["dense", "sparse", "one_to_one"] = Field("dense", description="which neurons are joined")
+    probability: float = Field(0.1, gt=0, le=1, description="of a synapse between two neurons, where sparse")
+    delay: float | None = Field(None, gt=0, le=1e4, description="conduction delay, ms; network.delay if left out")
+    tau_syn: float | None = Field(None, ge=0, le=1e3, description="of the synaptic current, ms; network.tau_syn if left out")
+    weights: Literal["auto", "zero", "uniform", "constant"] = Field(
+        "auto", description="initial weights: network.weights; zero; U(±scale/√fan_in); all equal to scale"
+    )
+    scale: float = Field(1.0, ge=-1e6, le=1e6, description="size of the initial weights, see weights")
+    plastic: bool = Field(True, description="whether these synapses learn")
+
+
 class NetworkTable(Table):
     """The layers between the inputs and the classes."""
 
@@ -62,13 +78,22 @@ class NetworkTable(Table):
         [100], min_length=1, max_length=100, description="hidden layers: the width of a dense one, the table of a convolution"
     )
     neuron: str = Field("tanh", description="neuron model of the hidden layers")
-    output: Literal["logistic", "softmax"] = Field("logistic", description="output units, with their cross-entropy")
+    output: Literal["logistic", "softmax", "spikes"] = Field(
+        "logistic", description="output units, with their cross-entropy; spikes: neurons as the hidden ones, with ½|ŷ − y|²"
+    )
     weights: Literal["auto", "zero", "uniform"] = Field(
         "auto",
         description="initial weights: zero; U(±1/√fan_in); or zero where the rule can learn from zero, as the paper",
     )
     threshold: float = Field(0.0, ge=0, le=10, description="graded event threshold ε, in units of activity; 0 is exact")
     delay: float = Field(1.0, gt=0, le=1e4, description="conduction delay, ms (neuron.tau > 0, or spiking neurons)")
+    tau_syn: float = Field(
+        0.0, ge=0, le=1e3, description="of the synaptic current, ms; 0: a spike moves v at once (spiking neurons)"
+    )
+    start: Literal["reset", "uniform"] = Field(
+        "reset", description="v at the onset of a trial: at the reset, or drawn between it and the threshold (spiking neurons)"
+    )
+    projection: list[Projection] = Field([], max_length=1000, description="further or other synapses (spiking neurons)")
     dropout: float = Field(0.0, ge=0, lt=1, description="probability that a hidden neuron is left out of a mini-batch")
     input_dropout: float = Field(0.0, ge=0, lt=1, description="probability that an input is left out of a mini-batch")
 
@@ -84,6 +109,22 @@ class FeedbackTable(Table):
     gain: float = Field(1.0, gt=0, le=1e3, description="factor on B")
     shared: bool = Field(False, description="one B for all hidden layers, which must then be equally wide")
     threshold: float = Field(0.0, ge=0, lt=1, description="an output error no larger than this sends no event")
+    signal: Literal["constant", "continuous", "spikes"] = Field(
+        "constant",
+        description="what brings the error to spiking neurons: a current, set after the free phase; a current that follows "
+        "the output; or the spikes of pairs of error neurons",
+    )
+    interval: float = Field(1.0, gt=0, le=1e4, description="between two readings of the error that is followed, ms")
+    rate: float = Field(500.0, gt=0, le=1e5, description="of an error neuron where its error is 1, Hz")
+
+
+class Input(Table):
+    """How the inputs reach spiking neurons."""
+
+    code: str = Field("current", description="constant currents, or one of the codes that turn them into spikes")
+    rate: float = Field(100.0, gt=0, le=1e5, description="of an input neuron where its input is 1, Hz (poisson)")
+    window: float = Field(50.0, gt=0, le=1e5, description="of a latency, or of a frame, ms (latency, frames, changes)")
+    step: float = Field(0.1, gt=0, le=1e3, description="change of the input that makes a spike (changes)")
 
 
 class Phases(Table):
@@ -102,6 +143,9 @@ class Phases(Table):
         gt=0,
         le=1e6,
         description="time the gate stays open from a nudged onset, ms (in time); all of it if left out",
+    )
+    onset: Literal["rest", "carried"] = Field(
+        "rest", description="a trial begins at rest, or where the sample before it in the mini-batch ended (spiking neurons)"
     )
 
 
@@ -159,6 +203,7 @@ class Setting(Table):
     network: NetworkTable = NetworkTable()
     neuron: dict[str, Any] = Field({}, description="parameters of the neuron model")
     feedback: FeedbackTable = FeedbackTable()
+    input: Input = Input()
     phases: Phases = Phases()
     trace: Trace = Trace()
     optimiser: Optimiser = Optimiser()

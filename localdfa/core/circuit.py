@@ -1,0 +1,282 @@
+"""A spiking network and the course of a trial as the kernels see them: flat arrays."""
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from localdfa import registry
+from localdfa.core import finite
+from localdfa.core.events import routes, stretches
+from localdfa.errors import NonFiniteError
+
+# Output units that integrate the spikes of the top layer with τ_x, or neurons that spike themselves.
+LOGISTIC, SOFTMAX, SPIKES = range(3)
+_OUTPUTS = {"logistic": LOGISTIC, "softmax": SOFTMAX, "spikes": SPIKES}
+
+
+class Circuit(NamedTuple):
+    """Populations, in this order: the inputs, the hidden layers, the output; with two compartments then the *twins*, which get
+    the feedback, of the hidden layers and of an output that is taught by a current; last the error neurons, two a unit.
+
+    tau_m, tau_x, tau_z, tau_a: time constants of membranes, traces and adapted thresholds, ms; taus (R,): of synaptic
+    currents; shortest: of all but tau_m. rho: τ_x/(τ_x+τ_z). layers: hidden ones; output: as above; twins, error_spikes:
+    whether there are any. sizes (P,): neurons of each population; first (P + 1,): where they begin among all neurons that have
+    a membrane. slots (P + 1,): where the *slots* of each population begin, one for each projection into it, which a twin shares
+    with its soma: projection; traces: where its presynaptic traces begin, −1 if it does not learn (n_traces in all).
+    Of each projection: pre; delay; current: index in taus, −1 where v moves at once; start, sums: where its synapses begin in
+    `jumps` and in what is learned (n_sums in all); ends: where the ends of its rows begin in `row_ends`, −1 if all are
+    joined; targets_at: where its targets begin. jumps: what a spike adds to v or to a current. bias: constant drive of every
+    neuron. readout (n_top + 1, n_out): what a trace of 1 adds to each output unit, biases last. feedback (n_out, n): the
+    signal c of a unit error. error_rate: spikes per ms of an error neuron for an error of 1. unit: h = unit · trace.
+    """
+
+    tau_m: float
+    tau_x: float
+    tau_z: float
+    tau_a: float
+    taus: np.ndarray
+    shortest: float
+    rho: float
+    layers: int
+    output: int
+    twins: bool
+    error_spikes: bool
+    sizes: np.ndarray
+    first: np.ndarray
+    slots: np.ndarray
+    projection: np.ndarray
+    traces: np.ndarray
+    n_traces: int
+    pre: np.ndarray
+    delay: np.ndarray
+    current: np.ndarray
+    start: np.ndarray
+    sums: np.ndarray
+    n_sums: int
+    ends: np.ndarray
+    row_ends: np.ndarray
+    targets_at: np.ndarray
+    targets: np.ndarray
+    jumps: np.ndarray
+    bias: np.ndarray
+    readout: np.ndarray
+    feedback: np.ndarray
+    error_rate: float
+    unit: float
+
+
+class Course(NamedTuple):
+    """How a trial goes, step by step: in a step nothing changes from outside, and no spike reaches an earlier population.
+
+    edges (n + 1,): of the steps, ms. sign (n,): of the nudging, 0 while the feedback is off. gate (n,): the opening of the
+    plasticity gate, −1 while it is closed; opens, closes (n,): whether that is at the step's begin, or its end. refresh
+    (n,): whether the error is read anew at its begin. sampled (n,): whether states are noted there. frame (n,): of the input;
+    turns (n,): whether it is another one in the next step. free: steps of the first free phase; top: up to which step the
+    somata of the top layer matter; last: one after the last step that matters. openings: of the gate. beta; notice: errors
+    no larger nudge nothing. carried: whether a trial begins where the one before it in its block ended.
+    """
+
+    edges: np.ndarray
+    sign: np.ndarray
+    gate: np.ndarray
+    opens: np.ndarray
+    closes: np.ndarray
+    refresh: np.ndarray
+    sampled: np.ndarray
+    frame: np.ndarray
+    turns: np.ndarray
+    free: int
+    top: int
+    last: int
+    openings: int
+    beta: float
+    notice: float
+    carried: bool
+
+
+def course(network: Any, setting: Any, nudges: bool, frames: int, times: np.ndarray | None = None) -> Course:
+    """The steps of a trial, all of which matter if `times` is given: moments, ms, at which states are noted."""
+    phases, feedback = setting.phases, setting.feedback
+    edges, sign, gate = stretches(phases, nudges)
+    onsets = _onsets(edges, sign)
+    follows = nudges and feedback.signal != "constant"
+    fed = [pair for pair, s in zip(pairwise(edges), sign, strict=True) if s != 0 and follows]
+    readings = np.concatenate([np.empty(0), *(_cut(a, b, feedback.interval) for a, b in fed)])
+    turns = np.concatenate([_turns(a, b, frames, setting.input.window) for a, b in pairwise([*onsets, edges[-1]])])
+    sampled = np.empty(0) if times is None else times[(times >= 0) & (times < edges[-1])]
+    steps = np.unique(np.concatenate([edges, readings, turns, sampled]))
+    loops = [p.delay for p in network.projections if p.post <= p.pre]
+    if loops:
+        steps = np.append(np.concatenate([_cut(a, b, min(loops)) for a, b in pairwise(steps)]), edges[-1])
+    begins = steps[:-1]
+    stretch, onset = (np.searchsorted(found, begins, side="right") - 1 for found in (edges, onsets))
+    sign, gate = sign[stretch], gate[stretch]
+    frame = np.minimum((begins - onsets[onset]) / setting.input.window * (1 + 1e-12), frames - 1).astype(np.int64)
+    opens, closes = gate != np.append(-1, gate[:-1]), gate != np.append(gate[1:], -1)
+    free, shut = int(np.searchsorted(begins, edges[1])), np.flatnonzero(gate >= 0)
+    refresh = np.isin(begins, readings) if follows else np.arange(len(begins)) == free
+    last = len(begins) if times is not None or not shut.size else int(shut[-1]) + 1
+    matters = np.flatnonzero(refresh | (opens & (gate >= 0)))
+    top = int(matters[-1]) if times is None and matters.size and not loops else last
+    return Course(
+        steps, sign, gate, opens & (gate >= 0), closes & (gate >= 0), refresh, np.isin(begins, sampled), frame,
+        np.append(frame[1:] != frame[:-1], False), free, top, last, int(gate.max(initial=-1)) + 1, phases.beta,
+        feedback.threshold, phases.onset == "carried",
+    )  # fmt: skip
+
+
+def _onsets(edges: np.ndarray, sign: np.ndarray) -> np.ndarray:
+    """When phases begin: where the nudging changes."""
+    return edges[:-1][np.append(True, sign[1:] != sign[:-1])]
+
+
+def onsets(setting: Any, nudges: bool) -> tuple[np.ndarray, float]:
+    """When the phases of a trial begin, and its end, ms."""
+    edges, sign, _ = stretches(setting.phases, nudges)
+    return _onsets(edges, sign), float(edges[-1])
+
+
+def _cut(a: float, b: float, longest: float) -> np.ndarray:
+    """a and moments from there to b, evenly spaced, no further apart than `longest`."""
+    n = max(1, int(np.ceil((b - a) / longest * (1 - 1e-12))))
+    return a + (b - a) / n * np.arange(n)
+
+
+def _turns(a: float, b: float, frames: int, window: float) -> np.ndarray:
+    """When a frame follows another in a phase from a to b."""
+    found = a + window * np.arange(frames)
+    return found[found < b]
+
+
+def circuit(network: Any, setting: Any, nudges: bool) -> Circuit:
+    """The tables of a network; without nudges there are no twins and no error neurons.
+
+    Raises
+    ------
+    NonFiniteError
+        A weight is infinite or NaN; the message names the layer.
+    """
+    p, n_hidden, dtype = network.neuron, network.n_hidden, network.dtype
+    code, trace = registry.get("inputs", setting.input.code), setting.trace
+    output, taught = _OUTPUTS[network.output], network.output == "spikes" and setting.phases.teacher == "drive"
+    n_somata = n_hidden + (output == SPIKES)
+    n_twins = n_hidden + taught if nudges and setting.phases.propagation != "live" else 0
+    error_spikes = nudges and setting.feedback.signal == "spikes"
+    real = [*range(n_hidden + 2), *range(1, n_twins + 1)]
+    sizes = [*(network.sizes[k] for k in real), 2 * network.sizes[-1]]
+    first = np.cumsum([0, *(n if 0 < k <= n_somata else 0 for k, n in zip(real, sizes))])
+    signal = np.zeros((network.sizes[-1], first[-1]))
+    fed = n_hidden + 2 if n_twins else 1
+    if nudges:
+        found = routes(network)
+        found = np.concatenate([found, np.eye(network.sizes[-1])], axis=1) if taught else found
+        signal[:, first[fed] : first[fed] + found.shape[1]] = found
+    tables = _Tables(network, p.tau_m, dtype)
+    gain = float(p.gain)
+    for q in spiking(network, setting):
+        joint = network.projections[q]
+        tables.add(joint, code.unit(setting.input) if joint.pre == 0 else gain, network.weights[q], network.sizes)
+    if error_spikes:
+        kick = -setting.phases.beta / (setting.feedback.rate * 1e-3 * p.tau_m)
+        for k in range(fed, fed + (n_twins or n_hidden + taught)):
+            matrix = kick * signal[:, first[k] : first[k + 1]]
+            tables.bring(len(real), k, np.concatenate([matrix, -matrix]))
+    slots, projection, traces, n_traces = [0], [], [], 0
+    for k in range(len(sizes)):
+        for q, post in enumerate(tables.post):
+            direct = tables.pre[q] == len(real)
+            if post != (k if direct or k >= len(real) else real[k]) or (k < len(real) and real[k] > n_somata):
+                continue
+            projection.append(q)
+            learns = tables.sums[q] >= 0
+            traces.append(n_traces if learns else -1)
+            n_traces += sizes[tables.pre[q]] if learns else 0
+        slots.append(len(projection))
+    bias = np.full(first[-1], float(p.baseline))
+    for k in range(1, len(real)):
+        if first[k + 1] > first[k] and (real[k] > 1 or code.spikes):
+            bias[first[k] : first[k + 1]] += network.b(real[k] - 1)
+    readout = network.projections[n_hidden].dense(network.weights[n_hidden], network.sizes[-1]).astype(np.float64)
+    readout[:-1] *= gain / trace.tau_x
+    tau_a = float(getattr(p, "tau_a", np.inf))
+    taus = np.array(tables.taus)
+    return Circuit(
+        float(p.tau_m), trace.tau_x, trace.tau_z, tau_a, taus, float(min(trace.tau_x, trace.tau_z, tau_a, *taus)),
+        trace.tau_x / (trace.tau_x + trace.tau_z), n_hidden, output, n_twins > 0, error_spikes, np.array(sizes),
+        np.append(first, first[-1]), np.array(slots), np.array(projection, np.int64), np.array(traces, np.int64), n_traces,
+        *tables.arrays(), bias, readout, signal, setting.feedback.rate * 1e-3, gain / trace.tau_z,
+    )  # fmt: skip
+
+
+def spiking(network: Any, setting: Any) -> list[int]:
+    """The projections that spikes pass: not those of input currents, and not those to units that only integrate."""
+    analog = not registry.get("inputs", setting.input.code).spikes
+    readout = None if network.output == "spikes" else len(network.sizes) - 1
+    return [q for q, p in enumerate(network.projections) if not (p.pre == 0 and analog) and p.post != readout]
+
+
+class _Tables:
+    """The projections of a circuit as they are put together."""
+
+    def __init__(self, network: Any, tau_m: float, dtype: Any) -> None:
+        self._network, self._tau_m, self._dtype = network, float(tau_m), dtype
+        self.pre: list[int] = []
+        self.post: list[int] = []
+        self.sums: list[int] = []
+        self.taus: list[float] = []
+        self._delay: list[float] = []
+        self._current: list[int] = []
+        self._start: list[int] = []
+        self._ends: list[int] = []
+        self._targets_at: list[int] = []
+        self._jumps: list[np.ndarray] = [np.empty(0, dtype)]
+        self._rows: list[np.ndarray] = [np.empty(0, np.int64)]
+        self._targets: list[np.ndarray] = [np.empty(0, np.int32)]
+        self._n_sums = 0
+
+    def add(self, joint: Any, unit: float, weights: np.ndarray, sizes: tuple[int, ...]) -> None:
+        """A projection of the network; unit: h = unit · rate of its presynaptic neurons, so that its mean drive is W h."""
+        if not np.isfinite(weights).all():
+            layer = finite.layer(joint.post - 1, self._network.n_hidden)
+            raise NonFiniteError(f"a weight of {layer} is not finite")
+        if joint.targets is None:
+            own = weights[: sizes[joint.pre]].ravel()
+            self._ends.append(-1)
+            self._targets_at.append(0)
+        else:
+            own = weights[0, : len(joint.targets)]
+            self._ends.append(sum(map(len, self._rows)))
+            self._targets_at.append(sum(map(len, self._targets)))
+            self._rows.append(joint.ends)
+            self._targets.append(joint.targets)
+        if joint.tau and joint.tau not in self.taus:
+            self.taus.append(joint.tau)
+        self._current.append(self.taus.index(joint.tau) if joint.tau else -1)
+        self._put(joint.pre, joint.post, joint.delay, own * self._dtype.type(unit / (joint.tau or self._tau_m)))
+        self.sums[-1] = self._n_sums if joint.plastic else -1
+        self._n_sums += own.size if joint.plastic else 0
+
+    def bring(self, pre: int, post: int, jumps: np.ndarray) -> None:
+        """What error neurons do to v of a population, (n_pre, n_post)."""
+        self._ends.append(-1)
+        self._targets_at.append(0)
+        self._current.append(-1)
+        self._put(pre, post, 0.0, jumps.ravel().astype(self._dtype))
+
+    def _put(self, pre: int, post: int, delay: float, jumps: np.ndarray) -> None:
+        self.pre.append(pre)
+        self.post.append(post)
+        self._delay.append(delay)
+        self._start.append(sum(map(len, self._jumps)))
+        self._jumps.append(jumps)
+        self.sums.append(-1)
+
+    def arrays(self) -> tuple[Any, ...]:
+        """The fields of a circuit from `pre` to `jumps`."""
+        return (
+            np.array(self.pre, np.int64), np.array(self._delay, np.float64), np.array(self._current, np.int64),
+            np.array(self._start, np.int64), np.array(self.sums, np.int64), self._n_sums, np.array(self._ends, np.int64),
+            np.concatenate(self._rows), np.array(self._targets_at, np.int64), np.concatenate(self._targets),
+            np.concatenate(self._jumps),
+        )  # fmt: skip

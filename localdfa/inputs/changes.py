@@ -1,0 +1,57 @@
+"""Spikes where a time series of shape (frames, channels) rises or falls: sigma-delta coding, two neurons a channel."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from localdfa.inputs._code import Code
+
+
+class Changes(Code):
+    """Frames are `input.window` ms apart and joined by straight lines.
+
+    Channel j makes a spike of neuron 2j whenever it has risen by `input.step` since its last spike, of neuron 2j + 1 whenever
+    it has fallen by as much, as the taxels of Müller-Cleve et al. 2022 do. The series begins anew with every phase, and before
+    each stands a frame of zeros.
+    """
+
+    series = True
+
+    @staticmethod
+    def n_in(shape: tuple[int, ...]) -> int:
+        return 2 * math.prod(shape[1:])
+
+    @staticmethod
+    def trains(
+        x: np.ndarray, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        series = x.reshape(len(x), shape[0], -1).astype(np.float64)
+        level = np.zeros_like(series[:, 0])
+        samples, neurons, times = [], [], []
+        before = level
+        for frame in range(shape[0]):
+            after = series[:, frame]
+            steps = np.trunc((after - level) / spec.step * (1 + 1e-9))
+            sample, channel = np.nonzero(steps)
+            counts = np.abs(steps[sample, channel]).astype(int)
+            sign = np.repeat(np.sign(steps[sample, channel]), counts)
+            sample, channel = np.repeat(sample, counts), np.repeat(channel, counts)
+            nth = np.arange(len(sample)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+            crossed = level[sample, channel] + sign * nth * spec.step
+            part = (crossed - before[sample, channel]) / (after - before)[sample, channel]
+            samples.append(sample)
+            neurons.append(2 * channel + (sign < 0))
+            times.append((frame + np.clip(part, 0, 1)) * spec.window)
+            level, before = level + steps * spec.step, after
+        sample, neuron, time = np.concatenate(samples), np.concatenate(neurons), np.concatenate(times)
+        ends = np.append(onsets[1:], stop)
+        kept = [time < end - begin for begin, end in zip(onsets, ends, strict=True)]
+        return (
+            np.concatenate([sample[k] for k in kept]),
+            np.concatenate([neuron[k] for k in kept]),
+            np.concatenate([begin + time[k] for begin, k in zip(onsets, kept, strict=True)]),
+        )
+
+
+model = Changes

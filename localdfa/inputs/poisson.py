@@ -1,0 +1,27 @@
+"""Poisson spikes at a rate in proportion to the input."""
+
+from typing import Any
+
+import numpy as np
+
+from localdfa.inputs._code import Code
+
+
+class Poisson(Code):
+    """Input neuron j spikes at random, x_j `input.rate` times a second; a negative input is silent."""
+
+    @staticmethod
+    def unit(spec: Any) -> float:
+        return 1e3 / float(spec.rate)
+
+    @staticmethod
+    def trains(
+        x: np.ndarray, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        sample, neuron = np.nonzero(x > 0)
+        counts = rng.poisson(x[sample, neuron] * (spec.rate * 1e-3 * stop))
+        # Given their number, the spikes of a Poisson process are spread evenly.
+        return np.repeat(sample, counts), np.repeat(neuron, counts), stop * rng.random(counts.sum())
+
+
+model = Poisson

@@ -1,0 +1,83 @@
+"""Which neurons synapses join, beyond the dense layers: sparse and one-to-one projections, recurrent ones. No dynamics."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from localdfa.errors import SpecError
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Which populations synapses join, and how.
+
+    pre, post: populations, 0 the inputs, 1 the first hidden layer, and so on, the output last. delay: conduction delay, ms.
+    tau: time constant of the synaptic current, ms; 0 for a synapse that moves v at once. plastic: whether it learns. biased:
+    whether it carries the biases of its target, as those from each layer to the next do. ends (n_pre + 1,), targets: of a
+    sparse projection; neuron j reaches targets[ends[j]:ends[j + 1]], in ascending order. None where all reach all.
+    """
+
+    pre: int
+    post: int
+    delay: float
+    tau: float = 0.0
+    plastic: bool = True
+    biased: bool = True
+    ends: np.ndarray | None = None
+    targets: np.ndarray | None = None
+
+    def dense(self, found: np.ndarray, n_post: int) -> np.ndarray:
+        """What lies by synapse, shaped as this projection's weights, as an array (n_pre, n_post), the biases below it."""
+        if self.ends is None or self.targets is None:
+            return found
+        spread = np.zeros((len(self.ends) - 1, n_post), found.dtype)
+        spread[np.repeat(np.arange(len(spread)), np.diff(self.ends)), self.targets] = found[0, : len(self.targets)]
+        return np.concatenate([spread, found[:, len(self.targets) :]]) if self.biased else spread
+
+    def by_synapse(self, dense: np.ndarray) -> np.ndarray:
+        """The opposite: of an array of all pairs, the biases below it, what belongs to a synapse or bias that there is."""
+        if self.ends is None or self.targets is None:
+            return dense
+        pre = np.repeat(np.arange(len(self.ends) - 1), np.diff(self.ends))
+        return np.concatenate([dense[pre, self.targets], *dense[len(self.ends) - 1 :]])[None]
+
+    @property
+    def n_synapses(self) -> int | None:
+        """Number of synapses of a sparse projection."""
+        return None if self.targets is None else len(self.targets)
+
+
+def wire(network: Any, sizes: tuple[int, ...], streams: Callable[[int], np.random.Generator]) -> tuple[Projection, ...]:
+    """The projections of a spec's table `network`: from each layer to the next, then the others in their order.
+
+    sizes: (n_in, hidden …, n_out); streams: the random numbers of each projection.
+    """
+    named = {(table.pre, table.post): table for table in network.projection}
+    chain = [(l, l + 1) for l in range(len(sizes) - 1)]
+    found = []
+    for number, (pre, post) in enumerate([*chain, *(pair for pair in named if pair not in chain)]):
+        table, biased = named.get((pre, post)), (pre, post) in chain
+        if table is None:
+            found.append(Projection(pre, post, network.delay, network.tau_syn))
+            continue
+        delay = network.delay if table.delay is None else table.delay
+        tau = network.tau_syn if table.tau_syn is None else table.tau_syn
+        joined = _joined(table, sizes[pre], sizes[post], streams(number))
+        found.append(Projection(pre, post, delay, tau, table.plastic, biased, *joined))
+    return tuple(found)
+
+
+def _joined(
+    table: Any, n_pre: int, n_post: int, rng: np.random.Generator
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Where the rows of a sparse projection end, and its targets; None where all are joined."""
+    if table.connect == "dense":
+        return None, None
+    if table.connect == "one_to_one":
+        if n_pre != n_post:
+            raise SpecError(f"network.projection: one_to_one joins populations of one width, not {n_pre} and {n_post}")
+        return np.arange(n_pre + 1), np.arange(n_pre, dtype=np.int32)
+    rows = [np.flatnonzero(rng.random(n_post, np.float32) < table.probability).astype(np.int32) for _ in range(n_pre)]
+    return np.cumsum([0, *map(len, rows)]), np.concatenate(rows)
