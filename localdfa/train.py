@@ -172,7 +172,7 @@ class Trainer:
             trial, error = trial.keep(noticed), error[noticed]
         change, events = settled.post_changes(self.network, self._rule, trial, error)
         self.events += events
-        self.plasticity.learn(trial.sent, change, self._frozen)
+        self.plasticity.learn(trial.sent, change, self._frozen, settled.totals(trial, change, self._frozen))
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):
