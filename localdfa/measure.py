@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from localdfa import registry
-from localdfa.core import dynamic, kernels, projections, spikes
+from localdfa.core import kernels, projections, spikes
 from localdfa.core.settled import Trial, free_phase, post_changes
-from localdfa.network import Network, in_precision, rewired
+from localdfa.engines import Settled, Spiking, engine
+from localdfa.network import WATCHED, Network, generator, in_precision, rewired
 from localdfa.spec import Setting
 
 # A rate neuron is called silent where |h| is at most this, saturated where it is not silent and its slope at most this.
@@ -47,13 +48,22 @@ def gradients(trial: Trial, change: list[np.ndarray]) -> list[np.ndarray]:
     return [projections.total(*layer) for layer in zip(trial.route, trial.sent, change, strict=True)]
 
 
-def update(network: Network, setting: Setting, rule: str, inputs: np.ndarray, target: np.ndarray) -> list[np.ndarray]:
-    """The update of each layer, (n_pre + 1, n_post), as a rule trains: from spikes, in time where τ > 0, or settled."""
-    if setting.spiking and registry.get("rules", rule).needs_phases:
-        return spikes.simulate(network, setting, inputs, target).totals()
-    if setting.dynamic and registry.get("rules", rule).needs_phases:
-        return dynamic.simulate(network, setting, inputs, target).total
-    return gradients(*changes(network, setting, rule, inputs, target))
+def update(
+    network: Network,
+    setting: Setting,
+    rule: str,
+    inputs: np.ndarray,
+    target: np.ndarray,
+    rng: np.random.Generator | None = None,
+) -> list[np.ndarray]:
+    """The update of each projection, shaped as its weights, as a rule trains: from spikes, in time where τ > 0, or settled.
+
+    rng: for input codes that draw spikes at random.
+    """
+    model = engine(setting, rule)
+    if isinstance(model, Settled):
+        return gradients(*changes(network, setting, rule, inputs, target))
+    return model.learn(network, inputs, target, rng or generator(0, WATCHED), frozenset()).totals()
 
 
 def compare(first: list[np.ndarray], second: list[np.ndarray]) -> dict[str, list[float]]:
@@ -85,32 +95,52 @@ def probe(
     """
     double = in_precision(network, np.float64)
     x, y = inputs.astype(np.float64), target.astype(np.float64)
-    settled, spiked = free_phase(double, x, setting.network.threshold), None
-    exact = setting.without_threshold()
-    dfa, bp = (
-        gradients(*changes(in_precision(rewired(network, setting, name, seed), np.float64), exact, name, x, y))
-        for name in ("dfa", "bp")
-    )
-    extra = {}
-    if setting.spiking and registry.get("rules", rule).needs_phases:
-        spiked = spikes.simulate(double, setting, x, y)
+    spiked = None
+    if isinstance(engine(setting, rule), Spiking):
+        spiked = spikes.simulate(double, setting, x, y, generator(seed, WATCHED))
         own = spiked.totals()
-        extra = {"cosine_to_settled": compare(own, gradients(*changes(double, setting, rule, x, y)))["cosine"]}
     else:
         own = update(double, setting, rule, x, y)
+    row = {
+        "update_norm": [float(np.linalg.norm(g)) for g in own],
+        "weight_norm": [float(np.linalg.norm(w[:-1])) for w in double.weights],
+    }
+    if double.layered and double.sizes[0] == x.shape[1] - 1:  # else no settled network stands for it
+        row |= _against_exact(double.as_layers(), setting, rule, seed, own, x, y, spiked is not None)
+    if spiked is not None:
+        return row | firing(double.neuron, [counts / setting.phases.free for counts in spiked.counts])
+    settled = free_phase(double, x, setting.network.threshold)
+    if setting.spiking:
+        return row | firing(double.neuron, [h / double.neuron.gain for h in settled.activity])
+    return row | activity(double, settled)
+
+
+def _against_exact(
+    network: Network, setting: Setting, rule: str, seed: int, own: list[np.ndarray], x: np.ndarray, y: np.ndarray, spiked: bool
+) -> dict[str, list[float]]:
+    """The update of a rule, and B, against what they stand in for, in the settled network; see `probe`."""
+
+    def joined(updates: list[np.ndarray]) -> list[np.ndarray]:
+        """What of an update concerns synapses that there are."""
+        return [joint.by_synapse(g) for joint, g in zip(network.projections, updates, strict=True)]
+
+    exact = setting.without_threshold()
+    dfa, bp = (
+        joined(gradients(*changes(in_precision(rewired(network, setting, name, seed), np.float64), exact, name, x, y)))
+        for name in ("dfa", "bp")
+    )
     to_dfa, to_bp, dfa_to_bp = compare(own, dfa), compare(own, bp), compare(dfa, bp)
-    return {
+    found = {
         "cosine_to_dfa": to_dfa["cosine"],
         "angle_to_dfa": to_dfa["angle"],
         "relative_error_to_dfa": to_dfa["relative_error"],
         "angle_to_bp": to_bp["angle"],
         "angle_dfa_to_bp": dfa_to_bp["angle"],
-        "alignment": alignment(double),
-        "update_norm": [float(np.linalg.norm(g)) for g in own],
-        "weight_norm": [float(np.linalg.norm(w[:-1])) for w in double.weights],
-        **extra,
-        **(firing(double, setting, settled, spiked) if setting.spiking else activity(double, settled)),
+        "alignment": alignment(network),
     }
+    if spiked:
+        found["cosine_to_settled"] = compare(own, joined(gradients(*changes(network, setting, rule, x, y))))["cosine"]
+    return found
 
 
 def alignment(network: Network) -> list[float]:
@@ -136,16 +166,8 @@ def activity(network: Network, trial: Trial) -> dict[str, list[float]]:
     }
 
 
-def firing(network: Network, setting: Setting, trial: Trial, spiked: spikes.SpikingTrial | None) -> dict[str, list[float]]:
-    """Per hidden layer: mean rate in Hz, fractions of (sample, neuron) pairs that are silent and saturated.
-
-    Counted in the free phase where there are spikes, else from the f–I curve.
-    """
-    neuron = network.neuron
-    if spiked is None:
-        rates = [h / neuron.gain for h in trial.activity]
-    else:
-        rates = [counts / setting.phases.free for counts in spiked.counts]
+def firing(neuron: Any, rates: list[np.ndarray]) -> dict[str, list[float]]:
+    """Per hidden layer: mean rate in Hz, fractions of (sample, neuron) pairs that are silent and saturated; rates: per ms."""
     return {
         "rate": [1e3 * float(rate.mean()) for rate in rates],
         "silent": [float((rate == 0).mean()) for rate in rates],

@@ -1,7 +1,6 @@
 """From a setting and a seed to a network: sizes, weights and feedback matrices. No dynamics."""
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,12 +8,12 @@ import numpy as np
 from localdfa import neurons, registry
 from localdfa.errors import SpecError
 from localdfa.geometry import Geometry, lay_out
-from localdfa.topology import Projection, wire
 from localdfa.spec import Setting
+from localdfa.topology import Projection, wire
 
 # Streams of random numbers, one a purpose: (seed, stream, layer) always gives the same numbers, so that conditions that
 # share a seed share initial weights, B and the order of the samples.
-WEIGHTS, FEEDBACK, ORDER, DROPOUT, VALIDATION, PROBE, SYNAPSES, START, INPUT, WATCHED = range(10)
+WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED = range(9)
 
 
 def generator(seed: int, stream: int, part: int = 0) -> np.random.Generator:
@@ -62,10 +61,9 @@ class Network:
         return len(self.projections) == len(self.sizes) - 1
 
     def as_layers(self) -> "Network":
-        """The same network with every projection joining all neurons, those that are not joined by a weight of zero."""
-        return replace(
-            self, weights=[p.dense(w, n) for p, w, n in zip(self.projections, self.weights, self.sizes[1:], strict=True)]
-        )
+        """The same network with an array of all pairs for every projection, zero where there is no synapse."""
+        joints = zip(self.projections, self.weights, self.sizes[1:], strict=True)
+        return replace(self, weights=[joint.dense(w, n) for joint, w, n in joints])
 
     @property
     def dtype(self) -> np.dtype:
@@ -90,7 +88,7 @@ class Network:
         return 0.5 * (1 + np.tanh(0.5 * drive))
 
     def loss(self, drive: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """Cross-entropy, or half the squared error, of each sample, (m,), from the drive a_y and the targets, both (m, n_out)."""
+        """Cross-entropy, or half the squared error, of each sample, (m,), from drive a_y and targets, both (m, n_out)."""
         if self.output == "spikes":
             return 0.5 * ((self.predict(drive) - target) ** 2).sum(axis=1)
         if self.output == "softmax":

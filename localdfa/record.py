@@ -8,6 +8,7 @@
         metrics.jsonl             one row an epoch, epoch 0 before training
         checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
         spikes.npz                where asked for: time, population, neuron, twin and trial of every spike of some trials
+        states.npz                where asked for: membranes, traces and drives of some neurons in some trials
         weights.npz               W1, b1, B1, …, written at the end (weights-EPOCH.npz where every epoch is kept)
 
 W is (n_post, n_pre) and b (n_post,). Of a convolution W is (channels, in_channels · kernel²), its columns in (in_channel, row,
@@ -193,6 +194,21 @@ class Job:
     def write_spikes(self, arrays: dict[str, np.ndarray]) -> None:
         """The spikes of some trials after training."""
         _write_arrays(self.folder / "spikes.npz", arrays)
+
+    @property
+    def states(self) -> dict[str, np.ndarray]:
+        """The states that were kept of some neurons in some trials: v1, x1, z1, drive1, current1, …, one array a layer.
+
+        Each (trials, times, neurons): the membrane; the traces of the neuron's own spikes with τ_x and τ_z, z as its synapses
+        read it; its constant drive; the feedback current, which is subtracted from it. All are those of the compartment that
+        gets the feedback, x that of the soma's twin likewise. Besides, time (ms from the onset of the trial), trial (the
+        training sample), neuron1 … (which neurons), edges and sign as in `spikes`.
+        """
+        return dict(_read(self.folder / "states.npz", _arrays))
+
+    def write_states(self, arrays: dict[str, np.ndarray]) -> None:
+        """The states of some trials after training."""
+        _write_arrays(self.folder / "states.npz", arrays)
 
     def write_checkpoint(self, arrays: dict[str, np.ndarray], position: "Position") -> None:
         """Arrays, and where training stands, in one file."""

@@ -69,9 +69,7 @@ def wire(network: Any, sizes: tuple[int, ...], streams: Callable[[int], np.rando
     return tuple(found)
 
 
-def _joined(
-    table: Any, n_pre: int, n_post: int, rng: np.random.Generator
-) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _joined(table: Any, n_pre: int, n_post: int, rng: np.random.Generator) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Where the rows of a sparse projection end, and its targets; None where all are joined."""
     if table.connect == "dense":
         return None, None

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import numpy as np
 
 from localdfa import data as datasets
 from localdfa import measure, record, registry
-from localdfa.core import blas, dynamic, finite, settled, spikes
+from localdfa.core import blas, finite
 from localdfa.core.events import stretches
 from localdfa.core.plasticity import Plasticity
+from localdfa.core.spikes import Recording
+from localdfa.core.spikes import record as trial_in_detail
+from localdfa.engines import Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError
 from localdfa.geometry import lay_out
-from localdfa.network import DROPOUT, ORDER, PROBE, VALIDATION, build, generator, rewired
-from localdfa.spec import Experiment, Setting, settings
+from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, build, generator, rewired
+from localdfa.spec import Experiment, Record, Setting, settings
 
 # Rows of a forward pass when a whole set is evaluated.
 _CHUNK = 512
@@ -94,24 +98,24 @@ class Trainer:
             self._enter(stage)
             self.plasticity.optimiser = self._optimiser()
             rows = slice(0, self.setting.batch_size)
-            self._learn(train.inputs[rows].copy(), train.targets[rows], generator(self.seed, DROPOUT))
+            self.step(np.arange(len(train))[rows], generator(self.seed, NOISE))
 
     @property
     def spiked(self) -> bool:
         """Whether the last rule was learned from spikes."""
-        return self._in_time and self.setting.spiking
+        return isinstance(self._engine, Spiking)
 
     def _enter(self, stage: int) -> None:
         """Take up a stage: its rule, the pathway of that rule, and its frozen layers."""
         self.stage = stage
         if self.finished:
             return
-        spec, n_layers = self.setting.stage[stage], len(self.network.weights)
+        spec, n_layers = self.setting.stage[stage], self.network.n_hidden + 1
         self.rule_name = spec.rule or self.setting.rule
         self.network = rewired(self.network, self.setting, self.rule_name, self.seed)
-        self._rule = registry.get("rules", self.rule_name)(self.network, self.setting.phases)
-        self._in_time = (self.setting.dynamic or self.setting.spiking) and self._rule.needs_phases
-        self._frozen = frozenset(layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen)
+        self._engine = engine(self.setting, self.rule_name)
+        fixed = (q for q, joint in enumerate(self.network.projections) if not joint.plastic)
+        self._frozen = frozenset([*(layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen), *fixed])
 
     def _optimiser(self) -> Any:
         """The optimiser with the parameters of the present stage, in the network's precision."""
@@ -131,11 +135,11 @@ class Trainer:
         began, train, size = time.perf_counter(), self.parts["train"], self.setting.batch_size
         self.plasticity.optimiser = self._optimiser()
         order = generator(self.seed, ORDER, self.epoch).permutation(len(train))
-        dropout = generator(self.seed, DROPOUT, self.epoch)
+        noise = generator(self.seed, NOISE, self.epoch)
         for start in range(0, len(train), size):
             batch = order[start : start + size]
             try:
-                self._learn(train.inputs[batch], train.targets[batch], dropout)
+                self.step(batch, noise)
             except NonFiniteError as error:
                 sample = "" if error.row is None else f", training sample {batch[error.row]}"
                 raise NonFiniteError(f"{error} in epoch {self.epoch + 1}, step {start // size + 1}{sample}") from None
@@ -145,39 +149,17 @@ class Trainer:
         self.epoch += 1
         self.epoch_of_stage += 1
 
-    def _learn(self, inputs: np.ndarray, targets: np.ndarray, dropout: np.random.Generator) -> None:
-        """One mini-batch: free phase, nudged phases or exact signal, weight update."""
-        if self.spiked:
-            spiked = spikes.simulate(self.network, self.setting, inputs, targets)
-            self.plasticity.learn(spiked.sent, spiked.change, self._frozen, spiked.total)
-            self.events += spiked.events
-            return
-        if self._in_time:
-            timed = dynamic.simulate(self.network, self.setting, inputs, targets)
-            self.plasticity.learn_sum(timed.total, self._frozen)
-            self.events += timed.events
-            return
-        spec = self.setting.network
-        if spec.input_dropout:
-            inputs[:, :-1] *= _mask(dropout, (len(inputs), inputs.shape[1] - 1), spec.input_dropout, inputs.dtype)
-        masks = None
-        if spec.dropout:
-            masks = [_mask(dropout, (len(inputs), n), spec.dropout, inputs.dtype) for n in self.network.sizes[1:-1]]
-        trial = settled.free_phase(self.network, inputs, spec.threshold, masks)
-        error = trial.prediction - targets
-        self.events += trial.events
-        if self.setting.feedback.threshold:
-            error[np.abs(error) <= self.setting.feedback.threshold] = 0
-            noticed = np.flatnonzero(error.any(axis=1))
-            trial, error = trial.keep(noticed), error[noticed]
-        change, events = settled.post_changes(self.network, self._rule, trial, error)
-        self.events += events
-        self.plasticity.learn(trial.sent, change, self._frozen, settled.totals(trial, change, self._frozen))
+    def step(self, batch: np.ndarray, noise: np.random.Generator) -> None:
+        """Learn from one mini-batch, the training samples `batch`; noise: for what is random in it."""
+        train = self.parts["train"]
+        lesson = self._engine.learn(self.network, train.inputs[batch], train.targets[batch], noise, self._frozen)
+        self.events += lesson.events
+        self.plasticity.learn(lesson.sent, lesson.change, self._frozen, lesson.total)
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):
             if not np.isfinite(weights).all():
-                layer = finite.layer(l, self.network.n_hidden)
+                layer = finite.layer(self.network.projections[l].post - 1, self.network.n_hidden)
                 raise NonFiniteError(f"a weight of {layer} is not finite after epoch {self.epoch + 1}")
 
     def measure(self) -> dict[str, Any]:
@@ -198,19 +180,13 @@ class Trainer:
 
     def evaluate(self, part: Part) -> tuple[float, float]:
         """Error in percent and mean cross-entropy on one part of the data."""
-        wrong, loss = 0.0, 0.0
+        wrong, loss, noise = 0.0, 0.0, generator(self.seed, WATCHED, self.epoch)
         for start in range(0, len(part), _CHUNK):
             rows = slice(start, start + _CHUNK)
-            drive = self._output_drive(part.inputs[rows])
+            drive = self._engine.read(self.network, part.inputs[rows], noise)
             wrong += len(drive) * measure.error_percent(drive, part.labels[rows])
             loss += float(self.network.loss(drive, part.targets[rows]).sum())
         return wrong / len(part), loss / len(part)
-
-    def _output_drive(self, inputs: np.ndarray) -> np.ndarray:
-        if self._in_time:
-            engine = spikes if self.setting.spiking else dynamic
-            return engine.simulate(self.network, self.setting, inputs).drive
-        return settled.free_phase(self.network, inputs, self.setting.network.threshold).drive[-1]
 
     def next_stage(self) -> None:
         """Take up the next stage where this one is over: its epochs are done, or its training error is reached."""
@@ -271,38 +247,65 @@ class Trainer:
 
     def spikes(self, trials: int) -> dict[str, np.ndarray]:
         """Every spike of the first trials of the probe, as the network stands; see `record.Job.spikes`."""
-        train, parts = self.parts["train"], []
+        parts = []
         edges, sign, _ = stretches(self.setting.phases, True)
-        for sample in self._probe[:trials]:
-            compartments = spikes.record(self.network, self.setting, train.inputs[sample], train.targets[sample])
+        for sample, trial in self._trials(trials, None):
             found = [
                 np.stack([events["time"], events["neuron"], *np.full((3, len(events)), [[l + 1], [twin], [sample]])])
-                for twin, layers in enumerate(compartments)
+                for twin, layers in enumerate((trial.spikes, trial.twins))
                 for l, events in enumerate(layers)
             ]
             columns = np.concatenate(found, axis=1)
             parts.append(columns[:, np.argsort(columns[0], kind="stable")])
-        time, neuron, population, twin, trial = np.concatenate(parts, axis=1)
+        time, neuron, population, twin, trial_of = np.concatenate(parts, axis=1)
         return {
             "time": time, "population": population.astype(np.int32), "neuron": neuron.astype(np.int32),
-            "twin": twin.astype(bool), "trial": trial.astype(np.int64), "edges": edges, "sign": sign,
+            "twin": twin.astype(bool), "trial": trial_of.astype(np.int64), "edges": edges, "sign": sign,
         }  # fmt: skip
 
+    def states(self, keep: Record) -> dict[str, np.ndarray]:
+        """Membranes, traces and drives of some neurons in the first trials of the probe; see `record.Job.states`."""
+        edges, sign, _ = stretches(self.setting.phases, True)
+        begin, end = keep.window or (0.0, float(edges[-1]))
+        times = np.arange(begin, min(end, edges[-1]), keep.interval)
+        samples, trials = zip(*self._trials(keep.states, times), strict=True)
+        arrays = {"time": trials[0].times, "trial": np.array(samples), "edges": edges, "sign": sign}
+        for l in range(len(trials[0].states)):
+            size = trials[0].states[l]["V"].shape[1]
+            neurons = np.array([i for i in keep.neurons if i < size])
+            arrays[f"neuron{l + 1}"] = neurons
+            for name in trials[0].states[l]:
+                arrays[f"{name.lower()}{l + 1}"] = np.stack([trial.states[l][name][:, neurons] for trial in trials])
+        return arrays
+
+    def _trials(self, count: int, times: np.ndarray | None) -> Iterator[tuple[int, Recording]]:
+        """The first trials of the probe in detail: the training sample, and what happens."""
+        train, noise = self.parts["train"], generator(self.seed, WATCHED, self.epoch)
+        for sample in self._probe[:count]:
+            yield (
+                int(sample),
+                trial_in_detail(self.network, self.setting, train.inputs[sample], train.targets[sample], noise, times),
+            )
+
     def weights(self) -> dict[str, np.ndarray]:
-        """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1."""
-        arrays: dict[str, np.ndarray] = {}
-        for l in range(len(self.network.weights)):
-            arrays |= {f"W{l + 1}": self.network.W(l), f"b{l + 1}": self.network.b(l)}
-        for l, matrix in enumerate(self.network.feedback):
+        """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1.
+
+        A further projection from population p to q is W{p}to{q}, [post, pre] or, sparse, an array (n_synapses,), with the
+        neurons that these join in pre{p}to{q} and post{p}to{q}.
+        """
+        network, arrays = self.network, dict[str, np.ndarray]()
+        for l in range(network.n_hidden + 1):
+            arrays |= {f"W{l + 1}": network.W(l), f"b{l + 1}": network.b(l)}
+        for joint, weights in list(zip(network.projections, network.weights, strict=True))[network.n_hidden + 1 :]:
+            name = f"{joint.pre}to{joint.post}"
+            arrays[f"W{name}"] = weights.T if joint.targets is None else weights[0]
+            if joint.ends is not None and joint.targets is not None:
+                pre = np.repeat(np.arange(len(joint.ends) - 1), np.diff(joint.ends))
+                arrays |= {f"pre{name}": pre, f"post{name}": joint.targets}
+        for l, matrix in enumerate(network.feedback):
             if matrix is not None:
                 arrays[f"B{l + 1}"] = matrix
         return arrays
-
-
-def _mask(rng: np.random.Generator, shape: tuple[int, int], probability: float, dtype: Any) -> np.ndarray:
-    """Dropout: 0 with this probability, else 1/(1 − p) (Srivastava et al. 2014)."""
-    kept = rng.random(shape, np.float32) >= probability
-    return kept * np.dtype(dtype).type(1 / (1 - probability))
 
 
 def run(
@@ -428,6 +431,8 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
             trainer.job.write_weights(trainer.weights())
             if keep.spikes and trainer.spiked:
                 trainer.job.write_spikes(trainer.spikes(keep.spikes))
+            if keep.states and trainer.spiked:
+                trainer.job.write_states(trainer.states(keep))
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
 

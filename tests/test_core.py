@@ -99,7 +99,7 @@ def test_optimisers_equal_their_formulas_with_silent_rows(name, weight_decay, rn
         for w, e in zip(small.network.weights, expected, strict=True):
             np.testing.assert_allclose(w, e, rtol=1e-10, atol=1e-13)
     assert plasticity.steps == [5, 5]
-    plasticity.learn_sum(total)
+    plasticity.learn([], [], total=total)
     reference.step(
         expected, [-t + weight_decay * np.vstack([w[:-1], 0 * w[-1:]]) for t, w in zip(total, expected, strict=True)]
     )

@@ -1,14 +1,14 @@
-"""Our side: the settled mode as `localdfa run` trains with it."""
+"""Our side: the training step of `localdfa run`."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from localdfa import registry
 from localdfa.bench.workloads import Workload, samples, setting
-from localdfa.core import blas, settled
-from localdfa.core.plasticity import Plasticity
-from localdfa.network import build
+from localdfa.core import blas
+from localdfa.record import Job
+from localdfa.train import Part, Trainer
 
 
 class Ours:
@@ -16,22 +16,17 @@ class Ours:
 
     def __init__(self, workload: Workload) -> None:
         blas.one_thread()
-        spec = setting(workload)
-        x, self.targets = samples(workload)
-        self.inputs = np.ones((len(x), x.shape[1] + 1), np.float32)
-        self.inputs[:, :-1] = x
-        self.network = build(spec, workload.sizes[0], workload.sizes[-1], workload.seed)
-        self.rule = registry.get("rules", workload.rule)(self.network, spec.phases)
-        optimiser = registry.get("optimisers", spec.optimiser.name)(**spec.optimiser.parameters)
-        self.plasticity = Plasticity(self.network, registry.cast(optimiser, np.float32))
+        x, targets = samples(workload)
+        train = Part(x, targets.argmax(axis=1), targets.shape[1], np.float32, x.shape[1:])
+        self._trainer = Trainer(setting(workload), {"train": train}, Job(Path(), workload.name, workload.seed))
+        self._noise = np.random.default_rng(workload.seed)
 
     def step(self, rows: np.ndarray) -> None:
-        trial = settled.free_phase(self.network, self.inputs[rows])
-        change, _ = settled.post_changes(self.network, self.rule, trial, trial.prediction - self.targets[rows])
-        self.plasticity.learn(trial.sent, change)
+        self._trainer.step(rows, self._noise)
 
     def weights(self) -> list[Any]:
-        return [self.network.W(l) for l in range(len(self.network.weights))]
+        network = self._trainer.network
+        return [network.W(l) for l in range(len(network.weights))]
 
 
 make = Ours

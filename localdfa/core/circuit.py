@@ -165,7 +165,7 @@ def circuit(network: Any, setting: Any, nudges: bool) -> Circuit:
     error_spikes = nudges and setting.feedback.signal == "spikes"
     real = [*range(n_hidden + 2), *range(1, n_twins + 1)]
     sizes = [*(network.sizes[k] for k in real), 2 * network.sizes[-1]]
-    first = np.cumsum([0, *(n if 0 < k <= n_somata else 0 for k, n in zip(real, sizes))])
+    first = np.cumsum([0, *(n if 0 < k <= n_somata else 0 for k, n in zip(real, sizes[:-1], strict=True))])
     signal = np.zeros((network.sizes[-1], first[-1]))
     fed = n_hidden + 2 if n_twins else 1
     if nudges:
@@ -205,7 +205,7 @@ def circuit(network: Any, setting: Any, nudges: bool) -> Circuit:
         float(p.tau_m), trace.tau_x, trace.tau_z, tau_a, taus, float(min(trace.tau_x, trace.tau_z, tau_a, *taus)),
         trace.tau_x / (trace.tau_x + trace.tau_z), n_hidden, output, n_twins > 0, error_spikes, np.array(sizes),
         np.append(first, first[-1]), np.array(slots), np.array(projection, np.int64), np.array(traces, np.int64), n_traces,
-        *tables.arrays(), bias, readout, signal, setting.feedback.rate * 1e-3, gain / trace.tau_z,
+        *tables.arrays(), bias, readout, signal, setting.feedback.rate * 1e-3, gain / trace.tau_z,  # type: ignore[call-arg]
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""When a sum of decaying exponentials first rises to zero: the threshold crossing of every neuron that is linear between events."""
+"""When a sum of decaying exponentials first rises to zero: threshold crossings of neurons that are linear between events."""
 
 import math
 

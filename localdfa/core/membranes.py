@@ -1,16 +1,16 @@
 """How a population of spiking neurons goes from one moment to another, taking in the spikes that arrive.
 
-Between arrivals nothing happens but relaxation in closed form. A *chunk* of arrivals is taken in at once: what they leave at its
-end is a sum, since v, the currents and the traces are linear; one pass over the neurons adds it, and a bound on v, from the
+Between arrivals nothing happens but relaxation in closed form. A *chunk* of arrivals is taken in at once: what they leave at
+its end is a sum, since v, the currents and the traces are linear; one pass over the neurons adds it, and a bound on v, from the
 largest v without arrivals and the sum of what raises it, rules out most crossings. The neurons that could have reached
-their threshold, few, are gone through arrival by arrival, exactly. The spikes of a dense projection reach all neurons, so there a
-chunk is the arrivals of one moment, and the bound is v itself.
+their threshold, few, are gone through arrival by arrival, exactly. The spikes of a dense projection reach all neurons, so there
+a chunk is the arrivals of one moment, and the bound is v itself.
 
 Traces, adapted thresholds and synaptic currents are kept as multiples of their decay since the population's *base*, a moment
 that moves on before these multiples grow large, so that nothing needs to be touched in order to decay.
 
-What the local rule needs of a synapse is ∫ x_j dz_i while the gate is open. With x_j(s) = y_j e^(−(s−base)/τ_x), where y_j rises by
-e^((t−base)/τ_x) at each arrival and is constant in between, and A_i(t) = ∫ e^(−(s−base)/τ_x) dz_i(s) up to t,
+What the local rule needs of a synapse is ∫ x_j dz_i while the gate is open. With x_j(s) = y_j e^(−(s−base)/τ_x), where y_j
+rises by e^((t−base)/τ_x) at each arrival and is constant in between, and A_i(t) = ∫ e^(−(s−base)/τ_x) dz_i(s) up to t,
 
     ∫ x_j dz_i = y_j A_i − Σ_arrivals e^((t−base)/τ_x) A_i(t),
 
@@ -42,14 +42,14 @@ ROWS = 8
 class State(NamedTuple):
     """All populations in a trial, neurons end to end.
 
-    rows (8, n): as above; until (n,): end of the last refractory period; count (n,): spikes; currents (R, n): synaptic
+    rows (8, n): as above; until (n,): end of the last refractory period; spikes (n,): how many; currents (R, n): synaptic
     currents, in multiples of their decay; y: presynaptic traces of all slots end to end; base (P,); sent (P,): spikes so far;
     received, due: spikes of each slot that have arrived, and when the next one does.
     """
 
     rows: np.ndarray
     until: np.ndarray
-    count: np.ndarray
+    spikes: np.ndarray
     currents: np.ndarray
     y: np.ndarray
     base: np.ndarray
@@ -140,7 +140,7 @@ def gather(c, k, stop, state, queues, room):
 
 @njit(error_model="numpy")
 def synapse(c, q, j, i, n):
-    """Where in `jumps` the synapse from neuron j to neuron i of n lies, counted from the projection's first; −1 if there is none."""
+    """Where the synapse from neuron j to neuron i of n lies, counted from the projection's first; −1 if there is none."""
     if c.ends[q] < 0:
         return j * n + i
     low, high = c.row_ends[c.ends[q] + j], c.row_ends[c.ends[q] + j + 1]
@@ -322,7 +322,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
         state.rows[X, at] += number(math.exp(apart / c.tau_x))
         state.rows[Z, at] += number(math.exp(apart / c.tau_z))
         state.rows[C, at] += number((1 - c.rho) * math.exp(-apart / c.tau_x))
-        state.count[at] += 1
+        state.spikes[at] += 1
         queue = add(queue, state.sent[k], time, i, 1.0)
         state.sent[k] += 1
         return queue
@@ -421,7 +421,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
 
     @njit(error_model="numpy")
     def scatter(c, k, count, now, room, state):
-        """What the arrivals of a chunk add by its end: to v, `jump`, to the currents, `flow`; and what raises them meanwhile."""
+        """What the arrivals of a chunk add by its end to v, `jump`, and to the currents, `flow`; and what raises them."""
         n, number = c.sizes[k], state.rows.dtype.type
         for i in range(n):
             room.jump[i], room.rise[i], room.lift[i] = number(0), number(0), number(0)
@@ -563,7 +563,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
             until = last + p.t_ref
             state.rows[V, i] = relax(p, p.v_reset, to, stop - until) if until < stop else p.v_reset
             state.until[i] = until
-            state.count[i] += count
+            state.spikes[i] += count
             if sends:
                 for e in range(count):
                     queue = add(queue, state.sent[k], first + e * interval, i - a, 1.0)

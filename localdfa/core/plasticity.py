@@ -41,10 +41,6 @@ class Plasticity:
             pre, rows = self._visited(sent[l])
             self._from_factors(self.optimiser, self._weight_decay, pre, rows, change[l], *memory)
 
-    def learn_sum(self, total: list[np.ndarray], frozen: frozenset[int] = frozenset()) -> None:
-        """ΔW ∝ total, (n_pre + 1, n_post) for every projection, where a simulation has summed pre × d post/dt itself."""
-        self.learn([], [], frozen, total)
-
     def _visited(self, pre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The presynaptic neurons whose synapses need a visit, as (their activity, their indices)."""
         if self._rests:

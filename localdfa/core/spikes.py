@@ -2,9 +2,9 @@
 
 Neuron i of the first hidden layer has the constant drive I_i = b_i + Σ_j W_ij x_j of the analog inputs; where inputs spike, and
 in all other populations, the drive is b_i, and each spike of a neuron j below moves v_i by W_ij gain/τ_m (a delta synapse), or
-raises a synaptic current, which decays with τ_syn, by W_ij gain/τ_syn, `delay` ms after it was sent: W_ij h_j is its mean drive in
-both cases. Every drive has the model's own baseline besides, and in the nudged phases the feedback current −β c_i. At the onset
-of a trial every v is at its start and every trace 0, unless both are carried over from the sample before.
+raises a synaptic current, which decays with τ_syn, by W_ij gain/τ_syn, `delay` ms after it was sent: W_ij h_j is its mean drive
+in both cases. Every drive has the model's own baseline besides, and in the nudged phases the feedback current −β c_i. At the
+onset of a trial every v is at its start and every trace 0, unless both are carried over from the sample before.
 
 Conventions. A spike comes when v reaches the threshold, by drift or by a jump. In the t_ref ms after it, v stays at v_reset
 and what arrives at v is lost. What arrives at one moment is taken in at once. Phases are half open: a spike at the edge
@@ -18,7 +18,8 @@ The synapse reads the traces x_j of the arrivals and z_i of the postsynaptic spi
 with x_j just before each postsynaptic spike and z_i just before each arrival: pair STDP of equal areas, and a term for the
 gate (`membranes` says how it is summed). The x of the integral is the one just before; so where an arrival makes the neuron
 fire, its spike does not count the x of that arrival, and the arrival then reads the z that the spike has raised. With a
-constant input, ∫ x_j dz_i = x_j (z_i(t1) − z_i(t0)). In units of activity, h = gain · rate, these are x gain/τ_x and z gain/τ_z.
+constant input, ∫ x_j dz_i = x_j (z_i(t1) − z_i(t0)). In units of activity, h = gain · rate, these are x gain/τ_x and z
+gain/τ_z.
 
 With two compartments, also where the gate is to hold the forward activity (a nudge lasts many conduction delays), the soma
 gets no feedback and sends the spikes that other neurons see; its apical twin gets the same drive and the feedback, sends
@@ -80,10 +81,10 @@ class SpikingTrial:
 class Recording:
     """One trial in detail.
 
-    spikes, twins: of each population from the first hidden layer on, all spikes in order of time, as arrays of `EVENT`; those of
-    its somata, and those of its twins, which are there from the first nudge on, if at all. times (T,): moments at which the states
-    were noted, ms; states: for each population V (T, n), X and Z, the traces as synapses read them, DRIVE and CURRENT, by
-    these names, of the compartment that gets the feedback.
+    spikes, twins: of each population from the first hidden layer on, all spikes in order of time, as arrays of `EVENT`; those
+    of its somata, and those of its twins, which are there from the first nudge on, if at all. times (T,): moments at which the
+    states were noted, ms; states: for each population V (T, n), X and Z, the traces as synapses read them, DRIVE and CURRENT,
+    by these names, of the compartment that gets the feedback.
     """
 
     spikes: list[np.ndarray]
@@ -189,10 +190,12 @@ class _Case:
         if code.spikes:
             self._sent = None
             self.drive = np.zeros((m, 1, network.sizes[1]))
-            finite.require(inputs, "an input", 0, network.n_hidden)
-            self.incoming, self.until = _in_order(
-                *code.trains(inputs[:, :-1], network.shape, setting.input, *onsets(setting, nudges), rng), m
-            )
+            begins, stop = onsets(setting, nudges)
+            if not code.given:
+                finite.require(inputs, "an input", 0, network.n_hidden)
+                inputs = inputs[:, :-1]
+            sample, neuron, time = code.trains(inputs, network.shape, setting.input, begins, stop, rng)
+            self.incoming, self.until = _in_order(sample, neuron, time, m)
             return
         sent = inputs
         if frames > 1:
@@ -211,7 +214,7 @@ class _Case:
             self.neuron, self.circuit, self.course, self.drive, self.start, self.incoming, self.until, self.target, keep,
             room, block,
         )  # fmt: skip
-        return found  # type: ignore[no-any-return]
+        return found[0], found[1]
 
     def room(self, blocks: int, moments: int) -> _Room:
         """Where the trials leave what they find."""
@@ -242,11 +245,13 @@ class _Case:
                 rows = synapses.reshape(-1, network.sizes[joint.post]) if joint.n_synapses is None else synapses[None]
                 fed = top + 1 + joint.post if c.twins and top + 1 + joint.post < len(c.sizes) - 1 else joint.post
                 biases = gain / trace.tau_z * room.moved[:, c.first[fed] : c.first[fed + 1]].sum(axis=0)
-                found = np.concatenate([rows, biases[None]], axis=0 if joint.n_synapses is None else 1) if joint.biased else rows
+                found = (
+                    np.concatenate([rows, biases[None]], axis=0 if joint.n_synapses is None else 1) if joint.biased else rows
+                )
             elif q in by_spikes:
                 found = np.zeros_like(network.weights[q])
             elif joint.pre == 0:
-                factors = self._sent, (gain / trace.tau_z * room.change).astype(dtype).reshape(len(self._sent), -1)
+                factors = self._sent, (gain / trace.tau_z * room.change).astype(dtype).reshape(-1, network.sizes[1])
             if joint.post == top + 1 and not (self._setting.phases.teacher == "drive" and network.output == "spikes"):
                 clamped = np.ones((len(room.clamped), network.sizes[-2] + 1), dtype)
                 clamped[:, :-1] = gain / trace.tau_x * room.clamped
@@ -295,9 +300,7 @@ def _predict(c, state, now, drive, prediction):
     for u in range(n_out):
         total += math.exp(drive[u] - largest)
     for u in range(n_out):
-        prediction[u] = (
-            math.exp(drive[u] - largest) / total if c.output == SOFTMAX else 0.5 * (1 + math.tanh(0.5 * drive[u]))
-        )
+        prediction[u] = math.exp(drive[u] - largest) / total if c.output == SOFTMAX else 0.5 * (1 + math.tanh(0.5 * drive[u]))
 
 
 @njit(error_model="numpy")
@@ -343,8 +346,8 @@ def _rest(c, state, start, carried, lasted):
         state.sent[k] = 0
     for e in range(state.received.size):
         state.received[e] = 0
-    for i in range(state.count.size):
-        state.count[i] = 0
+    for i in range(state.spikes.size):
+        state.spikes[i] = 0
         state.until[i] = state.until[i] - lasted if carried else -np.inf
         state.rows[CURRENT, i] = 0
         if carried:
@@ -446,7 +449,7 @@ def _engine(neuron: Any, exponential: bool) -> Any:
                 for u in range(n_out):
                     room.readout[s, u], room.error[s, u] = read[u], error[u]
                 for i in range(c.first[c.layers + 2]):
-                    room.counts[s, i] = state.count[i]
+                    room.counts[s, i] = state.spikes[i]
                 if not noticed:
                     break
                 if c.twins:
@@ -475,7 +478,7 @@ def _engine(neuron: Any, exponential: bool) -> Any:
                 _framed(c, t, fed, step, t0, -scale, state, room, s)
             for k in range(1, populations - 1):
                 twin = k > c.layers + 1
-                if k == c.layers + 1 and somata == c.layers or twin and step < t.free:
+                if (k == c.layers + 1 and somata == c.layers) or (twin and step < t.free):
                     continue
                 if c.twins and not twin and k >= c.layers and step >= t.top and not keep:
                     continue  # nobody will read this soma any more
@@ -495,8 +498,8 @@ def _engine(neuron: Any, exponential: bool) -> Any:
             for u in range(n_out):
                 room.readout[s, u] = read[u]
             for i in range(c.first[c.layers + 2]):
-                room.counts[s, i] = state.count[i]
-        room.events[s] = state.count.sum() + errors
+                room.counts[s, i] = state.spikes[i]
+        room.events[s] = state.spikes.sum() + errors
 
     @njit(error_model="numpy", nogil=True)
     def trials(p, c, t, drive, start, incoming, until, target, keep, room, block):

@@ -11,10 +11,11 @@ UNIT = 10.0
 
 class Code:
     """spikes: whether input neurons spike; else their activity is a current, constant through each frame. series: whether a
-    sample is a time series, of shape (frames, channels)."""
+    sample is a time series, of shape (frames, channels). given: whether a sample is a spike train already."""
 
     spikes = True
     series = False
+    given = False
 
     @staticmethod
     def n_in(shape: tuple[int, ...]) -> int:
@@ -33,7 +34,7 @@ class Code:
 
     @staticmethod
     def trains(
-        x: np.ndarray, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator
+        x: Any, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Spikes of a mini-batch x (m, n_features), each of this shape, in [0, stop) ms, in any order: sample, neuron, time.
 

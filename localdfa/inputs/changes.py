@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from localdfa.inputs._code import Code
+from localdfa.inputs.trains import repeated
 
 
 class Changes(Code):
@@ -44,14 +45,7 @@ class Changes(Code):
             neurons.append(2 * channel + (sign < 0))
             times.append((frame + np.clip(part, 0, 1)) * spec.window)
             level, before = level + steps * spec.step, after
-        sample, neuron, time = np.concatenate(samples), np.concatenate(neurons), np.concatenate(times)
-        ends = np.append(onsets[1:], stop)
-        kept = [time < end - begin for begin, end in zip(onsets, ends, strict=True)]
-        return (
-            np.concatenate([sample[k] for k in kept]),
-            np.concatenate([neuron[k] for k in kept]),
-            np.concatenate([begin + time[k] for begin, k in zip(onsets, kept, strict=True)]),
-        )
+        return repeated(np.concatenate(samples), np.concatenate(neurons), np.concatenate(times), onsets, stop)
 
 
 model = Changes

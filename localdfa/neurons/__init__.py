@@ -9,8 +9,8 @@ True``, if it has no slope at zero drive and so cannot learn from there.
 A spiking neuron sets ``spiking = True`` and has hooks that are exact under a constant drive: ``relax``, the membrane after
 some time without a spike; ``wait``, the time to the next spike; ``rate``, the f–I curve in spikes per ms. Its ``f`` and
 ``df`` are the activity of the rate neuron with the same f–I curve: the exact rules and the measurements read them. Where
-``adapts`` is true, a spike turns the raise θ of the threshold into ``raised(θ)``, and θ decays with the parameter ``tau_a``. The
-simulation reads ``tau_m``, ``v_th``, ``v_reset``, ``t_ref``, ``baseline`` and ``gain`` besides.
+``adapts`` is true, a spike turns the raise θ of the threshold into ``raised(θ)``, and θ decays with the parameter ``tau_a``.
+The simulation reads ``tau_m``, ``v_th``, ``v_reset``, ``t_ref``, ``baseline`` and ``gain`` besides.
 """
 
 from typing import Any

@@ -6,6 +6,6 @@ wrong is said in one message that names the key, the value, what is allowed and 
 """
 
 from localdfa.spec.load import bundled, experiment, find, load, settings
-from localdfa.spec.tables import Convolution, Experiment, Setting
+from localdfa.spec.tables import Convolution, Experiment, Record, Setting
 
-__all__ = ["Convolution", "Experiment", "Setting", "bundled", "experiment", "find", "load", "settings"]
+__all__ = ["Convolution", "Experiment", "Record", "Setting", "bundled", "experiment", "find", "load", "settings"]

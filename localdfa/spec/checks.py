@@ -211,12 +211,12 @@ def _time(setting: Any) -> None:
 
 def _only_spikes(setting: Any) -> None:
     """Keys that mean something to spiking neurons under the local rule alone."""
-    network, rules = setting.network, _rules(setting)
-    local = all(registry.get("rules", rule).needs_phases for _, rule in rules)
+    network = setting.network
+    local = all(registry.get("rules", rule).needs_phases for _, rule in _rules(setting))
     if spiking(setting) and local:
         return
     if network.output == "spikes":
-        raise ValueError(_not_here("network.output", network.output, "logistic' or 'softmax", rules))
+        raise ValueError(_not_here(setting, "network.output", network.output, "logistic' or 'softmax"))
     for key, value, plain in (
         ("network.tau_syn", network.tau_syn, 0.0),
         ("network.start", network.start, "reset"),
@@ -226,14 +226,14 @@ def _only_spikes(setting: Any) -> None:
         ("phases.onset", setting.phases.onset, "rest"),
     ):
         if value != plain:
-            raise ValueError(_not_here(key, value, plain, rules))
+            raise ValueError(_not_here(setting, key, value, plain))
 
 
-def _not_here(key: str, value: Any, allowed: Any, rules: list[tuple[str, str]]) -> str:
-    names = ", ".join(rule for _, rule in rules)
+def _not_here(setting: Any, key: str, value: Any, allowed: Any) -> str:
+    names, neuron = ", ".join(rule for _, rule in _rules(setting)), setting.network.neuron
     return (
-        f"{key}: {value!r} goes with spiking neurons that learn by the local rule alone, and the rules here are {names}; allowed "
-        f"with rate neurons or exact rules: {allowed!r}"
+        f"{key}: {value!r} goes with spiking neurons under the local rule, not with network.neuron = {neuron!r} and the rules "
+        f"{names}; allowed here: {allowed!r}"
     )
 
 
@@ -273,7 +273,9 @@ def _projections(setting: Any) -> None:
     for i, table in enumerate(network.projection):
         key, pair = f"network.projection[{i}]", (table.pre, table.post)
         if table.pre >= last or table.post > last:
-            raise ValueError(f"{key}: there are the populations 0 (inputs) to {last} (output), not {max(pair)}; the output sends none")
+            raise ValueError(
+                f"{key}: there are the populations 0 (inputs) to {last} (output), not {max(pair)}; the output sends none"
+            )
         if pair in seen:
             raise ValueError(f"{key}: a second projection from {table.pre} to {table.post}; allowed: one for each pair")
         seen.add(pair)
@@ -285,4 +287,6 @@ def _projections(setting: Any) -> None:
             raise ValueError("optimiser.weight_decay: allowed with dense projections only: 0")
     for tau in (network.tau_syn, *(t.tau_syn for t in network.projection if t.tau_syn is not None)):
         if tau and abs(tau - membrane) < 1e-3 * membrane:
-            raise ValueError(f"network.tau_syn: {tau} ms is neuron.tau_m; allowed: another time constant, apart by 0.1 % or more")
+            raise ValueError(
+                f"network.tau_syn: {tau} ms is neuron.tau_m; allowed: another time constant, apart by 0.1 % or more"
+            )

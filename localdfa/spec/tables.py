@@ -192,6 +192,19 @@ class Record(Table):
         le=10_000,
         description="trials of the probe whose spikes are kept, after training (spiking neurons, local rule)",
     )
+    states: int = Field(
+        0, ge=0, le=10_000, description="trials of the probe whose membranes, traces and drives are kept likewise"
+    )
+    neurons: list[Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
+        [0, 1, 2], min_length=1, max_length=10_000, description="neurons of each layer of which states are kept"
+    )
+    window: list[Annotated[float, Field(ge=0, le=1e9)]] | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="begin and end of the time in which states are kept, ms; all of it if left out",
+    )
+    interval: float = Field(0.5, gt=0, le=1e6, description="between two states that are kept, ms")
 
 
 class Setting(Table):

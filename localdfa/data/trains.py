@@ -1,0 +1,42 @@
+"""Spike trains as samples: what a user recorded or made, ragged where pictures are rectangular."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Trains:
+    """Samples that are spike trains; taken by index as the rows of an array are.
+
+    sample, neuron: int arrays (n_spikes,); time: float64 (n_spikes,), ms from the onset of the trial; count: number of
+    samples; width: number of input neurons. The spikes may come in any order.
+    """
+
+    def __init__(
+        self, sample: NDArray[np.integer], neuron: NDArray[np.integer], time: NDArray[np.floating], count: int, width: int
+    ) -> None:
+        order = np.lexsort((neuron, time, sample))
+        self.neuron, self.time = neuron[order].astype(np.int64), time[order].astype(np.float64)
+        self.begin = np.searchsorted(sample[order], np.arange(count + 1))
+        self.width = width
+
+    def __len__(self) -> int:
+        return len(self.begin) - 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of samples and of input neurons."""
+        return len(self), self.width
+
+    def __getitem__(self, rows: Any) -> "Trains":
+        """Some of the samples, numbered anew: rows is a slice or an int array."""
+        chosen = np.arange(len(self))[rows]
+        counts = np.diff(self.begin)[chosen]
+        sample = np.repeat(np.arange(len(chosen)), counts)
+        at = np.repeat(self.begin[chosen] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+        return Trains(sample, self.neuron[at], self.time[at], len(chosen), self.width)
+
+    def events(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """sample, neuron and time of all spikes."""
+        return np.repeat(np.arange(len(self)), np.diff(self.begin)), self.neuron, self.time

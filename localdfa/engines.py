@@ -1,0 +1,123 @@
+"""How a mini-batch goes through a network under a rule: settled, in time, or spike by spike. The one place that decides it.
+
+An engine has two methods: `read`, the drive of the output at the end of the free phase, and `learn`, what a mini-batch teaches
+every synapse.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from localdfa import registry
+from localdfa.core import dynamic, settled, spikes
+from localdfa.network import Network
+from localdfa.spec import Setting
+
+
+@dataclass
+class Lesson:
+    """What a mini-batch teaches: Σ_samples pre · post change of every projection.
+
+    sent, change: for each projection its factors, (m, n_pre + 1) and (m, n_post), or None; total: for each that sum itself,
+    shaped as the weights, or None where the factors are. events: number of events, or of spikes.
+    """
+
+    sent: list[np.ndarray | None]
+    change: list[np.ndarray | None]
+    total: list[np.ndarray | None]
+    events: int
+
+    def totals(self) -> list[np.ndarray]:
+        """The sums of all projections."""
+        factors = zip(self.sent, self.change, strict=True)
+        return [s.T @ c if t is None else t for (s, c), t in zip(factors, self.total, strict=True)]  # type: ignore[union-attr]
+
+
+class Engine(Protocol):
+    """What an engine does; inputs (m, n_features + 1), the last column ones; targets (m, n_out); rng: for what is random."""
+
+    def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The drive a_y of the output, (m, n_out)."""
+
+    def learn(
+        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
+    ) -> Lesson:
+        """What the mini-batch teaches; frozen: projections that nobody asks about."""
+
+
+class Settled:
+    """τ = 0: every neuron sends one graded event a phase; also all exact rules."""
+
+    def __init__(self, setting: Setting, rule: str) -> None:
+        self._setting, self._rule = setting, registry.get("rules", rule)
+
+    def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return settled.free_phase(network, inputs, self._setting.network.threshold).drive[-1]
+
+    def learn(
+        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
+    ) -> Lesson:
+        spec, notice, masks = self._setting.network, self._setting.feedback.threshold, None
+        if spec.input_dropout:
+            inputs = inputs.copy()
+            inputs[:, :-1] *= _mask(rng, (len(inputs), inputs.shape[1] - 1), spec.input_dropout, inputs.dtype)
+        if spec.dropout:
+            masks = [_mask(rng, (len(inputs), n), spec.dropout, inputs.dtype) for n in network.sizes[1:-1]]
+        trial = settled.free_phase(network, inputs, spec.threshold, masks)
+        error = trial.prediction - targets
+        if notice:
+            error[np.abs(error) <= notice] = 0
+            noticed = np.flatnonzero(error.any(axis=1))
+            trial, error = trial.keep(noticed), error[noticed]
+        change, events = settled.post_changes(network, self._rule(network, self._setting.phases), trial, error)
+        return Lesson([*trial.sent], [*change], settled.totals(trial, change, frozen), trial.events + events)
+
+
+class InTime:
+    """τ > 0: rate neurons that relax, and send a graded event when they have moved by ε."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+
+    def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return dynamic.simulate(network, self._setting, inputs).drive
+
+    def learn(
+        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
+    ) -> Lesson:
+        trial = dynamic.simulate(network, self._setting, inputs, targets)
+        none: list[Any] = [None] * len(trial.total)
+        return Lesson(none, none, [*trial.total], trial.events)
+
+
+class Spiking:
+    """Spiking neurons under the local rule."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+
+    def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return spikes.simulate(network, self._setting, inputs, rng=rng).drive
+
+    def learn(
+        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
+    ) -> Lesson:
+        trial = spikes.simulate(network, self._setting, inputs, targets, rng)
+        return Lesson(trial.sent, trial.change, trial.total, trial.events)
+
+
+def engine(setting: Setting, rule: str) -> Engine:
+    """The engine of a setting under a rule: exact rules are those of the settled network."""
+    in_phases = registry.get("rules", rule).needs_phases
+    if in_phases and setting.spiking:
+        return Spiking(setting)
+    if in_phases and setting.dynamic:
+        return InTime(setting)
+    return Settled(setting, rule)
+
+
+def _mask(rng: np.random.Generator, shape: tuple[int, int], probability: float, dtype: Any) -> np.ndarray:
+    """Dropout: 0 with this probability, else 1/(1 − p) (Srivastava et al. 2014)."""
+    kept = rng.random(shape, np.float32) >= probability
+    return kept * np.dtype(dtype).type(1 / (1 - probability))
