@@ -13,6 +13,7 @@ from localdfa.core import blas, dynamic, finite, settled, spikes
 from localdfa.core.events import stretches
 from localdfa.core.plasticity import Plasticity
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError
+from localdfa.geometry import lay_out
 from localdfa.network import DROPOUT, ORDER, PROBE, VALIDATION, build, generator, rewired
 from localdfa.spec import Experiment, Setting, settings
 
@@ -47,10 +48,12 @@ class Progress:
 class Part:
     """One part of a data set as a network reads it.
 
-    inputs (n, n_in + 1), the last column ones for the biases; labels (n,); targets (n, n_out), one-hot.
+    inputs (n, n_in + 1), the last column ones for the biases; labels (n,); targets (n, n_out), one-hot;
+    shape: of one sample before it was flattened.
     """
 
-    def __init__(self, x: np.ndarray, labels: np.ndarray, n_classes: int, dtype: Any) -> None:
+    def __init__(self, x: np.ndarray, labels: np.ndarray, n_classes: int, dtype: Any, shape: tuple[int, ...]) -> None:
+        self.shape = shape
         self.inputs = np.ones((x.shape[0], x.shape[1] + 1), dtype)
         self.inputs[:, :-1] = x
         self.labels = labels
@@ -71,7 +74,7 @@ class Trainer:
     def __init__(self, setting: Setting, parts: dict[str, Part], job: record.Job, probe: int = 256) -> None:
         self.setting, self.parts, self.job, self.seed = setting, parts, job, job.seed
         train = parts["train"]
-        self.network = build(setting, train.inputs.shape[1] - 1, train.targets.shape[1], self.seed)
+        self.network = build(setting, train.shape, train.targets.shape[1], self.seed)
         self._enter(0)
         self.plasticity = Plasticity(self.network, self._optimiser(), setting.optimiser.weight_decay)
         self.epoch, self.epoch_of_stage = 0, 0
@@ -159,7 +162,7 @@ class Trainer:
             inputs[:, :-1] *= _mask(dropout, (len(inputs), inputs.shape[1] - 1), spec.input_dropout, inputs.dtype)
         masks = None
         if spec.dropout:
-            masks = [_mask(dropout, (len(inputs), n), spec.dropout, inputs.dtype) for n in spec.hidden]
+            masks = [_mask(dropout, (len(inputs), n), spec.dropout, inputs.dtype) for n in self.network.sizes[1:-1]]
         trial = settled.free_phase(self.network, inputs, spec.threshold, masks)
         error = trial.prediction - targets
         self.events += trial.events
@@ -319,8 +322,8 @@ def run(
 
     Raises
     ------
-    DataError, RunError, NonFiniteError
-        The data cannot be had; the directory cannot be written; training diverged.
+    DataError, SpecError, RunError, NonFiniteError
+        The data cannot be had; a layer does not fit on them; the directory cannot be written; training diverged.
     """
     if experiment.data.startswith("npz:"):
         try:
@@ -329,6 +332,8 @@ def run(
             raise DataError(f"data: {experiment.data!r}: {error}") from None
         experiment = experiment.model_copy(update={"data": f"npz:{path}"})
     data = _load(experiment)
+    for setting in settings(experiment).values():
+        lay_out(setting, data.shape, data.n_classes)  # what does not fit is said before a directory is made
     return _go_on(record.create(out, experiment, name=name, force=force), data, progress or Progress())
 
 
@@ -450,7 +455,7 @@ def summarise(run: record.Run) -> None:
 
 def _parts(data: datasets.Dataset, precision: str) -> dict[str, Part]:
     return {
-        "train": Part(data.x_train, data.y_train, data.n_classes, precision),
-        "valid": Part(data.x_valid, data.y_valid, data.n_classes, precision),
-        "test": Part(data.x_test, data.y_test, data.n_classes, precision),
+        "train": Part(data.x_train, data.y_train, data.n_classes, precision, data.shape),
+        "valid": Part(data.x_valid, data.y_valid, data.n_classes, precision, data.shape),
+        "test": Part(data.x_test, data.y_test, data.n_classes, precision, data.shape),
     }

@@ -23,6 +23,15 @@ def refusal(tables):
         ({"network": {"hiden": [3]}}, ["unknown key network.hiden", "did you mean 'hidden'", "dropout"]),
         ({"network": {"hidden": []}}, ["network.hidden", "at least 1"]),
         ({"network": {"hidden": [10, 0]}}, ["network.hidden[1]", "0", "greater than or equal to 1"]),
+        ({"network": {"hidden": ["a"]}}, ["network.hidden[0]: 'a'", "integer"]),
+        ({"network": {"hidden": [{"channels": 0}]}}, ["network.hidden[0].channels", "0", "greater than or equal to 1"]),
+        ({"network": {"hidden": [{"chanels": 8}]}}, ["network.hidden[0].chanels", "did you mean 'channels'", "padding"]),
+        ({"network": {"hidden": [{"kernel": 3}]}}, ["network.hidden[0].channels: missing"]),
+        ({"network": {"hidden": [{"channels": 8, "pool": 0}]}}, ["network.hidden[0].pool", "0"]),
+        ({"network": {"hidden": [{"channels": 8, "shared": 1}]}}, ["network.hidden[0].shared", "1", "boolean"]),
+        ({"network": {"hidden": [{"channels": 8}, 9, {"channels": 8}]}}, ["network.hidden[2]", "after a dense layer"]),
+        ({"network": {"hidden": [{"channels": 8}]}, "neuron": {"tau": 5.0}}, ["network.hidden", "settled mode", "5.0"]),
+        ({**LIF, "network": {"neuron": "lif", "hidden": [{"channels": 8}]}}, ["network.hidden", "settled mode", "'lif'"]),
         ({"network": {"hidden": [10.5]}}, ["network.hidden[0]", "10.5", "integer"]),
         ({"network": {"neuron": "tahn"}}, ["network.neuron", "'tahn'", "did you mean 'tanh'", "relu"]),
         ({"network": {"output": "softmx"}}, ["network.output", "did you mean 'softmax'", "logistic"]),
@@ -179,6 +188,19 @@ def test_overrides_are_laid_over_the_file(tmp_path):
     for wrong in ("network.hidden", "=3", "a b=3", "seeds=[1]\nbatch_size=3"):
         with pytest.raises(SpecError, match="--set"):
             spec.load(str(path), [wrong])
+
+
+def test_a_convolution_is_a_table_in_the_list_of_layers(tmp_path):
+    layer = {"channels": 8, "pool": 3}
+    found = spec.experiment(network={"hidden": [spec.Convolution(**layer), 50]})
+    assert found.network.hidden == [spec.Convolution(**layer), 50]
+    assert found.network.hidden[0].model_dump() == {
+        "channels": 8, "kernel": 5, "padding": 2, "pool": 3, "stride": 3, "shared": True,
+    }  # fmt: skip
+    (tmp_path / "mine.toml").write_text(record.to_toml(found), encoding="utf-8")
+    assert spec.load(str(tmp_path / "mine.toml")).network == found.network
+    again = spec.load("quickstart", ["network.hidden=[{channels = 8, pool = 3}, 50]"])
+    assert all(setting.network.hidden == found.network.hidden for setting in spec.settings(again).values())
 
 
 @pytest.mark.parametrize("content", [b"seeds = [1", b"\xff\xfe", b"a = 1\n" * 300_000, b"a = " + b"[" * 5000])

@@ -21,9 +21,14 @@ class Pathway:
     shareable = False
 
     @staticmethod
-    def shape(sizes: tuple[int, ...], l: int) -> tuple[int, int] | None:
+    def shape(network: Any, l: int) -> tuple[int, int] | None:
         """Shape of the fixed random matrix of layer l, (n_l, width of its source), or None."""
         return None
+
+    @classmethod
+    def widths(cls, network: Any, l: int) -> tuple[int, int]:
+        """Width of layer l and of the source of its signal, with either of which the matrix may scale."""
+        return cls.shape(network, l) or (1, 1)
 
     @staticmethod
     def order(n_hidden: int) -> range:

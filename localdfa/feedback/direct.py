@@ -16,8 +16,8 @@ class Direct(Pathway):
     shareable = True
 
     @staticmethod
-    def shape(sizes: tuple[int, ...], l: int) -> tuple[int, int] | None:
-        return sizes[l + 1], sizes[-1]
+    def shape(network: Any, l: int) -> tuple[int, int] | None:
+        return network.sizes[l + 1], network.sizes[-1]
 
     @staticmethod
     def order(n_hidden: int) -> range:

@@ -18,8 +18,8 @@ class Indirect(Pathway):
     in_time = True
 
     @staticmethod
-    def shape(sizes: tuple[int, ...], l: int) -> tuple[int, int] | None:
-        return (sizes[1], sizes[-1]) if l == 0 else None
+    def shape(network: Any, l: int) -> tuple[int, int] | None:
+        return (network.sizes[1], network.sizes[-1]) if l == 0 else None
 
     @staticmethod
     def order(n_hidden: int) -> range:

@@ -12,8 +12,13 @@ class Sequential(Pathway):
     """c_l = B_{l+1} δa_{l+1}, B_{l+1} (n_l, n_{l+1}) (Lillicrap et al. 2016; Nøkland 2016, eq. 7)."""
 
     @staticmethod
-    def shape(sizes: tuple[int, ...], l: int) -> tuple[int, int] | None:
-        return sizes[l + 1], sizes[l + 2]
+    def shape(network: Any, l: int) -> tuple[int, int] | None:
+        return network.synapses(l + 1)
+
+    @classmethod
+    def widths(cls, network: Any, l: int) -> tuple[int, int]:
+        fields = network.geometry[l + 1]
+        return network.synapses(l + 1) if fields is None else fields.fans
 
     @staticmethod
     def signal(network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray) -> None:

@@ -6,6 +6,6 @@ wrong is said in one message that names the key, the value, what is allowed and 
 """
 
 from localdfa.spec.load import bundled, experiment, find, load, settings
-from localdfa.spec.tables import Experiment, Setting
+from localdfa.spec.tables import Convolution, Experiment, Setting
 
-__all__ = ["Experiment", "Setting", "bundled", "experiment", "find", "load", "settings"]
+__all__ = ["Convolution", "Experiment", "Setting", "bundled", "experiment", "find", "load", "settings"]

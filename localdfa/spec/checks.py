@@ -23,6 +23,7 @@ def check(setting: Any) -> None:
         _named(key, "rules", rule)
         _pathway(setting, key, rule)
         _learns(setting, key, rule)
+    _convolutions(setting)
     _layers(setting)
     _time(setting)
     _spikes(setting)
@@ -124,6 +125,22 @@ def _below_threshold(setting: Any) -> bool:
     return bool(neuron.baseline <= neuron.v_th)
 
 
+def _convolutions(setting: Any) -> None:
+    """What can be said of convolutions before the shape of a sample is known; the rest is said where they are laid out."""
+    dense = [isinstance(layer, int) for layer in setting.network.hidden]
+    if all(dense):
+        return
+    if dense != sorted(dense):
+        raise ValueError(
+            f"network.hidden[{dense.index(False, dense.index(True))}]: a convolution after a dense layer; allowed: before it"
+        )
+    if spiking(setting) or setting.neuron.get("tau", 0):
+        raise ValueError(
+            f"network.hidden: convolutions work in settled mode only; allowed: rate neurons with neuron.tau = 0, not "
+            f"{setting.network.neuron!r} with neuron = {setting.neuron}"
+        )
+
+
 def _layers(setting: Any) -> None:
     n_layers = len(setting.network.hidden) + 1
     for i, stage in enumerate(setting.stage):
@@ -141,10 +158,9 @@ def _layers(setting: Any) -> None:
                 f"feedback.shared: the matrices of the pathway {pathway_of(setting, rule)!r} differ in shape, or there is one; "
                 f"allowed with direct"
             )
-    if setting.feedback.shared and len(set(setting.network.hidden)) > 1:
-        raise ValueError(
-            f"feedback.shared: one B for all hidden layers needs equal widths, not network.hidden = {setting.network.hidden}"
-        )
+    hidden = setting.network.hidden
+    if setting.feedback.shared and all(isinstance(n, int) for n in hidden) and len(set(hidden)) > 1:
+        raise ValueError(f"feedback.shared: one B for all hidden layers needs equal widths, not network.hidden = {hidden}")
 
 
 def _in_time(setting: Any, rule: str) -> None:

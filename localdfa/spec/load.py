@@ -175,17 +175,28 @@ def _line(entry: Any, model: Any) -> str:
 
 
 def _key(location: tuple[Any, ...]) -> str:
-    """``network.hidden[0]`` for ("network", "hidden", 0)."""
+    """``network.hidden[0]`` for ("network", "hidden", 0, "(width)")."""
     text = ""
-    for part in location:
+    for part in _untagged(location):
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
 
 
 def _keys_at(model: Any, location: tuple[Any, ...]) -> list[str]:
     """The keys that the table at a location may have."""
-    for part in location:
+    for part in _untagged(location):
         if isinstance(part, str):
-            annotation = model.model_fields[part].annotation
-            model = next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)
+            model = _table(model.model_fields[part].annotation)
     return list(model.model_fields)
+
+
+def _untagged(location: tuple[Any, ...]) -> list[Any]:
+    """A location without the tags that tell what kind of entry a list has there."""
+    return [part for part in location if not str(part).startswith("(")]
+
+
+def _table(annotation: Any) -> Any:
+    """The table in a type such as list[Stage], or None."""
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    return next(filter(None, map(_table, getattr(annotation, "__args__", ()))), None)

@@ -1,8 +1,9 @@
 """The tables of a spec: names, types, units, bounds and defaults."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from localdfa.spec import checks
 
@@ -25,10 +26,41 @@ class Preprocess(Table):
     whiten_epsilon: float = Field(1e-2, gt=0, le=1e3, description="added to the eigenvalues when whitening")
 
 
-class NetworkTable(Table):
-    """Fully connected layers between the inputs and the classes."""
+class Convolution(Table):
+    """A hidden layer of a convolution of stride 1 and the max-pooling of its drive."""
 
-    hidden: list[Width] = Field([100], min_length=1, max_length=100, description="width of each hidden layer")
+    channels: int = Field(ge=1, le=100_000, description="feature maps")
+    kernel: int = Field(5, ge=1, le=1000, description="height and width of the kernel")
+    padding: int = Field(2, ge=0, le=1000, description="zeros around the input")
+    pool: int = Field(1, ge=1, le=1000, description="height and width of the pooling's window; 1 is none")
+    stride: int = Field(1, ge=1, le=1000, description="of the pooling; its window if left out")
+    shared: bool = Field(True, description="one kernel for all positions; false: each position has its own")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _side_by_side(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "stride" not in value and type(value.get("pool")) is int:
+            return {**value, "stride": max(1, value["pool"])}
+        return value
+
+
+def _kind(layer: Any) -> str:
+    return "(convolution)" if isinstance(layer, (Mapping, Convolution)) else "(width)"
+
+
+# The tags, in brackets, stand in the location of an error; `load` leaves them out of its message.
+Layer = Annotated[
+    Annotated[Width, Tag("(width)")] | Annotated[Convolution, Tag("(convolution)")],
+    Discriminator(_kind),
+]
+
+
+class NetworkTable(Table):
+    """The layers between the inputs and the classes."""
+
+    hidden: list[Layer] = Field(
+        [100], min_length=1, max_length=100, description="hidden layers: the width of a dense one, the table of a convolution"
+    )
     neuron: str = Field("tanh", description="neuron model of the hidden layers")
     output: Literal["logistic", "softmax"] = Field("logistic", description="output units, with their cross-entropy")
     weights: Literal["auto", "zero", "uniform"] = Field(
