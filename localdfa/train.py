@@ -157,13 +157,10 @@ class Trainer:
             self.plasticity.learn_sum(timed.total, self._frozen)
             self.events += timed.events
             return
-        spec = self.setting.network
-        if spec.input_dropout:
-            inputs[:, :-1] *= _mask(dropout, (len(inputs), inputs.shape[1] - 1), spec.input_dropout, inputs.dtype)
-        masks = None
-        if spec.dropout:
-            masks = [_mask(dropout, (len(inputs), n), spec.dropout, inputs.dtype) for n in self.network.sizes[1:-1]]
-        trial = settled.free_phase(self.network, inputs, spec.threshold, masks)
+        mask, *masks = self.masks(dropout, len(inputs))
+        if mask is not None:
+            inputs[:, :-1] *= mask
+        trial = settled.free_phase(self.network, inputs, self.setting.network.threshold, masks)
         error = trial.prediction - targets
         self.events += trial.events
         if self.setting.feedback.threshold:
@@ -173,6 +170,14 @@ class Trainer:
         change, events = settled.post_changes(self.network, self._rule, trial, error)
         self.events += events
         self.plasticity.learn(trial.sent, change, self._frozen)
+
+    def masks(self, dropout: np.random.Generator, m: int) -> list[np.ndarray | None]:
+        """Dropout for a mini-batch of m samples, of the inputs and each hidden layer: 0 or 1/(1 − p), (m, n), or None."""
+        spec, sizes = self.setting.network, self.network.sizes[:-1]
+        probabilities = [spec.input_dropout] + [spec.dropout] * self.network.n_hidden
+        return [
+            _mask(dropout, (m, n), p, self.network.dtype) if p else None for n, p in zip(sizes, probabilities, strict=True)
+        ]
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):
@@ -325,13 +330,8 @@ def run(
     DataError, SpecError, RunError, NonFiniteError
         The data cannot be had; a layer does not fit on them; the directory cannot be written; training diverged.
     """
-    if experiment.data.startswith("npz:"):
-        try:
-            path = ((base or Path.cwd()) / Path(experiment.data.removeprefix("npz:")).expanduser()).resolve()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise DataError(f"data: {experiment.data!r}: {error}") from None
-        experiment = experiment.model_copy(update={"data": f"npz:{path}"})
-    data = _load(experiment)
+    experiment = located(experiment, base)
+    data = load(experiment)
     for setting in settings(experiment).values():
         lay_out(setting, data.shape, data.n_classes)  # what does not fit is said before a directory is made
     return _go_on(record.create(out, experiment, name=name, force=force), data, progress or Progress())
@@ -346,10 +346,28 @@ def resume(folder: str | Path, progress: Progress | None = None) -> record.Run:
         As `run`; also where the data are no longer what the run began with.
     """
     began = record.Run(folder)
-    return _go_on(began, _load(began.experiment), progress or Progress())
+    return _go_on(began, load(began.experiment), progress or Progress())
 
 
-def _load(experiment: Experiment) -> datasets.Dataset:
+def located(experiment: Experiment, base: Path | None = None) -> Experiment:
+    """The same experiment, with the path of its own data, where it has them, made absolute from a folder.
+
+    Raises
+    ------
+    DataError
+        There can be no such path.
+    """
+    if not experiment.data.startswith("npz:"):
+        return experiment
+    try:
+        path = ((base or Path.cwd()) / Path(experiment.data.removeprefix("npz:")).expanduser()).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(f"data: {experiment.data!r}: {error}") from None
+    return experiment.model_copy(update={"data": f"npz:{path}"})
+
+
+def load(experiment: Experiment) -> datasets.Dataset:
+    """The data of an experiment, as it prepares them."""
     double = any(setting.precision == "float64" for setting in settings(experiment).values())
     prepare = experiment.preprocess
     return datasets.load(
@@ -384,17 +402,17 @@ def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> recor
 
 
 def _train_all(run: record.Run, data: datasets.Dataset, progress: Progress) -> None:
-    parts = {precision: _parts(data, precision) for precision in {s.precision for s in run.settings.values()}}
+    of = {precision: parts(data, precision) for precision in {s.precision for s in run.settings.values()}}
     trained = len(data.y_train)
     epochs = {name: sum(stage.epochs for stage in setting.stage) for name, setting in run.settings.items()}
     progress.start(sum(epochs[job.condition] for job in run.jobs) * trained)
     warm: set[str] = set()
     for job in run.jobs:
         setting = run.settings[job.condition]
-        trainer = Trainer(setting, parts[setting.precision], job, run.experiment.record.probe)
+        trainer = Trainer(setting, of[setting.precision], job, run.experiment.record.probe)
         trainer.restore()
         if not trainer.finished and job.condition not in warm:
-            Trainer(setting, parts[setting.precision], job).warm_up()
+            Trainer(setting, of[setting.precision], job).warm_up()
             warm.add(job.condition)
         progress.job(job.condition, job.seed)
         progress.advance(trainer.epoch * trained)
@@ -453,7 +471,8 @@ def summarise(run: record.Run) -> None:
     record.write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})
 
 
-def _parts(data: datasets.Dataset, precision: str) -> dict[str, Part]:
+def parts(data: datasets.Dataset, precision: str) -> dict[str, Part]:
+    """The parts of a data set as networks of a precision read them."""
     return {
         "train": Part(data.x_train, data.y_train, data.n_classes, precision, data.shape),
         "valid": Part(data.x_valid, data.y_valid, data.n_classes, precision, data.shape),

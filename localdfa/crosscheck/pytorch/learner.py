@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from localdfa import registry
 from localdfa.crosscheck.pytorch.rules import BackPropagation, Exact, Local
-from localdfa.crosscheck.pytorch.stack import ManyLinear, Masks, Stack
+from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Stack
 from localdfa.errors import SpecError
 from localdfa.spec import Setting
 
@@ -59,6 +59,8 @@ class Learner:
         self, setting: Setting, networks: Sequence[Any], device: torch.device | str = "cpu", beta: Sequence[float] = ()
     ) -> None:
         check(setting)
+        if len(networks) > 1 and any(networks[0].geometry):
+            raise SpecError("network.hidden: several networks at once have dense layers alone")
         self.setting, self.device, self.dtype = setting, torch.device(device), _dtype(networks[0])
         self._many = len(networks) > 1
         self.stack = _stack(setting, networks).to(self.device)
@@ -92,14 +94,6 @@ class Learner:
         """The weights of each projection, (n_pre + 1, n_post), the biases last; of several networks (S, n_pre + 1, n_post)."""
         return [_packed(w.detach(), b.detach()) for w, b in _projections(self.stack)]
 
-    def load(self, weights: Sequence[np.ndarray]) -> None:
-        """Take over weights as `weights` gives them, of one network."""
-        _load(self.stack, [weights])
-
-    def follow(self, rule: Setting, network: Any) -> None:
-        """Learn by the rule of another setting of the same network, with its feedback."""
-        self.rule = self._rule(rule, [network], ())
-
     def _rule(self, setting: Setting, networks: Sequence[Any], beta: Sequence[float]) -> Any:
         if setting.rule == "bp":
             return BackPropagation()
@@ -121,9 +115,12 @@ def _dtype(network: Any) -> torch.dtype:
 
 def _stack(setting: Setting, networks: Sequence[Any]) -> Stack:
     """The modules of a spec, with the weights of the networks."""
-    first, spec, drives = networks[0], setting.network, []
-    for n_pre, n_post in zip(first.sizes[:-1], first.sizes[1:], strict=True):
-        if len(networks) > 1:
+    first, spec = networks[0], setting.network
+    drives: list[nn.Module] = []
+    for n_pre, n_post, fields in zip(first.sizes[:-1], first.sizes[1:], first.geometry, strict=True):
+        if fields is not None:
+            drives.append(Convolved(fields, _dtype(first)))
+        elif len(networks) > 1:
             drives.append(ManyLinear(len(networks), n_pre, n_post, _dtype(first)))
         else:
             drives.append(nn.Linear(n_pre, n_post, dtype=_dtype(first)))
@@ -134,12 +131,8 @@ def _stack(setting: Setting, networks: Sequence[Any]) -> Stack:
 
 
 def _projections(stack: Stack) -> list[tuple[nn.Parameter, nn.Parameter]]:
-    """Weight and bias of the one projection that each layer has."""
-    found = []
-    for drive in stack.drives:
-        named = dict(drive.named_parameters())
-        found.append(tuple(named[next(name for name in named if name.endswith(end))] for end in ("weight", "bias")))
-    return found  # type: ignore[return-value]
+    """Weight and bias of each layer; a spec's have one projection each."""
+    return [(drive.weight, drive.bias) for drive in stack.drives]  # type: ignore[misc]
 
 
 @torch.no_grad()
@@ -163,7 +156,7 @@ def _optimiser(setting: Setting, stack: Stack) -> torch.optim.Optimizer:
     given = setting.optimiser
     p = registry.get("optimisers", given.name)(**given.parameters)
     weights, biases = zip(*_projections(stack), strict=True)
-    groups = [{"params": list(weights), "weight_decay": given.weight_decay}, {"params": list(biases)}]
+    groups: list[dict[str, Any]] = [{"params": list(weights), "weight_decay": given.weight_decay}, {"params": list(biases)}]
     if given.name == "rmsprop":
         return torch.optim.RMSprop(groups, p.learning_rate, alpha=p.decay, eps=p.epsilon)
     if given.name == "adam":

@@ -2,7 +2,8 @@
 
 A rule decides δa_l of each layer; what a projection makes of it, W ← W − η δa xᵀ of a linear one, is the derivative of that
 projection alone, whose input is cut off from the layers below. B is dense, from the error to a whole layer: of a
-convolution with pooling, to the pooled map, right before the non-linearity.
+convolution with pooling, to the pooled map, right before the non-linearity. (FA's is shaped like the weights that it stands
+in for, a kernel for a kernel.)
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from localdfa.crosscheck.pytorch.stack import Masks, Stack, Trial
+from localdfa.crosscheck.pytorch.stack import Convolved, Masks, Stack, Trial
+from localdfa.errors import SpecError
 
 
 class BackPropagation:
@@ -56,11 +59,16 @@ class _Feedback:
             source = trial.x[l + 1]
             (signal,) = torch.autograd.grad(trial.drive[l + 1], source, above, retain_graph=True)
         elif self.pathway == "indirect" and l > 0:
-            _, signal = torch.func.jvp(stack.drives[l], (trial.x[l],), (delta[l - 1].view_as(trial.x[l]),))
+            below = delta[l - 1].view_as(trial.x[l])
+            signal = torch.func.jvp(stack.drives[l], (trial.x[l],), (below,))[1]
         else:
             matrix = self.matrices[l]
             assert matrix is not None, f"the pathway {self.pathway} without B of hidden layer {l + 1}"
-            signal = above.flatten(error.dim() - 1) @ matrix.mT
+            upper = stack.drives[l + 1]
+            if self.pathway == "sequential" and isinstance(upper, Convolved):
+                signal = upper.transposed(trial.x[l + 1], above, matrix)
+            else:
+                signal = above.flatten(error.dim() - 1) @ matrix.mT
         return signal.view_as(trial.drive[l])
 
 
@@ -92,6 +100,11 @@ class Local(_Feedback):
 
     @torch.no_grad()
     def teach(self, stack: Stack, x: Tensor, target: Tensor, masks: Masks = None) -> tuple[Trial, list[Tensor]]:
+        if self._phases.propagation != "held" and any(isinstance(module, _BatchNorm) for module in stack.modules()):
+            raise SpecError(
+                f"phases.propagation: {self._phases.propagation!r} would normalise a mini-batch anew in every phase; allowed "
+                f"with batch-norm: 'held'"
+            )
         trial = stack.free(x, masks, inputs=self.pathway == "transpose")
         error = trial.prediction - target
         delta = [error] * (stack.n_hidden + 1)

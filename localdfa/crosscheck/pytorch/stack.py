@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +28,56 @@ class ManyLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.baddbmm(self.bias, x, self.weight.mT)
+
+
+class Convolved(nn.Module):
+    """A convolution and the max-pooling of its drive, of flat maps in (channel, row, column) order: (m, n_pre) → (m, n_post).
+
+    weight (channels, inputs, kernel, kernel); where positions do not share a kernel (height · width · channels, inputs,
+    kernel, kernel), position by position, with a bias each.
+    """
+
+    def __init__(self, fields: Any, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.fields = fields
+        n = fields.synapses[1]
+        self.weight = nn.Parameter(torch.zeros(n, fields.inputs, fields.kernel, fields.kernel, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(n, dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._pool(self._convolve(x, self.weight, self.bias))
+
+    def transposed(self, x: Tensor, delta: Tensor, matrix: Tensor) -> Tensor:
+        """δ of the drive (m, n_post) through the winners of the pooling, and down through a matrix in place of the weights.
+
+        matrix: (inputs · kernel², weights), as the core keeps weights, without biases.
+        """
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            drive = self._convolve(x, self.weight, self.bias).detach().requires_grad_()
+            (at_winners,) = torch.autograd.grad(self._pool(drive), drive, delta)
+            other = self._convolve(x, matrix.mT.reshape(self.weight.shape), torch.zeros_like(self.bias))
+        return torch.autograd.grad(other, x, at_winners)[0]
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """The drive of every position, (m, channels, rows, columns)."""
+        f = self.fields
+        maps = x.unflatten(-1, (f.inputs, f.height, f.width))
+        if f.shared:
+            return nn.functional.conv2d(maps, weight, bias, padding=f.padding)
+        patches = nn.functional.unfold(maps, f.kernel, padding=f.padding)  # (m, inputs · kernel², positions)
+        kernels = weight.reshape(patches.shape[2], f.channels, patches.shape[1])
+        drive = torch.einsum("mkp,pck->mcp", patches, kernels) + bias.reshape(-1, f.channels).T
+        return drive.unflatten(-1, f.maps)
+
+    def _pool(self, drive: Tensor) -> Tensor:
+        """The drive of the winner in every window, the first in (row, column) order where several are equal."""
+        f = self.fields
+        if f.pool == 1 == f.stride:
+            return drive.flatten(1)
+        _, winners = nn.functional.max_pool2d(drive.detach(), f.pool, f.stride, return_indices=True)
+        # Unlike that of max_pool2d, the derivative of gather can be had with the same bits each time on a GPU.
+        return drive.flatten(2).gather(2, winners.flatten(2)).flatten(1)
 
 
 @dataclass
@@ -141,7 +190,8 @@ def cut(modules: Sequence[nn.Module], output: str) -> Stack:
     """
     drives: list[nn.Module] = []
     functions: list[nn.Module] = []
-    dropout, layer = [0.0], []
+    dropout = [0.0]
+    layer: list[nn.Module] = []
     for module in modules:
         if isinstance(module, _ACTIVATIONS):
             drives.append(nn.Sequential(*layer))
