@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from localdfa import registry
-from localdfa.core import dynamic, kernels, spikes
+from localdfa.core import dynamic, kernels, projections, spikes
 from localdfa.core.settled import Trial, free_phase, post_changes
 from localdfa.network import Network, in_precision, rewired
 from localdfa.spec import Setting
@@ -43,8 +43,8 @@ def changes(network: Network, setting: Setting, rule: str, inputs: np.ndarray, t
 
 
 def gradients(trial: Trial, change: list[np.ndarray]) -> list[np.ndarray]:
-    """Σ_samples pre · post change of each layer: (n_pre + 1, n_post), the direction in which the weights move."""
-    return [sent.T @ moved for sent, moved in zip(trial.sent, change, strict=True)]
+    """Σ_samples pre · post change of each layer, shaped like its weights: the direction in which they move."""
+    return [projections.total(*layer) for layer in zip(trial.route, trial.sent, change, strict=True)]
 
 
 def update(network: Network, setting: Setting, rule: str, inputs: np.ndarray, target: np.ndarray) -> list[np.ndarray]:
@@ -80,7 +80,8 @@ def probe(
     slope of that curve is infinite at threshold, so a few neurons there can make up most of exact DFA, which no finite nudge
     follows: ``cosine_to_settled`` compares the spikes with the settled network under the same rule and nudge, and so shows
     what spiking itself changes. Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine between
-    B_l and what it stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback.
+    B_l and what it stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback;
+    NaN where pooling, which no matrix is, stands between.
     """
     double = in_precision(network, np.float64)
     x, y = inputs.astype(np.float64), target.astype(np.float64)
@@ -113,11 +114,12 @@ def probe(
 
 
 def alignment(network: Network) -> list[float]:
-    """Cosine between each B_l and the forward weights that it stands in for; NaN where a layer has no B."""
-    return [
-        float("nan") if matrix is None else cosine(matrix, network.pathway.replaces(network, l))
-        for l, matrix in enumerate(network.feedback)
-    ]
+    """Cosine between each B_l and the forward weights that it stands in for; NaN where there is no B or no such weights."""
+    found = []
+    for l, matrix in enumerate(network.feedback):
+        weights = None if matrix is None else network.pathway.replaces(network, l)
+        found.append(float("nan") if matrix is None or weights is None else cosine(matrix, weights))
+    return found
 
 
 def activity(network: Network, trial: Trial) -> dict[str, list[float]]:

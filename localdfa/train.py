@@ -169,7 +169,7 @@ class Trainer:
             trial, error = trial.keep(noticed), error[noticed]
         change, events = settled.post_changes(self.network, self._rule, trial, error)
         self.events += events
-        self.plasticity.learn(trial.sent, change, self._frozen)
+        self.plasticity.learn(trial.sent, change, self._frozen, settled.totals(trial, change, self._frozen))
 
     def masks(self, dropout: np.random.Generator, m: int) -> list[np.ndarray | None]:
         """Dropout for a mini-batch of m samples, of the inputs and each hidden layer: 0 or 1/(1 − p), (m, n), or None."""

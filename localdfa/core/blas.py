@@ -26,9 +26,15 @@ def one_thread() -> AbstractContextManager[Any]:
     return _controller.limit(limits=1, user_api="blas")
 
 
-def gemm(alpha: float, a: np.ndarray, transpose_a: bool, b: np.ndarray, transpose_b: bool, c: np.ndarray) -> None:
-    """c = alpha · op(a) op(b) for 2-D arrays of one dtype whose last axis is contiguous; op transposes if asked."""
-    c[...] = c.dtype.type(alpha) * ((a.T if transpose_a else a) @ (b.T if transpose_b else b))
+def gemm(
+    alpha: float, a: np.ndarray, transpose_a: bool, b: np.ndarray, transpose_b: bool, c: np.ndarray, add: bool = False
+) -> None:
+    """c = alpha · op(a) op(b), added to c if asked, for 2-D arrays of one dtype whose last axis is contiguous.
+
+    op transposes if asked.
+    """
+    product = c.dtype.type(alpha) * ((a.T if transpose_a else a) @ (b.T if transpose_b else b))
+    c[...] = c + product if add else product
 
 
 @njit
@@ -38,23 +44,24 @@ def _leading(x):
 
 
 @overload(gemm)
-def _gemm(alpha, a, transpose_a, b, transpose_b, c):
+def _gemm(alpha, a, transpose_a, b, transpose_b, c, add=False):
     if not a.dtype == b.dtype == c.dtype or "F" in (a.layout, b.layout, c.layout):
         raise TypingError(f"gemm: {a}, {b} and {c} must have one dtype and contiguous rows")
     blas, dtype = (_sgemm, np.float32) if c.dtype == types.float32 else (_dgemm, np.float64)
 
-    def implementation(alpha, a, transpose_a, b, transpose_b, c):
+    def implementation(alpha, a, transpose_a, b, transpose_b, c, add=False):
         # BLAS counts columns first: to it our c is its transpose, so the operands change places.
         inner = a.shape[0] if transpose_a else a.shape[1]
         if inner == 0 or c.size == 0:
-            c[:, :] = 0
+            if not add:
+                c[:, :] = 0
             return
         # BLAS takes everything by address: op(b) and op(a), "T" or "N"; m, n, k and leading dimensions; factors of ab, c.
         flags, numbers, factors = np.empty(2, np.uint8), np.empty(6, np.int32), np.empty(2, dtype)
         flags[0], flags[1] = 84 if transpose_b else 78, 84 if transpose_a else 78
         numbers[0], numbers[1], numbers[2] = c.shape[1], c.shape[0], inner
         numbers[3], numbers[4], numbers[5] = _leading(b), _leading(a), _leading(c)
-        factors[0], factors[1] = alpha, 0
+        factors[0], factors[1] = alpha, 1 if add else 0
         flag, number, factor = flags.ctypes.data, numbers.ctypes.data, factors.ctypes.data
         blas(
             flag, flag + 1, number, number + 4, number + 8, factor, b.ctypes.data, number + 12, a.ctypes.data, number + 16,

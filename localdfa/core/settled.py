@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core import finite, kernels
+from localdfa.core import finite, kernels, projections
+from localdfa.core.convolution import Route
 
 
 @dataclass
@@ -15,7 +16,7 @@ class Trial:
     drive: a_l (m, n_l) of each hidden layer and the output; activity: h_l = f(a_l) of each hidden layer; sent: what the
     synapses of each projection receive, (m, n_pre + 1), the last column ones for the bias; mask: dropout of each hidden
     layer, 0 or 1/(1 − p), or None; prediction ŷ (m, n_out); threshold ε; events: number of graded events, those of
-    the inputs included.
+    the inputs included; route: of each projection that is a convolution, the winners of its pooling, None of a dense one.
     """
 
     drive: list[np.ndarray]
@@ -25,6 +26,7 @@ class Trial:
     prediction: np.ndarray
     threshold: float
     events: int
+    route: list[Route | None]
 
     def keep(self, rows: np.ndarray) -> "Trial":
         """The same trial with only these samples."""
@@ -36,6 +38,7 @@ class Trial:
             self.prediction[rows],
             self.threshold,
             self.events,
+            [None if r is None else r.keep(rows) for r in self.route],
         )
 
 
@@ -52,12 +55,12 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
     m, dtype = inputs.shape[0], inputs.dtype
     settle = kernels.activation(network.neuron.__class__)
     sent_in = int(np.count_nonzero(inputs)) - m  # without the column of ones
-    trial = Trial([], [], [inputs], masks or [None] * network.n_hidden, np.empty(0), threshold, sent_in)
+    trial = Trial([], [], [inputs], masks or [None] * network.n_hidden, np.empty(0), threshold, sent_in, [])
     for l, n in enumerate(network.sizes[1:-1]):
         drive, activity = np.empty((m, n), dtype), np.empty((m, n), dtype)
         sent = np.empty((m, n + 1), dtype)
         sent[:, -1] = 1
-        kernels.product(1.0, trial.sent[l], network.weights[l], False, drive)
+        trial.route.append(projections.drive(network.geometry[l], network.weights[l], trial.sent[l], drive))
         events, broken = settle(network.neuron, dtype.type(threshold), drive, activity, sent)
         if broken:
             finite.require(activity, "an activity", l, network.n_hidden)
@@ -68,7 +71,7 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
         trial.sent.append(sent)
         trial.events += events
     drive = np.empty((m, network.sizes[-1]), dtype)
-    kernels.product(1.0, trial.sent[-1], network.weights[-1], False, drive)
+    trial.route.append(projections.drive(None, network.weights[-1], trial.sent[-1], drive))
     trial.drive.append(drive)
     trial.prediction = network.predict(drive)
     finite.require(drive, "an activity", network.n_hidden, network.n_hidden)
@@ -87,7 +90,14 @@ def post_changes(network: Any, rule: Any, trial: Trial, error: np.ndarray) -> tu
         if l > 0 and pathway.by_propagation and rule.needs_phases:
             signal[:] = 0  # the activity itself brings it
         else:
-            pathway.signal(network, l, error, change, signal)
+            pathway.signal(network, l, error, change, signal, trial.route)
         events += rule.hidden(l, trial, signal, change[l])
     rule.output(trial, error, change[-1])
     return change, events
+
+
+def totals(trial: Trial, change: list[np.ndarray], frozen: frozenset[int] = frozenset()) -> list[np.ndarray | None]:
+    """Σ_samples pre · post change of each convolution that learns; None of the dense projections, whose synapses the
+    optimiser visits row by row and whose sum is never held."""
+    found = zip(trial.route, trial.sent, change, strict=True)
+    return [None if r is None or l in frozen else projections.total(r, s, c) for l, (r, s, c) in enumerate(found)]

@@ -1,5 +1,6 @@
 """What a feedback pathway defines."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,20 @@ class Pathway:
         return range(n_hidden - 1, -1, -1)
 
     @staticmethod
-    def signal(network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray) -> None:
-        """Write c_l (m, n_l), in units of the error (m, n_out), into `out`; change[k] is −δa_k of a layer already done."""
+    def signal(
+        network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+    ) -> None:
+        """Write c_l (m, n_l), in units of the error (m, n_out), into `out`.
+
+        change[k]: −δa_k of a layer already done. route[k]: how the mini-batch passed through projection k, which a signal
+        through the synapses of a convolution needs (`core.projections`).
+        """
         raise NotImplementedError
 
     @staticmethod
-    def replaces(network: Any, l: int) -> np.ndarray:
-        """The forward weights that the matrix of layer l stands in for, in its shape: what `measure.alignment` compares."""
+    def replaces(network: Any, l: int) -> np.ndarray | None:
+        """The forward weights that the matrix of layer l stands in for, in its shape: what `measure.alignment` compares.
+
+        None where they are no matrix.
+        """
         raise NotImplementedError

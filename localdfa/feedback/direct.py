@@ -1,5 +1,6 @@
 """Direct feedback: the output error reaches every hidden layer through a fixed random matrix of its own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,16 @@ class Direct(Pathway):
         return range(n_hidden)
 
     @staticmethod
-    def signal(network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray) -> None:
+    def signal(
+        network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+    ) -> None:
         product(1.0, error, network.feedback[l], True, out)
 
     @staticmethod
-    def replaces(network: Any, l: int) -> np.ndarray:
-        """The product of all weights above, W_{l+1}ᵀ … W_Lᵀ, which B_l stands in for, (n_l, n_out)."""
+    def replaces(network: Any, l: int) -> np.ndarray | None:
+        """The product of all weights above, W_{l+1}ᵀ … W_Lᵀ, which B_l stands in for, (n_l, n_out); None under pooling."""
+        if any(network.geometry[l + 1 :]):
+            return None
         above = network.weights[-1][:-1]
         for weights in network.weights[-2:l:-1]:
             above = weights[:-1] @ above

@@ -1,9 +1,11 @@
 """Indirect feedback: the error enters the first hidden layer and climbs through the forward weights."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from localdfa.core import projections
 from localdfa.core.kernels import product
 from localdfa.feedback._pathway import Pathway
 from localdfa.feedback.direct import Direct
@@ -26,11 +28,13 @@ class Indirect(Pathway):
         return range(n_hidden)
 
     @staticmethod
-    def signal(network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray) -> None:
+    def signal(
+        network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+    ) -> None:
         if l == 0:
             product(1.0, error, network.feedback[0], True, out)
         else:
-            product(-1.0, change[l - 1], network.weights[l][:-1], False, out)
+            projections.climb(route[l], -1.0, network.weights[l], change[l - 1], out)
 
     replaces = Direct.replaces
 

@@ -1,15 +1,20 @@
 """Sequential feedback: each layer's error goes down to the next through a fixed random matrix (feedback alignment)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from localdfa.core.kernels import product
+from localdfa.core import projections
 from localdfa.feedback._pathway import Pathway
 
 
 class Sequential(Pathway):
-    """c_l = B_{l+1} δa_{l+1}, B_{l+1} (n_l, n_{l+1}) (Lillicrap et al. 2016; Nøkland 2016, eq. 7)."""
+    """c_l = B_{l+1} δa_{l+1}, B_{l+1} (n_l, n_{l+1}) (Lillicrap et al. 2016; Nøkland 2016, eq. 7).
+
+    Under a convolution B_{l+1} is a kernel as well, shaped like W_{l+1}, and the signal comes down through the winners of
+    its pooling.
+    """
 
     @staticmethod
     def shape(network: Any, l: int) -> tuple[int, int] | None:
@@ -21,15 +26,17 @@ class Sequential(Pathway):
         return network.synapses(l + 1) if fields is None else fields.fans
 
     @staticmethod
-    def signal(network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray) -> None:
+    def signal(
+        network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+    ) -> None:
         if l == network.n_hidden - 1:
-            product(1.0, error, network.feedback[l], True, out)
+            projections.descend(None, 1.0, network.feedback[l], error, out)
         else:
-            product(-1.0, change[l + 1], network.feedback[l], True, out)
+            projections.descend(route[l + 1], -1.0, network.feedback[l], change[l + 1], out)
 
     @staticmethod
     def replaces(network: Any, l: int) -> np.ndarray:
-        """W_{l+1}ᵀ, which B_{l+1} stands in for, (n_l, n_{l+1})."""
+        """W_{l+1}ᵀ, which B_{l+1} stands in for, (n_l, n_{l+1}), or the kernel of a convolution."""
         return network.weights[l + 1][:-1]
 
 

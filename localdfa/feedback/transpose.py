@@ -1,10 +1,11 @@
 """Transposed feedback: each layer's error goes down through the forward weights themselves (back-propagation)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from localdfa.core.kernels import product
+from localdfa.core import projections
 from localdfa.feedback._pathway import Pathway
 
 
@@ -14,12 +15,14 @@ class Transpose(Pathway):
     passes_weights = True
 
     @staticmethod
-    def signal(network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray) -> None:
+    def signal(
+        network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+    ) -> None:
         above = network.weights[l + 1][:-1]
         if l == network.n_hidden - 1:
-            product(1.0, error, above, True, out)
+            projections.descend(None, 1.0, above, error, out)
         else:
-            product(-1.0, change[l + 1], above, True, out)
+            projections.descend(route[l + 1], -1.0, above, change[l + 1], out)
 
 
 model = Transpose

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from localdfa.core.kernels import product
+from localdfa.core import projections
 from localdfa.core.settled import Trial
 
 
@@ -93,7 +93,7 @@ class Local:
         if self._phases.propagation == "held" or l == 0:
             return drive
         climbing = np.empty_like(drive)
-        product(1.0, self._moved[k, l - 1], self._network.weights[l][:-1], False, climbing)
+        projections.climb(trial.route[l], 1.0, self._network.weights[l], self._moved[k, l - 1], climbing)
         return drive + climbing
 
 
