@@ -175,9 +175,7 @@ class Trainer:
         """Dropout for a mini-batch of m samples, of the inputs and each hidden layer: 0 or 1/(1 − p), (m, n), or None."""
         spec, sizes = self.setting.network, self.network.sizes[:-1]
         probabilities = [spec.input_dropout] + [spec.dropout] * self.network.n_hidden
-        return [
-            _mask(dropout, (m, n), p, self.network.dtype) if p else None for n, p in zip(sizes, probabilities, strict=True)
-        ]
+        return [_mask(dropout, (m, n), p, self.network.dtype) if p else None for n, p in zip(sizes, probabilities, strict=True)]
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from localdfa import measure, registry
+from localdfa import measure
 from localdfa.core import blas
 from localdfa.crosscheck.pytorch.device import arithmetic, device
-from localdfa.crosscheck.pytorch.learner import Learner, check
+from localdfa.crosscheck.pytorch.learner import KINKED, Learner, check
 from localdfa.errors import RunError, SpecError
 from localdfa.network import DROPOUT, ORDER, PROBE, Network, build, generator, in_precision, rewired
-from localdfa.record import Job, Run, origin
+from localdfa.record import Job, Run, origin, plain
 from localdfa.spec import Experiment, Setting, experiment, settings
 from localdfa.train import Part, Progress, Trainer, load, parts
 
@@ -64,7 +64,7 @@ def certified(found: Experiment) -> tuple[str, Experiment]:
 def certify(
     found: Experiment, where: str = "cpu", run: Run | None = None, say: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
-    """The certificate of an experiment, as it is written to certificate.json.
+    """The certificate of an experiment, as it is written to certificate.json; None stands for what is undefined.
 
     Parameters
     ----------
@@ -87,21 +87,21 @@ def certify(
         sample = np.sort(generator(seed, PROBE).permutation(len(of["train"]))[: alone.certify.samples])
         probe = of["train"].inputs[sample], of["train"].targets[sample]
         checkpoints, trajectory = [], []
-        for epoch, trainer, row in _training(witness, of, max(alone.certify.epochs), say):
+        for epoch, network, row in _training(witness, of, max(alone.certify.epochs), say):
             trajectory.append(row)
             if epoch in alone.certify.epochs:
                 say(f"epoch {epoch}: comparing updates")
-                checkpoints.append({"epoch": epoch, "of": "training", "layers": witness.compare(trainer, *probe, alone)})
+                checkpoints.append({"epoch": epoch, "of": "training", "layers": witness.compare(network, *probe, alone)})
         if run is not None:
             network, epoch = _trained(run, name, setting, of["train"])
             say(f"epoch {epoch} of the run: comparing updates")
             checkpoints.append({"epoch": epoch, "of": "run", "layers": witness.compare(network, *probe, alone)})
     rows = list(judge(checkpoints, trajectory, alone))
-    return {
+    return plain({
         "holds": all(row["holds"] for row in rows), "failed": [row["name"] for row in rows if not row["holds"]],
         "condition": name, "seed": seed, "device": where, **origin(), "spec": alone.model_dump(exclude_none=True),
         "rows": rows, "checkpoints": checkpoints, "trajectory": trajectory,
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 class _Witness:
@@ -146,7 +146,7 @@ class _Witness:
                 value, used = slope(betas, error, noise)
                 layer[nudging] = {
                     "beta": betas, "relative_error": error, "cosine": [s["cosine"][l] for s in swept], "rounding": noise,
-                    "order": order, "slope": value, "fitted": used, "exact": value is None and error[0] <= 10 * noise[0],
+                    "order": order, "slope": value, "fitted": used, "exact": error[0] <= _ABOVE_ROUNDING * noise[0],
                 }  # fmt: skip
         return layers
 
@@ -244,7 +244,10 @@ def _trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Networ
 
 
 def judge(checkpoints: list[dict[str, Any]], trajectory: list[dict[str, Any]], alone: Experiment) -> Iterator[dict[str, Any]]:
-    """Every tolerance, one row each: its name, the value, the bound, whether it holds. What is undefined does not."""
+    """Every tolerance, one row each: its name, the value, the bound, whether it holds. What is undefined does not.
+
+    Slopes are not judged where the error is that of rounding at every β, or where f has kinks, so that it has no order in β.
+    """
     limits = alone.certify
 
     def row(name: str, value: float | None, least: float | None = None, most: float | None = None) -> dict[str, Any]:
@@ -257,12 +260,12 @@ def judge(checkpoints: list[dict[str, Any]], trajectory: list[dict[str, Any]], a
         for layer in checkpoint["layers"]:
             where = f"{when}, layer {layer['layer']}"
             if "local_dfa" in layer:
-                yield row(f"{where}: cosine local, DFA", layer["local_dfa"]["cosine"], least=limits.cosine)
-                yield row(f"{where}: cosine PyTorch local, DFA", layer["pytorch_dfa"]["cosine"], least=limits.cosine)
+                yield row(f"{where}: cosine to DFA, Numba", layer["local_dfa"]["cosine"], least=limits.cosine)
+                yield row(f"{where}: cosine to DFA, PyTorch", layer["pytorch_dfa"]["cosine"], least=limits.cosine)
             for nudging, order in ORDERS.items():
-                if nudging in layer and not layer[nudging]["exact"] and registry_smooth(alone):
-                    yield row(f"{where}: slope {nudging}", layer[nudging]["slope"], least=order - limits.slope)
-            yield row(f"{where}: Numba, PyTorch local", layer["agreement"], most=limits.agreement)
+                if alone.network.neuron not in KINKED and nudging in layer and not layer[nudging]["exact"]:
+                    yield row(f"{where}: slope, {nudging}", layer[nudging]["slope"], least=order - limits.slope)
+            yield row(f"{where}: Numba against PyTorch", layer["agreement"], most=limits.agreement)
     if len(trajectory) > 1:
         gap = max(abs(each["local_error"] - each["dfa_error"]) for each in trajectory)
         yield row("test errors under local and dfa", gap, most=limits.error_difference)

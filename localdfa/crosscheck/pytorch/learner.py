@@ -20,6 +20,8 @@ _FUNCTIONS = {
     "leaky_relu": lambda p: nn.LeakyReLU(float(p.slope)),
     "linear": lambda p: nn.Identity(),
 }
+# Those with kinks, across which the error of a nudge has no order in β.
+KINKED = ("relu", "leaky_relu")
 # Rows of a forward pass when a whole set is evaluated.
 _CHUNK = 2048
 
