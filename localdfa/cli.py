@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ def main() -> None:
 
 
 _SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the spec; repeatable.")
+_DEVICE = click.option(
+    "--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where PyTorch computes."
+)
 
 
 @main.command()
@@ -101,7 +105,7 @@ def _report(folder: Path, console: Any) -> None:
 @main.command()
 @click.argument("what", metavar="SPEC|RUN")
 @click.option("--data", help="Data set, in place of the spec's.")
-@click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where PyTorch computes.")
+@_DEVICE
 @_SET
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of certificate.json.  [default: RUN or certificates/SPEC]")
 def certify(what: str, data: str | None, device: str, overrides: tuple[str, ...], out: Path | None) -> None:
@@ -111,10 +115,7 @@ def certify(what: str, data: str | None, device: str, overrides: tuple[str, ...]
     and along training, and the training as a whole. The exit status is 0 where every tolerance of the spec's table [certify]
     holds, else 1.
     """
-    from importlib.util import find_spec
-
-    if find_spec("torch") is None:
-        raise LocalDFAError("certify needs PyTorch, which is not installed: pip install 'localdfa[torch]'")
+    _require_torch("certify")
     from rich.console import Console
 
     from localdfa import spec, train
@@ -133,6 +134,11 @@ def certify(what: str, data: str | None, device: str, overrides: tuple[str, ...]
     written = show.write(found, out or (folder if trained else Path("certificates") / path.stem))
     console.print(f"certificate: {written}", highlight=False, markup=False, soft_wrap=True)
     sys.exit(0 if found["holds"] else 1)
+
+
+def _require_torch(what: str) -> None:
+    if find_spec("torch") is None:
+        raise LocalDFAError(f"{what} needs PyTorch, which is not installed: pip install 'localdfa[torch]'")
 
 
 def _base(path: Path, overrides: tuple[str, ...]) -> Path:
@@ -173,15 +179,25 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["rate", "startup"]))
+@click.argument("what", type=click.Choice(["rate", "startup", "torch"]))
 @click.option("--against", multiple=True, default=["pytorch"], type=click.Choice(["pytorch"]), help="Peers to run beside.")
 @click.option("--turns", default=7, show_default=True, type=click.IntRange(1, 1000), help="Alternations of each workload.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures to this file.")
-def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None) -> None:
-    """Time a workload beside its peers: rate (training steps of rate networks) or startup (to the first epoch)."""
+@_DEVICE
+def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
+    """Time a workload beside its peers: rate (training steps of rate networks), startup (to the first epoch), or torch.
+
+    torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
+    the other.
+    """
+    if what == "torch":
+        _require_torch("bench torch")
     from localdfa.bench import show
 
-    results = show.rate(list(against), turns) if what == "rate" else show.cold_start(turns)
+    if what == "rate":
+        results = show.rate(list(against), turns)
+    else:
+        results = show.cold_start(turns) if what == "startup" else show.pytorch(turns, device)
     if path is not None:
         from localdfa.record import write_json
 

@@ -30,6 +30,9 @@ class Ours:
         change, _ = settled.post_changes(self.network, self.rule, trial, trial.prediction - self.targets[rows])
         self.plasticity.learn(trial.sent, change)
 
+    def wait(self) -> None:
+        """Every step is done when it returns."""
+
     def weights(self) -> list[Any]:
         return [self.network.W(l) for l in range(len(self.network.weights))]
 

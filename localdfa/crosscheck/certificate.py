@@ -144,9 +144,10 @@ class _Witness:
             for l, layer in enumerate(layers[:-1]):
                 error, noise = [s["relative_error"][l] for s in swept], [rounding[l] / beta for beta in betas]
                 value, used = slope(betas, error, noise)
+                exact = value is None and error[0] <= _ABOVE_ROUNDING * noise[0]
                 layer[nudging] = {
                     "beta": betas, "relative_error": error, "cosine": [s["cosine"][l] for s in swept], "rounding": noise,
-                    "order": order, "slope": value, "fitted": used, "exact": error[0] <= _ABOVE_ROUNDING * noise[0],
+                    "order": order, "slope": value, "fitted": used, "exact": exact,
                 }  # fmt: skip
         return layers
 
@@ -156,7 +157,7 @@ class _Witness:
         An activity h is known to ε |h|, so Δz/β to ε |h|/β, and what the mini-batch sums to (ε/β) √Σ |h|² |x|².
         """
         learner = self.learner(network, "local")
-        trial = learner.stack.free(learner.tensor(inputs[:, :-1]))
+        trial = learner.stack.free(learner.tensor(inputs[:, :-1]), learner.whole)
         epsilon, found = float(np.finfo(np.float64).eps), []
         for x, h, g in zip(trial.x, trial.activity, dfa, strict=False):
             spread = float((x.flatten(1).square().sum(1) * h.flatten(1).square().sum(1)).sum().sqrt())

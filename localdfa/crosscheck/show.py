@@ -46,7 +46,7 @@ def print_tables(certificate: dict[str, Any], console: Console) -> None:
     )
     for row in failed:
         bound = f"at least {row['least']:g}" if row["least"] is not None else f"at most {row['most']:g}"
-        console.print(Text(f"  {row['name']}: {_number(row['value'])}, allowed: {bound}"), soft_wrap=True)
+        console.print(Text(f"  {row['name']}: {_full(row['value'])}, allowed: {bound}"), soft_wrap=True)
 
 
 def _updates(checkpoints: list[dict[str, Any]]) -> Table:
@@ -88,6 +88,11 @@ def _table(*headings: str) -> Table:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.4f}"
+
+
+def _full(value: float | None) -> str:
+    """With so many digits that a cosine shows on which side of its bound it is."""
+    return "undefined" if value is None else f"{value:.8g}"
 
 
 def _angle(value: float | None) -> str:

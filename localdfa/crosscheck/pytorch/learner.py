@@ -78,18 +78,22 @@ class Learner:
         self.rule.learn(self.stack, x, target, masks)
         self.optimiser.step()
 
+    @property
+    def whole(self) -> list[None]:
+        """The masks of a network from which no neuron is left out."""
+        return [None] * len(self.stack.drives)
+
     @torch.no_grad()
     def drive(self, x: Tensor) -> Tensor:
         """The drive of the output, without dropout."""
-        was = self.stack.training
-        self.stack.eval()
-        found = torch.cat([self.stack(part) for part in x.split(_CHUNK, dim=-2)], dim=-2)
-        self.stack.train(was)
-        return found
+        return torch.cat([self.stack(part, self.whole) for part in x.split(_CHUNK, dim=-2)], dim=-2)
 
     def gradients(self, x: Tensor, target: Tensor, masks: Masks = None) -> list[np.ndarray]:
-        """Minus the gradient of each projection of one network, (n_pre + 1, n_post): the direction weights move in."""
-        self.rule.learn(self.stack, x, target, masks)
+        """Minus the gradient of each projection of one network, (n_pre + 1, n_post): the direction weights move in.
+
+        Without dropout, unless there are masks.
+        """
+        self.rule.learn(self.stack, x, target, masks or self.whole)
         return [_packed(-w.grad, -b.grad) for w, b in _projections(self.stack)]  # type: ignore[operator]
 
     def weights(self) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from localdfa.crosscheck.pytorch.stack import Convolved, Masks, Stack, Trial
@@ -60,7 +60,7 @@ class _Feedback:
             (signal,) = torch.autograd.grad(trial.drive[l + 1], source, above, retain_graph=True)
         elif self.pathway == "indirect" and l > 0:
             below = delta[l - 1].view_as(trial.x[l])
-            signal = torch.func.jvp(stack.drives[l], (trial.x[l],), (below,))[1]
+            signal = _forward(stack.drives[l], trial.x[l], below)
         else:
             matrix = self.matrices[l]
             assert matrix is not None, f"the pathway {self.pathway} without B of hidden layer {l + 1}"
@@ -70,6 +70,19 @@ class _Feedback:
             else:
                 signal = above.flatten(error.dim() - 1) @ matrix.mT
         return signal.view_as(trial.drive[l])
+
+
+def _forward(project: nn.Module, x: Tensor, moved: Tensor) -> Tensor:
+    """How far a drive moves when its input x moves, W `moved` of a linear projection.
+
+    The derivative of the drive in x, transposed twice: ∂/∂v of (∂ drive/∂x)ᵀ v.
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        drive = project(x)
+        probe = torch.zeros_like(drive).requires_grad_()
+        (down,) = torch.autograd.grad(drive, x, probe, create_graph=True)
+    return torch.autograd.grad(down, probe, moved)[0]
 
 
 class Exact(_Feedback):

@@ -158,7 +158,7 @@ class Stack(nn.Module):
             if l < self.n_hidden:
                 trial.mask.append(self._mask(l + 1, drive, masks))
                 with torch.set_grad_enabled(slopes):
-                    x = self.respond(l, drive, trial.mask[-1])
+                    x = self.respond(l, drive if slopes else drive.detach(), trial.mask[-1])
                 trial.activity.append(x)
         trial.prediction = self.predict(trial.drive[-1].detach())
         return trial
