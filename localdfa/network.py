@@ -122,13 +122,12 @@ def _weights(setting: Setting, shape: tuple[int, int], l: int, seed: int) -> np.
 
 def _feedback(setting: Setting, network: Network, pathway: Any, l: int, seed: int) -> np.ndarray | None:
     """B ~ U(±g/√width) or N(0, g²/(3 width)), which has the same variance; width as ``feedback.fan_out`` says."""
-    shape = pathway.shape(network, l)
-    if shape is None:
+    shape, widths = pathway.shape(network, l), pathway.widths(network, l)
+    if shape is None or widths is None:
         return None
     spec = setting.feedback
     rng = generator(seed, FEEDBACK, 0 if spec.shared else l)
-    receiver, sender = pathway.widths(network, l)
-    bound = spec.gain / np.sqrt(receiver if spec.fan_out == "receiver" else sender)
+    bound = spec.gain / np.sqrt(widths[0] if spec.fan_out == "receiver" else widths[1])
     if spec.distribution == "normal":
         return rng.normal(0, bound / np.sqrt(3), shape).astype(setting.precision)
     return rng.uniform(-bound, bound, shape).astype(setting.precision)

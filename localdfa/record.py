@@ -11,6 +11,9 @@
         spikes.npz                where asked for: time, population, neuron, twin and trial of every spike of some trials
         weights.npz               W1, b1, B1, …, written at the end (weights-EPOCH.npz where every epoch is kept)
 
+W is (n_post, n_pre) and b (n_post,). Of a convolution W is (channels, in_channels · kernel²), its columns in (in_channel, row,
+column) order, and b (channels,); where each position has its own kernel, both have a row a (position, channel).
+
 Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file.
 Nothing in a run directory is ever executed: arrays are read without pickle.
 """

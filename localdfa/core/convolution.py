@@ -60,10 +60,14 @@ def descend(route: Route, alpha: float, matrix: np.ndarray, change: np.ndarray, 
 
 def total(route: Route, pre: np.ndarray, change: np.ndarray) -> np.ndarray:
     """Σ_samples Σ_neurons patch of the winner · change, shaped like the weights; the last row sums the changes alone."""
-    n_rows, n_columns = route.geometry.synapses
+    geometry, winner = route
+    n_rows, n_columns = geometry.synapses
+    if geometry.shared:
+        parts = np.zeros((min(BLOCKS, len(change)), n_rows + 1, n_columns), change.dtype)
+        _shared_total(geometry, geometry.maps, pre, change, winner, parts)
+        return parts.sum(axis=0)
     found = np.zeros((n_rows + 1, n_columns), change.dtype)
-    kernel = _shared_total if route.geometry.shared else _own_total
-    kernel(route.geometry, route.geometry.maps, pre, change, route.winner, found)
+    _own_total(geometry, geometry.maps, pre, change, winner, found)
     return found
 
 
@@ -132,10 +136,9 @@ def _compete(g, maps, pooled, drives, out, winner):
                 best = top * columns + left
                 largest = drives[c, best]
                 for y in range(top, top + g.pool):
-                    for x in range(left, left + g.pool):
-                        value = drives[c, y * columns + x]
-                        if value > largest or (value != value and largest == largest):
-                            best, largest = y * columns + x, value
+                    for p in range(y * columns + left, y * columns + left + g.pool):
+                        if not drives[c, p] <= largest and largest == largest:
+                            best, largest = p, drives[c, p]
                 out[q] = largest
                 winner[q] = best
                 q += 1
@@ -192,23 +195,19 @@ def _shared_descent(g, maps, alpha, matrix, change, winner, out):
 
 
 @njit(parallel=True, error_model="numpy")
-def _shared_total(g, maps, pre, change, winner, found):
-    m, n_synapses, n_positions = change.shape[0], found.shape[0] - 1, maps[0] * maps[1]
-    blocks = min(BLOCKS, m)
-    parts = np.zeros((blocks, found.shape[0], found.shape[1]), found.dtype)
+def _shared_total(g, maps, pre, change, winner, parts):
+    """parts (blocks, synapses + 1, channels): the sum of each block of samples."""
+    m, blocks, n_synapses, n_positions = change.shape[0], parts.shape[0], parts.shape[1] - 1, maps[0] * maps[1]
     for block in prange(blocks):
-        patches = np.empty((n_synapses, n_positions), found.dtype)
-        arriving = np.empty((g.channels, n_positions), found.dtype)
+        patches = np.empty((n_synapses, n_positions), parts.dtype)
+        arriving = np.empty((g.channels, n_positions), parts.dtype)
         for s in range(block * m // blocks, (block + 1) * m // blocks):
             _unfold(g, maps, pre[s], patches)
             _to_winners(g, change[s], winner[s], arriving)
             gemm(1.0, patches, False, arriving, True, parts[block, :n_synapses], True)
             for c in range(g.channels):
-                parts[block, n_synapses, c] += arriving[c].sum()
-    for k in prange(found.shape[0]):
-        for block in range(blocks):
-            for c in range(g.channels):
-                found[k, c] += parts[block, k, c]
+                for p in range(n_positions):
+                    parts[block, n_synapses, c] += arriving[c, p]
 
 
 @njit(parallel=True, error_model="numpy")

@@ -27,9 +27,9 @@ class Pathway:
         return None
 
     @classmethod
-    def widths(cls, network: Any, l: int) -> tuple[int, int]:
-        """Width of layer l and of the source of its signal, with either of which the matrix may scale."""
-        return cls.shape(network, l) or (1, 1)
+    def widths(cls, network: Any, l: int) -> tuple[int, int] | None:
+        """Width of layer l and of the source of its signal, with either of which the matrix scales; None without a matrix."""
+        return cls.shape(network, l)
 
     @staticmethod
     def order(n_hidden: int) -> range:

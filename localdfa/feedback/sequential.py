@@ -21,7 +21,8 @@ class Sequential(Pathway):
         return network.synapses(l + 1)
 
     @classmethod
-    def widths(cls, network: Any, l: int) -> tuple[int, int]:
+    def widths(cls, network: Any, l: int) -> tuple[int, int] | None:
+        """Of a kernel its fans, so that it scales as W_{l+1} does at first."""
         fields = network.geometry[l + 1]
         return network.synapses(l + 1) if fields is None else fields.fans
 
