@@ -116,11 +116,17 @@ def test_a_wrong_scale_is_not_certified(small, monkeypatch):
 def test_dropout_and_convolutions_are_certified(small):
     maps = "[{channels=3, kernel=3, padding=1, pool=2}, {channels=4, kernel=2, padding=0, shared=false}, 12]"
     found = certify(
-        small(f"network.hidden={maps}", "network.dropout=0.2", "network.input_dropout=0.1", "network.output=softmax")
+        small(
+            f"network.hidden={maps}",
+            "network.dropout=0.2",
+            "network.input_dropout=0.1",
+            "network.output=softmax",
+            "phases.beta=0.01",
+        )
     )
     assert found["failed"] == []
     assert len(found["checkpoints"][0]["layers"]) == 4
-    assert max(found["trajectory"][-1]["weight_distance"]) < 1e-3
+    assert max(found["trajectory"][-1]["weight_distance"]) < 1e-4  # O(β²); other masks would make it 0.1
 
 
 @pytest.mark.parametrize("neuron", ["relu", "linear"])
