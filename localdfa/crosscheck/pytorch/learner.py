@@ -146,15 +146,20 @@ def _load(stack: Stack, networks: Sequence[Sequence[np.ndarray]]) -> None:
     """Put weights (n_pre + 1, n_post) of each network into the parameters."""
     for l, (weight, bias) in enumerate(_projections(stack)):
         arrays = torch.stack([torch.from_numpy(np.ascontiguousarray(weights[l])) for weights in networks])
-        weight.copy_(arrays[:, :-1].mT.reshape(weight.shape))
+        rows = arrays[:, :-1]
+        weight.copy_(rows if _several(bias) else rows[0].mT.reshape(weight.shape))
         bias.copy_(arrays[:, -1].reshape(bias.shape))
 
 
 def _packed(weight: Tensor, bias: Tensor) -> np.ndarray:
     """Weights and biases as the core keeps them: (…, n_pre + 1, n_post), one row a presynaptic neuron, the biases last."""
-    if bias.dim() == 1:
-        weight, bias = weight.flatten(1), bias[None]
-    return torch.cat([weight.mT, bias], -2).cpu().numpy()
+    rows = [weight, bias] if _several(bias) else [weight.flatten(1).mT, bias[None]]
+    return torch.cat(rows, -2).cpu().numpy()
+
+
+def _several(bias: Tensor) -> bool:
+    """Whether a projection is that of several networks, whose weights lie as the core's do."""
+    return bias.dim() > 1
 
 
 def _optimiser(setting: Setting, stack: Stack) -> torch.optim.Optimizer:

@@ -18,16 +18,16 @@ _ACTIVATIONS = (
 class ManyLinear(nn.Module):
     """The fully connected layers of several networks at once: (S, m, n_pre) → (S, m, n_post).
 
-    weight (S, n_post, n_pre); bias (S, 1, n_post).
+    weight (S, n_pre, n_post), so that its gradient needs no transposition; bias (S, 1, n_post).
     """
 
     def __init__(self, members: int, n_pre: int, n_post: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(members, n_post, n_pre, dtype=dtype))
+        self.weight = nn.Parameter(torch.zeros(members, n_pre, n_post, dtype=dtype))
         self.bias = nn.Parameter(torch.zeros(members, 1, n_post, dtype=dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight.mT)
+        return torch.baddbmm(self.bias, x, self.weight)
 
 
 class Convolved(nn.Module):
