@@ -161,7 +161,7 @@ class Certify(Table):
         [1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001],
         min_length=3,
         max_length=100,
-        description="nudging strengths over which the error's slope is fitted",
+        description="nudging strengths; slopes are fitted where the error is ten times that of rounding and at most 1 %",
     )
     cosine: float = Field(
         0.999999, ge=0, le=1, description="least cosine between the local rule, as it trains, and exact DFA, in a hidden layer"

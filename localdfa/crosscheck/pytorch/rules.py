@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from localdfa.crosscheck.pytorch.stack import Convolved, Masks, Stack, Trial
+from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Stack, Trial
 from localdfa.errors import SpecError
 
 
@@ -155,10 +155,16 @@ class Local(_Feedback):
         return total / (self._beta * len(self._signs))
 
     def _drive(self, stack: Stack, trial: Trial, l: int, k: int, below: list[Tensor]) -> Tensor:
-        """The drive of layer l in phase k: the free one, or what the nudged activity below makes of it."""
+        """The drive of layer l in phase k: the free one, or what the nudged activity below makes of it.
+
+        Under pooling the positions that won in the free phase stay the winners.
+        """
+        drive, project = trial.drive[l].detach(), stack.drives[l]
         if self._phases.propagation == "held" or l == 0:
-            return trial.drive[l].detach()
-        return stack.drives[l](below[k])
+            return drive
+        if isinstance(project, nn.Linear | ManyLinear):
+            return project(below[k])
+        return drive + _forward(project, trial.x[l], below[k] - trial.x[l])
 
     def _two_compartment(self, drive: Tensor, trial: Trial, l: int) -> bool:
         """Whether the change is read against the neuron's own feed-forward prediction, which differs from free activity."""
