@@ -1,9 +1,11 @@
-"""The command line: ``localdfa run``, ``resume``, ``list``, ``show`` and ``bench``."""
+"""The command line: ``localdfa run``, ``resume``, ``certify``, ``list``, ``show`` and ``bench``."""
 
+import json
 import shlex
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,9 @@ def main() -> None:
 
 
 _SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the spec; repeatable.")
+_DEVICE = click.option(
+    "--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where PyTorch computes."
+)
 
 
 @main.command()
@@ -48,9 +53,7 @@ def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool) ->
     folder = out or Path("runs") / f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     from localdfa import train
 
-    # A path in the spec starts from the spec's folder, one on the command line from where the command is given.
-    typed = any(override.partition("=")[0].strip() == "data" for override in overrides)
-    base = Path.cwd() if typed else path.resolve().parent
+    base = _base(path, overrides)
     _train(folder, lambda progress: train.run(experiment, folder, name=path.stem, force=force, progress=progress, base=base))
 
 
@@ -99,6 +102,51 @@ def _report(folder: Path, console: Any) -> None:
     console.print(f"report: {report.write(opened)}", highlight=False, markup=False, soft_wrap=True)
 
 
+@main.command()
+@click.argument("what", metavar="SPEC|RUN")
+@click.option("--data", help="Data set, in place of the spec's.")
+@_DEVICE
+@_SET
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of certificate.json.  [default: RUN or certificates/SPEC]")
+def certify(what: str, data: str | None, device: str, overrides: tuple[str, ...], out: Path | None) -> None:
+    """Certify that the local rule of a spec, or of a finished run, follows exact DFA, in float64.
+
+    Its first condition with the local rule is compared with an independent PyTorch implementation: updates at initialisation
+    and along training, and the training as a whole. The exit status is 0 where every tolerance of the spec's table [certify]
+    holds, else 1.
+    """
+    _require_torch("certify")
+    from rich.console import Console
+
+    from localdfa import spec, train
+    from localdfa.crosscheck import certificate, show
+    from localdfa.record import Run
+
+    console, folder = Console(), Path(what)
+    if data is not None:
+        overrides = (*overrides, f"data={json.dumps(data)}")
+    trained = Run(folder) if folder.is_dir() else None
+    path = folder / "spec.toml" if trained else spec.find(what)
+    experiment = train.located(spec.load(str(path), overrides), _base(path, overrides))
+    with console.status("PyTorch") as status:
+        found = certificate.certify(experiment, device, trained, lambda text: status.update(text))
+    show.print_tables(found, console)
+    written = show.write(found, out or (folder if trained else Path("certificates") / path.stem))
+    console.print(f"certificate: {written}", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(0 if found["holds"] else 1)
+
+
+def _require_torch(what: str) -> None:
+    if find_spec("torch") is None:
+        raise LocalDFAError(f"{what} needs PyTorch, which is not installed: pip install 'localdfa[torch]'")
+
+
+def _base(path: Path, overrides: tuple[str, ...]) -> Path:
+    """A path in a spec starts from the spec's folder, one on the command line from where the command is given."""
+    typed = any(override.partition("=")[0].strip() == "data" for override in overrides)
+    return Path.cwd() if typed else path.resolve().parent
+
+
 @main.command("list")
 def list_() -> None:
     """Show the neurons, pathways, rules, optimisers, data sets and experiments there are."""
@@ -131,15 +179,25 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["rate", "startup"]))
+@click.argument("what", type=click.Choice(["rate", "startup", "torch"]))
 @click.option("--against", multiple=True, default=["pytorch"], type=click.Choice(["pytorch"]), help="Peers to run beside.")
 @click.option("--turns", default=7, show_default=True, type=click.IntRange(1, 1000), help="Alternations of each workload.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures to this file.")
-def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None) -> None:
-    """Time a workload beside its peers: rate (training steps of rate networks) or startup (to the first epoch)."""
+@_DEVICE
+def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
+    """Time a workload beside its peers: rate (training steps of rate networks), startup (to the first epoch), or torch.
+
+    torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
+    the other.
+    """
+    if what == "torch":
+        _require_torch("bench torch")
     from localdfa.bench import show
 
-    results = show.rate(list(against), turns) if what == "rate" else show.cold_start(turns)
+    if what == "rate":
+        results = show.rate(list(against), turns)
+    else:
+        results = show.cold_start(turns) if what == "startup" else show.pytorch(turns, device)
     if path is not None:
         from localdfa.record import write_json
 

@@ -58,13 +58,11 @@ class Settled:
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
     ) -> Lesson:
-        spec, notice, masks = self._setting.network, self._setting.feedback.threshold, None
-        if spec.input_dropout:
+        notice, (mask, *masks) = self._setting.feedback.threshold, dropout(self._setting, network, rng, len(inputs))
+        if mask is not None:
             inputs = inputs.copy()
-            inputs[:, :-1] *= _mask(rng, (len(inputs), inputs.shape[1] - 1), spec.input_dropout, inputs.dtype)
-        if spec.dropout:
-            masks = [_mask(rng, (len(inputs), n), spec.dropout, inputs.dtype) for n in network.sizes[1:-1]]
-        trial = settled.free_phase(network, inputs, spec.threshold, masks)
+            inputs[:, :-1] *= mask
+        trial = settled.free_phase(network, inputs, self._setting.network.threshold, masks)
         error = trial.prediction - targets
         if notice:
             error[np.abs(error) <= notice] = 0
@@ -117,7 +115,12 @@ def engine(setting: Setting, rule: str) -> Engine:
     return Settled(setting, rule)
 
 
-def _mask(rng: np.random.Generator, shape: tuple[int, int], probability: float, dtype: Any) -> np.ndarray:
-    """Dropout: 0 with this probability, else 1/(1 − p) (Srivastava et al. 2014)."""
-    kept = rng.random(shape, np.float32) >= probability
-    return kept * np.dtype(dtype).type(1 / (1 - probability))
+def dropout(setting: Setting, network: Network, rng: np.random.Generator, m: int) -> list[np.ndarray | None]:
+    """Dropout for a mini-batch of m samples, of the inputs and each hidden layer, (m, n), or None where all are kept.
+
+    0 with the layer's probability p, else 1/(1 − p) (Srivastava et al. 2014).
+    """
+    spec, number, masks = setting.network, network.dtype.type, list[np.ndarray | None]()
+    for n, p in zip(network.sizes[:-1], [spec.input_dropout] + [spec.dropout] * network.n_hidden, strict=True):
+        masks.append((rng.random((m, n), np.float32) >= p) * number(1 / (1 - p)) if p else None)
+    return masks

@@ -4,6 +4,7 @@
     run.json                      versions, git revision, platform, fingerprint of the data, status
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
+    certificate.json              where the run was certified
     conditions/NAME/seed-N/
         metrics.jsonl             one row an epoch, epoch 0 before training
         checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
@@ -42,7 +43,7 @@ from localdfa.errors import RunError
 from localdfa.spec import Experiment, Setting, load, settings
 
 # What a run directory is made of.
-_OWN = ("conditions", "figures", "report.html", "summary.json", "run.json", "spec.toml")
+_OWN = ("conditions", "figures", "report.html", "certificate.json", "summary.json", "run.json", "spec.toml")
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 
 
@@ -286,7 +287,7 @@ def create(folder: str | Path, experiment: Experiment, *, name: str = "", force:
     if taken:
         _clear(folder, force)
     write_bytes(folder / "spec.toml", spec)
-    write_json(folder / "run.json", {"name": name, **_origin(), "spec": _sha256(spec), "status": "running"})
+    write_json(folder / "run.json", {"name": name, **origin(), "spec": _sha256(spec), "status": "running"})
     return Run(folder)
 
 
@@ -320,7 +321,7 @@ def to_toml(experiment: Experiment) -> str:
     return tomli_w.dumps(tables, multiline_strings=False)
 
 
-def _origin() -> dict[str, Any]:
+def origin() -> dict[str, Any]:
     """Versions, revision and machine: what it takes to repeat a run."""
     versions = {"python": platform.python_version(), "localdfa": metadata.version("localdfa")}
     for package in _PACKAGES:

@@ -328,13 +328,8 @@ def run(
     DataError, SpecError, RunError, NonFiniteError
         The data cannot be had; a layer does not fit on them; the directory cannot be written; training diverged.
     """
-    if experiment.data.startswith("npz:"):
-        try:
-            path = ((base or Path.cwd()) / Path(experiment.data.removeprefix("npz:")).expanduser()).resolve()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise DataError(f"data: {experiment.data!r}: {error}") from None
-        experiment = experiment.model_copy(update={"data": f"npz:{path}"})
-    data = _load(experiment)
+    experiment = located(experiment, base)
+    data = load(experiment)
     for setting in settings(experiment).values():
         lay_out(setting, data.shape, data.n_classes)  # what does not fit is said before a directory is made
     return _go_on(record.create(out, experiment, name=name, force=force), data, progress or Progress())
@@ -349,10 +344,28 @@ def resume(folder: str | Path, progress: Progress | None = None) -> record.Run:
         As `run`; also where the data are no longer what the run began with.
     """
     began = record.Run(folder)
-    return _go_on(began, _load(began.experiment), progress or Progress())
+    return _go_on(began, load(began.experiment), progress or Progress())
 
 
-def _load(experiment: Experiment) -> datasets.Dataset:
+def located(experiment: Experiment, base: Path | None = None) -> Experiment:
+    """The same experiment, with the path of its own data, where it has them, made absolute from a folder.
+
+    Raises
+    ------
+    DataError
+        There can be no such path.
+    """
+    if not experiment.data.startswith("npz:"):
+        return experiment
+    try:
+        path = ((base or Path.cwd()) / Path(experiment.data.removeprefix("npz:")).expanduser()).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(f"data: {experiment.data!r}: {error}") from None
+    return experiment.model_copy(update={"data": f"npz:{path}"})
+
+
+def load(experiment: Experiment) -> datasets.Dataset:
+    """The data of an experiment, as it prepares them."""
     double = any(setting.precision == "float64" for setting in settings(experiment).values())
     prepare = experiment.preprocess
     return datasets.load(
@@ -387,17 +400,17 @@ def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> recor
 
 
 def _train_all(run: record.Run, data: datasets.Dataset, progress: Progress) -> None:
-    parts = {precision: _parts(data, precision) for precision in {s.precision for s in run.settings.values()}}
+    of = {precision: parts(data, precision) for precision in {s.precision for s in run.settings.values()}}
     trained = len(data.y_train)
     epochs = {name: sum(stage.epochs for stage in setting.stage) for name, setting in run.settings.items()}
     progress.start(sum(epochs[job.condition] for job in run.jobs) * trained)
     warm: set[str] = set()
     for job in run.jobs:
         setting = run.settings[job.condition]
-        trainer = Trainer(setting, parts[setting.precision], job, run.experiment.record.probe)
+        trainer = Trainer(setting, of[setting.precision], job, run.experiment.record.probe)
         trainer.restore()
         if not trainer.finished and job.condition not in warm:
-            Trainer(setting, parts[setting.precision], job).warm_up()
+            Trainer(setting, of[setting.precision], job).warm_up()
             warm.add(job.condition)
         progress.job(job.condition, job.seed)
         progress.advance(trainer.epoch * trained)
@@ -458,7 +471,8 @@ def summarise(run: record.Run) -> None:
     record.write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})
 
 
-def _parts(data: datasets.Dataset, precision: str) -> dict[str, Part]:
+def parts(data: datasets.Dataset, precision: str) -> dict[str, Part]:
+    """The parts of a data set as networks of a precision read them."""
     return {
         "train": Part(data.x_train, data.y_train, data.n_classes, precision, data.shape),
         "valid": Part(data.x_valid, data.y_valid, data.n_classes, precision, data.shape),
