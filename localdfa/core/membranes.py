@@ -125,7 +125,8 @@ def gather(c, k, stop, state, queues, room):
                 slot, due = e, state.due[e]
         if slot < 0 and not dense:
             return count, stop, count == 0
-        if slot < 0 or (count > 0 and due > room.at[count - 1] and (dense or count >= CHUNK)):
+        full = count == room.at.size or (dense or count >= CHUNK) and due > room.at[max(count - 1, 0)]
+        if slot < 0 or (count > 0 and full):
             return count, room.at[count - 1], level
         q = c.projection[slot]
         queue = queues[c.pre[q]]
@@ -528,10 +529,11 @@ def kernels(neuron: Any, exponential: bool) -> Any:
                 receive(c, k, count, before, state.sent[k], queue, state, scale, sums, room)
             if not sends:
                 state.sent[k] = before
+            elif state.sent[k] > before:
+                queues[k] = queue  # it may be a longer one, and the population may hear itself
             v, later, t = later, v, now
         for i in range(n):
             state.rows[V, a + i] = number(p.v_reset) if v[i] == -np.inf else v[i]
-        queues[k] = queue
 
     @njit(error_model="numpy")
     def periodic(p, c, k, t, stop, state, queues, sends):

@@ -186,6 +186,7 @@ class _Case:
         frames = 1 if code.spikes else code.frames(network.shape)
         self.neuron = registry.cast(network.neuron, float)
         self.circuit: Circuit = circuit(network, setting, nudges)
+        self._kernel = _engine(network.neuron.__class__, self.circuit.taus.size > 0)
         self.course: Course = course(network, setting, nudges, frames, times)
         self.target = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64)
         self.start = np.full(self.circuit.first[-1], self.neuron.v_reset)
@@ -215,8 +216,7 @@ class _Case:
 
     def run(self, room: _Room, keep: bool, block: int) -> tuple[list[np.ndarray], np.ndarray]:
         """Simulate the trials of a block; keep: list the spikes of all populations."""
-        kernel = _engine(self._network.neuron.__class__, self.circuit.taus.size > 0)
-        found = kernel(
+        found = self._kernel(
             self.neuron, self.circuit, self.course, self.drive, self.start, self.incoming, self.until, self.target, keep,
             room, block,
         )  # fmt: skip
