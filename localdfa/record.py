@@ -7,7 +7,9 @@
     conditions/NAME/seed-N/
         metrics.jsonl             one row an epoch, epoch 0 before training
         checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
+        outcome.npz               label and prediction of each test sample, at the end
         spikes.npz                where asked for: time, population, neuron, twin and trial of every spike of some trials
+        activity.npz              where asked for: what each hidden neuron does in some training samples, at the end
         weights.npz               W1, b1, B1, …, written at the end (weights-EPOCH.npz where every epoch is kept)
 
 Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file.
@@ -121,7 +123,7 @@ def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
 # Columns of the metrics that have a value for each layer.
 PER_LAYER = (
     "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "cosine_to_settled",
-    "alignment", "update_norm", "weight_norm", "rate", "silent", "saturated",
+    "alignment", "theorem_k", "theorem_l", "theorem_beta", "update_norm", "weight_norm", "rate", "silent", "saturated",
 )  # fmt: skip
 _Cell = str | int | float | None | list[float | None]
 _Row = Annotated[dict[str, _Cell], AfterValidator(_checked_row)]
@@ -190,6 +192,32 @@ class Job:
     def write_spikes(self, arrays: dict[str, np.ndarray]) -> None:
         """The spikes of some trials after training."""
         _write_arrays(self.folder / "spikes.npz", arrays)
+
+    @property
+    def outcome(self) -> dict[str, np.ndarray]:
+        """label and prediction, the class of the largest output, of each test sample at the end of training."""
+        return dict(_read(self.folder / "outcome.npz", _arrays))
+
+    def write_outcome(self, arrays: dict[str, np.ndarray]) -> None:
+        """Labels and predictions of the test set."""
+        _write_arrays(self.folder / "outcome.npz", arrays)
+
+    @property
+    def activity(self) -> dict[str, np.ndarray]:
+        """What hidden neurons do in some training samples at the end of training.
+
+        h1, h2 …: activity (samples, neurons) of each hidden layer; of spiking neurons rate1, rate2 … in its place: the firing
+        rate of the free phase, Hz. label: of each sample; sample: its place in the training set.
+        """
+        return dict(_read(self.folder / "activity.npz", _arrays))
+
+    def write_activity(self, arrays: dict[str, np.ndarray]) -> None:
+        """Activities after training."""
+        _write_arrays(self.folder / "activity.npz", arrays)
+
+    def keeps(self, what: str) -> bool:
+        """Whether a record is there: ``metrics``, ``weights``, ``outcome``, ``spikes`` or ``activity``."""
+        return any((self.folder / f"{what}{ending}").is_file() for ending in (".npz", ".jsonl"))
 
     def write_checkpoint(self, arrays: dict[str, np.ndarray], position: "Position") -> None:
         """Arrays, and where training stands, in one file."""

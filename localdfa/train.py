@@ -209,6 +209,12 @@ class Trainer:
             return engine.simulate(self.network, self.setting, inputs).drive
         return settled.free_phase(self.network, inputs, self.setting.network.threshold).drive[-1]
 
+    def outcome(self) -> dict[str, np.ndarray]:
+        """label and prediction of the test set, as the network stands; see `record.Job.outcome`."""
+        part = self.parts["test"]
+        drives = [self._output_drive(part.inputs[start : start + _CHUNK]) for start in range(0, len(part), _CHUNK)]
+        return {"label": part.labels, "prediction": np.concatenate(drives).argmax(axis=1)}
+
     def next_stage(self) -> None:
         """Take up the next stage where this one is over: its epochs are done, or its training error is reached."""
         stage, error = self.setting.stage[self.stage], self.rows[-1]["train_error"]
@@ -284,6 +290,23 @@ class Trainer:
             "time": time, "population": population.astype(np.int32), "neuron": neuron.astype(np.int32),
             "twin": twin.astype(bool), "trial": trial.astype(np.int64), "edges": edges, "sign": sign,
         }  # fmt: skip
+
+    def activity(self, samples: int) -> dict[str, np.ndarray]:
+        """Activity or firing rate of every hidden neuron in so many training samples; see `record.Job.activity`."""
+        train = self.parts["train"]
+        chosen = np.sort(generator(self.seed, PROBE).permutation(len(train))[:samples])
+        name, parts = "rate" if self.setting.spiking else "h", []
+        for start in range(0, len(chosen), _CHUNK):
+            inputs = train.inputs[chosen[start : start + _CHUNK]]
+            if self.spiked:
+                counts = spikes.simulate(self.network, self.setting, inputs).counts
+                parts.append([1e3 * found / self.setting.phases.free for found in counts])
+            else:
+                found = settled.free_phase(self.network, inputs, self.setting.network.threshold).activity
+                parts.append([1e3 * h / self.network.neuron.gain for h in found] if self.setting.spiking else found)
+        layers = [np.concatenate(layer) for layer in zip(*parts, strict=True)]
+        kept = {f"{name}{l + 1}": layer.astype(np.float32) for l, layer in enumerate(layers)}
+        return {**kept, "label": train.labels[chosen], "sample": chosen}
 
     def weights(self) -> dict[str, np.ndarray]:
         """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1."""
@@ -366,7 +389,7 @@ def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> recor
     """Train what is not finished; whatever happens, leave a directory that can be read and resumed."""
     fingerprint = _fingerprint(data)
     run.check_unchanged(data=fingerprint)
-    run.update_info(data=fingerprint, status="running")
+    run.update_info(data=fingerprint, shape=list(data.shape), status="running")
     try:
         with blas.one_thread():
             _train_all(run, data, progress)
@@ -421,6 +444,9 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
             progress.warn(f"{trainer.job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
         if trainer.finished:
             trainer.job.write_weights(trainer.weights())
+            trainer.job.write_outcome(trainer.outcome())
+            if keep.activity:
+                trainer.job.write_activity(trainer.activity(keep.activity))
             if keep.spikes and trainer.spiked:
                 trainer.job.write_spikes(trainer.spikes(keep.spikes))
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:

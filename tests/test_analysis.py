@@ -153,7 +153,7 @@ def test_curves_leave_out_what_is_undefined():
     ] + [{"condition": "b", "epoch": 0, "angle": [5.0]}]
     found = summary.curves(rows, "angle", 0)
     assert math.isnan(found["a"].mean[0])
-    assert (found["a"].epochs, found["a"].mean[1:]) == ([0, 1, 2], [10.0, 15.0])
+    assert (found["a"].x, found["a"].mean[1:]) == ([0, 1, 2], [10.0, 15.0])
     assert (found["a"].low[1:], found["a"].high[1:]) == ([10.0, 10.0], [10.0, 20.0])
     assert list(summary.curves(rows, "angle", 1)) == ["a"]
     with pytest.raises(RunError, match="no measure 'speed'"):
