@@ -12,11 +12,11 @@ from localdfa.record import Run
 # A plane for the samples (samples, 2) and the labels of its axes.
 Plane = tuple[np.ndarray, str, str]
 # Of more samples, these are placed.
-MOST = 500
+MOST, _ABREAST = 500, 5
 
 
 def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane]) -> style.Figure:
-    """A row of panels for each condition, a column for each hidden layer; the first seed.
+    """A panel for each condition and hidden layer, up to five conditions beside each other; the first seed.
 
     Raises
     ------
@@ -25,13 +25,15 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane]) -> style.F
     """
     found = _kept.first(_kept.jobs(run, "activity", name))
     shown = _layers.some(_layers.depth(run))
-    width = style.ONE_COLUMN if len(shown) == 1 else min(style.TWO_COLUMNS, 2.6 * len(shown))
+    abreast = len(found) if len(found) <= _ABREAST else len(shown)
+    down = len(found) * len(shown) // abreast
+    width = style.ONE_COLUMN if abreast == 1 else style.TWO_COLUMNS
     with style.context():
-        drawn = style.Figure(width, 0.2 + len(found) * 0.8 * width / len(shown))
-        panels = drawn.subplots(len(found), len(shown), squeeze=False)
-        for abreast, (condition, job) in zip(panels, found.items(), strict=True):
+        drawn = style.Figure(width, 0.3 + down * max(1.7, 0.75 * width / abreast))
+        panels = drawn.subplots(down, abreast, squeeze=False)
+        for own_panels, (condition, job) in zip(panels.T if len(found) <= _ABREAST else panels, found.items(), strict=True):
             layers, labels = of_layers(job), job.activity["label"][:MOST]
-            for axes, layer in zip(abreast, shown, strict=True):
+            for axes, layer in zip(own_panels, shown, strict=True):
                 if layer >= len(layers):
                     axes.remove()
                     continue
@@ -43,8 +45,13 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane]) -> style.F
                         str(label), np.median(own, axis=0), ha="center", va="center", weight="bold", color=colour,
                         path_effects=[patheffects.withStroke(linewidth=2.5, foreground="white")],
                     )  # fmt: skip
-                axes.set(title=f"{condition}, hidden layer {layer + 1}", xlabel=ends[0], ylabel=ends[1])
+                axes.set(xlabel=ends[0], ylabel=ends[1])
                 axes.grid(False)
+        heads = [list(found), [f"Hidden layer {layer + 1}" for layer in shown]]
+        for axes, head in zip(panels[0], heads[0 if len(found) <= _ABREAST else 1], strict=True):
+            axes.set_title(head)
+        for axes, head in zip(panels[:, 0], heads[1 if len(found) <= _ABREAST else 0], strict=True):
+            axes.set_ylabel(f"{head}\n{axes.get_ylabel()}")
         style.letters([axes for axes in panels.ravel() if axes.figure])
     return drawn
 

@@ -49,10 +49,10 @@ def projections(run: Run) -> list[tuple[str, str]]:
 
 
 def grid(columns: int, rows: int, height: float, names: Sequence[str]) -> tuple[style.Figure, list[list[Axes]]]:
-    """A figure with a grid of panels, `height` inches each, and room for a legend of these names."""
+    """A figure with a grid of panels, `height` inches each, and room for a legend of these names; a row shares its y axis."""
     width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
     drawn = style.Figure(width, height * rows + 0.3 + style.legend_height(names, width))
-    return drawn, [list(row) for row in drawn.subplots(rows, columns, squeeze=False)]
+    return drawn, [list(row) for row in drawn.subplots(rows, columns, squeeze=False, sharey="row")]
 
 
 def over_training(run: Run, rows: Sequence[Row], height: float = 1.5) -> tuple[style.Figure, list[list[Axes]]]:
@@ -82,9 +82,7 @@ def over_training(run: Run, rows: Sequence[Row], height: float = 1.5) -> tuple[s
                 why = "undefined so far" if curves else "not measured yet"
                 axes.text(0.5, 0.3, why, transform=axes.transAxes, ha="center")
             style.epoch_axis(axes, measured)
-            if column:
-                axes.sharey(abreast[0])
-            axes.tick_params(labelleft=column == 0, labelbottom=row is known[-1])
+            axes.tick_params(labelbottom=row is known[-1])
             axes.set(
                 title=f"Hidden layer {layer + 1}" if row is known[0] else "",
                 xlabel="Epoch" if row is known[-1] else "",
@@ -99,4 +97,4 @@ def degrees_axis(panels: Sequence[Axes]) -> None:
     """A common y axis of angles, from 0 to at least 90°."""
     highest = max([90.0, *(value for axes in panels for value in axes.dataLim.intervaly if math.isfinite(value))])
     panels[0].set_ylim(-5, highest + 8)
-    panels[0].yaxis.set_major_locator(ticker.MultipleLocator(45 if highest > 100 else 30))
+    panels[0].yaxis.set_major_locator(ticker.MultipleLocator(45))

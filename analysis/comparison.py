@@ -47,15 +47,18 @@ def figure(*runs: Run) -> style.Figure:
     widest = max(len(entry.name) for entry in found)
     with style.context():
         drawn = style.Figure(style.TWO_COLUMNS, 0.8 + 0.27 * len(found))
-        panels = drawn.subplots(1, min(2, len(found)), squeeze=False, sharey=True, width_ratios=None)[0]
+        panels = drawn.subplots(1, min(2, len(found)), squeeze=False, sharey=True)[0]
         left = panels[0]
         for place, entry in enumerate(found):
             values = list(entry.errors.values())
             colour = style.line(entry.look)["color"]
             spread = stdev(values) if len(values) > 1 else 0
             left.barh(place, fmean(values), height=0.6, color=colour, alpha=0.45, linewidth=0)
-            left.errorbar(fmean(values), place, xerr=spread or None, color="#000000", linewidth=0.9, capsize=style.mark(2))
-            left.plot(values, [place] * len(values), "o", color=colour, markeredgecolor="white", markeredgewidth=0.4)
+            left.errorbar(
+                fmean(values), place, xerr=spread or None, color="#000000", linewidth=style.mark(0.9),
+                capsize=style.mark(3), capthick=style.mark(0.9), zorder=3,
+            )  # fmt: skip
+            left.plot(values, [place] * len(values), "o", color=colour, markeredgecolor="white", markeredgewidth=0.4, zorder=4)
         left.set(yticks=range(len(found)), yticklabels=[entry.name for entry in found], xlabel="Test error (%)")
         left.set_ylim(len(found) - 0.4, -0.6)
         left.tick_params(axis="y", labelsize=style.points(7 if widest < 30 else 5.5))

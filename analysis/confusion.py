@@ -36,11 +36,11 @@ def figure(run: Run) -> style.Figure:
     found = {name: _percent(jobs) for name, jobs in _kept.jobs(run, "outcome", "confusion").items()}
     wrong = {name: np.where(np.eye(len(part), dtype=bool), np.nan, part) for name, part in found.items()}
     highest = max(float(np.nanmax(each)) for each in wrong.values()) or 1.0
-    columns = min(_ABREAST, len(found))
-    rows = math.ceil(len(found) / columns)
+    rows = math.ceil(len(found) / _ABREAST)
+    columns = math.ceil(len(found) / rows)
     width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
     with style.context():
-        drawn = style.Figure(width, 0.7 + rows * (0.3 + 0.92 * width / columns))
+        drawn = style.Figure(width, 0.6 + rows * (0.3 + 0.85 * width / columns))
         panels = list(drawn.subplots(rows, columns, squeeze=False).ravel())
         for axes in panels[len(found) :]:
             axes.remove()
@@ -53,7 +53,7 @@ def figure(run: Run) -> style.Figure:
             if len(part) <= _NUMBERED:
                 axes.set(xticks=range(len(part)), yticks=range(len(part)))
                 _number(axes, part, highest)
-        bar = drawn.colorbar(shown, ax=panels[: len(found)], shrink=0.6, aspect=30, location="bottom")
+        bar = drawn.colorbar(shown, ax=panels[: len(found)], shrink=0.6, aspect=50, location="bottom")
         bar.set_label("Mistaken samples of the true class (%)")
         style.letters(panels[: len(found)])
     return drawn

@@ -41,8 +41,8 @@ def figure(run: Run) -> style.Figure:
     weights = {name: job.weights["W1"] for name, job in _kept.first(_kept.jobs(run, "weights", "fields")).items()}
     fields = {name: _largest(w).reshape(-1, *shape) for name, w in weights.items()}
     limit = max(float(np.abs(each).max()) for each in fields.values()) or 1.0
-    columns = min(_ABREAST, len(fields))
-    rows = math.ceil(len(fields) / columns)
+    rows = math.ceil(len(fields) / _ABREAST)
+    columns = math.ceil(len(fields) / rows)
     width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
     with style.context():
         drawn = style.Figure(width, 0.5 + rows * (0.25 + (width - 0.8) / columns * shape[1] / shape[2]))
@@ -55,7 +55,7 @@ def figure(run: Run) -> style.Figure:
             axes.set(title=name, xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
         if shape[0] == 1:
-            bar = drawn.colorbar(shown, ax=panels, shrink=0.7, aspect=30, location="bottom", label="Weight (1)")
+            bar = drawn.colorbar(shown, ax=panels, shrink=0.7, aspect=50, location="bottom", label="Weight (1)")
             bar.outline.set_linewidth(0.4)  # type: ignore[operator]
         style.letters(panels)
     return drawn

@@ -43,11 +43,10 @@ def figure(run: Run) -> style.Figure:
                 samples = {name: s for name, jobs in conditions.items() if (s := _means(jobs, layer))}
                 values = np.concatenate([each for seeds in samples.values() for each in seeds])
                 edges = np.linspace(min(0.0, values.min()), values.max() or 1.0, _BINS + 1)
-                curves = {name: summary.density(seeds, edges) for name, seeds in samples.items()}
+                curves = {name: summary.shares(seeds, edges) for name, seeds in samples.items()}
                 lines |= style.draw(axes, curves, list(run.settings))
-                unit = "Density (1/Hz)" if "Hz" in label else "Density (1)"
-                axes.set(title=f"Hidden layer {layer + 1}", xlabel=label, ylabel="" if axes is not abreast[0] else unit)
-                axes.set_ylim(bottom=0)
+                axes.set(title=f"Hidden layer {layer + 1}", xlabel=label)
+            abreast[0].set(ylabel="Neurons (% per bin)", ylim=(0, None))
         style.letters([axes for abreast in panels for axes in abreast])
         style.legend(drawn, lines)
     return drawn

@@ -18,8 +18,8 @@ def caption(run: Run) -> str:
     return (
         "Singular values of the forward weights of each layer after training, the largest first; those below 10⁻⁶ of the "
         "largest are zero but for rounding and left out. A steep fall means that a layer acts along few directions: weights "
-        "that grow from zero by feedback of ten errors can have a few large ones "
-        f"only.{_layers.said(_layers.depth(run))} {summary.seeds(run)}"
+        "that grow from zero by the feedback of a few errors have few large "
+        f"ones.{_layers.said(_layers.depth(run))} {summary.seeds(run)}"
     )
 
 

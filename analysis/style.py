@@ -31,7 +31,7 @@ CLASSES = (
     "#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000",
 )  # fmt: skip
 # Blue to red through white, for what has a sign; white to dark, for what has none.
-SIGNED, UNSIGNED = "RdBu_r", "cividis_r"
+SIGNED, UNSIGNED = "RdBu_r", "Blues"
 # A dashed line that curves are read against, and what stands back.
 GREY = "#666666"
 LEVEL: dict[str, Any] = {"color": GREY, "linewidth": 0.7, "linestyle": (0, (5, 3)), "zorder": 1.5}

@@ -99,10 +99,10 @@ def spread(x: Iterable[float], seeds: Iterable[Iterable[float]]) -> Curve:
     return _curve({at: [float(v) for v in column if not math.isnan(v)] for at, column in zip(x, columns, strict=True)})
 
 
-def density(samples: Sequence[np.ndarray], edges: np.ndarray) -> Curve:
-    """The histogram of each seed's values as a density, with its spread over seeds; NaN where a bin is empty in all."""
-    heights = np.array([np.histogram(each, edges)[0] / (each.size * np.diff(edges)) for each in samples])
-    return spread((edges[1:] + edges[:-1]) / 2, np.where(heights > 0, heights, np.nan))
+def shares(samples: Sequence[np.ndarray], edges: np.ndarray) -> Curve:
+    """How many percent of each seed's values lie in each bin, at its centre, with the spread over seeds."""
+    heights = [100 * np.histogram(each, edges)[0] / each.size for each in samples]
+    return spread((edges[1:] + edges[:-1]) / 2, heights)
 
 
 def seeds(run: Run, band: str = "bands reach from the lowest to the highest seed") -> str:

@@ -21,7 +21,7 @@ def caption(run: Run) -> str:
 
 
 def figure(run: Run) -> style.Figure:
-    """A row of panels for each condition, a column for each hidden layer.
+    """A panel for each condition and hidden layer.
 
     Raises
     ------

@@ -14,7 +14,7 @@ _BINS = 60
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
     return (
-        "Distribution of the forward weights of each layer, biases left out, after training; the density is logarithmic, so "
+        f"Distribution of the forward weights of each layer, biases left out, after training, in {_BINS} bins; logarithmic, so "
         f"that tails show. The dashed line is at zero.{_layers.said(_layers.depth(run))} {summary.seeds(run)}"
     )
 
@@ -37,11 +37,21 @@ def figure(run: Run) -> style.Figure:
             reach = max((float(np.abs(each).max()) for seeds in samples.values() for each in seeds), default=0) or 1.0
             edges = np.linspace(-reach, reach, _BINS + 1)
             axes.axvline(0, **style.LEVEL)
-            lines |= style.draw(axes, {name: summary.density(s, edges) for name, s in samples.items()}, list(run.settings))
-            axes.set(yscale="log", title=title, xlabel="Weight (1)", ylabel="" if axes is not panels[0] else "Density (1)")
+            lines |= style.draw(axes, {name: _shares(s, edges) for name, s in samples.items()}, list(run.settings))
+            axes.set(yscale="log", title=title, xlabel="Weight (1)")
+        panels[0].set_ylabel("Synapses (% per bin)")
         style.letters(panels)
         style.legend(drawn, lines)
     return drawn
+
+
+def _shares(samples: list[np.ndarray], edges: np.ndarray) -> summary.Curve:
+    """Percent of the weights in each bin, for a logarithmic axis: NaN where there are none in any seed."""
+    x, mean, low, high = summary.shares(samples, edges)
+    least = 100 / max(each.size for each in samples) / len(samples)
+    none = [y == 0 for y in mean]
+    mean, low, high = ([np.nan if n else max(y, least) for y, n in zip(ys, none, strict=True)] for ys in (mean, low, high))
+    return summary.Curve(x, mean, low, high)
 
 
 def _values(weights: dict[str, np.ndarray], key: str) -> np.ndarray:
