@@ -1,10 +1,12 @@
 """Figures, one module each: from a run directory to a Matplotlib figure. Nothing here simulates.
 
 A module of this folder that defines ``figure(run)`` and ``caption(run)`` is a figure, named like its file; nothing else
-lists it. `style` says how figures look, `summary` aggregates over seeds, `report` puts everything on one page.
+lists it. One that compares runs takes several, ``figure(*runs)``. `style` says how figures look, `summary` aggregates over
+seeds, `report` puts everything on one page.
 """
 
 import importlib
+import inspect
 from types import ModuleType
 
 from localdfa import registry
@@ -27,6 +29,12 @@ def get(name: str) -> ModuleType:
     if name not in names():
         raise SpecError(f"there is no figure {registry.unknown(name, names())}")
     return _module(name)
+
+
+def joint(name: str) -> bool:
+    """Whether a figure shows several runs together."""
+    kinds = [parameter.kind for parameter in inspect.signature(get(name).figure).parameters.values()]
+    return inspect.Parameter.VAR_POSITIONAL in kinds
 
 
 def _module(name: str) -> ModuleType:

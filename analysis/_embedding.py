@@ -11,8 +11,8 @@ from localdfa.record import Run
 
 # A plane for the samples (samples, 2) and the labels of its axes.
 Plane = tuple[np.ndarray, str, str]
-# Of more samples, these are placed.
-MOST, _ABREAST = 500, 5
+# Of more samples, so many are placed; so many conditions stand beside each other.
+MOST, _ABREAST = 300, 5
 
 
 def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane]) -> style.Figure:
@@ -31,7 +31,7 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane]) -> style.F
     with style.context():
         drawn = style.Figure(width, 0.3 + down * max(1.7, 0.75 * width / abreast))
         panels = drawn.subplots(down, abreast, squeeze=False)
-        for own_panels, (condition, job) in zip(panels.T if len(found) <= _ABREAST else panels, found.items(), strict=True):
+        for own_panels, job in zip(panels.T if len(found) <= _ABREAST else panels, found.values(), strict=True):
             layers, labels = of_layers(job), job.activity["label"][:MOST]
             for axes, layer in zip(own_panels, shown, strict=True):
                 if layer >= len(layers):

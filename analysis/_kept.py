@@ -28,7 +28,7 @@ def _how(run: Run, record: str) -> str:
     """What makes a run keep a record."""
     spec = run.folder / "spec.toml"
     if record == "spikes" and not any(setting.spiking for setting in run.settings.values()):
-        return "only networks of spiking neurons have spikes (network.neuron = \"lif\")"
+        return 'only networks of spiking neurons have spikes (network.neuron = "lif")'
     if record not in _ASKED_FOR:
         return f"training writes them at its end; go on with: localdfa resume {run.folder}"
     return f"run it again with: localdfa run {spec} --set {_ASKED_FOR[record]}"

@@ -35,9 +35,7 @@ def figure(run: Run) -> style.Figure:
         left.set(xlabel="Epoch", ylabel="Events per epoch (count)")
         values = [value for curve in each.values() for value in curve.low + curve.high]
         style.count_axis(left, "y", values)
-        courses = {
-            name: summary.Curve(total[name].mean, curve.mean, curve.mean, curve.mean) for name, curve in error.items()
-        }
+        courses = {name: summary.Curve(total[name].mean, curve.mean, curve.mean, curve.mean) for name, curve in error.items()}
         lines = style.draw(right, {name: _begun(curve) for name, curve in courses.items()}, order)
         right.set(xlabel="Events so far (count)", ylabel="Test error (%)")
         style.error_axis(right, [value for curve in courses.values() for value in curve.mean])

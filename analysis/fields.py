@@ -56,7 +56,7 @@ def figure(run: Run) -> style.Figure:
             axes.spines[:].set_visible(False)
         if shape[0] == 1:
             bar = drawn.colorbar(shown, ax=panels, shrink=0.7, aspect=50, location="bottom", label="Weight (1)")
-            bar.outline.set_linewidth(0.4)  # type: ignore[operator]
+            bar.outline.set_linewidth(0.4)
         style.letters(panels)
     return drawn
 

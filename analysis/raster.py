@@ -20,8 +20,8 @@ def caption(run: Run) -> str:
     return (
         "Spikes of one trial after training: of those that are kept of the first seed, the one in which the feedback moves the "
         "twins most. Black: somata, whose spikes go to the layer above. Red, below each soma: its apical twin, which gets the "
-        "feedback as well, from the first nudged phase on, and whose trace the synapses read; with one compartment there are no "
-        f"twins. Shaded: the phases, nudged at +β and −β. Of wide layers the first {_MOST} neurons are drawn. Below: mean rate "
+        "feedback as well, from the first nudged phase on, and whose trace the synapses read; with one compartment there is "
+        f"none. Shaded: the phases, nudged at +β and −β. Of wide layers the first {_MOST} neurons are drawn. Below: mean rate "
         f"of all neurons of the layer, in {_BINS} bins. Where a twin fires more, or less, than its soma, it learns to."
         f"{_layers.said(_layers.depth(run))}"
     )

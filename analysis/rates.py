@@ -37,7 +37,7 @@ def figure(run: Run) -> style.Figure:
     shown = _layers.some(_layers.depth(run))
     with style.context():
         drawn, panels = _layers.grid(len(shown), len(kinds), 2.2, list(found))
-        lines = {}
+        lines: dict[str, style.Line2D] = {}
         for (label, conditions), abreast in zip(kinds.items(), panels, strict=True):
             for axes, layer in zip(abreast, shown, strict=True):
                 samples = {name: s for name, jobs in conditions.items() if (s := _means(jobs, layer))}

@@ -35,7 +35,7 @@ def figure(run: Run) -> style.Figure:
     shown = _layers.projections(run)
     with style.context():
         drawn, (panels,) = _layers.grid(len(shown), 1, 2.2, list(found))
-        lines = {}
+        lines: dict[str, style.Line2D] = {}
         for axes, (key, title) in zip(panels, shown, strict=True):
             curves = {name: c for name, seeds in found.items() if (c := _curve([matrix(w, key) for w in seeds])).x}
             lines |= style.draw(axes, curves, list(run.settings))

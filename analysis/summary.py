@@ -193,6 +193,18 @@ def cells(table: list[dict[str, Any]]) -> list[dict[str, str]]:
     return [{_HEADINGS[key]: _text(row, key) for key in _HEADINGS if key not in optional} for row in table]
 
 
+def sortable(table: list[dict[str, Any]]) -> list[dict[str, tuple[str, str]]]:
+    """As `cells`, each cell with what to sort it by: a number where it has one, else its text."""
+    found = []
+    for row, texts in zip(table, cells(table), strict=True):
+        values = {heading: row[key] for key, heading in _HEADINGS.items() if heading in texts}
+        values = {heading: v[-1] if isinstance(v, tuple) else v for heading, v in values.items()}
+        found.append(
+            {heading: (text, "" if values[heading] is None else str(values[heading])) for heading, text in texts.items()}
+        )
+    return found
+
+
 def _text(row: dict[str, Any], key: str) -> str:
     value = row[key]
     if value is None:

@@ -31,7 +31,7 @@ def figure(run: Run) -> style.Figure:
     shown = _layers.projections(run)
     with style.context():
         drawn, (panels,) = _layers.grid(len(shown), 1, 2.2, list(found))
-        lines = {}
+        lines: dict[str, style.Line2D] = {}
         for axes, (key, title) in zip(panels, shown, strict=True):
             samples = {name: s for name, seeds in found.items() if (s := [v for w in seeds if (v := _values(w, key)).size])}
             reach = max((float(np.abs(each).max()) for seeds in samples.values() for each in seeds), default=0) or 1.0

@@ -4,6 +4,7 @@
     run.json                      versions, git revision, platform, fingerprint of the data, status
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
+    tensorboard/                  where asked for: the metrics, for TensorBoard
     conditions/NAME/seed-N/
         metrics.jsonl             one row an epoch, epoch 0 before training
         checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
@@ -40,7 +41,7 @@ from localdfa.errors import RunError
 from localdfa.spec import Experiment, Setting, load, settings
 
 # What a run directory is made of.
-_OWN = ("conditions", "figures", "report.html", "summary.json", "run.json", "spec.toml")
+_OWN = ("conditions", "figures", "tensorboard", "report.html", "summary.json", "run.json", "spec.toml")
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 
 
@@ -189,6 +190,13 @@ class Job:
         """
         return dict(_read(self.folder / "spikes.npz", _arrays))
 
+    def neo(self) -> Any:
+        """The spikes as a `neo.Block`, a segment for each trial, a train for each neuron (see `localdfa.export.block`)."""
+        from localdfa import export
+
+        run = Run(self.folder.parents[2])
+        return export.block(self, run.settings[self.condition].network.hidden)
+
     def write_spikes(self, arrays: dict[str, np.ndarray]) -> None:
         """The spikes of some trials after training."""
         _write_arrays(self.folder / "spikes.npz", arrays)
@@ -277,6 +285,12 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of every condition and seed."""
         return [row for job in self.jobs for row in job.metrics]
+
+    def frame(self) -> Any:
+        """The metrics as a `pandas.DataFrame`, a row for each condition, seed and epoch (see `localdfa.export.frame`)."""
+        from localdfa import export
+
+        return export.frame(self)
 
 
 def create(folder: str | Path, experiment: Experiment, *, name: str = "", force: bool = False) -> Run:

@@ -38,7 +38,7 @@ class Progress:
         """So many training samples more are done."""
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """An epoch is over; its row of metrics."""
+        """An epoch is over, or training begins at epoch 0; its row of metrics."""
 
     def warn(self, message: str) -> None:
         """Something goes on that will spoil the result."""
@@ -429,9 +429,10 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
     if trainer.finished:
         return
     if not trainer.rows:
-        trainer.measure()
+        row = trainer.measure()
         trainer.job.write_metrics(trainer.rows)
         trainer.save()
+        progress.epoch(row)
     while not trainer.finished:
         trainer.train_epoch(progress)
         row = trainer.measure()
