@@ -27,7 +27,7 @@ def get(name: str) -> ModuleType:
         No such figure; the message lists those there are.
     """
     if name not in names():
-        raise SpecError(f"there is no figure {registry.unknown(name, names())}")
+        raise SpecError(f"figure {registry.unknown(name, names())}")
     return _module(name)
 
 

@@ -24,7 +24,7 @@ from localdfa.record import Run
 _DISPENSABLE = ("feedback", "epochs", "rule", "seeds", "seconds", "events")
 
 
-def write(runs: Sequence[Run], path: Path | None = None) -> Path:
+def write(*runs: Run, path: Path | None = None) -> Path:
     """Write the page on one run or several side by side, its figures as SVG files as well, and say where the page is.
 
     A figure for which a run has nothing yet is replaced by the reason.
@@ -40,7 +40,7 @@ def write(runs: Sequence[Run], path: Path | None = None) -> Path:
         A file cannot be read or written.
     """
     path = path or (runs[0].folder if len(runs) == 1 else Path()) / "report.html"
-    record.write_bytes(path, page(runs).encode(errors="replace"))
+    record.write_bytes(path, page(*runs).encode(errors="replace"))
     return path
 
 
@@ -84,7 +84,7 @@ def plot(
             yield str(path)
 
 
-def page(runs: Sequence[Run]) -> str:
+def page(*runs: Run) -> str:
     """The HTML page; the figures of each run are also written to its ``figures``."""
     environment = jinja2.Environment(
         autoescape=True,

@@ -109,7 +109,7 @@ def _report(folder: Path, console: Any) -> None:
 
     opened = Run(folder)
     report.print_table(opened, console)
-    console.print(f"report: {report.write([opened])}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report: {report.write(opened)}", highlight=False, markup=False, soft_wrap=True)
 
 
 @main.command()
@@ -153,7 +153,7 @@ def report(folders: tuple[Path, ...], out: Path | None) -> None:
     from localdfa.analysis import report
     from localdfa.record import Run
 
-    click.echo(f"report: {report.write([Run(folder) for folder in folders], out)}")
+    click.echo(f"report: {report.write(*map(Run, folders), path=out)}")
 
 
 @main.command("list")
