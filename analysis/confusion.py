@@ -40,7 +40,7 @@ def figure(run: Run) -> style.Figure:
     columns = math.ceil(len(found) / rows)
     width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
     with style.context():
-        drawn = style.Figure(width, 0.6 + rows * (0.3 + 0.85 * width / columns))
+        drawn = style.Figure(width, 0.7 + rows * (0.45 + 0.9 * width / columns))
         panels = list(drawn.subplots(rows, columns, squeeze=False).ravel())
         for axes in panels[len(found) :]:
             axes.remove()
