@@ -87,7 +87,7 @@ def test_theorem_1_against_differences_of_the_criterion(rng, neuron):
             unit = d / np.linalg.norm(d)
             expected["k"][l].append(unit @ hs[l])
 
-            def above(h, l=l):
+            def above(h, l=l, deltas=deltas):
                 return loss(h) if l == 2 else deltas[l + 1] @ f(small.W[l + 1] @ h + small.b[l + 1])
 
             slopes = np.array([(above(hs[l] + eps * i) - above(hs[l] - eps * i)) / (2 * eps) for i in np.eye(len(d))])
