@@ -1,8 +1,8 @@
-"""Figures, one module each: from a run directory to a Matplotlib figure. Nothing here simulates.
+"""Figures, one module each: from a run directory to a Matplotlib figure. No figure simulates anything.
 
 A module of this folder that defines ``figure(run)`` and ``caption(run)`` is a figure, named like its file; nothing else
 lists it. One that compares runs takes several, ``figure(*runs)``. `style` says how figures look, `summary` aggregates over
-seeds, `report` puts everything on one page.
+seeds, `report` puts everything on one page, `gallery` shows every figure drawn of real runs.
 """
 
 import importlib

@@ -15,8 +15,8 @@ def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
     return (
         "Distribution over the neurons of each hidden layer of their activity after training, averaged over training "
-        "samples: of spiking neurons the firing rate in the free phase. A peak at zero are neurons that the task does not "
-        f"use.{_layers.said(_layers.depth(run))} {summary.seeds(run)}"
+        "samples: of spiking neurons the firing rate in the free phase, where a peak at zero is neurons that stay "
+        f"silent.{_layers.said(_layers.depth(run))} {summary.seeds(run)}"
     )
 
 

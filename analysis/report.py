@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from localdfa import analysis, record
 from localdfa.analysis import style, summary
@@ -112,8 +113,8 @@ def page(*runs: Run) -> str:
         names=("run", *summary.NAMES),
         figures=[(name, drawn) for name, drawn in figures if any("svg" in each for each in drawn)],
         missing=list(dict.fromkeys(each["missing"] for _, drawn in figures for each in drawn if "missing" in each)),
-        style=jinja2.utils.markupsafe.Markup(text["report.css"]),
-        script=jinja2.utils.markupsafe.Markup(text["report.js"]),
+        style=Markup(text["report.css"]),
+        script=Markup(text["report.js"]),
         hash=base64.b64encode(hashlib.sha256(text["report.js"].encode()).digest()).decode(),
     )
 
@@ -158,13 +159,14 @@ def _figures(runs: Sequence[Run], name: str) -> tuple[str, list[dict[str, str]]]
 def _figure(runs: list[Run], name: str) -> dict[str, str]:
     module = analysis.get(name)
     try:
-        svg = module.figure(*runs).content("svg")
-        caption = module.caption(*runs)
+        drawn = module.figure(*runs)
+        svg, caption = drawn.content("svg"), module.caption(*runs)
     except RunError as error:
         return {"missing": f"{name}: {error}"}
     if len(runs) == 1:
         record.write_bytes(runs[0].folder / "figures" / f"{name}.svg", svg)
-    return {"caption": caption, "svg": base64.b64encode(svg).decode()}
+    breadth = "narrow" if drawn.get_figwidth() < style.TWO_COLUMNS else "wide"
+    return {"caption": caption, "svg": base64.b64encode(svg).decode(), "breadth": breadth}
 
 
 def print_table(run: Run, console: Any) -> None:

@@ -37,4 +37,4 @@ def _place(activity: np.ndarray) -> _embedding.Plane:
 
     perplexity = min(_PERPLEXITY, (len(activity) - 1) / 3)
     points = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=0).fit_transform(activity)
-    return points, "t-SNE 1 (arb. units)", "t-SNE 2 (arb. units)"
+    return points, "t-SNE 1 (a.u.)", "t-SNE 2 (a.u.)"

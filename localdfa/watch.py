@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from localdfa.progress import duration, said
 from localdfa.record import Run
@@ -81,7 +82,8 @@ def table(run: Run, status: str, left: str = "") -> Table:
     """Epochs, errors and firing rates of every condition and seed, and the course of the test error."""
     jobs = [(job, job.metrics) for job in run.jobs]
     spiking = any("rate" in rows[-1] for _, rows in jobs if rows)
-    shown = Table(title=f"{run.folder}: {status}{left}", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    title = Text(f"{run.folder}: {status}{left}")
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
     for heading in ("condition", "seed", "epoch", "train error (%)", "test error (%)", *(["rate (Hz)"] if spiking else [])):
         shown.add_column(heading, justify="left" if heading == "condition" else "right")
     shown.add_column("test error", no_wrap=True)

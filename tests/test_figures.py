@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from localdfa import analysis, record
+from localdfa import analysis, record, spec
 from localdfa.analysis import comparison, confusion, events, fields, firing, pca, raster, rates, report, style, theorem, tsne
 from localdfa.analysis import singular as singular_values
 from localdfa.analysis import weights as weight_distribution
@@ -29,6 +29,18 @@ def last(run, name, key):
     return {job.seed: job.metrics[-1][key] for job in jobs(run, name)}
 
 
+def assert_on_the_page(drawn):
+    """Nothing is cut off at the edges of a figure, and no panel covers another's labels."""
+    drawn.draw_without_rendering()
+    page = drawn.get_tightbbox()
+    assert page.x0 >= -0.01
+    assert page.y0 >= -0.01
+    assert page.x1 <= drawn.get_figwidth() + 0.01
+    assert page.y1 <= drawn.get_figheight() + 0.01
+    boxes = [axes.get_tightbbox() for axes in drawn.axes]
+    assert not any(a.shrunk(0.98, 0.98).overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+
+
 @pytest.mark.parametrize("name", analysis.names())
 def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(rate_run, spiking_run, name):
     run = spiking_run if name == "raster" else rate_run
@@ -44,12 +56,7 @@ def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(rate_run, s
         if axes.lines and name != "comparison":
             shared = axes.get_shared_x_axes().get_siblings(axes)
             assert any(each.get_xlabel() for each in shared) or any(each.get_xlabel() for each in panels)
-    drawn.draw_without_rendering()
-    page = drawn.get_tightbbox()
-    assert page.x0 >= -0.01
-    assert page.y0 >= -0.01
-    assert page.x1 <= drawn.get_figwidth() + 0.01
-    assert page.y1 <= drawn.get_figheight() + 0.01
+    assert_on_the_page(drawn)
     text = analysis.get(name).caption(run)
     assert text.endswith(".")
     assert "seed" in text
@@ -201,18 +208,30 @@ def test_tsne_is_drawn(spiking_run):
         points = np.concatenate([np.column_stack(l.get_data()) for l in axes.lines])
         assert points.shape == (30, 2)
         assert np.isfinite(points).all()
-        assert axes.get_xlabel() == "t-SNE 1 (arb. units)"
+        assert axes.get_xlabel() == "t-SNE 1 (a.u.)"
+
+
+def with_conditions(rate_run, folder, names):
+    """A run of these conditions with the activities of a real one."""
+    tables = rate_run.experiment.model_dump(exclude={"condition", "seeds"}, exclude_none=True)
+    run = record.create(folder, spec.experiment({**tables, "condition": [{"name": name} for name in names]}))
+    for job in run.jobs:
+        job.write_activity(rate_run.jobs[0].activity)
+    return run
+
+
+@pytest.mark.parametrize("module", [pca, tsne], ids=["pca", "tsne"])
+def test_five_conditions_stand_beside_each_other(rate_run, tmp_path, module):
+    names = [f"c{i}" for i in range(5)]
+    drawn = module.figure(with_conditions(rate_run, tmp_path / "run", names))
+    assert [axes.get_title() for axes in drawn.axes[:5]] == names
+    assert [axes.get_ylabel().partition("\n")[0] for axes in drawn.axes[::5]] == ["Hidden layer 1", "Hidden layer 2"]
+    assert_on_the_page(drawn)
 
 
 def test_more_conditions_than_fit_go_down_the_page(rate_run, tmp_path):
     names = [f"c{i}" for i in range(6)]
-    tables = rate_run.experiment.model_dump(exclude={"condition", "seeds"}, exclude_none=True)
-    from localdfa import spec
-
-    run = record.create(tmp_path / "run", spec.experiment({**tables, "condition": [{"name": name} for name in names]}))
-    for job in run.jobs:
-        job.write_activity(rate_run.jobs[0].activity)
-    drawn = pca.figure(run)
+    drawn = pca.figure(with_conditions(rate_run, tmp_path / "run", names))
     assert [axes.get_ylabel().partition("\n")[0] for axes in drawn.axes[::2]] == names
     assert [axes.get_title() for axes in drawn.axes[:2]] == ["Hidden layer 1", "Hidden layer 2"]
 
