@@ -43,7 +43,7 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane]) -> style.F
                     axes.plot(*own.T, "o", color=colour, markersize=style.mark(2), alpha=0.7)
                     axes.annotate(
                         str(label), np.median(own, axis=0), ha="center", va="center", weight="bold", color=colour,
-                        path_effects=[patheffects.withStroke(linewidth=2.5, foreground="white")],
+                        fontsize=style.points(6.5), path_effects=[patheffects.withStroke(linewidth=1.5, foreground="white")],
                     )  # fmt: skip
                 axes.set(xlabel=ends[0], ylabel=ends[1])
                 axes.grid(False)
