@@ -1,9 +1,10 @@
-"""The command line: ``localdfa run``, ``resume``, ``certify``, ``list``, ``show`` and ``bench``."""
+"""The command line: ``localdfa run``, ``resume``, ``watch``, ``plot``, ``report``, ``certify``, ``list``, ``show`` and so on."""
 
 import json
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +39,7 @@ _SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", he
 _DEVICE = click.option(
     "--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where PyTorch computes."
 )
+_TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard as well.")
 
 
 @main.command()
@@ -45,7 +47,8 @@ _DEVICE = click.option(
 @_SET
 @click.option("--out", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME-DATE-TIME]")
 @click.option("--force", is_flag=True, help="Replace the run that is at --out already.")
-def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool) -> None:
+@_TENSORBOARD
+def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool, tensorboard: bool) -> None:
     """Train the bundled experiment NAME, or your own .toml file, and write its report."""
     from localdfa import spec
 
@@ -54,28 +57,38 @@ def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool) ->
     from localdfa import train
 
     base = _base(path, overrides)
-    _train(folder, lambda progress: train.run(experiment, folder, name=path.stem, force=force, progress=progress, base=base))
+    _train(
+        folder,
+        lambda progress: train.run(experiment, folder, name=path.stem, force=force, progress=progress, base=base),
+        tensorboard,
+    )
 
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def resume(folder: Path) -> None:
+@_TENSORBOARD
+def resume(folder: Path, tensorboard: bool) -> None:
     """Go on with the run in FOLDER, to the same bits as if it had not been interrupted."""
     from localdfa import train
 
-    _train(folder, lambda progress: train.resume(folder, progress))
+    _train(folder, lambda progress: train.resume(folder, progress), tensorboard)
 
 
-def _train(folder: Path, go: Callable[[Any], Any]) -> None:
+def _train(folder: Path, go: Callable[[Any], Any], tensorboard: bool) -> None:
     """Train with a display of progress, then report; after Ctrl-C report what there is."""
     from rich.console import Console
 
-    from localdfa.progress import display
+    from localdfa.progress import Several, display
 
     console = Console()
     try:
-        with display(console) as progress:
-            go(progress)
+        with ExitStack() as displays:
+            shown: list[Any] = [displays.enter_context(display(console))]
+            if tensorboard:
+                from localdfa.tensorboard import TensorBoard
+
+                shown.append(displays.enter_context(TensorBoard(folder)))
+            go(Several(*shown))
     except KeyboardInterrupt:
         if not (folder / "summary.json").is_file():
             raise click.Abort from None
@@ -147,10 +160,54 @@ def _base(path: Path, overrides: tuple[str, ...]) -> Path:
     return Path.cwd() if typed else path.resolve().parent
 
 
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def watch(folder: Path) -> None:
+    """Follow the run in FOLDER while it goes on elsewhere: errors, firing rates, curves and the time left."""
+    from rich.console import Console
+
+    from localdfa.watch import watch
+
+    try:
+        watch(folder, Console())
+    except KeyboardInterrupt:
+        raise click.Abort from None
+
+
+@main.command()
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--figure", "names", multiple=True, metavar="NAME", help="A figure; repeatable.  [default: all that can be drawn]"
+)
+@click.option("--format", "form", default="png", show_default=True, type=click.Choice(["png", "svg", "pdf"]))
+@click.option("--style", "look", default="paper", show_default=True, type=click.Choice(["paper", "talk"]))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to.  [default: figures in each run]")
+def plot(folders: tuple[Path, ...], names: tuple[str, ...], form: str, look: str, out: Path | None) -> None:
+    """Draw figures of one run or more; one that compares runs goes to --out, or where the command is given."""
+    from localdfa.analysis import report
+    from localdfa.record import Run
+
+    for said in report.plot([Run(folder) for folder in folders], names, form, look, out):
+        click.echo(said)
+
+
+@main.command()
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="The page.  [default: report.html in the run, or here]"
+)
+def report(folders: tuple[Path, ...], out: Path | None) -> None:
+    """Write one self-contained HTML page on one run, or on several side by side."""
+    from localdfa.analysis import report
+    from localdfa.record import Run
+
+    click.echo(f"report: {report.write(*map(Run, folders), path=out)}")
+
+
 @main.command("list")
 def list_() -> None:
-    """Show the neurons, pathways, rules, optimisers, data sets and experiments there are."""
-    from localdfa import data, registry, spec
+    """Show the neurons, pathways, rules, optimisers, data sets, experiments and figures there are."""
+    from localdfa import analysis, data, registry, spec
 
     for package, heading in (
         ("neurons", "neurons"), ("feedback", "feedback pathways"), ("rules", "rules"), ("optimisers", "optimisers"),
@@ -158,6 +215,7 @@ def list_() -> None:
         _section(heading, {name: registry.describe(package, name) for name in registry.names(package)})
     _section("data sets", data.available())
     _section("experiments", {name: spec.load(name).title for name in spec.bundled()})
+    _section("figures", {name: registry.describe("analysis", name) for name in analysis.names()})
 
 
 def _section(heading: str, entries: dict[str, str]) -> None:

@@ -40,6 +40,9 @@ class Engine(Protocol):
     def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The drive a_y of the output, (m, n_out)."""
 
+    def activity(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        """h of each hidden layer in the free phase, (m, n_l); of spiking neurons their rate, Hz."""
+
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
     ) -> Lesson:
@@ -54,6 +57,10 @@ class Settled:
 
     def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return settled.free_phase(network, inputs, self._setting.network.threshold).drive[-1]
+
+    def activity(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        found = settled.free_phase(network, inputs, self._setting.network.threshold).activity
+        return [1e3 * h / network.neuron.gain for h in found] if self._setting.spiking else found
 
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
@@ -72,11 +79,8 @@ class Settled:
         return Lesson([*trial.sent], [*change], settled.totals(trial, change, frozen), trial.events + events)
 
 
-class InTime:
-    """τ > 0: rate neurons that relax, and send a graded event when they have moved by ε."""
-
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+class InTime(Settled):
+    """τ > 0: rate neurons that relax, and send a graded event when they have moved by ε; their activity is the settled one."""
 
     def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return dynamic.simulate(network, self._setting, inputs).drive
@@ -98,6 +102,10 @@ class Spiking:
     def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return spikes.simulate(network, self._setting, inputs, rng=rng).drive
 
+    def activity(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        counts = spikes.simulate(network, self._setting, inputs, rng=rng).counts
+        return [1e3 * found / self._setting.phases.free for found in counts]
+
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
     ) -> Lesson:
@@ -111,7 +119,7 @@ def engine(setting: Setting, rule: str) -> Engine:
     if in_phases and setting.spiking:
         return Spiking(setting)
     if in_phases and setting.dynamic:
-        return InTime(setting)
+        return InTime(setting, rule)
     return Settled(setting, rule)
 
 

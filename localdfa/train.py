@@ -43,7 +43,7 @@ class Progress:
         """So many training samples more are done."""
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """An epoch is over; its row of metrics."""
+        """An epoch is over, or training begins at epoch 0; its row of metrics."""
 
     def warn(self, message: str) -> None:
         """Something goes on that will spoil the result."""
@@ -188,6 +188,13 @@ class Trainer:
             loss += float(self.network.loss(drive, part.targets[rows]).sum())
         return wrong / len(part), loss / len(part)
 
+    def outcome(self) -> dict[str, np.ndarray]:
+        """label and prediction of the test set, as the network stands; see `record.Job.outcome`."""
+        part, drives, noise = self.parts["test"], [], generator(self.seed, WATCHED, self.epoch)
+        for start in range(0, len(part), _CHUNK):
+            drives.append(self._engine.read(self.network, part.inputs[start : start + _CHUNK], noise))
+        return {"label": part.labels, "prediction": np.concatenate(drives).argmax(axis=1)}
+
     def next_stage(self) -> None:
         """Take up the next stage where this one is over: its epochs are done, or its training error is reached."""
         stage, error = self.setting.stage[self.stage], self.rows[-1]["train_error"]
@@ -286,6 +293,17 @@ class Trainer:
                 int(sample),
                 trial_in_detail(self.network, self.setting, train.inputs[sample], train.targets[sample], noise, times),
             )
+
+    def activity(self, samples: int) -> dict[str, np.ndarray]:
+        """Activity or firing rate of every hidden neuron in so many training samples; see `record.Job.activity`."""
+        train, parts, noise = self.parts["train"], [], generator(self.seed, WATCHED, self.epoch)
+        chosen = np.sort(generator(self.seed, PROBE).permutation(len(train))[:samples])
+        for start in range(0, len(chosen), _CHUNK):
+            parts.append(self._engine.activity(self.network, train.inputs[chosen[start : start + _CHUNK]], noise))
+        name = "rate" if self.setting.spiking else "h"
+        layers = [np.concatenate(layer) for layer in zip(*parts, strict=True)]
+        kept = {f"{name}{l + 1}": layer.astype(np.float32) for l, layer in enumerate(layers)}
+        return {**kept, "label": train.labels[chosen], "sample": chosen}
 
     def weights(self) -> dict[str, np.ndarray]:
         """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1.
@@ -387,7 +405,7 @@ def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> recor
     """Train what is not finished; whatever happens, leave a directory that can be read and resumed."""
     fingerprint = _fingerprint(data)
     run.check_unchanged(data=fingerprint)
-    run.update_info(data=fingerprint, status="running")
+    run.update_info(data=fingerprint, shape=list(data.shape), status="running")
     try:
         with blas.one_thread():
             _train_all(run, data, progress)
@@ -427,9 +445,10 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
     if trainer.finished:
         return
     if not trainer.rows:
-        trainer.measure()
+        row = trainer.measure()
         trainer.job.write_metrics(trainer.rows)
         trainer.save()
+        progress.epoch(row)
     while not trainer.finished:
         trainer.train_epoch(progress)
         row = trainer.measure()
@@ -442,6 +461,9 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
             progress.warn(f"{trainer.job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
         if trainer.finished:
             trainer.job.write_weights(trainer.weights())
+            trainer.job.write_outcome(trainer.outcome())
+            if keep.activity:
+                trainer.job.write_activity(trainer.activity(keep.activity))
             if keep.spikes and trainer.spiked:
                 trainer.job.write_spikes(trainer.spikes(keep.spikes))
             if keep.states and trainer.spiked:

@@ -293,7 +293,8 @@ def test_an_error_that_is_followed_and_one_carried_by_spikes_come_to_the_constan
     totals = {}
     for signal in ("constant", "continuous", "spikes"):
         setting, network = case(
-            code="current", hidden=(30,), phases={"propagation": "two_compartment", "free": 600.0, "nudged": 400.0, "beta": 1.0},
+            code="current", hidden=(30,),
+            phases={"propagation": "two_compartment", "free": 600.0, "nudged": 400.0, "beta": 1.0},
             feedback={"signal": signal, "rate": 5000.0, "gain": 2.0, "interval": 5.0},
         )  # fmt: skip
         setting = setting.model_copy(update={"trace": setting.trace.model_copy(update={"tau_x": 60.0, "tau_z": 60.0})})

@@ -125,7 +125,7 @@ def gather(c, k, stop, state, queues, room):
                 slot, due = e, state.due[e]
         if slot < 0 and not dense:
             return count, stop, count == 0
-        full = count == room.at.size or (dense or count >= CHUNK) and due > room.at[max(count - 1, 0)]
+        full = count == room.at.size or ((dense or count >= CHUNK) and due > room.at[max(count - 1, 0)])
         if slot < 0 or (count > 0 and full):
             return count, room.at[count - 1], level
         q = c.projection[slot]

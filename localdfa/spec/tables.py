@@ -192,6 +192,9 @@ class Record(Table):
         le=10_000,
         description="trials of the probe whose spikes are kept, after training (spiking neurons, local rule)",
     )
+    activity: int = Field(
+        0, ge=0, le=100_000, description="training samples for which hidden activities are kept, after training"
+    )
     states: int = Field(
         0, ge=0, le=10_000, description="trials of the probe whose membranes, traces and drives are kept likewise"
     )
