@@ -22,11 +22,12 @@ class Circuit(NamedTuple):
     tau_m, tau_x, tau_z, tau_a: time constants of membranes, traces and adapted thresholds, ms; taus (R,): of synaptic
     currents; shortest: of all but tau_m. rho: τ_x/(τ_x+τ_z). layers: hidden ones; output: as above; twins, error_spikes:
     whether there are any. sizes (P,): neurons of each population; first (P + 1,): where they begin among all neurons that have
-    a membrane. slots (P + 1,): where the *slots* of each population begin, one for each projection into it, which a twin shares
-    with its soma: projection; traces: where its presynaptic traces begin, −1 if it does not learn (n_traces in all).
-    Of each projection: pre; delay; current: index in taus, −1 where v moves at once; start, sums: where its synapses begin in
-    `jumps` and in what is learned (n_sums in all); ends: where the ends of its rows begin in `row_ends`, −1 if all are
-    joined; targets_at: where its targets begin. jumps: what a spike adds to v or to a current. bias: constant drive of every
+    a membrane. slots (P + 1,): where the *slots* of each population begin, one for each projection into it, twins having those
+    of their somata as well. Of each slot: delay, ms; and joints (·, 7): the population that sends; the index in taus of the
+    current that it raises, −1 where v moves at once; where its synapses begin in `jumps`; where the ends of its rows begin in
+    `row_ends`, −1 if all are joined; where its targets begin in `targets`; where its synapses begin in what is learned
+    (n_sums in all); where its presynaptic traces begin, −1 if it does not learn (n_traces in all). jumps: what a spike adds to
+    v or to a current, by synapse. bias: constant drive of every
     neuron. readout (n_top + 1, n_out): what a trace of 1 adds to each output unit, biases last. feedback (n_out, n): the
     signal c of a unit error. error_rate: spikes per ms of an error neuron for an error of 1. unit: h = unit · trace.
     """
@@ -45,18 +46,11 @@ class Circuit(NamedTuple):
     sizes: np.ndarray
     first: np.ndarray
     slots: np.ndarray
-    projection: np.ndarray
-    traces: np.ndarray
-    n_traces: int
-    pre: np.ndarray
     delay: np.ndarray
-    current: np.ndarray
-    start: np.ndarray
-    sums: np.ndarray
+    joints: np.ndarray
+    n_traces: int
     n_sums: int
-    ends: np.ndarray
     row_ends: np.ndarray
-    targets_at: np.ndarray
     targets: np.ndarray
     jumps: np.ndarray
     bias: np.ndarray
@@ -182,17 +176,17 @@ def circuit(network: Any, setting: Any, nudges: bool) -> Circuit:
         for k in range(fed, fed + (n_twins or n_hidden + taught)):
             matrix = kick * signal[:, first[k] : first[k + 1]]
             tables.bring(len(real), k, np.concatenate([matrix, -matrix]))
-    slots, projection, traces, n_traces = [0], [], [], 0
+    slots, delay, joints, n_traces = [0], list[float](), list[list[int]](), 0
     for k in range(len(sizes)):
         for q, post in enumerate(tables.post):
-            direct = tables.pre[q] == len(real)
-            if post != (k if direct or k >= len(real) else real[k]) or (k < len(real) and real[k] > n_somata):
+            brought = tables.pre[q] == len(real)
+            if post != (k if brought or k >= len(real) else real[k]) or (k < len(real) and real[k] > n_somata):
                 continue
-            projection.append(q)
             learns = tables.sums[q] >= 0
-            traces.append(n_traces if learns else -1)
+            delay.append(tables.delay[q])
+            joints.append([*tables.joint(q), n_traces if learns else -1])
             n_traces += sizes[tables.pre[q]] if learns else 0
-        slots.append(len(projection))
+        slots.append(len(delay))
     bias = np.full(first[-1], float(p.baseline))
     for k in range(1, len(real)):
         if first[k + 1] > first[k] and (real[k] > 1 or code.spikes):
@@ -204,8 +198,8 @@ def circuit(network: Any, setting: Any, nudges: bool) -> Circuit:
     return Circuit(
         float(p.tau_m), trace.tau_x, trace.tau_z, tau_a, taus, float(min(trace.tau_x, trace.tau_z, tau_a, *taus)),
         trace.tau_x / (trace.tau_x + trace.tau_z), n_hidden, output, n_twins > 0, error_spikes, np.array(sizes),
-        np.append(first, first[-1]), np.array(slots), np.array(projection, np.int64), np.array(traces, np.int64), n_traces,
-        *tables.arrays(), bias, readout, signal, setting.feedback.rate * 1e-3, gain / trace.tau_z,  # type: ignore[call-arg]
+        np.append(first, first[-1]), np.array(slots), np.array(delay, np.float64),
+        np.array(joints, np.int64).reshape(len(joints), 7), n_traces, tables.n_sums, *tables.arrays(), bias, readout, signal, setting.feedback.rate * 1e-3, gain / trace.tau_z,  # type: ignore[call-arg]
     )  # fmt: skip
 
 
@@ -225,7 +219,7 @@ class _Tables:
         self.post: list[int] = []
         self.sums: list[int] = []
         self.taus: list[float] = []
-        self._delay: list[float] = []
+        self.delay: list[float] = []
         self._current: list[int] = []
         self._start: list[int] = []
         self._ends: list[int] = []
@@ -233,7 +227,7 @@ class _Tables:
         self._jumps: list[np.ndarray] = [np.empty(0, dtype)]
         self._rows: list[np.ndarray] = [np.empty(0, np.int64)]
         self._targets: list[np.ndarray] = [np.empty(0, np.int32)]
-        self._n_sums = 0
+        self.n_sums = 0
 
     def add(self, joint: Any, unit: float, weights: np.ndarray, sizes: tuple[int, ...]) -> None:
         """A projection of the network; unit: h = unit · rate of its presynaptic neurons, so that its mean drive is W h."""
@@ -254,8 +248,8 @@ class _Tables:
             self.taus.append(joint.tau)
         self._current.append(self.taus.index(joint.tau) if joint.tau else -1)
         self._put(joint.pre, joint.post, joint.delay, own * self._dtype.type(unit / (joint.tau or self._tau_m)))
-        self.sums[-1] = self._n_sums if joint.plastic else -1
-        self._n_sums += own.size if joint.plastic else 0
+        self.sums[-1] = self.n_sums if joint.plastic else -1
+        self.n_sums += own.size if joint.plastic else 0
 
     def bring(self, pre: int, post: int, jumps: np.ndarray) -> None:
         """What error neurons do to v of a population, (n_pre, n_post)."""
@@ -267,16 +261,15 @@ class _Tables:
     def _put(self, pre: int, post: int, delay: float, jumps: np.ndarray) -> None:
         self.pre.append(pre)
         self.post.append(post)
-        self._delay.append(delay)
+        self.delay.append(delay)
         self._start.append(sum(map(len, self._jumps)))
         self._jumps.append(jumps)
         self.sums.append(-1)
 
-    def arrays(self) -> tuple[Any, ...]:
-        """The fields of a circuit from `pre` to `jumps`."""
-        return (
-            np.array(self.pre, np.int64), np.array(self._delay, np.float64), np.array(self._current, np.int64),
-            np.array(self._start, np.int64), np.array(self.sums, np.int64), self._n_sums, np.array(self._ends, np.int64),
-            np.concatenate(self._rows), np.array(self._targets_at, np.int64), np.concatenate(self._targets),
-            np.concatenate(self._jumps),
-        )  # fmt: skip
+    def joint(self, q: int) -> tuple[int, ...]:
+        """The columns of `Circuit.joints` of a projection, all but the last."""
+        return self.pre[q], self._current[q], self._start[q], self._ends[q], self._targets_at[q], self.sums[q]
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """row_ends, targets and jumps."""
+        return np.concatenate(self._rows), np.concatenate(self._targets), np.concatenate(self._jumps)

@@ -39,6 +39,13 @@ DRIVE, CURRENT, V, LATER, THETA, X, Z, C = range(8)
 ROWS = 8
 
 
+# Columns of `Circuit.joints`: what a slot is; see there.
+PRE, CURRENT_OF, START, ENDS, TARGETS, SUMS, TRACES = range(7)
+# Of the arrivals of a chunk: when, and how large (rows of `Room.when`); through which slot, from whom (rows of `Room.whom`).
+_AT, _SIZE = range(2)
+_SLOT, _WHO = range(2)
+
+
 class State(NamedTuple):
     """All populations in a trial, neurons end to end.
 
@@ -59,107 +66,90 @@ class State(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Scratch. at, slot, who, size: the arrivals of a chunk; jump, rise (n,): what they add to v at its end, and what raises
-    it; flow (R, n), lift (n,): the same of currents; found, asleep (n,); sizes, taus, present (R + 2,): of one neuron."""
+    """Scratch. when (2, ·), whom (2, ·): the arrivals of a chunk; sums (4 + R, n): what they add to v at its end, what raises v
+    meanwhile, what raises its drive, the lowest thresholds, and what they add to the currents; who (2, n): the neurons found, and
+    those asleep; one (3, R + 2): of one neuron, sizes and time constants of a sum of exponentials, and what is present.
 
-    at: np.ndarray
-    slot: np.ndarray
+    Kernels that run at every arrival take arrays, not these tuples: Numba counts a reference for every array of a tuple that
+    is handed on, which cost ten times the work itself.
+    """
+
+    when: np.ndarray
+    whom: np.ndarray
+    sums: np.ndarray
     who: np.ndarray
-    size: np.ndarray
-    jump: np.ndarray
-    rise: np.ndarray
-    flow: np.ndarray
-    lift: np.ndarray
-    bar: np.ndarray
-    found: np.ndarray
-    asleep: np.ndarray
-    sizes: np.ndarray
-    taus: np.ndarray
-    present: np.ndarray
+    one: np.ndarray
+
+
+# Rows of `Room.sums`.
+_JUMP, _RISE, _LIFT, _BAR, _FLOW = range(5)
 
 
 @njit(error_model="numpy")
-def begin(c, dtype_of):
-    """States and scratch of a block of trials; dtype_of: an array in the precision wanted."""
-    n, populations, slots = c.first[-1], c.sizes.size, c.projection.size
+def begin(c):
+    """States and scratch of a block of trials."""
+    n, populations, slots = c.first[-1], c.sizes.size, c.delay.size
     largest, incoming = 1, CHUNK + 1
     for k in range(populations):
         largest = max(largest, c.sizes[k])
         total = CHUNK + 1
         for e in range(c.slots[k], c.slots[k + 1]):
-            total += c.sizes[c.pre[c.projection[e]]]
+            total += c.sizes[c.joints[e, PRE]]
         incoming = max(incoming, total)
-    r, kind = c.taus.size, dtype_of.dtype
+    r, kind = c.taus.size, c.jumps.dtype
     state = State(
         np.zeros((ROWS, n), kind), np.zeros(n), np.zeros(n, np.int64), np.zeros((r, n), kind), np.zeros(c.n_traces, kind),
         np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64), np.zeros(slots),
     )  # fmt: skip
     room = Room(
-        np.zeros(incoming), np.zeros(incoming, np.int64), np.zeros(incoming, np.int64), np.zeros(incoming),
-        np.zeros(largest, kind), np.zeros(largest, kind), np.zeros((r, largest), kind), np.zeros(largest, kind),
-        np.zeros(largest, kind), np.zeros(largest, np.int64), np.zeros(largest, np.int64),
-        np.zeros(r + 2), np.zeros(r + 2), np.zeros(r + 1),
+        np.zeros((2, incoming)), np.zeros((2, incoming), np.int64), np.zeros((4 + max(r, 1), largest), kind),
+        np.zeros((2, largest), np.int64), np.zeros((3, r + 2)),
     )  # fmt: skip
     return state, room
 
 
-@njit(error_model="numpy", inline="always")
-def expect(c, e, state, times):
-    """Note when the next spike through slot e arrives; times: of the spikes that its population has sent."""
-    q = c.projection[e]
-    waiting = state.received[e] < state.sent[c.pre[q]]
-    state.due[e] = times[state.received[e]] + c.delay[q] if waiting else np.inf
+@njit(error_model="numpy")
+def gather(lo, hi, stop, joints, delay, due, received, sent, queues, when, whom):
+    """The next chunk of arrivals through the slots lo … hi − 1 before `stop`, in order of time.
 
-
-@njit(error_model="numpy", inline="always")
-def gather(c, k, stop, state, queues, room):
-    """The next chunk of arrivals at population k before `stop`, in order of time.
-
-    Returns how many, the end of the chunk, and whether all of them come through dense projections at that very moment.
+    Returns how many, the end of the chunk, and whether all of them move v through dense projections at that very moment.
     """
     count, dense, level = 0, False, True
     while True:
-        slot, due = -1, stop
-        for e in range(c.slots[k], c.slots[k + 1]):
-            if state.due[e] < due:
-                slot, due = e, state.due[e]
+        slot, first = -1, stop
+        for e in range(lo, hi):
+            if due[e] < first:
+                slot, first = e, due[e]
         if slot < 0 and not dense:
             return count, stop, count == 0
-        full = count == room.at.size or ((dense or count >= CHUNK) and due > room.at[max(count - 1, 0)])
+        full = count == when.shape[1] or (dense or count >= CHUNK) and first > when[_AT, max(count - 1, 0)]
         if slot < 0 or (count > 0 and full):
-            return count, room.at[count - 1], level
-        q = c.projection[slot]
-        queue = queues[c.pre[q]]
-        who, size = queue["neuron"][state.received[slot]], queue["size"][state.received[slot]]
-        level &= c.ends[q] < 0 and c.current[q] < 0 and (count == 0 or due == room.at[0])
-        dense |= c.ends[q] < 0
-        room.at[count], room.slot[count], room.who[count], room.size[count] = due, slot, who, size
+            return count, when[_AT, count - 1], level
+        queue, nth = queues[joints[slot, PRE]], received[slot]
+        level &= joints[slot, ENDS] < 0 and joints[slot, CURRENT_OF] < 0 and (count == 0 or first == when[_AT, 0])
+        dense |= joints[slot, ENDS] < 0
+        when[_AT, count], when[_SIZE, count] = first, queue["size"][nth]
+        whom[_SLOT, count], whom[_WHO, count] = slot, queue["neuron"][nth]
         count += 1
-        state.received[slot] += 1
-        expect(c, slot, state, queue["time"])
+        received[slot] = nth + 1
+        due[slot] = queue["time"][nth + 1] + delay[slot] if nth + 1 < sent[joints[slot, PRE]] else np.inf
 
 
 @njit(error_model="numpy")
-def synapse(c, q, j, i, n):
-    """Where the synapse from neuron j to neuron i of n lies, counted from the projection's first; −1 if there is none."""
-    if c.ends[q] < 0:
+def synapse(joints, row_ends, targets, slot, j, i, n):
+    """Where the synapse from neuron j to neuron i of n lies, counted from the slot's first; −1 if there is none."""
+    ends, at = joints[slot, ENDS], joints[slot, TARGETS]
+    if ends < 0:
         return j * n + i
-    low, high = c.row_ends[c.ends[q] + j], c.row_ends[c.ends[q] + j + 1]
-    at = c.targets_at[q]
+    low, high = row_ends[ends + j], row_ends[ends + j + 1]
+    stop = high
     while low < high:
         middle = (low + high) // 2
-        if c.targets[at + middle] < i:
+        if targets[at + middle] < i:
             low = middle + 1
         else:
             high = middle
-    return low if low < c.row_ends[c.ends[q] + j + 1] and c.targets[at + low] == i else -1
-
-
-@njit(error_model="numpy")
-def weight(c, q, j, i, n):
-    """What a spike of neuron j adds to neuron i of n."""
-    at = synapse(c, q, j, i, n)
-    return 0.0 if at < 0 else float(c.jumps[c.start[q] + at])
+    return low if low < stop and targets[at + low] == i else -1
 
 
 @njit(error_model="numpy")
@@ -222,27 +212,31 @@ def wake(asleep, sleepers, until, now, later, found, met):
 def learn(c, k, now, state, scale, sums):
     """Close ∫ x dz of all synapses of population k that learn at `now`, times scale: y_j A_i."""
     a, b = c.first[k], c.first[k + 1]
-    n, apart, number = b - a, now - state.base[k], state.rows.dtype.type
+    apart, number = now - state.base[k], state.rows.dtype.type
+    left, weight = number(c.rho * math.exp(-apart / c.tau_z - apart / c.tau_x)), number(scale)
     z, risen = state.rows[Z, a:b], state.rows[C, a:b]
-    left, weight_of = number(c.rho * math.exp(-apart / c.tau_z - apart / c.tau_x)), number(scale)
-    y_of, targets = state.y, c.targets
     for e in range(c.slots[k], c.slots[k + 1]):
-        q = c.projection[e]
-        if c.traces[e] < 0:
+        if c.joints[e, TRACES] >= 0:
+            y = state.y[c.joints[e, TRACES] : c.joints[e, TRACES] + c.sizes[c.joints[e, PRE]]]
+            _close(c.joints[e], c.row_ends, c.targets, y, z, risen, left, weight, sums)
+
+
+@njit(error_model="numpy")
+def _close(joint, row_ends, targets, y, z, risen, left, weight, sums):
+    """sums += weight y_j (C_i + left z_i) of one slot."""
+    n, to, at = z.size, joint[SUMS], joint[TARGETS]
+    for j in range(y.size):
+        size = weight * y[j]
+        if size == 0:
             continue
-        for j in range(c.sizes[c.pre[q]]):
-            y = weight_of * y_of[c.traces[e] + j]
-            if y == 0:
-                continue
-            if c.ends[q] < 0:
-                row = sums[c.sums[q] + j * n : c.sums[q] + (j + 1) * n]
-                for i in range(n):
-                    row[i] += y * (risen[i] + left * z[i])
-            else:
-                at, to = c.targets_at[q], c.sums[q]
-                for s in range(c.row_ends[c.ends[q] + j], c.row_ends[c.ends[q] + j + 1]):
-                    i = targets[at + s]
-                    sums[to + s] += y * (risen[i] + left * z[i])
+        if joint[ENDS] < 0:
+            row = sums[to + j * n : to + (j + 1) * n]
+            for i in range(n):
+                row[i] += size * (risen[i] + left * z[i])
+        else:
+            for s in range(row_ends[joint[ENDS] + j], row_ends[joint[ENDS] + j + 1]):
+                i = targets[at + s]
+                sums[to + s] += size * (risen[i] + left * z[i])
 
 
 @njit(error_model="numpy")
@@ -267,8 +261,9 @@ def move_base(c, k, now, state, scale, sums):
     for r in range(c.taus.size):
         _scale(state.currents[r, a:b], number(math.exp(-apart / c.taus[r])))
     for e in range(c.slots[k], c.slots[k + 1]):
-        if c.traces[e] >= 0:
-            _scale(state.y[c.traces[e] : c.traces[e] + c.sizes[c.pre[c.projection[e]]]], fade_x)
+        if c.joints[e, TRACES] >= 0:
+            first = c.joints[e, TRACES]
+            _scale(state.y[first : first + c.sizes[c.joints[e, PRE]]], fade_x)
     state.base[k] = now
     open_gate(c, k, state)
 
@@ -283,40 +278,40 @@ def open_gate(c, k, state):
 
 
 @njit(error_model="numpy")
-def receive(c, k, count, before, sent, queue, state, scale, sums, room):
-    """The synapses of population k read what they must at the arrivals of a chunk, in which it sent spikes before … sent."""
-    a, n, base, number = c.first[k], c.sizes[k], state.base[k], state.rows.dtype.type
-    z, risen, targets = state.rows[Z, a : a + n], state.rows[C, a : a + n], c.targets
+def receive(count, before, sent, queue, base, constants, scale, joints, row_ends, targets, z, risen, y, sums, when, whom):
+    """The synapses of a population read what they must at the arrivals of a chunk, in which it sent spikes before … sent.
+
+    z, risen (n,): its Z and C; constants: τ_x, τ_z and ρ.
+    """
+    n, number, (tau_x, tau_z, rho) = z.size, z.dtype.type, constants
     for e in range(count):
-        slot, j = room.slot[e], room.who[e]
-        if c.traces[slot] < 0:
+        slot, j = whom[_SLOT, e], whom[_WHO, e]
+        if joints[slot, TRACES] < 0:
             continue
-        q, apart = c.projection[slot], room.at[e] - base
-        rise = math.exp(apart / c.tau_x)
-        state.y[c.traces[slot] + j] += number(rise)
+        apart = when[_AT, e] - base
+        rise = math.exp(apart / tau_x)
+        y[joints[slot, TRACES] + j] += number(rise)
         if scale == 0:
             continue
-        of_c, of_z = number(scale * rise), number(scale * c.rho * math.exp(-apart / c.tau_z))
-        if c.ends[q] < 0:
-            row = sums[c.sums[q] + j * n : c.sums[q] + (j + 1) * n]
+        of_c, of_z, to = number(scale * rise), number(scale * rho * math.exp(-apart / tau_z)), joints[slot, SUMS]
+        if joints[slot, ENDS] < 0:
+            row = sums[to + j * n : to + (j + 1) * n]
             for i in range(n):
                 row[i] -= of_c * risen[i] + of_z * z[i]
             continue
-        at, to = c.targets_at[q], c.sums[q]
-        for s in range(c.row_ends[c.ends[q] + j], c.row_ends[c.ends[q] + j + 1]):
+        at = joints[slot, TARGETS]
+        for s in range(row_ends[joints[slot, ENDS] + j], row_ends[joints[slot, ENDS] + j + 1]):
             i = targets[at + s]
             sums[to + s] -= of_c * risen[i] + of_z * z[i]
         # Traces have risen by all spikes of the chunk; those after this arrival are taken back.
         for f in range(sent - 1, before - 1, -1):
-            time = queue["time"][f]
-            if time <= room.at[e]:
+            later = queue["time"][f] - base
+            if later <= apart:
                 break
-            s = synapse(c, q, j, queue["neuron"][f], n)
+            s = synapse(joints, row_ends, targets, slot, j, queue["neuron"][f], n)
             if s >= 0:
-                later = time - base
-                sums[c.sums[q] + s] += number(
-                    scale * rise * (1 - c.rho) * math.exp(-later / c.tau_x)
-                    + scale * c.rho * math.exp((later - apart) / c.tau_z)
+                sums[to + s] += number(
+                    scale * rise * (1 - rho) * math.exp(-later / tau_x) + scale * rho * math.exp((later - apart) / tau_z)
                 )
 
 
@@ -327,150 +322,146 @@ def kernels(neuron: Any, exponential: bool) -> Any:
     relax, wait, adapts, raised = neuron.relax, neuron.wait, neuron.adapts, neuron.raised
     simple = not adapts and not exponential
 
-    @njit(error_model="numpy", inline="always")
-    def fire(c, k, i, time, state, queue):
-        """Neuron i of population k spikes: its traces rise."""
-        at, apart, number = c.first[k] + i, time - state.base[k], state.rows.dtype.type
-        state.rows[X, at] += number(math.exp(apart / c.tau_x))
-        state.rows[Z, at] += number(math.exp(apart / c.tau_z))
-        state.rows[C, at] += number((1 - c.rho) * math.exp(-apart / c.tau_x))
-        state.spikes[at] += 1
-        queue = add(queue, state.sent[k], time, i, 1.0)
-        state.sent[k] += 1
-        return queue
+    @njit(error_model="numpy")
+    def fire(i, apart, constants, number, x, z, risen, spikes):
+        """Neuron i spikes, `apart` ms after the base: its traces rise."""
+        tau_x, tau_z, rho = constants
+        x[i] += number(math.exp(apart / tau_x))
+        z[i] += number(math.exp(apart / tau_z))
+        risen[i] += number((1 - rho) * math.exp(-apart / tau_x))
+        spikes[i] += 1
 
-    @njit(error_model="numpy", inline="always")
-    def crossing(p, c, v, to, horizon, room):
+    @njit(error_model="numpy")
+    def crossing(p, v, to, horizon, taus, tau_a, one):
         """Time until v meets the threshold, if nothing arrives; infinite if it does not within `horizon`.
 
-        room.present: the synaptic currents, and last by how much the threshold is raised.
+        one[2]: the synaptic currents, and last by how much the threshold is raised.
         """
         if simple:
             return wait(p, v, to)
-        n = c.taus.size
-        if v >= p.v_th + room.present[n]:
+        n = taus.size
+        if v >= p.v_th + one[2, n]:
             return 0.0
-        room.sizes[n], room.taus[n] = v - to, c.tau_m
+        one[0, n], one[1, n] = v - to, p.tau_m
         for r in range(n):
-            size = room.present[r] * c.taus[r] / (c.taus[r] - c.tau_m)
-            room.sizes[r], room.taus[r] = size, c.taus[r]
-            room.sizes[n] -= size
-        room.sizes[n + 1], room.taus[n + 1] = -room.present[n], c.tau_a
-        return first_crossing(to - p.v_th, room.sizes, room.taus, horizon)
-
-    @njit(error_model="numpy", inline="always")
-    def drift(p, c, v, to, lapse, room):
-        """v after `lapse` ms without a spike."""
-        v = relax(p, v, to, lapse)
-        if exponential:
-            for r in range(c.taus.size):
-                v += room.present[r] * response(c.taus[r], c.tau_m, lapse)
-        return v
-
-    @njit(error_model="numpy", inline="always")
-    def fade(c, lapse, room):
-        """Synaptic currents and the raised threshold decay."""
-        if not simple:
-            for r in range(c.taus.size):
-                room.present[r] *= math.exp(-lapse / c.taus[r])
-            room.present[c.taus.size] *= math.exp(-lapse / c.tau_a)
-
-    @njit(error_model="numpy", inline="always")
-    def settle(p, c, k, i, v, t, now, count, state, queue, room):
-        """Neuron i, awake with v at t, through the `count` arrivals of a chunk and all its spikes until `now`.
-
-        Returns v, −∞ if it is then refractory, and the queue of its population.
-        """
-        at, n, theta = c.first[k] + i, c.sizes[k], c.taus.size
-        to, e = float(state.rows[DRIVE, at] - state.rows[CURRENT, at]), 0
-        if not simple:
-            apart = t - state.base[k]
-            for r in range(theta):
-                room.present[r] = state.currents[r, at] * math.exp(-apart / c.taus[r])
-            room.present[theta] = state.rows[THETA, at] * math.exp(-apart / c.tau_a)
-        while True:
-            end = room.at[e] if e < count else now
-            while t < end:
-                if state.until[at] > t:
-                    rest = min(state.until[at], end)
-                    fade(c, rest - t, room)
-                    t, v = rest, p.v_reset
-                    continue
-                time = t + crossing(p, c, v, to, end - t, room)
-                if time >= end:
-                    v = drift(p, c, v, to, end - t, room)
-                    fade(c, end - t, room)
-                    t = end
-                    # Only rounding can take a crossing by drift out of the interval.
-                    if not v >= p.v_th + room.present[theta] * adapts or end == now:
-                        break
-                else:
-                    fade(c, time - t, room)
-                queue = fire(c, k, i, min(time, end), state, queue)
-                if adapts:
-                    room.present[theta] = raised(p, room.present[theta])
-                v, t = p.v_reset, min(time, end)
-                state.until[at] = t + p.t_ref
-            if e == count:
-                break
-            awake = state.until[at] <= end
-            while e < count and room.at[e] == end:
-                q = c.projection[room.slot[e]]
-                jump = weight(c, q, room.who[e], i, n) * room.size[e]
-                if c.current[q] >= 0:
-                    room.present[c.current[q]] += jump
-                elif awake:
-                    v += jump
-                e += 1
-            if awake and v >= p.v_th + room.present[theta] * adapts:
-                queue = fire(c, k, i, end, state, queue)
-                if adapts:
-                    room.present[theta] = raised(p, room.present[theta])
-                v, state.until[at] = p.v_reset, end + p.t_ref
-        if adapts:
-            state.rows[THETA, at] = state.rows.dtype.type(room.present[theta] * math.exp((now - state.base[k]) / c.tau_a))
-        return (-np.inf if state.until[at] > now else v), queue
+            size = one[2, r] * taus[r] / (taus[r] - p.tau_m)
+            one[0, r], one[1, r] = size, taus[r]
+            one[0, n] -= size
+        one[0, n + 1], one[1, n + 1] = -one[2, n], tau_a
+        return first_crossing(to - p.v_th, one[0], one[1], horizon)
 
     @njit(error_model="numpy")
-    def scatter(c, k, count, now, room, state):
-        """What the arrivals of a chunk add by its end to v, `jump`, and to the currents, `flow`; and what raises them."""
-        n, number = c.sizes[k], state.rows.dtype.type
-        jump, rise, lift, jumps, targets, none = room.jump, room.rise, room.lift, c.jumps, c.targets, number(0)
+    def drift(p, v, to, lapse, taus, one):
+        """v after `lapse` ms without a spike."""
+        v = relax(p, v, to, lapse)
+        for r in range(taus.size):
+            v += one[2, r] * response(taus[r], p.tau_m, lapse)
+        return v
+
+    @njit(error_model="numpy")
+    def fade(lapse, taus, tau_a, one):
+        """Synaptic currents and the raised threshold decay."""
+        if not simple:
+            for r in range(taus.size):
+                one[2, r] *= math.exp(-lapse / taus[r])
+            one[2, taus.size] *= math.exp(-lapse / tau_a)
+
+    @njit(error_model="numpy")
+    def settle(
+        p, i, n, to, v, t, now, base, count, constants, tau_a, taus, theta, x, z, risen, until, spikes,
+        joints, row_ends, targets, jumps, when, whom, one, queue, sent,
+    ):  # fmt: skip
+        """Neuron i of n, awake with v at t, through the `count` arrivals of a chunk and all its spikes until `now`.
+
+        to: its constant drive; theta … spikes (n,): of its population. Returns v, −∞ if it is then refractory, the queue of
+        the population and how many spikes it holds.
+        """
+        e, last, number = 0, taus.size, x.dtype.type
+        while True:
+            end = when[_AT, e] if e < count else now
+            while t < end:
+                if until[i] > t:
+                    rest = min(until[i], end)
+                    fade(rest - t, taus, tau_a, one)
+                    t, v = rest, p.v_reset
+                    continue
+                time = t + crossing(p, v, to, end - t, taus, tau_a, one)
+                if time >= end:
+                    v = drift(p, v, to, end - t, taus, one)
+                    fade(end - t, taus, tau_a, one)
+                    t = end
+                    # Only rounding can take a crossing by drift out of the interval.
+                    if not v >= p.v_th + one[2, last] * adapts or end == now:
+                        break
+                else:
+                    fade(time - t, taus, tau_a, one)
+                t = min(time, end)
+                fire(i, t - base, constants, number, x, z, risen, spikes)
+                queue = add(queue, sent, t, i, 1.0)
+                sent += 1
+                if adapts:
+                    one[2, last] = raised(p, one[2, last])
+                v, until[i] = p.v_reset, t + p.t_ref
+            if e == count:
+                break
+            awake = until[i] <= end
+            while e < count and when[_AT, e] == end:
+                slot = whom[_SLOT, e]
+                at = synapse(joints, row_ends, targets, slot, whom[_WHO, e], i, n)
+                if at >= 0:
+                    jump = jumps[joints[slot, START] + at] * when[_SIZE, e]
+                    if joints[slot, CURRENT_OF] >= 0:
+                        one[2, joints[slot, CURRENT_OF]] += jump
+                    elif awake:
+                        v += jump
+                e += 1
+            if awake and v >= p.v_th + one[2, last] * adapts:
+                fire(i, end - base, constants, number, x, z, risen, spikes)
+                queue = add(queue, sent, end, i, 1.0)
+                sent += 1
+                if adapts:
+                    one[2, last] = raised(p, one[2, last])
+                v, until[i] = p.v_reset, end + p.t_ref
+        if adapts:
+            theta[i] = number(one[2, last] * math.exp((now - base) / tau_a))
+        return (-np.inf if until[i] > now else v), queue, sent
+
+    @njit(error_model="numpy")
+    def scatter(p, n, count, now, taus, joints, row_ends, targets, jumps, when, whom, sums):
+        """What the arrivals of a chunk add by its end to v and to the currents; and what raises them meanwhile: see `Room`."""
+        number, jump, rise, lift = sums.dtype.type, sums[_JUMP], sums[_RISE], sums[_LIFT]
+        none = number(0)
         for i in range(n):
             jump[i], rise[i], lift[i] = none, none, none
-        for r in range(c.taus.size):
-            flow = room.flow[r]
+        for r in range(taus.size):
+            flow = sums[_FLOW + r]
             for i in range(n):
                 flow[i] = none
         for e in range(count):
-            q, lapse = c.projection[room.slot[e]], now - room.at[e]
-            r, j, size = c.current[q], room.who[e], number(room.size[e])
-            stays = number(math.exp(-lapse / (c.tau_m if r < 0 else c.taus[r])))
-            brings = number(0.0 if r < 0 else response(c.taus[r], c.tau_m, lapse))
-            first, last = (j * n, (j + 1) * n) if c.ends[q] < 0 else (c.row_ends[c.ends[q] + j], c.row_ends[c.ends[q] + j + 1])
-            start, at, raised_by = c.start[q], c.targets_at[q], rise if r < 0 else lift
-            flow = room.flow[r] if r >= 0 else room.jump
+            slot, j, lapse, size = whom[_SLOT, e], whom[_WHO, e], now - when[_AT, e], number(when[_SIZE, e])
+            r, ends, start, at = joints[slot, CURRENT_OF], joints[slot, ENDS], joints[slot, START], joints[slot, TARGETS]
+            tau = p.tau_m if r < 0 else taus[r]
+            stays, brings = number(math.exp(-lapse / tau)), number(0.0 if r < 0 else response(tau, p.tau_m, lapse))
+            own, raising = sums[_JUMP if r < 0 else _FLOW + r], sums[_RISE if r < 0 else _LIFT]
+            first, last = (j * n, (j + 1) * n) if ends < 0 else (row_ends[ends + j], row_ends[ends + j + 1])
             for s in range(first, last):
-                i = s - first if c.ends[q] < 0 else targets[at + s]
-                size_here = jumps[start + s] * size
-                raised_by[i] += max(size_here, none)
-                if r < 0:
-                    jump[i] += size_here * stays
-                else:
-                    flow[i] += size_here * stays
-                    jump[i] += size_here * brings
+                i = s - first if ends < 0 else targets[at + s]
+                found = jumps[start + s] * size
+                own[i] += found * stays
+                raising[i] += max(found, none)
+                if r >= 0:
+                    jump[i] += found * brings
 
     @njit(error_model="numpy")
-    def glide(p, c, k, t, now, v, later, to, state, room):
+    def glide(p, t, now, base, taus, v, later, to, currents, sums, found):
         """v at the end of a chunk that `scatter` has gone through; how many neurons could have met their threshold: `found`."""
-        a, n, base, number = c.first[k], c.sizes[k], state.base[k], state.rows.dtype.type
-        remains, one, met = number(math.exp((t - now) / c.tau_m)), number(1), 0
-        jump, rise, lift, bar, found = room.jump, room.rise, room.lift, room.bar, room.found
-        for r in range(c.taus.size):
-            present, brings = number(math.exp((base - t) / c.taus[r])), number(response(c.taus[r], c.tau_m, now - t))
-            currents = state.currents[r, a : a + n]
+        n, number, jump, rise, lift, bar = v.size, v.dtype.type, sums[_JUMP], sums[_RISE], sums[_LIFT], sums[_BAR]
+        remains, one, met = number(math.exp((t - now) / p.tau_m)), number(1), 0
+        for r in range(taus.size):
+            present, brings = number(math.exp((base - t) / taus[r])), number(response(taus[r], p.tau_m, now - t))
+            row = currents[r]
             for i in range(n):
-                current = currents[i] * present
+                current = row[i] * present
                 jump[i] += current * brings
                 lift[i] += max(current, number(0))
         for i in range(n):
@@ -482,77 +473,94 @@ def kernels(neuron: Any, exponential: bool) -> Any:
         return met
 
     @njit(error_model="numpy")
-    def bars(p, c, k, now, state, room):
-        """The lowest thresholds until `now`."""
-        a, number = c.first[k], state.rows.dtype.type
-        left = number(math.exp((state.base[k] - now) / c.tau_a))
-        theta, bar = state.rows[THETA, a : a + c.sizes[k]], room.bar
-        for i in range(theta.size):
-            bar[i] = number(p.v_th) + theta[i] * left
+    def flows(taus, apart, currents, sums):
+        """Synaptic currents, in multiples of their decay since the base, `apart` ms ago, take in a chunk."""
+        for r in range(taus.size):
+            risen, row, flow = sums.dtype.type(math.exp(apart / taus[r])), currents[r], sums[_FLOW + r]
+            for i in range(row.size):
+                row[i] += flow[i] * risen
 
     @njit(error_model="numpy")
     def advance(p, c, k, t, stop, state, queues, scale, reads, sends, sums, room):
         """Population k from t to stop. reads: whether its synapses follow their traces; scale: 0 while the gate is closed, else
         sums gets scale ∫ x dz of those that learn; sends: whether its spikes are listed."""
-        a, n, number = c.first[k], c.sizes[k], state.rows.dtype.type
-        v, later, until = state.rows[V, a : a + n], state.rows[LATER, a : a + n], state.until[a : a + n]
-        to, queue, sleepers = state.rows[DRIVE, a : a + n] - state.rows[CURRENT, a : a + n], queues[k], 0
-        bar, nothing, asleep, found = room.bar[:n], np.zeros(n, state.rows.dtype), room.asleep, room.found
+        a, n, lo, hi, number = c.first[k], c.sizes[k], c.slots[k], c.slots[k + 1], c.jumps.dtype.type
+        v, later = state.rows[V, a : a + n], state.rows[LATER, a : a + n]
+        to = state.rows[DRIVE, a : a + n] - state.rows[CURRENT, a : a + n]
+        theta, x, z, risen = (
+            state.rows[THETA, a : a + n], state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
+        )  # fmt: skip
+        until, spikes, currents, y = state.until[a : a + n], state.spikes[a : a + n], state.currents[:, a : a + n], state.y
+        joints, delay, row_ends, targets, jumps = c.joints, c.delay, c.row_ends, c.targets, c.jumps
+        due, received, sent, taus, tau_a, tau_m = state.due, state.received, state.sent, c.taus, c.tau_a, c.tau_m
+        when, whom, one, found, asleep = room.when, room.whom, room.one, room.who[0], room.who[1]
+        jump_sums, bar, nothing = room.sums, room.sums[_BAR, :n], np.zeros(n, state.rows.dtype)
+        constants, far, base = (c.tau_x, c.tau_z, c.rho), _FAR * c.shortest, state.base[k]
+        queue, sleepers, listed = queues[k], 0, sent[k]
         for i in range(n):
             bar[i] = number(p.v_th)
             if until[i] > t:
                 v[i], asleep[sleepers] = -np.inf, i
                 sleepers += 1
-        for e in range(c.slots[k], c.slots[k + 1]):
-            expect(c, e, state, queues[c.pre[c.projection[e]]]["time"])
+        for e in range(lo, hi):
+            waiting = received[e] < sent[joints[e, PRE]]
+            due[e] = queues[joints[e, PRE]]["time"][received[e]] + delay[e] if waiting else np.inf
         while t < stop:
-            if t - state.base[k] > 0.5 * _FAR * c.shortest:
+            if t - base > 0.5 * far:
                 move_base(c, k, t, state, scale, sums)
-            horizon = min(stop, state.base[k] + _FAR * c.shortest)
-            count, now, level = gather(c, k, horizon, state, queues, room)
+                base = t
+            horizon = min(stop, base + far)
+            count, now, level = gather(lo, hi, horizon, joints, delay, due, received, sent, queues, when, whom)
             if adapts:
-                bars(p, c, k, now, state, room)
-            if level and not exponential and not adapts:
-                jump, remains = nothing, number(math.exp((t - now) / c.tau_m))
-                if count == 1 and room.size[0] == 1:
-                    start = c.start[c.projection[room.slot[0]]] + room.who[0] * n
-                    jump = c.jumps[start : start + n]
+                left = number(math.exp((base - now) / tau_a))
+                for i in range(n):
+                    bar[i] = number(p.v_th) + theta[i] * left
+            if level and simple:
+                jump, remains = nothing, number(math.exp((t - now) / tau_m))
+                if count == 1 and when[_SIZE, 0] == 1:
+                    start = joints[whom[_SLOT, 0], START] + whom[_WHO, 0] * n
+                    jump = jumps[start : start + n]
                 elif count > 0:
-                    scatter(c, k, count, now, room, state)
-                    jump = room.jump[:n]
+                    scatter(p, n, count, now, taus, joints, row_ends, targets, jumps, when, whom, jump_sums)
+                    jump = jump_sums[_JUMP, :n]
                 met = leap(v, later, to, remains, jump, bar)
                 find(v, later, to, remains, bar, met, found)
             else:
-                scatter(c, k, count, now, room, state)
-                met = glide(p, c, k, t, now, v, later, to, state, room)
+                scatter(p, n, count, now, taus, joints, row_ends, targets, jumps, when, whom, jump_sums)
+                met = glide(p, t, now, base, taus, v, later, to, currents, jump_sums, found)
             # Those that sleep are not among those found, and are woken before these fall asleep.
-            before = state.sent[k]
+            before = listed
             sleepers, woken = wake(asleep, sleepers, until, now, later, found, met)
             for e in range(met + woken):
                 i = found[e]
-                later[i], queue = settle(
-                    p, c, k, i, v[i] if e < met else p.v_reset, t, now, count, state, queue, room
+                if not simple:
+                    for r in range(taus.size):
+                        one[2, r] = currents[r, i] * math.exp((base - t) / taus[r])
+                    one[2, taus.size] = theta[i] * math.exp((base - t) / tau_a)
+                later[i], queue, listed = settle(
+                    p, i, n, float(to[i]), v[i] if e < met else p.v_reset, t, now, base, count, constants, tau_a, taus, theta,
+                    x, z, risen, until, spikes, joints, row_ends, targets, jumps, when, whom, one, queue, listed,
                 )  # fmt: skip
                 if later[i] == -np.inf:
                     asleep[sleepers] = i
                     sleepers += 1
-            if state.sent[k] - before > 1:
-                sort(queue, before, state.sent[k])
+            if listed - before > 1:
+                sort(queue, before, listed)
             if exponential:
-                for r in range(c.taus.size):
-                    risen = number(math.exp((now - state.base[k]) / c.taus[r]))
-                    current, flow = state.currents[r, a : a + n], room.flow[r]
-                    for i in range(n):
-                        current[i] += flow[i] * risen
-            if reads:
-                receive(c, k, count, before, state.sent[k], queue, state, scale, sums, room)
+                flows(taus, now - base, currents, jump_sums)
+            if reads and count > 0:
+                receive(
+                    count, before, listed, queue, base, constants, scale, joints, row_ends, targets, z, risen, y, sums,
+                    when, whom,
+                )  # fmt: skip
             if not sends:
-                state.sent[k] = before
-            elif state.sent[k] > before:
-                queues[k] = queue  # it may be a longer one, and the population may hear itself
+                listed = before
+            elif listed > before:
+                queues[k], sent[k] = queue, listed  # it may be a longer one, and the population may hear itself
             v, later, t = later, v, now
+        rows = state.rows[V, a : a + n]
         for i in range(n):
-            state.rows[V, a + i] = number(p.v_reset) if v[i] == -np.inf else v[i]
+            rows[i] = number(p.v_reset) if v[i] == -np.inf else v[i]
 
     @njit(error_model="numpy")
     def periodic(p, c, k, t, stop, state, queues, sends):

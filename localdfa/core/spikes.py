@@ -46,7 +46,7 @@ from localdfa.core import finite
 from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
 from localdfa.core.events import EVENT, add, sort
 from localdfa.core.kernels import product
-from localdfa.core.membranes import CURRENT, DRIVE, V, X, Z, begin, kernels, learn, move_base
+from localdfa.core.membranes import CURRENT, DRIVE, PRE, TRACES, V, X, Z, begin, kernels, learn, move_base
 
 # The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
 _BLOCKS = 16
@@ -383,9 +383,10 @@ def _part(c, state):
         for e in range(c.slots[k - apart + 1] - c.slots[k - apart]):
             slot, other = c.slots[k] + e, c.slots[k - apart] + e
             state.received[slot] = state.received[other]
-            if c.traces[slot] >= 0:
-                for j in range(c.sizes[c.pre[c.projection[slot]]]):
-                    state.y[c.traces[slot] + j] = state.y[c.traces[other] + j]
+            own, others = c.joints[slot, TRACES], c.joints[other, TRACES]
+            if own >= 0:
+                for j in range(c.sizes[c.joints[slot, PRE]]):
+                    state.y[own + j] = state.y[others + j]
 
 
 @njit(error_model="numpy")
@@ -441,8 +442,8 @@ def _engine(neuron: Any, exponential: bool) -> Any:
         _rest(c, state, start, follows and t.carried, t.edges[t.last])
         queues[0], state.sent[0] = incoming, incoming.size
         sends = np.zeros(populations, np.bool_)
-        for q in range(c.pre.size):
-            sends[c.pre[q]] = True
+        for e in range(c.delay.size):
+            sends[c.joints[e, PRE]] = True
         error, signal, level = np.zeros(n_out), np.zeros(c.first[-1]), np.zeros(2 * n_out)
         prediction, read, noted, errors = np.zeros(n_out), np.zeros(n_out), 0, 0
         for step in range(t.last):
@@ -511,7 +512,7 @@ def _engine(neuron: Any, exponential: bool) -> Any:
     def trials(p, c, t, drive, start, incoming, until, target, keep, room, block):
         """The trials of a block of a mini-batch; returns the spikes of the last one, by population, and how many there are."""
         m, blocks = drive.shape[0], room.sums.shape[0]
-        state, scratch = begin(c, c.jumps)
+        state, scratch = begin(c)
         queues, first = [], block * m // blocks
         for _ in range(c.sizes.size):
             queues.append(np.empty(64, EVENT))
