@@ -367,6 +367,16 @@ def kernels(neuron: Any, exponential: bool) -> Any:
             one[2, taus.size] *= math.exp(-lapse / tau_a)
 
     @njit(error_model="numpy")
+    def drive_on(p, v, t, until, to, end):
+        """The next spike before `end` of a neuron with v at t under a constant drive, or infinity and v at `end`."""
+        if until > t:
+            v, t = p.v_reset, until
+        if t >= end:
+            return np.inf, v
+        time = t + wait(p, v, to)
+        return (time, p.v_reset) if time < end else (np.inf, relax(p, v, to, end - t))
+
+    @njit(error_model="numpy")
     def settle(
         p, i, n, to, v, t, now, base, count, constants, tau_a, taus, theta, x, z, risen, until, spikes,
         joints, row_ends, targets, jumps, when, whom, one, queue, sent,
@@ -533,6 +543,25 @@ def kernels(neuron: Any, exponential: bool) -> Any:
             sleepers, woken = wake(asleep, sleepers, until, now, later, found, met)
             for e in range(met + woken):
                 i = found[e]
+                if level and simple:  # as `settle` does, for arrivals at `now` alone
+                    last, at, time, drive = v[i] if e < met else number(p.v_reset), t, -np.inf, float(to[i])
+                    while time < np.inf:
+                        time, last = drive_on(p, float(last), at, until[i], drive, now)
+                        spiking = time < np.inf
+                        if not spiking and count > 0 and until[i] <= now:
+                            last += jump[i]
+                            spiking = last >= p.v_th
+                        if spiking:
+                            at = min(time, now)
+                            fire(i, at - base, constants, number, x, z, risen, spikes)
+                            queue = add(queue, listed, at, i, 1.0)
+                            listed += 1
+                            until[i] = at + p.t_ref
+                    later[i] = last
+                    if until[i] > now:
+                        later[i], asleep[sleepers] = -np.inf, i
+                        sleepers += 1
+                    continue
                 if not simple:
                     for r in range(taus.size):
                         one[2, r] = currents[r, i] * math.exp((base - t) / taus[r])
