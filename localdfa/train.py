@@ -16,7 +16,7 @@ from localdfa.core.plasticity import Plasticity
 from localdfa.core.spikes import Recording
 from localdfa.core.spikes import record as trial_in_detail
 from localdfa.engines import Spiking, engine
-from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError
+from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
 from localdfa.geometry import lay_out
 from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, build, generator, rewired
 from localdfa.spec import Experiment, Record, Setting, settings
@@ -383,7 +383,16 @@ def located(experiment: Experiment, base: Path | None = None) -> Experiment:
 
 
 def load(experiment: Experiment) -> datasets.Dataset:
-    """The data of an experiment, as it prepares them."""
+    """The data of an experiment, as it prepares them.
+
+    Raises
+    ------
+    DataError, SpecError
+        The data cannot be had; or they are not what an input code reads.
+    """
+    for setting in settings(experiment).values():
+        if registry.get("inputs", setting.input.code).given:
+            raise SpecError("input.code: 'trains' reads spike trains that are handed over in Python; allowed here: the others")
     double = any(setting.precision == "float64" for setting in settings(experiment).values())
     prepare = experiment.preprocess
     return datasets.load(

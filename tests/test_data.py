@@ -63,7 +63,7 @@ def test_dtype_is_the_one_asked_for_or_refused():
 
 
 def test_available_names_in_order():
-    assert list(available()) == ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "npz:PATH"]
+    assert list(available()) == ["digits", "mnist", "fashion-mnist", "cifar10", "braille", "cifar100", "npz:PATH"]
     assert all(line and "\n" not in line for line in available().values())
 
 
@@ -499,3 +499,21 @@ def test_cifar100():
     assert (np.bincount(data.y_test) == 100).all()
     means = data.x_train.reshape(-1, 3, 1024).mean(axis=(0, 2), dtype=np.float64)
     np.testing.assert_allclose(means, [0.5071, 0.4865, 0.4409], atol=5e-5)
+
+
+def test_braille():
+    if not (cache.folder() / "braille" / "braille_taxels.npz").is_file():
+        pytest.skip(f"braille is not in {cache.folder()}")
+    data = load("braille")
+    assert data.shape == (77, 12)
+    assert data.n_classes == 27
+    assert len(data.y_train) == 1080
+    assert set(np.bincount(data.y_test)) == {10}
+    assert data.x_train.min() == 0
+    assert data.x_train.max() <= 1
+
+
+def test_braille_says_where_its_file_goes(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCALDFA_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"braille_taxels\.npz: no such file; braille cannot be downloaded: put the arrays"):
+        load("braille")

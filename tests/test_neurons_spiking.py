@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from localdfa.neurons.alif import ALIF
 from localdfa.neurons.lif import LIF
 
 drives = st.floats(-5, 50)
@@ -62,3 +63,30 @@ def test_lif_rises_with_its_drive_up_to_one_spike_a_refractory_period_and_keeps_
     assert LIF.rate(p, 1e9) == pytest.approx(1 / p.t_ref)
     assert math.isnan(LIF.f(p, math.nan))
     assert math.isnan(LIF.df(p, math.nan))
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.floats(2, 30), st.floats(0.1, 5), st.floats(5, 200), st.floats(0, 1)).map(
+        lambda given: ALIF(tau_m=given[0], t_ref=given[1], tau_a=given[2], step=given[3])
+    ),
+    st.floats(1.05, 20),
+)
+def test_alif_fires_at_the_rate_that_its_adapted_threshold_allows(p, drive):
+    """Spike by spike until the threshold has adapted: intervals come to 1/rate, and df is the slope of f."""
+    interval = 1 / ALIF.rate(p, drive)
+    theta = p.step / math.expm1(interval / p.tau_a) if p.step else 0.0
+    # With θ that much raised just before a spike, it meets the threshold an interval after the last one.
+    v = ALIF.relax(p, p.v_reset, drive, interval - p.t_ref)
+    assert v == pytest.approx(p.v_th + theta, rel=1e-7)
+    a, h = drive - p.baseline, 1e-5 * (drive - p.v_th)
+    assert ALIF.df(p, a) == pytest.approx((ALIF.f(p, a + h) - ALIF.f(p, a - h)) / (2 * h), rel=1e-3, abs=1e-9)
+    assert ALIF.f(p, a) == pytest.approx(p.gain / interval)
+
+
+def test_alif_without_adaptation_is_lif():
+    p, q = ALIF(step=0.0), LIF()
+    for drive in (0.5, 1.0, 1.2, 3.0, 40.0):
+        assert ALIF.rate(p, drive) == pytest.approx(LIF.rate(q, drive), rel=1e-9)
+    assert ALIF.raised(p, 0.5) == 0.5
+    assert ALIF.raised(ALIF(step=0.2), 0.5) == pytest.approx(0.7)

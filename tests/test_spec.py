@@ -249,3 +249,38 @@ def test_models_are_found_by_their_files():
             assert registry.describe(package, name)
     with pytest.raises(SpecError, match="did you mean 'tanh'"):
         registry.get("neurons", "tnh")
+
+
+LIF = {"neuron": "lif", "hidden": [20, 10]}
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"input": {"code": "poison"}}, "input.code: 'poison' is not one of .*; did you mean 'poisson'"),
+        ({"network": {"tau_syn": 2.0}}, "network.tau_syn: 2.0 goes with spiking neurons under the local rule"),
+        (
+            {"network": LIF, "rule": "dfa", "input": {"code": "poisson"}},
+            "input.code: 'poisson' goes with .* allowed here: 'current'",
+        ),
+        ({"network": {"output": "spikes"}}, "network.output: 'spikes' goes with"),
+        ({"network": LIF | {"tau_syn": 10.0}}, "network.tau_syn: 10.0 ms is neuron.tau_m"),
+        ({"network": LIF | {"projection": [{"pre": 3, "post": 1}]}}, "there are the populations 0"),
+        ({"network": LIF | {"projection": [{"pre": 1, "post": 1}] * 2}}, "a second projection from 1 to 1"),
+        ({"network": LIF | {"projection": [{"pre": 1, "post": 3}]}}, "only the layer below reaches an output that integrates"),
+        ({"network": LIF | {"projection": [{"pre": 0, "post": 2}]}}, "input currents reach the first hidden layer only"),
+        (
+            {"network": LIF, "phases": {"free": 500.0, "teacher": "drive"}},
+            "phases.teacher: 'drive' works with rate neurons, or",
+        ),
+        (
+            {"network": LIF | {"projection": [{"pre": 1, "post": 1, "connect": "sparse"}]}, "optimiser": {"weight_decay": 0.1}},
+            "optimiser.weight_decay: allowed with dense projections only",
+        ),
+    ],
+    ids=str,
+)
+def test_spiking_circuits_that_cannot_be_are_refused(tables, message):
+    phases = {"free": 500.0, "propagation": "two_compartment"}
+    with pytest.raises(SpecError, match=message):
+        spec.experiment({"phases": phases} | tables)

@@ -8,6 +8,7 @@ from conftest import setting_of
 from localdfa import data as datasets
 from localdfa import measure, record, spec, train
 from localdfa.core import settled, spikes
+from localdfa.errors import DataError
 from localdfa.network import build, rewired
 from localdfa.neurons.lif import LIF
 
@@ -153,3 +154,60 @@ def test_a_layer_that_goes_silent_or_saturates_is_reported_while_it_runs(tmp_pat
         assert "hidden layer 1" in heard.warnings[0]
         assert word in heard.warnings[0]
     assert measure.unhealthy({"silent": [1.0], "saturated": [0.0]}) == []  # rate neurons have no rate
+
+
+def test_states_of_chosen_neurons_are_kept_where_asked_for(tmp_path):
+    keep = {"states": 2, "neurons": [3, 0, 500], "window": [90.0, 160.0], "interval": 2.0, "spikes": 2}
+    run = train.run(tiny(stage=[{"epochs": 1}], record=keep), tmp_path / "run")
+    kept, spikes_of = run.jobs[0].states, run.jobs[0].spikes
+    np.testing.assert_allclose(kept["time"], np.arange(90, 160, 2.0))
+    assert list(kept["neuron1"]) == [3, 0]
+    assert kept["v1"].shape == kept["z1"].shape == kept["current1"].shape == (2, 35, 2)
+    assert (kept["v1"] <= LIF().v_th).all()
+    free, nudged = kept["time"] < 100, (kept["time"] >= 100) & (kept["time"] < 150)
+    assert (kept["current1"][:, free] == 0).all()
+    assert (np.ptp(kept["current1"][:, nudged], axis=1) == 0).all()
+    # z is the trace of the spikes that are kept: of the soma before the first nudge, then of the twin.
+    for trial, sample in enumerate(kept["trial"]):
+        own = (spikes_of["trial"] == sample) & (spikes_of["neuron"] == 3)
+        times = spikes_of["time"][own & ((spikes_of["twin"]) | (spikes_of["time"] < 100))]
+        for t, z in zip(kept["time"], kept["z1"][trial, :, 0], strict=True):
+            assert z == pytest.approx(np.exp((times[times < t] - t) / 10.0).sum(), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"input": {"code": "poisson", "rate": 200.0}},
+        {"network": {"hidden": [24], "neuron": "alif", "tau_syn": 5.0}},
+        {
+            "network": {
+                "hidden": [24], "neuron": "lif",
+                "projection": [{"pre": 1, "post": 1, "connect": "sparse", "probability": 0.2, "delay": 2.0, "scale": 0.5}],
+            }
+        },
+        {"network": {"hidden": [24], "neuron": "lif", "output": "spikes"}, "phases": {"teacher": "drive"}},
+        {"feedback": {"signal": "spikes", "rate": 2000.0, "interval": 5.0}},
+    ],
+    ids=["poisson", "alif and currents", "recurrent", "output spikes", "error spikes"],
+)  # fmt: skip
+def test_every_kind_of_circuit_learns(tmp_path, tables):
+    phases = {"beta": 2.0, "free": 100.0, "nudged": 50.0, "propagation": "two_compartment"} | tables.pop("phases", {})
+    run = train.run(tiny(phases=phases, **tables), tmp_path / "run")
+    rows = run.jobs[0].metrics
+    assert rows[-1]["train_error"] < 0.75 * rows[0]["train_error"]
+    assert run.jobs[0].weights["W1"].shape == (24, 64)
+
+
+def test_braille_series_go_through_a_spiking_network(tmp_path):
+    try:
+        datasets.load("braille")
+    except DataError as error:
+        pytest.skip(str(error))
+    experiment = tiny(
+        data="braille", input={"code": "frames", "window": 2.0}, stage=[{"epochs": 1}],
+        phases={"free": 154.0, "nudged": 50.0, "propagation": "two_compartment"},
+    )  # fmt: skip
+    row = train.run(experiment, tmp_path / "run").jobs[0].metrics[-1]
+    assert row["train_error"] < 96
+    assert "cosine_to_dfa" not in row  # no settled network stands for a series

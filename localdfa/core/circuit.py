@@ -199,7 +199,8 @@ def circuit(network: Any, setting: Any, nudges: bool) -> Circuit:
         float(p.tau_m), trace.tau_x, trace.tau_z, tau_a, taus, float(min(trace.tau_x, trace.tau_z, tau_a, *taus)),
         trace.tau_x / (trace.tau_x + trace.tau_z), n_hidden, output, n_twins > 0, error_spikes, np.array(sizes),
         np.append(first, first[-1]), np.array(slots), np.array(delay, np.float64),
-        np.array(joints, np.int64).reshape(len(joints), 7), n_traces, tables.n_sums, *tables.arrays(), bias, readout, signal, setting.feedback.rate * 1e-3, gain / trace.tau_z,  # type: ignore[call-arg]
+        np.array(joints, np.int64).reshape(len(joints), 7), n_traces, tables.n_sums, *tables.arrays(),
+        bias, readout, signal, setting.feedback.rate * 1e-3, gain / trace.tau_z,
     )  # fmt: skip
 
 

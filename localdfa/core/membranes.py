@@ -67,8 +67,8 @@ class State(NamedTuple):
 
 class Room(NamedTuple):
     """Scratch. when (2, ·), whom (2, ·): the arrivals of a chunk; sums (4 + R, n): what they add to v at its end, what raises v
-    meanwhile, what raises its drive, the lowest thresholds, and what they add to the currents; who (2, n): the neurons found, and
-    those asleep; one (3, R + 2): of one neuron, sizes and time constants of a sum of exponentials, and what is present.
+    meanwhile, what raises its drive, the lowest thresholds, and what they add to the currents; who (2, n): the neurons found,
+    and those asleep; one (3, R + 2): of one neuron, sizes and time constants of a sum of exponentials, and what is present.
 
     Kernels that run at every arrival take arrays, not these tuples: Numba counts a reference for every array of a tuple that
     is handed on, which cost ten times the work itself.
@@ -122,7 +122,7 @@ def gather(lo, hi, stop, joints, delay, due, received, sent, queues, when, whom)
                 slot, first = e, due[e]
         if slot < 0 and not dense:
             return count, stop, count == 0
-        full = count == when.shape[1] or (dense or count >= CHUNK) and first > when[_AT, max(count - 1, 0)]
+        full = count == when.shape[1] or ((dense or count >= CHUNK) and first > when[_AT, max(count - 1, 0)])
         if slot < 0 or (count > 0 and full):
             return count, when[_AT, count - 1], level
         queue, nth = queues[joints[slot, PRE]], received[slot]

@@ -163,14 +163,15 @@ def record(
     somata = n_hidden + (c.output == SPIKES)
     found = [queue[:n] for queue, n in zip(queues, sent, strict=True)]
     twins = found[n_hidden + 2 : -1]
-    states = []
+    states, begins, sampled = [], case.course.edges[:-1], case.course.sampled
     for k in range(1, somata + 1):
         fed = n_hidden + 1 + k if k <= len(twins) else k
         notes = room.notes[:, :, c.first[fed] : c.first[fed + 1]]
+        before = begins[sampled] < case.course.edges[case.course.free]  # there are no twins yet
+        notes[before] = room.notes[before][:, :, c.first[k] : c.first[k + 1]]
         states.append({name: notes[:, r] for r, name in enumerate(("V", "X", "Z", "DRIVE", "CURRENT"))})
-    begins = case.course.edges[:-1]
     return Recording(
-        found[1 : somata + 1], twins, found[0], found[-1], room.error[0], begins[case.course.sampled], states
+        found[1 : somata + 1], twins, found[0], found[-1], room.error[0], begins[sampled], states
     )  # fmt: skip
 
 

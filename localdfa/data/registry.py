@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from localdfa.data import cifar, digits, mnist, npz
+from localdfa.data import braille, cifar, digits, mnist, npz
 from localdfa.data.dataset import Dataset, Source
 from localdfa.data.split import stratified
 from localdfa.data.whitening import Zca
@@ -20,6 +20,7 @@ _PUBLISHED: dict[str, tuple[Callable[[], Source], str]] = {
     "mnist": (mnist.load_mnist, "60,000 + 10,000 handwritten digits, 28 x 28 (12 MB)"),
     "fashion-mnist": (mnist.load_fashion, "60,000 + 10,000 pictures of clothing, 28 x 28 (31 MB)"),
     "cifar10": (cifar.load_cifar10, "50,000 + 10,000 colour images in 10 classes, 32 x 32 (170 MB)"),
+    "braille": (braille.load, "1,350 Braille letters felt by a fingertip, 77 frames of 12 taxels, to be put in place by hand"),
     "cifar100": (cifar.load_cifar100, "50,000 + 10,000 colour images in 100 classes, 32 x 32 (169 MB)"),
 }
 
