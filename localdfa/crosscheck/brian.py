@@ -82,8 +82,9 @@ class Model:
     ) -> None:
         _require(setting, network, dt)
         self._network, self._setting, self._dt, self._nudges = network, setting, dt, nudges
-        self._clock, self._objects = brian2.Clock(dt * brian2.ms), []
-        self._top, self._steps = network.n_hidden, None
+        self._clock = brian2.Clock(dt * brian2.ms)
+        self._objects: list[Any] = []
+        self._top = network.n_hidden
         self._spiking_output = network.output == "spikes"
         self._taught = nudges and self._spiking_output and setting.phases.teacher == "drive"
         last = self._top + self._spiking_output
@@ -105,11 +106,11 @@ class Model:
 
     def free(self) -> None:
         """Run the free phase."""
-        self._to(0, self._edges()[0][1])
+        self._to(0, self._setting.phases.free)
 
     def nudged(self, error: np.ndarray) -> None:
         """Run what follows with this error, (n_out,)."""
-        edges, sign, gate = self._edges()
+        edges, sign, gate = stretches(self._setting.phases, True)
         signal = error @ np.concatenate([routes(self._network), np.eye(len(error))], axis=1)
         first = np.cumsum([0, *self._network.sizes[1:]])
         beta, openings = self._setting.phases.beta, int(gate.max()) + 1
@@ -137,17 +138,13 @@ class Model:
     def trial(self, prediction: np.ndarray, error: np.ndarray) -> Trial:
         """What the runs have left."""
         groups = {**self._somata, **self._fed}
-        traces = [[np.array(getattr(g, name)) if name in g.variables else None for g in groups.values()] for name in "xz"]
+        x, z = ([np.array(getattr(g, name)) if name in g.variables else None for g in groups.values()] for name in "xz")
         totals = self._totals(error) if self._nudges else []
-        return Trial(self._trains(self._somata), self._trains(self._twins), prediction, error, *traces, totals)
+        return Trial(self._trains(self._somata), self._trains(self._twins), prediction, error, x, z, totals)
 
     def counts(self) -> list[np.ndarray]:
         """Spikes of each neuron of each population since the begin."""
         return [np.array(self._monitors[group.name].count) for group in self._somata.values()]
-
-    def _edges(self) -> Any:
-        edges, sign, gate = stretches(self._setting.phases, self._nudges)
-        return edges, sign, gate
 
     def _to(self, a: float, b: float) -> None:
         """Run from a to b, ms."""
@@ -176,7 +173,9 @@ class Model:
         p, trace, top = self._network.neuron, self._setting.trace, self._top
         taus = _taus(self._network)
         currents = "".join(f" + g{r}" for r in range(len(taus)))
-        model = f"dv/dt = (drive - fed{currents} - v) / tau_m : 1 (unless refractory)\ndrive : 1 (constant)\nfed : 1 (constant)\n"
+        model = (
+            f"dv/dt = (drive - fed{currents} - v) / tau_m : 1 (unless refractory)\ndrive : 1 (constant)\nfed : 1 (constant)\n"
+        )
         model += "".join(f"dg{r}/dt = -g{r} / tau_{r} : 1\n" for r in range(len(taus)))
         reset, threshold = "v = v_reset\n", "v >= v_th"
         if p.adapts:
