@@ -1,10 +1,12 @@
-"""Figures, one module each: from a run directory to a Matplotlib figure. Nothing here simulates.
+"""Figures, one module each: from a run directory to a Matplotlib figure. No figure simulates anything.
 
 A module of this folder that defines ``figure(run)`` and ``caption(run)`` is a figure, named like its file; nothing else
-lists it. `style` says how figures look, `summary` aggregates over seeds, `report` puts everything on one page.
+lists it. One that compares runs takes several, ``figure(*runs)``. `style` says how figures look, `summary` aggregates over
+seeds, `report` puts everything on one page, `gallery` shows every figure drawn of real runs.
 """
 
 import importlib
+import inspect
 from types import ModuleType
 
 from localdfa import registry
@@ -25,8 +27,14 @@ def get(name: str) -> ModuleType:
         No such figure; the message lists those there are.
     """
     if name not in names():
-        raise SpecError(f"there is no figure {registry.unknown(name, names())}")
+        raise SpecError(f"figure {registry.unknown(name, names())}")
     return _module(name)
+
+
+def joint(name: str) -> bool:
+    """Whether a figure shows several runs together."""
+    kinds = [parameter.kind for parameter in inspect.signature(get(name).figure).parameters.values()]
+    return inspect.Parameter.VAR_POSITIONAL in kinds
 
 
 def _module(name: str) -> ModuleType:

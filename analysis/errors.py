@@ -30,7 +30,7 @@ def figure(run: Run) -> style.Figure:
     panels |= {key: summary.curves(rows, key) for key in _PANELS if any(key in row for row in rows)}
     width = style.TWO_COLUMNS
     with style.context():
-        drawn = style.Figure(width, 2.6 + style.legend_height(panels["train_error"], width))
+        drawn = style.Figure(width, 2.75 + style.legend_height(panels["train_error"], width))
         grid = drawn.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (key, curves) in zip(grid, panels.items(), strict=True):
             lines = style.draw(axes, curves, list(run.settings))
@@ -39,5 +39,6 @@ def figure(run: Run) -> style.Figure:
             axes.tick_params(labelleft=True)
         drawn_values = [value for c in panels.values() for curve in c.values() for value in curve.low + curve.high]
         style.error_axis(grid[0], drawn_values)
+        style.letters(list(grid))
         style.legend(drawn, lines)
     return drawn

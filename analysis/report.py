@@ -1,19 +1,23 @@
-"""The report of a run: its figures as files, one self-contained HTML page, and the table of results on a terminal.
+"""The report of a run or of several: figures as files, one self-contained HTML page, and the table on a terminal.
 
 The page reaches for nothing outside itself. What stands in it comes from files that anyone may have written, so all of
-it is escaped, figures are embedded as images, and the page's own policy forbids scripts and connections.
+it is escaped, figures are embedded as images, and the page's own policy forbids connections and every script but the one
+whose hash it names: that sorts the tables and opens the figures large; without it the page can be read as well.
 """
 
 import base64
+import hashlib
 import shlex
+from collections.abc import Collection, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from localdfa import analysis, record
-from localdfa.analysis import summary
+from localdfa.analysis import style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
@@ -21,26 +25,68 @@ from localdfa.record import Run
 _DISPENSABLE = ("feedback", "epochs", "rule", "seeds", "seconds", "events")
 
 
-def write(run: Run) -> Path:
-    """Draw every figure to ``figures/NAME.svg`` and ``.png``, write ``report.html``, and say where that is.
+def write(*runs: Run, path: Path | None = None) -> Path:
+    """Write the page on one run or several side by side, its figures as SVG files as well, and say where the page is.
 
-    A figure for which the run has nothing yet is replaced by the reason.
+    A figure for which a run has nothing yet is replaced by the reason.
+
+    Parameters
+    ----------
+    runs: at least one.
+    path: of the page; if left out, ``report.html`` in the one run, or of several in the working directory.
 
     Raises
     ------
     RunError
         A file cannot be read or written.
     """
-    figures = [_figure(run, name) for name in analysis.names()]
-    path = run.folder / "report.html"
-    _write(path, page(run, figures).encode(errors="replace"))
+    path = path or (runs[0].folder if len(runs) == 1 else Path()) / "report.html"
+    record.write_bytes(path, page(*runs).encode(errors="replace"))
     return path
 
 
-def page(run: Run, figures: list[dict[str, Any]]) -> str:
-    """The HTML page; `figures` have a name and either a caption and an SVG image in base64, or what is missing."""
-    info = run.info
-    status = str(info.get("status") or "unknown")
+def plot(
+    runs: Sequence[Run], names: Collection[str] = (), form: str = "png", look: str = "paper", out: Path | None = None
+) -> Iterator[str]:
+    """Draw figures to files ``NAME.FORM``, and say of each where it is, or why it is not drawn.
+
+    Parameters
+    ----------
+    runs: at least one; a figure that compares runs is drawn once, of all.
+    names: of figures; all, where none is named.
+    form: ``png``, ``svg`` or ``pdf``.
+    look: ``paper`` or ``talk``.
+    out: the folder; if left out, ``figures`` in each run, for figures of several runs the working directory.
+
+    Raises
+    ------
+    SpecError
+        No such figure.
+    RunError
+        A file cannot be read or written; a figure was named for which a run lacks the record.
+    """
+    modules = {name: analysis.get(name) for name in names or analysis.names()}
+    labels = summary.labels(runs)
+    for name, module in modules.items():
+        joint = analysis.joint(name)
+        for group in [list(runs)] if joint else [[run] for run in runs]:
+            prefix = labels[runs.index(group[0])].replace("/", "-") + "-" if out and len(runs) > 1 and not joint else ""
+            folder = out or (group[0].folder / "figures" if len(group) == 1 else Path())
+            try:
+                with style.using(look):
+                    content = module.figure(*group).content(form)
+            except RunError as error:
+                if names:
+                    raise
+                yield f"no {name}: {error}"
+                continue
+            path = folder / f"{prefix}{name}.{form}"
+            record.write_bytes(path, content)
+            yield str(path)
+
+
+def page(*runs: Run) -> str:
+    """The HTML page; the figures of each run are also written to its ``figures``."""
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -48,24 +94,48 @@ def page(run: Run, figures: list[dict[str, Any]]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    template = environment.from_string(
-        resources.files("localdfa.analysis").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    text = {
+        name: resources.files("localdfa.analysis").joinpath(name).read_text(encoding="utf-8")
+        for name in ("report.html.jinja", "report.css", "report.js")
+    }
+    shown = [_about(run, label) for run, label in zip(runs, summary.labels(runs), strict=True)]
+    table = [
+        {**({"run": (about["label"], about["label"])} if len(runs) > 1 else {}), **row}
+        for run, about in zip(runs, shown, strict=True)
+        for row in summary.sortable(summary.rows(run))
+    ]
+    figures = [_figures(runs, name) for name in analysis.names()]
+    return environment.from_string(text["report.html.jinja"]).render(
+        title=shown[0]["title"] if len(runs) == 1 else " · ".join(about["label"] for about in shown),
+        runs=shown,
+        headings=list(dict.fromkeys(heading for row in table for heading in row)),
+        table=table,
+        names=("run", *summary.NAMES),
+        figures=[(name, drawn) for name, drawn in figures if any("svg" in each for each in drawn)],
+        missing=list(dict.fromkeys(each["missing"] for _, drawn in figures for each in drawn if "missing" in each)),
+        style=Markup(text["report.css"]),
+        script=Markup(text["report.js"]),
+        hash=base64.b64encode(hashlib.sha256(text["report.js"].encode()).digest()).decode(),
     )
-    return template.render(
-        title=run.experiment.title or str(info.get("name") or run.folder.resolve().name),
-        status=status,
-        state=status if status in ("finished", "running", "interrupted") else "stopped",
-        started=info.get("started"),
-        made_with=_made_with(info),
-        experiment=run.experiment,
-        settings=run.settings,
-        table=summary.cells(summary.rows(run)),
-        names=summary.NAMES,
-        figures=figures,
-        spec=record.to_toml(run.experiment),
-        folder=shlex.quote(str(run.folder)),
-        spec_path=shlex.quote(str(run.folder / "spec.toml")),
-    )
+
+
+def _about(run: Run, label: str) -> dict[str, Any]:
+    """What the page says of one run apart from its results."""
+    info = run.info
+    status = str(info.get("status") or "unknown")
+    return {
+        "label": label,
+        "title": run.experiment.title or str(info.get("name") or run.folder.resolve().name),
+        "status": status,
+        "state": status if status in ("finished", "running", "interrupted") else "stopped",
+        "started": info.get("started"),
+        "made_with": _made_with(info),
+        "experiment": run.experiment,
+        "settings": run.settings,
+        "spec": record.to_toml(run.experiment),
+        "folder": shlex.quote(str(run.folder)),
+        "spec_path": shlex.quote(str(run.folder / "spec.toml")),
+    }
 
 
 def _made_with(info: dict[str, Any]) -> dict[str, str]:
@@ -78,6 +148,25 @@ def _made_with(info: dict[str, Any]) -> dict[str, str]:
         "data, SHA-256": info.get("data"),
     }
     return {str(label): str(value) for label, value in found.items() if value}
+
+
+def _figures(runs: Sequence[Run], name: str) -> tuple[str, list[dict[str, str]]]:
+    """A figure of each run, or the one of all: a caption and an SVG image in base64, or what is missing."""
+    groups = [list(runs)] if analysis.joint(name) else [[run] for run in runs]
+    return name, [_figure(group, name) for group in groups]
+
+
+def _figure(runs: list[Run], name: str) -> dict[str, str]:
+    module = analysis.get(name)
+    try:
+        drawn = module.figure(*runs)
+        svg, caption = drawn.content("svg"), module.caption(*runs)
+    except RunError as error:
+        return {"missing": f"{name}: {error}"}
+    if len(runs) == 1:
+        record.write_bytes(runs[0].folder / "figures" / f"{name}.svg", svg)
+    breadth = "narrow" if drawn.get_figwidth() < style.TWO_COLUMNS else "wide"
+    return {"caption": caption, "svg": base64.b64encode(svg).decode(), "breadth": breadth}
 
 
 def print_table(run: Run, console: Any) -> None:
@@ -108,22 +197,3 @@ def print_table(run: Run, console: Any) -> None:
 def _width(widths: dict[str, int]) -> int:
     """Width of the printed table with columns this wide."""
     return sum(widths.values()) + 2 * len(widths)
-
-
-def _figure(run: Run, name: str) -> dict[str, Any]:
-    module = analysis.get(name)
-    try:
-        drawn = module.figure(run)
-    except RunError as error:
-        return {"name": name, "missing": str(error)}
-    files = {form: drawn.content(form) for form in ("svg", "png")}
-    for form, content in files.items():
-        _write(run.folder / "figures" / f"{name}.{form}", content)
-    return {"name": name, "caption": module.caption(run), "svg": base64.b64encode(files["svg"]).decode()}
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        record.write_bytes(path, content)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from None

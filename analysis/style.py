@@ -1,13 +1,16 @@
 """How figures look: legible for the colour-blind, in grey and in print, the same on every machine.
 
 Only Matplotlib's object-oriented interface is used: no window opens, no backend is chosen, no setting stays changed.
+Two styles: ``paper``, at the width of one or two columns of a journal, and ``talk``, larger, with larger text still. In
+vector files the fonts are embedded (PDF) or drawn (SVG), so that a figure looks the same wherever it is opened.
 """
 
 import io
 import math
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib import ticker
@@ -23,6 +26,15 @@ ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0
 
 # Okabe & Ito (2008), without the yellow that white paper swallows.
 PALETTE = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
+# Tol's muted scheme and black: for up to ten classes of samples, which have no other mark.
+CLASSES = (
+    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000",
+)  # fmt: skip
+# Blue to red through white, for what has a sign; white to dark, for what has none.
+SIGNED, UNSIGNED = "RdBu_r", "Blues"
+# A dashed line that curves are read against, and what stands back.
+GREY = "#666666"
+LEVEL: dict[str, Any] = {"color": GREY, "linewidth": 0.7, "linestyle": (0, (5, 3)), "zorder": 1.5}
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 
@@ -45,22 +57,65 @@ _SETTINGS: Any = {
 }
 
 
+class Look(NamedTuple):
+    """One style, against that of a paper: the size of a figure, of its text, and the width of its lines."""
+
+    size: float
+    text: float
+    lines: float
+
+
+STYLES = {"paper": Look(1, 1, 1), "talk": Look(1.5, 1.9, 1.8)}
+_current: ContextVar[Look] = ContextVar("look", default=STYLES["paper"])
+
+
+@contextmanager
+def using(name: str) -> Iterator[None]:
+    """Figures that are made meanwhile have this style: ``paper`` or ``talk``."""
+    token = _current.set(STYLES[name])
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def context() -> AbstractContextManager[None]:
     """The settings of a figure, while one is made or saved; the user's own come back after it."""
-    return matplotlib.rc_context(_SETTINGS)
+    look, settings = _current.get(), dict(_SETTINGS)
+    for key in settings:
+        if key in _RC and key.endswith("size") and key != "lines.markersize":
+            settings[key] = _RC[key] * look.text
+        elif key in _RC and key.endswith(("width", "markersize")):
+            settings[key] = _RC[key] * look.lines
+    return matplotlib.rc_context(settings)
+
+
+def points(size: float) -> float:
+    """A size of text in points, as the style has it."""
+    return size * _current.get().text
+
+
+def mark(size: float) -> float:
+    """The size of a mark in points, as the style has it."""
+    return size * _current.get().lines
 
 
 class Figure(MatplotlibFigure):
-    """A figure without pyplot, saved with the settings it was made with, whoever saves it."""
+    """A figure without pyplot, saved with the settings it was made with, whoever saves it. Sizes in inches, of a paper."""
 
     def __init__(self, width: float, height: float) -> None:
-        super().__init__(figsize=(width, height), layout="constrained")
+        self._look = _current.get()
+        super().__init__(figsize=(width * self._look.size, height * self._look.size), layout="constrained")
         FigureCanvasAgg(self)
 
     def savefig(self, fname: Any, **options: Any) -> None:
         """As Matplotlib's."""
-        with context():
-            super().savefig(fname, **options)
+        token = _current.set(self._look)
+        try:
+            with context():
+                super().savefig(fname, **options)
+        finally:
+            _current.reset(token)
 
     def content(self, form: str) -> bytes:
         """The figure as a file: ``svg``, ``pdf`` or ``png``; the same bytes each time that it is drawn anew."""
@@ -80,17 +135,15 @@ def line(position: int) -> dict[str, Any]:
 
 
 def draw(axes: Axes, curves: dict[str, Curve], order: list[str]) -> dict[str, Line2D]:
-    """A line and a band for each condition against epochs; `order` are all conditions of the experiment."""
+    """A line and a band for each condition; `order` are all conditions of the experiment."""
     lines = {}
     for position, name in enumerate(order):
         if name not in curves:
             continue
         curve, look = curves[name], line(position)
-        (lines[name],) = axes.plot(
-            curve.epochs, curve.mean, label=name, markevery=_marked(curve.mean, position), zorder=3, **look
-        )
+        (lines[name],) = axes.plot(curve.x, curve.mean, label=name, markevery=_marked(curve.mean, position), zorder=3, **look)
         if curve.low != curve.high:
-            axes.fill_between(curve.epochs, curve.low, curve.high, color=look["color"], alpha=0.2, linewidth=0, zorder=2)
+            axes.fill_between(curve.x, curve.low, curve.high, color=look["color"], alpha=0.2, linewidth=0, zorder=2)
     return lines
 
 
@@ -115,18 +168,32 @@ def _marked(values: Sequence[float], position: int) -> list[int]:
 
 def legend(drawn: Figure, lines: dict[str, Line2D]) -> None:
     """The conditions below the figure, away from the data."""
-    columns = _columns(lines, drawn.get_figwidth())
+    columns = _columns(lines, drawn.get_figwidth() / _current.get().size)
     drawn.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=columns)
 
 
 def legend_height(names: Collection[str], width: float) -> float:
     """What `legend` takes of the height of a figure of this width, inches."""
-    return 0.1 + 0.17 * math.ceil(len(names) / _columns(names, width))
+    return _wider() * (0.1 + 0.17 * math.ceil(len(names) / _columns(names, width)))
 
 
 def _columns(names: Collection[str], width: float) -> int:
     """How many entries of a legend stand side by side."""
-    return max(1, min(len(names), int(width / (0.65 + 0.075 * max(map(len, names), default=0)))))
+    return max(1, min(len(names), int(width / _wider() / (0.65 + 0.075 * max(map(len, names), default=0)))))
+
+
+def _wider() -> float:
+    """How much more of a figure's width the same text takes than in a paper."""
+    return _current.get().text / _current.get().size
+
+
+def letters(panels: Sequence[Axes]) -> None:
+    """a, b, c … at the upper left of the panels of a figure that has more than one."""
+    if len(panels) > 1:
+        for i, axes in enumerate(panels):
+            first, last = divmod(i, 26)
+            letter = (chr(96 + first) if first else "") + chr(97 + last)
+            axes.set_title(letter, loc="left", fontweight="bold", fontsize=points(9))
 
 
 def error_axis(axes: Axes, values: Iterable[float]) -> None:
@@ -153,3 +220,15 @@ def error_axis(axes: Axes, values: Iterable[float]) -> None:
     axes.yaxis.set_major_locator(ticker.FixedLocator(ticks))
     axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def count_axis(axes: Axes, which: str, values: Iterable[float]) -> None:
+    """An x or y axis for counts: logarithmic where they differ much, else from 0; ticks read 20 M, not 2e7."""
+    positive = [value for value in values if value > 0]
+    low, high = (min(positive), max(positive)) if positive else (1.0, 1.0)
+    if high < 4 * low:
+        axes.set(**{f"{which}lim": (0, 1.1 * high)})
+    else:
+        axes.set(**{f"{which}scale": "log", f"{which}lim": (low / 1.3, 1.3 * high)})
+        getattr(axes, f"{which}axis").set_minor_locator(ticker.NullLocator())
+    getattr(axes, f"{which}axis").set_major_formatter(ticker.EngFormatter())

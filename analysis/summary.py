@@ -1,10 +1,12 @@
 """The metrics of a run, aggregated over seeds: curves for the figures and the table of results. Nothing here draws."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from localdfa.errors import RunError
 from localdfa.record import Run
@@ -25,12 +27,12 @@ _DECIMALS = {"train_error": 2, "valid_error": 2, "test_error": 2, "angle_to_dfa"
 
 
 class Curve(NamedTuple):
-    """One measure of one condition against epochs.
+    """One measure of one condition against epochs, or whatever x is.
 
-    At each epoch the mean, lowest and highest over the seeds in which it is defined; NaN where it is in none.
+    At each x the mean, lowest and highest over the seeds in which it is defined; NaN where it is in none.
     """
 
-    epochs: list[int]
+    x: list[float]
     mean: list[float]
     low: list[float]
     high: list[float]
@@ -50,7 +52,9 @@ def measured(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def curves(rows: Iterable[dict[str, Any]], key: str, layer: int | None = None) -> dict[str, Curve]:
+def curves(
+    rows: Iterable[dict[str, Any]], key: str, layer: int | None = None, convert: Callable[[float], float] = float
+) -> dict[str, Curve]:
     """A measure against epochs, by condition.
 
     Parameters
@@ -58,6 +62,7 @@ def curves(rows: Iterable[dict[str, Any]], key: str, layer: int | None = None) -
     rows: of the metrics.
     key: a column of the metrics.
     layer: the hidden layer, from 0, of a column that has a value for each; conditions without that layer are left out.
+    convert: what to draw of a value.
 
     Raises
     ------
@@ -76,16 +81,34 @@ def curves(rows: Iterable[dict[str, Any]], key: str, layer: int | None = None) -
             value = value[layer]
         at = found.setdefault(row["condition"], {}).setdefault(row["epoch"], [])
         if value is not None:
-            at.append(float(value))
+            at.append(convert(value))
     if not known:
         raise RunError(f"this run has no measure {key!r}")
     return {name: _curve(by_epoch) for name, by_epoch in found.items()}
 
 
-def _curve(by_epoch: dict[int, list[float]]) -> Curve:
-    epochs = sorted(by_epoch)
-    values = [by_epoch[epoch] or [math.nan] for epoch in epochs]
-    return Curve(epochs, [fmean(v) for v in values], [min(v) for v in values], [max(v) for v in values])
+def _curve(at: dict[Any, list[float]]) -> Curve:
+    x = sorted(at)
+    values = [at[each] or [math.nan] for each in x]
+    return Curve(x, [fmean(v) for v in values], [min(v) for v in values], [max(v) for v in values])
+
+
+def spread(x: Iterable[float], seeds: Iterable[Iterable[float]]) -> Curve:
+    """The curve of values (seeds, x); those that are NaN are left out."""
+    columns = zip(*seeds, strict=True)
+    return _curve({at: [float(v) for v in column if not math.isnan(v)] for at, column in zip(x, columns, strict=True)})
+
+
+def shares(samples: Sequence[np.ndarray], edges: np.ndarray) -> Curve:
+    """How many percent of each seed's values lie in each bin, at its centre, with the spread over seeds."""
+    heights = [100 * np.histogram(each, edges)[0] / each.size for each in samples]
+    return spread((edges[1:] + edges[:-1]) / 2, heights)
+
+
+def seeds(run: Run, band: str = "bands reach from the lowest to the highest seed") -> str:
+    """How many seeds a figure of records that a run keeps at its end shows, as a sentence of its caption."""
+    number = len(run.experiment.seeds)
+    return "One seed, so there are no bands." if number == 1 else f"Lines are means over {number} seeds, {band}."
 
 
 def band(run: Run) -> str:
@@ -103,6 +126,15 @@ def band(run: Run) -> str:
     if any(len(set(each)) > 1 for each in lengths.values()):
         text += " Where seeds trained for different numbers of epochs, each epoch shows those that reached it."
     return text
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """What tells several runs apart: the last parts of their paths; empty for a single run."""
+    if len(runs) == 1:
+        return [""]
+    paths = [run.folder.resolve().parts for run in runs]
+    needed = next((n for n in range(1, max(map(len, paths))) if len({path[-n:] for path in paths}) == len(paths)), 1)
+    return ["/".join(path[-needed:]) for path in paths]
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
@@ -159,6 +191,18 @@ def cells(table: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The table as text, a dict from heading to cell for each row; columns without any value are left out."""
     optional = [key for key in MEASURES if all(row[key] is None for row in table)]
     return [{_HEADINGS[key]: _text(row, key) for key in _HEADINGS if key not in optional} for row in table]
+
+
+def sortable(table: list[dict[str, Any]]) -> list[dict[str, tuple[str, str]]]:
+    """As `cells`, each cell with what to sort it by: a number where it has one, else its text."""
+    found = []
+    for row, texts in zip(table, cells(table), strict=True):
+        values = {heading: row[key] for key, heading in _HEADINGS.items() if heading in texts}
+        values = {heading: v[-1] if isinstance(v, tuple) else v for heading, v in values.items()}
+        found.append(
+            {heading: (text, "" if values[heading] is None else str(values[heading])) for heading, text in texts.items()}
+        )
+    return found
 
 
 def _text(row: dict[str, Any], key: str) -> str:

@@ -1,9 +1,12 @@
-"""The command line: ``localdfa run``, ``resume``, ``list``, ``show`` and ``bench``."""
+"""The command line: ``localdfa run``, ``resume``, ``watch``, ``plot``, ``report``, ``certify``, ``list``, ``show`` and so on."""
 
+import json
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,10 @@ def main() -> None:
 
 
 _SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the spec; repeatable.")
+_DEVICE = click.option(
+    "--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where PyTorch computes."
+)
+_TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard as well.")
 
 
 @main.command()
@@ -40,7 +47,8 @@ _SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", he
 @_SET
 @click.option("--out", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME-DATE-TIME]")
 @click.option("--force", is_flag=True, help="Replace the run that is at --out already.")
-def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool) -> None:
+@_TENSORBOARD
+def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool, tensorboard: bool) -> None:
     """Train the bundled experiment NAME, or your own .toml file, and write its report."""
     from localdfa import spec
 
@@ -48,31 +56,39 @@ def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool) ->
     folder = out or Path("runs") / f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     from localdfa import train
 
-    # A path in the spec starts from the spec's folder, one on the command line from where the command is given.
-    typed = any(override.partition("=")[0].strip() == "data" for override in overrides)
-    base = Path.cwd() if typed else path.resolve().parent
-    _train(folder, lambda progress: train.run(experiment, folder, name=path.stem, force=force, progress=progress, base=base))
+    base = _base(path, overrides)
+    _train(
+        folder,
+        lambda progress: train.run(experiment, folder, name=path.stem, force=force, progress=progress, base=base),
+        tensorboard,
+    )
 
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def resume(folder: Path) -> None:
+@_TENSORBOARD
+def resume(folder: Path, tensorboard: bool) -> None:
     """Go on with the run in FOLDER, to the same bits as if it had not been interrupted."""
     from localdfa import train
 
-    _train(folder, lambda progress: train.resume(folder, progress))
+    _train(folder, lambda progress: train.resume(folder, progress), tensorboard)
 
 
-def _train(folder: Path, go: Callable[[Any], Any]) -> None:
+def _train(folder: Path, go: Callable[[Any], Any], tensorboard: bool) -> None:
     """Train with a display of progress, then report; after Ctrl-C report what there is."""
     from rich.console import Console
 
-    from localdfa.progress import display
+    from localdfa.progress import Several, display
 
     console = Console()
     try:
-        with display(console) as progress:
-            go(progress)
+        with ExitStack() as displays:
+            shown: list[Any] = [displays.enter_context(display(console))]
+            if tensorboard:
+                from localdfa.tensorboard import TensorBoard
+
+                shown.append(displays.enter_context(TensorBoard(folder)))
+            go(Several(*shown))
     except KeyboardInterrupt:
         if not (folder / "summary.json").is_file():
             raise click.Abort from None
@@ -99,10 +115,99 @@ def _report(folder: Path, console: Any) -> None:
     console.print(f"report: {report.write(opened)}", highlight=False, markup=False, soft_wrap=True)
 
 
+@main.command()
+@click.argument("what", metavar="SPEC|RUN")
+@click.option("--data", help="Data set, in place of the spec's.")
+@_DEVICE
+@_SET
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of certificate.json.  [default: RUN or certificates/SPEC]")
+def certify(what: str, data: str | None, device: str, overrides: tuple[str, ...], out: Path | None) -> None:
+    """Certify that the local rule of a spec, or of a finished run, follows exact DFA, in float64.
+
+    Its first condition with the local rule is compared with an independent PyTorch implementation: updates at initialisation
+    and along training, and the training as a whole. The exit status is 0 where every tolerance of the spec's table [certify]
+    holds, else 1.
+    """
+    _require_torch("certify")
+    from rich.console import Console
+
+    from localdfa import spec, train
+    from localdfa.crosscheck import certificate, show
+    from localdfa.record import Run
+
+    console, folder = Console(), Path(what)
+    if data is not None:
+        overrides = (*overrides, f"data={json.dumps(data)}")
+    trained = Run(folder) if folder.is_dir() else None
+    path = folder / "spec.toml" if trained else spec.find(what)
+    experiment = train.located(spec.load(str(path), overrides), _base(path, overrides))
+    with console.status("PyTorch") as status:
+        found = certificate.certify(experiment, device, trained, lambda text: status.update(text))
+    show.print_tables(found, console)
+    written = show.write(found, out or (folder if trained else Path("certificates") / path.stem))
+    console.print(f"certificate: {written}", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(0 if found["holds"] else 1)
+
+
+def _require_torch(what: str) -> None:
+    if find_spec("torch") is None:
+        raise LocalDFAError(f"{what} needs PyTorch, which is not installed: pip install 'localdfa[torch]'")
+
+
+def _base(path: Path, overrides: tuple[str, ...]) -> Path:
+    """A path in a spec starts from the spec's folder, one on the command line from where the command is given."""
+    typed = any(override.partition("=")[0].strip() == "data" for override in overrides)
+    return Path.cwd() if typed else path.resolve().parent
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def watch(folder: Path) -> None:
+    """Follow the run in FOLDER while it goes on elsewhere: errors, firing rates, curves and the time left."""
+    from rich.console import Console
+
+    from localdfa.watch import watch
+
+    try:
+        watch(folder, Console())
+    except KeyboardInterrupt:
+        raise click.Abort from None
+
+
+@main.command()
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--figure", "names", multiple=True, metavar="NAME", help="A figure; repeatable.  [default: all that can be drawn]"
+)
+@click.option("--format", "form", default="png", show_default=True, type=click.Choice(["png", "svg", "pdf"]))
+@click.option("--style", "look", default="paper", show_default=True, type=click.Choice(["paper", "talk"]))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to.  [default: figures in each run]")
+def plot(folders: tuple[Path, ...], names: tuple[str, ...], form: str, look: str, out: Path | None) -> None:
+    """Draw figures of one run or more; one that compares runs goes to --out, or where the command is given."""
+    from localdfa.analysis import report
+    from localdfa.record import Run
+
+    for said in report.plot([Run(folder) for folder in folders], names, form, look, out):
+        click.echo(said)
+
+
+@main.command()
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="The page.  [default: report.html in the run, or here]"
+)
+def report(folders: tuple[Path, ...], out: Path | None) -> None:
+    """Write one self-contained HTML page on one run, or on several side by side."""
+    from localdfa.analysis import report
+    from localdfa.record import Run
+
+    click.echo(f"report: {report.write(*map(Run, folders), path=out)}")
+
+
 @main.command("list")
 def list_() -> None:
-    """Show the neurons, pathways, rules, optimisers, data sets and experiments there are."""
-    from localdfa import data, registry, spec
+    """Show the neurons, pathways, rules, optimisers, data sets, experiments and figures there are."""
+    from localdfa import analysis, data, registry, spec
 
     for package, heading in (
         ("neurons", "neurons"), ("feedback", "feedback pathways"), ("rules", "rules"), ("optimisers", "optimisers"),
@@ -110,6 +215,7 @@ def list_() -> None:
         _section(heading, {name: registry.describe(package, name) for name in registry.names(package)})
     _section("data sets", data.available())
     _section("experiments", {name: spec.load(name).title for name in spec.bundled()})
+    _section("figures", {name: registry.describe("analysis", name) for name in analysis.names()})
 
 
 def _section(heading: str, entries: dict[str, str]) -> None:
@@ -131,15 +237,25 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["rate", "startup"]))
+@click.argument("what", type=click.Choice(["rate", "startup", "torch"]))
 @click.option("--against", multiple=True, default=["pytorch"], type=click.Choice(["pytorch"]), help="Peers to run beside.")
 @click.option("--turns", default=7, show_default=True, type=click.IntRange(1, 1000), help="Alternations of each workload.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures to this file.")
-def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None) -> None:
-    """Time a workload beside its peers: rate (training steps of rate networks) or startup (to the first epoch)."""
+@_DEVICE
+def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
+    """Time a workload beside its peers: rate (training steps of rate networks), startup (to the first epoch), or torch.
+
+    torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
+    the other.
+    """
+    if what == "torch":
+        _require_torch("bench torch")
     from localdfa.bench import show
 
-    results = show.rate(list(against), turns) if what == "rate" else show.cold_start(turns)
+    if what == "rate":
+        results = show.rate(list(against), turns)
+    else:
+        results = show.cold_start(turns) if what == "startup" else show.pytorch(turns, device)
     if path is not None:
         from localdfa.record import write_json
 

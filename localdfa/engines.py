@@ -40,6 +40,9 @@ class Engine(Protocol):
     def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The drive a_y of the output, (m, n_out)."""
 
+    def activity(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        """h of each hidden layer in the free phase, (m, n_l); of spiking neurons their rate, Hz."""
+
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
     ) -> Lesson:
@@ -55,16 +58,18 @@ class Settled:
     def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return settled.free_phase(network, inputs, self._setting.network.threshold).drive[-1]
 
+    def activity(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        found = settled.free_phase(network, inputs, self._setting.network.threshold).activity
+        return [1e3 * h / network.neuron.gain for h in found] if self._setting.spiking else found
+
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
     ) -> Lesson:
-        spec, notice, masks = self._setting.network, self._setting.feedback.threshold, None
-        if spec.input_dropout:
+        notice, (mask, *masks) = self._setting.feedback.threshold, dropout(self._setting, network, rng, len(inputs))
+        if mask is not None:
             inputs = inputs.copy()
-            inputs[:, :-1] *= _mask(rng, (len(inputs), inputs.shape[1] - 1), spec.input_dropout, inputs.dtype)
-        if spec.dropout:
-            masks = [_mask(rng, (len(inputs), n), spec.dropout, inputs.dtype) for n in network.sizes[1:-1]]
-        trial = settled.free_phase(network, inputs, spec.threshold, masks)
+            inputs[:, :-1] *= mask
+        trial = settled.free_phase(network, inputs, self._setting.network.threshold, masks)
         error = trial.prediction - targets
         if notice:
             error[np.abs(error) <= notice] = 0
@@ -74,11 +79,8 @@ class Settled:
         return Lesson([*trial.sent], [*change], settled.totals(trial, change, frozen), trial.events + events)
 
 
-class InTime:
-    """τ > 0: rate neurons that relax, and send a graded event when they have moved by ε."""
-
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+class InTime(Settled):
+    """τ > 0: rate neurons that relax, and send a graded event when they have moved by ε; their activity is the settled one."""
 
     def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return dynamic.simulate(network, self._setting, inputs).drive
@@ -100,6 +102,10 @@ class Spiking:
     def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return spikes.simulate(network, self._setting, inputs, rng=rng).drive
 
+    def activity(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        counts = spikes.simulate(network, self._setting, inputs, rng=rng).counts
+        return [1e3 * found / self._setting.phases.free for found in counts]
+
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
     ) -> Lesson:
@@ -113,11 +119,16 @@ def engine(setting: Setting, rule: str) -> Engine:
     if in_phases and setting.spiking:
         return Spiking(setting)
     if in_phases and setting.dynamic:
-        return InTime(setting)
+        return InTime(setting, rule)
     return Settled(setting, rule)
 
 
-def _mask(rng: np.random.Generator, shape: tuple[int, int], probability: float, dtype: Any) -> np.ndarray:
-    """Dropout: 0 with this probability, else 1/(1 − p) (Srivastava et al. 2014)."""
-    kept = rng.random(shape, np.float32) >= probability
-    return kept * np.dtype(dtype).type(1 / (1 - probability))
+def dropout(setting: Setting, network: Network, rng: np.random.Generator, m: int) -> list[np.ndarray | None]:
+    """Dropout for a mini-batch of m samples, of the inputs and each hidden layer, (m, n), or None where all are kept.
+
+    0 with the layer's probability p, else 1/(1 − p) (Srivastava et al. 2014).
+    """
+    spec, number, masks = setting.network, network.dtype.type, list[np.ndarray | None]()
+    for n, p in zip(network.sizes[:-1], [spec.input_dropout] + [spec.dropout] * network.n_hidden, strict=True):
+        masks.append((rng.random((m, n), np.float32) >= p) * number(1 / (1 - p)) if p else None)
+    return masks

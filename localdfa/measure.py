@@ -61,7 +61,7 @@ def update(
     rng: for input codes that draw spikes at random.
     """
     model = engine(setting, rule)
-    if isinstance(model, Settled):
+    if type(model) is Settled:
         return gradients(*changes(network, setting, rule, inputs, target))
     return model.learn(network, inputs, target, rng or generator(0, WATCHED), frozenset()).totals()
 
@@ -137,10 +137,56 @@ def _against_exact(
         "angle_to_bp": to_bp["angle"],
         "angle_dfa_to_bp": dfa_to_bp["angle"],
         "alignment": alignment(network),
+        **theorem(network, x, y),
     }
     if spiked:
         found["cosine_to_settled"] = compare(own, joined(gradients(*changes(network, setting, rule, x, y))))["cosine"]
     return found
+
+
+def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[str, list[float]]:
+    """K, L and β of Theorem 1 of Nøkland 2016, per hidden layer: means over the samples in which they are defined.
+
+    inputs (m, n_in + 1), the last column ones; target (m, n_out). −δh_l is the update that the network's pathway prescribes
+    for the activity h_l, whatever the rule does with it: δh_l = B_l e under direct feedback. Of each sample
+
+        theorem_k     K_l = δh_lᵀ h_l / |δh_l|        (eq. 11), which the prescribed updates lower
+        theorem_l     L_l = δh_lᵀ c_l / |δh_l|        (eq. 12), c_l = W_{l+1}ᵀ (δh_{l+1} ∘ f'(a_{l+1}))  (eq. 13)
+        theorem_beta  β_l, the angle between δh_l and c_l, in degrees: cos β_l = L_l / |c_l|
+
+    c_l / |δh_{l+1}| is the gradient of K_{l+1} with respect to h_l while δh_{l+1} / |δh_{l+1}| is held, so where L_l > 0, or
+    β_l < 90°, the update of layer l lowers the criterion of the layer above, too. Above the last hidden layer stands the
+    output, whose δa is e: there c_l = Wᵀ e, the gradient of the loss itself.
+    """
+    trial = free_phase(network, inputs)
+    error = trial.prediction - target
+    descend = kernels.descent(network.neuron.__class__)
+    change, signal = ([np.empty((len(error), n)) for n in network.sizes[1:]] for _ in range(2))
+    np.negative(error, out=change[-1])
+    for l in network.pathway.order(network.n_hidden):
+        network.pathway.signal(network, l, error, change, signal[l], trial.route)
+        descend(network.neuron, trial.drive[l], signal[l], change[l])
+    found: dict[str, list[float]] = {"theorem_k": [], "theorem_l": [], "theorem_beta": []}
+    for l, (prescribed, activity) in enumerate(zip(signal[:-1], trial.activity, strict=True)):
+        above = np.empty_like(prescribed)
+        projections.descend(trial.route[l + 1], -1.0, network.weights[l + 1][:-1], change[l + 1], above)
+        sizes, dot = np.linalg.norm(prescribed, axis=1), np.einsum("si,si->s", prescribed, above)
+        steep = sizes * np.linalg.norm(above, axis=1)
+        found["theorem_k"].append(_mean(np.einsum("si,si->s", prescribed, activity), sizes))
+        found["theorem_l"].append(_mean(dot, sizes))
+        found["theorem_beta"].append(_mean(np.degrees(np.arccos(np.clip(_ratio(dot, steep), -1, 1))), steep > 0))
+    return found
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """A quotient, 0 where the denominator is."""
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+
+
+def _mean(numerator: np.ndarray, denominator: np.ndarray) -> float:
+    """Mean of a quotient over the samples where the denominator is not 0; NaN where there are none."""
+    defined = denominator > 0
+    return float(np.mean(numerator[defined] / denominator[defined])) if defined.any() else float("nan")
 
 
 def alignment(network: Network) -> list[float]:

@@ -117,8 +117,8 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     weights = []
     for q, joint in enumerate(projections):
         fields = geometry[q] if q < len(geometry) else None
-        shape = (sizes[joint.pre], sizes[joint.post]) if fields is None else fields.synapses
-        weights.append(_weights(setting, joint, shape, q, seed))
+        fans = (sizes[joint.pre], sizes[joint.post]) if fields is None else fields.synapses
+        weights.append(_weights(setting, joint, fans, q, seed))
     network = Network(sizes, geometry, neuron, setting.network.output, weights, None, [], projections, shape)
     return rewired(replace(network, start=_start(setting, network, seed)), setting, setting.rule, seed)
 

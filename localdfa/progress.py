@@ -11,12 +11,24 @@ from rich.progress import Progress as RichProgress
 from localdfa.train import Progress
 
 
-def _errors(row: dict[str, Any]) -> str:
-    return f"epoch {row['epoch']}  train {row['train_error']:.2f} %  test {row['test_error']:.2f} %"
+def said(row: dict[str, Any]) -> str:
+    """A row of metrics in a line: epoch, errors, and the firing rate of each hidden layer where neurons spike."""
+    parts = [f"epoch {row['epoch']}"]
+    parts += [f"{name} {row[f'{name}_error']:.2f} %" for name in ("train", "test") if f"{name}_error" in row]
+    if "rate" in row:
+        parts.append(" ".join(f"{rate:.0f}" for rate in row["rate"]) + " Hz")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Bar(Progress, AbstractContextManager["Bar"]):
-    """A bar over the whole run, with the condition, its last errors, samples a second and the time left."""
+    """A bar over the whole run, with the condition, its last errors and firing rates, samples a second and the time left."""
 
     def __init__(self, console: Console) -> None:
         self._bar = RichProgress(
@@ -51,32 +63,70 @@ class Bar(Progress, AbstractContextManager["Bar"]):
 
     def epoch(self, row: dict[str, Any]) -> None:
         now = time.perf_counter()
-        rate = f"{self._trained / max(now - self._since, 1e-9):,.0f}/s"
+        rate = f"{self._trained / max(now - self._since, 1e-9):,.0f}/s" if self._trained else ""
         self._trained, self._since = 0, now
-        self._bar.update(self._task, description=f"{self._label}  {_errors(row)}", rate=rate)
+        self._bar.update(self._task, description=f"{self._label}  {said(row)}", rate=rate)
 
     def warn(self, message: str) -> None:
         self._bar.console.print(f"warning: {message}", highlight=False)
 
 
 class Lines(Progress, AbstractContextManager["Lines"]):
-    """One line an epoch, for a file or a pipe."""
+    """One line an epoch, with the time left at the speed of that epoch, for a file or a pipe."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._label = ""
+        self._label, self._left, self._trained, self._since = "", 0, 0, time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
         return None
+
+    def start(self, samples: int) -> None:
+        self._left = samples
+
+    def advance(self, samples: int) -> None:
+        self._trained += samples
+        self._left -= samples
 
     def job(self, condition: str, seed: int) -> None:
         self._label = f"{condition} seed {seed}"
 
     def epoch(self, row: dict[str, Any]) -> None:
-        self._console.print(f"{self._label}  {_errors(row)}", highlight=False)
+        now, left = time.perf_counter(), ""
+        if self._trained and self._left:
+            left = f"  {duration((now - self._since) / self._trained * self._left)} left"
+        self._trained, self._since = 0, now
+        self._console.print(f"{self._label}  {said(row)}{left}", highlight=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
         self._console.print(f"warning: {message}", highlight=False)
+
+
+class Several(Progress):
+    """Tells each of several displays."""
+
+    def __init__(self, *displays: Progress) -> None:
+        self._displays = displays
+
+    def start(self, samples: int) -> None:
+        for display in self._displays:
+            display.start(samples)
+
+    def job(self, condition: str, seed: int) -> None:
+        for display in self._displays:
+            display.job(condition, seed)
+
+    def advance(self, samples: int) -> None:
+        for display in self._displays:
+            display.advance(samples)
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        for display in self._displays:
+            display.epoch(row)
+
+    def warn(self, message: str) -> None:
+        for display in self._displays:
+            display.warn(message)
 
 
 def display(console: Console) -> Bar | Lines:

@@ -4,11 +4,15 @@
     run.json                      versions, git revision, platform, fingerprint of the data, status
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
+    certificate.json              where the run was certified
+    tensorboard/                  where asked for: the metrics, for TensorBoard
     conditions/NAME/seed-N/
         metrics.jsonl             one row an epoch, epoch 0 before training
         checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
+        outcome.npz               label and prediction of each test sample, at the end
         spikes.npz                where asked for: time, population, neuron, twin and trial of every spike of some trials
         states.npz                where asked for: membranes, traces and drives of some neurons in some trials
+        activity.npz              where asked for: what each hidden neuron does in some training samples, at the end
         weights.npz               W1, b1, B1, …, written at the end (weights-EPOCH.npz where every epoch is kept)
 
 W is (n_post, n_pre) and b (n_post,). Of a convolution W is (channels, in_channels · kernel²), its columns in (in_channel, row,
@@ -42,7 +46,9 @@ from localdfa.errors import RunError
 from localdfa.spec import Experiment, Setting, load, settings
 
 # What a run directory is made of.
-_OWN = ("conditions", "figures", "report.html", "summary.json", "run.json", "spec.toml")
+_OWN = (
+    "conditions", "figures", "tensorboard", "report.html", "certificate.json", "summary.json", "run.json", "spec.toml"
+)  # fmt: skip
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 
 
@@ -125,7 +131,7 @@ def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
 # Columns of the metrics that have a value for each layer.
 PER_LAYER = (
     "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "cosine_to_settled",
-    "alignment", "update_norm", "weight_norm", "rate", "silent", "saturated",
+    "alignment", "theorem_k", "theorem_l", "theorem_beta", "update_norm", "weight_norm", "rate", "silent", "saturated",
 )  # fmt: skip
 _Cell = str | int | float | None | list[float | None]
 _Row = Annotated[dict[str, _Cell], AfterValidator(_checked_row)]
@@ -191,6 +197,14 @@ class Job:
         """
         return dict(_read(self.folder / "spikes.npz", _arrays))
 
+    def neo(self) -> Any:
+        """The spikes as a `neo.Block`, a segment for each trial, a train for each neuron (see `localdfa.export.block`)."""
+        from localdfa import export
+
+        run = Run(self.folder.parents[2])
+        widths = [n for n in run.settings[self.condition].network.hidden if isinstance(n, int)]  # none of them convolves
+        return export.block(self, widths)
+
     def write_spikes(self, arrays: dict[str, np.ndarray]) -> None:
         """The spikes of some trials after training."""
         _write_arrays(self.folder / "spikes.npz", arrays)
@@ -209,6 +223,32 @@ class Job:
     def write_states(self, arrays: dict[str, np.ndarray]) -> None:
         """The states of some trials after training."""
         _write_arrays(self.folder / "states.npz", arrays)
+
+    @property
+    def outcome(self) -> dict[str, np.ndarray]:
+        """label and prediction, the class of the largest output, of each test sample at the end of training."""
+        return dict(_read(self.folder / "outcome.npz", _arrays))
+
+    def write_outcome(self, arrays: dict[str, np.ndarray]) -> None:
+        """Labels and predictions of the test set."""
+        _write_arrays(self.folder / "outcome.npz", arrays)
+
+    @property
+    def activity(self) -> dict[str, np.ndarray]:
+        """What hidden neurons do in some training samples at the end of training.
+
+        h1, h2 …: activity (samples, neurons) of each hidden layer; of spiking neurons rate1, rate2 … in its place: the firing
+        rate of the free phase, Hz. label: of each sample; sample: its place in the training set.
+        """
+        return dict(_read(self.folder / "activity.npz", _arrays))
+
+    def write_activity(self, arrays: dict[str, np.ndarray]) -> None:
+        """Activities after training."""
+        _write_arrays(self.folder / "activity.npz", arrays)
+
+    def keeps(self, what: str) -> bool:
+        """Whether a record is there: ``metrics``, ``weights``, ``outcome``, ``spikes``, ``states`` or ``activity``."""
+        return any((self.folder / f"{what}{ending}").is_file() for ending in (".npz", ".jsonl"))
 
     def write_checkpoint(self, arrays: dict[str, np.ndarray], position: "Position") -> None:
         """Arrays, and where training stands, in one file."""
@@ -269,6 +309,12 @@ class Run:
         """The rows of every condition and seed."""
         return [row for job in self.jobs for row in job.metrics]
 
+    def frame(self) -> Any:
+        """The metrics as a `pandas.DataFrame`, a row for each condition, seed and epoch (see `localdfa.export.frame`)."""
+        from localdfa import export
+
+        return export.frame(self)
+
 
 def create(folder: str | Path, experiment: Experiment, *, name: str = "", force: bool = False) -> Run:
     """Begin a run directory.
@@ -286,7 +332,7 @@ def create(folder: str | Path, experiment: Experiment, *, name: str = "", force:
     if taken:
         _clear(folder, force)
     write_bytes(folder / "spec.toml", spec)
-    write_json(folder / "run.json", {"name": name, **_origin(), "spec": _sha256(spec), "status": "running"})
+    write_json(folder / "run.json", {"name": name, **origin(), "spec": _sha256(spec), "status": "running"})
     return Run(folder)
 
 
@@ -320,7 +366,7 @@ def to_toml(experiment: Experiment) -> str:
     return tomli_w.dumps(tables, multiline_strings=False)
 
 
-def _origin() -> dict[str, Any]:
+def origin() -> dict[str, Any]:
     """Versions, revision and machine: what it takes to repeat a run."""
     versions = {"python": platform.python_version(), "localdfa": metadata.version("localdfa")}
     for package in _PACKAGES:

@@ -43,7 +43,7 @@ class Progress:
         """So many training samples more are done."""
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """An epoch is over; its row of metrics."""
+        """An epoch is over, or training begins at epoch 0; its row of metrics."""
 
     def warn(self, message: str) -> None:
         """Something goes on that will spoil the result."""
@@ -188,6 +188,13 @@ class Trainer:
             loss += float(self.network.loss(drive, part.targets[rows]).sum())
         return wrong / len(part), loss / len(part)
 
+    def outcome(self) -> dict[str, np.ndarray]:
+        """label and prediction of the test set, as the network stands; see `record.Job.outcome`."""
+        part, drives, noise = self.parts["test"], [], generator(self.seed, WATCHED, self.epoch)
+        for start in range(0, len(part), _CHUNK):
+            drives.append(self._engine.read(self.network, part.inputs[start : start + _CHUNK], noise))
+        return {"label": part.labels, "prediction": np.concatenate(drives).argmax(axis=1)}
+
     def next_stage(self) -> None:
         """Take up the next stage where this one is over: its epochs are done, or its training error is reached."""
         stage, error = self.setting.stage[self.stage], self.rows[-1]["train_error"]
@@ -287,6 +294,17 @@ class Trainer:
                 trial_in_detail(self.network, self.setting, train.inputs[sample], train.targets[sample], noise, times),
             )
 
+    def activity(self, samples: int) -> dict[str, np.ndarray]:
+        """Activity or firing rate of every hidden neuron in so many training samples; see `record.Job.activity`."""
+        train, parts, noise = self.parts["train"], [], generator(self.seed, WATCHED, self.epoch)
+        chosen = np.sort(generator(self.seed, PROBE).permutation(len(train))[:samples])
+        for start in range(0, len(chosen), _CHUNK):
+            parts.append(self._engine.activity(self.network, train.inputs[chosen[start : start + _CHUNK]], noise))
+        name = "rate" if self.setting.spiking else "h"
+        layers = [np.concatenate(layer) for layer in zip(*parts, strict=True)]
+        kept = {f"{name}{l + 1}": layer.astype(np.float32) for l, layer in enumerate(layers)}
+        return {**kept, "label": train.labels[chosen], "sample": chosen}
+
     def weights(self) -> dict[str, np.ndarray]:
         """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1.
 
@@ -328,13 +346,8 @@ def run(
     DataError, SpecError, RunError, NonFiniteError
         The data cannot be had; a layer does not fit on them; the directory cannot be written; training diverged.
     """
-    if experiment.data.startswith("npz:"):
-        try:
-            path = ((base or Path.cwd()) / Path(experiment.data.removeprefix("npz:")).expanduser()).resolve()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise DataError(f"data: {experiment.data!r}: {error}") from None
-        experiment = experiment.model_copy(update={"data": f"npz:{path}"})
-    data = _load(experiment)
+    experiment = located(experiment, base)
+    data = load(experiment)
     for setting in settings(experiment).values():
         lay_out(setting, data.shape, data.n_classes)  # what does not fit is said before a directory is made
     return _go_on(record.create(out, experiment, name=name, force=force), data, progress or Progress())
@@ -349,10 +362,28 @@ def resume(folder: str | Path, progress: Progress | None = None) -> record.Run:
         As `run`; also where the data are no longer what the run began with.
     """
     began = record.Run(folder)
-    return _go_on(began, _load(began.experiment), progress or Progress())
+    return _go_on(began, load(began.experiment), progress or Progress())
 
 
-def _load(experiment: Experiment) -> datasets.Dataset:
+def located(experiment: Experiment, base: Path | None = None) -> Experiment:
+    """The same experiment, with the path of its own data, where it has them, made absolute from a folder.
+
+    Raises
+    ------
+    DataError
+        There can be no such path.
+    """
+    if not experiment.data.startswith("npz:"):
+        return experiment
+    try:
+        path = ((base or Path.cwd()) / Path(experiment.data.removeprefix("npz:")).expanduser()).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(f"data: {experiment.data!r}: {error}") from None
+    return experiment.model_copy(update={"data": f"npz:{path}"})
+
+
+def load(experiment: Experiment) -> datasets.Dataset:
+    """The data of an experiment, as it prepares them."""
     double = any(setting.precision == "float64" for setting in settings(experiment).values())
     prepare = experiment.preprocess
     return datasets.load(
@@ -374,7 +405,7 @@ def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> recor
     """Train what is not finished; whatever happens, leave a directory that can be read and resumed."""
     fingerprint = _fingerprint(data)
     run.check_unchanged(data=fingerprint)
-    run.update_info(data=fingerprint, status="running")
+    run.update_info(data=fingerprint, shape=list(data.shape), status="running")
     try:
         with blas.one_thread():
             _train_all(run, data, progress)
@@ -387,17 +418,17 @@ def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> recor
 
 
 def _train_all(run: record.Run, data: datasets.Dataset, progress: Progress) -> None:
-    parts = {precision: _parts(data, precision) for precision in {s.precision for s in run.settings.values()}}
+    of = {precision: parts(data, precision) for precision in {s.precision for s in run.settings.values()}}
     trained = len(data.y_train)
     epochs = {name: sum(stage.epochs for stage in setting.stage) for name, setting in run.settings.items()}
     progress.start(sum(epochs[job.condition] for job in run.jobs) * trained)
     warm: set[str] = set()
     for job in run.jobs:
         setting = run.settings[job.condition]
-        trainer = Trainer(setting, parts[setting.precision], job, run.experiment.record.probe)
+        trainer = Trainer(setting, of[setting.precision], job, run.experiment.record.probe)
         trainer.restore()
         if not trainer.finished and job.condition not in warm:
-            Trainer(setting, parts[setting.precision], job).warm_up()
+            Trainer(setting, of[setting.precision], job).warm_up()
             warm.add(job.condition)
         progress.job(job.condition, job.seed)
         progress.advance(trainer.epoch * trained)
@@ -414,9 +445,10 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
     if trainer.finished:
         return
     if not trainer.rows:
-        trainer.measure()
+        row = trainer.measure()
         trainer.job.write_metrics(trainer.rows)
         trainer.save()
+        progress.epoch(row)
     while not trainer.finished:
         trainer.train_epoch(progress)
         row = trainer.measure()
@@ -429,6 +461,9 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
             progress.warn(f"{trainer.job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
         if trainer.finished:
             trainer.job.write_weights(trainer.weights())
+            trainer.job.write_outcome(trainer.outcome())
+            if keep.activity:
+                trainer.job.write_activity(trainer.activity(keep.activity))
             if keep.spikes and trainer.spiked:
                 trainer.job.write_spikes(trainer.spikes(keep.spikes))
             if keep.states and trainer.spiked:
@@ -458,7 +493,8 @@ def summarise(run: record.Run) -> None:
     record.write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})
 
 
-def _parts(data: datasets.Dataset, precision: str) -> dict[str, Part]:
+def parts(data: datasets.Dataset, precision: str) -> dict[str, Part]:
+    """The parts of a data set as networks of a precision read them."""
     return {
         "train": Part(data.x_train, data.y_train, data.n_classes, precision, data.shape),
         "valid": Part(data.x_valid, data.y_valid, data.n_classes, precision, data.shape),

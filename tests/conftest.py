@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from localdfa import train
 from localdfa.core import blas
 from localdfa.network import build
 from localdfa.spec import experiment, settings
@@ -21,6 +22,28 @@ def rng():
 def setting_of(**tables):
     """The setting of an experiment without conditions."""
     return next(iter(settings(experiment(tables)).values()))
+
+
+@pytest.fixture(scope="session")
+def rate_run(tmp_path_factory):
+    """A finished run of rate networks: three conditions and seeds, two hidden layers, every record that they can keep."""
+    tables = experiment(
+        title="A title", seeds=[0, 1, 2], condition=[{"name": name, "rule": name} for name in ("local", "ifa", "bp")],
+        network={"hidden": [6, 5]}, stage=[{"epochs": 3}], record={"probe": 32, "activity": 40},
+    )  # fmt: skip
+    return train.run(tables, tmp_path_factory.mktemp("rate") / "run", name="tiny")
+
+
+@pytest.fixture(scope="session")
+def spiking_run(tmp_path_factory):
+    """A finished run of spiking networks with two hidden layers, every record; the second condition has no spikes."""
+    tables = experiment(
+        seeds=[3], condition=[{"name": "local"}, {"name": "dfa", "rule": "dfa"}],
+        network={"hidden": [12, 8], "neuron": "lif"}, trace={"tau_x": 10.0, "tau_z": 10.0},
+        phases={"beta": 2.0, "free": 100.0, "nudged": 50.0, "propagation": "two_compartment"},
+        optimiser={"learning_rate": 4e-3}, stage=[{"epochs": 2}], record={"probe": 32, "activity": 30, "spikes": 2},
+    )  # fmt: skip
+    return train.run(tables, tmp_path_factory.mktemp("spiking") / "run", name="spikes")
 
 
 class Small:

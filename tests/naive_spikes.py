@@ -118,20 +118,29 @@ class Trial:
         return found
 
 
-def clock(p, drive, arrivals, stop, dt):
-    """Spikes of LIF neurons on a clock: drive (n,), arrivals [(time, jumps (n,))], each put on the nearest step."""
+def clock(p, drive, arrivals, stop, dt, tau=0.0):
+    """Spikes of LIF or ALIF neurons on a clock: drive (n,), arrivals [(time, jumps (n,))], each put on the nearest step; tau:
+    of the current that they raise, 0 where they move v at once."""
     v, until, spikes = np.full(len(drive), p.v_reset), np.full(len(drive), -1), [[] for _ in drive]
+    current, raised = np.zeros(len(drive)), np.zeros(len(drive))
     due = {}
     for time, jumps in arrivals:
         due.setdefault(round(time / dt), []).append(jumps)
     decay, rest = math.exp(-dt / p.tau_m), round(p.t_ref / dt)
+    fade, lower = math.exp(-dt / tau) if tau else 0.0, math.exp(-dt / getattr(p, "tau_a", 1.0))
     for step in range(1, round(stop / dt)):
         awake = step > until
-        v = np.where(awake, drive + (v - drive) * decay, v)
+        to = drive + current * (1 + fade) / 2
+        v = np.where(awake, to + (v - to) * decay, v)
+        current, raised = current * fade, raised * lower
         for jumps in due.get(step, ()):
-            v = np.where(awake, v + jumps, v)
-        if (v >= p.v_th).any():
-            for i in np.flatnonzero(v >= p.v_th):
+            if tau:
+                current = current + jumps
+            else:
+                v = np.where(awake, v + jumps, v)
+        if (v >= p.v_th + raised).any():
+            for i in np.flatnonzero(v >= p.v_th + raised):
                 spikes[i].append(step * dt)
                 v[i], until[i] = p.v_reset, step + rest
+                raised[i] += getattr(p, "step", 0.0)
     return spikes

@@ -1,6 +1,7 @@
 """The benchmark's machinery; how fast anything is, is not for tests to say."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -39,3 +40,18 @@ def test_a_peer_that_is_not_installed_is_left_out_by_name(monkeypatch, tmp_path)
     assert done.exit_code == 0, done.output
     assert "pytorch is not installed and is left out" in done.output
     assert json.loads((tmp_path / "figures.json").read_text())["rate"][0]["ratio"] == {}
+
+
+def test_the_pytorch_path_beside_itself(monkeypatch, tmp_path):
+    """The local rule and exact DFA, and several networks at once and one after the other, train the same weights."""
+    pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
+    tiny = workloads.Workload(
+        "tiny", *TINY, "local", batch=32, steps=2, check=5, samples=256, nudging="one_sided", beta=0.001, members=3
+    )
+    monkeypatch.setattr(workloads, "PYTORCH_RULES", [replace(tiny, members=1)])
+    monkeypatch.setattr(workloads, "PYTORCH_MANY", tiny)
+    done = CliRunner().invoke(main, ["bench", "torch", "--turns", "1", "--json", str(tmp_path / "figures.json")])
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert found["rules"][0]["weight_difference"]["local"] < 1e-3
+    assert found["many"][0]["weight_difference"]["one after the other"] < 1e-4

@@ -121,3 +121,27 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(place):
     assert "Traceback" not in err
     assert (place / "cut" / "report.html").exists()
     assert len(json.loads((place / "cut" / "summary.json").read_text())["conditions"]) == 1
+
+
+def test_plot_report_and_watch(place):
+    run = ["--out", "drawn", "--set", "condition=[{name='local'}]", "--set", "stage=[{epochs=1}]", "--tensorboard"]
+    done = localdfa("run", "small.toml", *run, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert list((place / "drawn" / "tensorboard" / "local" / "seed-0").iterdir())
+    drawn = localdfa(
+        "plot", "drawn", "--figure", "errors", "--figure", "fields", "--format", "pdf", "--style", "talk", cwd=place
+    )
+    assert drawn.stdout.split() == ["drawn/figures/errors.pdf", "drawn/figures/fields.pdf"]
+    assert (place / "drawn" / "figures" / "errors.pdf").read_bytes().startswith(b"%PDF")
+    lacking = localdfa("plot", "drawn", "--figure", "pca", cwd=place)
+    assert lacking.returncode == 1
+    assert lacking.stderr == (
+        "localdfa: drawn: keeps no activity, which the figure pca needs; "
+        "run it again with: localdfa run drawn/spec.toml --set record.activity=500\n"
+    )
+    assert "figure 'pcb' is not one of" in localdfa("plot", "drawn", "--figure", "pcb", cwd=place).stderr
+    assert localdfa("report", "drawn", "--out", "page.html", cwd=place).stdout == "report: page.html\n"
+    assert (place / "page.html").stat().st_size > 10_000
+    watched = localdfa("watch", "drawn", cwd=place).stdout.splitlines()
+    assert [line.split("  ")[1] for line in watched[:-1]] == ["epoch 0", "epoch 1"]
+    assert watched[-1] == "finished"

@@ -69,32 +69,49 @@ def alternate(workload: Workload, peers: list[str], turns: int) -> dict[str, Any
     LocalDFAError
         The sides do not compute the same weights.
     """
-    sides = ["ours", *peers]
-    workers = [Worker(module) for module in sides]
+    return race({side: (side, workload) for side in ("ours", *peers)}, turns)
+
+
+def race(sides: dict[str, tuple[str, Workload]], turns: int) -> dict[str, Any]:
+    """Samples a second of several sides, in turn, with the ratio of each to the first, turn by turn.
+
+    sides: by name, the module that runs it and its workload.
+
+    Raises
+    ------
+    LocalDFAError
+        The sides do not compute the same weights.
+    """
+    first, *others = sides
+    workers = [Worker(module) for module, _ in sides.values()]
+    loads = [workload for _, workload in sides.values()]
     try:
         with tempfile.TemporaryDirectory() as folder:
-            for worker in workers:
+            for worker, workload in zip(workers, loads, strict=True):
                 worker.ask(make=workload.as_dict())
                 worker.ask(steps=workload.check)
             found = [weights_of(worker, Path(folder)) for worker in workers]
-        distance = {peer: difference(found[0], theirs) for peer, theirs in zip(peers, found[1:], strict=True)}
-        for peer, value in distance.items():
+        distance = {name: difference(found[0], theirs) for name, theirs in zip(others, found[1:], strict=True)}
+        for name, value in distance.items():
             if value > TOLERANCE:
-                raise LocalDFAError(f"{workload.name}: ours and {peer} differ by {value:.2g} after {workload.check} steps")
+                raise LocalDFAError(f"{loads[0].name}: {first} and {name} differ by {value:.2g} after {loads[0].check} steps")
         seconds: dict[str, list[float]] = {side: [] for side in sides}
         for _ in range(turns):
-            for side, worker in zip(sides, workers, strict=True):
+            for side, worker, workload in zip(sides, workers, loads, strict=True):
                 seconds[side].append(worker.ask(steps=workload.steps))
     finally:
         for worker in workers:
             worker.stop()
     return {
-        "workload": workload.as_dict(),
-        "samples_per_second": {s: workload.steps * workload.batch / statistics.median(t) for s, t in seconds.items()},
+        "workload": loads[0].as_dict(),
+        "samples_per_second": {
+            side: workload.steps * workload.batch * workload.members / statistics.median(seconds[side])
+            for side, workload in zip(sides, loads, strict=True)
+        },
         "seconds": seconds,
         "ratio": {
-            peer: _spread([theirs / ours for theirs, ours in zip(seconds[peer], seconds["ours"], strict=True)])
-            for peer in peers
+            name: _spread([theirs / ours for theirs, ours in zip(seconds[name], seconds[first], strict=True)])
+            for name in others
         },
         "weight_difference": distance,
     }

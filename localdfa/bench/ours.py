@@ -24,6 +24,9 @@ class Ours:
     def step(self, rows: np.ndarray) -> None:
         self._trainer.step(rows, self._noise)
 
+    def wait(self) -> None:
+        """Every step is done when it returns."""
+
     def weights(self) -> list[Any]:
         network = self._trainer.network
         return [network.W(l) for l in range(len(network.weights))]

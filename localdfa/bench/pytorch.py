@@ -36,6 +36,9 @@ class PyTorch:
             torch.sum(d, 0, out=b.grad)
         self.optimiser.step()
 
+    def wait(self) -> None:
+        """Every step is done when it returns."""
+
     def weights(self) -> list[Any]:
         return [W.numpy() for W in self.W]
 

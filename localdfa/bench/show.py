@@ -1,6 +1,7 @@
 """Run the benchmarks and print them as tables."""
 
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -40,6 +41,40 @@ def rate(against: list[str], turns: int) -> dict[str, Any]:
         style="dim",
     )
     return {"turns": turns, "rate": results}
+
+
+def pytorch(turns: int, device: str) -> dict[str, Any]:
+    """Training steps of the PyTorch path: the local rule beside exact DFA, and several networks at once."""
+    console = Console()
+    found: dict[str, Any] = {"turns": turns, "device": device, "rules": [], "many": []}
+    table = Table("PyTorch", "side", "samples/s", "time of local / dfa")
+    with console.status("measuring"):
+        for workload in workloads.PYTORCH_RULES:
+            local = replace(workload, device=device)
+            sides = {"dfa": ("witness", replace(local, rule="dfa")), "local": ("witness", local)}
+            result = compare.race(sides, turns)
+            found["rules"].append(result)
+            _add(table, workload.name, result, "local")
+        many = replace(workloads.PYTORCH_MANY, device=device)
+        result = compare.race({"at once": ("witness_many", many), "one after the other": ("witness", many)}, turns)
+        found["many"].append(result)
+    console.print(table)
+    table = Table("PyTorch", "side", "samples/s", "× one after the other")
+    _add(table, many.name, result, "one after the other")
+    console.print(table)
+    console.print(
+        f"{'-'.join(map(str, many.sizes))} on {many.data}, tanh, RMSprop, float32, local rule with one nudged phase, {device}; "
+        f"medians of {turns} turns; weights of both sides compared first",
+        style="dim",
+    )
+    return found
+
+
+def _add(table: Table, name: str, result: dict[str, Any], other: str) -> None:
+    """A row for each side of a race of two; the second has the ratio of their times."""
+    for side, speed in result["samples_per_second"].items():
+        ratio = "{median:.2f} ({min:.2f}–{max:.2f})".format(**result["ratio"][other])
+        table.add_row(name, side, f"{speed:,.0f}", ratio if side == other else "")
 
 
 def cold_start(turns: int) -> dict[str, Any]:

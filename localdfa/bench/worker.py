@@ -16,7 +16,10 @@ from localdfa.bench.workloads import Workload, from_dict
 
 
 class Side:
-    """A workload under way, and where in the data it stands."""
+    """A workload under way, and where in the data it stands.
+
+    A module's ``make(workload)`` has ``step(rows)``, ``wait()``, which returns when all steps are done, and ``weights()``.
+    """
 
     def __init__(self, module: str, workload: Workload) -> None:
         self._side = import_module(f"localdfa.bench.{module}").make(workload)
@@ -32,6 +35,7 @@ class Side:
             start = self._at % count * size
             self._side.step(self._order[start : start + size])
             self._at += 1
+        self._side.wait()
         return time.perf_counter() - began
 
     def save(self, path: str) -> None:

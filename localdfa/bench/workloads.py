@@ -9,7 +9,8 @@ class Workload:
     """Training steps of a fully connected tanh network with logistic outputs and RMSprop.
 
     sizes: (n_in, hidden …, n_out); data: the set whose training samples are used; rule: ours (peers train by exact DFA);
-    batch: samples a step; steps: steps a turn; check: steps after which the weights of both sides are compared.
+    batch: samples a step; steps: steps a turn; check: steps after which the weights of both sides are compared; nudging and
+    beta: of the local rule; members: networks of different seeds that train beside each other; device: where PyTorch computes.
     """
 
     name: str
@@ -22,6 +23,10 @@ class Workload:
     learning_rate: float = 1e-4
     seed: int = 0
     samples: int = 8192
+    nudging: str = "centered"
+    beta: float = 0.1
+    members: int = 1
+    device: str = "cpu"
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
@@ -34,6 +39,12 @@ RATE = [
     for batch, steps in ((64, 150), (1, 500), (256, 50))
     for rule in ("local", "dfa")
 ]
+# The PyTorch path beside itself: one nudged phase against exact DFA, and eight networks at once against one after the other.
+PYTORCH_RULES = [
+    Workload(f"batch {batch}", *_MNIST, "local", batch, steps, check=20, nudging="one_sided", beta=0.01)
+    for batch, steps in ((64, 100), (256, 40))
+]
+PYTORCH_MANY = Workload("8 networks, batch 64", *_MNIST, "local", 64, 20, check=5, nudging="one_sided", beta=0.01, members=8)
 
 
 def from_dict(fields: dict[str, Any]) -> Workload:
@@ -49,6 +60,7 @@ def setting(workload: Workload) -> Any:
         rule=workload.rule,
         batch_size=workload.batch,
         network={"hidden": list(workload.sizes[1:-1]), "weights": "zero"},
+        phases={"nudging": workload.nudging, "beta": workload.beta},
         optimiser={"name": "rmsprop", "learning_rate": workload.learning_rate},
     )
     return settings(found)[workload.rule]

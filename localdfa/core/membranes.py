@@ -103,7 +103,7 @@ def begin(c, dtype_of):
     return state, room
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", inline="always")
 def expect(c, e, state, times):
     """Note when the next spike through slot e arrives; times: of the spikes that its population has sent."""
     q = c.projection[e]
@@ -111,7 +111,7 @@ def expect(c, e, state, times):
     state.due[e] = times[state.received[e]] + c.delay[q] if waiting else np.inf
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", inline="always")
 def gather(c, k, stop, state, queues, room):
     """The next chunk of arrivals at population k before `stop`, in order of time.
 
@@ -125,7 +125,8 @@ def gather(c, k, stop, state, queues, room):
                 slot, due = e, state.due[e]
         if slot < 0 and not dense:
             return count, stop, count == 0
-        if slot < 0 or (count > 0 and due > room.at[count - 1] and (dense or count >= CHUNK)):
+        full = count == room.at.size or ((dense or count >= CHUNK) and due > room.at[max(count - 1, 0)])
+        if slot < 0 or (count > 0 and full):
             return count, room.at[count - 1], level
         q = c.projection[slot]
         queue = queues[c.pre[q]]
@@ -199,20 +200,20 @@ def find(v, later, to, remains, bar, count, found):
 
 
 @njit(error_model="numpy")
-def wake(room, sleepers, until, now, later, met):
+def wake(asleep, sleepers, until, now, later, found, met):
     """The neurons whose refractory period is over move from `asleep` to `found`, the others keep v = −∞.
 
     Returns how many sleep on, and how many have woken.
     """
     left, woken = 0, 0
     for e in range(sleepers):
-        i = room.asleep[e]
+        i = asleep[e]
         later[i] = -np.inf
         if until[i] <= now:
-            room.found[met + woken] = i
+            found[met + woken] = i
             woken += 1
         else:
-            room.asleep[left] = i
+            asleep[left] = i
             left += 1
     return left, woken
 
@@ -224,12 +225,13 @@ def learn(c, k, now, state, scale, sums):
     n, apart, number = b - a, now - state.base[k], state.rows.dtype.type
     z, risen = state.rows[Z, a:b], state.rows[C, a:b]
     left, weight_of = number(c.rho * math.exp(-apart / c.tau_z - apart / c.tau_x)), number(scale)
+    y_of, targets = state.y, c.targets
     for e in range(c.slots[k], c.slots[k + 1]):
         q = c.projection[e]
         if c.traces[e] < 0:
             continue
         for j in range(c.sizes[c.pre[q]]):
-            y = weight_of * state.y[c.traces[e] + j]
+            y = weight_of * y_of[c.traces[e] + j]
             if y == 0:
                 continue
             if c.ends[q] < 0:
@@ -237,9 +239,17 @@ def learn(c, k, now, state, scale, sums):
                 for i in range(n):
                     row[i] += y * (risen[i] + left * z[i])
             else:
+                at, to = c.targets_at[q], c.sums[q]
                 for s in range(c.row_ends[c.ends[q] + j], c.row_ends[c.ends[q] + j + 1]):
-                    i = c.targets[c.targets_at[q] + s]
-                    sums[c.sums[q] + s] += y * (risen[i] + left * z[i])
+                    i = targets[at + s]
+                    sums[to + s] += y * (risen[i] + left * z[i])
+
+
+@njit(error_model="numpy")
+def _scale(x, factor):
+    """x · factor in place."""
+    for i in range(x.size):
+        x[i] *= factor
 
 
 @njit(error_model="numpy")
@@ -250,16 +260,15 @@ def move_base(c, k, now, state, scale, sums):
         learn(c, k, now, state, scale, sums)
     fade_x, fade_z = number(math.exp(-apart / c.tau_x)), number(math.exp(-apart / c.tau_z))
     fade_theta = number(math.exp(-apart / c.tau_a))
-    for i in range(c.first[k], c.first[k + 1]):
-        state.rows[X, i] *= fade_x
-        state.rows[Z, i] *= fade_z
-        state.rows[THETA, i] *= fade_theta
-        for r in range(c.taus.size):
-            state.currents[r, i] *= number(math.exp(-apart / c.taus[r]))
+    a, b = c.first[k], c.first[k + 1]
+    _scale(state.rows[X, a:b], fade_x)
+    _scale(state.rows[Z, a:b], fade_z)
+    _scale(state.rows[THETA, a:b], fade_theta)
+    for r in range(c.taus.size):
+        _scale(state.currents[r, a:b], number(math.exp(-apart / c.taus[r])))
     for e in range(c.slots[k], c.slots[k + 1]):
         if c.traces[e] >= 0:
-            for j in range(c.sizes[c.pre[c.projection[e]]]):
-                state.y[c.traces[e] + j] *= fade_x
+            _scale(state.y[c.traces[e] : c.traces[e] + c.sizes[c.pre[c.projection[e]]]], fade_x)
     state.base[k] = now
     open_gate(c, k, state)
 
@@ -267,15 +276,17 @@ def move_base(c, k, now, state, scale, sums):
 @njit(error_model="numpy")
 def open_gate(c, k, state):
     """∫ x dz of population k begins at its base."""
-    for i in range(c.first[k], c.first[k + 1]):
-        state.rows[C, i] = -state.rows.dtype.type(c.rho) * state.rows[Z, i]
+    a, b, rho = c.first[k], c.first[k + 1], state.rows.dtype.type(c.rho)
+    risen, z = state.rows[C, a:b], state.rows[Z, a:b]
+    for i in range(z.size):
+        risen[i] = -rho * z[i]
 
 
 @njit(error_model="numpy")
 def receive(c, k, count, before, sent, queue, state, scale, sums, room):
     """The synapses of population k read what they must at the arrivals of a chunk, in which it sent spikes before … sent."""
     a, n, base, number = c.first[k], c.sizes[k], state.base[k], state.rows.dtype.type
-    z, risen = state.rows[Z, a : a + n], state.rows[C, a : a + n]
+    z, risen, targets = state.rows[Z, a : a + n], state.rows[C, a : a + n], c.targets
     for e in range(count):
         slot, j = room.slot[e], room.who[e]
         if c.traces[slot] < 0:
@@ -291,9 +302,10 @@ def receive(c, k, count, before, sent, queue, state, scale, sums, room):
             for i in range(n):
                 row[i] -= of_c * risen[i] + of_z * z[i]
             continue
+        at, to = c.targets_at[q], c.sums[q]
         for s in range(c.row_ends[c.ends[q] + j], c.row_ends[c.ends[q] + j + 1]):
-            i = c.targets[c.targets_at[q] + s]
-            sums[c.sums[q] + s] -= of_c * risen[i] + of_z * z[i]
+            i = targets[at + s]
+            sums[to + s] -= of_c * risen[i] + of_z * z[i]
         # Traces have risen by all spikes of the chunk; those after this arrival are taken back.
         for f in range(sent - 1, before - 1, -1):
             time = queue["time"][f]
@@ -315,7 +327,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
     relax, wait, adapts, raised = neuron.relax, neuron.wait, neuron.adapts, neuron.raised
     simple = not adapts and not exponential
 
-    @njit(error_model="numpy")
+    @njit(error_model="numpy", inline="always")
     def fire(c, k, i, time, state, queue):
         """Neuron i of population k spikes: its traces rise."""
         at, apart, number = c.first[k] + i, time - state.base[k], state.rows.dtype.type
@@ -327,7 +339,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
         state.sent[k] += 1
         return queue
 
-    @njit(error_model="numpy")
+    @njit(error_model="numpy", inline="always")
     def crossing(p, c, v, to, horizon, room):
         """Time until v meets the threshold, if nothing arrives; infinite if it does not within `horizon`.
 
@@ -346,7 +358,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
         room.sizes[n + 1], room.taus[n + 1] = -room.present[n], c.tau_a
         return first_crossing(to - p.v_th, room.sizes, room.taus, horizon)
 
-    @njit(error_model="numpy")
+    @njit(error_model="numpy", inline="always")
     def drift(p, c, v, to, lapse, room):
         """v after `lapse` ms without a spike."""
         v = relax(p, v, to, lapse)
@@ -355,7 +367,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
                 v += room.present[r] * response(c.taus[r], c.tau_m, lapse)
         return v
 
-    @njit(error_model="numpy")
+    @njit(error_model="numpy", inline="always")
     def fade(c, lapse, room):
         """Synaptic currents and the raised threshold decay."""
         if not simple:
@@ -363,7 +375,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
                 room.present[r] *= math.exp(-lapse / c.taus[r])
             room.present[c.taus.size] *= math.exp(-lapse / c.tau_a)
 
-    @njit(error_model="numpy")
+    @njit(error_model="numpy", inline="always")
     def settle(p, c, k, i, v, t, now, count, state, queue, room):
         """Neuron i, awake with v at t, through the `count` arrivals of a chunk and all its spikes until `now`.
 
@@ -423,43 +435,49 @@ def kernels(neuron: Any, exponential: bool) -> Any:
     def scatter(c, k, count, now, room, state):
         """What the arrivals of a chunk add by its end to v, `jump`, and to the currents, `flow`; and what raises them."""
         n, number = c.sizes[k], state.rows.dtype.type
+        jump, rise, lift, jumps, targets, none = room.jump, room.rise, room.lift, c.jumps, c.targets, number(0)
         for i in range(n):
-            room.jump[i], room.rise[i], room.lift[i] = number(0), number(0), number(0)
-            for r in range(c.taus.size):
-                room.flow[r, i] = number(0)
+            jump[i], rise[i], lift[i] = none, none, none
+        for r in range(c.taus.size):
+            flow = room.flow[r]
+            for i in range(n):
+                flow[i] = none
         for e in range(count):
             q, lapse = c.projection[room.slot[e]], now - room.at[e]
             r, j, size = c.current[q], room.who[e], number(room.size[e])
             stays = number(math.exp(-lapse / (c.tau_m if r < 0 else c.taus[r])))
             brings = number(0.0 if r < 0 else response(c.taus[r], c.tau_m, lapse))
             first, last = (j * n, (j + 1) * n) if c.ends[q] < 0 else (c.row_ends[c.ends[q] + j], c.row_ends[c.ends[q] + j + 1])
+            start, at, raised_by = c.start[q], c.targets_at[q], rise if r < 0 else lift
+            flow = room.flow[r] if r >= 0 else room.jump
             for s in range(first, last):
-                i = s - first if c.ends[q] < 0 else c.targets[c.targets_at[q] + s]
-                jump = c.jumps[c.start[q] + s] * size
+                i = s - first if c.ends[q] < 0 else targets[at + s]
+                size_here = jumps[start + s] * size
+                raised_by[i] += max(size_here, none)
                 if r < 0:
-                    room.jump[i] += jump * stays
-                    room.rise[i] += max(jump, number(0))
+                    jump[i] += size_here * stays
                 else:
-                    room.flow[r, i] += jump * stays
-                    room.jump[i] += jump * brings
-                    room.lift[i] += max(jump, number(0))
+                    flow[i] += size_here * stays
+                    jump[i] += size_here * brings
 
     @njit(error_model="numpy")
     def glide(p, c, k, t, now, v, later, to, state, room):
         """v at the end of a chunk that `scatter` has gone through; how many neurons could have met their threshold: `found`."""
         a, n, base, number = c.first[k], c.sizes[k], state.base[k], state.rows.dtype.type
         remains, one, met = number(math.exp((t - now) / c.tau_m)), number(1), 0
+        jump, rise, lift, bar, found = room.jump, room.rise, room.lift, room.bar, room.found
         for r in range(c.taus.size):
             present, brings = number(math.exp((base - t) / c.taus[r])), number(response(c.taus[r], c.tau_m, now - t))
+            currents = state.currents[r, a : a + n]
             for i in range(n):
-                current = state.currents[r, a + i] * present
-                room.jump[i] += current * brings
-                room.lift[i] += max(current, number(0))
+                current = currents[i] * present
+                jump[i] += current * brings
+                lift[i] += max(current, number(0))
         for i in range(n):
-            highest = max(v[i], v[i] * remains + (to[i] + room.lift[i]) * (one - remains)) + room.rise[i]
-            later[i] = to[i] + (v[i] - to[i]) * remains + room.jump[i]
-            if highest >= room.bar[i]:
-                room.found[met] = i
+            highest = max(v[i], v[i] * remains + (to[i] + lift[i]) * (one - remains)) + rise[i]
+            later[i] = to[i] + (v[i] - to[i]) * remains + jump[i]
+            if highest >= bar[i]:
+                found[met] = i
                 met += 1
         return met
 
@@ -468,8 +486,9 @@ def kernels(neuron: Any, exponential: bool) -> Any:
         """The lowest thresholds until `now`."""
         a, number = c.first[k], state.rows.dtype.type
         left = number(math.exp((state.base[k] - now) / c.tau_a))
-        for i in range(c.sizes[k]):
-            room.bar[i] = number(p.v_th) + state.rows[THETA, a + i] * left
+        theta, bar = state.rows[THETA, a : a + c.sizes[k]], room.bar
+        for i in range(theta.size):
+            bar[i] = number(p.v_th) + theta[i] * left
 
     @njit(error_model="numpy")
     def advance(p, c, k, t, stop, state, queues, scale, reads, sends, sums, room):
@@ -478,11 +497,11 @@ def kernels(neuron: Any, exponential: bool) -> Any:
         a, n, number = c.first[k], c.sizes[k], state.rows.dtype.type
         v, later, until = state.rows[V, a : a + n], state.rows[LATER, a : a + n], state.until[a : a + n]
         to, queue, sleepers = state.rows[DRIVE, a : a + n] - state.rows[CURRENT, a : a + n], queues[k], 0
-        bar, nothing = room.bar[:n], np.zeros(n, state.rows.dtype)
+        bar, nothing, asleep, found = room.bar[:n], np.zeros(n, state.rows.dtype), room.asleep, room.found
         for i in range(n):
             bar[i] = number(p.v_th)
             if until[i] > t:
-                v[i], room.asleep[sleepers] = -np.inf, i
+                v[i], asleep[sleepers] = -np.inf, i
                 sleepers += 1
         for e in range(c.slots[k], c.slots[k + 1]):
             expect(c, e, state, queues[c.pre[c.projection[e]]]["time"])
@@ -502,36 +521,38 @@ def kernels(neuron: Any, exponential: bool) -> Any:
                     scatter(c, k, count, now, room, state)
                     jump = room.jump[:n]
                 met = leap(v, later, to, remains, jump, bar)
-                find(v, later, to, remains, bar, met, room.found)
+                find(v, later, to, remains, bar, met, found)
             else:
                 scatter(c, k, count, now, room, state)
                 met = glide(p, c, k, t, now, v, later, to, state, room)
             # Those that sleep are not among those found, and are woken before these fall asleep.
             before = state.sent[k]
-            sleepers, woken = wake(room, sleepers, until, now, later, met)
+            sleepers, woken = wake(asleep, sleepers, until, now, later, found, met)
             for e in range(met + woken):
-                i = room.found[e]
+                i = found[e]
                 later[i], queue = settle(
                     p, c, k, i, v[i] if e < met else p.v_reset, t, now, count, state, queue, room
                 )  # fmt: skip
                 if later[i] == -np.inf:
-                    room.asleep[sleepers] = i
+                    asleep[sleepers] = i
                     sleepers += 1
             if state.sent[k] - before > 1:
                 sort(queue, before, state.sent[k])
             if exponential:
                 for r in range(c.taus.size):
                     risen = number(math.exp((now - state.base[k]) / c.taus[r]))
+                    current, flow = state.currents[r, a : a + n], room.flow[r]
                     for i in range(n):
-                        state.currents[r, a + i] += room.flow[r, i] * risen
+                        current[i] += flow[i] * risen
             if reads:
                 receive(c, k, count, before, state.sent[k], queue, state, scale, sums, room)
             if not sends:
                 state.sent[k] = before
+            elif state.sent[k] > before:
+                queues[k] = queue  # it may be a longer one, and the population may hear itself
             v, later, t = later, v, now
         for i in range(n):
             state.rows[V, a + i] = number(p.v_reset) if v[i] == -np.inf else v[i]
-        queues[k] = queue
 
     @njit(error_model="numpy")
     def periodic(p, c, k, t, stop, state, queues, sends):

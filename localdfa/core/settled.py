@@ -97,7 +97,9 @@ def post_changes(network: Any, rule: Any, trial: Trial, error: np.ndarray) -> tu
 
 
 def totals(trial: Trial, change: list[np.ndarray], frozen: frozenset[int] = frozenset()) -> list[np.ndarray | None]:
-    """Σ_samples pre · post change of each convolution that learns; None of the dense projections, whose synapses the
-    optimiser visits row by row and whose sum is never held."""
+    """Σ_samples pre · post change of each convolution that learns, for `Plasticity.learn`.
+
+    None of the other projections: of the dense ones the optimiser visits row after row, and their sum is never held whole.
+    """
     found = zip(trial.route, trial.sent, change, strict=True)
     return [None if r is None or l in frozen else projections.total(r, s, c) for l, (r, s, c) in enumerate(found)]

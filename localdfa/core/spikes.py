@@ -81,14 +81,18 @@ class SpikingTrial:
 class Recording:
     """One trial in detail.
 
-    spikes, twins: of each population from the first hidden layer on, all spikes in order of time, as arrays of `EVENT`; those
-    of its somata, and those of its twins, which are there from the first nudge on, if at all. times (T,): moments at which the
-    states were noted, ms; states: for each population V (T, n), X and Z, the traces as synapses read them, DRIVE and CURRENT,
-    by these names, of the compartment that gets the feedback.
+    spikes, twins: of each population from the first hidden layer on, all spikes in order of time, as arrays of `EVENT`: those
+    of its somata; and those of its twins, which are there from the first nudge on, if at all. incoming: those of the inputs;
+    errors: of the error neurons, first those of positive errors, with the sign of the phase as their size. error (n_out,):
+    ŷ − y at the end of the first free phase. times (T,): moments at which states were noted, ms; states: for each population
+    V (T, n), X and Z, the traces of its own spikes, DRIVE and CURRENT, by these names, of the compartment with the feedback.
     """
 
     spikes: list[np.ndarray]
     twins: list[np.ndarray]
+    incoming: np.ndarray
+    errors: np.ndarray
+    error: np.ndarray
     times: np.ndarray
     states: list[dict[str, np.ndarray]]
 
@@ -165,7 +169,9 @@ def record(
         notes = room.notes[:, :, c.first[fed] : c.first[fed + 1]]
         states.append({name: notes[:, r] for r, name in enumerate(("V", "X", "Z", "DRIVE", "CURRENT"))})
     begins = case.course.edges[:-1]
-    return Recording(found[1 : somata + 1], twins, begins[case.course.sampled], states)
+    return Recording(
+        found[1 : somata + 1], twins, found[0], found[-1], room.error[0], begins[case.course.sampled], states
+    )  # fmt: skip
 
 
 class _Case:
@@ -180,6 +186,7 @@ class _Case:
         frames = 1 if code.spikes else code.frames(network.shape)
         self.neuron = registry.cast(network.neuron, float)
         self.circuit: Circuit = circuit(network, setting, nudges)
+        self._kernel = _engine(network.neuron.__class__, self.circuit.taus.size > 0)
         self.course: Course = course(network, setting, nudges, frames, times)
         self.target = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64)
         self.start = np.full(self.circuit.first[-1], self.neuron.v_reset)
@@ -209,8 +216,7 @@ class _Case:
 
     def run(self, room: _Room, keep: bool, block: int) -> tuple[list[np.ndarray], np.ndarray]:
         """Simulate the trials of a block; keep: list the spikes of all populations."""
-        kernel = _engine(self._network.neuron.__class__, self.circuit.taus.size > 0)
-        found = kernel(
+        found = self._kernel(
             self.neuron, self.circuit, self.course, self.drive, self.start, self.incoming, self.until, self.target, keep,
             room, block,
         )  # fmt: skip

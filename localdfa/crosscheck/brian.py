@@ -21,8 +21,6 @@ import brian2
 import numpy as np
 
 from localdfa import registry
-from localdfa.core.circuit import onsets
-from localdfa.core.events import routes, stretches
 from localdfa.errors import SpecError
 
 # Slots of Brian2's step, in the order that the docstring tells.
@@ -110,22 +108,20 @@ class Model:
 
     def nudged(self, error: np.ndarray) -> None:
         """Run what follows with this error, (n_out,)."""
-        edges, sign, gate = stretches(self._setting.phases, True)
-        signal = error @ np.concatenate([routes(self._network), np.eye(len(error))], axis=1)
-        first = np.cumsum([0, *self._network.sizes[1:]])
-        beta, openings = self._setting.phases.beta, int(gate.max()) + 1
-        for a, b, s, opening in zip(edges[1:-1], edges[2:], sign[1:], gate[1:], strict=True):
-            for k, group in self._fed.items():
-                group.fed = s * beta * signal[first[k - 1] : first[k]]
-            scale = float(s) / (beta * openings)
-            if opening >= 0:
-                self._gate(scale, "-")
-                top = self._somata[self._top]
-                top.clamped = f"clamped + x / {openings}"
-            self._to(a, b)
-            if opening >= 0:
-                self._gate(scale, "+")
-                self._open(False)
+        phases, now = self._setting.phases, self._setting.phases.free
+        signal = {k: self._signal(k, error) for k in self._fed}
+        signs = (1, -1) if phases.nudging == "centered" else (1,)
+        for sign in signs:
+            if sign < 0:
+                now = self._stretch(now, phases.free, 0.0, signal)
+            gate, factor = phases.nudged if phases.gate is None else phases.gate, sign / (phases.beta * len(signs))
+            self._gate(factor, "-")
+            self._somata[self._top].clamped = f"clamped + x / {len(signs)}"
+            now = self._stretch(now, gate, sign * phases.beta, signal)
+            self._gate(factor, "+")
+            self._open(False)
+            if gate < phases.nudged:
+                now = self._stretch(now, phases.nudged - gate, sign * phases.beta, signal)
 
     def prediction(self) -> np.ndarray:
         """ŷ of the output now, (n_out,)."""
@@ -145,6 +141,20 @@ class Model:
     def counts(self) -> list[np.ndarray]:
         """Spikes of each neuron of each population since the begin."""
         return [np.array(self._monitors[group.name].count) for group in self._somata.values()]
+
+    def _signal(self, k: int, error: np.ndarray) -> Any:
+        """What feeds population k back, c = B e: by its own matrix, or e itself of an output; 0 where none reaches it."""
+        if k > self._top:
+            return error
+        matrix = self._network.feedback[k - 1]
+        return 0.0 if matrix is None else matrix @ error
+
+    def _stretch(self, now: float, length: float, beta: float, signal: dict[int, Any]) -> float:
+        """Run for `length` ms under the feedback current −beta c; returns when it ends."""
+        for k, group in self._fed.items():
+            group.fed = beta * signal[k]
+        self._to(now, now + length)
+        return now + length
 
     def _to(self, a: float, b: float) -> None:
         """Run from a to b, ms."""
@@ -212,9 +222,11 @@ class Model:
             for group in (self._somata[1], *([self._twins[1]] if self._two else [])):
                 group.drive = float(network.neuron.baseline) + network.b(0) + network.W(0) @ self._x
             return
-        begins, stop = onsets(setting, self._nudges)
+        phases = setting.phases
+        lengths = [phases.free, *[phases.nudged, phases.free] * (2 if phases.nudging == "centered" else 1)][:-1]
+        begins = np.cumsum([0.0, *(lengths if self._nudges else lengths[:1])])
         x = inputs if code.given else inputs[:, :-1]
-        _, neuron, time = code.trains(x, network.shape, setting.input, begins, stop, rng)
+        _, neuron, time = code.trains(x, network.shape, setting.input, begins[:-1], begins[-1], rng)
         # As neurons: a spike belongs to the step at whose end it has come.
         step = np.maximum(np.ceil(np.round(time / self._dt, 6)).astype(int) - 1, 0)
         if len(np.unique(step * network.sizes[0] + neuron)) < len(step):

@@ -16,7 +16,8 @@ class Trains(Code):
     def trains(
         x: Any, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return repeated(*x.events(), onsets, stop)
+        sample, neuron, time = x.events()
+        return repeated(sample, neuron, time, onsets, stop)
 
 
 def repeated(

@@ -192,6 +192,9 @@ class Record(Table):
         le=10_000,
         description="trials of the probe whose spikes are kept, after training (spiking neurons, local rule)",
     )
+    activity: int = Field(
+        0, ge=0, le=100_000, description="training samples for which hidden activities are kept, after training"
+    )
     states: int = Field(
         0, ge=0, le=10_000, description="trials of the probe whose membranes, traces and drives are kept likewise"
     )
@@ -205,6 +208,36 @@ class Record(Table):
         description="begin and end of the time in which states are kept, ms; all of it if left out",
     )
     interval: float = Field(0.5, gt=0, le=1e6, description="between two states that are kept, ms")
+
+
+class Certify(Table):
+    """What the certificate measures, and what it takes to hold (``localdfa certify``)."""
+
+    epochs: list[Annotated[int, Field(ge=0, le=100_000)]] = Field(
+        [0, 1, 5], min_length=1, max_length=100, description="epochs of training after which updates are compared"
+    )
+    samples: int = Field(256, ge=1, le=100_000, description="training samples on which updates are compared")
+    betas: list[Annotated[float, Field(ge=1e-8, le=100)]] = Field(
+        [1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001],
+        min_length=3,
+        max_length=100,
+        description="nudging strengths; slopes are fitted where the error is ten times that of rounding and at most 1 %",
+    )
+    cosine: float = Field(
+        0.999999, ge=0, le=1, description="least cosine between the local rule, as it trains, and exact DFA, in a hidden layer"
+    )
+    slope: float = Field(
+        0.05, gt=0, le=10, description="most that the error's slope against β may fall short of 1 (one-sided) or 2 (centered)"
+    )
+    agreement: float = Field(
+        1e-10, gt=0, le=1, description="most relative difference between the updates of Numba's and PyTorch's local rule"
+    )
+    error_difference: float = Field(
+        0.1,
+        ge=0,
+        le=100,
+        description="most difference of the test errors under local and dfa after any epoch, percentage points",
+    )
 
 
 class Setting(Table):
@@ -276,6 +309,7 @@ class Experiment(Setting):
     seeds: list[Seed] = Field([0], min_length=1, max_length=1000, description="one training for each")
     preprocess: Preprocess = Preprocess()
     record: Record = Record()
+    certify: Certify = Certify()
     condition: list[Condition] = Field([], max_length=1000)
 
     @model_validator(mode="after")

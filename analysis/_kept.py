@@ -1,0 +1,39 @@
+"""What a figure draws from: the records of a run, or the line that says how to get them."""
+
+from localdfa.errors import RunError
+from localdfa.record import Job, Run
+
+# The line of the spec that makes a run keep a record; the others are always kept, once training is over.
+_ASKED_FOR = {"spikes": "record.spikes=4", "activity": "record.activity=500"}
+
+
+def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
+    """The jobs of a run that keep a record, by condition, in the order of the experiment; at least one.
+
+    Raises
+    ------
+    RunError
+        None does; the message names the record, the figure that needs it, and what would make it.
+    """
+    found: dict[str, list[Job]] = {}
+    for job in run.jobs:
+        if job.keeps(record):
+            found.setdefault(job.condition, []).append(job)
+    if not found:
+        raise RunError(f"{run.folder}: keeps no {record}, which the figure {figure} needs; {_how(run, record)}")
+    return found
+
+
+def _how(run: Run, record: str) -> str:
+    """What makes a run keep a record."""
+    spec = run.folder / "spec.toml"
+    if record == "spikes" and not any(setting.spiking for setting in run.settings.values()):
+        return 'only networks of spiking neurons have spikes (network.neuron = "lif")'
+    if record not in _ASKED_FOR:
+        return f"training writes them at its end; go on with: localdfa resume {run.folder}"
+    return f"run it again with: localdfa run {spec} --set {_ASKED_FOR[record]}"
+
+
+def first(found: dict[str, list[Job]]) -> dict[str, Job]:
+    """The first seed of each condition."""
+    return {name: jobs[0] for name, jobs in found.items()}

@@ -1,0 +1,105 @@
+"""Conditions, of one run or of several, beside each other: test error at the end, and differences seed by seed.
+
+Reads ``test_error`` of the last row of the metrics of each condition and seed.
+"""
+
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+from localdfa.analysis import style, summary
+from localdfa.errors import RunError
+from localdfa.record import Run
+
+
+class _Entry(NamedTuple):
+    """One condition of one run: its name, its place in its experiment, its last test error by seed."""
+
+    name: str
+    look: int
+    errors: dict[int, float]
+
+
+def caption(*runs: Run) -> str:
+    """What to see, and what bars and lines are."""
+    found = _entries(*runs)
+    text = (
+        "a, Test error at the end of training. Bars are means over seeds, lines reach one standard deviation to each side, "
+        "points are the seeds. "
+    )
+    if len(found) > 1:
+        text += (
+            f"b, Differences to {found[0].name}, seed by seed, in percentage points: points are the seeds that both have, "
+            "which share initial weights, feedback and the order of samples as far as the experiments do; the large mark is "
+            "their mean. To the right of the dashed line is worse. "
+        )
+    return text + f"{_numbers(found)}."
+
+
+def figure(*runs: Run) -> style.Figure:
+    """Bars with spread for each condition of each run, and the paired differences to the first.
+
+    Raises
+    ------
+    RunError
+        Nothing is measured yet.
+    """
+    found = _entries(*runs)
+    widest = max(len(entry.name) for entry in found)
+    with style.context():
+        drawn = style.Figure(style.TWO_COLUMNS, 0.8 + 0.27 * len(found))
+        panels = drawn.subplots(1, min(2, len(found)), squeeze=False, sharey=True)[0]
+        left = panels[0]
+        for place, entry in enumerate(found):
+            values = list(entry.errors.values())
+            colour = style.line(entry.look)["color"]
+            spread = stdev(values) if len(values) > 1 else 0
+            left.barh(place, fmean(values), height=0.6, color=colour, alpha=0.45, linewidth=0)
+            left.errorbar(
+                fmean(values), place, xerr=spread or None, color="#000000", linewidth=style.mark(0.9),
+                capsize=style.mark(3), capthick=style.mark(0.9), zorder=3,
+            )  # fmt: skip
+            left.plot(values, [place] * len(values), "o", color=colour, markeredgecolor="white", markeredgewidth=0.4, zorder=4)
+        left.set(yticks=range(len(found)), yticklabels=[entry.name for entry in found], xlabel="Test error (%)")
+        left.set_ylim(len(found) - 0.4, -0.6)
+        left.tick_params(axis="y", labelsize=style.points(7 if widest < 30 else 5.5))
+        if len(found) > 1:
+            _differences(panels[1], found)
+        style.letters(list(panels))
+    return drawn
+
+
+def _differences(axes: style.Axes, found: list[_Entry]) -> None:
+    """Differences of each entry to the first, for the seeds that both have."""
+    axes.axvline(0, **style.LEVEL)
+    for place, entry in enumerate(found[1:], 1):
+        apart = [error - found[0].errors[seed] for seed, error in entry.errors.items() if seed in found[0].errors]
+        colour = style.line(entry.look)["color"]
+        if not apart:
+            axes.text(0.02, place, "no seed in common", transform=axes.get_yaxis_transform(), va="center")
+            continue
+        axes.plot(apart, [place] * len(apart), "o", color=colour, alpha=0.6)
+        axes.plot([fmean(apart)], [place], "D", color=colour, markersize=style.mark(5), markeredgecolor="black")
+    axes.set_xlabel(f"Difference to {found[0].name} (percentage points)")
+    axes.tick_params(labelleft=False)
+
+
+def _entries(*runs: Run) -> list[_Entry]:
+    """Every condition that is measured, of every run; runs are named by their folders where there are several."""
+    found = []
+    for run, label in zip(runs, summary.labels(runs), strict=True):
+        for look, name in enumerate(run.settings):
+            last = {job.seed: job.metrics[-1:] for job in run.jobs if job.condition == name}
+            errors = {seed: rows[0]["test_error"] for seed, rows in last.items() if rows and "test_error" in rows[0]}
+            if errors:
+                found.append(_Entry(f"{label}: {name}" if label else name, look, errors))
+    if not found:
+        for run in runs:
+            summary.measured(run)
+        raise RunError(f"{runs[0].folder}: this run has no measure 'test_error'")
+    return found
+
+
+def _numbers(found: list[_Entry]) -> str:
+    """How many seeds there are."""
+    numbers = sorted({len(entry.errors) for entry in found})
+    return f"{numbers[0]} to {numbers[-1]} seeds" if len(numbers) > 1 else f"{numbers[0]} seed{'s' * (numbers[0] > 1)}"

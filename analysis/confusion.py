@@ -1,0 +1,79 @@
+"""Confusion matrix of the test set at the end of training: which classes are taken for which.
+
+Reads the predictions that a finished run keeps.
+"""
+
+import math
+
+import numpy as np
+from matplotlib.colors import Normalize
+
+from localdfa.analysis import _kept, style
+from localdfa.record import Job, Run
+
+_ABREAST, _NUMBERED = 3, 12
+
+
+def caption(run: Run) -> str:
+    """What to see."""
+    number = len(run.experiment.seeds)
+    return (
+        f"What the test set of {run.experiment.data} is taken for after training"
+        + (f", all {number} seeds together. " if number > 1 else ". ")
+        + "Each row is a true class, each column a predicted one; colour is the part of the row's samples that are mistaken "
+        "for another class, in percent, on a scale that all conditions share. On the diagonal, grey, are those that are right."
+    )
+
+
+def figure(run: Run) -> style.Figure:
+    """One panel for each condition.
+
+    Raises
+    ------
+    RunError
+        No condition and seed is finished.
+    """
+    found = {name: _percent(jobs) for name, jobs in _kept.jobs(run, "outcome", "confusion").items()}
+    wrong = {name: np.where(np.eye(len(part), dtype=bool), np.nan, part) for name, part in found.items()}
+    highest = max(float(np.nanmax(each)) for each in wrong.values()) or 1.0
+    rows = math.ceil(len(found) / _ABREAST)
+    columns = math.ceil(len(found) / rows)
+    width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
+    with style.context():
+        drawn = style.Figure(width, 0.7 + rows * (0.45 + 0.9 * width / columns))
+        panels = list(drawn.subplots(rows, columns, squeeze=False).ravel())
+        for axes in panels[len(found) :]:
+            axes.remove()
+        for axes, (name, part) in zip(panels, found.items(), strict=False):
+            shown = axes.imshow(wrong[name], cmap=style.UNSIGNED, norm=Normalize(0, highest), interpolation="nearest")
+            axes.set_facecolor("#d9d9d9")
+            axes.grid(False)
+            axes.spines[:].set_visible(False)
+            axes.set(title=name, xlabel="Predicted class", ylabel="True class")
+            if len(part) <= _NUMBERED:
+                axes.set(xticks=range(len(part)), yticks=range(len(part)))
+                _number(axes, part, highest)
+        bar = drawn.colorbar(shown, ax=panels[: len(found)], shrink=0.6, aspect=50, location="bottom")
+        bar.set_label("Mistaken samples of the true class (%)")
+        style.letters(panels[: len(found)])
+    return drawn
+
+
+def _percent(jobs: list[Job]) -> np.ndarray:
+    """Percent of the samples of each true class (rows) that are taken for each class (columns), over all seeds."""
+    pairs = np.concatenate([np.stack([(kept := job.outcome)["label"], kept["prediction"]]) for job in jobs], axis=1)
+    n = int(pairs.max()) + 1
+    counts = np.zeros((n, n))
+    np.add.at(counts, tuple(pairs), 1)
+    return 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def _number(axes: style.Axes, part: np.ndarray, highest: float) -> None:
+    """Each cell's percentage, those that round to zero left out."""
+    for (true, predicted), value in np.ndenumerate(part):
+        if value >= 0.5:
+            dark = true != predicted and value > 0.5 * highest
+            axes.text(
+                predicted, true, f"{value:.0f}", ha="center", va="center", fontsize=style.points(5),
+                color="white" if dark else "black",
+            )  # fmt: skip

@@ -1,0 +1,82 @@
+"""Receptive fields: the weights from the inputs to single neurons of the first hidden layer, as images.
+
+Reads the weights that a finished run keeps, and the shape of one sample from run.json.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+
+from localdfa.analysis import _kept, style
+from localdfa.errors import RunError
+from localdfa.record import Run
+
+_SIDE, _ABREAST = 4, 4
+
+
+def caption(run: Run) -> str:
+    """What to see, and which neurons are drawn."""
+    return (
+        f"Receptive fields after training: the weights from the inputs to the {_SIDE**2} neurons of the first hidden layer "
+        f"with the largest, laid out as {run.experiment.data} has its inputs; seed {run.experiment.seeds[0]}. Blue weights "
+        "are negative, red are positive, white ones are zero; of inputs in colour, grey is zero. Smooth structure is "
+        "learned, noise is what training started from."
+    )
+
+
+def figure(run: Run) -> style.Figure:
+    """One panel for each condition, a mosaic of images.
+
+    Raises
+    ------
+    RunError
+        No condition and seed is finished, or the samples are no images.
+    """
+    shape = run.info.get("shape")
+    if not (isinstance(shape, list) and len(shape) == 3 and shape[0] in (1, 3)):
+        raise RunError(f"{run.folder}: its samples are no images, shape (1 or 3, height, width), which the figure fields needs")
+    weights = {name: job.weights["W1"] for name, job in _kept.first(_kept.jobs(run, "weights", "fields")).items()}
+    fields = {name: _largest(w).reshape(-1, *shape) for name, w in weights.items()}
+    limit = max(float(np.abs(each).max()) for each in fields.values()) or 1.0
+    rows = math.ceil(len(fields) / _ABREAST)
+    columns = math.ceil(len(fields) / rows)
+    width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
+    with style.context():
+        drawn = style.Figure(width, 0.5 + rows * (0.25 + (width - 0.8) / columns * shape[1] / shape[2]))
+        panels = [axes for abreast in drawn.subplots(rows, columns, squeeze=False) for axes in abreast]
+        for axes in panels[len(fields) :]:
+            axes.remove()
+        panels = panels[: len(fields)]
+        for axes, (name, images) in zip(panels, fields.items(), strict=True):
+            shown = _show(axes, _mosaic(images, limit), limit)
+            axes.set(title=name, xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        if shape[0] == 1:
+            bar = drawn.colorbar(shown, ax=panels, shrink=0.7, aspect=50, location="bottom", label="Weight (1)")
+            bar.outline.set_linewidth(0.4)
+        style.letters(panels)
+    return drawn
+
+
+def _largest(weights: np.ndarray) -> np.ndarray:
+    """The rows of W1 with the largest norm."""
+    return weights[np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")[: _SIDE**2]]
+
+
+def _mosaic(images: np.ndarray, limit: float) -> np.ndarray:
+    """Images (n, channels, height, width) beside each other, with a border between: NaN, or white where in colour."""
+    n, channels, height, width = images.shape
+    blank = limit if channels == 3 else np.nan
+    framed = np.full((_SIDE**2, channels, height + 1, width + 1), blank)
+    framed[:n, :, :-1, :-1] = images
+    tiles = framed.reshape(_SIDE, _SIDE, channels, height + 1, width + 1)
+    return tiles.transpose(0, 3, 1, 4, 2).reshape(_SIDE * (height + 1), _SIDE * (width + 1), channels)[:-1, :-1]
+
+
+def _show(axes: Axes, mosaic: np.ndarray, limit: float) -> Any:
+    if mosaic.shape[2] == 3:
+        return axes.imshow(0.5 + mosaic / (2 * limit), interpolation="nearest")
+    return axes.imshow(mosaic[:, :, 0], cmap=style.SIGNED, norm=Normalize(-limit, limit), interpolation="nearest")

@@ -1,0 +1,58 @@
+"""Every figure drawn of real runs, for `GALLERY.md`: ``python -m localdfa.analysis.gallery RUNS``.
+
+Trains two bundled experiments into the folder RUNS, unless they are there already, and writes ``GALLERY.md`` and
+``gallery/NAME.png`` beside this file.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+import localdfa
+from localdfa import analysis, record, spec
+
+# The experiments, with the records that they do not keep by themselves.
+_RUNS = {
+    "quickstart": ("record.activity=500",),
+    "digits-spiking": ("record.activity=500", "record.spikes=16"),
+}
+# Figures of the spiking run; the others show the first.
+_SPIKING = ("firing", "raster", "rates")
+_DOTS_PER_INCH = 110
+
+
+def runs(folder: Path) -> dict[str, record.Run]:
+    """The finished runs, trained where they are not there yet."""
+    found = {}
+    for name, overrides in _RUNS.items():
+        path = folder / name
+        there = (path / "spec.toml").is_file() and record.Run(path).info.get("status") == "finished"
+        found[name] = record.Run(path) if there else localdfa.run(spec.load(name, overrides), path, name=name)
+    return found
+
+
+def write(folder: Path, to: Path) -> None:
+    """Draw every figure of the runs in `folder` into `to`, and the page that shows them."""
+    found = runs(folder)
+    page = [
+        "# Gallery\n",
+        "Every figure that `localdfa plot` draws, of the bundled experiments with three seeds each. To draw them again:\n",
+        "    python -m localdfa.analysis.gallery RUNS\n",
+        *(f"- `{name}`: `localdfa run {name} " + " ".join(f"--set {o}" for o in _RUNS[name]) + "`" for name in found),
+    ]
+    for name in analysis.names():
+        module = analysis.get(name)
+        of = ["digits-spiking"] if name in _SPIKING else ["quickstart"]
+        chosen = [found[each] for each in (found if analysis.joint(name) else of)]
+        stream = io.BytesIO()
+        module.figure(*chosen).savefig(stream, format="png", dpi=_DOTS_PER_INCH)
+        record.write_bytes(to / "gallery" / f"{name}.png", stream.getvalue())
+        shown = " and ".join(f"`{each}`" for each in (found if analysis.joint(name) else of))
+        page.append(f"\n## {name}\n\n![{name}](gallery/{name}.png)\n\n{module.caption(*chosen)} ({shown})")
+    record.write_bytes(to / "GALLERY.md", ("\n".join(page) + "\n").encode())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("python -m localdfa.analysis.gallery RUNS")
+    write(Path(sys.argv[1]), Path(__file__).parent)

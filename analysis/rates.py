@@ -1,0 +1,64 @@
+"""Distribution over neurons of their mean activity after training: firing rates in Hz where neurons spike.
+
+Reads the activities that a run keeps where asked for (``record.activity``).
+"""
+
+import numpy as np
+
+from localdfa.analysis import _kept, _layers, style, summary
+from localdfa.record import Job, Run
+
+_BINS = 30
+
+
+def caption(run: Run) -> str:
+    """What to see, and what lines and bands are."""
+    return (
+        "Distribution over the neurons of each hidden layer of their activity after training, averaged over training "
+        "samples: of spiking neurons the firing rate in the free phase, where a peak at zero is neurons that stay "
+        f"silent.{_layers.said(_layers.depth(run))} {summary.seeds(run)}"
+    )
+
+
+def figure(run: Run) -> style.Figure:
+    """A row of panels for firing rates and one for activities, as far as there are such; a column for each hidden layer.
+
+    Raises
+    ------
+    RunError
+        The run keeps no activities.
+    """
+    found = _kept.jobs(run, "activity", "rates")
+    kinds = {
+        label: {name: jobs for name, jobs in found.items() if run.settings[name].spiking == spiking}
+        for label, spiking in (("Mean firing rate (Hz)", True), ("Mean activity (1)", False))
+    }
+    kinds = {label: jobs for label, jobs in kinds.items() if jobs}
+    shown = _layers.some(_layers.depth(run))
+    with style.context():
+        drawn, panels = _layers.grid(len(shown), len(kinds), 2.2, list(found))
+        lines: dict[str, style.Line2D] = {}
+        for (label, conditions), abreast in zip(kinds.items(), panels, strict=True):
+            for axes, layer in zip(abreast, shown, strict=True):
+                samples = {name: s for name, jobs in conditions.items() if (s := _means(jobs, layer))}
+                values = np.concatenate([each for seeds in samples.values() for each in seeds])
+                edges = np.linspace(min(0.0, values.min()), values.max() or 1.0, _BINS + 1)
+                curves = {name: summary.shares(seeds, edges) for name, seeds in samples.items()}
+                lines |= style.draw(axes, curves, list(run.settings))
+                axes.set(title=f"Hidden layer {layer + 1}", xlabel=label)
+            abreast[0].set(ylabel="Neurons (% per bin)", ylim=(0, None))
+        style.letters([axes for abreast in panels for axes in abreast])
+        style.legend(drawn, lines)
+    return drawn
+
+
+def _means(jobs: list[Job], layer: int) -> list[np.ndarray]:
+    """The mean activity of each neuron of a layer over samples, for each seed; none where there is no such layer."""
+    return [layers[layer].mean(axis=0) for job in jobs if layer < len(layers := of_layers(job))]
+
+
+def of_layers(job: Job) -> list[np.ndarray]:
+    """Activity or firing rate of each hidden layer, (samples, neurons)."""
+    kept = job.activity
+    name = "rate" if "rate1" in kept else "h"
+    return [kept[f"{name}{l + 1}"] for l in range(sum(key.startswith(name) for key in kept))]

@@ -1,0 +1,67 @@
+"""Distribution of the forward weights of each layer at the end of training.
+
+Reads the weights that a finished run keeps.
+"""
+
+import numpy as np
+
+from localdfa.analysis import _kept, _layers, style, summary
+from localdfa.record import Run
+
+_BINS = 60
+
+
+def caption(run: Run) -> str:
+    """What to see, and what lines and bands are."""
+    return (
+        f"Distribution of the forward weights of each layer, biases left out, after training, in {_BINS} bins; logarithmic, so "
+        f"that tails show. The dashed line is at zero.{_layers.said(_layers.depth(run))} {summary.seeds(run)}"
+    )
+
+
+def figure(run: Run) -> style.Figure:
+    """One panel for each layer, a curve for each condition.
+
+    Raises
+    ------
+    RunError
+        No condition and seed is finished.
+    """
+    found = {name: [job.weights for job in jobs] for name, jobs in _kept.jobs(run, "weights", "weights").items()}
+    shown = _layers.projections(run)
+    with style.context():
+        drawn, (panels,) = _layers.grid(len(shown), 1, 2.2, list(found))
+        lines: dict[str, style.Line2D] = {}
+        for axes, (key, title) in zip(panels, shown, strict=True):
+            samples = {name: s for name, seeds in found.items() if (s := [v for w in seeds if (v := _values(w, key)).size])}
+            reach = max((float(np.abs(each).max()) for seeds in samples.values() for each in seeds), default=0) or 1.0
+            edges = np.linspace(-reach, reach, _BINS + 1)
+            axes.axvline(0, **style.LEVEL)
+            lines |= style.draw(axes, {name: _shares(s, edges) for name, s in samples.items()}, list(run.settings))
+            axes.set(yscale="log", title=title, xlabel="Weight (1)")
+        panels[0].set_ylabel("Synapses (% per bin)")
+        style.letters(panels)
+        style.legend(drawn, lines)
+    return drawn
+
+
+def _shares(samples: list[np.ndarray], edges: np.ndarray) -> summary.Curve:
+    """Percent of the weights in each bin, for a logarithmic axis: NaN where there are none in any seed."""
+    x, mean, low, high = summary.shares(samples, edges)
+    least = 100 / max(each.size for each in samples) / len(samples)
+    none = [y == 0 for y in mean]
+    mean, low, high = ([np.nan if n else max(y, least) for y, n in zip(ys, none, strict=True)] for ys in (mean, low, high))
+    return summary.Curve(x, mean, low, high)
+
+
+def _values(weights: dict[str, np.ndarray], key: str) -> np.ndarray:
+    """All weights of a layer; none where the network has no such layer."""
+    return matrix(weights, key).ravel()
+
+
+def matrix(weights: dict[str, np.ndarray], key: str) -> np.ndarray:
+    """W of a hidden layer, or of the output (``W-1``); empty where the network has no such layer."""
+    last = f"W{sum(name.startswith('W') for name in weights)}"
+    if key == "W-1":
+        return weights[last]
+    return weights[key] if key in weights and key != last else np.empty((0, 0))

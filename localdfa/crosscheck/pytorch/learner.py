@@ -1,0 +1,177 @@
+"""From a spec and a network of its weights and B to a stack that learns in PyTorch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from localdfa import registry
+from localdfa.crosscheck.pytorch.rules import BackPropagation, Exact, Local
+from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Stack
+from localdfa.errors import SpecError
+from localdfa.spec import Setting
+
+_FUNCTIONS = {
+    "tanh": lambda p: nn.Tanh(),
+    "logistic": lambda p: nn.Sigmoid(),
+    "relu": lambda p: nn.ReLU(),
+    "leaky_relu": lambda p: nn.LeakyReLU(float(p.slope)),
+    "linear": lambda p: nn.Identity(),
+}
+# Those with kinks, across which the error of a nudge has no order in β.
+KINKED = ("relu", "leaky_relu")
+# Rows of a forward pass when a whole set is evaluated.
+_CHUNK = 2048
+
+
+def check(setting: Setting) -> None:
+    """Refuse what has no counterpart in PyTorch.
+
+    Raises
+    ------
+    SpecError
+        Neurons spike or have a time constant, their model is not known here, or small events are left out.
+    """
+    name = setting.network.neuron
+    if setting.spiking:
+        raise SpecError(f"network.neuron: {name!r} spikes; the PyTorch path has rate neurons: {', '.join(_FUNCTIONS)}")
+    if name not in _FUNCTIONS:
+        raise SpecError(f"network.neuron: the PyTorch path has no {registry.unknown(name, list(_FUNCTIONS))}")
+    if setting.dynamic:
+        raise SpecError(f"neuron.tau: {setting.neuron['tau']} ms; the PyTorch path has settled neurons alone: 0")
+    for table, threshold in (("network", setting.network.threshold), ("feedback", setting.feedback.threshold)):
+        if threshold:
+            raise SpecError(f"{table}.threshold: {threshold} leaves events out; the PyTorch path sends all of them: 0")
+
+
+class Learner:
+    """One network, or several of one shape at once, and its optimiser.
+
+    Parameters
+    ----------
+    setting: of the network; the rule is the setting's.
+    networks: one, or S of one shape that differ in weights and B: then every tensor has a leading axis S.
+    beta: the nudging strength of each of the S, in place of the setting's.
+    device: where it computes; precision is the networks'.
+    """
+
+    def __init__(
+        self, setting: Setting, networks: Sequence[Any], device: torch.device | str = "cpu", beta: Sequence[float] = ()
+    ) -> None:
+        check(setting)
+        if len(networks) > 1 and any(networks[0].geometry):
+            raise SpecError("network.hidden: several networks at once have dense layers alone")
+        self.setting, self.device, self.dtype = setting, torch.device(device), _dtype(networks[0])
+        self._many = len(networks) > 1
+        self.stack = _stack(setting, networks).to(self.device)
+        self.rule = self._rule(setting, networks, beta)
+        self.optimiser = _optimiser(setting, self.stack)
+
+    def tensor(self, array: np.ndarray) -> Tensor:
+        """An array where and in the precision in which the network computes."""
+        return torch.as_tensor(array).to(self.device, self.dtype)
+
+    def step(self, x: Tensor, target: Tensor, masks: Masks = None) -> None:
+        """One mini-batch: x (m, n_in) and target (m, n_out), each with a leading S of several networks."""
+        self.rule.learn(self.stack, x, target, masks)
+        self.optimiser.step()
+
+    @property
+    def whole(self) -> list[None]:
+        """The masks of a network from which no neuron is left out."""
+        return [None] * len(self.stack.drives)
+
+    @torch.no_grad()
+    def drive(self, x: Tensor) -> Tensor:
+        """The drive of the output, without dropout."""
+        return torch.cat([self.stack(part, self.whole) for part in x.split(_CHUNK, dim=-2)], dim=-2)
+
+    def gradients(self, x: Tensor, target: Tensor, masks: Masks = None) -> list[np.ndarray]:
+        """Minus the gradient of each projection of one network, (n_pre + 1, n_post): the direction weights move in.
+
+        Without dropout, unless there are masks.
+        """
+        self.rule.learn(self.stack, x, target, masks or self.whole)
+        return [_packed(-w.grad, -b.grad) for w, b in _projections(self.stack)]  # type: ignore[operator]
+
+    def weights(self) -> list[np.ndarray]:
+        """The weights of each projection, (n_pre + 1, n_post), the biases last; of several networks (S, n_pre + 1, n_post)."""
+        return [_packed(w.detach(), b.detach()) for w, b in _projections(self.stack)]
+
+    def _rule(self, setting: Setting, networks: Sequence[Any], beta: Sequence[float]) -> Any:
+        if setting.rule == "bp":
+            return BackPropagation()
+        pathway = setting.pathway_of(setting.rule)
+        matrices = [self._matrix([network.feedback[l] for network in networks]) for l in range(self.stack.n_hidden)]
+        if setting.rule != "local":
+            return Exact(pathway, matrices)
+        strengths = self.tensor(np.reshape(beta, (-1, 1, 1))) if len(beta) else None
+        return Local(pathway, matrices, setting.phases, strengths)
+
+    def _matrix(self, matrices: list[np.ndarray | None]) -> Tensor | None:
+        found = [self.tensor(matrix) for matrix in matrices if matrix is not None]
+        return None if not found else torch.stack(found) if self._many else found[0]
+
+
+def _dtype(network: Any) -> torch.dtype:
+    return torch.float64 if network.dtype == np.float64 else torch.float32
+
+
+def _stack(setting: Setting, networks: Sequence[Any]) -> Stack:
+    """The modules of a spec, with the weights of the networks."""
+    first, spec = networks[0], setting.network
+    drives: list[nn.Module] = []
+    for n_pre, n_post, fields in zip(first.sizes[:-1], first.sizes[1:], first.geometry, strict=True):
+        if fields is not None:
+            drives.append(Convolved(fields, _dtype(first)))
+        elif len(networks) > 1:
+            drives.append(ManyLinear(len(networks), n_pre, n_post, _dtype(first)))
+        else:
+            drives.append(nn.Linear(n_pre, n_post, dtype=_dtype(first)))
+    functions = [_FUNCTIONS[spec.neuron](first.neuron) for _ in spec.hidden]
+    stack = Stack(drives, functions, spec.output, [spec.input_dropout, *[spec.dropout] * len(spec.hidden)])
+    _load(stack, [network.weights for network in networks])
+    return stack
+
+
+def _projections(stack: Stack) -> list[tuple[nn.Parameter, nn.Parameter]]:
+    """Weight and bias of each layer; a spec's have one projection each."""
+    return [(drive.weight, drive.bias) for drive in stack.drives]  # type: ignore[misc]
+
+
+@torch.no_grad()
+def _load(stack: Stack, networks: Sequence[Sequence[np.ndarray]]) -> None:
+    """Put weights (n_pre + 1, n_post) of each network into the parameters."""
+    for l, (weight, bias) in enumerate(_projections(stack)):
+        arrays = torch.stack([torch.from_numpy(np.ascontiguousarray(weights[l])) for weights in networks])
+        rows = arrays[:, :-1]
+        weight.copy_(rows if _several(bias) else rows[0].mT.reshape(weight.shape))
+        bias.copy_(arrays[:, -1].reshape(bias.shape))
+
+
+def _packed(weight: Tensor, bias: Tensor) -> np.ndarray:
+    """Weights and biases as the core keeps them: (…, n_pre + 1, n_post), one row a presynaptic neuron, the biases last."""
+    rows = [weight, bias] if _several(bias) else [weight.flatten(1).mT, bias[None]]
+    return torch.cat(rows, -2).cpu().numpy()
+
+
+def _several(bias: Tensor) -> bool:
+    """Whether a projection is that of several networks, whose weights lie as the core's do."""
+    return bias.dim() > 1
+
+
+def _optimiser(setting: Setting, stack: Stack) -> torch.optim.Optimizer:
+    """The spec's optimiser; biases do not decay."""
+    given = setting.optimiser
+    p = registry.get("optimisers", given.name)(**given.parameters)
+    weights, biases = zip(*_projections(stack), strict=True)
+    groups: list[dict[str, Any]] = [{"params": list(weights), "weight_decay": given.weight_decay}, {"params": list(biases)}]
+    if given.name == "rmsprop":
+        return torch.optim.RMSprop(groups, p.learning_rate, alpha=p.decay, eps=p.epsilon)
+    if given.name == "adam":
+        return torch.optim.Adam(groups, p.learning_rate, betas=(p.beta1, p.beta2), eps=p.epsilon)
+    if given.name in ("sgd", "momentum"):
+        return torch.optim.SGD(groups, p.learning_rate, momentum=getattr(p, "momentum", 0.0))
+    raise SpecError(f"optimiser.name: the PyTorch path has no {given.name!r}; allowed: adam, momentum, rmsprop, sgd")

@@ -1,0 +1,68 @@
+"""What a run keeps, in the forms of other libraries: metrics as a pandas frame, spikes as neo objects."""
+
+from importlib import import_module
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from localdfa.errors import LocalDFAError
+
+
+def _library(name: str, extra: str) -> Any:
+    """A library that is not installed with localdfa itself."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise LocalDFAError(f"{error.name} is not installed; get it with: pip install 'localdfa[{extra}]'") from None
+
+
+def frame(run: Any) -> Any:
+    """The metrics of a `localdfa.record.Run` as a `pandas.DataFrame`: one row for each condition, seed and epoch.
+
+    Columns are those of the metrics; one that has a value for each layer becomes NAME_1, NAME_2 …, from the first hidden
+    layer. What is undefined, or not measured under a condition, is NaN.
+    """
+    pandas = _library("pandas", "analysis")
+    rows = []
+    for row in run.metrics:
+        flat: dict[str, Any] = {}
+        for key, value in row.items():
+            flat |= {f"{key}_{l + 1}": v for l, v in enumerate(value)} if isinstance(value, list) else {key: value}
+        rows.append({key: np.nan if value is None else value for key, value in flat.items()})
+    return pandas.DataFrame(rows)
+
+
+def block(job: Any, sizes: list[int]) -> Any:
+    """The spikes of a `localdfa.record.Job` as a `neo.Block` with a segment for each trial.
+
+    A segment has a spike train for each neuron of the hidden layers, of widths `sizes`, silent ones included; where there are
+    twin compartments, one for each of those follows. Times are in ms from the onset of the trial. Annotations of a train:
+    ``population`` (1 the first hidden layer), ``neuron``, ``compartment`` (``soma`` or ``twin``); of a segment: ``sample``.
+    Epochs are the phases, labelled free, +β and −β.
+    """
+    neo = _library("neo", "neo")
+    kept = job.spikes
+    edges, labels = kept["edges"], [{0: "free", 1: "+β", -1: "−β"}[int(sign)] for sign in np.sign(kept["sign"])]
+    found = neo.Block(name=f"{job.condition}, seed {job.seed}", condition=job.condition, seed=job.seed)
+    compartments = ["soma", "twin"] if kept["twin"].any() else ["soma"]
+    for index, trial in enumerate(np.unique(kept["trial"])):
+        segment = neo.Segment(name=f"training sample {trial}", index=index, sample=int(trial))
+        segment.epochs.append(
+            neo.Epoch(times=edges[:-1], durations=np.diff(edges), labels=np.array(labels), units="ms", name="phases")
+        )
+        for twin, compartment in enumerate(compartments):
+            for layer, size in enumerate(sizes):
+                own = (kept["trial"] == trial) & (kept["twin"] == bool(twin)) & (kept["population"] == layer + 1)
+                time, neuron = kept["time"][own], kept["neuron"][own]
+                order = np.lexsort((time, neuron))
+                ends = np.searchsorted(neuron[order], np.arange(size + 1))
+                for i, (begin, end) in enumerate(pairwise(ends)):
+                    segment.spiketrains.append(
+                        neo.SpikeTrain(
+                            time[order[begin:end]], units="ms", t_start=edges[0], t_stop=edges[-1],
+                            population=layer + 1, neuron=i, compartment=compartment,
+                        )
+                    )  # fmt: skip
+        found.segments.append(segment)
+    return found

@@ -1,0 +1,107 @@
+"""``localdfa watch``: the curves of a run in progress, drawn again as its rows of metrics arrive."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from localdfa.progress import duration, said
+from localdfa.record import Run
+
+_BLOCKS, _WIDTH = "▁▂▃▄▅▆▇█", 24
+
+
+def watch(folder: Path, console: Console, every: float = 1.0) -> None:
+    """Follow a run until it is over: a live table on a terminal, a line for each new epoch elsewhere.
+
+    Parameters
+    ----------
+    folder: the run directory.
+    every: seconds between two looks at it.
+
+    Raises
+    ------
+    RunError
+        It is no run directory, or damaged.
+    """
+    run, seen = Run(folder), _Seen()
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=4) as live:
+            for status in _statuses(run, every):
+                live.update(table(run, status, seen.left(run)))
+        return
+    shown: dict[Path, int] = {}
+    for status in _statuses(run, every):
+        left = seen.left(run)
+        for job in run.jobs:
+            rows = job.metrics
+            for row in rows[shown.get(job.folder, 0) :]:
+                console.print(f"{job.condition} seed {job.seed}  {said(row)}{left}", highlight=False, soft_wrap=True)
+            shown[job.folder] = len(rows)
+        if status != "running":
+            console.print(status, highlight=False, markup=False, soft_wrap=True)
+
+
+def _statuses(run: Run, every: float) -> Any:
+    """The status of a run, again and again until it no longer runs; what is read after each is at least as new."""
+    while True:
+        status = str(run.info.get("status"))
+        yield status
+        if status != "running":
+            return
+        time.sleep(every)
+
+
+class _Seen:
+    """How fast epochs have been done since the first look."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def left(self, run: Run) -> str:
+        """The time that is left at this speed, as the end of a line; empty before an epoch was seen to end."""
+        done = sum(rows[-1]["epoch"] for job in run.jobs if (rows := job.metrics))
+        begun, before = self._first = self._first or (time.monotonic(), done)
+        remaining = sum(planned(run, job.condition) for job in run.jobs) - done
+        if done == before or remaining == 0:
+            return ""
+        return f"  {duration((time.monotonic() - begun) / (done - before) * remaining)} left"
+
+
+def planned(run: Run, condition: str) -> int:
+    """Epochs of all stages of a condition."""
+    return sum(stage.epochs for stage in run.settings[condition].stage)
+
+
+def table(run: Run, status: str, left: str = "") -> Table:
+    """Epochs, errors and firing rates of every condition and seed, and the course of the test error."""
+    jobs = [(job, job.metrics) for job in run.jobs]
+    spiking = any("rate" in rows[-1] for _, rows in jobs if rows)
+    title = Text(f"{run.folder}: {status}{left}")
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    for heading in ("condition", "seed", "epoch", "train error (%)", "test error (%)", *(["rate (Hz)"] if spiking else [])):
+        shown.add_column(heading, justify="left" if heading == "condition" else "right")
+    shown.add_column("test error", no_wrap=True)
+    for job, rows in jobs:
+        last = rows[-1] if rows else {}
+        rates = ["  ".join(f"{rate:.0f}" for rate in last.get("rate", []))] if spiking else []
+        shown.add_row(
+            job.condition,
+            str(job.seed),
+            f"{last.get('epoch', '–')} of {planned(run, job.condition)}",
+            *(f"{last[key]:.2f}" if key in last else "–" for key in ("train_error", "test_error")),
+            *rates,
+            sparkline([row["test_error"] for row in rows if "test_error" in row]),
+        )
+    return shown
+
+
+def sparkline(values: list[float]) -> str:
+    """The last values as blocks of eight heights, from 0 to the largest of them all."""
+    highest = max(values, default=0) or 1
+    return "".join(_BLOCKS[min(7, int(8 * value / highest))] for value in values[-_WIDTH:])

@@ -1,0 +1,203 @@
+"""The certificate holds for the local rule, and fails for rules that are wrong; on the command line as a user has it."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from localdfa import analysis, spec, train
+from localdfa.cli import main
+from localdfa.errors import RunError, SpecError
+from localdfa.rules.local import Local
+
+pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
+
+from localdfa.crosscheck.certificate import certified, certify, slope
+
+SPEC = """
+title = "small"
+data = "digits"
+seeds = [3, 4]
+batch_size = 64
+[network]
+hidden = [24, 16]
+[optimiser]
+learning_rate = 2e-3
+[[stage]]
+epochs = 2
+[certify]
+epochs = [0, 1]
+samples = 64
+[[condition]]
+name = "exact"
+rule = "dfa"
+[[condition]]
+name = "rule"
+[[condition]]
+name = "wide"
+network.hidden = [50]
+"""
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(SPEC)
+    return lambda *overrides: spec.load("small.toml", overrides)
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["certify", *arguments])
+
+
+def test_the_local_rule_is_certified_on_the_command_line(small, tmp_path):
+    done = run("small.toml", "--out", "here")
+    assert done.exit_code == 0, done.output
+    assert "The certificate holds: all 23 tolerances." in done.output
+    tables = done.output.splitlines()[1:-1]  # above stands what is certified, below where the certificate lies
+    assert max(map(len, tables)) <= 80
+    assert not any("…" in line for line in tables)
+    found = json.loads((tmp_path / "here" / "certificate.json").read_text())
+    assert (found["holds"], found["failed"], found["condition"], found["seed"]) == (True, [], "rule", 3)
+    assert found["spec"]["precision"] == "float64"
+    assert [each["epoch"] for each in found["checkpoints"]] == [each["epoch"] for each in found["trajectory"]] == [0, 1]
+    first, second, output = found["checkpoints"][1]["layers"]
+    for layer in (first, second):
+        assert layer["one_sided"]["slope"] == pytest.approx(1, abs=0.02)
+        assert layer["centered"]["slope"] == pytest.approx(2, abs=0.02)
+        assert layer["local_bp"]["angle"] == pytest.approx(layer["dfa_bp"]["angle"], abs=0.01)
+    assert output["agreement"] < 1e-12
+    for form in ("png", "svg"):
+        assert (tmp_path / "here" / "figures" / f"certificate.{form}").stat().st_size > 10_000
+    assert not list((tmp_path / "here").glob(".*"))
+
+
+def test_live_propagation_is_not_certified(small):
+    done = run("small.toml", "--set", "phases.propagation=live")
+    assert done.exit_code == 1
+    assert "The certificate fails: 4 of 23 tolerances do not hold." in done.output
+    for words in ("epoch 1, layer 2: cosine to DFA, Numba", "epoch 1, layer 2: slope, centered", "at least 0.999999"):
+        assert words in done.output
+    assert "epoch 1, layer 1" not in done.output
+    assert "epoch 0" not in done.output  # from zero weights nothing climbs yet
+
+
+def test_the_membrane_s_derivative_in_place_of_the_rate_s_is_not_certified(small, monkeypatch):
+    """Read Δa instead of Δh, and f' is lost. With W = 0 it is 1, so initialisation alone would not show it."""
+
+    def hidden(self, l, trial, signal, change):
+        np.negative(signal, out=change)  # ((a − β c) − a)/β
+        return 0
+
+    monkeypatch.setattr(Local, "hidden", hidden)
+    found = certify(small())
+    assert {f"epoch 1, layer {l}: {what}" for l in (1, 2) for what in ("cosine to DFA, Numba", "Numba against PyTorch")} <= set(
+        found["failed"]
+    )
+    assert not any("PyTorch" in name and "cosine" in name for name in found["failed"])
+
+
+def test_a_wrong_scale_is_not_certified(small, monkeypatch):
+    """Twice the update has the cosine of DFA, and not its size."""
+    right = Local.hidden
+
+    def hidden(self, l, trial, signal, change):
+        events = right(self, l, trial, signal, change)
+        change *= 2
+        return events
+
+    monkeypatch.setattr(Local, "hidden", hidden)
+    failed = certify(small("certify.epochs=[0]"))["failed"]
+    assert not any("cosine" in name for name in failed)
+    assert {"epoch 0, layer 1: slope, one_sided", "epoch 0, layer 1: Numba against PyTorch"} <= set(failed)
+
+
+def test_dropout_and_convolutions_are_certified(small):
+    maps = "[{channels=3, kernel=3, padding=1, pool=2}, {channels=4, kernel=2, padding=0, shared=false}, 12]"
+    found = certify(
+        small(
+            f"network.hidden={maps}",
+            "network.dropout=0.2",
+            "network.input_dropout=0.1",
+            "network.output=softmax",
+            "phases.beta=0.01",
+        )
+    )
+    assert found["failed"] == []
+    assert len(found["checkpoints"][0]["layers"]) == 4
+    assert max(found["trajectory"][-1]["weight_distance"]) < 1e-4  # O(β²); other masks would make it 0.1
+
+
+@pytest.mark.parametrize("neuron", ["relu", "linear"])
+def test_slopes_are_not_judged_where_there_is_none(small, neuron):
+    found = certify(small(f"network.neuron={neuron}", "certify.epochs=[0]", "phases.beta=0.001", "certify.cosine=0.9999"))
+    assert found["failed"] == []
+    assert not any("slope" in row["name"] for row in found["rows"])
+
+
+def test_a_run_is_certified_with_its_own_weights(small, tmp_path):
+    trained = train.run(small("seeds=[3]"), tmp_path / "trained")
+    done = run("trained", "--set", "certify.epochs=[0]")
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "trained" / "certificate.json").read_text())
+    assert [(each["epoch"], each["of"]) for each in found["checkpoints"]] == [(0, "training"), (2, "run")]
+    assert found["trajectory"][0]["epoch"] == 0
+    job = next(job for job in trained.jobs if job.condition == "rule")
+    job.write_weights({**job.weights, "W2": np.zeros((3, 3))})
+    done = run("trained", "--set", "certify.epochs=[0]")
+    assert done.exit_code == 1
+    assert "weights.npz: does not fit this experiment" in done.output
+    (job.folder / "weights.npz").unlink()
+    with pytest.raises(RunError, match=r"weights\.npz: there is no such file"):
+        certify(trained.experiment, run=trained)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["condition=[{name='a', rule='dfa'}]"], "no condition has rule = 'local'"),
+        (["feedback.pathway=sequential", "condition=[]"], "'sequential' does not lead to DFA"),
+        (["network.neuron=lif", "phases.free=400.0"], "'lif' spikes"),
+        (["network.threshold=0.01"], "network.threshold: 0.01 leaves events out"),
+        (["certify.betas=[0.1]"], "certify.betas"),
+        (["certify.cosine=2"], "certify.cosine"),
+    ],
+)
+def test_what_cannot_be_certified_is_one_message(small, overrides, words):
+    done = run("small.toml", *(part for override in overrides for part in ("--set", override)))
+    assert done.exit_code == 1
+    assert words in done.output
+    assert done.output.startswith("localdfa: ")
+
+
+def test_without_pytorch_there_is_one_message(small, monkeypatch):
+    monkeypatch.setattr("localdfa.cli.find_spec", lambda name: None)
+    done = run("small.toml")
+    assert done.exit_code == 1
+    assert done.output == "localdfa: certify needs PyTorch, which is not installed: pip install 'localdfa[torch]'\n"
+
+
+def test_the_experiment_that_is_certified():
+    name, alone = certified(spec.load("mnist", ["data=digits", "certify.epochs=[0,2]"]))
+    assert (name, alone.seeds, alone.precision, alone.stage[0].epochs) == ("local", [0], "float64", 2)
+    assert (alone.data, alone.network.hidden, alone.network.weights) == ("digits", [800, 800], "zero")
+    for bundled in ("quickstart", "cifar10"):
+        certified(spec.load(bundled))
+    with pytest.raises(SpecError, match="spikes"):
+        certified(spec.load("digits-spiking"))
+
+
+def test_slopes_leave_out_rounding_and_what_is_not_small():
+    betas = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
+    error = [b**2 + 3 * b**4 for b in betas]
+    value, used = slope(betas, error, [1e-6] * 7)
+    assert used == [2, 3, 4] or used == [2, 3]
+    assert value == pytest.approx(2, abs=0.02)
+    assert slope(betas, [1e-9] * 7, [1e-6] * 7) == (None, [])
+    value, used = slope(betas, [0.7] * 7, [1e-6] * 7)
+    assert (round(value, 9), used) == (0, [0, 1, 2])
+
+
+def test_no_report_of_a_run_asks_for_a_certificate():
+    assert "certificate" not in analysis.names()

@@ -1,0 +1,350 @@
+"""Spiking circuits of any shape against a slow simulation by matrix exponentials; crossings; input codes; error carriers."""
+
+import naive_circuit as slow
+import naive_spikes as naive
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from localdfa import network as networks
+from localdfa import spec
+from localdfa.core import spikes
+from localdfa.core.crossing import first_crossing
+from localdfa.network import generator
+
+N_IN, HIDDEN, N_OUT = 5, (6, 4), 3
+FREE, NUDGED = 60.0, 20.0
+
+
+def case(neuron="lif", code="poisson", projections=(), precision="float64", hidden=HIDDEN, **tables):
+    """A setting and a lively network; trace time constants are shorter than what the free phase asks for."""
+    network = {"hidden": list(hidden), "neuron": neuron, "weights": "uniform", "delay": 1.25, "projection": list(projections)}
+    setting = spec.experiment(
+        {
+            "precision": precision,
+            "network": network | tables.pop("network", {}),
+            "neuron": {"baseline": 1.1, "tau_m": 9.0} | tables.pop("neuron_parameters", {}),
+            "trace": {"tau_x": 6.0, "tau_z": 4.0},
+            "input": {"code": code, "rate": 60.0, "window": 15.0},
+            "feedback": {"gain": 3.0} | tables.pop("feedback", {}),
+            "phases": {"free": FREE, "nudged": NUDGED, "propagation": "live", "nudging": "one_sided"}
+            | tables.pop("phases", {}),
+            **tables,
+        }
+    )
+    built = networks.build(setting, N_IN, N_OUT, 4)
+    for w in built.weights:
+        w *= 3
+    return setting, built
+
+
+def samples(m=2, dtype=np.float64):
+    rng = np.random.default_rng(8)
+    inputs = np.ones((m, N_IN + 1))
+    inputs[:, :-1] = rng.uniform(0.2, 1, (m, N_IN))
+    return inputs.astype(dtype), np.eye(N_OUT, dtype=dtype)[rng.integers(0, N_OUT, m)]
+
+
+def trains(events, n):
+    return [list(events["time"][events["neuron"] == i]) for i in range(n)]
+
+
+def dense(network, q):
+    """All weights of projection q without biases, (n_pre, n_post)."""
+    joint = network.projections[q]
+    found = joint.dense(network.weights[q], network.sizes[joint.post])
+    return found[: network.sizes[joint.pre]]
+
+
+def obvious(setting, network, x, target, trial):
+    """Spikes of the somata, and of the twins if any, by the slow simulation; the feedback is that of the trial's own error."""
+    p, n_hidden, phases = network.neuron, network.n_hidden, setting.phases
+    taus = sorted({joint.tau for joint in network.projections if joint.tau})
+    stop = phases.free + phases.nudged
+    incoming = None if setting.input.code == "current" else trains(trial.incoming, N_IN)
+    unit = 1e3 / setting.input.rate if setting.input.code == "poisson" else 10.0
+    synapses, biases = [], [np.zeros(n) for n in network.sizes[1:-1]]
+    for q, joint in enumerate(network.projections):
+        if joint.post > n_hidden:
+            continue
+        if joint.biased:
+            biases[joint.post - 1] = network.b(q)
+        if joint.pre == 0 and incoming is None:
+            biases[0] = biases[0] + x[:-1] @ dense(network, q)
+            continue
+        size = (unit if joint.pre == 0 else p.gain) / (joint.tau or p.tau_m)
+        current = taus.index(joint.tau) if joint.tau else -1
+        synapses.append((joint.pre - 1 if joint.pre else "in", joint.post - 1, joint.delay, current, size * dense(network, q)))
+    starts = network.start or [np.full(n, p.v_reset) for n in network.sizes[1:-1]]
+    sent = {"in": incoming} if incoming else {}
+
+    def drive(fed):
+        def constant(k, i, t):
+            away = -phases.beta * float(network.feedback[k][i] @ trial.error) if fed and t >= phases.free - 1e-9 else 0.0
+            return p.baseline + biases[k][i] + away
+
+        return constant
+
+    live = phases.propagation == "live"
+    somata = slow.simulate(p, taus, starts, synapses, sent, drive(live), stop)
+    if live:
+        return somata, somata
+    heard = [(f"soma{pre}" if pre != "in" else pre, *rest) for pre, *rest in synapses]
+    others = {f"soma{k}": population for k, population in enumerate(somata)}
+    return somata, slow.simulate(p, taus, starts, heard, sent | others, drive(True), stop)
+
+
+CIRCUITS = {
+    "poisson": {},
+    "exponential": {"network": {"tau_syn": 3.0}},
+    "two currents": {
+        "code": "current", "network": {"tau_syn": 3.0},
+        "projections": [{"pre": 1, "post": 1, "connect": "sparse", "probability": 0.5, "delay": 2.0, "tau_syn": 5.0}],
+    },
+    "recurrent, delta": {
+        "projections": [
+            {"pre": 1, "post": 1, "connect": "sparse", "probability": 0.6, "delay": 1.5},
+            {"pre": 2, "post": 1, "delay": 2.75, "scale": 0.7},
+            {"pre": 0, "post": 2, "connect": "sparse", "probability": 0.5},
+        ]
+    },
+    "sparse only": {
+        "projections": [
+            {"pre": 0, "post": 1, "connect": "sparse", "probability": 0.7},
+            {"pre": 1, "post": 2, "connect": "sparse", "probability": 0.6, "delay": 0.5},
+            {"pre": 2, "post": 2, "connect": "one_to_one", "weights": "constant", "scale": -0.2, "plastic": False},
+        ]
+    },
+    "adaptive": {"neuron": "alif", "neuron_parameters": {"tau_a": 25.0, "step": 0.3}},
+    "adaptive, exponential, from anywhere": {
+        "neuron": "alif", "neuron_parameters": {"tau_a": 5.0, "step": 0.2, "t_ref": 2.5},
+        "network": {"tau_syn": 4.0, "start": "uniform"},
+        "projections": [{"pre": 1, "post": 1, "connect": "sparse", "probability": 0.6, "tau_syn": 0.0}],
+    },
+    "two compartments": {
+        "network": {"tau_syn": 3.0, "start": "uniform"}, "phases": {"propagation": "two_compartment"},
+        "projections": [{"pre": 2, "post": 1, "connect": "sparse", "probability": 0.5, "delay": 1.0}],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_every_spike_and_every_weight_change_equals_the_slow_simulation(name):
+    setting, network = case(**CIRCUITS[name])
+    inputs, targets = samples(1)
+    trial = spikes.record(network, setting, inputs[0], targets[0], np.random.default_rng(3))
+    found = spikes.simulate(network, setting, inputs, targets, np.random.default_rng(3))
+    somata, fed = obvious(setting, network, inputs[0], targets[0], trial)
+    for l, n in enumerate(HIDDEN):
+        assert sum(map(len, somata[l])) > 10
+        for train, expected in zip(trains(trial.spikes[l], n), somata[l], strict=True):
+            np.testing.assert_allclose(train, expected, rtol=0, atol=1e-8)
+    p, trace, beta = network.neuron, setting.trace, setting.phases.beta
+    unit = 1e3 / setting.input.rate if setting.input.code == "poisson" else 10.0
+    t0, t1 = FREE, FREE + NUDGED
+    for joint, total in zip(network.projections, found.totals(), strict=True):
+        if joint.post > len(HIDDEN) or not joint.plastic:
+            continue
+        n_pre, n_post = network.sizes[joint.pre], network.sizes[joint.post]
+        expected = np.zeros((n_pre + joint.biased, n_post))
+        for i, post in enumerate(fed[joint.post - 1]):
+            moved = p.gain / trace.tau_z / beta * (naive.trace(post, t1, trace.tau_z) - naive.trace(post, t0, trace.tau_z))
+            if joint.biased:
+                expected[-1, i] = moved
+            for j in range(n_pre):
+                if joint.pre == 0 and setting.input.code == "current":
+                    expected[j, i] = moved * inputs[0, j]
+                    continue
+                pre = trains(trial.incoming, N_IN)[j] if joint.pre == 0 else somata[joint.pre - 1][j]
+                gain = (unit if joint.pre == 0 else p.gain) * p.gain / (trace.tau_x * trace.tau_z) / beta
+                arrivals = [s + joint.delay for s in pre]
+                expected[j, i] += gain * naive.integral(arrivals, post, t0, t1, trace.tau_x, trace.tau_z)
+        size = np.abs(expected).max()
+        np.testing.assert_allclose(total, joint.by_synapse(expected), rtol=0, atol=1e-7 * size)
+
+
+@hypothesis_settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.floats(-3, 3), st.floats(0.5, 40)), min_size=1, max_size=5), st.floats(-2, 2), st.floats(0.1, 80))
+def test_the_first_crossing_is_found_and_none_is_missed(terms, constant, horizon):
+    sizes, taus = (np.array(column) for column in zip(*terms, strict=True))
+    if constant + sizes.sum() >= -1e-6:
+        return
+    clock = np.linspace(0, horizon, 20001)
+    value = constant + (sizes[:, None] * np.exp(-clock / taus[:, None])).sum(axis=0)
+    found, above = first_crossing(constant, sizes, taus, horizon), np.flatnonzero(value >= 0)
+    if not above.size:
+        assert found == np.inf or abs(value).min() < 1e-4  # between two ticks it touches
+        return
+    assert found <= clock[above[0]] + 1e-9
+    assert found >= clock[above[0] - 1] - 1e-9 or value[: above[0]].max() > -1e-4
+    assert constant + (sizes * np.exp(-found / taus)).sum() == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["exponential", "adaptive"])
+def test_no_crossing_is_missed_on_a_clock(name):
+    """As many spikes of every neuron as by the same equations on a clock of 1e-4 ms, over random drives and jumps."""
+    setting, network = case(**CIRCUITS[name])
+    inputs, _ = samples(1)
+    p, taus = network.neuron, [network.projections[0].tau] if network.projections[0].tau else []
+    trial = spikes.record(network, setting, inputs[0], rng=np.random.default_rng(1))
+    arrivals = trains(trial.incoming, N_IN)
+    weights = [dense(network, 0) * (1e3 / setting.input.rate) / (taus[0] if taus else p.tau_m)]
+    found = trains(trial.spikes[0], HIDDEN[0])
+    expected = naive.clock(p, p.baseline + network.b(0), [(t + 1.25, weights[0][j]) for j, a in enumerate(arrivals) for t in a],
+                           FREE, 1e-4, taus[0] if taus else 0.0)  # fmt: skip
+    assert [len(a) for a in found] == [len(b) for b in expected]
+
+
+def test_the_same_bits_with_any_number_of_threads_and_in_float32_nearly_the_same_network():
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("this machine lends one thread")
+    circuit, results = CIRCUITS["two compartments"], []
+    for precision in ("float32", "float32", "float64"):
+        setting, network = case(precision=precision, **circuit)
+        numba.set_num_threads(1 + len(results) % 2)
+        results.append(
+            [t.copy() for t in spikes.simulate(network, setting, *samples(19, precision), np.random.default_rng(0)).totals()]
+        )
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(results[0], results[1], strict=True))
+    for single, double in zip(results[0], results[2], strict=True):
+        assert np.vdot(single, double) > 0.99 * np.linalg.norm(single) * np.linalg.norm(double)
+
+
+def test_input_codes_spike_at_the_rate_or_time_that_they_say():
+    x = np.array([[0.0, 0.25, 1.0]])
+    inputs = np.concatenate([x, [[1.0]]], axis=1)
+    for code in ("poisson", "latency"):
+        setting = spec.experiment(
+            {
+                "network": {"hidden": [2], "neuron": "lif"},
+                "input": {"code": code, "rate": 200.0, "window": 20.0},
+                "phases": {"free": 2000.0},
+            }
+        )
+        trial = spikes.record(networks.build(setting, 3, 2, 0), setting, inputs[0], rng=generator(0, 0))
+        found = trains(trial.incoming, 3)
+        assert not found[0]
+        if code == "poisson":
+            for j in (1, 2):
+                mean = x[0, j] * 400
+                assert abs(len(found[j]) - mean) < 4 * np.sqrt(mean)
+        else:
+            np.testing.assert_allclose(found[1], 15 + 20 * np.arange(100))
+            np.testing.assert_allclose(found[2], 20 * np.arange(100))
+
+
+def test_changes_of_a_series_make_spikes_up_and_down():
+    series = np.array([[0.0, 0.32, 0.32, 0.05]]).T  # one channel, four frames
+    setting = spec.experiment(
+        {
+            "network": {"hidden": [2], "neuron": "lif"},
+            "input": {"code": "changes", "window": 10.0, "step": 0.1},
+            "trace": {"tau_x": 5.0, "tau_z": 5.0},
+            "phases": {"free": 50.0, "nudged": 50.0},
+        }
+    )
+    network = networks.build(setting, (4, 1), 2, 0)
+    assert network.sizes[0] == 2
+    trial = spikes.record(network, setting, np.append(series.ravel(), 1.0), np.eye(2)[0], rng=generator(0, 0))
+    up, down = trains(trial.incoming, 2)
+    once_up, once_down = [10 + 10 * v / 0.32 for v in (0.1, 0.2, 0.3)], [30 + 10 * (0.32 - v) / 0.27 for v in (0.2, 0.1)]
+    np.testing.assert_allclose(up, [t + begin for begin in (0, 50, 100, 150) for t in once_up])
+    np.testing.assert_allclose(down, [t + begin for begin in (0, 50, 100, 150) for t in once_down])
+
+
+def test_frames_are_piecewise_constant_currents():
+    """A series of two frames: the same trial as that of two networks whose input is constant, cut together."""
+    setting = spec.experiment(
+        {
+            "precision": "float64",
+            "network": {"hidden": [7], "neuron": "lif", "weights": "uniform"},
+            "input": {"code": "frames", "window": 45.0},
+            "trace": {"tau_x": 5.0, "tau_z": 5.0},
+            "phases": {"free": 90.0, "nudged": 60.0, "nudging": "one_sided"},
+        }
+    )
+    network, rng = networks.build(setting, (2, 4), 3, 1), np.random.default_rng(0)
+    x, y = rng.random((1, 8)), np.eye(3)[[1]]
+    inputs = np.concatenate([x, [[1.0]]], axis=1)
+    network.weights[0] *= 3
+    trial = spikes.record(network, setting, inputs[0], y[0])
+    p, drive = network.neuron, [frame @ network.weights[0][:-1] + network.b(0) for frame in x.reshape(2, 4)]
+    away = setting.phases.beta * network.feedback[0] @ trial.error
+    pieces = [(0, 45, 0, 0), (45, 90, 1, 0), (90, 135, 0, 1), (135, 150, 1, 1)]
+    for compartment, fed in ((trial.spikes, 0), (trial.twins, 1)):
+        for i, train in enumerate(trains(compartment[0], 7)):
+            drives = [(a, b, p.baseline + drive[f][i] - fed * on * away[i]) for a, b, f, on in pieces]
+            expected = [t for t in naive.fire(p, drives, []) if t >= 90 * fed]
+            np.testing.assert_allclose(train, expected, rtol=0, atol=1e-9)
+    total = spikes.simulate(network, setting, inputs, y).totals()[0]
+    for i, train in enumerate(trains(trial.twins[0], 7)):
+        whole = [t for t in trains(trial.spikes[0], 7)[i] if t < 90] + train
+        z = [p.gain / 5.0 * naive.trace(whole, t, 5.0) / setting.phases.beta for t in (90.0, 135.0, 150.0)]
+        expected = x.reshape(2, 4)[0] * (z[1] - z[0]) + x.reshape(2, 4)[1] * (z[2] - z[1])
+        np.testing.assert_allclose(total[:-1, i], expected, rtol=0, atol=1e-9)
+
+
+def test_an_error_that_is_followed_and_one_carried_by_spikes_come_to_the_constant_current():
+    """With two compartments the output does not hear of the nudge: all three carriers bring −β B e in the mean."""
+    totals = {}
+    for signal in ("constant", "continuous", "spikes"):
+        setting, network = case(
+            code="current", hidden=(30,),
+            phases={"propagation": "two_compartment", "free": 600.0, "nudged": 400.0, "beta": 1.0},
+            feedback={"signal": signal, "rate": 5000.0, "gain": 2.0, "interval": 5.0},
+        )  # fmt: skip
+        setting = setting.model_copy(update={"trace": setting.trace.model_copy(update={"tau_x": 60.0, "tau_z": 60.0})})
+        totals[signal] = spikes.simulate(network, setting, *samples(16)).totals()[0]
+    size = np.linalg.norm(totals["constant"])
+    for signal in ("continuous", "spikes"):
+        assert np.linalg.norm(totals[signal]) == pytest.approx(size, rel=0.1)
+        assert np.vdot(totals["constant"], totals[signal]) > 0.97 * size * np.linalg.norm(totals[signal])
+
+
+def test_error_neurons_spike_in_proportion_to_their_error():
+    setting, network = case(code="current", feedback={"signal": "spikes", "rate": 400.0, "interval": NUDGED})
+    inputs, targets = samples(1)
+    trial = spikes.record(network, setting, inputs[0], targets[0])
+    counts = np.array([len(t) for t in trains(trial.errors, 2 * N_OUT)])
+    expected = 0.4 * NUDGED * np.maximum(np.concatenate([trial.error, -trial.error]), 0)
+    assert (np.abs(counts - expected) <= 1).all()
+    assert counts.sum() > 3
+
+
+def test_an_output_of_neurons_is_taught_on_its_activity_or_its_drive():
+    for teacher in ("activity", "drive"):
+        setting, network = case(
+            network={"output": "spikes"}, phases={"teacher": teacher, "propagation": "two_compartment", "beta": 2.0}
+        )
+        inputs, targets = samples(3)
+        found = spikes.simulate(network, setting, inputs, targets, np.random.default_rng(0))
+        trial = spikes.record(network, setting, inputs[0], targets[0], np.random.default_rng(0))
+        assert len(trial.spikes) == 3
+        assert len(trial.twins) == (3 if teacher == "drive" else 2)
+        error = found.prediction - targets
+        assert np.isfinite(found.totals()[2]).all()
+        if teacher == "activity":
+            np.testing.assert_allclose(found.totals()[2][-1], -error.sum(axis=0), atol=1e-12)
+        else:
+            away = found.totals()[2][-1][np.abs(error.sum(axis=0)) > 0.3]
+            assert (np.sign(away) == -np.sign(error.sum(axis=0)[np.abs(error.sum(axis=0)) > 0.3])).mean() > 0.6
+
+
+def test_trials_carried_over_go_on_where_the_last_one_ended():
+    """The same sample twice in a block: the second time v, traces and currents are not at rest."""
+    setting, network = case(code="current", hidden=(6,), phases={"onset": "carried"})
+    inputs, _ = samples(1)
+    many = np.repeat(inputs, 32, axis=0)
+    carried = spikes.simulate(network, setting, many).drive
+    rested = setting.model_copy(update={"phases": setting.phases.model_copy(update={"onset": "rest"})})
+    alone = spikes.simulate(network, rested, many).drive
+    np.testing.assert_array_equal(carried[::2], alone[::2])
+    assert not np.allclose(carried[1::2], alone[1::2])
+    # A trial twice as long ends where the second of two does.
+    longer = rested.model_copy(update={"phases": rested.phases.model_copy(update={"free": 2 * FREE})})
+    once = spikes.simulate(network, longer, inputs).drive
+    np.testing.assert_allclose(carried[1], once[0], rtol=0, atol=1e-9)

@@ -1,0 +1,348 @@
+"""Each figure: what is drawn of real runs is what they hold, on labelled axes."""
+
+import math
+from statistics import fmean, stdev
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from localdfa import analysis, record, spec
+from localdfa.analysis import comparison, confusion, events, fields, firing, pca, raster, rates, report, style, theorem, tsne
+from localdfa.analysis import singular as singular_values
+from localdfa.analysis import weights as weight_distribution
+from localdfa.errors import RunError
+
+NAMES = ["local", "ifa", "bp"]
+
+
+def jobs(run, name):
+    return [job for job in run.jobs if job.condition == name]
+
+
+def line(axes, name):
+    (found,) = [found for found in axes.lines if found.get_label() == name]
+    return np.array(found.get_xdata(), float), np.array(found.get_ydata(), float)
+
+
+def last(run, name, key):
+    return {job.seed: job.metrics[-1][key] for job in jobs(run, name)}
+
+
+def assert_on_the_page(drawn):
+    """Nothing is cut off at the edges of a figure, and no panel covers another's labels."""
+    drawn.draw_without_rendering()
+    page = drawn.get_tightbbox()
+    assert page.x0 >= -0.01
+    assert page.y0 >= -0.01
+    assert page.x1 <= drawn.get_figwidth() + 0.01
+    assert page.y1 <= drawn.get_figheight() + 0.01
+    boxes = [axes.get_tightbbox() for axes in drawn.axes]
+    assert not any(a.shrunk(0.98, 0.98).overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+
+
+@pytest.mark.parametrize("name", analysis.names())
+def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(rate_run, spiking_run, name):
+    run = spiking_run if name == "raster" else rate_run
+    drawn = analysis.get(name).figure(run)
+    panels = [axes for axes in drawn.axes if axes.get_label() != "<colorbar>"]
+    if len(panels) > 1:
+        assert [axes.get_title("left") for axes in panels] == list("abcdefghijklmnop"[: len(panels)])
+    labels = [label for axes in drawn.axes for label in (axes.get_xlabel(), axes.get_ylabel()) if label]
+    assert labels
+    for label in labels:
+        assert "(" in label or label.endswith(("Epoch", "class")), label
+    for axes in panels:
+        if axes.lines and name != "comparison":
+            shared = axes.get_shared_x_axes().get_siblings(axes)
+            assert any(each.get_xlabel() for each in shared) or any(each.get_xlabel() for each in panels)
+    assert_on_the_page(drawn)
+    text = analysis.get(name).caption(run)
+    assert text.endswith(".")
+    assert "seed" in text
+
+
+@pytest.mark.parametrize("name", ["errors", "raster", "comparison"])
+def test_a_talk_has_larger_text_on_a_larger_figure(spiking_run, name):
+    paper = analysis.get(name).figure(spiking_run)
+    with style.using("talk"):
+        talk = analysis.get(name).figure(spiking_run)
+    assert talk.get_figwidth() == pytest.approx(1.5 * paper.get_figwidth())
+    ratio = talk.axes[0].xaxis.label.get_size() / paper.axes[0].xaxis.label.get_size()
+    assert ratio == pytest.approx(style.STYLES["talk"].text)
+    assert ratio > 1.5
+    assert talk.content("png") != paper.content("png")  # saved in its own style, outside of `using`
+
+
+# --- over training ----------------------------------------------------------------------------------------------------
+
+
+def test_theorem_is_drawn(rate_run):
+    drawn = theorem.figure(rate_run)
+    assert [axes.get_ylabel() for axes in drawn.axes[::2]] == ["K (activity)", "L (error)", "β (°)"]
+    for i, axes in enumerate(drawn.axes):
+        key, layer = ("theorem_k", "theorem_l", "theorem_beta")[i // 2], i % 2
+        for name in NAMES:
+            x, y = line(axes, name)
+            assert list(x) == [0, 1, 2, 3]
+            assert y[-1] == pytest.approx(fmean(value[layer] for value in last(rate_run, name, key).values()))
+    beta = line(drawn.axes[5], "bp")[1]
+    assert np.nanmax(beta) < 1e-4  # the last layer's δh under BP is the gradient
+
+
+def test_firing_is_drawn(rate_run, spiking_run):
+    assert [axes.get_ylabel() for axes in firing.figure(rate_run).axes[::2]] == ["Silent (%)", "Saturated (%)"]
+    drawn = firing.figure(spiking_run)
+    assert [axes.get_ylabel() for axes in drawn.axes[::2]] == ["Mean rate (Hz)", "Silent (%)", "Saturated (%)"]
+    for layer in (0, 1):
+        for axes, key, factor in ((drawn.axes[layer], "rate", 1), (drawn.axes[2 + layer], "silent", 100)):
+            assert line(axes, "local")[1][-1] == pytest.approx(factor * last(spiking_run, "local", key)[3][layer])
+            assert axes.get_ylim()[0] == 0
+
+
+def test_events_are_drawn(rate_run):
+    left, right = events.figure(rate_run).axes
+    assert (left.get_ylabel(), right.get_xlabel()) == ("Events per epoch (count)", "Events so far (count)")
+    for name in NAMES:
+        rows = [job.metrics for job in jobs(rate_run, name)]
+        x, y = line(left, name)
+        assert list(x) == [1, 2, 3]
+        assert y == pytest.approx([fmean(seed[e]["events"] - seed[e - 1]["events"] for seed in rows) for e in (1, 2, 3)])
+        x, y = line(right, name)
+        assert x == pytest.approx([fmean(seed[e]["events"] for seed in rows) for e in (1, 2, 3)])
+        assert y == pytest.approx([fmean(seed[e]["test_error"] for seed in rows) for e in (1, 2, 3)])
+
+
+# --- weights and activities -------------------------------------------------------------------------------------------
+
+
+def test_weights_are_drawn(rate_run):
+    drawn = weight_distribution.figure(rate_run)
+    assert [axes.get_title() for axes in drawn.axes] == ["Hidden layer 1", "Hidden layer 2", "Output"]
+    for axes, key in zip(drawn.axes, ("W1", "W2", "W3"), strict=True):
+        assert axes.get_yscale() == "log"
+        for name in NAMES:
+            x, y = line(axes, name)
+            assert np.nansum(y) == pytest.approx(100)
+            pooled = np.concatenate([job.weights[key].ravel() for job in jobs(rate_run, name)])
+            half = (x[1] - x[0]) / 2
+            centre = len(x) // 3
+            inside = 100 * np.mean((pooled >= x[centre] - half) & (pooled < x[centre] + half))
+            assert np.nan_to_num(y)[centre] == pytest.approx(inside)
+
+
+def test_singular_values_are_drawn(rate_run):
+    drawn = singular_values.figure(rate_run)
+    for axes, key in zip(drawn.axes, ("W1", "W2", "W3"), strict=True):
+        for name in NAMES:
+            x, y = line(axes, name)
+            assert x[0] == 1
+            matrices = [job.weights[key].astype(float) for job in jobs(rate_run, name)]
+            assert y[0] == pytest.approx(fmean(np.linalg.norm(w, 2) for w in matrices), rel=1e-6)
+            least = min(np.sqrt(np.linalg.eigvalsh(w @ w.T if w.shape[0] < w.shape[1] else w.T @ w)[0]) for w in matrices)
+            if least > 1e-3:
+                assert np.nanmin(y) >= least * 0.999
+
+
+def test_receptive_fields_are_the_largest_rows_of_the_weights(rate_run):
+    drawn = fields.figure(rate_run)
+    assert [axes.get_title() for axes in drawn.axes[:3]] == NAMES
+    for axes, name in zip(drawn.axes[:3], NAMES, strict=True):
+        mosaic, first = axes.images[0].get_array(), jobs(rate_run, name)[0].weights["W1"]
+        largest = first[np.linalg.norm(first, axis=1).argmax()].reshape(8, 8)
+        np.testing.assert_array_equal(mosaic[:8, :8], largest)
+        assert np.ma.is_masked(mosaic[8, 0])
+        low, high = axes.images[0].get_clim()
+        assert (low, high) == (-high, high)
+    assert drawn.axes[3].get_xlabel() == "Weight (1)"
+
+
+def test_receptive_fields_in_colour(tmp_path, rate_run):
+    rng = np.random.default_rng(0)
+    run = record.create(tmp_path / "run", rate_run.experiment)
+    run.update_info(shape=[3, 4, 5])
+    w = rng.normal(size=(2, 60)).astype(np.float32)
+    run.jobs[0].write_weights({"W1": w})
+    shown = fields.figure(run).axes[0].images[0].get_array()
+    assert shown.shape == (4 * 5 - 1, 4 * 6 - 1, 3)
+    largest = w[np.linalg.norm(w, axis=1).argmax()].reshape(3, 4, 5)
+    np.testing.assert_allclose(shown[:4, :5], 0.5 + largest.transpose(1, 2, 0) / (2 * np.abs(w).max()), rtol=1e-6)
+    assert (shown[4] == 1).all()
+
+
+@pytest.mark.parametrize(("kind", "label"), [("rate_run", "Mean activity (1)"), ("spiking_run", "Mean firing rate (Hz)")])
+def test_rates_are_drawn(kind, label, request):
+    run = request.getfixturevalue(kind)
+    drawn = rates.figure(run)
+    assert [axes.get_xlabel() for axes in drawn.axes] == [label, label]
+    for layer, axes in enumerate(drawn.axes, 1):
+        x, y = line(axes, "local")
+        assert y.sum() == pytest.approx(100)
+        means = [rates.of_layers(job)[layer - 1].mean(axis=0) for job in jobs(run, "local")]
+        assert x.min() - (x[1] - x[0]) <= min(each.min() for each in means)
+        centre = fmean(float(each.mean()) for each in means)
+        assert (x * y).sum() / 100 == pytest.approx(centre, abs=x[1] - x[0])
+
+
+def test_principal_components_are_those_of_the_covariance(rate_run):
+    drawn = pca.figure(rate_run)
+    assert [axes.get_title() for axes in drawn.axes] == [*NAMES, "", "", ""]
+    kept = jobs(rate_run, "ifa")[0].activity
+    axes, h = drawn.axes[4], kept["h2"].astype(float)
+    values, vectors = np.linalg.eigh(np.cov(h.T))
+    assert axes.get_xlabel() == f"PC 1 ({100 * values[-1] / values.sum():.0f} %)"
+    drawn_points = np.concatenate([np.column_stack(l.get_data()) for l in axes.lines])
+    assert len(drawn_points) == 40
+    expected = (h - h.mean(axis=0)) @ vectors[:, :-3:-1]
+    own = np.concatenate([expected[kept["label"] == label] for label in np.unique(kept["label"])])
+    np.testing.assert_allclose(np.abs(drawn_points), np.abs(own), atol=1e-6)
+    assert {text.get_text() for text in axes.texts} == {str(label) for label in np.unique(kept["label"])}
+    colours = {to_rgb(l.get_color()) for l in axes.lines}
+    assert len(colours) == len(axes.lines)
+
+
+def test_tsne_is_drawn(spiking_run):
+    drawn = tsne.figure(spiking_run)
+    assert len(drawn.axes) == 4
+    for axes in drawn.axes:
+        points = np.concatenate([np.column_stack(l.get_data()) for l in axes.lines])
+        assert points.shape == (30, 2)
+        assert np.isfinite(points).all()
+        assert axes.get_xlabel() == "t-SNE 1 (a.u.)"
+
+
+def with_conditions(rate_run, folder, names):
+    """A run of these conditions with the activities of a real one."""
+    tables = rate_run.experiment.model_dump(exclude={"condition", "seeds"}, exclude_none=True)
+    run = record.create(folder, spec.experiment({**tables, "condition": [{"name": name} for name in names]}))
+    for job in run.jobs:
+        job.write_activity(rate_run.jobs[0].activity)
+    return run
+
+
+@pytest.mark.parametrize("module", [pca, tsne], ids=["pca", "tsne"])
+def test_five_conditions_stand_beside_each_other(rate_run, tmp_path, module):
+    names = [f"c{i}" for i in range(5)]
+    drawn = module.figure(with_conditions(rate_run, tmp_path / "run", names))
+    assert [axes.get_title() for axes in drawn.axes[:5]] == names
+    assert [axes.get_ylabel().partition("\n")[0] for axes in drawn.axes[::5]] == ["Hidden layer 1", "Hidden layer 2"]
+    assert_on_the_page(drawn)
+
+
+def test_more_conditions_than_fit_go_down_the_page(rate_run, tmp_path):
+    names = [f"c{i}" for i in range(6)]
+    drawn = pca.figure(with_conditions(rate_run, tmp_path / "run", names))
+    assert [axes.get_ylabel().partition("\n")[0] for axes in drawn.axes[::2]] == names
+    assert [axes.get_title() for axes in drawn.axes[:2]] == ["Hidden layer 1", "Hidden layer 2"]
+
+
+# --- outcome ----------------------------------------------------------------------------------------------------------
+
+
+def test_confusion_counts_the_test_set(rate_run):
+    drawn = confusion.figure(rate_run)
+    for axes, name in zip(drawn.axes[:3], NAMES, strict=True):
+        assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) == (name, "Predicted class", "True class")
+        found = axes.images[0].get_array()
+        kept = [job.outcome for job in jobs(rate_run, name)]
+        pairs = [pair for each in kept for pair in zip(each["label"], each["prediction"], strict=True)]
+        for true, predicted in ((3, 8), (9, 0), (1, 7)):
+            expected = 100 * pairs.count((true, predicted)) / sum(t == true for t, _ in pairs)
+            assert found[true, predicted] == pytest.approx(expected)
+        assert np.ma.getmaskarray(found).diagonal().all()
+        wrong = np.mean([t != p for t, p in pairs]) * 100
+        assert wrong == pytest.approx(fmean(last(rate_run, name, "test_error").values()))
+    assert "all 3 seeds together" in confusion.caption(rate_run)
+
+
+def test_comparison_of_conditions(rate_run):
+    left, right = comparison.figure(rate_run).axes
+    assert [text.get_text() for text in left.get_yticklabels()] == NAMES
+    for name, bar in zip(NAMES, left.patches, strict=True):
+        assert bar.get_width() == pytest.approx(fmean(last(rate_run, name, "test_error").values()))
+    for bars, name in zip(left.collections, NAMES, strict=True):
+        (low, _), (high, _) = bars.get_segments()[0]
+        assert high - low == pytest.approx(2 * stdev(last(rate_run, name, "test_error").values()))
+    base, ifa = (last(rate_run, name, "test_error") for name in ("local", "ifa"))
+    points = [found for found in right.lines if found.get_marker() == "o"]
+    assert list(points[0].get_xdata()) == pytest.approx([ifa[seed] - base[seed] for seed in ifa])
+    means = [found.get_xdata()[0] for found in right.lines if found.get_marker() == "D"]
+    assert means[0] == pytest.approx(fmean(ifa[seed] - base[seed] for seed in ifa))
+    assert right.get_xlabel() == "Difference to local (percentage points)"
+    assert "3 seeds" in comparison.caption(rate_run)
+
+
+def test_comparison_of_runs_that_share_no_seed(rate_run, spiking_run):
+    left, right = comparison.figure(rate_run, spiking_run).axes
+    assert len(left.get_yticklabels()) == 5
+    assert left.get_yticklabels()[3].get_text().endswith(": local")
+    assert [text.get_text() for text in right.texts] == ["no seed in common"] * 2
+    assert "1 to 3 seeds" in comparison.caption(rate_run, spiking_run)
+
+
+# --- spikes -----------------------------------------------------------------------------------------------------------
+
+
+def test_raster_shows_the_spikes_of_one_trial(spiking_run):
+    drawn = raster.figure(spiking_run)
+    assert [axes.get_title() for axes in drawn.axes[:2]] == ["Hidden layer 1", "Hidden layer 2"]
+    kept = spiking_run.jobs[0].spikes
+    counts = []
+    for layer, (upper, lower) in enumerate(zip(drawn.axes[:2], drawn.axes[2:], strict=True), 1):
+        assert lower.get_xlabel() == "Time (ms)"
+        assert upper.get_xlim() == (0, 300)
+        shown = [np.array(found.get_xdata()) for found in upper.lines[:2]]
+        number = sum(np.isfinite(x).sum() // 2 for x in shown)
+        counts.append(
+            {trial: ((kept["trial"] == trial) & (kept["population"] == layer)).sum() for trial in kept["trial"][[0, -1]]}
+        )
+        assert number in counts[-1].values()
+        (trial,) = [t for t, n in counts[0].items() if n == np.isfinite(drawn.axes[0].lines[0].get_xdata()).sum() // 2 +
+                    np.isfinite(drawn.axes[0].lines[1].get_xdata()).sum() // 2]  # fmt: skip
+        own = (kept["trial"] == trial) & (kept["population"] == layer)
+        np.testing.assert_allclose(np.sort(shown[1][::3]), np.sort(kept["time"][own & kept["twin"]]))
+        soma = lower.patches[0].get_data()
+        width, size = soma.edges[1] - soma.edges[0], (12, 8)[layer - 1]
+        assert np.nansum(soma.values) * width / 1e3 * size == pytest.approx((own & ~kept["twin"]).sum())
+        assert [text.get_text() for text in upper.texts] == ["free", "+β", "free", "−β"]
+        assert np.nanmin(shown[1]) >= 100
+
+
+def test_raster_shows_the_trial_in_which_the_feedback_moves_most(spiking_run, tmp_path):
+    quiet, moved = 4, 9
+    time = np.array([10.0, 110.0, 110.0, 10.0, 110.0, 120.0])
+    run = record.create(tmp_path / "run", spiking_run.experiment)
+    run.jobs[0].write_spikes(
+        {
+            "time": time, "population": np.ones(6, np.int32), "neuron": np.zeros(6, np.int32),
+            "twin": np.array([False, False, True, False, True, True]), "trial": np.array([quiet] * 3 + [moved] * 3),
+            "edges": np.array([0.0, 100, 150, 250, 300]), "sign": np.array([0.0, 1, 0, -1]),
+        }
+    )  # fmt: skip
+    twins = raster.figure(run).axes[0].lines[1].get_xdata()
+    assert [x for x in twins if not math.isnan(x)] == [110, 110, 120, 120]
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_plot_writes_figures_and_says_what_is_lacking(rate_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(analysis, "names", lambda: ["errors", "raster", "comparison"])
+    said = list(report.plot([rate_run], form="pdf", out=tmp_path))
+    assert said[0] == str(tmp_path / "errors.pdf")
+    assert "keeps no spikes" in said[1]
+    assert (tmp_path / "errors.pdf").read_bytes().startswith(b"%PDF")
+    assert b"/Type3" not in (tmp_path / "errors.pdf").read_bytes()
+    with pytest.raises(RunError, match="keeps no spikes"):
+        list(report.plot([rate_run], ["raster"]))
+
+
+def test_plot_of_several_runs(rate_run, spiking_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = list(report.plot([rate_run, spiking_run], ["errors", "comparison"], "svg"))
+    folders = [run.folder / "figures" / "errors.svg" for run in (rate_run, spiking_run)]
+    assert said == [*map(str, folders), "comparison.svg"]
+    assert all(path.is_file() for path in folders)
+    named = list(report.plot([rate_run, spiking_run], ["errors"], "png", out=tmp_path / "all"))
+    assert len(set(named)) == 2
+    assert all((tmp_path / "all").glob("*-errors.png"))
