@@ -72,7 +72,7 @@ def simulate(
 class Model:
     """A network of Brian2's objects for one trial. `free` and `nudged` run it, on whatever device Brian2 is set to.
 
-    keep: whether spikes are kept.
+    keep: whether spike times are kept, or only counted.
     """
 
     def __init__(
@@ -97,8 +97,10 @@ class Model:
         for q, joint in enumerate(network.projections):
             if joint.post <= last and (joint.pre > 0 or self._sources is not None):
                 self._project(q, joint)
-        monitored = [*self._somata.values(), *self._twins.values()] if keep else []
-        self._monitors = {group.name: brian2.SpikeMonitor(group, name=f"{group.name}_spikes") for group in monitored}
+        monitored = [*self._somata.values(), *self._twins.values()]
+        self._monitors = {
+            group.name: brian2.SpikeMonitor(group, record=keep, name=f"{group.name}_spikes") for group in monitored
+        }
         self._objects += self._monitors.values()
         self._net = brian2.Network(*self._objects)
 
