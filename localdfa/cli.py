@@ -1,4 +1,4 @@
-"""The command line: ``localdfa run``, ``resume``, ``watch``, ``plot``, ``report``, ``certify``, ``list``, ``show`` …"""
+"""The command line: ``localdfa run``, ``resume``, ``watch``, ``plot``, ``report``, ``certify``, ``list``, ``show``, ``bench``."""
 
 import json
 import shlex
@@ -238,13 +238,16 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["rate", "startup", "torch"]))
-@click.option("--against", multiple=True, default=["pytorch"], type=click.Choice(["pytorch"]), help="Peers to run beside.")
+@click.argument("what", type=click.Choice(["rate", "spiking", "startup", "torch"]))
+@click.option(
+    "--against", multiple=True, type=click.Choice(["pytorch", "brian2"]), help="Peers to run beside.  [default: all there are]"
+)
 @click.option("--turns", default=7, show_default=True, type=click.IntRange(1, 1000), help="Alternations of each workload.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures to this file.")
 @_DEVICE
 def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
-    """Time a workload beside its peers: rate (training steps of rate networks), startup (to the first epoch), or torch.
+    """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch), spiking (trials of spiking
+    networks, beside brian2), startup (to the first epoch), or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
     the other.
@@ -253,8 +256,13 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
         _require_torch("bench torch")
     from localdfa.bench import show
 
+    peer = {"rate": "pytorch", "spiking": "brian2"}.get(what)
+    if set(against) - {peer}:
+        raise LocalDFAError(f"bench {what}: --against {' '.join(against)}; allowed: {peer or 'no peer'}")
     if what == "rate":
-        results = show.rate(list(against), turns)
+        results = show.rate(["pytorch"], turns)
+    elif what == "spiking":
+        results = show.spiking(["brian2"], turns)
     else:
         results = show.cold_start(turns) if what == "startup" else show.pytorch(turns, device)
     if path is not None:

@@ -45,6 +45,18 @@ FORBIDDEN = {
         "cli",
         "data",
     ],
+    "crosscheck/brian": [
+        "core",
+        "rules",
+        "feedback",
+        "neurons",
+        "optimisers",
+        "network",
+        "train",
+        "record",
+        "analysis",
+        "data",
+    ],
     "analysis": ["crosscheck", "network", "core", "train", "data", "rules", "neurons", "cli"],
 }
 

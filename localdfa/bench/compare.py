@@ -21,9 +21,9 @@ TOLERANCE = 5e-3
 class Worker:
     """A side in its own process."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, program: str = "localdfa.bench.worker") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "localdfa.bench.worker", module],
+            [sys.executable, "-m", program, module],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.module = module
@@ -110,12 +110,11 @@ def race(sides: dict[str, tuple[str, Workload]], turns: int) -> dict[str, Any]:
         },
         "seconds": seconds,
         "ratio": {
-            name: _spread([theirs / ours for theirs, ours in zip(seconds[name], seconds[first], strict=True)])
-            for name in others
+            name: spread([theirs / ours for theirs, ours in zip(seconds[name], seconds[first], strict=True)]) for name in others
         },
         "weight_difference": distance,
     }
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}

@@ -1,6 +1,7 @@
 """Run the benchmarks and print them as tables."""
 
 import os
+import shutil
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -8,18 +9,29 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from localdfa.bench import compare, startup, workloads
+from localdfa.bench import compare, startup, trials, workloads
+from localdfa.bench import spiking as spikes
 
-_PACKAGES = {"pytorch": "torch"}
+_PACKAGES = {"pytorch": "torch", "brian2": "brian2"}
+
+
+def _installed(against: list[str], console: Console) -> list[str]:
+    """The peers that can run here; the others are named."""
+    peers = []
+    for peer in against:
+        if not find_spec(_PACKAGES[peer]):
+            console.print(f"{peer} is not installed and is left out: pip install 'localdfa[{_PACKAGES[peer]}]'")
+        elif peer == "brian2" and not shutil.which(os.environ.get("CXX", "g++")):
+            console.print("brian2 needs a C++ compiler (g++, or the one that CXX names), which is not there, and is left out")
+        else:
+            peers.append(peer)
+    return peers
 
 
 def rate(against: list[str], turns: int) -> dict[str, Any]:
     """Training steps of rate networks in settled mode, ours and every peer that is installed."""
     console = Console()
-    peers = [peer for peer in against if find_spec(_PACKAGES[peer])]
-    for peer in against:
-        if peer not in peers:
-            console.print(f"{peer} is not installed and is left out: pip install 'localdfa[{_PACKAGES[peer]}]'")
+    peers = _installed(against, console)
     results = []
     table = Table("ours", "samples/s", *(f"{peer}, exact DFA" for peer in peers), *(f"× {peer}" for peer in peers))
     with console.status("compiling") as status:
@@ -41,6 +53,41 @@ def rate(against: list[str], turns: int) -> dict[str, Any]:
         style="dim",
     )
     return {"turns": turns, "rate": results}
+
+
+def spiking(against: list[str], turns: int) -> dict[str, Any]:
+    """Trials of spiking networks, ours and every peer that is installed, on one and two threads."""
+    console = Console()
+    peers = _installed(against, console)
+    results = []
+    heads = [head for peer in peers for head in (f"{peer}\nms/trial", f"× {peer}", f"{peer}\ncompiled, s")]
+    table = Table("free phase (f),\nnudged too (n)", "threads", "ours\nms/trial", *heads)
+    with console.status("compiling") as status:
+        for work in trials.SPIKING:
+            for threads in (1, 2):
+                status.update(f"{work.name}, {threads} threads")
+                result = spikes.alternate(work, threads, peers, turns)
+                results.append(result)
+                cells = []
+                for peer in peers:
+                    cells += [
+                        f"{result['milliseconds'][peer]:.3g}",
+                        "{median:.2f}\n({min:.2f}–{max:.2f})".format(**result["ratio"][peer]),
+                    ]
+                    cells.append(f"{result['compiled'][peer]:.0f}")
+                name = f"{work.name}, {'n' if work.plastic else 'f'}"
+                table.add_row(name, str(threads), f"{result['milliseconds']['ours']:.3g}", *cells)
+    console.print(table)
+    console.print(
+        f"LIF neurons; f: a free phase, of 400 ms or, recurrent, 1 s; n: the nudged phases under the local rule too, one "
+        f"compartment, 1200 ms in all. Medians of {turns} turns on {os.cpu_count()} cores; × is the median of the ratios turn by "
+        f"turn. Ours: exact spike times, float32; the time of a mini-batch over its trials, of which each thread takes whole "
+        f"ones. Brian2: C++ standalone, steps of {trials.DT} ms, float64; its threads share a trial, loading and saving are not "
+        f"counted, and the error is given to it. Two of its programs beside each other, each on one thread, take at best half "
+        f"the time of one a trial.",
+        style="dim",
+    )
+    return {"turns": turns, "spiking": results}
 
 
 def pytorch(turns: int, device: str) -> dict[str, Any]:

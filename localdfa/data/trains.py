@@ -30,8 +30,8 @@ class Trains:
         return len(self), self.width
 
     def __getitem__(self, rows: Any) -> "Trains":
-        """Some of the samples, numbered anew: rows is a slice or an int array."""
-        chosen = np.arange(len(self))[rows]
+        """Some of the samples, numbered anew: rows as for an array; a single sample is still a `Trains`, of one."""
+        chosen = np.arange(len(self))[rows].ravel()
         counts = np.diff(self.begin)[chosen]
         sample = np.repeat(np.arange(len(chosen)), counts)
         at = np.repeat(self.begin[chosen] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())

@@ -1,0 +1,63 @@
+"""The peer: the same trial in Brian2, compiled to a C++ program of its own (C++ standalone)."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import brian2
+import numpy as np
+
+from localdfa.bench.ours_spiking import first_spikes
+from localdfa.bench.trials import DT, Trials, network, sample, setting
+from localdfa.crosscheck import brian
+
+
+class Brian2:
+    """One trial after the other on some OpenMP threads, which share each trial; error: as ours found it."""
+
+    def __init__(self, work: Trials, threads: int, error: list[float] | None) -> None:
+        self._work, self._setting = work, setting(work)
+        self._network = network(work, self._setting)
+        self._model: brian.Model | None = None
+        self._folder = tempfile.TemporaryDirectory()
+        self._threads, self._error = threads, error
+
+    def first(self, free: float) -> list[list[float]]:
+        """When each neuron of each hidden layer spikes first, if in the first `free` ms; else infinite. Before `build`."""
+        brian2.prefs.codegen.target = "numpy"
+        inputs, _ = sample(self._work, 1)
+        trial = brian.simulate(self._network, setting(self._work, free), inputs, dt=DT)
+        return first_spikes(trial.spikes, self._network)
+
+    def build(self) -> float:
+        """Write and compile the program; returns the seconds that takes."""
+        began = time.perf_counter()
+        brian2.set_device("cpp_standalone", build_on_run=False)
+        brian2.prefs.devices.cpp_standalone.openmp_threads = self._threads if self._threads > 1 else 0
+        # Brian2 itself keeps the time of the last run only.
+        brian2.device.insert_code(
+            "after_network_run",
+            '{ std::ofstream runs("runs.txt", std::ios::app); runs << Network::_last_run_time << std::endl; }',
+        )
+        inputs, _ = sample(self._work, 1)
+        self._model = brian.Model(self._network, self._setting, inputs, self._work.plastic, None, DT, keep=False)
+        self._model.free()
+        if self._error is not None:
+            self._model.nudged(np.array(self._error))
+        brian2.device.build(self._folder.name, compile=True, run=False)
+        return time.perf_counter() - began
+
+    def turn(self) -> float:
+        """Run the program; returns the seconds of its runs, without loading and saving."""
+        runs = Path(self._folder.name, "runs.txt")
+        runs.unlink(missing_ok=True)
+        brian2.device.run(self._folder.name, with_output=False)
+        return sum(map(float, runs.read_text().split()))
+
+    def spikes(self) -> float:
+        """Spikes of a trial."""
+        assert self._model is not None
+        return float(sum(counts.sum() for counts in self._model.counts()))
+
+
+make = Brian2

@@ -1,0 +1,76 @@
+"""Trials of spiking networks by ours and by a peer in turn, checked first to be the same trials."""
+
+import statistics
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from localdfa.bench.compare import Worker, spread
+from localdfa.bench.trials import DT, Trials
+from localdfa.errors import LocalDFAError
+
+# Two sides have as many spikes in a trial to within this fraction; a clock makes every interval a little longer.
+RATE = 0.02
+# In the first ms of a trial, before a clock and exact times have drifted apart, so many neurons of each layer have their first
+# spikes no further apart than so many of the clock's steps.
+STRETCH, NEURONS, STEPS = 30.0, 0.75, 2
+
+
+def alternate(work: Trials, threads: int, peers: list[str], turns: int) -> dict[str, Any]:
+    """Seconds a trial of ours and of each peer, in turn, and how long each took to compile, s.
+
+    Raises
+    ------
+    LocalDFAError
+        The sides do not simulate the same.
+    """
+    sides = ["ours", *peers]
+    workers: list[Worker] = []
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    compiled, spikes, error = {}, {}, None
+    try:
+        for side in sides:
+            worker = Worker(f"{side}_spiking", "localdfa.bench.spiking_worker")
+            workers.append(worker)
+            worker.ask(make=asdict(work), threads=threads, error=error)
+            first = _call(worker, "first", STRETCH)
+            compiled[side] = _call(worker, "build")
+            if side == "ours":
+                ours, error = first, _call(worker, "error") if work.plastic else None
+            else:
+                _require_same(work, side, ours, first)
+        for _ in range(turns):
+            for side, worker in zip(sides, workers, strict=True):
+                seconds[side].append(_call(worker, "turn"))
+        for side, worker in zip(sides, workers, strict=True):
+            spikes[side] = _call(worker, "spikes")
+            if abs(spikes[side] - spikes["ours"]) > RATE * spikes["ours"]:
+                raise LocalDFAError(f"{work.name}: {spikes['ours']:.0f} spikes a trial by ours, {spikes[side]:.0f} by {side}")
+    finally:
+        for worker in workers:
+            worker.stop()
+    return {
+        "workload": asdict(work), "threads": threads, "seconds": seconds, "compiled": compiled, "spikes": spikes,
+        "milliseconds": {side: 1e3 * statistics.median(found) for side, found in seconds.items()},
+        "ratio": {
+            peer: spread([theirs / ours for theirs, ours in zip(seconds[peer], seconds["ours"], strict=True)])
+            for peer in peers
+        },
+    }  # fmt: skip
+
+
+def _call(worker: Worker, name: str, *given: Any) -> Any:
+    return worker.ask(call=name, given=given)
+
+
+def _require_same(work: Trials, peer: str, ours: list[list[float]], theirs: list[list[float]]) -> None:
+    """Refuse a peer of which too many first spikes come at other times."""
+    for l, (own, other) in enumerate(zip(map(np.array, ours), map(np.array, theirs), strict=True)):
+        spike = np.isfinite(own)
+        near = np.abs(own[spike] - other[spike]) <= STEPS * DT
+        if near.mean() < NEURONS:
+            raise LocalDFAError(
+                f"{work.name}: {near.mean():.0%} of the first spikes of hidden layer {l + 1} by {peer} come within {STEPS} "
+                f"steps of ours, fewer than {NEURONS:.0%}"
+            )

@@ -1,0 +1,341 @@
+"""Brian2 as an independent witness of the spiking engine: the same spec and network, on Brian2's clock.
+
+Brian2 detects a spike at the end of the step in which it comes, so everything is late by less than a step for every spike that
+it hangs on, and the difference from the exact spike times shrinks in proportion to the step. Where all spikes come on the clock
+there is no difference but rounding.
+
+In a step, from t to t + dt: all states relax exactly (`method="exact"`) to t + dt; what arrives there moves v and the
+currents; thresholds are tested; a postsynaptic spike adds τ_z/(τ_x+τ_z) x_j to each of its synapses, x_j without what
+arrives now; v is reset and z_i rises; an arrival subtracts τ_x/(τ_x+τ_z) z_i; x_j rises. With τ_x/(τ_x+τ_z) x_j z_i at the
+gate's ends this is ∫ x_j dz_i. Weights stand still while they run: each synapse sums what it would learn.
+
+Where synapses learn, spikes go through *terminals*: a spike reaches the terminals of its neuron with the conduction delay, and
+from there all synapses at once; the trace x_j of the arrivals is theirs, one a neuron instead of one a synapse. With two
+compartments every fed population has a twin that gets the same and sends nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import brian2
+import numpy as np
+
+from localdfa import registry
+from localdfa.errors import SpecError
+
+# Slots of Brian2's step, in the order that the docstring tells.
+_REACH, _ARRIVE, _READ, _RISE = "after_groups", "before_thresholds", "after_resets", "end"
+
+
+@dataclass
+class Trial:
+    """What Brian2 says of one trial.
+
+    spikes, twins: of each population from the first hidden layer on, an array (2, n) of times, ms, and neurons, in order of
+    time; times are ends of steps. prediction, error (n_out,): at the end of the free phase. x, z: of each of these
+    populations the traces of its own spikes at the end of the trial, of the compartment that gets the feedback, None where
+    nothing reads them. totals: (1/β) ∫_gate x dz of every projection, shaped as its weights, in units of activity.
+    """
+
+    spikes: list[np.ndarray]
+    twins: list[np.ndarray]
+    prediction: np.ndarray
+    error: np.ndarray
+    x: list[np.ndarray | None]
+    z: list[np.ndarray | None]
+    totals: list[np.ndarray]
+
+
+def simulate(
+    network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | None = None,
+    rng: np.random.Generator | None = None, dt: float = 0.1, error: np.ndarray | None = None,
+) -> Trial:  # fmt: skip
+    """One trial, in this process: inputs (1, n_features + 1), the last column one, or one spike train; target (n_out,), or None
+    to end after the free phase; rng: as `localdfa.core.spikes.simulate` takes it; dt: the step, ms; error: taken as given.
+
+    Raises
+    ------
+    SpecError
+        The setting has something that is not built here, or that does not fit on this clock.
+    """
+    model = Model(network, setting, inputs, target is not None, rng, dt, keep=True)
+    model.free()
+    prediction = model.prediction()
+    found = prediction - target if error is None and target is not None else error
+    if found is None:
+        return model.trial(prediction, np.zeros(0))
+    found = np.where(np.abs(found) > setting.feedback.threshold, found, 0)
+    model.nudged(found)
+    return model.trial(prediction, found)
+
+
+class Model:
+    """A network of Brian2's objects for one trial. `free` and `nudged` run it, on whatever device Brian2 is set to.
+
+    keep: whether spike times are kept, or only counted.
+    """
+
+    def __init__(
+        self, network: Any, setting: Any, inputs: Any, nudges: bool, rng: np.random.Generator | None, dt: float, keep: bool
+    ) -> None:
+        _require(setting, network, dt)
+        self._network, self._setting, self._dt, self._nudges = network, setting, dt, nudges
+        self._clock = brian2.Clock(dt * brian2.ms)
+        self._objects: list[Any] = []
+        self._top = network.n_hidden
+        self._spiking_output = network.output == "spikes"
+        self._taught = nudges and self._spiking_output and setting.phases.teacher == "drive"
+        last = self._top + self._spiking_output
+        fed = range(1, self._top + 1 + self._taught) if nudges else range(0)
+        self._two = nudges and setting.phases.propagation != "live"
+        self._somata = {k: self._population(k, f"soma{k}", k in fed and not self._two) for k in range(1, last + 1)}
+        self._twins = {k: self._population(k, f"twin{k}", True) for k in fed if self._two}
+        self._fed = {k: (self._twins if self._two else self._somata)[k] for k in fed}
+        self._terminals: dict[tuple[int, float], Any] = {}
+        self._learning: dict[int, Any] = {}
+        self._inputs(inputs, rng)
+        for q, joint in enumerate(network.projections):
+            if joint.post <= last and (joint.pre > 0 or self._sources is not None):
+                self._project(q, joint)
+        monitored = [*self._somata.values(), *self._twins.values()]
+        self._monitors = {
+            group.name: brian2.SpikeMonitor(group, record=keep, name=f"{group.name}_spikes") for group in monitored
+        }
+        self._objects += self._monitors.values()
+        self._net = brian2.Network(*self._objects)
+
+    def free(self) -> None:
+        """Run the free phase."""
+        self._to(0, self._setting.phases.free)
+
+    def nudged(self, error: np.ndarray) -> None:
+        """Run what follows with this error, (n_out,)."""
+        phases, now = self._setting.phases, self._setting.phases.free
+        signal = {k: self._signal(k, error) for k in self._fed}
+        signs = (1, -1) if phases.nudging == "centered" else (1,)
+        for sign in signs:
+            if sign < 0:
+                now = self._stretch(now, phases.free, 0.0, signal)
+            gate, factor = phases.nudged if phases.gate is None else phases.gate, sign / (phases.beta * len(signs))
+            self._gate(factor, "-")
+            self._somata[self._top].clamped = f"clamped + x / {len(signs)}"
+            now = self._stretch(now, gate, sign * phases.beta, signal)
+            self._gate(factor, "+")
+            self._open(False)
+            if gate < phases.nudged:
+                now = self._stretch(now, phases.nudged - gate, sign * phases.beta, signal)
+
+    def prediction(self) -> np.ndarray:
+        """ŷ of the output now, (n_out,)."""
+        gain, trace, network = float(self._network.neuron.gain), self._setting.trace, self._network
+        if self._spiking_output:
+            return gain / trace.tau_z * np.array(self._somata[self._top + 1].z)
+        x = gain / trace.tau_x * np.array(self._somata[self._top].x)
+        return network.predict((network.W(self._top) @ x + network.b(self._top))[None].astype(float))[0]
+
+    def trial(self, prediction: np.ndarray, error: np.ndarray) -> Trial:
+        """What the runs have left."""
+        groups = {**self._somata, **self._fed}
+        x, z = ([np.array(getattr(g, name)) if name in g.variables else None for g in groups.values()] for name in "xz")
+        totals = self._totals(error) if self._nudges else []
+        return Trial(self._trains(self._somata), self._trains(self._twins), prediction, error, x, z, totals)
+
+    def counts(self) -> list[np.ndarray]:
+        """Spikes of each neuron of each population since the begin."""
+        return [np.array(self._monitors[group.name].count) for group in self._somata.values()]
+
+    def _signal(self, k: int, error: np.ndarray) -> Any:
+        """What feeds population k back, c = B e: by its own matrix, or e itself of an output; 0 where none reaches it."""
+        if k > self._top:
+            return error
+        matrix = self._network.feedback[k - 1]
+        return 0.0 if matrix is None else matrix @ error
+
+    def _stretch(self, now: float, length: float, beta: float, signal: dict[int, Any]) -> float:
+        """Run for `length` ms under the feedback current −beta c; returns when it ends."""
+        for k, group in self._fed.items():
+            group.fed = beta * signal[k]
+        self._to(now, now + length)
+        return now + length
+
+    def _to(self, a: float, b: float) -> None:
+        """Run from a to b, ms."""
+        steps = round(b / self._dt) - round(a / self._dt)
+        self._net.run(steps * self._dt * brian2.ms, namespace={})
+
+    def _gate(self, factor: float, edge: str) -> None:
+        """The gate opens, edge −, or closes, edge +: the boundary terms; while it is open, synapses read."""
+        for group in self._fed.values():
+            group.moved = f"moved {edge} {factor!r} * z"
+        for synapses in self._learning.values():
+            synapses.scale = factor
+            synapses.learned = f"learned {edge} scale * rho * x_pre * z_post"
+        self._open(True)
+
+    def _open(self, whether: bool) -> None:
+        for synapses in self._learning.values():
+            synapses.read.active = synapses.post.active = whether
+
+    def _trains(self, groups: dict[int, Any]) -> list[np.ndarray]:
+        monitors = [self._monitors[group.name] for group in groups.values()]
+        return [np.array([np.array(m.t / brian2.ms) + self._dt, np.array(m.i)]) for m in monitors]
+
+    def _population(self, k: int, name: str, fed: bool) -> Any:
+        """A population of neurons: of its soma or of its twin."""
+        p, trace, top = self._network.neuron, self._setting.trace, self._top
+        taus = _taus(self._network)
+        currents = "".join(f" + g{r}" for r in range(len(taus)))
+        model = (
+            f"dv/dt = (drive - fed{currents} - v) / tau_m : 1 (unless refractory)\ndrive : 1 (constant)\nfed : 1 (constant)\n"
+        )
+        model += "".join(f"dg{r}/dt = -g{r} / tau_{r} : 1\n" for r in range(len(taus)))
+        reset, threshold = "v = v_reset\n", "v >= v_th"
+        if p.adapts:
+            model += "dtheta/dt = -theta / tau_a : 1\n"
+            reset, threshold = reset + "theta += step\n", "v >= v_th + theta"
+        if (k == top and name.startswith("soma") and not self._spiking_output) or (k == top and self._nudges):
+            model += "dx/dt = -x / tau_x : 1\nclamped : 1\n"
+            reset += "x += 1\n"
+        if fed or k > top:
+            model += "dz/dt = -z / tau_z : 1\nmoved : 1\n"
+            reset += "z += 1\n"
+        ms, values = brian2.ms, {f"tau_{r}": tau * brian2.ms for r, tau in enumerate(taus)}
+        values |= {"tau_m": float(p.tau_m) * ms, "tau_x": trace.tau_x * ms, "tau_z": trace.tau_z * ms}
+        values |= {"v_th": float(p.v_th), "v_reset": float(p.v_reset)}
+        if p.adapts:
+            values |= {"tau_a": float(p.tau_a) * ms, "step": float(p.step)}
+        # A spike that Brian2 stamps t has come by t + dt, and v rests from there.
+        group = brian2.NeuronGroup(
+            self._network.sizes[k], model, threshold=threshold, reset=reset, refractory=(float(p.t_ref) + self._dt) * ms,
+            method="exact", clock=self._clock, namespace=values, name=name,
+        )  # fmt: skip
+        group.v = float(p.v_reset) if self._network.start is None else self._network.start[k - 1]
+        group.drive = float(p.baseline) + self._network.b(k - 1).astype(float)
+        self._objects.append(group)
+        return group
+
+    def _inputs(self, inputs: Any, rng: np.random.Generator | None) -> None:
+        """Constant currents to the first layer, or a group that sends the input's spikes."""
+        network, setting = self._network, self._setting
+        code = registry.get("inputs", setting.input.code)
+        self._sources, self._x = None, None
+        if not code.spikes:
+            self._x = inputs[0, :-1].astype(float)
+            for group in (self._somata[1], *([self._twins[1]] if self._two else [])):
+                group.drive = float(network.neuron.baseline) + network.b(0) + network.W(0) @ self._x
+            return
+        phases = setting.phases
+        lengths = [phases.free, *[phases.nudged, phases.free] * (2 if phases.nudging == "centered" else 1)][:-1]
+        begins = np.cumsum([0.0, *(lengths if self._nudges else lengths[:1])])
+        x = inputs if code.given else inputs[:, :-1]
+        _, neuron, time = code.trains(x, network.shape, setting.input, begins[:-1], begins[-1], rng)
+        # As neurons: a spike belongs to the step at whose end it has come.
+        step = np.maximum(np.ceil(np.round(time / self._dt, 6)).astype(int) - 1, 0)
+        if len(np.unique(step * network.sizes[0] + neuron)) < len(step):
+            raise SpecError(f"two spikes of an input within the step of {self._dt} ms; take a shorter one")
+        self._sources = brian2.SpikeGeneratorGroup(
+            network.sizes[0], neuron, step * self._dt * brian2.ms, clock=self._clock, name="inputs"
+        )
+        self._objects.append(self._sources)
+
+    def _project(self, q: int, joint: Any) -> None:
+        """The synapses of a projection, on somata and twins."""
+        network, source = self._network, self._sources if joint.pre == 0 else self._somata[joint.pre]
+        unit = float(network.neuron.gain)
+        if joint.pre == 0:
+            unit = registry.get("inputs", self._setting.input.code).unit(self._setting.input)
+        pre, post, weights = _pairs(joint, network.weights[q], network.sizes)
+        moved = f"g{_taus(network).index(joint.tau)}" if joint.tau else "v"
+        jumps = weights.astype(float) * unit / (joint.tau or float(network.neuron.tau_m))
+        for group in (self._somata[joint.post], self._twins.get(joint.post)):
+            if group is None:
+                continue
+            learns = joint.plastic and group is self._fed.get(joint.post)
+            # A pathway that runs before the thresholds gets a spike one step after it was sent.
+            delay = None if learns else (joint.delay - self._dt) * brian2.ms
+            synapses = brian2.Synapses(
+                self._terminal(joint.pre, source, joint.delay) if learns else source, group,
+                "w : 1 (constant)" + ("\nlearned : 1\nscale : 1 (shared)" if learns else ""),
+                on_pre={"arrive": f"{moved}_post += w"} | ({"read": "learned -= scale * rho * z_post"} if learns else {}),
+                on_post={"post": "learned += scale * (1 - rho) * x_pre"} if learns else None,
+                delay=None if learns else {"arrive": delay}, clock=self._clock, name=f"synapses{q}_{group.name}",
+                namespace={"rho": self._setting.trace.tau_x / (self._setting.trace.tau_x + self._setting.trace.tau_z)},
+            )  # fmt: skip
+            synapses.connect(i=pre, j=post)
+            synapses.w = jumps
+            synapses.arrive.when = _ARRIVE
+            if learns:
+                synapses.read.when = _READ
+                self._learning[q] = synapses
+            self._objects.append(synapses)
+        self._open(False)
+
+    def _terminal(self, k: int, source: Any, delay: float) -> Any:
+        """The terminals of population k behind a conduction delay, and their trace."""
+        if (k, delay) not in self._terminals:
+            name = f"terminals{k}_{len(self._terminals)}"
+            group = brian2.NeuronGroup(
+                self._network.sizes[k], "dx/dt = -x / tau_x : 1\nreached : boolean", threshold="reached",
+                reset="reached = False\nx += 1", method="exact", clock=self._clock, name=name,
+                namespace={"tau_x": self._setting.trace.tau_x * brian2.ms},
+            )  # fmt: skip
+            group.thresholder["spike"].when, group.thresholder["spike"].order = _REACH, 1
+            group.resetter["spike"].when = _RISE
+            axons = brian2.Synapses(
+                source, group, on_pre="reached_post = True", delay=(delay - self._dt) * brian2.ms, clock=self._clock,
+                name=f"axons{k}_{len(self._terminals)}",
+            )  # fmt: skip
+            axons.connect(j="i")
+            axons.pre.when = _REACH
+            self._objects += [group, axons]
+            self._terminals[k, delay] = group
+        return self._terminals[k, delay]
+
+    def _totals(self, error: np.ndarray) -> list[np.ndarray]:
+        network, trace, gain = self._network, self._setting.trace, float(self._network.neuron.gain)
+        moved = {k: gain / trace.tau_z * np.array(group.moved) for k, group in self._fed.items()}
+        found = []
+        for q, joint in enumerate(network.projections):
+            if joint.post not in self._fed:
+                clamped = np.append(gain / trace.tau_x * np.array(self._somata[self._top].clamped), 1)
+                found.append(joint.by_synapse(np.outer(clamped, -error)))
+            elif joint.pre == 0 and self._x is not None:
+                found.append(joint.by_synapse(np.outer(np.append(self._x, 1), moved[joint.post])))
+            elif q in self._learning:
+                code = registry.get("inputs", self._setting.input.code)
+                unit = code.unit(self._setting.input) if joint.pre == 0 else gain
+                synapses = np.array(self._learning[q].learned) * gain * unit / (trace.tau_x * trace.tau_z)
+                both = np.append(synapses, moved[joint.post] if joint.biased else [])
+                found.append(both.reshape(network.weights[q].shape))
+            else:
+                found.append(np.zeros_like(network.weights[q]))
+        return found
+
+
+def _pairs(joint: Any, weights: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """pre, post and weight of every synapse of a projection."""
+    n_pre, n_post = sizes[joint.pre], sizes[joint.post]
+    if joint.targets is None:
+        return np.repeat(np.arange(n_pre), n_post), np.tile(np.arange(n_post), n_pre), weights[:n_pre].ravel()
+    return np.repeat(np.arange(n_pre), np.diff(joint.ends)), joint.targets, weights[0, : len(joint.targets)]
+
+
+def _taus(network: Any) -> list[float]:
+    """Time constants of the synaptic currents, ms."""
+    return sorted({joint.tau for joint in network.projections if joint.tau})
+
+
+def _require(setting: Any, network: Any, dt: float) -> None:
+    """Refuse what is not built here."""
+    code = registry.get("inputs", setting.input.code)
+    for key, value, allowed in (
+        ("feedback.signal", setting.feedback.signal, "constant"),
+        ("phases.onset", setting.phases.onset, "rest"),
+    ):
+        if value != allowed:
+            raise SpecError(f"{key}: {value!r} is not built in Brian2; allowed here: {allowed!r}")
+    if not code.spikes and code.frames(network.shape) > 1:
+        raise SpecError(f"input.code: {setting.input.code!r} is not built in Brian2; allowed here: 'current' and spikes")
+    for joint in network.projections:
+        if joint.delay < dt:
+            raise SpecError(f"network.delay: {joint.delay} ms is shorter than Brian2's step of {dt} ms")
