@@ -4,7 +4,7 @@ from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
 # The line of the spec that makes a run keep a record; the others are always kept, once training is over.
-_ASKED_FOR = {"spikes": "record.spikes=4", "activity": "record.activity=500"}
+_ASKED_FOR = {"spikes": "record.spikes=4", "states": "record.states=4", "activity": "record.activity=500"}
 
 
 def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
@@ -27,8 +27,8 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
 def _how(run: Run, record: str) -> str:
     """What makes a run keep a record."""
     spec = run.folder / "spec.toml"
-    if record == "spikes" and not any(setting.spiking for setting in run.settings.values()):
-        return 'only networks of spiking neurons have spikes (network.neuron = "lif")'
+    if record in ("spikes", "states") and not any(setting.spiking for setting in run.settings.values()):
+        return 'only networks of spiking neurons have them (network.neuron = "lif")'
     if record not in _ASKED_FOR:
         return f"training writes them at its end; go on with: localdfa resume {run.folder}"
     return f"run it again with: localdfa run {spec} --set {_ASKED_FOR[record]}"

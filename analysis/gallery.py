@@ -15,9 +15,12 @@ from localdfa import analysis, record, spec
 _RUNS = {
     "quickstart": ("record.activity=500",),
     "digits-spiking": ("record.activity=500", "record.spikes=16"),
+    "digits-trial": (),
 }
 # Figures of the spiking run; the others show the first.
 _SPIKING = ("firing", "raster", "rates")
+# Runs of which no figure but these is shown.
+_ALONE = {"trial": "digits-trial"}
 _DOTS_PER_INCH = 110
 
 
@@ -42,12 +45,14 @@ def write(folder: Path, to: Path) -> None:
     ]
     for name in analysis.names():
         module = analysis.get(name)
-        of = ["digits-spiking"] if name in _SPIKING else ["quickstart"]
-        chosen = [found[each] for each in (found if analysis.joint(name) else of)]
+        of = [_ALONE.get(name, "digits-spiking" if name in _SPIKING else "quickstart")]
+        if analysis.joint(name):
+            of = [each for each in found if each not in _ALONE.values()]
+        chosen = [found[each] for each in of]
         stream = io.BytesIO()
         module.figure(*chosen).savefig(stream, format="png", dpi=_DOTS_PER_INCH)
         record.write_bytes(to / "gallery" / f"{name}.png", stream.getvalue())
-        shown = " and ".join(f"`{each}`" for each in (found if analysis.joint(name) else of))
+        shown = " and ".join(f"`{each}`" for each in of)
         page.append(f"\n## {name}\n\n![{name}](gallery/{name}.png)\n\n{module.caption(*chosen)} ({shown})")
     record.write_bytes(to / "GALLERY.md", ("\n".join(page) + "\n").encode())
 

@@ -41,7 +41,8 @@ def spiking_run(tmp_path_factory):
         seeds=[3], condition=[{"name": "local"}, {"name": "dfa", "rule": "dfa"}],
         network={"hidden": [12, 8], "neuron": "lif"}, trace={"tau_x": 10.0, "tau_z": 10.0},
         phases={"beta": 2.0, "free": 100.0, "nudged": 50.0, "propagation": "two_compartment"},
-        optimiser={"learning_rate": 4e-3}, stage=[{"epochs": 2}], record={"probe": 32, "activity": 30, "spikes": 2},
+        optimiser={"learning_rate": 4e-3}, stage=[{"epochs": 2}],
+        record={"probe": 32, "activity": 30, "spikes": 2, "states": 2},
     )  # fmt: skip
     return train.run(tables, tmp_path_factory.mktemp("spiking") / "run", name="spikes")
 

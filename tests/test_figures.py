@@ -8,10 +8,25 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from localdfa import analysis, record, spec
-from localdfa.analysis import comparison, confusion, events, fields, firing, pca, raster, rates, report, style, theorem, tsne
+from localdfa.analysis import (
+    comparison,
+    confusion,
+    events,
+    fields,
+    firing,
+    pca,
+    raster,
+    rates,
+    report,
+    style,
+    theorem,
+    trial,
+    tsne,
+)
 from localdfa.analysis import singular as singular_values
 from localdfa.analysis import weights as weight_distribution
 from localdfa.errors import RunError
+from localdfa.neurons.lif import LIF
 
 NAMES = ["local", "ifa", "bp"]
 
@@ -43,7 +58,7 @@ def assert_on_the_page(drawn):
 
 @pytest.mark.parametrize("name", analysis.names())
 def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(rate_run, spiking_run, name):
-    run = spiking_run if name == "raster" else rate_run
+    run = spiking_run if name in ("raster", "trial") else rate_run
     drawn = analysis.get(name).figure(run)
     panels = [axes for axes in drawn.axes if axes.get_label() != "<colorbar>"]
     if len(panels) > 1:
@@ -321,6 +336,22 @@ def test_raster_shows_the_trial_in_which_the_feedback_moves_most(spiking_run, tm
     )  # fmt: skip
     twins = raster.figure(run).axes[0].lines[1].get_xdata()
     assert [x for x in twins if not math.isnan(x)] == [110, 110, 120, 120]
+
+
+def test_trial_shows_the_neuron_that_the_feedback_moves_most(spiking_run):
+    drawn = trial.figure(spiking_run)
+    v, current, _, change = (axes.lines[0].get_ydata() for axes in drawn.axes)
+    kept, time = spiking_run.jobs[0].states, drawn.axes[0].lines[0].get_xdata()
+    np.testing.assert_array_equal(time, kept["time"])
+    assert v.max() <= 1
+    assert not current[(time < 100) | ((time >= 150) & (time < 250))].any()
+    assert current[(time >= 100) & (time < 150)] == pytest.approx(-current[time >= 250].mean())
+    # By the definition: what z has moved by, from 100 to 150 and, with the other sign, from 250 ms to the end.
+    z_of = kept["z1"] * LIF().gain / 10.0
+    at = [int(np.flatnonzero(time == t)[0]) for t in (100, 150, 250)]
+    learned = (z_of[:, at[1]] - z_of[:, at[0]] - z_of[:, -1] + z_of[:, at[2]]) / (2 * 2.0)
+    assert change[-1] == pytest.approx(learned.ravel()[np.abs(learned).argmax()])
+    assert not change[time <= 100].any()
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
