@@ -1,4 +1,4 @@
-"""The command line: ``localdfa run``, ``resume``, ``watch``, ``plot``, ``report``, ``certify``, ``list``, ``show``, ``bench``."""
+"""The command line: ``localdfa run``, ``resume``, ``watch``, ``plot``, ``report``, ``certify``, ``list``, ``show`` …"""
 
 import json
 import shlex
