@@ -1,4 +1,4 @@
-"""The command line: ``localdfa run``, ``resume``, ``watch``, ``plot``, ``report``, ``certify``, ``list``, ``show``, …"""
+"""The command line: ``localdfa run``, ``resume``, ``watch``, ``plot``, ``report``, ``certify``, ``list``, ``show`` …"""
 
 import json
 import shlex
@@ -210,8 +210,7 @@ def list_() -> None:
     from localdfa import analysis, data, registry, spec
 
     for package, heading in (
-        ("neurons", "neurons"), ("inputs", "input codes of spiking neurons"), ("feedback", "feedback pathways"),
-        ("rules", "rules"), ("optimisers", "optimisers"),
+        ("neurons", "neurons"), ("feedback", "feedback pathways"), ("rules", "rules"), ("optimisers", "optimisers"),
     ):  # fmt: skip
         _section(heading, {name: registry.describe(package, name) for name in registry.names(package)})
     _section("data sets", data.available())

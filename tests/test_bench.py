@@ -1,12 +1,13 @@
 """The benchmark's machinery; how fast anything is, is not for tests to say."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
-from localdfa.bench import compare, workloads
+from localdfa.bench import compare, spiking, trials, workloads
 from localdfa.cli import main
 from localdfa.errors import LocalDFAError
 
@@ -55,3 +56,40 @@ def test_the_pytorch_path_beside_itself(monkeypatch, tmp_path):
     found = json.loads((tmp_path / "figures.json").read_text())
     assert found["rules"][0]["weight_difference"]["local"] < 1e-3
     assert found["many"][0]["weight_difference"]["one after the other"] < 1e-4
+
+
+SPIKING = trials.Trials("tiny", [12, 9], "trains", plastic=True, trials=2, data="digits")
+
+
+@pytest.mark.slow
+def test_spiking_trials_beside_brian2(monkeypatch):
+    """The same spikes from our engine and from a C++ program of Brian2's; sides that differ are not compared."""
+    pytest.importorskip("brian2", reason="Brian2 is not installed: pip install 'localdfa[brian2]'")
+    if shutil.which("g++") is None:
+        pytest.skip("no C++ compiler: g++")
+    result = spiking.alternate(SPIKING, 1, ["brian2"], turns=1)
+    assert result["spikes"]["brian2"] == pytest.approx(result["spikes"]["ours"], rel=spiking.RATE)
+    assert result["milliseconds"].keys() == result["compiled"].keys() == {"ours", "brian2"}
+    monkeypatch.setattr(spiking, "STEPS", 0)
+    with pytest.raises(LocalDFAError, match=r"tiny: .* of the first spikes of hidden layer 1 by brian2 come within 0 steps"):
+        spiking.alternate(SPIKING, 1, ["brian2"], turns=1)
+
+
+@pytest.mark.parametrize(("missing", "said"), [("find_spec", "not installed"), ("shutil.which", "needs a C++ compiler")])
+def test_spiking_trials_without_the_peer(monkeypatch, tmp_path, missing, said):
+    monkeypatch.setattr("localdfa.bench.show.find_spec", lambda name: True)
+    monkeypatch.setattr(f"localdfa.bench.show.{missing}", lambda name: None)
+    monkeypatch.setattr(trials, "SPIKING", [replace(SPIKING, plastic=False)])
+    done = CliRunner().invoke(main, ["bench", "spiking", "--turns", "1", "--json", str(tmp_path / "figures.json")])
+    assert done.exit_code == 0, done.output
+    assert "brian2" in done.output
+    assert said in done.output
+    found = json.loads((tmp_path / "figures.json").read_text())["spiking"]
+    assert [run["threads"] for run in found] == [1, 2]
+    assert all(run["ratio"] == {} and run["milliseconds"]["ours"] > 0 for run in found)
+
+
+def test_a_peer_of_another_workload_is_refused():
+    done = CliRunner().invoke(main, ["bench", "rate", "--against", "brian2"])
+    assert done.exit_code == 1
+    assert "bench rate: --against brian2; allowed: pytorch" in done.output

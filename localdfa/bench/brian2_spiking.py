@@ -32,6 +32,7 @@ class Brian2:
     def build(self) -> float:
         """Write and compile the program; returns the seconds that takes."""
         began = time.perf_counter()
+        brian2.BrianLogger.suppress_name("openmp")
         brian2.set_device("cpp_standalone", build_on_run=False)
         brian2.prefs.devices.cpp_standalone.openmp_threads = self._threads if self._threads > 1 else 0
         # Brian2 itself keeps the time of the last run only.

@@ -80,9 +80,9 @@ def spiking(against: list[str], turns: int) -> dict[str, Any]:
     console.print(table)
     console.print(
         f"LIF neurons; f: a free phase, of 400 ms or, recurrent, 1 s; n: the nudged phases under the local rule too, one "
-        f"compartment, 1200 ms in all. Medians of {turns} turns on {os.cpu_count()} cores; × is the median of the ratios "
-        f"turn by turn. Ours: exact spike times, float32; the time of a mini-batch over its trials, of which each thread takes "
-        f"whole ones. Brian2: C++ standalone, steps of {trials.DT} ms, float64; its threads share a trial, loading and saving "
+        f"compartment, 1200 ms in all. Medians of {turns} turns on {os.cpu_count()} cores; × is the median of the ratios, turn "
+        f"by turn. Ours: exact spike times, float32; the time of a mini-batch over its trials, of which each thread takes "
+        f"whole ones. Brian2: C++ standalone, steps of {trials.DT} ms, float64; its threads share a trial; loading and saving "
         f"are not counted, and the error is given to it. Two of its programs beside each other, each on one thread, take at "
         f"best half the time of one a trial.",
         style="dim",

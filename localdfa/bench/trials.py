@@ -27,9 +27,9 @@ _CUBA = {
 class Trials:
     """Trials of one sample.
 
-    hidden: widths of the hidden layers, or None for the recurrent network; code: how an image of MNIST comes in, as currents or
-    as Poisson spikes that both sides are given; plastic: the free phase and both nudged ones under the local rule with one
-    compartment, else the free phase alone; trials: in a mini-batch of ours.
+    hidden: widths of the hidden layers, or None for the recurrent network; code: how the first training image of `data` comes
+    in, as currents or as Poisson spikes that both sides are given; plastic: the free phase and both nudged ones under the
+    local rule with one compartment, else the free phase alone; trials: in a mini-batch of ours.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Trials:
     code: str
     plastic: bool
     trials: int = 16
+    data: str = "mnist"
 
 
 def _both(name: str, hidden: list[int], code: str) -> list[Trials]:
@@ -76,18 +77,19 @@ def sample(work: Trials, m: int) -> tuple[Any, np.ndarray]:
     target[:, 3] = 1
     if work.hidden is None:
         return np.eye(1, 2, 1, dtype=np.float32).repeat(m, axis=0), target
-    image = data.load("mnist").x_train[0].ravel()
+    image = data.load(work.data).x_train[0].ravel()
     if work.code == "current":
         return np.append(image, 1).astype(np.float32)[None].repeat(m, axis=0), target
     rng, steps = np.random.default_rng(0), round(400.0 / DT)
     # 100 Hz where a pixel is 1, and no neuron twice in a step.
-    neuron, step = np.nonzero(rng.random((784, steps), np.float32) < image[:, None] * 0.1 * DT)
+    neuron, step = np.nonzero(rng.random((len(image), steps), np.float32) < image[:, None] * 0.1 * DT)
     time = (step + rng.random(len(step))) * DT
-    return Trains(np.repeat(np.arange(m), len(time)), np.tile(neuron, m), np.tile(time, m), m, 784), target
+    return Trains(np.repeat(np.arange(m), len(time)), np.tile(neuron, m), np.tile(time, m), m, len(image)), target
 
 
 def network(work: Trials, given: Any) -> Any:
-    """The network of a workload and its setting."""
+    """The network of a workload in a setting."""
     from localdfa.network import build
 
-    return build(given, 1 if work.hidden is None else 784, 10, seed=0)
+    inputs, _ = sample(work, 1)
+    return build(given, inputs.shape[1] - (work.code == "current"), 10, seed=0)
