@@ -1,10 +1,10 @@
 """How a population of spiking neurons goes from one moment to another, taking in the spikes that arrive.
 
-Between arrivals nothing happens but relaxation in closed form. A *chunk* of arrivals is taken in at once: what they leave at
-its end is a sum, since v, the currents and the traces are linear; one pass over the neurons adds it, and a bound on v, from the
-largest v without arrivals and the sum of what raises it, rules out most crossings. The neurons that could have reached
-their threshold, few, are gone through arrival by arrival, exactly. The spikes of a dense projection reach all neurons, so there
-a chunk is the arrivals of one moment, and the bound is v itself.
+Between arrivals nothing happens but relaxation in closed form. Where all spikes that arrive move v of all neurons, one pass at
+each moment of arrival lets v relax, adds what arrives, and finds the few that have met their threshold: `stream`. Elsewhere a
+*chunk* of arrivals is taken in at once: what they leave at its end is a sum, since v, the currents and the traces are linear;
+one pass over the neurons adds it, and a bound on v, from the largest v without arrivals and the sum of what raises it, rules
+out most crossings. The neurons that could have reached their threshold, few, are gone through arrival by arrival, exactly.
 
 Traces, adapted thresholds and synaptic currents are kept as multiples of their decay since the population's *base*, a moment
 that moves on before these multiples grow large, so that nothing needs to be touched in order to decay.
@@ -26,10 +26,12 @@ import numpy as np
 from numba import njit
 
 from localdfa.core.crossing import first_crossing
-from localdfa.core.events import add, sort
+from localdfa.core.queues import CURRENT_OF, ENDS, PRE, START, SUMS, TARGETS, TRACES, gather, kernel, longer, sort
 
 # Arrivals through sparse projections that are taken in at once.
 CHUNK = 8
+# A window is so short that all neurons together cannot send many more spikes in it.
+_ROOM = 2.0**22
 # The base moves on before a multiple grows beyond e^8: in ∫ x dz two such numbers are subtracted.
 _FAR = 8.0
 # Rows of the array of states. DRIVE: constant drive; CURRENT: of the feedback, to be subtracted; V; LATER: room for v at the
@@ -39,19 +41,18 @@ DRIVE, CURRENT, V, LATER, THETA, X, Z, C = range(8)
 ROWS = 8
 
 
-# Columns of `Circuit.joints`: what a slot is; see there.
-PRE, CURRENT_OF, START, ENDS, TARGETS, SUMS, TRACES = range(7)
-# Of the arrivals of a chunk: when, and how large (rows of `Room.when`); through which slot, from whom (rows of `Room.whom`).
-_AT, _SIZE = range(2)
-_SLOT, _WHO = range(2)
+# Loops over neurons that must be fast count without a sign: Numba would look at every index whether it is negative. `stream`
+# looks for spikes in blocks of so many neurons.
+_unsigned = np.uint64
+_BLOCK = _unsigned(32)
 
 
 class State(NamedTuple):
     """All populations in a trial, neurons end to end.
 
     rows (8, n): as above; until (n,): end of the last refractory period; spikes (n,): how many; currents (R, n): synaptic
-    currents, in multiples of their decay; y: presynaptic traces of all slots end to end; base (P,); sent (P,): spikes so far;
-    received, due: spikes of each slot that have arrived, and when the next one does.
+    currents, in multiples of their decay; y: presynaptic traces of all slots end to end; base (P,); sent (P,): spikes listed so
+    far; received: spikes of each slot that have arrived; strength: what the jumps of each slot are multiplied by.
     """
 
     rows: np.ndarray
@@ -62,22 +63,22 @@ class State(NamedTuple):
     base: np.ndarray
     sent: np.ndarray
     received: np.ndarray
-    due: np.ndarray
+    strength: np.ndarray
 
 
 class Room(NamedTuple):
-    """Scratch. when (2, ·), whom (2, ·): the arrivals of a chunk; sums (4 + R, n): what they add to v at its end, what raises v
-    meanwhile, what raises its drive, the lowest thresholds, and what they add to the currents; who (2, n): the neurons found,
-    and those asleep; one (3, R + 2): of one neuron, sizes and time constants of a sum of exponentials, and what is present.
+    """Scratch. sums (4 + R, n): what the arrivals of a chunk add to v at its end, what raises v meanwhile, what raises its
+    drive, the lowest thresholds, and what they add to the currents; found (n,): neurons that may spike; asleep (n,): a ring of
+    those that are refractory, the first to wake first; one (3, R + 2): of one neuron, sizes and time constants of a sum of
+    exponentials, and what is present.
 
-    Kernels that run at every arrival take arrays, not these tuples: Numba counts a reference for every array of a tuple that
-    is handed on, which cost ten times the work itself.
+    Kernels that run at every arrival take arrays, not these tuples, or are written out where they are used: Numba counts a
+    reference for every array that is handed on, which cost ten times the work itself.
     """
 
-    when: np.ndarray
-    whom: np.ndarray
     sums: np.ndarray
-    who: np.ndarray
+    found: np.ndarray
+    asleep: np.ndarray
     one: np.ndarray
 
 
@@ -88,54 +89,19 @@ _JUMP, _RISE, _LIFT, _BAR, _FLOW = range(5)
 @njit(error_model="numpy")
 def begin(c):
     """States and scratch of a block of trials."""
-    n, populations, slots = c.first[-1], c.sizes.size, c.delay.size
-    largest, incoming = 1, CHUNK + 1
-    for k in range(populations):
-        largest = max(largest, c.sizes[k])
-        total = CHUNK + 1
-        for e in range(c.slots[k], c.slots[k + 1]):
-            total += c.sizes[c.joints[e, PRE]]
-        incoming = max(incoming, total)
+    n, populations, slots, largest = c.first[-1], c.sizes.size, c.delay.size, c.sizes.max()
     r, kind = c.taus.size, c.jumps.dtype
     state = State(
         np.zeros((ROWS, n), kind), np.zeros(n), np.zeros(n, np.int64), np.zeros((r, n), kind), np.zeros(c.n_traces, kind),
-        np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64), np.zeros(slots),
+        np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64), np.ones(slots, kind),
     )  # fmt: skip
     room = Room(
-        np.zeros((2, incoming)), np.zeros((2, incoming), np.int64), np.zeros((4 + max(r, 1), largest), kind),
-        np.zeros((2, largest), np.int64), np.zeros((3, r + 2)),
-    )  # fmt: skip
+        np.zeros((4 + max(r, 1), largest), kind), np.zeros(largest, np.int64), np.zeros(largest, np.int64), np.zeros((3, r + 2))
+    )
     return state, room
 
 
-@njit(error_model="numpy")
-def gather(lo, hi, stop, joints, delay, due, received, sent, queues, when, whom):
-    """The next chunk of arrivals through the slots lo … hi − 1 before `stop`, in order of time.
-
-    Returns how many, the end of the chunk, and whether all of them move v through dense projections at that very moment.
-    """
-    count, dense, level = 0, False, True
-    while True:
-        slot, first = -1, stop
-        for e in range(lo, hi):
-            if due[e] < first:
-                slot, first = e, due[e]
-        if slot < 0 and not dense:
-            return count, stop, count == 0
-        full = count == when.shape[1] or ((dense or count >= CHUNK) and first > when[_AT, max(count - 1, 0)])
-        if slot < 0 or (count > 0 and full):
-            return count, when[_AT, count - 1], level
-        queue, nth = queues[joints[slot, PRE]], received[slot]
-        level &= joints[slot, ENDS] < 0 and joints[slot, CURRENT_OF] < 0 and (count == 0 or first == when[_AT, 0])
-        dense |= joints[slot, ENDS] < 0
-        when[_AT, count], when[_SIZE, count] = first, queue["size"][nth]
-        whom[_SLOT, count], whom[_WHO, count] = slot, queue["neuron"][nth]
-        count += 1
-        received[slot] = nth + 1
-        due[slot] = queue["time"][nth + 1] + delay[slot] if nth + 1 < sent[joints[slot, PRE]] else np.inf
-
-
-@njit(error_model="numpy")
+@kernel
 def synapse(joints, row_ends, targets, slot, j, i, n):
     """Where the synapse from neuron j to neuron i of n lies, counted from the slot's first; −1 if there is none."""
     ends, at = joints[slot, ENDS], joints[slot, TARGETS]
@@ -152,60 +118,40 @@ def synapse(joints, row_ends, targets, slot, j, i, n):
     return low if low < stop and targets[at + low] == i else -1
 
 
-@njit(error_model="numpy")
+@kernel
 def response(tau, tau_m, lapse):
     """v after `lapse` ms of a synaptic current that was 1 at their begin."""
     return tau / (tau - tau_m) * (math.exp(-lapse / tau) - math.exp(-lapse / tau_m))
 
 
-@njit(error_model="numpy")
+@kernel
 def series(count, interval, age, tau):
     """The trace of `count` spikes one `interval` apart, the last of them `age` ms ago."""
     return (math.exp(-age / tau) - math.exp(-(age + count * interval) / tau)) / (1 - math.exp(-interval / tau))
 
 
-@njit(error_model="numpy")
-def leap(v, later, to, remains, jump, bar):
-    """v after its distance to the drive has shrunk to the fraction `remains` and jumped; how many have met the threshold.
+@kernel
+def leap(v, later, to, jumps, start, size, remains, bar, found):
+    """v after its distance to the drive has shrunk to the fraction `remains`, and v has jumped by size jumps[start:].
 
-    A refractory neuron has v = −∞, and keeps it.
+    Returns how many neurons have met the threshold before or after the jump, and puts them into `found`. A refractory neuron
+    has v = −∞, and keeps it.
     """
-    met = 0
-    for i in range(v.size):
-        relaxed = to[i] + (v[i] - to[i]) * remains
-        later[i] = relaxed + jump[i]
-        met += (relaxed >= bar[i]) | (later[i] >= bar[i])
+    n, met, block = _unsigned(v.size), 0, _unsigned(0)
+    above = v.dtype.type(np.inf)
+    while block < n:
+        end, some = min(block + _BLOCK, n), False
+        for i in range(block, end):
+            relaxed = to[i] + (v[i] - to[i]) * remains
+            later[i] = above if relaxed >= bar else relaxed + jumps[start + i] * size
+            some |= later[i] >= bar
+        if some:
+            for i in range(block, end):
+                if later[i] >= bar:
+                    found[met] = i
+                    met += 1
+        block = end
     return met
-
-
-@njit(error_model="numpy")
-def find(v, later, to, remains, bar, count, found):
-    """The `count` neurons that have met the threshold in `leap`."""
-    i, met = 0, 0
-    while met < count and i < v.size:
-        if later[i] >= bar[i] or to[i] + (v[i] - to[i]) * remains >= bar[i]:
-            found[met] = i
-            met += 1
-        i += 1
-
-
-@njit(error_model="numpy")
-def wake(asleep, sleepers, until, now, later, found, met):
-    """The neurons whose refractory period is over move from `asleep` to `found`, the others keep v = −∞.
-
-    Returns how many sleep on, and how many have woken.
-    """
-    left, woken = 0, 0
-    for e in range(sleepers):
-        i = asleep[e]
-        later[i] = -np.inf
-        if until[i] <= now:
-            found[met + woken] = i
-            woken += 1
-        else:
-            asleep[left] = i
-            left += 1
-    return left, woken
 
 
 @njit(error_model="numpy")
@@ -221,7 +167,7 @@ def learn(c, k, now, state, scale, sums):
             _close(c.joints[e], c.row_ends, c.targets, y, z, risen, left, weight, sums)
 
 
-@njit(error_model="numpy")
+@kernel
 def _close(joint, row_ends, targets, y, z, risen, left, weight, sums):
     """sums += weight y_j (C_i + left z_i) of one slot."""
     n, to, at = z.size, joint[SUMS], joint[TARGETS]
@@ -239,7 +185,7 @@ def _close(joint, row_ends, targets, y, z, risen, left, weight, sums):
                 sums[to + s] += size * (risen[i] + left * z[i])
 
 
-@njit(error_model="numpy")
+@kernel
 def _scale(x, factor):
     """x · factor in place."""
     for i in range(x.size):
@@ -277,18 +223,18 @@ def open_gate(c, k, state):
         risen[i] = -rho * z[i]
 
 
-@njit(error_model="numpy")
-def receive(count, before, sent, queue, base, constants, scale, joints, row_ends, targets, z, risen, y, sums, when, whom):
+@kernel
+def receive(when, slots, who, before, sent, queue, base, constants, scale, joints, row_ends, targets, z, risen, y, sums):
     """The synapses of a population read what they must at the arrivals of a chunk, in which it sent spikes before … sent.
 
-    z, risen (n,): its Z and C; constants: τ_x, τ_z and ρ.
+    queue: when and by whom they were sent; z, risen (n,): Z and C of the population; constants: τ_x, τ_z and ρ.
     """
-    n, number, (tau_x, tau_z, rho) = z.size, z.dtype.type, constants
-    for e in range(count):
-        slot, j = whom[_SLOT, e], whom[_WHO, e]
+    n, number, (tau_x, tau_z, rho), (times, senders) = z.size, z.dtype.type, constants, queue
+    for e in range(when.size):
+        slot, j = slots[e], who[e]
         if joints[slot, TRACES] < 0:
             continue
-        apart = when[_AT, e] - base
+        apart = when[e] - base
         rise = math.exp(apart / tau_x)
         y[joints[slot, TRACES] + j] += number(rise)
         if scale == 0:
@@ -305,14 +251,24 @@ def receive(count, before, sent, queue, base, constants, scale, joints, row_ends
             sums[to + s] -= of_c * risen[i] + of_z * z[i]
         # Traces have risen by all spikes of the chunk; those after this arrival are taken back.
         for f in range(sent - 1, before - 1, -1):
-            later = queue["time"][f] - base
+            later = times[f] - base
             if later <= apart:
                 break
-            s = synapse(joints, row_ends, targets, slot, j, queue["neuron"][f], n)
+            s = synapse(joints, row_ends, targets, slot, j, senders[f], n)
             if s >= 0:
                 sums[to + s] += number(
                     scale * rise * (1 - rho) * math.exp(-later / tau_x) + scale * rho * math.exp((later - apart) / tau_z)
                 )
+
+
+@kernel
+def chunk_end(first, when, slots, joints):
+    """One after the last arrival of the chunk that begins with `first`: all of a moment, and none after one that is dense."""
+    e, dense = first, False
+    while e < when.size and (when[e] == when[max(e - 1, first)] or not (dense or e - first >= CHUNK)):
+        dense |= joints[slots[e], ENDS] < 0
+        e += 1
+    return e
 
 
 @cache
@@ -322,16 +278,17 @@ def kernels(neuron: Any, exponential: bool) -> Any:
     relax, wait, adapts, raised = neuron.relax, neuron.wait, neuron.adapts, neuron.raised
     simple = not adapts and not exponential
 
-    @njit(error_model="numpy")
-    def fire(i, apart, constants, number, x, z, risen, spikes):
+    @kernel
+    def fire(i, apart, constants, x, z, risen, spikes):
         """Neuron i spikes, `apart` ms after the base: its traces rise."""
         tau_x, tau_z, rho = constants
-        x[i] += number(math.exp(apart / tau_x))
-        z[i] += number(math.exp(apart / tau_z))
-        risen[i] += number((1 - rho) * math.exp(-apart / tau_x))
+        rise = math.exp(apart / tau_x)
+        x[i] += x.dtype.type(rise)
+        z[i] += x.dtype.type(rise if tau_x == tau_z else math.exp(apart / tau_z))
+        risen[i] += x.dtype.type((1 - rho) / rise)
         spikes[i] += 1
 
-    @njit(error_model="numpy")
+    @kernel
     def crossing(p, v, to, horizon, taus, tau_a, one):
         """Time until v meets the threshold, if nothing arrives; infinite if it does not within `horizon`.
 
@@ -350,7 +307,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
         one[0, n + 1], one[1, n + 1] = -one[2, n], tau_a
         return first_crossing(to - p.v_th, one[0], one[1], horizon)
 
-    @njit(error_model="numpy")
+    @kernel
     def drift(p, v, to, lapse, taus, one):
         """v after `lapse` ms without a spike."""
         v = relax(p, v, to, lapse)
@@ -358,7 +315,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
             v += one[2, r] * response(taus[r], p.tau_m, lapse)
         return v
 
-    @njit(error_model="numpy")
+    @kernel
     def fade(lapse, taus, tau_a, one):
         """Synaptic currents and the raised threshold decay."""
         if not simple:
@@ -366,7 +323,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
                 one[2, r] *= math.exp(-lapse / taus[r])
             one[2, taus.size] *= math.exp(-lapse / tau_a)
 
-    @njit(error_model="numpy")
+    @kernel
     def drive_on(p, v, t, until, to, end):
         """The next spike before `end` of a neuron with v at t under a constant drive, or infinity and v at `end`."""
         if until > t:
@@ -376,19 +333,92 @@ def kernels(neuron: Any, exponential: bool) -> Any:
         time = t + wait(p, v, to)
         return (time, p.v_reset) if time < end else (np.inf, relax(p, v, to, end - t))
 
-    @njit(error_model="numpy")
+    @kernel
+    def stream(p, c, k, t, now, arrivals, v, later, to, state, room, head, tail, scale, reads, sends, sums, times, senders, listed):
+        """Population k through the arrivals of a window until `now`, all of which move v of all its neurons."""
+        when, slots, who = arrivals
+        a, n, number, joints, jumps, strength = c.first[k], c.sizes[k], c.jumps.dtype.type, c.joints, c.jumps, state.strength
+        x, z, risen = state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
+        until, spikes, y = state.until[a : a + n], state.spikes[a : a + n], state.y
+        jump, found, asleep = room.sums[_JUMP, :n], room.found, room.asleep
+        base, (tau_x, tau_z, rho), t_ref = state.base[k], (c.tau_x, c.tau_z, c.rho), p.t_ref
+        bar, one, e, width, swapped = number(p.v_th), number(1), 0, _unsigned(n), False
+        while e < when.size or t < now:
+            end, begin = when[e] if e < when.size else now, e
+            while e < when.size and when[e] == end:
+                e += 1
+            remains, single = number(math.exp((t - end) / p.tau_m)), e == begin + 1
+            if single:
+                row, size = joints[slots[begin], START] + who[begin] * n, strength[slots[begin]]
+                met = leap(v, later, to, jumps, _unsigned(row), size, remains, bar, found)
+            else:
+                jump[:] = number(0)
+                for f in range(begin, e):
+                    row, size = joints[slots[f], START] + who[f] * n, strength[slots[f]]
+                    for i in range(width):
+                        jump[i] += jumps[_unsigned(row) + i] * size
+                met = leap(v, later, to, jump, _unsigned(0), one, remains, bar, found)
+            awake, before = met, listed
+            while head < tail and until[asleep[head % n]] <= end:
+                found[met] = asleep[head % n]
+                head, met = head + 1, met + 1
+            for f in range(met):
+                i = found[f]
+                drive, at, time = float(to[i]), t, 0.0
+                last = float(v[i]) if f < awake else p.v_reset
+                while time < np.inf:
+                    time, last = drive_on(p, last, at, until[i], drive, end)
+                    spiking = time < np.inf
+                    if not spiking and e > begin and until[i] <= end:
+                        last += jumps[row + i] * size if single else jump[i]
+                        spiking = last >= p.v_th
+                    if spiking:
+                        at = min(time, end)
+                        times[listed], senders[listed] = at, i
+                        listed += 1
+                        fire(i, at - base, (tau_x, tau_z, rho), x, z, risen, spikes)
+                        until[i] = at + t_ref
+                later[i] = number(-np.inf if until[i] > end else last)
+            if listed - before > 1:
+                sort(times, senders, before, listed)
+            for f in range(before, listed):
+                if times[f] + t_ref > end:
+                    asleep[tail % n] = senders[f]
+                    tail += 1
+            if remains == 0:  # which has made NaN of −∞
+                for f in range(head, tail):
+                    later[asleep[f % n]] = -np.inf
+            if reads and e > begin:
+                rise, fade_z = math.exp((end - base) / tau_x), math.exp((base - end) / tau_z)
+                of_c, of_z = number(scale * rise), number(scale * rho * fade_z)
+                for f in range(begin, e):
+                    slot, j = slots[f], who[f]
+                    if joints[slot, TRACES] >= 0:
+                        y[joints[slot, TRACES] + j] += number(rise)
+                        if scale != 0:
+                            into = _unsigned(joints[slot, SUMS] + j * n)
+                            for i in range(width):
+                                sums[into + i] -= of_c * risen[i] + of_z * z[i]
+            if not sends:
+                listed = before
+            v, later, t, swapped = later, v, end, not swapped
+        for i in range(n if swapped else 0):
+            later[i] = v[i]
+        return listed, head, tail
+
+    @kernel
     def settle(
-        p, i, n, to, v, t, now, base, count, constants, tau_a, taus, theta, x, z, risen, until, spikes,
-        joints, row_ends, targets, jumps, when, whom, one, queue, sent,
+        p, i, n, to, v, t, now, base, constants, tau_a, taus, theta, x, z, risen, until, spikes,
+        joints, row_ends, targets, jumps, strength, when, slots, who, one, times, senders, sent,
     ):  # fmt: skip
-        """Neuron i of n, awake with v at t, through the `count` arrivals of a chunk and all its spikes until `now`.
+        """Neuron i of n, awake with v at t, through the arrivals of a chunk and all its spikes until `now`.
 
         to: its constant drive; theta … spikes (n,): of its population. Returns v, −∞ if it is then refractory, the queue of
         the population and how many spikes it holds.
         """
-        e, last, number = 0, taus.size, x.dtype.type
+        e, last, count, number = 0, taus.size, when.size, x.dtype.type
         while True:
-            end = when[_AT, e] if e < count else now
+            end = when[e] if e < count else now
             while t < end:
                 if until[i] > t:
                     rest = min(until[i], end)
@@ -406,38 +436,38 @@ def kernels(neuron: Any, exponential: bool) -> Any:
                 else:
                     fade(time - t, taus, tau_a, one)
                 t = min(time, end)
-                fire(i, t - base, constants, number, x, z, risen, spikes)
-                queue = add(queue, sent, t, i, 1.0)
+                times[sent], senders[sent] = t, i
                 sent += 1
+                fire(i, t - base, constants, x, z, risen, spikes)
                 if adapts:
                     one[2, last] = raised(p, one[2, last])
                 v, until[i] = p.v_reset, t + p.t_ref
             if e == count:
                 break
             awake = until[i] <= end
-            while e < count and when[_AT, e] == end:
-                slot = whom[_SLOT, e]
-                at = synapse(joints, row_ends, targets, slot, whom[_WHO, e], i, n)
+            while e < count and when[e] == end:
+                slot = slots[e]
+                at = synapse(joints, row_ends, targets, slot, who[e], i, n)
                 if at >= 0:
-                    jump = jumps[joints[slot, START] + at] * when[_SIZE, e]
+                    jump = jumps[joints[slot, START] + at] * strength[slot]
                     if joints[slot, CURRENT_OF] >= 0:
                         one[2, joints[slot, CURRENT_OF]] += jump
                     elif awake:
                         v += jump
                 e += 1
             if awake and v >= p.v_th + one[2, last] * adapts:
-                fire(i, end - base, constants, number, x, z, risen, spikes)
-                queue = add(queue, sent, end, i, 1.0)
+                times[sent], senders[sent] = end, i
                 sent += 1
+                fire(i, end - base, constants, x, z, risen, spikes)
                 if adapts:
                     one[2, last] = raised(p, one[2, last])
                 v, until[i] = p.v_reset, end + p.t_ref
         if adapts:
             theta[i] = number(one[2, last] * math.exp((now - base) / tau_a))
-        return (-np.inf if until[i] > now else v), queue, sent
+        return (-np.inf if until[i] > now else v), sent
 
-    @njit(error_model="numpy")
-    def scatter(p, n, count, now, taus, joints, row_ends, targets, jumps, when, whom, sums):
+    @kernel
+    def scatter(p, n, now, taus, joints, row_ends, targets, jumps, strength, when, slots, who, sums):
         """What the arrivals of a chunk add by its end to v and to the currents; and what raises them meanwhile: see `Room`."""
         number, jump, rise, lift = sums.dtype.type, sums[_JUMP], sums[_RISE], sums[_LIFT]
         none = number(0)
@@ -447,8 +477,8 @@ def kernels(neuron: Any, exponential: bool) -> Any:
             flow = sums[_FLOW + r]
             for i in range(n):
                 flow[i] = none
-        for e in range(count):
-            slot, j, lapse, size = whom[_SLOT, e], whom[_WHO, e], now - when[_AT, e], number(when[_SIZE, e])
+        for e in range(when.size):
+            slot, j, lapse, size = slots[e], who[e], now - when[e], strength[slots[e]]
             r, ends, start, at = joints[slot, CURRENT_OF], joints[slot, ENDS], joints[slot, START], joints[slot, TARGETS]
             tau = p.tau_m if r < 0 else taus[r]
             stays, brings = number(math.exp(-lapse / tau)), number(0.0 if r < 0 else response(tau, p.tau_m, lapse))
@@ -462,7 +492,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
                 if r >= 0:
                     jump[i] += found * brings
 
-    @njit(error_model="numpy")
+    @kernel
     def glide(p, t, now, base, taus, v, later, to, currents, sums, found):
         """v at the end of a chunk that `scatter` has gone through; how many neurons could have met their threshold: `found`."""
         n, number, jump, rise, lift, bar = v.size, v.dtype.type, sums[_JUMP], sums[_RISE], sums[_LIFT], sums[_BAR]
@@ -482,7 +512,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
                 met += 1
         return met
 
-    @njit(error_model="numpy")
+    @kernel
     def flows(taus, apart, currents, sums):
         """Synaptic currents, in multiples of their decay since the base, `apart` ms ago, take in a chunk."""
         for r in range(taus.size):
@@ -490,112 +520,116 @@ def kernels(neuron: Any, exponential: bool) -> Any:
             for i in range(row.size):
                 row[i] += flow[i] * risen
 
-    @njit(error_model="numpy")
-    def advance(p, c, k, t, stop, state, queues, scale, reads, sends, sums, room):
-        """Population k from t to stop. reads: whether its synapses follow their traces; scale: 0 while the gate is closed, else
-        sums gets scale ∫ x dz of those that learn; sends: whether its spikes are listed."""
-        a, n, lo, hi, number = c.first[k], c.sizes[k], c.slots[k], c.slots[k + 1], c.jumps.dtype.type
-        v, later = state.rows[V, a : a + n], state.rows[LATER, a : a + n]
-        to = state.rows[DRIVE, a : a + n] - state.rows[CURRENT, a : a + n]
+    @kernel
+    def chunks(p, c, k, t, now, arrivals, v, later, to, state, room, head, tail, scale, reads, sends, sums, times, senders, listed):
+        """Population k through the arrivals of a window until `now`, in chunks."""
+        a, n, number, taus, tau_a, base = c.first[k], c.sizes[k], c.jumps.dtype.type, c.taus, c.tau_a, state.base[k]
         theta, x, z, risen = (
             state.rows[THETA, a : a + n], state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
         )  # fmt: skip
         until, spikes, currents, y = state.until[a : a + n], state.spikes[a : a + n], state.currents[:, a : a + n], state.y
-        joints, delay, row_ends, targets, jumps = c.joints, c.delay, c.row_ends, c.targets, c.jumps
-        due, received, sent, taus, tau_a, tau_m = state.due, state.received, state.sent, c.taus, c.tau_a, c.tau_m
-        when, whom, one, found, asleep = room.when, room.whom, room.one, room.who[0], room.who[1]
-        jump_sums, bar, nothing = room.sums, room.sums[_BAR, :n], np.zeros(n, state.rows.dtype)
-        constants, far, base = (c.tau_x, c.tau_z, c.rho), _FAR * c.shortest, state.base[k]
-        queue, sleepers, listed = queues[k], 0, sent[k]
-        for i in range(n):
-            bar[i] = number(p.v_th)
-            if until[i] > t:
-                v[i], asleep[sleepers] = -np.inf, i
-                sleepers += 1
-        for e in range(lo, hi):
-            waiting = received[e] < sent[joints[e, PRE]]
-            due[e] = queues[joints[e, PRE]]["time"][received[e]] + delay[e] if waiting else np.inf
-        while t < stop:
-            if t - base > 0.5 * far:
-                move_base(c, k, t, state, scale, sums)
-                base = t
-            horizon = min(stop, base + far)
-            count, now, level = gather(lo, hi, horizon, joints, delay, due, received, sent, queues, when, whom)
+        joints, row_ends, targets, jumps, strength = c.joints, c.row_ends, c.targets, c.jumps, state.strength
+        one, found, asleep, jump_sums, bar = room.one, room.found, room.asleep, room.sums, room.sums[_BAR]
+        constants, e, swapped = (c.tau_x, c.tau_z, c.rho), 0, False
+        bar[:n] = number(p.v_th)
+        while e < arrivals[0].size or t < now:
+            first, e = e, chunk_end(e, arrivals[0], arrivals[1], joints)
+            when, slots, who = arrivals[0][first:e], arrivals[1][first:e], arrivals[2][first:e]
+            end = when[-1] if e > first else now
             if adapts:
-                left = number(math.exp((base - now) / tau_a))
+                left = number(math.exp((base - end) / tau_a))
                 for i in range(n):
                     bar[i] = number(p.v_th) + theta[i] * left
-            if level and simple:
-                jump, remains = nothing, number(math.exp((t - now) / tau_m))
-                if count == 1 and when[_SIZE, 0] == 1:
-                    start = joints[whom[_SLOT, 0], START] + whom[_WHO, 0] * n
-                    jump = jumps[start : start + n]
-                elif count > 0:
-                    scatter(p, n, count, now, taus, joints, row_ends, targets, jumps, when, whom, jump_sums)
-                    jump = jump_sums[_JUMP, :n]
-                met = leap(v, later, to, remains, jump, bar)
-                find(v, later, to, remains, bar, met, found)
-            else:
-                scatter(p, n, count, now, taus, joints, row_ends, targets, jumps, when, whom, jump_sums)
-                met = glide(p, t, now, base, taus, v, later, to, currents, jump_sums, found)
-            # Those that sleep are not among those found, and are woken before these fall asleep.
-            before = listed
-            sleepers, woken = wake(asleep, sleepers, until, now, later, found, met)
-            for e in range(met + woken):
-                i = found[e]
-                if level and simple:  # as `settle` does, for arrivals at `now` alone
-                    last, at, time, drive = v[i] if e < met else number(p.v_reset), t, -np.inf, float(to[i])
-                    while time < np.inf:
-                        time, last = drive_on(p, float(last), at, until[i], drive, now)
-                        spiking = time < np.inf
-                        if not spiking and count > 0 and until[i] <= now:
-                            last += jump[i]
-                            spiking = last >= p.v_th
-                        if spiking:
-                            at = min(time, now)
-                            fire(i, at - base, constants, number, x, z, risen, spikes)
-                            queue = add(queue, listed, at, i, 1.0)
-                            listed += 1
-                            until[i] = at + p.t_ref
-                    later[i] = last
-                    if until[i] > now:
-                        later[i], asleep[sleepers] = -np.inf, i
-                        sleepers += 1
-                    continue
+            scatter(p, n, end, taus, joints, row_ends, targets, jumps, strength, when, slots, who, jump_sums)
+            met = glide(p, t, end, base, taus, v, later, to, currents, jump_sums, found)
+            awake, before = met, listed
+            while head < tail and until[asleep[head % n]] <= end:
+                found[met] = asleep[head % n]
+                head, met = head + 1, met + 1
+            for f in range(met):
+                i = found[f]
                 if not simple:
                     for r in range(taus.size):
                         one[2, r] = currents[r, i] * math.exp((base - t) / taus[r])
                     one[2, taus.size] = theta[i] * math.exp((base - t) / tau_a)
-                later[i], queue, listed = settle(
-                    p, i, n, float(to[i]), v[i] if e < met else p.v_reset, t, now, base, count, constants, tau_a, taus, theta,
-                    x, z, risen, until, spikes, joints, row_ends, targets, jumps, when, whom, one, queue, listed,
+                later[i], listed = settle(
+                    p, i, n, float(to[i]), v[i] if f < awake else p.v_reset, t, end, base, constants, tau_a, taus, theta,
+                    x, z, risen, until, spikes, joints, row_ends, targets, jumps, strength, when, slots, who, one,
+                    times, senders, listed,
                 )  # fmt: skip
-                if later[i] == -np.inf:
-                    asleep[sleepers] = i
-                    sleepers += 1
             if listed - before > 1:
-                sort(queue, before, listed)
+                sort(times, senders, before, listed)
+            for f in range(before, listed):
+                if times[f] + p.t_ref > end:
+                    asleep[tail % n] = senders[f]
+                    tail += 1
+            for f in range(head, tail):
+                later[asleep[f % n]] = -np.inf
             if exponential:
-                flows(taus, now - base, currents, jump_sums)
-            if reads and count > 0:
+                flows(taus, end - base, currents, jump_sums)
+            if reads and e > first:
                 receive(
-                    count, before, listed, queue, base, constants, scale, joints, row_ends, targets, z, risen, y, sums,
-                    when, whom,
+                    when, slots, who, before, listed, (times, senders), base, constants, scale, joints, row_ends, targets,
+                    z, risen, y, sums,
                 )  # fmt: skip
             if not sends:
                 listed = before
-            elif listed > before:
-                queues[k], sent[k] = queue, listed  # it may be a longer one, and the population may hear itself
-            v, later, t = later, v, now
-        rows = state.rows[V, a : a + n]
+            v, later, t, swapped = later, v, end, not swapped
+        for i in range(n if swapped else 0):
+            later[i] = v[i]
+        return listed, head, tail
+
+    @njit(error_model="numpy")
+    def rest(v, until, t, asleep):
+        """Those that are refractory at t, the first to wake first, get v = −∞; returns the ring of them, its head and tail."""
+        ends, n = until[until > t], 0
+        for i in np.flatnonzero(until > t):
+            v[i], asleep[n] = -np.inf, i
+            n += 1
+        sort(ends, asleep, 0, n)
+        return 0, n
+
+    @njit(error_model="numpy")
+    def advance(p, c, k, t, stop, state, times, senders, scale, reads, sends, sums, room):
+        """Population k from t to stop. reads: whether its synapses follow their traces; scale: 0 while the gate is closed, else
+        sums gets scale ∫ x dz of those that learn; sends: whether its spikes are listed."""
+        a, n, lo, hi = c.first[k], c.sizes[k], c.slots[k], c.slots[k + 1]
+        v, later = state.rows[V, a : a + n], state.rows[LATER, a : a + n]
+        to = state.rows[DRIVE, a : a + n] - state.rows[CURRENT, a : a + n]
+        far, own, own_senders, listed, level = _FAR * c.shortest, times[k], senders[k], state.sent[k], simple
+        for slot in range(lo, hi):
+            level &= c.joints[slot, ENDS] < 0 and c.joints[slot, CURRENT_OF] < 0
+        head, tail = rest(v, state.until[a : a + n], t, room.asleep)
+        while t < stop:
+            if t - state.base[k] > 0.5 * far:
+                move_base(c, k, t, state, scale, sums)
+            now = min(stop, state.base[k] + far, t + _ROOM / n * p.t_ref)
+            room_for = listed + n * (2 + int((now - t) / p.t_ref))
+            if room_for > own.size:
+                own, own_senders = longer(own, listed, room_for), longer(own_senders, listed, room_for)
+            arrivals = gather(lo, hi, now, c.joints, c.delay, state.received, state.sent, times, senders)
+            if level:
+                listed, head, tail = stream(
+                    p, c, k, t, now, arrivals, v, later, to, state, room, head, tail, scale, reads, sends, sums, own,
+                    own_senders, listed,
+                )  # fmt: skip
+            else:
+                listed, head, tail = chunks(
+                    p, c, k, t, now, arrivals, v, later, to, state, room, head, tail, scale, reads, sends, sums, own,
+                    own_senders, listed,
+                )  # fmt: skip
+            t = now
+        times[k], senders[k], state.sent[k] = own, own_senders, listed
+        rows, number = state.rows[V, a : a + n], state.rows.dtype.type
         for i in range(n):
             rows[i] = number(p.v_reset) if v[i] == -np.inf else v[i]
 
     @njit(error_model="numpy")
-    def periodic(p, c, k, t, stop, state, queues, sends):
+    def periodic(p, c, k, t, stop, state, times, senders, sends):
         """Population k, which nothing reaches, from t to stop: under a constant drive its spikes are periodic."""
         move_base(c, k, t, state, 0.0, c.jumps)
-        a, n, number, queue, before = c.first[k], c.sizes[k], state.rows.dtype.type, queues[k], state.sent[k]
+        a, n, number, before, sent = c.first[k], c.sizes[k], state.rows.dtype.type, state.sent[k], state.sent[k]
+        own, own_senders = times[k], senders[k]
         fade_x, fade_z = number(math.exp((t - stop) / c.tau_x)), number(math.exp((t - stop) / c.tau_z))
         for i in range(a, a + n):
             v, to = float(state.rows[V, i]), float(state.rows[DRIVE, i] - state.rows[CURRENT, i])
@@ -623,11 +657,13 @@ def kernels(neuron: Any, exponential: bool) -> Any:
             state.until[i] = until
             state.spikes[i] += count
             if sends:
+                if sent + count > own.size:
+                    own, own_senders = longer(own, sent, sent + count), longer(own_senders, sent, sent + count)
                 for e in range(count):
-                    queue = add(queue, state.sent[k], first + e * interval, i - a, 1.0)
-                    state.sent[k] += 1
+                    own[sent], own_senders[sent] = first + e * interval, i - a
+                    sent += 1
         if sends:
-            sort(queue, before, state.sent[k])
-        queues[k], state.base[k] = queue, stop
+            sort(own, own_senders, before, sent)
+        times[k], senders[k], state.sent[k], state.base[k] = own, own_senders, sent, stop
 
     return advance, periodic

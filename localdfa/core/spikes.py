@@ -44,9 +44,10 @@ from numba import get_num_threads, njit
 from localdfa import registry
 from localdfa.core import finite
 from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
-from localdfa.core.events import EVENT, add, sort
+from localdfa.core.events import EVENT
 from localdfa.core.kernels import product
-from localdfa.core.membranes import CURRENT, DRIVE, PRE, TRACES, V, X, Z, begin, kernels, learn, move_base
+from localdfa.core.membranes import CURRENT, DRIVE, V, X, Z, begin, kernels, learn, move_base
+from localdfa.core.queues import PRE, TRACES, longer, sort
 
 # The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
 _BLOCKS = 16
@@ -158,12 +159,15 @@ def record(
     moments = np.unique(np.empty(0) if times is None else np.asarray(times, np.float64))
     case = _Case(network, setting, inputs[None], None if target is None else target[None], rng, moments)
     room = case.room(1, int(case.course.sampled.sum()))
-    queues, sent = case.run(room, True, 0)
-    c, n_hidden = case.circuit, network.n_hidden
+    times_of, senders, sent = case.run(room, True, 0)
+    c, n_hidden, begins = case.circuit, network.n_hidden, case.course.edges[:-1]
     somata = n_hidden + (c.output == SPIKES)
-    found = [queue[:n] for queue, n in zip(queues, sent, strict=True)]
+    found = [np.empty(n, EVENT) for n in sent]
+    for events, time, neuron, n in zip(found, times_of, senders, sent, strict=True):
+        events["time"], events["neuron"], events["size"] = time[:n], neuron[:n], 1
+    found[-1]["size"] = case.course.sign[np.searchsorted(begins, found[-1]["time"], side="right") - 1]
     twins = found[n_hidden + 2 : -1]
-    states, begins, sampled = [], case.course.edges[:-1], case.course.sampled
+    states, sampled = [], case.course.sampled
     for k in range(1, somata + 1):
         fed = n_hidden + 1 + k if k <= len(twins) else k
         notes = room.notes[:, :, c.first[fed] : c.first[fed + 1]]
@@ -194,7 +198,7 @@ class _Case:
         if network.start is not None:
             given = np.concatenate(network.start)
             self.start[: given.size] = given
-        self.incoming, self.until = np.empty(0, EVENT), np.zeros(m + 1, np.int64)
+        self.incoming, self.until = (np.empty(0), np.empty(0, np.int64)), np.zeros(m + 1, np.int64)
         if code.spikes:
             self._sent = None
             self.drive = np.zeros((m, 1, network.sizes[1]))
@@ -215,13 +219,12 @@ class _Case:
         self.drive = drive.astype(np.float64).reshape(m, frames, -1)
         finite.require(self.drive.reshape(m, -1), "a drive", 0, network.n_hidden)
 
-    def run(self, room: _Room, keep: bool, block: int) -> tuple[list[np.ndarray], np.ndarray]:
-        """Simulate the trials of a block; keep: list the spikes of all populations."""
-        found = self._kernel(
+    def run(self, room: _Room, keep: bool, block: int) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+        """Simulate the trials of a block; keep: list the spikes of all populations, of the last trial: when, by whom, how many."""
+        return self._kernel(
             self.neuron, self.circuit, self.course, self.drive, self.start, self.incoming, self.until, self.target, keep,
             room, block,
         )  # fmt: skip
-        return found[0], found[1]
 
     def room(self, blocks: int, moments: int) -> _Room:
         """Where the trials leave what they find."""
@@ -271,11 +274,12 @@ class _Case:
         return sent, change, total
 
 
-def _in_order(sample: np.ndarray, neuron: np.ndarray, time: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes by sample and, in each, in order of time; and where those of each sample begin."""
+def _in_order(
+    sample: np.ndarray, neuron: np.ndarray, time: np.ndarray, m: int
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Spikes by sample and, in each, in order of time: when, and by whom; and where those of each sample begin."""
     order = np.lexsort((neuron, time, sample))
-    events = np.empty(len(order), EVENT)
-    events["time"], events["neuron"], events["size"] = time[order], neuron[order], 1
+    events = time[order].astype(np.float64), neuron[order].astype(np.int64)
     return events, np.searchsorted(sample[order], np.arange(m + 1))
 
 
@@ -327,22 +331,24 @@ def _errors(c, t, prediction, target, error, signal):
 
 
 @njit(error_model="numpy")
-def _error_spikes(c, t0, t1, sign, error, level, queues, sent):
+def _error_spikes(c, t0, t1, error, level, times, senders, sent):
     """Error neurons from t0 to t1: each rises by |e| error_rate a ms where its sign is that of e, and spikes at every 1."""
     k, n = c.sizes.size - 1, error.size
-    queue, before = queues[k], sent[k]
+    own, own_senders, before = times[k], senders[k], sent[k]
     for u in range(2 * n):
         rise = c.error_rate * (error[u] if u < n else -error[u - n])
         if rise <= 0:
             continue
         time = t0 + (1 - level[u]) / rise
         while time < t1:
-            queue = add(queue, sent[k], time, u, sign)
+            if sent[k] == own.size:
+                own, own_senders = longer(own, sent[k], 0), longer(own_senders, sent[k], 0)
+            own[sent[k]], own_senders[sent[k]] = time, u
             sent[k] += 1
             time += 1 / rise
         level[u] = max(0.0, 1 - (time - t1) * rise)
-    sort(queue, before, sent[k])
-    queues[k] = queue
+    sort(own, own_senders, before, sent[k])
+    times[k], senders[k] = own, own_senders
 
 
 @njit(error_model="numpy")
@@ -428,11 +434,10 @@ def _engine(neuron: Any, exponential: bool) -> Any:
     simple = not neuron.adapts and not exponential
 
     @njit(error_model="numpy")
-    def trial(p, c, t, drive, start, incoming, target, keep, follows, state, scratch, queues, room, s, block):
-        """Trial s of a mini-batch; the spikes of all populations are left in `queues`.
+    def trial(p, c, t, drive, start, target, keep, follows, state, scratch, times, senders, room, s, block):
+        """Trial s of a mini-batch; the spikes of all populations are left in `times` and `senders`, which hold the inputs'.
 
-        drive (frames, n_1): of the first layer; incoming: spikes of the inputs; keep: list every spike; follows: there was a
-        trial before it in its block.
+        drive (frames, n_1): of the first layer; keep: list every spike; follows: there was a trial before it in its block.
         """
         n_out, populations, sums = target.size, c.sizes.size, room.sums[block]
         somata = c.layers + (c.output == SPIKES)
@@ -441,7 +446,7 @@ def _engine(neuron: Any, exponential: bool) -> Any:
         if not c.twins and c.output == SPIKES and not c.feedback[:, c.first[somata] : c.first[somata + 1]].any():
             taught = somata
         _rest(c, state, start, follows and t.carried, t.edges[t.last])
-        queues[0], state.sent[0] = incoming, incoming.size
+        state.sent[0] = times[0].size
         sends = np.zeros(populations, np.bool_)
         for e in range(c.delay.size):
             sends[c.joints[e, PRE]] = True
@@ -472,8 +477,11 @@ def _engine(neuron: Any, exponential: bool) -> Any:
                     state.rows[CURRENT, i] = 0.0 if c.error_spikes else sign * t.beta * signal[i]
                 if c.error_spikes and sign != 0:
                     before = state.sent[populations - 1]
-                    _error_spikes(c, t0, t1, sign, error, level, queues, state.sent)
+                    _error_spikes(c, t0, t1, error, level, times, senders, state.sent)
                     errors += state.sent[populations - 1] - before
+                    for e in range(c.delay.size):
+                        if c.joints[e, PRE] == populations - 1:
+                            state.strength[e] = sign
             if t.sampled[step]:
                 _note(c, state, t0, room.notes[noted])
                 noted += 1
@@ -492,10 +500,10 @@ def _engine(neuron: Any, exponential: bool) -> Any:
                     continue  # nobody will read this soma any more
                 reads = twin or not c.twins or step < t.free
                 if simple and c.slots[k + 1] == c.slots[k]:
-                    periodic(p, c, k, t0, t1, state, queues, keep or sends[k])
+                    periodic(p, c, k, t0, t1, state, times, senders, keep or sends[k])
                 else:
                     learns = scale if fed <= k < taught else 0.0
-                    advance(p, c, k, t0, t1, state, queues, learns, reads, keep or sends[k], sums, scratch)
+                    advance(p, c, k, t0, t1, state, times, senders, learns, reads, keep or sends[k], sums, scratch)
             if opening >= 0 and (t.closes[step] or t.turns[step]):
                 _framed(c, t, fed, step, t1, scale, state, room, s)
             if t.closes[step]:
@@ -511,15 +519,16 @@ def _engine(neuron: Any, exponential: bool) -> Any:
 
     @njit(error_model="numpy", nogil=True)
     def trials(p, c, t, drive, start, incoming, until, target, keep, room, block):
-        """The trials of a block of a mini-batch; returns the spikes of the last one, by population, and how many there are."""
+        """The trials of a block of a mini-batch; returns the spikes of the last one, by population: when, by whom, how many."""
         m, blocks = drive.shape[0], room.sums.shape[0]
         state, scratch = begin(c)
-        queues, first = [], block * m // blocks
+        times, senders, first = [], [], block * m // blocks
         for _ in range(c.sizes.size):
-            queues.append(np.empty(64, EVENT))
+            times.append(np.empty(64))
+            senders.append(np.empty(64, np.int64))
         for s in range(first, (block + 1) * m // blocks):
-            own = incoming[until[s] : until[s + 1]]
-            trial(p, c, t, drive[s], start, own, target[s], keep, s > first, state, scratch, queues, room, s, block)
-        return queues, state.sent
+            times[0], senders[0] = incoming[0][until[s] : until[s + 1]], incoming[1][until[s] : until[s + 1]]
+            trial(p, c, t, drive[s], start, target[s], keep, s > first, state, scratch, times, senders, room, s, block)
+        return times, senders, state.sent
 
     return trials

@@ -1,0 +1,92 @@
+"""Queues of spikes, when they were sent and by which neuron of a population; and what arrives from them at another one."""
+
+import numpy as np
+from numba import njit
+
+# For what runs at every arrival. Without Numba's counting of references, one for each array that is handed on, which cost as
+# much as the work itself; so nothing can be allocated
+# there, and no array returned.
+kernel = njit(error_model="numpy", _nrt=False)
+# Columns of `Circuit.joints`: what a slot is; see there.
+PRE, CURRENT_OF, START, ENDS, TARGETS, SUMS, TRACES = range(7)
+# So few spikes, and those that come within so short a time, ms, are put in order by insertion.
+_FEW, _MOMENT = 16, 1e-290
+
+
+@njit(error_model="numpy")
+def longer(queue, n, room):
+    """A queue with at least `room` places that begins with the n of the one given."""
+    found = np.empty(max(room, 2 * n, 64), queue.dtype)
+    found[:n] = queue[:n]
+    return found
+
+
+@kernel
+def sort(times, senders, first, n):
+    """Put spikes first … n − 1 in order of time; those of one moment keep their order."""
+    if n - first <= _FEW:
+        _insert(times, senders, first, n)
+    else:
+        _spread(times, senders, first, n)
+
+
+@njit(error_model="numpy", _nrt=True)  # it allocates, and `sort` does not
+def _spread(times, senders, first, n):
+    """Sort by spreading over as many buckets of time as there are spikes, each of which is sorted likewise."""
+    count = n - first
+    low, high = np.inf, -np.inf
+    for e in range(first, n if count > _FEW else first):
+        low, high = min(low, times[e]), max(high, times[e])
+    if count <= _FEW or high - low < _MOMENT:
+        _insert(times, senders, first, n)
+        return
+    ends, fraction = np.zeros(count + 1, np.int64), (count - 1) / (high - low)
+    for e in range(first, n):
+        ends[int((times[e] - low) * fraction) + 1] += 1
+    for b in range(count):
+        ends[b + 1] += ends[b]
+    spread_times, spread_senders = np.empty(count), np.empty(count, senders.dtype)
+    for e in range(first, n):
+        b = int((times[e] - low) * fraction)
+        spread_times[ends[b]], spread_senders[ends[b]] = times[e], senders[e]
+        ends[b] += 1
+    times[first:n] = spread_times
+    senders[first:n] = spread_senders
+    begin = 0
+    for b in range(count):
+        _spread(times, senders, first + begin, first + ends[b])
+        begin = ends[b]
+
+
+@kernel
+def _insert(times, senders, first, n):
+    for e in range(first + 1, n):
+        time, sender, at = times[e], senders[e], e
+        while at > first and times[at - 1] > time:
+            times[at], senders[at] = times[at - 1], senders[at - 1]
+            at -= 1
+        times[at], senders[at] = time, sender
+
+
+@njit(error_model="numpy")
+def gather(lo, hi, stop, joints, delay, received, sent, times, senders):
+    """What arrives through the slots lo … hi − 1 before `stop`, in order of time: when, through which slot, from whom."""
+    count, until = 0, received.copy()
+    for slot in range(lo, hi):
+        queue, n = times[joints[slot, PRE]], sent[joints[slot, PRE]]
+        while until[slot] < n and queue[until[slot]] + delay[slot] < stop:
+            until[slot] += 1
+        count += until[slot] - received[slot]
+    when, slots, who = np.empty(count), np.empty(count, np.int64), np.empty(count, np.int64)
+    e = 0
+    for slot in range(lo, hi):
+        queue, senders_ = times[joints[slot, PRE]], senders[joints[slot, PRE]]
+        for nth in range(received[slot], until[slot]):
+            when[e], slots[e], who[e] = queue[nth] + delay[slot], slot, senders_[nth]
+            e += 1
+        received[slot] = until[slot]
+    if hi - lo > 1:
+        order = np.arange(count)
+        sort(when, order, 0, count)
+        slots, who = slots[order], who[order]
+    return when, slots, who
