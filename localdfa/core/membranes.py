@@ -20,6 +20,7 @@ e^(−(t−base)/τ_x) with ρ = τ_x/(τ_x+τ_z), where C_i begins at −ρ z_i
 
 import math
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,8 +70,8 @@ class State(NamedTuple):
 class Room(NamedTuple):
     """Scratch. sums (4 + R, n): what the arrivals of a chunk add to v at its end, what raises v meanwhile, what raises its
     drive, the lowest thresholds, and what they add to the currents; found (n,): neurons that may spike; asleep (n,): a ring of
-    those that are refractory, the first to wake first; one (3, R + 2): of one neuron, sizes and time constants of a sum of
-    exponentials, and what is present.
+    those that are refractory, the first to wake first, and ring (2,): its head and tail; one (3, R + 2): of one neuron, sizes
+    and time constants of a sum of exponentials, and what is present.
 
     Kernels that run at every arrival take arrays, not these tuples, or are written out where they are used: Numba counts a
     reference for every array that is handed on, which cost ten times the work itself.
@@ -79,11 +80,19 @@ class Room(NamedTuple):
     sums: np.ndarray
     found: np.ndarray
     asleep: np.ndarray
+    ring: np.ndarray
     one: np.ndarray
 
 
 # Rows of `Room.sums`.
 _JUMP, _RISE, _LIFT, _BAR, _FLOW = range(5)
+
+
+def ways(c: Any, adapts: bool) -> tuple[bool, bool]:
+    """Whether a circuit has populations that `stream`, and that `chunks` is for."""
+    simple = not adapts and not c.taus.size
+    level = [bool((c.joints[a:b, ENDS] < 0).all()) for a, b in pairwise(c.slots) if b > a or not simple]
+    return simple and any(level), not simple or not all(level)
 
 
 @njit(error_model="numpy")
@@ -96,8 +105,9 @@ def begin(c):
         np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64), np.ones(slots, kind),
     )  # fmt: skip
     room = Room(
-        np.zeros((4 + max(r, 1), largest), kind), np.zeros(largest, np.int64), np.zeros(largest, np.int64), np.zeros((3, r + 2))
-    )
+        np.zeros((4 + max(r, 1), largest), kind), np.zeros(largest, np.int64), np.zeros(largest, np.int64),
+        np.zeros(2, np.int64), np.zeros((3, r + 2)),
+    )  # fmt: skip
     return state, room
 
 
@@ -272,9 +282,12 @@ def chunk_end(first, when, slots, joints):
 
 
 @cache
-def kernels(neuron: Any, exponential: bool) -> Any:
+def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any:
     """The kernels that take one population from one moment to another, for one model of its neurons: `advance`, and `periodic`,
-    which may stand in for it where nothing arrives and no threshold adapts."""
+    which may stand in for it where nothing arrives and no threshold adapts.
+
+    streams, chunked: whether there are populations that `stream` and `chunks` are for: the other is not compiled.
+    """
     relax, wait, adapts, raised = neuron.relax, neuron.wait, neuron.adapts, neuron.raised
     simple = not adapts and not exponential
 
@@ -334,13 +347,14 @@ def kernels(neuron: Any, exponential: bool) -> Any:
         return (time, p.v_reset) if time < end else (np.inf, relax(p, v, to, end - t))
 
     @kernel
-    def stream(p, c, k, t, now, arrivals, v, later, to, state, room, head, tail, scale, reads, sends, sums, times, senders, listed):
+    def stream(p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, times, senders, listed):
         """Population k through the arrivals of a window until `now`, all of which move v of all its neurons."""
         when, slots, who = arrivals
         a, n, number, joints, jumps, strength = c.first[k], c.sizes[k], c.jumps.dtype.type, c.joints, c.jumps, state.strength
         x, z, risen = state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
         until, spikes, y = state.until[a : a + n], state.spikes[a : a + n], state.y
         jump, found, asleep = room.sums[_JUMP, :n], room.found, room.asleep
+        head, tail = room.ring[0], room.ring[1]
         base, (tau_x, tau_z, rho), t_ref = state.base[k], (c.tau_x, c.tau_z, c.rho), p.t_ref
         bar, one, e, width, swapped = number(p.v_th), number(1), 0, _unsigned(n), False
         while e < when.size or t < now:
@@ -404,7 +418,8 @@ def kernels(neuron: Any, exponential: bool) -> Any:
             v, later, t, swapped = later, v, end, not swapped
         for i in range(n if swapped else 0):
             later[i] = v[i]
-        return listed, head, tail
+        room.ring[0], room.ring[1] = head, tail
+        return listed
 
     @kernel
     def settle(
@@ -521,7 +536,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
                 row[i] += flow[i] * risen
 
     @kernel
-    def chunks(p, c, k, t, now, arrivals, v, later, to, state, room, head, tail, scale, reads, sends, sums, times, senders, listed):
+    def chunks(p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, times, senders, listed):
         """Population k through the arrivals of a window until `now`, in chunks."""
         a, n, number, taus, tau_a, base = c.first[k], c.sizes[k], c.jumps.dtype.type, c.taus, c.tau_a, state.base[k]
         theta, x, z, risen = (
@@ -530,6 +545,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
         until, spikes, currents, y = state.until[a : a + n], state.spikes[a : a + n], state.currents[:, a : a + n], state.y
         joints, row_ends, targets, jumps, strength = c.joints, c.row_ends, c.targets, c.jumps, state.strength
         one, found, asleep, jump_sums, bar = room.one, room.found, room.asleep, room.sums, room.sums[_BAR]
+        head, tail = room.ring[0], room.ring[1]
         constants, e, swapped = (c.tau_x, c.tau_z, c.rho), 0, False
         bar[:n] = number(p.v_th)
         while e < arrivals[0].size or t < now:
@@ -577,17 +593,18 @@ def kernels(neuron: Any, exponential: bool) -> Any:
             v, later, t, swapped = later, v, end, not swapped
         for i in range(n if swapped else 0):
             later[i] = v[i]
-        return listed, head, tail
+        room.ring[0], room.ring[1] = head, tail
+        return listed
 
     @njit(error_model="numpy")
-    def rest(v, until, t, asleep):
-        """Those that are refractory at t, the first to wake first, get v = −∞; returns the ring of them, its head and tail."""
-        ends, n = until[until > t], 0
-        for i in np.flatnonzero(until > t):
-            v[i], asleep[n] = -np.inf, i
-            n += 1
-        sort(ends, asleep, 0, n)
-        return 0, n
+    def rest(v, until, t, room):
+        """Those that are refractory at t get v = −∞, and go to sleep, the first to wake first."""
+        sleepers = np.flatnonzero(until > t)
+        ends, first = until[sleepers], np.int64(0)
+        for e in range(ends.size):
+            v[sleepers[e]], room.asleep[e] = -np.inf, sleepers[e]
+        sort(ends, room.asleep, first, ends.size)
+        room.ring[0], room.ring[1] = 0, ends.size
 
     @njit(error_model="numpy")
     def advance(p, c, k, t, stop, state, times, senders, scale, reads, sends, sums, room):
@@ -599,7 +616,7 @@ def kernels(neuron: Any, exponential: bool) -> Any:
         far, own, own_senders, listed, level = _FAR * c.shortest, times[k], senders[k], state.sent[k], simple
         for slot in range(lo, hi):
             level &= c.joints[slot, ENDS] < 0 and c.joints[slot, CURRENT_OF] < 0
-        head, tail = rest(v, state.until[a : a + n], t, room.asleep)
+        rest(v, state.until[a : a + n], t, room)
         while t < stop:
             if t - state.base[k] > 0.5 * far:
                 move_base(c, k, t, state, scale, sums)
@@ -608,14 +625,14 @@ def kernels(neuron: Any, exponential: bool) -> Any:
             if room_for > own.size:
                 own, own_senders = longer(own, listed, room_for), longer(own_senders, listed, room_for)
             arrivals = gather(lo, hi, now, c.joints, c.delay, state.received, state.sent, times, senders)
-            if level:
-                listed, head, tail = stream(
-                    p, c, k, t, now, arrivals, v, later, to, state, room, head, tail, scale, reads, sends, sums, own,
+            if streams and (level or not chunked):
+                listed = stream(
+                    p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, own,
                     own_senders, listed,
                 )  # fmt: skip
-            else:
-                listed, head, tail = chunks(
-                    p, c, k, t, now, arrivals, v, later, to, state, room, head, tail, scale, reads, sends, sums, own,
+            if chunked and not (level and streams):
+                listed = chunks(
+                    p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, own,
                     own_senders, listed,
                 )  # fmt: skip
             t = now

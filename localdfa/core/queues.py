@@ -86,7 +86,7 @@ def gather(lo, hi, stop, joints, delay, received, sent, times, senders):
             e += 1
         received[slot] = until[slot]
     if hi - lo > 1:
-        order = np.arange(count)
-        sort(when, order, 0, count)
+        order, first = np.arange(count), np.int64(0)
+        sort(when, order, first, count)
         slots, who = slots[order], who[order]
     return when, slots, who

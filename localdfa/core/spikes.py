@@ -46,7 +46,7 @@ from localdfa.core import finite
 from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
 from localdfa.core.events import EVENT
 from localdfa.core.kernels import product
-from localdfa.core.membranes import CURRENT, DRIVE, V, X, Z, begin, kernels, learn, move_base
+from localdfa.core.membranes import CURRENT, DRIVE, V, X, Z, begin, kernels, learn, move_base, ways
 from localdfa.core.queues import PRE, TRACES, longer, sort
 
 # The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
@@ -191,7 +191,10 @@ class _Case:
         frames = 1 if code.spikes else code.frames(network.shape)
         self.neuron = registry.cast(network.neuron, float)
         self.circuit: Circuit = circuit(network, setting, nudges)
-        self._kernel = _engine(network.neuron.__class__, self.circuit.taus.size > 0)
+        streams, chunked = ways(self.circuit, network.neuron.adapts)
+        self._kernel = _engine(
+            network.neuron.__class__, self.circuit.taus.size > 0, self.circuit.error_spikes, streams, chunked
+        )  # fmt: skip
         self.course: Course = course(network, setting, nudges, frames, times)
         self.target = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64)
         self.start = np.full(self.circuit.first[-1], self.neuron.v_reset)
@@ -428,9 +431,10 @@ def _framed(c, t, k, step, now, size, state, room, s):
 
 
 @cache
-def _engine(neuron: Any, exponential: bool) -> Any:
-    """The kernel that simulates some trials one after the other, for one model of neurons."""
-    advance, periodic = kernels(neuron, exponential)
+def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, chunked: bool) -> Any:
+    """The kernel that simulates some trials one after the other, for one model of neurons; what it does not need is not
+    compiled."""
+    advance, periodic = kernels(neuron, exponential, streams, chunked)
     simple = not neuron.adapts and not exponential
 
     @njit(error_model="numpy")
@@ -475,7 +479,7 @@ def _engine(neuron: Any, exponential: bool) -> Any:
             if step >= t.free:
                 for i in range(c.first[fed], c.first[taught]):
                     state.rows[CURRENT, i] = 0.0 if c.error_spikes else sign * t.beta * signal[i]
-                if c.error_spikes and sign != 0:
+                if error_spikes and sign != 0:
                     before = state.sent[populations - 1]
                     _error_spikes(c, t0, t1, error, level, times, senders, state.sent)
                     errors += state.sent[populations - 1] - before
