@@ -34,8 +34,8 @@ def caption(run: Run) -> str:
     return (
         f"{text} b, The pairs that there are, by lag: of a spike of a soma of hidden layer 1 and one of hidden layer 2, there "
         "of the apical twin where there are two compartments, of which the later falls in an opening of the gate; per synapse, "
-        "trial and ms of lag, in the trials after training that are kept of the first seed. Where the curves of +β and −β lie "
-        "apart, weights change."
+        "trial and ms of lag, in the trials after training that are kept of the first seed. The axis does not begin at 0. "
+        "Where all lags are as frequent, the two areas of the window cancel."
     )
 
 
@@ -52,7 +52,7 @@ def figure(run: Run) -> style.Figure:
     trace, deep = setting.trace, len(setting.network.hidden) > 1
     reach = _REACH * max(trace.tau_x, trace.tau_z)
     with style.context():
-        drawn = style.Figure(style.TWO_COLUMNS if deep else style.ONE_COLUMN, 2.7)
+        drawn = style.Figure(style.TWO_COLUMNS if deep else style.ONE_COLUMN, 3.0)
         panels = list(drawn.subplots(1, 2 if deep else 1, squeeze=False).ravel())
         for side, colour, label in ((-1, _DEPRESSES, "post before pre"), (1, _POTENTIATES, "pre before post")):
             lag = side * np.linspace(1e-9 * reach, reach, 200)
@@ -65,7 +65,6 @@ def figure(run: Run) -> style.Figure:
                 if nudged in np.sign(job.spikes["sign"]):
                     panels[1].stairs(density(job, setting, nudged, bins), bins, baseline=None, color=colour, label=label)
             panels[1].set(ylabel="Pairs per synapse and trial (1/ms)")
-            panels[1].set_ylim(bottom=0)
         for axes in panels:
             axes.axvline(0, **style.LEVEL)
             axes.set(xlabel="Lag $t_{post} - t_{pre}$ (ms)", xlim=(-reach, reach))

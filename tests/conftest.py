@@ -47,6 +47,21 @@ def spiking_run(tmp_path_factory):
     return train.run(tables, tmp_path_factory.mktemp("spiking") / "run", name="spikes")
 
 
+@pytest.fixture(scope="session")
+def map_run(tmp_path_factory):
+    """A finished run of one small spiking layer under two nudging strengths and two windows, with two seeds."""
+    grid = [
+        {"name": f"{beta:g}-{window:g}", "phases": {"beta": beta, "nudged": window}}
+        for beta in (2.0, 0.5) for window in (40.0, 20.0)
+    ]  # fmt: skip
+    tables = experiment(
+        seeds=[0, 1], network={"hidden": [8], "neuron": "lif"}, trace={"tau_x": 10.0, "tau_z": 5.0},
+        phases={"free": 90.0, "propagation": "two_compartment"}, stage=[{"epochs": 1}], batch_size=256,
+        record={"probe": 16, "spikes": 1}, condition=[*grid, {"name": "dfa", "rule": "dfa"}],
+    )  # fmt: skip
+    return train.run(tables, tmp_path_factory.mktemp("map") / "run", name="map")
+
+
 class Small:
     """A small random network with a mini-batch: what a test needs to compare the core with `naive`."""
 

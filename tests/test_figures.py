@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from scipy.integrate import trapezoid
 
 from localdfa import analysis, record, spec
 from localdfa.analysis import (
@@ -22,7 +23,9 @@ from localdfa.analysis import (
     theorem,
     trial,
     tsne,
+    window,
 )
+from localdfa.analysis import map as nudging_map
 from localdfa.analysis import singular as singular_values
 from localdfa.analysis import weights as weight_distribution
 from localdfa.errors import RunError
@@ -57,8 +60,9 @@ def assert_on_the_page(drawn):
 
 
 @pytest.mark.parametrize("name", analysis.names())
-def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(rate_run, spiking_run, name):
-    run = spiking_run if name in ("raster", "trial") else rate_run
+def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(request, name):
+    kind = {"map": "map_run", **dict.fromkeys(("raster", "trial", "window"), "spiking_run")}.get(name, "rate_run")
+    run = request.getfixturevalue(kind)
     drawn = analysis.get(name).figure(run)
     panels = [axes for axes in drawn.axes if axes.get_label() != "<colorbar>"]
     if len(panels) > 1:
@@ -352,6 +356,85 @@ def test_trial_shows_the_neuron_that_the_feedback_moves_most(spiking_run):
     learned = (z_of[:, at[1]] - z_of[:, at[0]] - z_of[:, -1] + z_of[:, at[2]]) / (2 * 2.0)
     assert change[-1] == pytest.approx(learned.ravel()[np.abs(learned).argmax()])
     assert not change[time <= 100].any()
+
+
+def test_window_is_the_closed_form_of_the_traces(rng):
+    """All pairs together, with nothing left at the end: ∫ x dz of the traces themselves; and both areas are equal."""
+    tau_x, tau_z = 7.0, 13.0
+    pre, post = (np.sort(rng.uniform(0, 200, n)) for n in (9, 11))
+    x_at_post = np.exp(-(post[:, None] - pre) / tau_x, where=post[:, None] > pre, out=np.zeros((11, 9))).sum(axis=1)
+    t = np.linspace(-1, 600, 1_200_001)
+    x, z = (np.where(t[:, None] > s, np.exp(-np.maximum(t[:, None] - s, 0) / tau), 0).sum(axis=1) for s, tau in
+            ((pre, tau_x), (post, tau_z)))  # fmt: skip
+    integral = x_at_post.sum() - trapezoid(x * z, t) / tau_z
+    assert window.pair(post[:, None] - pre, tau_x, tau_z).sum() == pytest.approx(integral, abs=1e-3)
+    lag = np.linspace(-300, 300, 600_001)
+    assert trapezoid(window.pair(lag, tau_x, tau_z), lag) == pytest.approx(0, abs=2e-3)
+
+
+def test_window_shows_the_pairs_of_the_two_layers(spiking_run):
+    left, right = window.figure(spiking_run).axes
+    before, after = (found.get_data() for found in left.lines[:2])
+    assert after[1][0] == pytest.approx(0.5)
+    assert before[1][0] == pytest.approx(-0.5)
+    at = np.interp(10.0, *after)
+    assert at == pytest.approx(0.5 / math.e, rel=1e-3)
+    assert left.get_xlim() == (-30, 30)
+    kept = spiking_run.jobs[0].spikes
+    trials = np.unique(kept["trial"])
+    for drawn, (begin, end) in zip(right.patches, ((100, 150), (250, 300)), strict=True):
+        shown = drawn.get_data()
+        bins, found = shown.edges, np.zeros(len(shown.values))
+        for trial_ in trials:
+
+            def of(population, twin, trial_=trial_):
+                own = (kept["trial"] == trial_) & (kept["population"] == population)
+                late = kept["time"] >= 100
+                return kept["time"][own & (kept["twin"] == (late & twin))]
+
+            pre, post = of(1, False), of(2, True)
+            lag = (post[:, None] - pre).ravel()
+            later = np.maximum(post[:, None], pre).ravel()
+            found += np.histogram(lag[(later >= begin) & (later < end)], bins)[0]
+        assert shown.values * 2 * 12 * 8 * np.diff(bins) == pytest.approx(found)
+        assert found.sum() > 0
+
+
+def test_window_of_one_hidden_layer_is_the_prediction_alone(map_run):
+    (axes,) = window.figure(map_run).axes
+    highest, lowest = axes.lines[1].get_ydata().max(), axes.lines[0].get_ydata().min()
+    assert (highest, lowest) == pytest.approx((5 / 15, -10 / 15))
+    assert not axes.patches
+    assert "one hidden layer" in window.caption(map_run)
+    assert "τ_x = 10 and τ_z = 5 ms" in window.caption(map_run)
+
+
+# --- nudging ----------------------------------------------------------------------------------------------------------
+
+
+def test_map_has_a_cell_for_each_strength_and_window(map_run):
+    drawn = nudging_map.figure(map_run)
+    for axes, key in zip(drawn.axes[:2], ("cosine_to_dfa", "relative_error_to_dfa"), strict=True):
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["0.5", "2"]
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["20", "40"]
+        shown = axes.images[0].get_array()
+        printed = [text.get_text() for text in axes.texts]
+        for (row, column), name in {(0, 0): "0.5-20", (0, 1): "0.5-40", (1, 0): "2-20", (1, 1): "2-40"}.items():
+            expected = fmean(job.metrics[0][key][0] for job in jobs(map_run, name))
+            assert shown[row, column] == pytest.approx(expected)
+            assert float(printed[2 * row + column]) == pytest.approx(expected, abs=6e-3)
+        assert axes.images[0].origin == "lower"
+    assert "Means over 2 seeds" in nudging_map.caption(map_run)
+
+
+def test_map_says_what_it_lacks(rate_run, map_run, tmp_path):
+    with pytest.raises(RunError, match=r"1 values of phases\.beta and 1 of phases\.nudged .* localdfa run digits-map"):
+        nudging_map.figure(with_conditions(rate_run, tmp_path / "one", ["a"]))
+    with pytest.raises(RunError, match=r"the conditions a and b have the same phases\.beta"):
+        nudging_map.figure(with_conditions(rate_run, tmp_path / "two", ["a", "b"]))
+    bare = record.create(tmp_path / "bare", map_run.experiment)
+    with pytest.raises(RunError, match="nothing is measured yet"):
+        nudging_map.figure(bare)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
