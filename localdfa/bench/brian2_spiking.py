@@ -1,5 +1,6 @@
 """The peer: the same trial in Brian2, compiled to a C++ program of its own (C++ standalone)."""
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ class Brian2:
         """Write and compile the program; returns the seconds that takes."""
         began = time.perf_counter()
         brian2.BrianLogger.suppress_name("openmp")
+        brian2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count()}"]
         brian2.set_device("cpp_standalone", build_on_run=False)
         brian2.prefs.devices.cpp_standalone.openmp_threads = self._threads if self._threads > 1 else 0
         # Brian2 itself keeps the time of the last run only.

@@ -28,18 +28,17 @@ def alternate(work: Trials, threads: int, peers: list[str], turns: int) -> dict[
     sides = ["ours", *peers]
     workers: list[Worker] = []
     seconds: dict[str, list[float]] = {side: [] for side in sides}
-    compiled, spikes, error = {}, {}, None
+    first, compiled, spikes, error = {}, {}, {}, None
     try:
         for side in sides:
             worker = Worker(f"{side}_spiking", "localdfa.bench.spiking_worker")
             workers.append(worker)
             worker.ask(make=asdict(work), threads=threads, error=error)
-            first = _call(worker, "first", STRETCH)
+            first[side] = _call(worker, "first", STRETCH)
+            _require_same(work, side, first["ours"], first[side])
             compiled[side] = _call(worker, "build")
-            if side == "ours":
-                ours, error = first, _call(worker, "error") if work.plastic else None
-            else:
-                _require_same(work, side, ours, first)
+            if side == "ours" and work.plastic:
+                error = _call(worker, "error")
         for _ in range(turns):
             for side, worker in zip(sides, workers, strict=True):
                 seconds[side].append(_call(worker, "turn"))
