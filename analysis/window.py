@@ -8,14 +8,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from localdfa.analysis import _kept, style
+from localdfa.analysis import _kept, _phases, style
 from localdfa.record import Job, Run
 from localdfa.spec import Setting
 
 # The window is drawn to so many time constants on either side; the lags are counted in this many bins.
 _REACH, _BINS = 3, 60
 _POTENTIATES, _DEPRESSES = style.PALETTE[4], style.PALETTE[5]
-_PHASES = {1: ("gate at +β", style.PALETTE[2]), -1: ("gate at −β", style.PALETTE[1])}
 
 
 def caption(run: Run) -> str:
@@ -61,9 +60,10 @@ def figure(run: Run) -> style.Figure:
         panels[0].set(ylabel="Weight change of a pair (1)")
         if deep:
             bins = np.linspace(-reach, reach, _BINS + 1)
-            for nudged, (label, colour) in _PHASES.items():
+            for nudged in (1, -1):
                 if nudged in np.sign(job.spikes["sign"]):
-                    panels[1].stairs(density(job, setting, nudged, bins), bins, baseline=None, color=colour, label=label)
+                    look = {"color": _phases.COLOURS[nudged], "label": f"gate at {_phases.NAMES[nudged]}"}
+                    panels[1].stairs(density(job, setting, nudged, bins), bins, baseline=None, **look)
             panels[1].set(ylabel="Pairs per synapse and trial (1/ms)")
         for axes in panels:
             axes.axvline(0, **style.LEVEL)

@@ -344,8 +344,9 @@ def test_raster_shows_the_trial_in_which_the_feedback_moves_most(spiking_run, tm
 
 def test_trial_shows_the_neuron_that_the_feedback_moves_most(spiking_run):
     drawn = trial.figure(spiking_run)
-    v, current, _, change = (axes.lines[0].get_ydata() for axes in drawn.axes)
-    kept, time = spiking_run.jobs[0].states, drawn.axes[0].lines[0].get_xdata()
+    top, *panels = drawn.axes
+    v, current, _, change = (axes.lines[0].get_ydata() for axes in panels)
+    kept, time = spiking_run.jobs[0].states, panels[0].lines[0].get_xdata()
     np.testing.assert_array_equal(time, kept["time"])
     assert v.max() <= 1
     assert not current[(time < 100) | ((time >= 150) & (time < 250))].any()
@@ -356,6 +357,13 @@ def test_trial_shows_the_neuron_that_the_feedback_moves_most(spiking_run):
     learned = (z_of[:, at[1]] - z_of[:, at[0]] - z_of[:, -1] + z_of[:, at[2]]) / (2 * 2.0)
     assert change[-1] == pytest.approx(learned.ravel()[np.abs(learned).argmax()])
     assert not change[time <= 100].any()
+    # Above: the spikes of the layer, of somata until the first nudge and of twins from then on; the neuron's own apart.
+    row, column = np.unravel_index(np.abs(learned).argmax(), learned.shape)
+    spikes, number = spiking_run.jobs[0].spikes, kept["neuron1"][column]
+    own = (spikes["trial"] == kept["trial"][row]) & (spikes["population"] == 1) & (spikes["twin"] == (spikes["time"] >= 100))
+    for points, chosen in zip(top.lines, (spikes["neuron"] != number, spikes["neuron"] == number), strict=True):
+        np.testing.assert_array_equal(np.sort(points.get_xdata()), np.sort(spikes["time"][own & chosen]))
+    assert [text.get_text() for text in top.texts] == ["free", "+β", "free", "−β"]
 
 
 def test_window_is_the_closed_form_of_the_traces(rng):
