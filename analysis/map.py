@@ -5,12 +5,11 @@ Reads ``cosine_to_dfa`` and ``relative_error_to_dfa`` of the metrics, before tra
 """
 
 from collections.abc import Callable
-from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 
-from localdfa.analysis import style, summary
+from localdfa.analysis import _nudging, style
 from localdfa.errors import RunError
 from localdfa.record import Run
 from localdfa.spec import Setting
@@ -52,44 +51,26 @@ def figure(run: Run) -> style.Figure:
     RunError
         Nothing is measured yet; fewer than two values of β or of the window; two conditions with the same two.
     """
-    at = _cells(run)
+    at = _nudging.points(run, _at, "phases.beta and the same window", "map")
     betas, windows = (sorted({cell[axis] for cell in at}) for axis in (0, 1))
     if len(betas) < 2 or len(windows) < 2:
         raise RunError(
             f"{run.folder}: has {len(betas)} values of phases.beta and {len(windows)} of phases.nudged (or phases.gate) among "
             "its conditions under the local rule; the figure map needs two of each, as has: localdfa run digits-map"
         )
-    before = [row for row in summary.measured(run) if row["epoch"] == 0]
     with style.context():
         drawn = style.Figure(style.TWO_COLUMNS, 0.9 + max(1.5, 0.42 * len(betas)))
         panels = list(drawn.subplots(1, 2))
         for axes, panel in zip(panels, _PANELS, strict=True):
             values = np.full((len(betas), len(windows)), np.nan)
-            for name, curve in summary.curves(before, panel.key, layer=0).items():
-                cell = next((cell for cell, own in at.items() if own == name), None)
-                if cell:
-                    values[betas.index(cell[0]), windows.index(cell[1])] = fmean(curve.mean)
+            for (beta, window), curve in _nudging.before(run, panel.key, 0, at).items():
+                values[betas.index(beta), windows.index(window)] = curve.mean[0]
             _draw(axes, panel, values)
             axes.set_xticks(range(len(windows)), [f"{each:g}" for each in windows])
             axes.set_yticks(range(len(betas)), [f"{each:g}" for each in betas])
             axes.set(xlabel="Gate open (ms)", ylabel="Nudging strength β (1)")
         style.letters(panels)
     return drawn
-
-
-def _cells(run: Run) -> dict[tuple[float, float], str]:
-    """Which condition stands at each (β, ms that the gate is open); only those that begin under the local rule."""
-    found: dict[tuple[float, float], str] = {}
-    for name, setting in run.settings.items():
-        if setting.rule_of(setting.stage[0]) != "local":
-            continue
-        other = found.setdefault(_at(setting), name)
-        if other != name:
-            raise RunError(
-                f"{run.folder}: the conditions {other} and {name} have the same phases.beta and the same window; the figure "
-                "map needs conditions that differ in them alone"
-            )
-    return found
 
 
 def _at(setting: Setting) -> tuple[float, float]:

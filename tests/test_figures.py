@@ -10,6 +10,7 @@ from scipy.integrate import trapezoid
 
 from localdfa import analysis, record, spec
 from localdfa.analysis import (
+    beta,
     comparison,
     confusion,
     events,
@@ -61,7 +62,9 @@ def assert_on_the_page(drawn):
 
 @pytest.mark.parametrize("name", analysis.names())
 def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(request, name):
-    kind = {"map": "map_run", **dict.fromkeys(("raster", "trial", "window"), "spiking_run")}.get(name, "rate_run")
+    kind = {"beta": "beta_run", "map": "map_run", **dict.fromkeys(("raster", "trial", "window"), "spiking_run")}.get(
+        name, "rate_run"
+    )
     run = request.getfixturevalue(kind)
     drawn = analysis.get(name).figure(run)
     panels = [axes for axes in drawn.axes if axes.get_label() != "<colorbar>"]
@@ -443,6 +446,40 @@ def test_map_says_what_it_lacks(rate_run, map_run, tmp_path):
     bare = record.create(tmp_path / "bare", map_run.experiment)
     with pytest.raises(RunError, match="nothing is measured yet"):
         nudging_map.figure(bare)
+
+
+def test_beta_shows_the_orders_of_the_error_and_its_rounding(beta_run):
+    (axes,) = beta.figure(beta_run).axes
+    (figure_legend,) = axes.get_figure().legends
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    texts = [text.get_text() for text in figure_legend.get_texts()]
+    assert texts == ["layer 1, slopes 1.00 and 2.00", "layer 2, slopes 1.00 and 2.00", "one-sided", "centered", "ε/β"]
+    marked = [found for found in axes.lines if found.get_marker() in "os"]
+    assert len(marked) == 8  # two layers and two nudgings, each with the points that its slope is fitted to
+    for number, (curve, fitted) in enumerate(zip(marked[::2], marked[1::2], strict=True)):
+        layer, nudging = number // 2, ("one_sided", "centered")[number % 2]
+        x, y = (np.array(values) for values in curve.get_data())
+        assert list(x) == [1e-8] * (nudging == "one_sided") + [1e-3, 0.01, 0.1, 1]
+        for at, value in zip(x, y, strict=True):
+            errors = [job.metrics[0]["relative_error_to_dfa"][layer] for job in jobs(beta_run, f"{nudging}-{at:g}")]
+            assert value == pytest.approx(fmean(errors))
+        assert set(fitted.get_xdata()) <= {1e-3, 0.01, 0.1}
+        assert y[-3] / y[-4] == pytest.approx({"one_sided": 10, "centered": 100}[nudging], rel=0.02)
+    assert y[-1] > y[0]
+    (floor,) = [found for found in axes.lines if found.get_label() == "ε/β"]
+    assert np.array(floor.get_xdata()) * floor.get_ydata() == pytest.approx(np.full(5, 2.0**-52), rel=1e-12)
+    rounded = marked[0].get_ydata()[0]  # at β = 1e-8, of the order of rounding and not of β
+    assert 1e-10 < rounded < 1e-7
+    assert "Means over 2 seeds" in beta.caption(beta_run)
+
+
+def test_beta_says_what_it_lacks(rate_run, map_run, beta_run, tmp_path):
+    with pytest.raises(RunError, match=r"has 1 values of phases\.beta .* localdfa run digits-beta"):
+        beta.figure(with_conditions(rate_run, tmp_path / "one", ["a"]))
+    with pytest.raises(RunError, match=r"have the same phases\.beta and phases\.nudging; the figure beta needs"):
+        beta.figure(map_run)
+    with pytest.raises(RunError, match="nothing is measured yet"):
+        beta.figure(record.create(tmp_path / "bare", beta_run.experiment))
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
