@@ -45,7 +45,7 @@ def figure(run: Run) -> style.Figure:
     most = max((sum(own == nudging for own, _ in at) for nudging in ORDERS), default=0)
     if most < 2:
         raise RunError(
-            f"{run.folder}: has {most} values of phases.beta among its conditions under the local rule; the figure beta needs "
+            f"{run.folder}: values of phases.beta among its conditions under the local rule: {most}; the figure beta needs "
             "two or more of one phases.nudging, as has: localdfa run digits-beta"
         )
     layers = [{"layer": l + 1, **_swept(run, l, at)} for l in _layers.some(_layers.depth(run))]

@@ -55,8 +55,8 @@ def figure(run: Run) -> style.Figure:
     betas, windows = (sorted({cell[axis] for cell in at}) for axis in (0, 1))
     if len(betas) < 2 or len(windows) < 2:
         raise RunError(
-            f"{run.folder}: has {len(betas)} values of phases.beta and {len(windows)} of phases.nudged (or phases.gate) among "
-            "its conditions under the local rule; the figure map needs two of each, as has: localdfa run digits-map"
+            f"{run.folder}: values among its conditions under the local rule: of phases.beta {len(betas)}, of phases.nudged "
+            f"(or phases.gate) {len(windows)}; the figure map needs two of each, as has: localdfa run digits-map"
         )
     with style.context():
         drawn = style.Figure(style.TWO_COLUMNS, 0.9 + max(1.5, 0.42 * len(betas)))

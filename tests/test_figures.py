@@ -439,7 +439,7 @@ def test_map_has_a_cell_for_each_strength_and_window(map_run):
 
 
 def test_map_says_what_it_lacks(rate_run, map_run, tmp_path):
-    with pytest.raises(RunError, match=r"1 values of phases\.beta and 1 of phases\.nudged .* localdfa run digits-map"):
+    with pytest.raises(RunError, match=r"of phases\.beta 1, of phases\.nudged .* 1; .* localdfa run digits-map"):
         nudging_map.figure(with_conditions(rate_run, tmp_path / "one", ["a"]))
     with pytest.raises(RunError, match=r"the conditions a and b have the same phases\.beta"):
         nudging_map.figure(with_conditions(rate_run, tmp_path / "two", ["a", "b"]))
@@ -474,7 +474,7 @@ def test_beta_shows_the_orders_of_the_error_and_its_rounding(beta_run):
 
 
 def test_beta_says_what_it_lacks(rate_run, map_run, beta_run, tmp_path):
-    with pytest.raises(RunError, match=r"has 1 values of phases\.beta .* localdfa run digits-beta"):
+    with pytest.raises(RunError, match=r"values of phases\.beta .*: 1; .* localdfa run digits-beta"):
         beta.figure(with_conditions(rate_run, tmp_path / "one", ["a"]))
     with pytest.raises(RunError, match=r"have the same phases\.beta and phases\.nudging; the figure beta needs"):
         beta.figure(map_run)
