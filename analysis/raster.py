@@ -74,7 +74,9 @@ def _draw(upper: Axes, lower: Axes, job: Job, layer: int, neurons: int) -> None:
         upper.plot(x, y, color=colour, linewidth=style.mark(0.6), solid_capstyle="butt")
         if own.any():
             rate = 1e3 * np.histogram(time, bins)[0] / np.diff(bins) / neurons
-            lower.stairs(np.where(bins[1:] > time.min(), rate, np.nan), bins, color=colour, baseline=None)
+            lower.stairs(
+                np.where(bins[1:] > time.min(), rate, np.nan), bins, color=colour, linewidth=style.mark(1), baseline=None
+            )
     upper.set(xlim=(edges[0], edges[-1]), ylim=(min(neurons, _MOST), -1))
     lower.set_ylim(bottom=0)
     for axes in (upper, lower):

@@ -12,8 +12,9 @@ from localdfa.analysis import _kept, _phases, style
 from localdfa.record import Job, Run
 from localdfa.spec import Setting
 
-# The window is drawn to so many time constants on either side; the lags are counted in this many bins.
-_REACH, _BINS = 3, 60
+# The window is drawn to so many time constants on either side; the lags are counted in this many bins, and at most so many
+# pairs measured one by one.
+_REACH, _BINS, _PAIRS = 3, 60, 24
 _POTENTIATES, _DEPRESSES = style.PALETTE[4], style.PALETTE[5]
 
 
@@ -31,10 +32,11 @@ def caption(run: Run) -> str:
     if len(setting.network.hidden) < 2:
         return f"{text} The run has one hidden layer, whose inputs do not come from it: there are no pairs. First seed."
     return (
-        f"{text} b, The pairs that there are, by lag: of a spike of a soma of hidden layer 1 and one of hidden layer 2, there "
-        "of the apical twin where there are two compartments, of which the later falls in an opening of the gate; per synapse, "
-        "trial and ms of lag, in the trials after training that are kept of the first seed. The axis does not begin at 0. "
-        "Where all lags are as frequent, the two areas of the window cancel."
+        f"{text} Points: pairs that occur in the first of the trials that are kept, their ∫ x dz added up from the traces in "
+        "small steps of time, as if the gate stayed open. b, The pairs that there are, by lag: of a spike of a soma of hidden "
+        "layer 1 and one of hidden layer 2, there of the apical twin where there are two compartments, of which the later "
+        "falls in an opening of the gate; per synapse, trial and ms of lag, in the trials after training that are kept of the first "
+        "seed. The axis does not begin at 0. Where all lags are as frequent, the two areas of the window cancel."
     )
 
 
@@ -51,7 +53,7 @@ def figure(run: Run) -> style.Figure:
     trace, deep = setting.trace, len(setting.network.hidden) > 1
     reach = _REACH * max(trace.tau_x, trace.tau_z)
     with style.context():
-        drawn = style.Figure(style.TWO_COLUMNS if deep else style.ONE_COLUMN, 3.0)
+        drawn = style.Figure(style.TWO_COLUMNS if deep else style.ONE_COLUMN, 3.2)
         panels = list(drawn.subplots(1, 2 if deep else 1, squeeze=False).ravel())
         for side, colour, label in ((-1, _DEPRESSES, "post before pre"), (1, _POTENTIATES, "pre before post")):
             lag = side * np.linspace(1e-9 * reach, reach, 200)
@@ -60,16 +62,22 @@ def figure(run: Run) -> style.Figure:
         panels[0].set(ylabel="Weight change of a pair (1)")
         if deep:
             bins = np.linspace(-reach, reach, _BINS + 1)
+            found = occurring(job, reach)
+            change = by_steps(found, trace.tau_x, trace.tau_z)
+            panels[0].plot(found, change, "o", color=style.PALETTE[0], markersize=style.mark(2.6), label="pairs that occur")
             for nudged in (1, -1):
                 if nudged in np.sign(job.spikes["sign"]):
-                    look = {"color": _phases.COLOURS[nudged], "label": f"gate at {_phases.NAMES[nudged]}"}
-                    panels[1].stairs(density(job, setting, nudged, bins), bins, baseline=None, **look)
+                    label = f"gate at {_phases.NAMES[nudged]}"
+                    panels[1].stairs(
+                        density(job, setting, nudged, bins), bins, baseline=None,
+                        color=_phases.COLOURS[nudged], linewidth=style.mark(1), label=label,
+                    )  # fmt: skip
             panels[1].set(ylabel="Pairs per synapse and trial (1/ms)")
         for axes in panels:
             axes.axvline(0, **style.LEVEL)
             axes.set(xlabel="Lag $t_{post} - t_{pre}$ (ms)", xlim=(-reach, reach))
         handles = [handle for axes in panels for handle in axes.get_legend_handles_labels()[0]]
-        drawn.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        drawn.legend(handles=handles, loc="outside lower center", ncols=3)
         style.letters(panels)
     return drawn
 
@@ -81,6 +89,30 @@ def pair(lag: np.ndarray, tau_x: float, tau_z: float) -> np.ndarray:
     return np.where(lag > 0, after, before)
 
 
+def by_steps(lag: np.ndarray, tau_x: float, tau_z: float) -> np.ndarray:
+    """∫ x dz of one spike of each side, t_post − t_pre = lag (ms), added up in steps of a thousandth of a time constant."""
+    step, gone = min(tau_x, tau_z) / 1000, 12 * max(tau_x, tau_z)
+    found = []
+    for each in lag:
+        time = np.arange(0, abs(each) + gone, step) + step / 2 + min(each, 0)
+        x, z = (np.where(time > at, np.exp(-np.maximum(time - at, 0) / tau), 0) for at, tau in ((0, tau_x), (each, tau_z)))
+        jump = np.exp(-each / tau_x) if each > 0 else 0.0
+        found.append(jump - float(x @ z) * step / tau_z)
+    return np.array(found)
+
+
+def occurring(job: Job, reach: float) -> np.ndarray:
+    """Lags (ms), ascending and at most `reach`, that the spike amid the first trial has to spikes of the layer above."""
+    kept = job.spikes
+    pre, post = _spikes(kept, kept["trial"].min())
+    if not len(pre) or not len(post):
+        return np.empty(0)
+    lag = post - np.sort(pre)[len(pre) // 2]
+    nearest = [np.abs(lag - each).argmin() for each in np.linspace(-reach, reach, _PAIRS)]
+    chosen = np.unique(lag[nearest])
+    return chosen[(chosen != 0) & (np.abs(chosen) <= reach)]
+
+
 def density(job: Job, setting: Setting, nudged: int, bins: np.ndarray) -> np.ndarray:
     """How many pairs of hidden layers 1 and 2 there are in each bin of lags, per synapse, trial and ms.
 
@@ -89,15 +121,10 @@ def density(job: Job, setting: Setting, nudged: int, bins: np.ndarray) -> np.nda
     """
     kept = job.spikes
     edges, sign = kept["edges"], kept["sign"]
-    first = edges[:-1][sign != 0].min()  # until then the twin is the soma
-    twins = bool(kept["twin"].any())
     gates = [(begin, begin + (setting.phases.gate or end - begin)) for begin, end in pairwise(edges)]
     counts, trials = np.zeros(len(bins) - 1), np.unique(kept["trial"])
     for trial in trials:
-        own = kept["trial"] == trial
-        of_twin = kept["twin"] == (twins & (kept["time"] >= first))
-        pre = kept["time"][own & (kept["population"] == 1) & ~kept["twin"]]
-        post = kept["time"][own & (kept["population"] == 2) & of_twin]
+        pre, post = _spikes(kept, trial)
         for (begin, end), phase in zip(gates, sign, strict=True):
             if np.sign(phase) == nudged:
                 after = lags(pre, post[(post >= begin) & (post < end)], bins)
@@ -105,6 +132,15 @@ def density(job: Job, setting: Setting, nudged: int, bins: np.ndarray) -> np.nda
                 counts += np.where(bins[1:] > 0, after, before)
     first_layer, second_layer = (int(width) for width in setting.network.hidden[:2])  # type: ignore[arg-type]
     return counts / (len(trials) * first_layer * second_layer * np.diff(bins))
+
+
+def _spikes(kept: dict[str, np.ndarray], trial: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times in a trial of the spikes of hidden layer 1 that synapses see, and of those of layer 2 that make z."""
+    first = kept["edges"][:-1][kept["sign"] != 0].min()  # until then the twin is the soma
+    own, twins = kept["trial"] == trial, bool(kept["twin"].any())
+    of_z = kept["twin"] == (twins & (kept["time"] >= first))
+    pre, post = own & (kept["population"] == 1) & ~kept["twin"], own & (kept["population"] == 2) & of_z
+    return kept["time"][pre], kept["time"][post]
 
 
 def lags(pre: np.ndarray, post: np.ndarray, bins: np.ndarray) -> np.ndarray:

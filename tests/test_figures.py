@@ -393,6 +393,11 @@ def test_window_shows_the_pairs_of_the_two_layers(spiking_run):
     assert left.get_xlim() == (-30, 30)
     kept = spiking_run.jobs[0].spikes
     trials = np.unique(kept["trial"])
+    lag, change = line(left, "pairs that occur")
+    assert len(lag) > 5
+    assert change == pytest.approx(np.sign(lag) * 0.5 * np.exp(-np.abs(lag) / 10), abs=2e-3)  # both time constants are 10 ms
+    one = {population: kept["time"][(kept["trial"] == trials[0]) & (kept["population"] == population)] for population in (1, 2)}
+    assert all(np.abs(one[2][:, None] - one[1] - each).min() < 1e-9 for each in lag)
     for drawn, (begin, end) in zip(right.patches, ((100, 150), (250, 300)), strict=True):
         shown = drawn.get_data()
         bins, found = shown.edges, np.zeros(len(shown.values))
