@@ -35,8 +35,8 @@ def caption(run: Run) -> str:
         f"{text} Points: pairs that occur in the first of the trials that are kept, their ∫ x dz added up from the traces in "
         "small steps of time, as if the gate stayed open. b, The pairs that there are, by lag: of a spike of a soma of hidden "
         "layer 1 and one of hidden layer 2, there of the apical twin where there are two compartments, of which the later "
-        "falls in an opening of the gate; per synapse, trial and ms of lag, in the trials after training that are kept of the first "
-        "seed. The axis does not begin at 0. Where all lags are as frequent, the two areas of the window cancel."
+        "falls in an opening of the gate; per synapse, trial and ms of lag, in the trials after training that are kept of the "
+        "first seed. The axis does not begin at 0. Where all lags are as frequent, the two areas of the window cancel."
     )
 
 

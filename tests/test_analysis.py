@@ -469,7 +469,7 @@ def test_report_of_a_finished_run(run, written):
 def test_figures_are_embedded_and_left_as_files(run, written):
     text = written.read_text(encoding="utf-8")
     images = dict(re.findall(r'alt="Figure: (\w+)" src="data:image/svg\+xml;base64,([^"]+)"', text))
-    assert set(images) == set(analysis.names()) - {"map", "raster", "trial", "window"}
+    assert set(images) == set(analysis.names()) - {"beta", "map", "raster", "trial", "window"}
     assert "raster: " in text  # and why not
     for name, image in images.items():
         svg = base64.b64decode(image, validate=True)
