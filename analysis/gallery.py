@@ -1,6 +1,6 @@
 """Every figure drawn of real runs, for `GALLERY.md`: ``python -m localdfa.analysis.gallery RUNS``.
 
-Trains two bundled experiments into the folder RUNS, unless they are there already, and writes ``GALLERY.md`` and
+Trains bundled experiments into the folder RUNS, unless they are there already, and writes ``GALLERY.md`` and
 ``gallery/NAME.png`` beside this file.
 """
 
@@ -15,12 +15,14 @@ from localdfa import analysis, record, spec
 _RUNS = {
     "quickstart": ("record.activity=500",),
     "digits-spiking": ("record.activity=500", "record.spikes=16"),
+    "digits-beta": (),
+    "digits-map": (),
     "digits-trial": (),
 }
 # Figures of the spiking run; the others show the first.
 _SPIKING = ("firing", "raster", "rates")
 # Runs of which no figure but these is shown.
-_ALONE = {"trial": "digits-trial"}
+_ALONE = {"beta": "digits-beta", "map": "digits-map", "trial": "digits-trial", "window": "digits-trial"}
 _DOTS_PER_INCH = 110
 
 
@@ -39,9 +41,9 @@ def write(folder: Path, to: Path) -> None:
     found = runs(folder)
     page = [
         "# Gallery\n",
-        "Every figure that `localdfa plot` draws, of the bundled experiments with three seeds each. To draw them again:\n",
+        "Every figure that `localdfa plot` draws, of the bundled experiments. To draw them again:\n",
         "    python -m localdfa.analysis.gallery RUNS\n",
-        *(f"- `{name}`: `localdfa run {name} " + " ".join(f"--set {o}" for o in _RUNS[name]) + "`" for name in found),
+        *(f"- `{name}`: `" + " ".join([f"localdfa run {name}", *(f"--set {o}" for o in _RUNS[name])]) + "`" for name in found),
     ]
     for name in analysis.names():
         module = analysis.get(name)

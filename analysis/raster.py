@@ -6,13 +6,12 @@ Reads the spikes that a run keeps where asked for (``record.spikes``).
 import numpy as np
 from matplotlib.axes import Axes
 
-from localdfa.analysis import _kept, _layers, style
+from localdfa.analysis import _kept, _layers, _phases, style
 from localdfa.record import Job, Run
 
 # Spikes are counted in this many bins of a trial; of more neurons, this many of each layer are drawn.
 _BINS, _MOST = 60, 40
 _SOMA, _TWIN = style.PALETTE[0], style.PALETTE[5]
-_PHASES = {1: ("+β", "#56B4E9"), -1: ("−β", "#E69F00"), 0: ("free", "#ffffff")}
 
 
 def caption(run: Run) -> str:
@@ -62,7 +61,7 @@ def figure(run: Run) -> style.Figure:
 def _draw(upper: Axes, lower: Axes, job: Job, layer: int, neurons: int) -> None:
     kept = job.spikes
     chosen = (kept["trial"] == _trial(kept)) & (kept["population"] == layer + 1)
-    edges, sign = kept["edges"], kept["sign"]
+    edges, phases = kept["edges"], _phases.spans(kept["edges"], kept["sign"])
     bins = np.linspace(edges[0], edges[-1], _BINS + 1)
     for twin, colour in ((False, _SOMA), (True, _TWIN)):
         own = chosen & (kept["twin"] == twin)
@@ -75,16 +74,14 @@ def _draw(upper: Axes, lower: Axes, job: Job, layer: int, neurons: int) -> None:
         upper.plot(x, y, color=colour, linewidth=style.mark(0.6), solid_capstyle="butt")
         if own.any():
             rate = 1e3 * np.histogram(time, bins)[0] / np.diff(bins) / neurons
-            lower.stairs(np.where(bins[1:] > time.min(), rate, np.nan), bins, color=colour, baseline=None)
-    for begin, end, nudged in zip(edges[:-1], edges[1:], sign, strict=True):
-        label, shade = _PHASES[int(np.sign(nudged))]
-        for axes in (upper, lower):
-            axes.axvspan(begin, end, color=shade, alpha=0.25, linewidth=0, zorder=0)
-        upper.text((begin + end) / 2, 1.01, label, transform=upper.get_xaxis_transform(), ha="center", va="bottom")
+            lower.stairs(
+                np.where(bins[1:] > time.min(), rate, np.nan), bins, color=colour, linewidth=style.mark(1), baseline=None
+            )
     upper.set(xlim=(edges[0], edges[-1]), ylim=(min(neurons, _MOST), -1))
     lower.set_ylim(bottom=0)
     for axes in (upper, lower):
-        axes.grid(False)
+        _phases.shade(axes, phases)
+    _phases.name(upper, phases)
 
 
 def _trial(kept: dict[str, np.ndarray]) -> int:

@@ -1,15 +1,14 @@
-"""One neuron through a trial: membrane, feedback current, trace, and the weight change that their sum comes to.
+"""One neuron through a trial: its layer's spikes, membrane, feedback current, trace, and the weight change they come to.
 
-Reads the states that a run keeps where asked for (``record.states``).
+Reads the states and the spikes that a run keeps where asked for (``record.states`` and ``record.spikes``).
 """
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from localdfa.analysis import _kept, style
-from localdfa.record import Run
+from localdfa.analysis import _kept, _phases, style
+from localdfa.record import Job, Run
 
-_PHASES = {1: ("+β", "#56B4E9"), -1: ("−β", "#E69F00"), 0: ("free", "#ffffff")}
 _LINE, _CHANGE = style.PALETTE[0], style.PALETTE[5]
 
 
@@ -17,52 +16,51 @@ def caption(run: Run) -> str:
     """What to see, and what marks and colours are."""
     return (
         "One neuron of the first hidden layer through one trial after training: of the neurons and trials that are kept of the "
-        "first seed, the one whose trace the feedback moves most. Shaded: the phases, nudged at +β and −β; with two "
-        "compartments the neuron is the apical twin from the first nudge on. (a) The membrane; dashed, the threshold. (b) The "
-        "feedback current, zero in the free phases. (c) The trace z of its spikes, in units of activity: it moves when the "
-        "feedback comes on, and this is the derivative that is learned; darker, while the plasticity gate is open. (d) What a "
-        "synapse with a constant input of 1 has learned by then, ±(z(t) − z(t₀))/β over the openings of the gate, and held in "
-        "between: the weight change before the optimiser. Single spikes make the ripple; a mini-batch averages it."
+        "first seed, the one whose trace the feedback moves most. Shaded: the phases, nudged at +β and −β, darker while the "
+        "plasticity gate is open; with two compartments the neuron is the apical twin from the first nudge on. a, The spikes "
+        "of its layer, from the first nudge on those of the twins; its own in red. b, Its membrane; dashed, the threshold. "
+        "c, The feedback current, zero in the free phases. d, The trace z of its spikes, in units of activity: it moves when "
+        "the feedback comes on, and this is the derivative that is learned. e, What a synapse with a constant input of 1 has "
+        "learned by then, ±(z(t) − z(t₀))/β over the openings of the gate, and held in between: the weight change before the "
+        "optimiser. Single spikes make the ripple; a mini-batch averages it."
     )
 
 
 def figure(run: Run) -> style.Figure:
-    """Four panels, one below the other, with one axis of time.
+    """Five panels, one below the other, with one axis of time.
 
     Raises
     ------
     RunError
-        The run keeps no states.
+        The run keeps no states, or no spikes.
     """
+    _kept.jobs(run, "spikes", "trial")
     name, job = next(iter(_kept.first(_kept.jobs(run, "states", "trial")).items()))
     kept, setting = job.states, run.settings[name]
     neuron, phases = setting.neuron, setting.phases
-    time, edges, sign = kept["time"], kept["edges"], kept["sign"]
+    time, spans = kept["time"], _phases.spans(kept["edges"], kept["sign"])
     v_th = float(neuron.get("v_th", 1.0))
     z = kept["z1"] * float(neuron.get("gain", 10.0)) / setting.trace.tau_z
-    gates = [(a, a + (phases.gate or phases.nudged), s) for a, s in zip(edges[:-1], sign, strict=True) if s != 0]
+    gates = [(begin, begin + (phases.gate or phases.nudged), sign) for begin, _, sign in spans if sign != 0]
     change = np.stack([learned(time, z[..., k], gates, phases.beta) for k in range(z.shape[2])], axis=-1)
     trial, chosen = np.unravel_index(np.abs(change[:, -1]).argmax(), change[:, -1].shape)
     with style.context():
-        drawn = style.Figure(style.ONE_COLUMN * 1.4, 5.2)
-        panels = drawn.subplots(4, 1, sharex=True, height_ratios=(1.3, 0.8, 1.3, 1))
+        drawn = style.Figure(style.ONE_COLUMN * 1.4, 6.2)
+        top, *panels = drawn.subplots(5, 1, sharex=True, height_ratios=(1.3, 1.3, 0.8, 1.3, 1))
+        _raster(top, job, int(kept["trial"][trial]), int(kept["neuron1"][chosen]))
         v, current = (kept[key][trial, :, chosen] / v_th for key in ("v1", "current1"))
         curves = (v, -current, z[trial, :, chosen], change[trial, :, chosen])
         labels = ("Membrane\n(v/v_th)", "Feedback\n(−βc/v_th)", "Trace z\n(activity)", "Learned Δw\n(activity/β)")
         for axes, curve, label in zip(panels, curves, labels, strict=True):
             axes.plot(time, curve, color=_CHANGE if axes is panels[-1] else _LINE, linewidth=style.mark(0.7))
             axes.set_ylabel(label)
-            _shade(axes, edges, sign, gates)
+        for axes in (top, *panels):
+            _phases.shade(axes, [*spans, *gates])
+        _phases.name(top, [span for span in spans if time[0] <= (span[0] + span[1]) / 2 <= time[-1]])
         panels[0].axhline(1, **style.LEVEL)
         panels[-1].axhline(0, **style.LEVEL)
-        for begin, end, nudged in zip(edges[:-1], edges[1:], sign, strict=True):
-            if time[0] <= (begin + end) / 2 <= time[-1]:
-                text = _PHASES[int(np.sign(nudged))][0]
-                panels[0].text(
-                    (begin + end) / 2, 1.01, text, transform=panels[0].get_xaxis_transform(), ha="center", va="bottom"
-                )
         panels[-1].set(xlabel="Time from the onset of the trial (ms)", xlim=(time[0], time[-1]))
-        style.letters(list(panels))
+        style.letters([top, *panels])
         drawn.align_ylabels()
     return drawn
 
@@ -78,9 +76,13 @@ def learned(time: np.ndarray, z: np.ndarray, gates: list[tuple[float, float, flo
     return found
 
 
-def _shade(axes: Axes, edges: np.ndarray, sign: np.ndarray, gates: list[tuple[float, float, float]]) -> None:
-    for begin, end, nudged in zip(edges[:-1], edges[1:], sign, strict=True):
-        axes.axvspan(begin, end, color=_PHASES[int(np.sign(nudged))][1], alpha=0.2, linewidth=0, zorder=0)
-    for begin, end, nudged in gates:
-        axes.axvspan(begin, end, color=_PHASES[int(np.sign(nudged))][1], alpha=0.2, linewidth=0, zorder=0)
-    axes.grid(False)
+def _raster(axes: Axes, job: Job, trial: int, number: int) -> None:
+    """The spikes of the first hidden layer in a trial: of the somata, from the first nudge on of the twins if there are any."""
+    kept = job.spikes
+    own = (kept["trial"] == trial) & (kept["population"] == 1)
+    begun = kept["time"] >= kept["edges"][:-1][kept["sign"] != 0].min()
+    own &= kept["twin"] == (begun & kept["twin"].any())
+    time, neuron = kept["time"][own], kept["neuron"][own]
+    for chosen, colour in ((neuron != number, style.GREY), (neuron == number, _CHANGE)):
+        axes.plot(time[chosen], neuron[chosen], "|", color=colour, markersize=style.mark(1.6), markeredgewidth=style.mark(0.4))
+    axes.set(ylabel="Neuron\n(number)", ylim=(neuron.max(initial=number) + 1, -1))

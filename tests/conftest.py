@@ -47,6 +47,36 @@ def spiking_run(tmp_path_factory):
     return train.run(tables, tmp_path_factory.mktemp("spiking") / "run", name="spikes")
 
 
+@pytest.fixture(scope="session")
+def map_run(tmp_path_factory):
+    """A finished run of one small spiking layer under two nudging strengths and two windows, with two seeds."""
+    grid = [
+        {"name": f"{beta:g}-{window:g}", "phases": {"beta": beta, "nudged": window}}
+        for beta in (2.0, 0.5) for window in (40.0, 20.0)
+    ]  # fmt: skip
+    tables = experiment(
+        seeds=[0, 1], network={"hidden": [8], "neuron": "lif"}, trace={"tau_x": 10.0, "tau_z": 5.0},
+        phases={"free": 90.0, "propagation": "two_compartment"}, stage=[{"epochs": 1}], batch_size=256,
+        record={"probe": 16, "spikes": 1}, condition=[*grid, {"name": "dfa", "rule": "dfa"}],
+    )  # fmt: skip
+    return train.run(tables, tmp_path_factory.mktemp("map") / "run", name="map")
+
+
+@pytest.fixture(scope="session")
+def beta_run(tmp_path_factory):
+    """A finished run of one small rate network, with two seeds, nudged by β = 1 … 0.001 and one-sided by 1e-8 as well."""
+    sweep = {"one_sided": (1.0, 0.1, 1e-8, 0.01, 1e-3), "centered": (1.0, 0.1, 0.01, 1e-3)}
+    tables = experiment(
+        seeds=[0, 1], network={"hidden": [7, 5], "weights": "uniform"}, stage=[{"epochs": 1}], record={"probe": 32},
+        batch_size=256, precision="float64",
+        condition=[
+            {"name": f"{nudging}-{beta:g}", "phases": {"nudging": nudging, "beta": beta}}
+            for nudging, betas in sweep.items() for beta in betas
+        ],
+    )  # fmt: skip
+    return train.run(tables, tmp_path_factory.mktemp("beta") / "run", name="beta")
+
+
 class Small:
     """A small random network with a mini-batch: what a test needs to compare the core with `naive`."""
 

@@ -9,11 +9,12 @@ from click.testing import CliRunner
 from localdfa import analysis, spec, train
 from localdfa.cli import main
 from localdfa.errors import RunError, SpecError
+from localdfa.orders import slope
 from localdfa.rules.local import Local
 
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
 
-from localdfa.crosscheck.certificate import certified, certify, slope
+from localdfa.crosscheck.certificate import certified, certify
 
 SPEC = """
 title = "small"

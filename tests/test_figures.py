@@ -6,9 +6,11 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from scipy.integrate import trapezoid
 
 from localdfa import analysis, record, spec
 from localdfa.analysis import (
+    beta,
     comparison,
     confusion,
     events,
@@ -22,7 +24,9 @@ from localdfa.analysis import (
     theorem,
     trial,
     tsne,
+    window,
 )
+from localdfa.analysis import map as nudging_map
 from localdfa.analysis import singular as singular_values
 from localdfa.analysis import weights as weight_distribution
 from localdfa.errors import RunError
@@ -57,8 +61,11 @@ def assert_on_the_page(drawn):
 
 
 @pytest.mark.parametrize("name", analysis.names())
-def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(rate_run, spiking_run, name):
-    run = spiking_run if name in ("raster", "trial") else rate_run
+def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(request, name):
+    kind = {"beta": "beta_run", "map": "map_run", **dict.fromkeys(("raster", "trial", "window"), "spiking_run")}.get(
+        name, "rate_run"
+    )
+    run = request.getfixturevalue(kind)
     drawn = analysis.get(name).figure(run)
     panels = [axes for axes in drawn.axes if axes.get_label() != "<colorbar>"]
     if len(panels) > 1:
@@ -340,8 +347,9 @@ def test_raster_shows_the_trial_in_which_the_feedback_moves_most(spiking_run, tm
 
 def test_trial_shows_the_neuron_that_the_feedback_moves_most(spiking_run):
     drawn = trial.figure(spiking_run)
-    v, current, _, change = (axes.lines[0].get_ydata() for axes in drawn.axes)
-    kept, time = spiking_run.jobs[0].states, drawn.axes[0].lines[0].get_xdata()
+    top, *panels = drawn.axes
+    v, current, _, change = (axes.lines[0].get_ydata() for axes in panels)
+    kept, time = spiking_run.jobs[0].states, panels[0].lines[0].get_xdata()
     np.testing.assert_array_equal(time, kept["time"])
     assert v.max() <= 1
     assert not current[(time < 100) | ((time >= 150) & (time < 250))].any()
@@ -352,6 +360,131 @@ def test_trial_shows_the_neuron_that_the_feedback_moves_most(spiking_run):
     learned = (z_of[:, at[1]] - z_of[:, at[0]] - z_of[:, -1] + z_of[:, at[2]]) / (2 * 2.0)
     assert change[-1] == pytest.approx(learned.ravel()[np.abs(learned).argmax()])
     assert not change[time <= 100].any()
+    # Above: the spikes of the layer, of somata until the first nudge and of twins from then on; the neuron's own apart.
+    row, column = np.unravel_index(np.abs(learned).argmax(), learned.shape)
+    spikes, number = spiking_run.jobs[0].spikes, kept["neuron1"][column]
+    own = (spikes["trial"] == kept["trial"][row]) & (spikes["population"] == 1) & (spikes["twin"] == (spikes["time"] >= 100))
+    for points, chosen in zip(top.lines, (spikes["neuron"] != number, spikes["neuron"] == number), strict=True):
+        np.testing.assert_array_equal(np.sort(points.get_xdata()), np.sort(spikes["time"][own & chosen]))
+    assert [text.get_text() for text in top.texts] == ["free", "+β", "free", "−β"]
+
+
+def test_window_is_the_closed_form_of_the_traces(rng):
+    """All pairs together, with nothing left at the end: ∫ x dz of the traces themselves; and both areas are equal."""
+    tau_x, tau_z = 7.0, 13.0
+    pre, post = (np.sort(rng.uniform(0, 200, n)) for n in (9, 11))
+    x_at_post = np.exp(-(post[:, None] - pre) / tau_x, where=post[:, None] > pre, out=np.zeros((11, 9))).sum(axis=1)
+    t = np.linspace(-1, 600, 1_200_001)
+    x, z = (np.where(t[:, None] > s, np.exp(-np.maximum(t[:, None] - s, 0) / tau), 0).sum(axis=1) for s, tau in
+            ((pre, tau_x), (post, tau_z)))  # fmt: skip
+    integral = x_at_post.sum() - trapezoid(x * z, t) / tau_z
+    assert window.pair(post[:, None] - pre, tau_x, tau_z).sum() == pytest.approx(integral, abs=1e-3)
+    lag = np.linspace(-300, 300, 600_001)
+    assert trapezoid(window.pair(lag, tau_x, tau_z), lag) == pytest.approx(0, abs=2e-3)
+
+
+def test_window_shows_the_pairs_of_the_two_layers(spiking_run):
+    left, right = window.figure(spiking_run).axes
+    before, after = (found.get_data() for found in left.lines[:2])
+    assert after[1][0] == pytest.approx(0.5)
+    assert before[1][0] == pytest.approx(-0.5)
+    at = np.interp(10.0, *after)
+    assert at == pytest.approx(0.5 / math.e, rel=1e-3)
+    assert left.get_xlim() == (-30, 30)
+    kept = spiking_run.jobs[0].spikes
+    trials = np.unique(kept["trial"])
+    lag, change = line(left, "pairs that occur")
+    assert len(lag) > 5
+    assert change == pytest.approx(np.sign(lag) * 0.5 * np.exp(-np.abs(lag) / 10), abs=2e-3)  # both time constants are 10 ms
+    one = {population: kept["time"][(kept["trial"] == trials[0]) & (kept["population"] == population)] for population in (1, 2)}
+    assert all(np.abs(one[2][:, None] - one[1] - each).min() < 1e-9 for each in lag)
+    for drawn, (begin, end) in zip(right.patches, ((100, 150), (250, 300)), strict=True):
+        shown = drawn.get_data()
+        bins, found = shown.edges, np.zeros(len(shown.values))
+        for trial_ in trials:
+
+            def of(population, twin, trial_=trial_):
+                own = (kept["trial"] == trial_) & (kept["population"] == population)
+                late = kept["time"] >= 100
+                return kept["time"][own & (kept["twin"] == (late & twin))]
+
+            pre, post = of(1, False), of(2, True)
+            lag = (post[:, None] - pre).ravel()
+            later = np.maximum(post[:, None], pre).ravel()
+            found += np.histogram(lag[(later >= begin) & (later < end)], bins)[0]
+        assert shown.values * 2 * 12 * 8 * np.diff(bins) == pytest.approx(found)
+        assert found.sum() > 0
+
+
+def test_window_of_one_hidden_layer_is_the_prediction_alone(map_run):
+    (axes,) = window.figure(map_run).axes
+    highest, lowest = axes.lines[1].get_ydata().max(), axes.lines[0].get_ydata().min()
+    assert (highest, lowest) == pytest.approx((5 / 15, -10 / 15))
+    assert not axes.patches
+    assert "one hidden layer" in window.caption(map_run)
+    assert "τ_x = 10 and τ_z = 5 ms" in window.caption(map_run)
+
+
+# --- nudging ----------------------------------------------------------------------------------------------------------
+
+
+def test_map_has_a_cell_for_each_strength_and_window(map_run):
+    drawn = nudging_map.figure(map_run)
+    for axes, key in zip(drawn.axes[:2], ("cosine_to_dfa", "relative_error_to_dfa"), strict=True):
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["0.5", "2"]
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["20", "40"]
+        shown = axes.images[0].get_array()
+        printed = [text.get_text() for text in axes.texts]
+        for (row, column), name in {(0, 0): "0.5-20", (0, 1): "0.5-40", (1, 0): "2-20", (1, 1): "2-40"}.items():
+            expected = fmean(job.metrics[0][key][0] for job in jobs(map_run, name))
+            assert shown[row, column] == pytest.approx(expected)
+            assert float(printed[2 * row + column]) == pytest.approx(expected, abs=6e-3)
+        assert axes.images[0].origin == "lower"
+    assert "Means over 2 seeds" in nudging_map.caption(map_run)
+
+
+def test_map_says_what_it_lacks(rate_run, map_run, tmp_path):
+    with pytest.raises(RunError, match=r"of phases\.beta 1, of phases\.nudged .* 1; .* localdfa run digits-map"):
+        nudging_map.figure(with_conditions(rate_run, tmp_path / "one", ["a"]))
+    with pytest.raises(RunError, match=r"the conditions a and b have the same phases\.beta"):
+        nudging_map.figure(with_conditions(rate_run, tmp_path / "two", ["a", "b"]))
+    bare = record.create(tmp_path / "bare", map_run.experiment)
+    with pytest.raises(RunError, match="nothing is measured yet"):
+        nudging_map.figure(bare)
+
+
+def test_beta_shows_the_orders_of_the_error_and_its_rounding(beta_run):
+    (axes,) = beta.figure(beta_run).axes
+    (figure_legend,) = axes.get_figure().legends
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    texts = [text.get_text() for text in figure_legend.get_texts()]
+    assert texts == ["layer 1, slopes 1.00 and 2.00", "layer 2, slopes 1.00 and 2.00", "one-sided", "centered", "ε/β"]
+    marked = [found for found in axes.lines if found.get_marker() in "os"]
+    assert len(marked) == 8  # two layers and two nudgings, each with the points that its slope is fitted to
+    for number, (curve, fitted) in enumerate(zip(marked[::2], marked[1::2], strict=True)):
+        layer, nudging = number // 2, ("one_sided", "centered")[number % 2]
+        x, y = (np.array(values) for values in curve.get_data())
+        assert list(x) == [1e-8] * (nudging == "one_sided") + [1e-3, 0.01, 0.1, 1]
+        for at, value in zip(x, y, strict=True):
+            errors = [job.metrics[0]["relative_error_to_dfa"][layer] for job in jobs(beta_run, f"{nudging}-{at:g}")]
+            assert value == pytest.approx(fmean(errors))
+        assert set(fitted.get_xdata()) <= {1e-3, 0.01, 0.1}
+        assert y[-3] / y[-4] == pytest.approx({"one_sided": 10, "centered": 100}[nudging], rel=0.02)
+    assert y[-1] > y[0]
+    (floor,) = [found for found in axes.lines if found.get_label() == "ε/β"]
+    assert np.array(floor.get_xdata()) * floor.get_ydata() == pytest.approx(np.full(5, 2.0**-52), rel=1e-12)
+    rounded = marked[0].get_ydata()[0]  # at β = 1e-8, of the order of rounding and not of β
+    assert 1e-10 < rounded < 1e-7
+    assert "Means over 2 seeds" in beta.caption(beta_run)
+
+
+def test_beta_says_what_it_lacks(rate_run, map_run, beta_run, tmp_path):
+    with pytest.raises(RunError, match=r"values of phases\.beta .*: 1; .* localdfa run digits-beta"):
+        beta.figure(with_conditions(rate_run, tmp_path / "one", ["a"]))
+    with pytest.raises(RunError, match=r"have the same phases\.beta and phases\.nudging; the figure beta needs"):
+        beta.figure(map_run)
+    with pytest.raises(RunError, match="nothing is measured yet"):
+        beta.figure(record.create(tmp_path / "bare", beta_run.experiment))
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

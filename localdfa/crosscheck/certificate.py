@@ -18,15 +18,10 @@ from localdfa.crosscheck.pytorch.learner import KINKED, Learner, check
 from localdfa.engines import dropout
 from localdfa.errors import RunError, SpecError
 from localdfa.network import NOISE, ORDER, PROBE, Network, build, generator, in_precision, rewired
+from localdfa.orders import ABOVE_ROUNDING, ORDERS, slope
 from localdfa.record import Job, Run, origin, plain
 from localdfa.spec import Experiment, Setting, experiment, settings
 from localdfa.train import Part, Progress, Trainer, load, parts
-
-# The order of the local rule's error in β, by nudging.
-ORDERS = {"one_sided": 1, "centered": 2}
-# A point counts in a slope where its error is this many times that of rounding, and, where there are _POINTS such, where
-# it is at most _ASYMPTOTIC, so that higher orders of β do not bend the line.
-_ABOVE_ROUNDING, _ASYMPTOTIC, _POINTS = 10.0, 1e-2, 3
 
 
 def chosen(found: Experiment) -> tuple[str, Setting]:
@@ -145,7 +140,7 @@ class _Witness:
             for l, layer in enumerate(layers[:-1]):
                 error, noise = [s["relative_error"][l] for s in swept], [rounding[l] / beta for beta in betas]
                 value, used = slope(betas, error, noise)
-                exact = value is None and error[0] <= _ABOVE_ROUNDING * noise[0]
+                exact = value is None and error[0] <= ABOVE_ROUNDING * noise[0]
                 layer[nudging] = {
                     "beta": betas, "relative_error": error, "cosine": [s["cosine"][l] for s in swept], "rounding": noise,
                     "order": order, "slope": value, "fitted": used, "exact": exact,
@@ -176,21 +171,6 @@ def _difference(a: np.ndarray, b: np.ndarray) -> float:
     """|a − b| / |b|; 0 where both are zero."""
     gap = float(np.linalg.norm(a - b))
     return gap / float(np.linalg.norm(b)) if gap else 0.0
-
-
-def slope(betas: list[float], error: list[float], rounding: list[float]) -> tuple[float | None, list[int]]:
-    """The slope of log error against log β by least squares, and the points that it is fitted to.
-
-    A point counts where its error is ten times that of rounding; of those, where there are three such, the ones with an
-    error of at most 1 %, otherwise the three of least β. None where fewer than three are clear of rounding.
-    """
-    clear = [i for i, (e, r) in enumerate(zip(error, rounding, strict=True)) if e > _ABOVE_ROUNDING * r]
-    small = [i for i in clear if error[i] <= _ASYMPTOTIC]
-    used = small if len(small) >= _POINTS else clear[:_POINTS]
-    if len(used) < _POINTS:
-        return None, []
-    x, y = (np.log(np.take(values, used)) for values in (betas, error))
-    return float(np.polyfit(x, y, 1)[0]), used
 
 
 def _training(

@@ -1,0 +1,94 @@
+"""How close the local rule comes to exact DFA, over nudging strength and window: a map of its bias and its noise.
+
+Reads ``cosine_to_dfa`` and ``relative_error_to_dfa`` of the metrics, before training, of conditions that differ in
+``phases.beta`` and in the time that the plasticity gate is open, ``phases.gate`` or else ``phases.nudged``.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from localdfa.analysis import _nudging, style
+from localdfa.errors import RunError
+from localdfa.record import Run
+from localdfa.spec import Setting
+
+
+class _Panel(NamedTuple):
+    """One map: a column of the metrics, its label, its colours, and their range."""
+
+    key: str
+    label: str
+    colours: str
+    limits: Callable[[np.ndarray], tuple[float, float]]
+
+
+_PANELS = (
+    _Panel("cosine_to_dfa", "Cosine to exact DFA (1)", f"{style.UNSIGNED}_r", lambda _: (0.0, 1.0)),
+    _Panel("relative_error_to_dfa", "Relative error to exact DFA (1)", style.UNSIGNED, lambda v: (0.0, float(np.nanmax(v)))),
+)
+
+
+def caption(run: Run) -> str:
+    """What to see, and what the cells are."""
+    number = len(run.experiment.seeds)
+    return (
+        "The first hidden layer's weight update under the local rule against that of exact DFA, of the same network on the "
+        "same samples before training, over the nudging strength β and the time that the plasticity gate is open. a, Their "
+        "cosine. b, Length of their difference, by that of exact DFA's. Dark is far from exact DFA. Two errors meet. The noise "
+        "of single spikes is divided by β and by the length of the window, and so largest at the lower left; the curvature of "
+        "the f–I curve over a finite nudge, a bias that no length of the window removes, grows with β. Traces and free phases "
+        f"may change with the window. {'One seed' if number == 1 else f'Means over {number} seeds'}."
+    )
+
+
+def figure(run: Run) -> style.Figure:
+    """Two maps side by side, a cell for each condition under the local rule, its value printed in it.
+
+    Raises
+    ------
+    RunError
+        Nothing is measured yet; fewer than two values of β or of the window; two conditions with the same two.
+    """
+    at = _nudging.points(run, _at, "phases.beta and the same window", "map")
+    betas, windows = (sorted({cell[axis] for cell in at}) for axis in (0, 1))
+    if len(betas) < 2 or len(windows) < 2:
+        raise RunError(
+            f"{run.folder}: values among its conditions under the local rule: of phases.beta {len(betas)}, of phases.nudged "
+            f"(or phases.gate) {len(windows)}; the figure map needs two of each, as has: localdfa run digits-map"
+        )
+    with style.context():
+        drawn = style.Figure(style.TWO_COLUMNS, 0.9 + max(1.5, 0.42 * len(betas)))
+        panels = list(drawn.subplots(1, 2))
+        for axes, panel in zip(panels, _PANELS, strict=True):
+            values = np.full((len(betas), len(windows)), np.nan)
+            for (beta, window), curve in _nudging.before(run, panel.key, 0, at).items():
+                values[betas.index(beta), windows.index(window)] = curve.mean[0]
+            _draw(axes, panel, values)
+            axes.set_xticks(range(len(windows)), [f"{each:g}" for each in windows])
+            axes.set_yticks(range(len(betas)), [f"{each:g}" for each in betas])
+            axes.set(xlabel="Gate open (ms)", ylabel="Nudging strength β (1)")
+        style.letters(panels)
+    return drawn
+
+
+def _at(setting: Setting) -> tuple[float, float]:
+    return setting.phases.beta, setting.phases.gate or setting.phases.nudged
+
+
+def _draw(axes: style.Axes, panel: _Panel, values: np.ndarray) -> None:
+    """One map, lowest β at the bottom; a cell without a value is grey."""
+    low, high = panel.limits(values)
+    shown = axes.imshow(values, cmap=panel.colours, vmin=low, vmax=high, origin="lower", aspect="auto", interpolation="nearest")
+    axes.set_facecolor("#d9d9d9")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    for (row, column), value in np.ndenumerate(values):
+        text = "–" if np.isnan(value) else f"{value:#.3g}"
+        dark = not np.isnan(value) and sum(shown.to_rgba(value)[:3]) < 1.5
+        axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black")
+    figure = axes.get_figure()
+    assert figure is not None
+    bar = figure.colorbar(shown, ax=axes)
+    bar.set_label(panel.label)
