@@ -223,7 +223,7 @@ class _Case:
         finite.require(self.drive.reshape(m, -1), "a drive", 0, network.n_hidden)
 
     def run(self, room: _Room, keep: bool, block: int) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
-        """Simulate the trials of a block; keep: list the spikes of all populations, of the last trial: when, by whom, how many."""
+        """Simulate the trials of a block; keep: list all spikes of the last one: when, by whom, how many, by population."""
         return self._kernel(
             self.neuron, self.circuit, self.course, self.drive, self.start, self.incoming, self.until, self.target, keep,
             room, block,
