@@ -509,22 +509,32 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
 
     @kernel
     def glide(p, t, now, base, taus, v, later, to, currents, sums, found):
-        """v at the end of a chunk that `scatter` has gone through; how many neurons could have met their threshold: `found`."""
-        n, number, jump, rise, lift, bar = v.size, v.dtype.type, sums[_JUMP], sums[_RISE], sums[_LIFT], sums[_BAR]
-        remains, one, met = number(math.exp((t - now) / p.tau_m)), number(1), 0
+        """v at the end of a chunk that `scatter` has gone through; how many neurons could have met their threshold: `found`.
+
+        What a current brings is bounded by its largest value in the chunk: the first if it is positive, else the last.
+        """
+        n, number, jump, rise, lift, bar = _unsigned(v.size), v.dtype.type, sums[_JUMP], sums[_RISE], sums[_LIFT], sums[_BAR]
+        remains, one, met, block = number(math.exp((t - now) / p.tau_m)), number(1), 0, _unsigned(0)
         for r in range(taus.size):
             present, brings = number(math.exp((base - t) / taus[r])), number(response(taus[r], p.tau_m, now - t))
-            row = currents[r]
+            row, stays = currents[r], number(math.exp((t - now) / taus[r]))
             for i in range(n):
                 current = row[i] * present
                 jump[i] += current * brings
-                lift[i] += max(current, number(0))
-        for i in range(n):
-            highest = max(v[i], v[i] * remains + (to[i] + lift[i]) * (one - remains)) + rise[i]
-            later[i] = to[i] + (v[i] - to[i]) * remains + jump[i]
-            if highest >= bar[i]:
-                found[met] = i
-                met += 1
+                lift[i] += max(current, current * stays)
+        while block < n:
+            end, some = min(block + _BLOCK, n), False
+            for i in range(block, end):
+                rises = max(v[i], v[i] * remains + (to[i] + lift[i]) * (one - remains)) + rise[i]
+                later[i] = to[i] + (v[i] - to[i]) * remains + jump[i]
+                rise[i] = rises - bar[i]
+                some |= rise[i] >= 0
+            if some:
+                for i in range(block, end):
+                    if rise[i] >= 0:
+                        found[met] = i
+                        met += 1
+            block = end
         return met
 
     @kernel
