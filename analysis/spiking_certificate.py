@@ -16,10 +16,11 @@ from localdfa.analysis import style
 def draw(certificate: dict[str, Any]) -> style.Figure:
     """Above, what differs from Brian2 against its step; below, for each layer, the cosine to DFA over the nudge and over β.
 
-    Through the best setting, a line for each batch; theory is dashed, in layers of constant drive, else dotted.
+    A line for each batch; over the nudge at the least β, which has the most noise, over β at the best setting's nudge. Theory
+    is dashed, in layers of constant drive, else dotted.
     """
     clock, dfa, spec = certificate.get("brian2"), certificate.get("dfa"), certificate["spec"]
-    n_layers = len(dfa["best"]["cosine"]) if dfa else 0
+    n_layers = 0 if dfa is None else len(dfa["best"]["cosine"])
     with style.context():
         rows = (clock is not None) + n_layers
         drawn = style.Figure(style.TWO_COLUMNS, 0.9 + 2.2 * rows)
@@ -28,12 +29,11 @@ def draw(certificate: dict[str, Any]) -> style.Figure:
         if clock:
             _times(grid[0, 0], clock)
             _relative(grid[0, 1], clock)
-        for l in range(n_layers):
-            panels = grid[l + (clock is not None)]
-            _cosines(panels[0], dfa, l, "window", "Duration of the nudge (ms)")
-            _cosines(panels[1], dfa, l, "beta", "Nudging strength β")
         if dfa:
-            drawn.legend(handles=_handles(dfa), loc="outside lower center", ncols=6)
+            for l, panels in enumerate(grid[rows - n_layers :]):
+                _cosines(panels[0], dfa, l, "window", "Duration of the nudge (ms)")
+                _cosines(panels[1], dfa, l, "beta", "Nudging strength β")
+            drawn.legend(handles=_handles(dfa), loc="outside lower center", ncols=5)
     return drawn
 
 
@@ -76,10 +76,11 @@ def _batches(dfa: dict[str, Any]) -> list[int]:
 
 
 def _cosines(axes: Axes, dfa: dict[str, Any], layer: int, varied: str, label: str) -> None:
-    """Measured and predicted cosines of a layer, the other of window and β as at the best setting."""
+    """Measured and predicted cosines of a layer over nudges, at the least β, or over β, at the best nudge."""
     fixed = "beta" if varied == "window" else "window"
+    value = min(e["beta"] for e in dfa["settings"]) if fixed == "beta" else dfa["best"]["window"]
     for position, size in enumerate(_batches(dfa)):
-        entries = [e for e in dfa["settings"] if e["batch"] == size and e[fixed] == dfa["best"][fixed]]
+        entries = [e for e in dfa["settings"] if e["batch"] == size and e[fixed] == value]
         x, look = [e[varied] for e in entries], style.line(position)
         axes.semilogx(x, [e["cosine"][layer] for e in entries], **{**look, "linestyle": "-"})
         dashes = "--" if layer < dfa["constant_layers"] else ":"
@@ -88,8 +89,8 @@ def _cosines(axes: Axes, dfa: dict[str, Any], layer: int, varied: str, label: st
     axes.xaxis.set_major_locator(ticker.FixedLocator(ticks))
     axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_ylim(top=1.02)
-    at = f"β = {dfa['best']['beta']:g}" if varied == "window" else f"{dfa['best']['window']:g} ms"
+    axes.set_ylim(top=1)
+    at = f"β = {value:g}" if varied == "window" else f"nudges of {value:g} ms"
     axes.set(title=f"Layer {layer + 1}, {at}", xlabel=label, ylabel="Cosine to exact DFA")
 
 
@@ -100,5 +101,5 @@ def _handles(dfa: dict[str, Any]) -> list[Line2D]:
         found.append(Line2D([], [], label=f"{size} samples", **look))
     found.append(Line2D([], [], color=style.GREY, linestyle="--", label="theory"))
     if dfa["constant_layers"] < len(dfa["best"]["cosine"]):
-        found.append(Line2D([], [], color=style.GREY, linestyle=":", label="theory, as if drives were constant"))
+        found.append(Line2D([], [], color=style.GREY, linestyle=":", label="theory of constant drives"))
     return found

@@ -125,17 +125,15 @@ def _report(folder: Path, console: Any) -> None:
 @_DEVICE
 @_SET
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of certificate.json.  [default: RUN or certificates/SPEC]")
-def certify(
-    what: str, data: str | None, neuron: str | None, device: str, overrides: tuple[str, ...], out: Path | None
-) -> None:
+def certify(what: str, data: str | None, neuron: str | None, device: str, overrides: tuple[str, ...], out: Path | None) -> None:
     """Certify the local rule of a spec, or of a finished run, in float64: of its first condition with that rule.
 
     Rate neurons: an independent PyTorch implementation says whether it follows exact DFA, update by update at initialisation
     and along training, and in the training as a whole.
 
-    Spiking neurons: Brian2 simulates a few trials at several time steps, to which spikes, traces and weight changes are compared;
-    and the update is compared with exact DFA of the neurons' f–I curve, over the nudge's duration, β and batch, beside what
-    theory says of its noise. With --neurons there is the latter alone.
+    Spiking neurons: Brian2 simulates a few trials at several time steps, with which spikes, traces and weight changes are
+    compared; and the update is compared with exact DFA of the neurons' f–I curve, over the nudge's duration, β and batch,
+    beside what theory says of its noise. With --neurons there is the latter alone.
 
     The exit status is 0 where every tolerance of the spec's table [certify] holds, else 1.
     """

@@ -137,9 +137,7 @@ class Model:
 
     def trial(self, prediction: np.ndarray, error: np.ndarray) -> Trial:
         """What the runs have left."""
-        x, z = (
-            [np.array(found) if found[0].size else None for found in zip(*self._seen[name], strict=True)] for name in "xz"
-        )
+        x, z = ([np.array(found) if found[0].size else None for found in zip(*self._seen[name], strict=True)] for name in "xz")
         totals = self._totals(error) if self._nudges else []
         return Trial(self._trains(self._somata), self._trains(self._twins), prediction, error, x, z, totals)
 

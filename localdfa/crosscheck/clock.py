@@ -43,7 +43,7 @@ def compare(
                 rng = generator(seed, WATCHED)
                 sums.add(trial, brian.simulate(network, setting, inputs[k : k + 1], targets[k], rng, dt))
             found.append({"step": dt, **sums.result()})
-    order = {"spike_time": _order(steps, [row["mean"] for row in found])}
+    order: dict[str, Any] = {"spike_time": _order(steps, [row["mean"] for row in found])}
     for what in ("traces", "changes"):
         order[what] = {name: _order(steps, [row[what][name] for row in found]) for name in found[0][what]}
     return {"trials": len(ours), "steps": found, "order": order}
@@ -54,7 +54,9 @@ def judge(found: dict[str, Any], limits: Certify) -> Iterator[dict[str, Any]]:
     last, order = found["steps"][-1], found["order"]
     where = f"Brian2 at {last['step']:g} ms"
     yield subject.row(f"{where}: spike times, mean difference (ms)", last["mean"], most=limits.spike_time)
-    yield subject.row(f"{where}: spikes that one side has alone", last["alone"] / max(1, last["spikes"]), most=limits.spike_count)
+    yield subject.row(
+        f"{where}: spikes that one side has alone", last["alone"] / max(1, last["spikes"]), most=limits.spike_count
+    )
     for what, most in (("traces", limits.trace_error), ("changes", limits.change_error)):
         for name, value in last[what].items():
             yield subject.row(f"{where}: {name}", value, most=most)
@@ -129,12 +131,12 @@ class _Sums:
                 self._spikes += len(a)
                 self._alone += len(a) + len(b) - 2 * len(late)
         for letter, own_traces, other_traces in (("x", ours.x, theirs.x), ("z", ours.z, theirs.z)):
-            for name, a, b in zip(ours.names, own_traces, other_traces, strict=False):
-                if b is not None:
-                    self._differ("traces", f"{letter}, {name}", b, a)
-        for name, c, d in zip(ours.projections, ours.totals, theirs.totals, strict=True):
-            if c.any() or d.any():  # else nothing learns there
-                self._differ("changes", name, d, c)
+            for name, exact, trace in zip(ours.names, own_traces, other_traces, strict=False):
+                if trace is not None:
+                    self._differ("traces", f"{letter}, {name}", trace, exact)
+        for name, exact, total in zip(ours.projections, ours.totals, theirs.totals, strict=True):
+            if exact.any() or total.any():  # else nothing learns there
+                self._differ("changes", name, total, exact)
 
     def _differ(self, what: str, name: str, found: np.ndarray, exact: np.ndarray) -> None:
         sums = self._gap[what].setdefault(name, [0.0, 0.0])

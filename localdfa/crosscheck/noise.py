@@ -1,7 +1,7 @@
 """The update of a spiking network against exact DFA of its f–I curve: signal, noise, and what theory says of their cosine.
 
 *Signal.* A nudge of T ms moves the rate of a neuron by Δr, and its trace, in the mean, by τ_z Δr (1 − e^{−T/τ_z}); so E[Δw] =
-τ_x r_x · τ_z Δr (1 − e^{−T/τ_z}), in units of activity (1 − e^{−T/τ_z}) times the update G of the settled network under the same β.
+τ_x r_x · τ_z Δr (1 − e^{−T/τ_z}), in units of activity (1 − e^{−T/τ_z}) times the update G of the settled network under that β.
 
 *Noise.* Under a constant drive a neuron spikes periodically, and its trace is known but for its phase. s ms after a spike it is
 e^{−s/τ}/(1 − q), with q = e^{−1/(r τ)}. Over a phase that is uniform in the interval 1/r
@@ -89,7 +89,7 @@ def measured(
                 groups = list(_groups(len(inputs), size, blocks[0].stop))
                 pairs = [(_sum(own, group), _sum(exact, group)) for group in groups]
                 expected = [
-                    _cosines(_sum([g for g, _ in theory], group), sum(theory[i][1] for i in group), of, reached)
+                    _cosines(_sum([g for g, _ in theory], group), _sum([n for _, n in theory], group), of, reached)
                     for group, (_, of) in zip(groups, pairs, strict=True)
                 ]
                 found.append({
@@ -136,26 +136,26 @@ def _sum(updates: list[list[np.ndarray]], group: range) -> list[np.ndarray]:
     return [sum(layer) for layer in zip(*(updates[i] for i in group), strict=True)]  # type: ignore[misc]
 
 
-def _theory(network: Network, setting: Setting, x: np.ndarray, y: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+def _theory(network: Network, setting: Setting, x: np.ndarray, y: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The update G of the settled network of each layer, and N² of each hidden layer."""
     trial, change = measure.changes(network, setting, "local", x, y)
     error, (beta, p) = trial.prediction - y, (setting.phases.beta, network.neuron)
     noise = []
-    for l, (drive, feedback) in enumerate(zip(trial.drive[:-1], network.feedback, strict=True)):
-        nudge = beta * error @ feedback.T
+    for l, (drive, matrix) in enumerate(zip(trial.drive[:-1], network.feedback, strict=True)):
+        nudge = np.zeros_like(drive) if matrix is None else beta * error @ matrix.T
         still, up, down = (
             ripple(neurons.response(p, a) / p.gain, setting.trace.tau_z) for a in (drive, drive - nudge, drive + nudge)
         )
         variance = (2 * still + up + down) / 4 if setting.phases.nudging == "centered" else still + up
         scale = (p.gain / (beta * setting.trace.tau_z)) ** 2
-        noise.append(scale * float(np.square(trial.sent[l]).sum(axis=1) @ variance.sum(axis=1)))
-    return measure.gradients(trial, change), np.array(noise)
+        noise.append(scale * np.square(trial.sent[l]).sum(axis=1) @ variance.sum(axis=1))
+    return measure.gradients(trial, change), noise
 
 
-def _cosines(settled: list[np.ndarray], noise: np.ndarray, exact: list[np.ndarray], reached: float) -> list[float]:
+def _cosines(settled: list[np.ndarray], noise: list[np.ndarray], exact: list[np.ndarray], reached: float) -> list[float]:
     """Theory's cosine of each hidden layer."""
     found = []
     for g, n, d in zip(settled, noise, exact, strict=False):
-        size = float(np.linalg.norm(d)) * math.sqrt(reached**2 * float(np.square(g).sum()) + n)
+        size = float(np.linalg.norm(d)) * math.sqrt(reached**2 * float(np.square(g).sum()) + float(n))
         found.append(reached * float(np.vdot(g, d)) / size if size > 0 else float("nan"))
     return found

@@ -75,11 +75,11 @@ def _say(console: Console, text: str) -> None:
 def _clock(found: dict[str, Any]) -> Table:
     """Every difference, a row each, at the shortest steps."""
     shown, order = found["steps"][-4:], found["order"]
-    table = _table("relative to ours, or as said", *(f"{row['step']:g} ms" for row in shown), "order")
+    table = _table("difference (relative)", *(f"{row['step']:g} ms" for row in shown), "order")
     table.columns[0].justify = "left"
     for name, key in (("spike times, largest (ms)", "largest"), ("spike times, mean (ms)", "mean")):
         table.add_row(name, *(_number(row[key]) for row in shown), _order(order["spike_time"]) if key == "mean" else "")
-    table.add_row(f"spikes of one side alone, of {shown[0]['spikes']}", *(str(row["alone"]) for row in shown), "")
+    table.add_row(f"spikes unmatched, of {shown[0]['spikes']}", *(str(row["alone"]) for row in shown), "")
     for what in ("traces", "changes"):
         for name in shown[0][what]:
             table.add_row(name, *(_number(row[what][name]) for row in shown), _order(order[what][name]))

@@ -252,10 +252,10 @@ class Certify(Table):
         0.01, gt=0, le=1, description="most spikes that one of both has alone, as a fraction, at Brian2's shortest step"
     )
     trace_error: float = Field(
-        0.05, gt=0, le=10, description="most relative difference of traces from Brian2 at its shortest step, in the mean"
+        0.05, gt=0, le=10, description="most relative difference of traces from Brian2 at its shortest step, mean"
     )
     change_error: float = Field(
-        0.15, gt=0, le=10, description="most relative difference of weight changes from Brian2 at its shortest step, in the mean"
+        0.15, gt=0, le=10, description="most relative difference of weight changes from Brian2 at its shortest step, mean"
     )
     windows: list[Annotated[float, Field(ge=0.1, le=1e6)]] = Field(
         [50.0, 100.0, 200.0, 400.0], min_length=1, max_length=20, description="durations of a nudge, ms (spiking neurons)"
