@@ -17,7 +17,7 @@ def draw(certificate: dict[str, Any]) -> style.Figure:
     """Above, what differs from Brian2 against its step; below, for each layer, the cosine to DFA over the nudge and over β.
 
     A line for each batch; over the nudge at the least β, which has the most noise, over β at the best setting's nudge. Theory
-    is dashed, in layers of constant drive, else dotted.
+    is dashed, where drives and thresholds are constant, else dotted.
     """
     clock, dfa, spec = certificate.get("brian2"), certificate.get("dfa"), certificate["spec"]
     n_layers = 0 if dfa is None else len(dfa["best"]["cosine"])
@@ -101,5 +101,5 @@ def _handles(dfa: dict[str, Any]) -> list[Line2D]:
         found.append(Line2D([], [], label=f"{size} samples", **look))
     found.append(Line2D([], [], color=style.GREY, linestyle="--", label="theory"))
     if dfa["constant_layers"] < len(dfa["best"]["cosine"]):
-        found.append(Line2D([], [], color=style.GREY, linestyle=":", label="theory of constant drives"))
+        found.append(Line2D([], [], color=style.GREY, linestyle=":", label="theory, as if constant"))
     return found

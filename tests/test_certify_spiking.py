@@ -276,6 +276,15 @@ def test_what_cannot_be_certified_is_one_message(small, arguments, words):
     assert words in done.output
 
 
+def test_theory_is_judged_where_drives_and_thresholds_are_constant(small):
+    own, adapting = (next(iter(spec.settings(spiking.certified(small(), name)[1]).values())) for name in ("lif", "alif"))
+    assert (noise.constant_layers(own), noise.constant_layers(adapting)) == (1, 0)
+    assert adapting.network.neuron == "alif"
+    entry = {"window": 50.0, "beta": 1.0, "batch": 16, "cosine": [0.96, 0.99], "theory": [0.5, 0.5]}
+    for constant, failed in ((0, []), (1, ["layer 1: cosine against theory, largest difference"])):
+        assert [row["name"] for row in noise.judge([entry], constant, small().certify) if not row["holds"]] == failed
+
+
 def test_the_neurons_that_are_there_stay_as_they_are(small):
     assert spiking.certified(small(), "lif") == spiking.certified(small())
     with pytest.raises(SpecError, match="direct"):

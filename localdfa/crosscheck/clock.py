@@ -4,6 +4,7 @@ Brian2 puts every spike at the end of a step, so a neuron is late by up to a ste
 of spike times is of order 1 in the step. Where lateness carries a spike across an edge of the gate, a trace differs by a whole
 jump there; that happens in proportion to the step, so the mean |difference| of traces and weight changes tends to order 1 as
 well, while their root mean square is of order 1/2 only. Hence all relative differences are of the kind Σ|a − b| / Σ|b|.
+Where spikes drive a layer, lateness also decides which of two arrivals makes a neuron fire, and convergence is slower.
 """
 
 from collections.abc import Callable, Iterator

@@ -17,7 +17,8 @@ independent samples, that is the noise N² = Σ_s |x_s|² Σ_i (gain/(β τ_z))�
     cosine = w ⟨G, D⟩ / (|D| √(w² |G|² + N²)),   w = 1 − e^{−T/τ_z}.
 
 It holds where drives are constant, phases random, and T spans some intervals. Where a layer is driven by spikes, intervals are
-irregular, and x ripples as well, so its noise is larger; the formula then is that of its best case at small β.
+irregular, and x ripples as well, so its noise is larger; the formula then is that of its best case at small β. An adapting
+threshold answers a nudge faster than it settles, so there the formula is a guide only.
 """
 
 import math
@@ -117,8 +118,9 @@ def judge(found: list[dict[str, Any]], constant: int, limits: Certify) -> Iterat
 
 
 def constant_layers(setting: Setting) -> int:
-    """How many layers have constant drives: the first one, where the inputs are currents."""
-    return int(not registry.get("inputs", setting.input.code).spikes)
+    """How many layers have constant drives and thresholds: the first one, where inputs are currents and nothing adapts."""
+    adapts = registry.get("neurons", setting.network.neuron).adapts
+    return int(not adapts and not registry.get("inputs", setting.input.code).spikes)
 
 
 def _with(setting: Setting, beta: float, window: float | None) -> Setting:

@@ -99,7 +99,7 @@ def _against_dfa(found: dict[str, Any]) -> Table:
                 table.add_row(*cells, str(l + 1), _cosine(cosine), known)
         table.add_section()
     if len(at["cosine"]) > found["constant_layers"]:
-        table.caption = "* as if drives were constant"
+        table.caption = "* as if drives and thresholds were constant"
     return table
 
 
