@@ -1,4 +1,4 @@
-"""The figure of a certificate: the error of the local rule against β, and its training beside that of exact DFA.
+"""The figure of a certificate of rate neurons: the error of the local rule over β, and its training beside that of exact DFA.
 
 Not of a run alone, so no report has it; ``localdfa certify`` draws it beside certificate.json.
 """

@@ -118,40 +118,67 @@ def _report(folder: Path, console: Any) -> None:
 @main.command()
 @click.argument("what", metavar="SPEC|RUN")
 @click.option("--data", help="Data set, in place of the spec's.")
+@click.option(
+    "--neurons", "neuron", type=click.Choice(["lif", "alif"]),
+    help="Spiking neurons of this model, with its defaults, in place of the spec's; a free phase of 10 τ, nudges of 5 τ.",
+)  # fmt: skip
 @_DEVICE
 @_SET
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of certificate.json.  [default: RUN or certificates/SPEC]")
-def certify(what: str, data: str | None, device: str, overrides: tuple[str, ...], out: Path | None) -> None:
-    """Certify that the local rule of a spec, or of a finished run, follows exact DFA, in float64.
+def certify(what: str, data: str | None, neuron: str | None, device: str, overrides: tuple[str, ...], out: Path | None) -> None:
+    """Certify the local rule of a spec, or of a finished run, in float64: of its first condition with that rule.
 
-    Its first condition with the local rule is compared with an independent PyTorch implementation: updates at initialisation
-    and along training, and the training as a whole. The exit status is 0 where every tolerance of the spec's table [certify]
-    holds, else 1.
+    Rate neurons: an independent PyTorch implementation says whether it follows exact DFA, update by update at initialisation
+    and along training, and in the training as a whole.
+
+    Spiking neurons: Brian2 simulates a few trials at several time steps, with which spikes, traces and weight changes are
+    compared; and the update is compared with exact DFA of the neurons' f–I curve, over the nudge's duration, β and batch,
+    beside what theory says of its noise. With --neurons there is the latter alone.
+
+    The exit status is 0 where every tolerance of the spec's table [certify] holds, else 1.
     """
-    _require_torch("certify")
     from rich.console import Console
 
     from localdfa import spec, train
-    from localdfa.crosscheck import certificate, show
+    from localdfa.crosscheck import show
     from localdfa.record import Run
 
     console, folder = Console(), Path(what)
     if data is not None:
         overrides = (*overrides, f"data={json.dumps(data)}")
     trained = Run(folder) if folder.is_dir() else None
+    if trained and neuron:
+        raise LocalDFAError(f"certify {what} --neurons {neuron}: a run has its neurons; allowed with a spec")
     path = folder / "spec.toml" if trained else spec.find(what)
     experiment = train.located(spec.load(str(path), overrides), _base(path, overrides))
-    with console.status("PyTorch") as status:
-        found = certificate.certify(experiment, device, trained, lambda text: status.update(text))
+    with console.status("certifying") as status:
+        found = _certificate(experiment, neuron, device, trained, lambda text: status.update(text))
     show.print_tables(found, console)
     written = show.write(found, out or (folder if trained else Path("certificates") / path.stem))
     console.print(f"certificate: {written}", highlight=False, markup=False, soft_wrap=True)
     sys.exit(0 if found["holds"] else 1)
 
 
-def _require_torch(what: str) -> None:
-    if find_spec("torch") is None:
-        raise LocalDFAError(f"{what} needs PyTorch, which is not installed: pip install 'localdfa[torch]'")
+def _certificate(experiment: Any, neuron: str | None, device: str, trained: Any, say: Callable[[str], None]) -> dict[str, Any]:
+    """The certificate that fits the neurons."""
+    from localdfa.crosscheck import subject
+
+    if neuron is None and not subject.chosen(experiment)[1].spiking:
+        _require("torch", "certify", "PyTorch")
+        from localdfa.crosscheck import certificate
+
+        return certificate.certify(experiment, device, trained, say)
+    if neuron is None:
+        _require("brian2", "certify of spiking neurons", "Brian2")
+    from localdfa.crosscheck import spiking
+
+    return spiking.certify(experiment, neuron, trained, say)
+
+
+def _require(package: str, what: str, name: str) -> None:
+    """package: the module, and the extra that brings it."""
+    if find_spec(package) is None:
+        raise LocalDFAError(f"{what} needs {name}, which is not installed: pip install 'localdfa[{package}]'")
 
 
 def _base(path: Path, overrides: tuple[str, ...]) -> Path:
@@ -252,7 +279,7 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
     the other.
     """
     if what == "torch":
-        _require_torch("bench torch")
+        _require("torch", "bench torch", "PyTorch")
     from localdfa.bench import show
 
     peer = {"rate": "pytorch", "spiking": "brian2"}.get(what)

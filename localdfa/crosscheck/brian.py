@@ -33,8 +33,9 @@ class Trial:
 
     spikes, twins: of each population from the first hidden layer on, an array (2, n) of times, ms, and neurons, in order of
     time; times are ends of steps. prediction, error (n_out,): at the end of the free phase. x, z: of each of these
-    populations the traces of its own spikes at the end of the trial, of the compartment that gets the feedback, None where
-    nothing reads them. totals: (1/β) ∫_gate x dz of every projection, shaped as its weights, in units of activity.
+    populations the traces of its own spikes, (edges, n), each time that the gate opens or closes, of the compartment that gets
+    the feedback; None where nothing reads them. totals: (1/β) ∫_gate x dz of every projection, shaped as its weights, in units
+    of activity.
     """
 
     spikes: list[np.ndarray]
@@ -72,14 +73,14 @@ def simulate(
 class Model:
     """A network of Brian2's objects for one trial. `free` and `nudged` run it, on whatever device Brian2 is set to.
 
-    keep: whether spike times are kept, or only counted.
+    keep: whether spike times, and traces at the gate's edges, are kept; or spikes only counted.
     """
 
     def __init__(
         self, network: Any, setting: Any, inputs: Any, nudges: bool, rng: np.random.Generator | None, dt: float, keep: bool
     ) -> None:
         _require(setting, network, dt)
-        self._network, self._setting, self._dt, self._nudges = network, setting, dt, nudges
+        self._network, self._setting, self._dt, self._nudges, self._keep = network, setting, dt, nudges, keep
         self._clock = brian2.Clock(dt * brian2.ms)
         self._objects: list[Any] = []
         self._top = network.n_hidden
@@ -93,6 +94,7 @@ class Model:
         self._fed = {k: (self._twins if self._two else self._somata)[k] for k in fed}
         self._terminals: dict[tuple[int, float], Any] = {}
         self._learning: dict[int, Any] = {}
+        self._seen: dict[str, list[list[np.ndarray]]] = {"x": [], "z": []}
         self._inputs(inputs, rng)
         for q, joint in enumerate(network.projections):
             if joint.post <= last and (joint.pre > 0 or self._sources is not None):
@@ -135,8 +137,7 @@ class Model:
 
     def trial(self, prediction: np.ndarray, error: np.ndarray) -> Trial:
         """What the runs have left."""
-        groups = {**self._somata, **self._fed}
-        x, z = ([np.array(getattr(g, name)) if name in g.variables else None for g in groups.values()] for name in "xz")
+        x, z = ([np.array(found) if found[0].size else None for found in zip(*self._seen[name], strict=True)] for name in "xz")
         totals = self._totals(error) if self._nudges else []
         return Trial(self._trains(self._somata), self._trains(self._twins), prediction, error, x, z, totals)
 
@@ -171,6 +172,10 @@ class Model:
             synapses.scale = factor
             synapses.learned = f"learned {edge} scale * rho * x_pre * z_post"
         self._open(True)
+        if self._keep:
+            groups = {**self._somata, **self._fed}.values()
+            for name, seen in self._seen.items():
+                seen.append([np.array(getattr(g, name)) if name in g.variables else np.empty(0) for g in groups])
 
     def _open(self, whether: bool) -> None:
         for synapses in self._learning.values():

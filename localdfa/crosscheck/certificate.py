@@ -13,48 +13,28 @@ import numpy as np
 
 from localdfa import measure
 from localdfa.core import blas
+from localdfa.crosscheck import subject
 from localdfa.crosscheck.pytorch.device import arithmetic, device
 from localdfa.crosscheck.pytorch.learner import KINKED, Learner, check
 from localdfa.engines import dropout
-from localdfa.errors import RunError, SpecError
-from localdfa.network import NOISE, ORDER, PROBE, Network, build, generator, in_precision, rewired
+from localdfa.network import NOISE, ORDER, PROBE, Network, generator, rewired
 from localdfa.orders import ABOVE_ROUNDING, ORDERS, slope
 from localdfa.record import Job, Run, origin, plain
-from localdfa.spec import Experiment, Setting, experiment, settings
+from localdfa.spec import Experiment, Setting, settings
 from localdfa.train import Part, Progress, Trainer, load, parts
 
 
-def chosen(found: Experiment) -> tuple[str, Setting]:
-    """The condition that is certified, by name: the first whose rule is local.
+def certified(found: Experiment) -> tuple[str, Experiment]:
+    """The chosen condition and the experiment that is certified: that condition alone, one seed, one stage, in float64.
 
     Raises
     ------
     SpecError
-        There is none, or it has what cannot be certified.
+        There is no such condition, or it has what cannot be certified.
     """
-    own = settings(found)
-    name = next((name for name, setting in own.items() if setting.rule == "local"), None)
-    if name is None:
-        raise SpecError(f"no condition has rule = 'local', which is what a certificate is about; there are {', '.join(own)}")
-    setting = own[name]
+    name, setting = subject.chosen(found)
     check(setting)
-    if setting.pathway_of("local") != "direct":
-        raise SpecError(
-            f"feedback.pathway: {setting.pathway_of('local')!r} does not lead to DFA, with which a certificate compares; "
-            f"allowed: 'direct'"
-        )
-    return name, setting
-
-
-def certified(found: Experiment) -> tuple[str, Experiment]:
-    """The chosen condition and the experiment that is certified: that condition alone, one seed, one stage, in float64."""
-    name, setting = chosen(found)
-    tables = setting.model_dump(exclude_unset=True)
-    tables |= {"rule": "local", "precision": "float64", "stage": [{"epochs": max(1, *found.certify.epochs)}]}
-    kept = found.model_dump(include={"title", "data", "preprocess", "certify"})
-    # What `weights = "auto"` stands for depends on every stage, so it is settled before they are dropped.
-    tables["network"] = {**tables.get("network", {}), "weights": setting.initial_weights}
-    return name, experiment({**tables, **kept, "seeds": found.seeds[:1]})
+    return name, subject.alone(found, setting, stage=[{"epochs": max(1, *found.certify.epochs)}])
 
 
 def certify(
@@ -89,14 +69,13 @@ def certify(
                 say(f"epoch {epoch}: comparing updates")
                 checkpoints.append({"epoch": epoch, "of": "training", "layers": witness.compare(network, *probe, alone)})
         if run is not None:
-            network, epoch = _trained(run, name, setting, of["train"])
+            network, epoch = subject.trained(run, name, setting, of["train"])
             say(f"epoch {epoch} of the run: comparing updates")
             checkpoints.append({"epoch": epoch, "of": "run", "layers": witness.compare(network, *probe, alone)})
     rows = list(judge(checkpoints, trajectory, alone))
     return plain({
-        "holds": all(row["holds"] for row in rows), "failed": [row["name"] for row in rows if not row["holds"]],
-        "condition": name, "seed": seed, "device": where, **origin(), "spec": alone.model_dump(exclude_none=True),
-        "rows": rows, "checkpoints": checkpoints, "trajectory": trajectory,
+        "kind": "rate", **subject.verdict(rows), "condition": name, "seed": seed, "device": where, **origin(),
+        "spec": alone.model_dump(exclude_none=True), "rows": rows, "checkpoints": checkpoints, "trajectory": trajectory,
     })  # fmt: skip
 
 
@@ -207,48 +186,23 @@ def _both(epoch: int, trainer: Trainer, learner: Learner, test: Part) -> dict[st
     }
 
 
-def _trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Network, int]:
-    """The network of a run as its training left it, in float64, and the epoch."""
-    job = next(job for job in run.jobs if job.condition == name)
-    saved = job.weights
-    network = in_precision(build(setting, train.shape, train.targets.shape[1], job.seed), np.float64)
-    for l, weights in enumerate(network.weights):
-        try:
-            found = np.vstack([saved[f"W{l + 1}"].T, saved[f"b{l + 1}"]]).astype(np.float64)
-        except (KeyError, ValueError) as error:
-            raise RunError(f"{job.folder / 'weights.npz'}: does not fit this experiment: {error}") from None
-        if found.shape != weights.shape:
-            raise RunError(
-                f"{job.folder / 'weights.npz'}: does not fit this experiment: W{l + 1} and b{l + 1} make "
-                f"{found.shape}, not {weights.shape}"
-            )
-        weights[...] = found
-    return network, job.metrics[-1]["epoch"]
-
-
 def judge(checkpoints: list[dict[str, Any]], trajectory: list[dict[str, Any]], alone: Experiment) -> Iterator[dict[str, Any]]:
     """Every tolerance, one row each: its name, the value, the bound, whether it holds. What is undefined does not.
 
     Slopes are not judged where the error is that of rounding at every β, or where f has kinks, so that it has no order in β.
     """
     limits = alone.certify
-
-    def row(name: str, value: float | None, least: float | None = None, most: float | None = None) -> dict[str, Any]:
-        defined = value is not None and not np.isnan(value)
-        holds = defined and (least is None or value >= least) and (most is None or value <= most)  # type: ignore[operator]
-        return {"name": name, "value": value, "least": least, "most": most, "holds": bool(holds)}
-
     for checkpoint in checkpoints:
         when = f"epoch {checkpoint['epoch']}" + (" of the run" if checkpoint["of"] == "run" else "")
         for layer in checkpoint["layers"]:
             where = f"{when}, layer {layer['layer']}"
             if "local_dfa" in layer:
-                yield row(f"{where}: cosine to DFA, Numba", layer["local_dfa"]["cosine"], least=limits.cosine)
-                yield row(f"{where}: cosine to DFA, PyTorch", layer["pytorch_dfa"]["cosine"], least=limits.cosine)
+                yield subject.row(f"{where}: cosine to DFA, Numba", layer["local_dfa"]["cosine"], least=limits.cosine)
+                yield subject.row(f"{where}: cosine to DFA, PyTorch", layer["pytorch_dfa"]["cosine"], least=limits.cosine)
             for nudging, order in ORDERS.items():
                 if alone.network.neuron not in KINKED and nudging in layer and not layer[nudging]["exact"]:
-                    yield row(f"{where}: slope, {nudging}", layer[nudging]["slope"], least=order - limits.slope)
-            yield row(f"{where}: Numba against PyTorch", layer["agreement"], most=limits.agreement)
+                    yield subject.row(f"{where}: slope, {nudging}", layer[nudging]["slope"], least=order - limits.slope)
+            yield subject.row(f"{where}: Numba against PyTorch", layer["agreement"], most=limits.agreement)
     if len(trajectory) > 1:
         gap = max(abs(each["local_error"] - each["dfa_error"]) for each in trajectory)
-        yield row("test errors under local and dfa", gap, most=limits.error_difference)
+        yield subject.row("test errors under local and dfa", gap, most=limits.error_difference)

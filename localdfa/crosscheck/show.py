@@ -19,11 +19,12 @@ def write(certificate: dict[str, Any], folder: Path) -> Path:
     RunError
         A file cannot be written.
     """
-    from localdfa.analysis import certificate as figure
+    from localdfa.analysis import certificate as rate
+    from localdfa.analysis import spiking_certificate as spiking
 
     path = folder / "certificate.json"
     write_json(path, certificate)
-    drawn = figure.draw(certificate)
+    drawn = (rate if certificate["kind"] == "rate" else spiking).draw(certificate)
     for form in ("svg", "png"):
         write_bytes(folder / "figures" / f"certificate.{form}", drawn.content(form))
     return path
@@ -33,10 +34,13 @@ def print_tables(certificate: dict[str, Any], console: Console) -> None:
     """Print what was measured and, in the end, the verdict, with the rows that fail."""
     spec = certificate["spec"]
     about = f"{spec['data']}, {spec['network']['neuron']}, condition {certificate['condition']!r}, seed {certificate['seed']}"
-    console.print(Text(f"Local rule (Numba) against exact DFA (PyTorch, {certificate['device']}): {about}"), soft_wrap=True)
-    console.print(_updates(certificate["checkpoints"]))
-    if len(certificate["trajectory"]) > 1:
-        console.print(_trajectory(certificate["trajectory"]))
+    if certificate["kind"] == "rate":
+        _say(console, f"Local rule (Numba) against exact DFA (PyTorch, {certificate['device']}): {about}")
+        console.print(_updates(certificate["checkpoints"]))
+        if len(certificate["trajectory"]) > 1:
+            console.print(_trajectory(certificate["trajectory"]))
+    else:
+        _spiking(certificate, about, console)
     failed = [row for row in certificate["rows"] if not row["holds"]]
     if not failed:
         console.print(Text(f"The certificate holds: all {len(certificate['rows'])} tolerances.", style="bold green"))
@@ -47,6 +51,64 @@ def print_tables(certificate: dict[str, Any], console: Console) -> None:
     for row in failed:
         bound = f"at least {row['least']:g}" if row["least"] is not None else f"at most {row['most']:g}"
         console.print(Text(f"  {row['name']}: {_full(row['value'])}, allowed: {bound}"), soft_wrap=True)
+
+
+def _spiking(certificate: dict[str, Any], about: str, console: Console) -> None:
+    if "brian2" in certificate:
+        trials = certificate["brian2"]["trials"]
+        _say(console, f"Event by event against Brian2's clock, {trials} trial{'s' * (trials > 1)}: {about}")
+        console.print(_clock(certificate["brian2"]))
+    if "dfa" in certificate:
+        _say(console, f"Update from spikes against exact DFA of the f–I curve, epoch {certificate['epoch']}: {about}")
+        console.print(_against_dfa(certificate["dfa"]))
+        at = certificate["dfa"]["best"]
+        setting = f"nudges of {at['window']:g} ms, β = {at['beta']:g}, {at['batch']} samples"
+        _say(console, f"Closest to DFA: {setting}; cosine {', '.join(_cosine(value) for value in at['cosine'])}")
+    else:
+        _say(console, f"Not compared with exact DFA. {certificate['left_out']}")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(Text(text), soft_wrap=True)
+
+
+def _clock(found: dict[str, Any]) -> Table:
+    """Every difference, a row each, at the shortest steps."""
+    shown, order = found["steps"][-4:], found["order"]
+    table = _table("difference (relative)", *(f"{row['step']:g} ms" for row in shown), "order")
+    table.columns[0].justify = "left"
+    for name, key in (("spike times, largest (ms)", "largest"), ("spike times, mean (ms)", "mean")):
+        table.add_row(name, *(_number(row[key]) for row in shown), _order(order["spike_time"]) if key == "mean" else "")
+    table.add_row(f"spikes unmatched, of {shown[0]['spikes']}", *(str(row["alone"]) for row in shown), "")
+    for what in ("traces", "changes"):
+        for name in shown[0][what]:
+            table.add_row(name, *(_number(row[what][name]) for row in shown), _order(order[what][name]))
+    return table
+
+
+def _against_dfa(found: dict[str, Any]) -> Table:
+    """Through the best setting: over windows, over β, over batches."""
+    table, at = _table("nudge (ms)", "β", "batch", "layer", "cosine\nto DFA", "theory"), found["best"]
+    for varied in ("window", "beta", "batch"):
+        fixed = {key: at[key] for key in ("window", "beta", "batch") if key != varied}
+        entries = [entry for entry in found["settings"] if all(entry[key] == value for key, value in fixed.items())]
+        for entry in entries:
+            for l, (cosine, theory) in enumerate(zip(entry["cosine"], entry["theory"], strict=True)):
+                cells = [f"{entry['window']:g}", f"{entry['beta']:g}", str(entry["batch"])] if l == 0 else [""] * 3
+                known = _cosine(theory) + ("" if l < found["constant_layers"] else "*")
+                table.add_row(*cells, str(l + 1), _cosine(cosine), known)
+        table.add_section()
+    if len(at["cosine"]) > found["constant_layers"]:
+        table.caption = "* as if drives and thresholds were constant"
+    return table
+
+
+def _cosine(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _order(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _updates(checkpoints: list[dict[str, Any]]) -> Table:
@@ -87,7 +149,7 @@ def _table(*headings: str) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.4f}"
+    return "–" if value is None else f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
 
 
 def _full(value: float | None) -> str:

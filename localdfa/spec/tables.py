@@ -238,6 +238,40 @@ class Certify(Table):
         le=100,
         description="most difference of the test errors under local and dfa after any epoch, percentage points",
     )
+    trials: int = Field(2, ge=1, le=1000, description="trials that Brian2 simulates as well (spiking neurons)")
+    steps: list[Annotated[float, Field(ge=1e-4, le=10)]] = Field(
+        [0.05, 0.025, 0.0125, 0.00625], min_length=3, max_length=20, description="of Brian2's clock, ms (spiking neurons)"
+    )
+    order: float = Field(
+        0.5, ge=0, le=1, description="least order in the step with which differences from Brian2 vanish (spiking neurons)"
+    )
+    spike_time: float = Field(
+        0.5, gt=0, le=1e3, description="most mean difference of spike times from Brian2 at its shortest step, ms"
+    )
+    spike_count: float = Field(
+        0.01, gt=0, le=1, description="most spikes that one of both has alone, as a fraction, at Brian2's shortest step"
+    )
+    trace_error: float = Field(
+        0.05, gt=0, le=10, description="most relative difference of traces from Brian2 at its shortest step, mean"
+    )
+    change_error: float = Field(
+        0.15, gt=0, le=10, description="most relative difference of weight changes from Brian2 at its shortest step, mean"
+    )
+    windows: list[Annotated[float, Field(ge=0.1, le=1e6)]] = Field(
+        [50.0, 100.0, 200.0, 400.0], min_length=1, max_length=20, description="durations of a nudge, ms (spiking neurons)"
+    )
+    batches: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(
+        [16, 64, 256], min_length=1, max_length=20, description="samples that an update sums over (spiking neurons)"
+    )
+    nudges: list[Annotated[float, Field(ge=1e-8, le=100)]] = Field(
+        [0.3, 1.0, 3.0, 10.0], min_length=1, max_length=20, description="nudging strengths (spiking neurons)"
+    )
+    spiking_cosine: float = Field(
+        0.95, ge=0, le=1, description="least cosine to exact DFA of their f–I curve at the best setting (spiking neurons)"
+    )
+    theory: float = Field(
+        0.05, gt=0, le=2, description="most difference of that cosine from theory's, in layers with constant currents"
+    )
 
 
 class Setting(Table):

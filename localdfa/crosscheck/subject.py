@@ -1,0 +1,79 @@
+"""What a certificate is about: one condition of an experiment, its network, and the rows of a verdict."""
+
+from typing import Any
+
+import numpy as np
+
+from localdfa.errors import RunError, SpecError
+from localdfa.network import Network, build, in_precision
+from localdfa.record import Run
+from localdfa.spec import Experiment, Setting, experiment, settings
+from localdfa.train import Part
+
+
+def chosen(found: Experiment) -> tuple[str, Setting]:
+    """The condition that is certified, by name: the first whose rule is local.
+
+    Raises
+    ------
+    SpecError
+        There is none, or its feedback does not lead to DFA.
+    """
+    own = settings(found)
+    name = next((name for name, setting in own.items() if setting.rule == "local"), None)
+    if name is None:
+        raise SpecError(f"no condition has rule = 'local', which is what a certificate is about; there are {', '.join(own)}")
+    setting = own[name]
+    if setting.pathway_of("local") != "direct":
+        raise SpecError(
+            f"feedback.pathway: {setting.pathway_of('local')!r} does not lead to DFA, with which a certificate compares; "
+            f"allowed: 'direct'"
+        )
+    return name, setting
+
+
+def alone(found: Experiment, setting: Setting, **changes: Any) -> Experiment:
+    """The experiment of one of its conditions alone, under the local rule, with one seed, in float64; with these changes."""
+    tables = setting.model_dump(exclude_unset=True)
+    kept = found.model_dump(include={"title", "data", "preprocess", "certify"})
+    # What `weights = "auto"` stands for depends on every stage, so it is settled before they are dropped.
+    network = {**tables.get("network", {}), "weights": setting.initial_weights}
+    own = {"rule": "local", "precision": "float64", "network": network, "seeds": found.seeds[:1]}
+    return experiment({**tables, **kept, **own, **changes})
+
+
+def trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Network, int]:
+    """The network of a run as its training left it, in float64, and the epoch.
+
+    Raises
+    ------
+    RunError
+        There are no such weights, or they do not fit.
+    """
+    job = next(job for job in run.jobs if job.condition == name)
+    saved = job.weights
+    network = in_precision(build(setting, train.shape, train.targets.shape[1], job.seed), np.float64)
+    for l, weights in enumerate(network.weights):
+        try:
+            found = np.vstack([saved[f"W{l + 1}"].T, saved[f"b{l + 1}"]]).astype(np.float64)
+        except (KeyError, ValueError) as error:
+            raise RunError(f"{job.folder / 'weights.npz'}: does not fit this experiment: {error}") from None
+        if found.shape != weights.shape:
+            raise RunError(
+                f"{job.folder / 'weights.npz'}: does not fit this experiment: W{l + 1} and b{l + 1} make "
+                f"{found.shape}, not {weights.shape}"
+            )
+        weights[...] = found
+    return network, job.metrics[-1]["epoch"]
+
+
+def row(name: str, value: float | None, least: float | None = None, most: float | None = None) -> dict[str, Any]:
+    """A tolerance: its name, the value, the bound, whether it holds. What is undefined does not."""
+    defined = value is not None and not np.isnan(value)
+    holds = defined and (least is None or value >= least) and (most is None or value <= most)  # type: ignore[operator]
+    return {"name": name, "value": value, "least": least, "most": most, "holds": bool(holds)}
+
+
+def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Whether all rows hold, and the names of those that do not."""
+    return {"holds": all(row["holds"] for row in rows), "failed": [row["name"] for row in rows if not row["holds"]]}
