@@ -30,7 +30,7 @@ from localdfa.core.crossing import first_crossing
 from localdfa.core.queues import CURRENT_OF, ENDS, PRE, START, SUMS, TARGETS, TRACES, gather, kernel, longer, sort
 
 # Arrivals through sparse projections that are taken in at once.
-CHUNK = 8
+CHUNK = 16
 # A window is so short that all neurons together cannot send many more spikes in it.
 _ROOM = 2.0**22
 # The base moves on before a multiple grows beyond e^8: in ∫ x dz two such numbers are subtracted.
@@ -433,6 +433,8 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
         """
         e, last, count, number = 0, taus.size, when.size, x.dtype.type
         while True:
+            while e < count and synapse(joints, row_ends, targets, slots[e], who[e], i, n) < 0:
+                e += 1
             end = when[e] if e < count else now
             while t < end:
                 if until[i] > t:
