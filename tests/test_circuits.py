@@ -1,5 +1,12 @@
 """Spiking circuits of any shape against a slow simulation by matrix exponentials; crossings; input codes; error carriers."""
 
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import naive_circuit as slow
 import naive_spikes as naive
 import numba
@@ -164,6 +171,25 @@ def test_every_spike_and_every_weight_change_equals_the_slow_simulation(name):
                 expected[j, i] += gain * naive.integral(arrivals, post, t0, t1, trace.tau_x, trace.tau_z)
         size = np.abs(expected).max()
         np.testing.assert_allclose(total, joint.by_synapse(expected), rtol=0, atol=1e-7 * size)
+
+
+def bits():
+    """For every circuit, the number of events and a digest of all that is learned."""
+    found = {}
+    for name, tables in CIRCUITS.items():
+        setting, network = case(**tables)
+        trial = spikes.simulate(network, setting, *samples(), np.random.default_rng(3))
+        found[name] = trial.events, hashlib.sha256(b"".join(np.ascontiguousarray(w) for w in trial.totals())).hexdigest()
+    return found
+
+
+@pytest.mark.slow
+def test_without_the_compiler_the_same_bits_come_out():
+    done = subprocess.run(
+        [sys.executable, "-c", "import json, test_circuits; print(json.dumps(test_circuits.bits()))"],
+        cwd=Path(__file__).parent, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert {name: tuple(found) for name, found in json.loads(done.stdout).items()} == bits()
 
 
 @hypothesis_settings(max_examples=300, deadline=None)

@@ -1,0 +1,46 @@
+"""Queues of spikes: their order, and what arrives from several of them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from localdfa.core.queues import gather, longer, sort
+
+TIMES = st.one_of(st.floats(0, 100), st.sampled_from([0.0, 1.0, 2.5]), st.integers(0, 900).map(lambda k: 2.0**-k))
+
+
+@hypothesis_settings(max_examples=300, deadline=None)
+@given(st.lists(TIMES, max_size=120), st.integers(0, 5))
+def test_spikes_are_sorted_by_time_and_those_of_one_moment_keep_their_order(found, first):
+    times, senders = np.array(found, np.float64), np.arange(len(found))
+    first = min(first, len(found))
+    order = np.concatenate([np.arange(first), first + np.argsort(times[first:], kind="stable")])
+    expected = times[order], senders[order]
+    sort(times, senders, first, len(found))
+    np.testing.assert_array_equal(times, expected[0])
+    np.testing.assert_array_equal(senders, expected[1])
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_what_arrives_in_a_window_comes_once_and_in_order(rng, slots):
+    joints, delay = np.zeros((slots, 7), np.int64), np.array([1.5, 0.0, 4.0][:slots])
+    joints[:, 0] = np.arange(slots)
+    times = [np.sort(rng.uniform(0, 50, n)) for n in (40, 0, 25)]
+    senders = [rng.integers(0, 9, len(found)) for found in times]
+    sent, received, came = np.array([40, 0, 25]), np.zeros(slots, np.int64), []
+    for stop in (3.0, 3.0, 20.0, 20.5, 60.0):
+        when, slot, who = gather(0, slots, stop, joints, delay, received, sent, times, senders)
+        assert (when < stop).all()
+        assert (np.diff(when) >= 0).all()
+        came += zip(when, slot, who, strict=True)
+    expected = [(t + delay[s], s, j) for s in range(slots) for t, j in zip(times[s], senders[s], strict=True)]
+    assert came == sorted(expected)
+
+
+def test_a_longer_queue_begins_as_the_one_before():
+    queue = np.arange(70.0)
+    grown = longer(queue, 65, 66)
+    assert len(grown) == 130
+    np.testing.assert_array_equal(grown[:65], queue[:65])
