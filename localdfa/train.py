@@ -52,14 +52,16 @@ class Progress:
 class Part:
     """One part of a data set as a network reads it.
 
-    inputs (n, n_in + 1), the last column ones for the biases; labels (n,); targets (n, n_out), one-hot;
+    inputs (n, n_in + 1), the last column ones for the biases, or spike trains; labels (n,); targets (n, n_out), one-hot;
     shape: of one sample before it was flattened.
     """
 
-    def __init__(self, x: np.ndarray, labels: np.ndarray, n_classes: int, dtype: Any, shape: tuple[int, ...]) -> None:
+    def __init__(self, x: Any, labels: np.ndarray, n_classes: int, dtype: Any, shape: tuple[int, ...]) -> None:
         self.shape = shape
-        self.inputs = np.ones((x.shape[0], x.shape[1] + 1), dtype)
-        self.inputs[:, :-1] = x
+        self.inputs: Any = x
+        if not isinstance(x, datasets.Trains):
+            self.inputs = np.ones((x.shape[0], x.shape[1] + 1), dtype)
+            self.inputs[:, :-1] = x
         self.labels = labels
         self.targets = np.zeros((len(labels), n_classes), dtype)
         self.targets[np.arange(len(labels)), labels] = 1
@@ -390,21 +392,29 @@ def load(experiment: Experiment) -> datasets.Dataset:
     DataError, SpecError
         The data cannot be had; or they are not what an input code reads.
     """
-    for setting in settings(experiment).values():
-        if registry.get("inputs", setting.input.code).given:
-            raise SpecError("input.code: 'trains' reads spike trains that are handed over in Python; allowed here: the others")
     double = any(setting.precision == "float64" for setting in settings(experiment).values())
     prepare = experiment.preprocess
-    return datasets.load(
+    data = datasets.load(
         experiment.data, validation=prepare.validation, whiten=prepare.whiten, whiten_epsilon=prepare.whiten_epsilon,
         dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
     )  # fmt: skip
+    spikes = isinstance(data.x_train, datasets.Trains)
+    for setting in settings(experiment).values():
+        code = setting.input.code
+        if registry.get("inputs", code).given != spikes:
+            what, allowed = ("are", "'trains'") if spikes else ("are not", "the other codes")
+            raise SpecError(
+                f"input.code: {code!r} does not go with data = {experiment.data!r}, which {what} spike trains; "
+                f"allowed: {allowed}"
+            )
+    return data
 
 
 def _fingerprint(data: datasets.Dataset) -> str:
     """SHA-256 of all arrays of a data set."""
     digest = hashlib.sha256()
-    for array in (data.x_train, data.y_train, data.x_valid, data.y_valid, data.x_test, data.y_test):
+    parts = (data.x_train, data.y_train, data.x_valid, data.y_valid, data.x_test, data.y_test)
+    for array in (a for part in parts for a in (part.events() if isinstance(part, datasets.Trains) else (part,))):
         digest.update(f"{array.shape}{array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
