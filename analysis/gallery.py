@@ -1,6 +1,6 @@
 """Every figure drawn of real runs, for `GALLERY.md`: ``python -m localdfa.analysis.gallery RUNS``.
 
-Trains two bundled experiments into the folder RUNS, unless they are there already, and writes ``GALLERY.md`` and
+Trains some bundled experiments into the folder RUNS, unless they are there already, and writes ``GALLERY.md`` and
 ``gallery/NAME.png`` beside this file.
 """
 
@@ -16,11 +16,12 @@ _RUNS = {
     "quickstart": ("record.activity=500",),
     "digits-spiking": ("record.activity=500", "record.spikes=16"),
     "digits-trial": (),
+    "stdp-pair": (),
 }
 # Figures of the spiking run; the others show the first.
 _SPIKING = ("firing", "raster", "rates")
 # Runs of which no figure but these is shown.
-_ALONE = {"trial": "digits-trial"}
+_ALONE = {"trial": "digits-trial", "pairs": "stdp-pair"}
 _DOTS_PER_INCH = 110
 
 

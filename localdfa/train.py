@@ -296,6 +296,26 @@ class Trainer:
                 trial_in_detail(self.network, self.setting, train.inputs[sample], train.targets[sample], noise, times),
             )
 
+    def changes(self, keep: Record) -> dict[str, np.ndarray]:
+        """What each of the first trials of the probe by itself teaches some synapses; see `record.Job.changes`."""
+        train, noise = self.parts["train"], generator(self.seed, WATCHED, self.epoch)
+        arrays: dict[str, Any] = {"trial": self._probe[: keep.changes]}
+        for sample in arrays["trial"]:
+            rows = slice(sample, sample + 1)
+            lesson = self._engine.learn(self.network, train.inputs[rows], train.targets[rows], noise, frozenset())
+            for joint, name, total in zip(self.network.projections, self._names(), lesson.totals(), strict=True):
+                dense = joint.dense(total, self.network.sizes[joint.post])
+                forward = dense[: len(dense) - joint.biased].T
+                post, pre = (np.array([i for i in keep.neurons if i < n], np.int64) for n in forward.shape)
+                arrays |= {f"post{name}": post, f"pre{name}": pre}
+                arrays.setdefault(f"dW{name}", []).append(forward[np.ix_(post, pre)])
+        return {name: np.array(array) for name, array in arrays.items()}
+
+    def _names(self) -> list[str]:
+        """Of each projection, as in `weights`: the layer that it reaches, or p and q of a further one, as 1to1."""
+        n = self.network.n_hidden + 1
+        return [str(q + 1) if q < n else f"{p.pre}to{p.post}" for q, p in enumerate(self.network.projections)]
+
     def activity(self, samples: int) -> dict[str, np.ndarray]:
         """Activity or firing rate of every hidden neuron in so many training samples; see `record.Job.activity`."""
         train, parts, noise = self.parts["train"], [], generator(self.seed, WATCHED, self.epoch)
@@ -487,6 +507,8 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
                 trainer.job.write_spikes(trainer.spikes(keep.spikes))
             if keep.states and trainer.spiked:
                 trainer.job.write_states(trainer.states(keep))
+            if keep.changes:
+                trainer.job.write_changes(trainer.changes(keep))
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
 

@@ -6,7 +6,7 @@ import pytest
 from localdfa import train
 from localdfa.core import blas
 from localdfa.network import build
-from localdfa.spec import experiment, settings
+from localdfa.spec import experiment, load, settings
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -45,6 +45,12 @@ def spiking_run(tmp_path_factory):
         record={"probe": 32, "activity": 30, "spikes": 2, "states": 2},
     )  # fmt: skip
     return train.run(tables, tmp_path_factory.mktemp("spiking") / "run", name="spikes")
+
+
+@pytest.fixture(scope="session")
+def pairs_run(tmp_path_factory):
+    """The two-neuron experiment."""
+    return train.run(load("stdp-pair"), tmp_path_factory.mktemp("pairs") / "run", name="stdp-pair")
 
 
 class Small:

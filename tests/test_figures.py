@@ -57,8 +57,8 @@ def assert_on_the_page(drawn):
 
 
 @pytest.mark.parametrize("name", analysis.names())
-def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(rate_run, spiking_run, name):
-    run = spiking_run if name in ("raster", "trial") else rate_run
+def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(rate_run, spiking_run, pairs_run, name):
+    run = {"raster": spiking_run, "trial": spiking_run, "pairs": pairs_run}.get(name, rate_run)
     drawn = analysis.get(name).figure(run)
     panels = [axes for axes in drawn.axes if axes.get_label() != "<colorbar>"]
     if len(panels) > 1:

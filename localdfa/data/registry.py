@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from localdfa.data import braille, cifar, digits, mnist, npz
+from localdfa.data import braille, cifar, digits, mnist, npz, pairs
 from localdfa.data.dataset import Dataset, Source
 from localdfa.data.split import stratified
 from localdfa.data.trains import Trains
@@ -22,6 +22,7 @@ _PUBLISHED: dict[str, tuple[Callable[[], Source], str]] = {
     "fashion-mnist": (mnist.load_fashion, "60,000 + 10,000 pictures of clothing, 28 x 28 (31 MB)"),
     "cifar10": (cifar.load_cifar10, "50,000 + 10,000 colour images in 10 classes, 32 x 32 (170 MB)"),
     "braille": (braille.load, "1,350 Braille letters felt by a fingertip, 77 frames of 12 taxels, to be put in place by hand"),
+    "pairs": (pairs.load, "160 + 158 trials of two spikes, lags of up to 200 ms either way: made here, needs no download"),
     "cifar100": (cifar.load_cifar100, "50,000 + 10,000 colour images in 100 classes, 32 x 32 (169 MB)"),
 }
 

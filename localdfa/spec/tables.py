@@ -198,8 +198,14 @@ class Record(Table):
     states: int = Field(
         0, ge=0, le=10_000, description="trials of the probe whose membranes, traces and drives are kept likewise"
     )
+    changes: int = Field(
+        0, ge=0, le=10_000, description="trials of the probe whose weight change, each by itself, is kept likewise"
+    )
     neurons: list[Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
-        [0, 1, 2], min_length=1, max_length=10_000, description="neurons of each layer of which states are kept"
+        [0, 1, 2],
+        min_length=1,
+        max_length=10_000,
+        description="neurons of each population of which states, and between which weight changes, are kept",
     )
     window: list[Annotated[float, Field(ge=0, le=1e9)]] | None = Field(
         None,
