@@ -199,6 +199,22 @@ def test_rates_are_drawn(kind, label, request):
         assert (x * y).sum() / 100 == pytest.approx(centre, abs=x[1] - x[0])
 
 
+def test_rates_of_conditions_of_different_kind_and_depth(rate_run, spiking_run, tmp_path):
+    """A layer that only the other kind has is left out, not drawn empty."""
+    tables = {
+        "condition": [{"name": "rate"}, {"name": "spikes", "network": {"neuron": "lif", "hidden": [12]}}],
+        "network": {"hidden": [6, 5]}, "phases": {"free": 400.0},
+    }  # fmt: skip
+    run = record.create(tmp_path / "run", spec.experiment(tables))
+    kept = spiking_run.jobs[0].activity
+    run.jobs[0].write_activity(rate_run.jobs[0].activity)
+    run.jobs[1].write_activity({key: kept[key] for key in ("rate1", "label", "sample")})
+    drawn = rates.figure(run)
+    assert [axes.get_visible() for axes in drawn.axes] == [True, False, True, True]
+    assert [axes.get_title("left") for axes in drawn.axes if axes.get_visible()] == list("abc")
+    assert_on_the_page(drawn)
+
+
 def test_principal_components_are_those_of_the_covariance(rate_run):
     drawn = pca.figure(rate_run)
     assert [axes.get_title() for axes in drawn.axes] == [*NAMES, "", "", ""]

@@ -17,10 +17,10 @@ from localdfa.crosscheck.pytorch.device import arithmetic, device
 from localdfa.crosscheck.pytorch.learner import KINKED, Learner, check
 from localdfa.engines import dropout
 from localdfa.errors import RunError, SpecError
-from localdfa.network import NOISE, ORDER, PROBE, Network, build, generator, in_precision, rewired
+from localdfa.network import NOISE, ORDER, PROBE, Network, generator, in_precision, rewired
 from localdfa.record import Job, Run, origin, plain
 from localdfa.spec import Experiment, Setting, experiment, settings
-from localdfa.train import Part, Progress, Trainer, load, parts
+from localdfa.train import Part, Progress, Trainer, begin, load, parts
 
 # The order of the local rule's error in β, by nudging.
 ORDERS = {"one_sided": 1, "centered": 2}
@@ -231,7 +231,7 @@ def _trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Networ
     """The network of a run as its training left it, in float64, and the epoch."""
     job = next(job for job in run.jobs if job.condition == name)
     saved = job.weights
-    network = in_precision(build(setting, train.shape, train.targets.shape[1], job.seed), np.float64)
+    network = in_precision(begin(setting, train.shape, train.targets.shape[1], job.seed), np.float64)
     for l, weights in enumerate(network.weights):
         try:
             found = np.vstack([saved[f"W{l + 1}"].T, saved[f"b{l + 1}"]]).astype(np.float64)
