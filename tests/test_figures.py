@@ -52,7 +52,7 @@ def assert_on_the_page(drawn):
     assert page.y0 >= -0.01
     assert page.x1 <= drawn.get_figwidth() + 0.01
     assert page.y1 <= drawn.get_figheight() + 0.01
-    boxes = [axes.get_tightbbox() for axes in drawn.axes]
+    boxes = [axes.get_tightbbox() for axes in drawn.axes if axes.get_visible()]
     assert not any(a.shrunk(0.98, 0.98).overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
 
 
