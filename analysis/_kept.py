@@ -4,7 +4,12 @@ from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
 # The line of the spec that makes a run keep a record; the others are always kept, once training is over.
-_ASKED_FOR = {"spikes": "record.spikes=4", "states": "record.states=4", "activity": "record.activity=500"}
+_ASKED_FOR = {
+    "spikes": "record.spikes=4",
+    "states": "record.states=4",
+    "changes": "record.changes=4",
+    "activity": "record.activity=500",
+}
 
 
 def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:

@@ -18,11 +18,14 @@ _RUNS = {
     "digits-beta": (),
     "digits-map": (),
     "digits-trial": (),
+    "stdp-pair": (),
 }
 # Figures of the spiking run; the others show the first.
 _SPIKING = ("firing", "raster", "rates")
 # Runs of which no figure but these is shown.
-_ALONE = {"beta": "digits-beta", "map": "digits-map", "trial": "digits-trial", "window": "digits-trial"}
+_ALONE = {
+    "beta": "digits-beta", "map": "digits-map", "pairs": "stdp-pair", "trial": "digits-trial", "window": "digits-trial",
+}  # fmt: skip
 _DOTS_PER_INCH = 110
 
 

@@ -41,13 +41,16 @@ def figure(run: Run) -> style.Figure:
         for (label, conditions), abreast in zip(kinds.items(), panels, strict=True):
             for axes, layer in zip(abreast, shown, strict=True):
                 samples = {name: s for name, jobs in conditions.items() if (s := _means(jobs, layer))}
+                axes.set_visible(bool(samples))
+                if not samples:  # a layer that only conditions of the other kind have
+                    continue
                 values = np.concatenate([each for seeds in samples.values() for each in seeds])
                 edges = np.linspace(min(0.0, values.min()), values.max() or 1.0, _BINS + 1)
                 curves = {name: summary.shares(seeds, edges) for name, seeds in samples.items()}
                 lines |= style.draw(axes, curves, list(run.settings))
                 axes.set(title=f"Hidden layer {layer + 1}", xlabel=label)
             abreast[0].set(ylabel="Neurons (% per bin)", ylim=(0, None))
-        style.letters([axes for abreast in panels for axes in abreast])
+        style.letters([axes for abreast in panels for axes in abreast if axes.get_visible()])
         style.legend(drawn, lines)
     return drawn
 

@@ -61,7 +61,7 @@ def _values(weights: dict[str, np.ndarray], key: str) -> np.ndarray:
 
 def matrix(weights: dict[str, np.ndarray], key: str) -> np.ndarray:
     """W of a hidden layer, or of the output (``W-1``); empty where the network has no such layer."""
-    last = f"W{sum(name.startswith('W') for name in weights)}"
+    last = f"W{sum(name[0] == 'W' and name[1:].isdigit() for name in weights)}"
     if key == "W-1":
         return weights[last]
     return weights[key] if key in weights and key != last else np.empty((0, 0))

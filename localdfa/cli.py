@@ -183,7 +183,7 @@ def _require(package: str, what: str, name: str) -> None:
 
 def _base(path: Path, overrides: tuple[str, ...]) -> Path:
     """A path in a spec starts from the spec's folder, one on the command line from where the command is given."""
-    typed = any(override.partition("=")[0].strip() == "data" for override in overrides)
+    typed = any(override.partition("=")[0].strip() in ("data", "network.from_run") for override in overrides)
     return Path.cwd() if typed else path.resolve().parent
 
 

@@ -1,5 +1,6 @@
 """From a setting and a seed to a network: sizes, weights and feedback matrices. No dynamics."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,7 +32,8 @@ class Network:
     row a presynaptic neuron, the biases last (without them where the projection has none); of a convolution one row a
     synapse of its kernels, and columns as `Geometry.synapses` says; of a sparse projection one row of all synapses by
     presynaptic neuron, then the biases. pathway: the feedback pathway; feedback: its matrix B for each hidden layer, or None.
-    shape: of a sample. start: v of each spiking layer (n_l,) at the onset of a trial, or None for the reset.
+    shape: of a sample. start: v of each spiking layer (n_l,) at the onset of a trial, or None for the reset. inherited: where
+    they come from another run, the name of a pathway and its B, by layer from 0.
     """
 
     sizes: tuple[int, ...]
@@ -44,6 +46,7 @@ class Network:
     projections: tuple[Projection, ...]
     shape: tuple[int, ...]
     start: list[np.ndarray] | None = None
+    inherited: tuple[str, dict[int, np.ndarray]] = ("", {})
 
     @property
     def n_hidden(self) -> int:
@@ -64,6 +67,11 @@ class Network:
         """The same network with an array of all pairs for every projection, zero where there is no synapse."""
         joints = zip(self.projections, self.weights, self.sizes[1:], strict=True)
         return replace(self, weights=[joint.dense(w, n) for joint, w, n in joints])
+
+    @property
+    def names(self) -> list[str]:
+        """Of each projection the layer that it reaches, from 1, or p and q of a further one, as 1to1."""
+        return [str(q + 1) if q <= self.n_hidden else f"{p.pre}to{p.post}" for q, p in enumerate(self.projections)]
 
     @property
     def dtype(self) -> np.dtype:
@@ -125,9 +133,65 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
 
 def rewired(network: Network, setting: Setting, rule: str, seed: int) -> Network:
     """The same neurons and weights, shared, with the feedback pathway of a rule."""
-    pathway = registry.get("feedback", setting.pathway_of(rule))
-    feedback = [_feedback(setting, network, pathway, l, seed) for l in range(network.n_hidden)]
+    name = setting.pathway_of(rule)
+    pathway, (of, inherited) = registry.get("feedback", name), network.inherited
+    feedback = [
+        inherited[l].astype(setting.precision)
+        if of == name and l in inherited
+        else _feedback(setting, network, pathway, l, seed)
+        for l in range(network.n_hidden)
+    ]
     return replace(network, pathway=pathway, feedback=feedback)
+
+
+def handed_over(
+    network: Network, setting: Setting, seed: int, found: Mapping[str, np.ndarray], pathway: str, where: str
+) -> Network:
+    """A network that starts from the weights and B of another run, which may be of another kind of neurons.
+
+    found: W1 [post, pre], b1, B1 …, as a run keeps them. Projections that it lacks beyond those from layer to layer stay as
+    they are. B is taken over where the pathway of a rule is that of the run, `pathway`. where: the file, for messages.
+
+    Raises
+    ------
+    SpecError
+        The layers or synapses of the run are not those of the network, or a number is not finite.
+    """
+
+    def needed(key: str, shape: tuple[int, ...]) -> np.ndarray:
+        array = found.get(key)
+        if array is None or array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all():
+            what = "is missing" if array is None else f"is {array.dtype} of shape {array.shape}"
+            raise SpecError(f"network.from_run: {where}: {key} {what}; this network needs finite numbers of shape {shape}")
+        return array
+
+    if extra := {key for key in found if key[0] == "W"} - {f"W{name}" for name in network.names}:
+        raise SpecError(f"network.from_run: {where}: {min(extra)} is of a projection that this network does not have")
+    weights = []
+    for q, (joint, own, name) in enumerate(zip(network.projections, network.weights, network.names, strict=True)):
+        if q > network.n_hidden and f"W{name}" not in found:
+            weights.append(own)
+            continue
+        table = np.zeros_like(joint.dense(own, network.sizes[joint.post]))
+        n_pre, n_post = len(table) - joint.biased, table.shape[1]
+        if f"pre{name}" in found:
+            pre, post = joint.ends_of_synapses or (np.empty(0), np.empty(0))
+            if not (np.array_equal(found[f"pre{name}"], pre) and np.array_equal(found.get(f"post{name}", ()), post)):
+                raise SpecError(f"network.from_run: {where}: W{name} has other synapses than this network")
+            table[pre, post] = needed(f"W{name}", pre.shape)
+        else:
+            table[:n_pre] = needed(f"W{name}", (n_post, n_pre)).T
+        if joint.biased:
+            table[n_pre] = needed(f"b{name}", (n_post,))
+        weights.append(np.ascontiguousarray(joint.by_synapse(table)))
+        if not np.array_equal(joint.dense(weights[-1], network.sizes[joint.post]), table):
+            raise SpecError(f"network.from_run: {where}: W{name} has synapses that this network does not have")
+    model, inherited = registry.get("feedback", pathway), dict[int, np.ndarray]()
+    for l in range(network.n_hidden):
+        shape = model.shape(network, l)
+        if shape is not None and model.widths(network, l) is not None:
+            inherited[l] = needed(f"B{l + 1}", shape)
+    return rewired(replace(network, weights=weights, inherited=(pathway, inherited)), setting, setting.rule, seed)
 
 
 def in_precision(network: Network, dtype: Any) -> Network:

@@ -12,6 +12,7 @@
         outcome.npz               label and prediction of each test sample, at the end
         spikes.npz                where asked for: time, population, neuron, twin and trial of every spike of some trials
         states.npz                where asked for: membranes, traces and drives of some neurons in some trials
+        changes.npz               where asked for: the weight change of some synapses in each of some trials
         activity.npz              where asked for: what each hidden neuron does in some training samples, at the end
         weights.npz               W1, b1, B1, …, written at the end (weights-EPOCH.npz where every epoch is kept)
 
@@ -225,6 +226,21 @@ class Job:
         _write_arrays(self.folder / "states.npz", arrays)
 
     @property
+    def changes(self) -> dict[str, np.ndarray]:
+        """What each of some trials by itself teaches the synapses between some neurons, as the network stands after training.
+
+        dW1, dW2 …, and dW{p}to{q} of a further projection from population p to q, each (trials, post, pre): what the optimiser
+        gets, Σ pre · post change in units of activity. Of spiking neurons that is (1/β) ∫_gate x dz · g_j/τ_x · g_i/τ_z, with
+        the neurons' gains g and traces that jump by 1, centered half the difference of the phases. pre1, post1 …: which
+        neurons; trial: the training sample. Of a convolution pre and post are columns and rows of W (see above).
+        """
+        return dict(_read(self.folder / "changes.npz", _arrays))
+
+    def write_changes(self, arrays: dict[str, np.ndarray]) -> None:
+        """The weight change of some trials after training."""
+        _write_arrays(self.folder / "changes.npz", arrays)
+
+    @property
     def outcome(self) -> dict[str, np.ndarray]:
         """label and prediction, the class of the largest output, of each test sample at the end of training."""
         return dict(_read(self.folder / "outcome.npz", _arrays))
@@ -247,7 +263,7 @@ class Job:
         _write_arrays(self.folder / "activity.npz", arrays)
 
     def keeps(self, what: str) -> bool:
-        """Whether a record is there: ``metrics``, ``weights``, ``outcome``, ``spikes``, ``states`` or ``activity``."""
+        """Whether a record is there: ``metrics``, ``weights``, ``outcome``, ``spikes``, and so on."""
         return any((self.folder / f"{what}{ending}").is_file() for ending in (".npz", ".jsonl"))
 
     def write_checkpoint(self, arrays: dict[str, np.ndarray], position: "Position") -> None:

@@ -44,6 +44,13 @@ class Projection:
         return np.concatenate([dense[pre, self.targets], *dense[len(self.ends) - 1 :]])[None]
 
     @property
+    def ends_of_synapses(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The neurons that the synapses of a sparse projection join, pre and post, both (n_synapses,); None where all are."""
+        if self.ends is None or self.targets is None:
+            return None
+        return np.repeat(np.arange(len(self.ends) - 1), np.diff(self.ends)), self.targets
+
+    @property
     def n_synapses(self) -> int | None:
         """Number of synapses of a sparse projection."""
         return None if self.targets is None else len(self.targets)

@@ -18,8 +18,9 @@ from localdfa.core.spikes import record as trial_in_detail
 from localdfa.engines import Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
 from localdfa.geometry import lay_out
-from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, build, generator, rewired
+from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, Network, build, generator, handed_over, rewired
 from localdfa.spec import Experiment, Record, Setting, settings
+from localdfa.spec import experiment as validated
 
 # Rows of a forward pass when a whole set is evaluated.
 _CHUNK = 512
@@ -52,20 +53,51 @@ class Progress:
 class Part:
     """One part of a data set as a network reads it.
 
-    inputs (n, n_in + 1), the last column ones for the biases; labels (n,); targets (n, n_out), one-hot;
+    inputs (n, n_in + 1), the last column ones for the biases, or spike trains; labels (n,); targets (n, n_out), one-hot;
     shape: of one sample before it was flattened.
     """
 
-    def __init__(self, x: np.ndarray, labels: np.ndarray, n_classes: int, dtype: Any, shape: tuple[int, ...]) -> None:
+    def __init__(self, x: Any, labels: np.ndarray, n_classes: int, dtype: Any, shape: tuple[int, ...]) -> None:
         self.shape = shape
-        self.inputs = np.ones((x.shape[0], x.shape[1] + 1), dtype)
-        self.inputs[:, :-1] = x
+        self.inputs: Any = x
+        if not isinstance(x, datasets.Trains):
+            self.inputs = np.ones((x.shape[0], x.shape[1] + 1), dtype)
+            self.inputs[:, :-1] = x
         self.labels = labels
         self.targets = np.zeros((len(labels), n_classes), dtype)
         self.targets[np.arange(len(labels)), labels] = 1
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int) -> Network:
+    """The network of one condition and seed before training: built anew, or with the weights and B of a finished run.
+
+    Raises
+    ------
+    RunError, SpecError
+        There is no such run, condition or seed, or it is not finished; or it does not fit.
+    """
+    network = build(setting, shape, n_out, seed)
+    if setting.network.from_run is None:
+        return network
+    job, source = _source(setting.network.from_run, seed)
+    pathway = source.pathway_of(source.rule_of(source.stage[-1]))
+    return handed_over(network, setting, seed, job.weights, pathway, str(job.folder / "weights.npz"))
+
+
+def _source(path: str, seed: int) -> tuple[record.Job, Setting]:
+    """The job RUN/CONDITION of a seed, and its setting."""
+    folder, condition = Path(path).parent, Path(path).name
+    run = record.Run(folder)
+    found = next((job for job in run.jobs if (job.condition, job.seed) == (condition, seed)), None)
+    if found is None:
+        raise RunError(
+            f"network.from_run: {folder} has no condition {condition!r} with the seed {seed}; it has the conditions "
+            f"{', '.join(run.settings)} and the seeds {', '.join(map(str, run.experiment.seeds))}"
+        )
+    return found, run.settings[condition]
 
 
 class Trainer:
@@ -78,7 +110,7 @@ class Trainer:
     def __init__(self, setting: Setting, parts: dict[str, Part], job: record.Job, probe: int = 256) -> None:
         self.setting, self.parts, self.job, self.seed = setting, parts, job, job.seed
         train = parts["train"]
-        self.network = build(setting, train.shape, train.targets.shape[1], self.seed)
+        self.network = begin(setting, train.shape, train.targets.shape[1], self.seed)
         self._enter(0)
         self.plasticity = Plasticity(self.network, self._optimiser(), setting.optimiser.weight_decay)
         self.epoch, self.epoch_of_stage = 0, 0
@@ -294,6 +326,21 @@ class Trainer:
                 trial_in_detail(self.network, self.setting, train.inputs[sample], train.targets[sample], noise, times),
             )
 
+    def changes(self, keep: Record) -> dict[str, np.ndarray]:
+        """What each of the first trials of the probe by itself teaches some synapses; see `record.Job.changes`."""
+        train, noise = self.parts["train"], generator(self.seed, WATCHED, self.epoch)
+        arrays: dict[str, Any] = {"trial": self._probe[: keep.changes]}
+        for sample in arrays["trial"]:
+            rows = slice(sample, sample + 1)
+            lesson = self._engine.learn(self.network, train.inputs[rows], train.targets[rows], noise, frozenset())
+            for joint, name, total in zip(self.network.projections, self.network.names, lesson.totals(), strict=True):
+                dense = joint.dense(total, self.network.sizes[joint.post])
+                forward = dense[: len(dense) - joint.biased].T
+                post, pre = (np.array([i for i in keep.neurons if i < n], np.int64) for n in forward.shape)
+                arrays |= {f"post{name}": post, f"pre{name}": pre}
+                arrays.setdefault(f"dW{name}", []).append(forward[np.ix_(post, pre)])
+        return {name: np.array(array) for name, array in arrays.items()}
+
     def activity(self, samples: int) -> dict[str, np.ndarray]:
         """Activity or firing rate of every hidden neuron in so many training samples; see `record.Job.activity`."""
         train, parts, noise = self.parts["train"], [], generator(self.seed, WATCHED, self.epoch)
@@ -350,6 +397,8 @@ def run(
     data = load(experiment)
     for setting in settings(experiment).values():
         lay_out(setting, data.shape, data.n_classes)  # what does not fit is said before a directory is made
+        for seed in experiment.seeds if setting.network.from_run else ():
+            begin(setting, data.shape, data.n_classes, seed)
     return _go_on(record.create(out, experiment, name=name, force=force), data, progress or Progress())
 
 
@@ -366,20 +415,29 @@ def resume(folder: str | Path, progress: Progress | None = None) -> record.Run:
 
 
 def located(experiment: Experiment, base: Path | None = None) -> Experiment:
-    """The same experiment, with the path of its own data, where it has them, made absolute from a folder.
+    """The same experiment, with the paths of its own data and of runs that it starts from made absolute from a folder.
 
     Raises
     ------
     DataError
         There can be no such path.
     """
+
+    def absolute(key: str, path: str) -> str:
+        try:
+            return str(((base or Path.cwd()) / Path(path).expanduser()).resolve())
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DataError(f"{key}: {path!r}: {error}") from None
+
+    if any(setting.network.from_run for setting in settings(experiment).values()):
+        tables = experiment.model_dump(exclude_unset=True)
+        for table in (tables, *tables.get("condition", [])):
+            if path := table.get("network", {}).get("from_run"):
+                table["network"] = {**table["network"], "from_run": absolute("network.from_run", path)}
+        experiment = validated(tables)
     if not experiment.data.startswith("npz:"):
         return experiment
-    try:
-        path = ((base or Path.cwd()) / Path(experiment.data.removeprefix("npz:")).expanduser()).resolve()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise DataError(f"data: {experiment.data!r}: {error}") from None
-    return experiment.model_copy(update={"data": f"npz:{path}"})
+    return experiment.model_copy(update={"data": f"npz:{absolute('data', experiment.data.removeprefix('npz:'))}"})
 
 
 def load(experiment: Experiment) -> datasets.Dataset:
@@ -390,31 +448,52 @@ def load(experiment: Experiment) -> datasets.Dataset:
     DataError, SpecError
         The data cannot be had; or they are not what an input code reads.
     """
-    for setting in settings(experiment).values():
-        if registry.get("inputs", setting.input.code).given:
-            raise SpecError("input.code: 'trains' reads spike trains that are handed over in Python; allowed here: the others")
     double = any(setting.precision == "float64" for setting in settings(experiment).values())
     prepare = experiment.preprocess
-    return datasets.load(
+    data = datasets.load(
         experiment.data, validation=prepare.validation, whiten=prepare.whiten, whiten_epsilon=prepare.whiten_epsilon,
         dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
     )  # fmt: skip
+    spikes = isinstance(data.x_train, datasets.Trains)
+    for setting in settings(experiment).values():
+        code = setting.input.code
+        if registry.get("inputs", code).given != spikes:
+            what, allowed = ("are", "'trains'") if spikes else ("are not", "the other codes")
+            raise SpecError(
+                f"input.code: {code!r} does not go with data = {experiment.data!r}, which {what} spike trains; "
+                f"allowed: {allowed}"
+            )
+    return data
 
 
 def _fingerprint(data: datasets.Dataset) -> str:
     """SHA-256 of all arrays of a data set."""
     digest = hashlib.sha256()
-    for array in (data.x_train, data.y_train, data.x_valid, data.y_valid, data.x_test, data.y_test):
+    parts = (data.x_train, data.y_train, data.x_valid, data.y_valid, data.x_test, data.y_test)
+    for array in (a for part in parts for a in (part.events() if isinstance(part, datasets.Trains) else (part,))):
         digest.update(f"{array.shape}{array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
+def _origins(run: record.Run) -> dict[str, str]:
+    """SHA-256 of the weights that conditions start from, where they start from those of another run."""
+    digest, paths = (
+        hashlib.sha256(),
+        [setting.network.from_run for setting in run.settings.values() if setting.network.from_run],
+    )
+    for path in paths:
+        for seed in run.experiment.seeds:
+            for array in _source(path, seed)[0].weights.values():
+                digest.update(np.ascontiguousarray(array).data)
+    return {"from_run": digest.hexdigest()} if paths else {}
+
+
 def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> record.Run:
     """Train what is not finished; whatever happens, leave a directory that can be read and resumed."""
-    fingerprint = _fingerprint(data)
-    run.check_unchanged(data=fingerprint)
-    run.update_info(data=fingerprint, shape=list(data.shape), status="running")
+    fingerprints = {"data": _fingerprint(data), **_origins(run)}
+    run.check_unchanged(**fingerprints)
+    run.update_info(**fingerprints, shape=list(data.shape), status="running")
     try:
         with blas.one_thread():
             _train_all(run, data, progress)
@@ -477,6 +556,8 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
                 trainer.job.write_spikes(trainer.spikes(keep.spikes))
             if keep.states and trainer.spiked:
                 trainer.job.write_states(trainer.states(keep))
+            if keep.changes:
+                trainer.job.write_changes(trainer.changes(keep))
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
 

@@ -6,7 +6,7 @@ import pytest
 from localdfa import train
 from localdfa.core import blas
 from localdfa.network import build
-from localdfa.spec import experiment, settings
+from localdfa.spec import experiment, load, settings
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -75,6 +75,12 @@ def beta_run(tmp_path_factory):
         ],
     )  # fmt: skip
     return train.run(tables, tmp_path_factory.mktemp("beta") / "run", name="beta")
+
+
+@pytest.fixture(scope="session")
+def pairs_run(tmp_path_factory):
+    """The two-neuron experiment."""
+    return train.run(load("stdp-pair"), tmp_path_factory.mktemp("pairs") / "run", name="stdp-pair")
 
 
 class Small:

@@ -407,3 +407,92 @@ def test_damaged_npz(tmp_path_factory, data):
     if loaded := unless_refused(f"{path}: ", load, f"npz:{path}"):
         assert np.isfinite(loaded.x_train).all()
         assert len(loaded.x_train) == len(loaded.y_train)
+
+
+# --- spike trains in npz ----------------------------------------------------------------------------------------------
+
+EVENTS = {
+    "time_train": np.array([3.0, 0.0, 12.5]),
+    "neuron_train": np.array([1, 0, 2]),
+    "sample_train": np.array([0, 2, 0]),
+    "y_train": np.array([0, 1, 1]),
+    "time_test": np.array([7.0]),
+    "neuron_test": np.array([2]),
+    "sample_test": np.array([1]),
+    "y_test": np.array([1, 0]),
+}
+TRAINS_REFUSED = {
+    "missing": ({"sample_test": None}, "the array sample_test is missing; needed are time_train, neuron_train"),
+    "too many": ({"x_train": np.ones((3, 3))}, "an array too many, 'x_train'; only time_train"),
+    "negative time": ({"time_train": [3.0, 0.0, -1.5]}, r"time_train[2] = -1.5: a time must be finite and at least 0 ms"),
+    "nan": ({"time_train": [3.0, np.nan, 1.0]}, "time_train[1] = nan: a time must be finite"),
+    "infinite": ({"time_test": [np.inf]}, "time_test[0] = inf: a time must be finite"),
+    "beyond float64": ({"time_test": np.array([np.finfo(np.longdouble).max])}, "time_test[0] = "),
+    "text": ({"time_train": ["a", "b", "c"]}, "time_train has the dtype <U1: times, in ms, must be real numbers"),
+    "complex": ({"time_train": [1j, 2, 3]}, "time_train has the dtype complex128"),
+    "two-dimensional": ({"time_train": np.ones((3, 1))}, "time_train has the shape (3, 1): it must be (n_spikes,)"),
+    "zero-dimensional": ({"time_test": 1.0}, "time_test has the shape (): it must be (n_spikes,)"),
+    "lengths": ({"neuron_train": [1, 0]}, "neuron_train has 2 entries and time_train 3: both need one a spike"),
+    "neuron float": ({"neuron_train": [1.0, 0.0, 2.0]}, "neuron_train has the dtype float64: indices must be integers"),
+    "neuron negative": (
+        {"neuron_train": [1, -1, 2]},
+        "neuron_train[1] = -1: the index of an input neuron must lie in 0 .. 999999",
+    ),
+    "neuron huge": ({"neuron_train": [1, 2**60, 2]}, f"neuron_train[1] = {2**60}: the index of an input neuron must lie in"),
+    "neuron unsigned": ({"neuron_test": np.array([2**64 - 1], np.uint64)}, f"neuron_test[0] = {2**64 - 1}: the index of one"),
+    "neuron of the test alone": ({"neuron_test": [3]}, "neuron_test[0] = 3: the index of one of training must lie in 0 .. 2"),
+    "sample out of range": (
+        {"sample_train": [0, 3, 0]},
+        "sample_train[1] = 3: the index of a sample, of which y_train has 3, must",
+    ),
+    "sample negative": ({"sample_test": [-1]}, "sample_test[0] = -1: the index of a sample"),
+    "labels float": ({"y_train": [0.0, 1.0, 1.0]}, "y_train has the dtype float64: labels must be integers"),
+    "labels shape": ({"y_train": [[0, 1, 1]]}, "y_train has the shape (1, 3): it must be (3,)"),
+    "label of the test alone": ({"y_test": [1, 2]}, "y_test[1] = 2: a label must lie in 0 .. 1"),
+    "one class": ({"y_train": [0, 0, 0]}, "y_train[0] = 0 is the highest label"),
+    "no samples": ({"y_test": np.empty(0, int)}, "y_test is empty"),
+    "no spikes": ({f"{k}_train": np.empty(0, int) for k in ("time", "neuron", "sample")}, "time_train is empty"),
+}
+
+
+def trains_file(path, **changes):
+    np.savez(path, **{key: value for key, value in {**EVENTS, **changes}.items() if value is not None})
+    return path
+
+
+@pytest.mark.parametrize(("changes", "message"), TRAINS_REFUSED.values(), ids=TRAINS_REFUSED.keys())
+def test_hostile_trains(tmp_path, changes, message):
+    path = trains_file(tmp_path / "own.npz", **changes)
+    with pytest.raises(DataError) as error:
+        load(f"npz:{path}")
+    assert str(error.value).startswith(f"{path}: {message}")
+
+
+def test_pickles_in_trains_are_not_run(tmp_path):
+    trace = tmp_path / "trace"
+    path = trains_file(tmp_path / "own.npz", sample_test=np.array([Call(os.mkdir, str(trace))], dtype=object))
+    with pytest.raises(DataError, match="sample_test cannot be read without pickles"):
+        load(f"npz:{path}")
+    assert not trace.exists()
+
+
+def test_trains_cannot_be_whitened(tmp_path):
+    path = trains_file(tmp_path / "own.npz")
+    with pytest.raises(DataError, match="whiten = true goes with arrays of numbers; these are spike trains"):
+        load(f"npz:{path}", whiten=True)
+
+
+@FUZZ
+@given(st.data())
+def test_damaged_trains(tmp_path_factory, data):
+    buffer = io.BytesIO()
+    np.savez(buffer, **EVENTS)
+    path = tmp_path_factory.getbasetemp() / "damaged-trains.npz"
+    path.write_bytes(damage(buffer.getvalue(), data.draw))
+    if loaded := unless_refused(f"{path}: ", load, f"npz:{path}"):
+        sample, neuron, time = loaded.x_train.events()
+        assert (np.isfinite(time) & (time >= 0)).all()
+        assert len(loaded.x_train) == len(loaded.y_train)
+        assert len(sample) == 0 or (
+            sample.max() < len(loaded.y_train) and 0 <= neuron.min() <= neuron.max() < loaded.n_features
+        )

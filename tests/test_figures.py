@@ -56,15 +56,18 @@ def assert_on_the_page(drawn):
     assert page.y0 >= -0.01
     assert page.x1 <= drawn.get_figwidth() + 0.01
     assert page.y1 <= drawn.get_figheight() + 0.01
-    boxes = [axes.get_tightbbox() for axes in drawn.axes]
+    boxes = [axes.get_tightbbox() for axes in drawn.axes if axes.get_visible()]
     assert not any(a.shrunk(0.98, 0.98).overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
 
 
 @pytest.mark.parametrize("name", analysis.names())
 def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(request, name):
-    kind = {"beta": "beta_run", "map": "map_run", **dict.fromkeys(("raster", "trial", "window"), "spiking_run")}.get(
-        name, "rate_run"
-    )
+    kind = {
+        "beta": "beta_run",
+        "map": "map_run",
+        "pairs": "pairs_run",
+        **dict.fromkeys(("raster", "trial", "window"), "spiking_run"),
+    }.get(name, "rate_run")
     run = request.getfixturevalue(kind)
     drawn = analysis.get(name).figure(run)
     panels = [axes for axes in drawn.axes if axes.get_label() != "<colorbar>"]
@@ -204,6 +207,22 @@ def test_rates_are_drawn(kind, label, request):
         assert x.min() - (x[1] - x[0]) <= min(each.min() for each in means)
         centre = fmean(float(each.mean()) for each in means)
         assert (x * y).sum() / 100 == pytest.approx(centre, abs=x[1] - x[0])
+
+
+def test_rates_of_conditions_of_different_kind_and_depth(rate_run, spiking_run, tmp_path):
+    """A layer that only the other kind has is left out, not drawn empty."""
+    tables = {
+        "condition": [{"name": "rate"}, {"name": "spikes", "network": {"neuron": "lif", "hidden": [12]}}],
+        "network": {"hidden": [6, 5]}, "phases": {"free": 400.0},
+    }  # fmt: skip
+    run = record.create(tmp_path / "run", spec.experiment(tables))
+    kept = spiking_run.jobs[0].activity
+    run.jobs[0].write_activity(rate_run.jobs[0].activity)
+    run.jobs[1].write_activity({key: kept[key] for key in ("rate1", "label", "sample")})
+    drawn = rates.figure(run)
+    assert [axes.get_visible() for axes in drawn.axes] == [True, False, True, True]
+    assert [axes.get_title("left") for axes in drawn.axes if axes.get_visible()] == list("abc")
+    assert_on_the_page(drawn)
 
 
 def test_principal_components_are_those_of_the_covariance(rate_run):

@@ -8,7 +8,7 @@ from conftest import setting_of
 from localdfa import data as datasets
 from localdfa import measure, record, spec, train
 from localdfa.core import settled, spikes
-from localdfa.errors import DataError
+from localdfa.errors import DataError, RunError, SpecError
 from localdfa.network import build, rewired
 from localdfa.neurons.lif import LIF
 
@@ -211,3 +211,59 @@ def test_braille_series_go_through_a_spiking_network(tmp_path):
     row = train.run(experiment, tmp_path / "run").jobs[0].metrics[-1]
     assert row["train_error"] < 96
     assert "cosine_to_dfa" not in row  # no settled network stands for a series
+
+
+# --- spike trains of one's own ----------------------------------------------------------------------------------------
+
+
+def save_trains(path, seed=0):
+    """Two classes of spike trains of six neurons, in no order: one or the other three neurons fire more."""
+    rng, arrays = np.random.default_rng(seed), {}
+    for part, n in (("train", 60), ("test", 30)):
+        y = np.arange(n) % 2
+        spikes = [
+            (time, neuron, sample)
+            for sample in range(n)
+            for neuron in range(6)
+            for time in rng.uniform(0, 100, 12 if (neuron < 3) == y[sample] else 3)
+        ]
+        time, neuron, sample = (np.array(column) for column in zip(*rng.permutation(spikes).tolist(), strict=True))
+        arrays |= {f"time_{part}": time, f"neuron_{part}": neuron.astype(int), f"sample_{part}": sample.astype(int)}
+        arrays[f"y_{part}"] = y
+    np.savez(path, **arrays)
+    return arrays
+
+
+def test_spike_trains_from_a_file_are_learned(tmp_path):
+    save_trains(tmp_path / "own.npz")
+    tables = tiny(
+        data="npz:own.npz", input={"code": "trains"}, preprocess={"validation": 0.2}, batch_size=8,
+        record={"probe": 8, "spikes": 1, "states": 1, "activity": 4},
+    )  # fmt: skip
+    run = train.run(tables, tmp_path / "run", base=tmp_path)
+    assert run.jobs[0].metrics[0]["test_error"] > 20
+    assert max(run.jobs[0].metrics[-1][f"{part}_error"] for part in ("valid", "test")) < 10
+    assert run.info["shape"] == [6]
+    again = train.run(tables, tmp_path / "again", base=tmp_path)
+    assert again.info["data"] == run.info["data"]
+    save_trains(tmp_path / "own.npz", seed=1)
+    with pytest.raises(RunError, match="the data is no longer the one that this run began with"):
+        train.resume(run.folder)
+
+
+def test_spike_trains_and_codes_belong_together(tmp_path):
+    arrays = save_trains(tmp_path / "own.npz")
+    read = datasets.load("npz:own.npz", base=tmp_path)
+    assert (len(read.x_train), read.n_features, read.n_classes) == (60, 6, 2)
+    sample, neuron, time = read.x_test[3].events()
+    order = np.lexsort((arrays["neuron_test"], arrays["time_test"]))
+    order = order[arrays["sample_test"][order] == 3]
+    np.testing.assert_array_equal(time, arrays["time_test"][order])
+    np.testing.assert_array_equal(neuron, arrays["neuron_test"][order])
+    assert not sample.any()
+    with pytest.raises(
+        SpecError, match=r"input.code: 'current' does not go with data = 'npz:.*own.npz', which are spike trains"
+    ):
+        train.run(tiny(data="npz:own.npz"), tmp_path / "run", base=tmp_path)
+    with pytest.raises(SpecError, match=r"input.code: 'trains' does not go with data = 'digits', which are not spike trains"):
+        train.load(tiny(input={"code": "trains"}))

@@ -77,7 +77,8 @@ def sample(work: Trials, m: int) -> tuple[Any, np.ndarray]:
     target[:, 3] = 1
     if work.hidden is None:
         return np.eye(1, 2, 1, dtype=np.float32).repeat(m, axis=0), target
-    image = data.load(work.data).x_train[0].ravel()
+    pixels: Any = data.load(work.data).x_train[0]
+    image = pixels.ravel()
     if work.code == "current":
         return np.append(image, 1).astype(np.float32)[None].repeat(m, axis=0), target
     rng, steps = np.random.default_rng(0), round(400.0 / DT)

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from localdfa.errors import RunError, SpecError
-from localdfa.network import Network, build, in_precision
+from localdfa.network import Network, in_precision
 from localdfa.record import Run
 from localdfa.spec import Experiment, Setting, experiment, settings
-from localdfa.train import Part
+from localdfa.train import Part, begin
 
 
 def chosen(found: Experiment) -> tuple[str, Setting]:
@@ -52,7 +52,7 @@ def trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Network
     """
     job = next(job for job in run.jobs if job.condition == name)
     saved = job.weights
-    network = in_precision(build(setting, train.shape, train.targets.shape[1], job.seed), np.float64)
+    network = in_precision(begin(setting, train.shape, train.targets.shape[1], job.seed), np.float64)
     for l, weights in enumerate(network.weights):
         try:
             found = np.vstack([saved[f"W{l + 1}"].T, saved[f"b{l + 1}"]]).astype(np.float64)

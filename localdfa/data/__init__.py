@@ -2,5 +2,6 @@
 
 from localdfa.data.dataset import Dataset
 from localdfa.data.registry import available, load
+from localdfa.data.trains import Trains
 
-__all__ = ["Dataset", "available", "load"]
+__all__ = ["Dataset", "Trains", "available", "load"]

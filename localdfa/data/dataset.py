@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from localdfa.data.trains import Trains
 from localdfa.errors import DataError
 
 
@@ -20,7 +21,7 @@ class Dataset:
         The name it was loaded by.
     x_train, x_valid, x_test : float array, shape (n, n_features), C-contiguous
         Inputs: in [0, 1], or of unit variance after whitening. `x_valid` has no rows unless a validation part
-        was asked for.
+        was asked for. Or `Trains` of as many samples, where the data are spike trains.
     y_train, y_valid, y_test : int64 array, shape (n,)
         Labels, in 0 .. n_classes - 1.
     n_classes : int
@@ -30,11 +31,11 @@ class Dataset:
     """
 
     name: str
-    x_train: NDArray[np.floating]
+    x_train: NDArray[np.floating] | Trains
     y_train: NDArray[np.int64]
-    x_valid: NDArray[np.floating]
+    x_valid: NDArray[np.floating] | Trains
     y_valid: NDArray[np.int64]
-    x_test: NDArray[np.floating]
+    x_test: NDArray[np.floating] | Trains
     y_test: NDArray[np.int64]
     n_classes: int
     shape: tuple[int, ...]
@@ -48,9 +49,9 @@ class Dataset:
 class Source(NamedTuple):
     """A data set as its files hold it; an input divided by `scale` is in the unit that a network sees."""
 
-    x_train: NDArray[Any]
+    x_train: NDArray[Any] | Trains
     y_train: NDArray[np.int64]
-    x_test: NDArray[Any]
+    x_test: NDArray[Any] | Trains
     y_test: NDArray[np.int64]
     n_classes: int
     shape: tuple[int, ...]

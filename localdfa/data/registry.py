@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from localdfa.data import braille, cifar, digits, mnist, npz
+from localdfa.data import braille, cifar, digits, mnist, npz, pairs
 from localdfa.data.dataset import Dataset, Source
 from localdfa.data.split import stratified
+from localdfa.data.trains import Trains
 from localdfa.data.whitening import Zca
 from localdfa.errors import DataError
 
@@ -21,6 +22,7 @@ _PUBLISHED: dict[str, tuple[Callable[[], Source], str]] = {
     "fashion-mnist": (mnist.load_fashion, "60,000 + 10,000 pictures of clothing, 28 x 28 (31 MB)"),
     "cifar10": (cifar.load_cifar10, "50,000 + 10,000 colour images in 10 classes, 32 x 32 (170 MB)"),
     "braille": (braille.load, "1,350 Braille letters felt by a fingertip, 77 frames of 12 taxels, to be put in place by hand"),
+    "pairs": (pairs.load, "160 + 158 trials of two spikes, lags of up to 200 ms either way: made here, needs no download"),
     "cifar100": (cifar.load_cifar100, "50,000 + 10,000 colour images in 100 classes, 32 x 32 (169 MB)"),
 }
 
@@ -28,7 +30,7 @@ _PUBLISHED: dict[str, tuple[Callable[[], Source], str]] = {
 def available() -> dict[str, str]:
     """Return a one-line description of each data set, by name."""
     published = {name: description for name, (_, description) in _PUBLISHED.items()}
-    return {**published, "npz:PATH": "your own: x_train, y_train, x_test, y_test in a numpy .npz file"}
+    return {**published, "npz:PATH": "your own: x_train, y_train, x_test, y_test in a numpy .npz file, or spike trains"}
 
 
 def load(
@@ -77,9 +79,15 @@ def load(
         raise DataError(f"dtype = {np.dtype(dtype)}: inputs must be float32 or float64")
     source = _source(name, base, in_unit_range=not whiten)
     x_train, y_train, x_valid, y_valid = _split(source, validation, rng)
-    zca = Zca.fit(x_train, source.scale, whiten_epsilon) if whiten else None
+    zca = None
+    if whiten:
+        if isinstance(x_train, Trains):
+            raise DataError(f"{name}: whiten = true goes with arrays of numbers; these are spike trains")
+        zca = Zca.fit(x_train, source.scale, whiten_epsilon)
 
-    def convert(x: NDArray[Any]) -> NDArray[np.floating]:
+    def convert(x: NDArray[Any] | Trains) -> NDArray[np.floating] | Trains:
+        if isinstance(x, Trains):
+            return x
         return zca.apply(x, dtype) if zca else np.divide(x, source.scale, dtype=dtype, order="C")
 
     return Dataset(
@@ -112,7 +120,7 @@ def _nearest(name: str) -> str:
 
 def _split(
     source: Source, fraction: float, rng: np.random.Generator | None
-) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
+) -> tuple[NDArray[Any] | Trains, NDArray[np.int64], NDArray[Any] | Trains, NDArray[np.int64]]:
     """Return inputs and labels of the training set and of the validation set, each in the order of the source."""
     x, y = source.x_train, source.y_train
     if not 0 <= fraction < 1:

@@ -29,6 +29,10 @@ class Trains:
         """Number of samples and of input neurons."""
         return len(self), self.width
 
+    def astype(self, dtype: Any) -> "Trains":
+        """Itself, where an array would change its precision: times are float64 in every network."""
+        return self
+
     def __getitem__(self, rows: Any) -> "Trains":
         """Some of the samples, numbered anew: rows as for an array; a single sample is still a `Trains`, of one."""
         chosen = np.arange(len(self))[rows].ravel()

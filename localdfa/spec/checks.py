@@ -36,6 +36,8 @@ def spiking(setting: Any) -> bool:
 
 def initial_weights(setting: Any) -> str:
     """What ``network.weights`` stands for: the paper starts FA and DFA with tanh or logistic neurons from zero."""
+    if setting.network.from_run is not None:  # trained, whatever they began with
+        return "uniform"
     if setting.network.weights != "auto":
         return str(setting.network.weights)
     from_zero = getattr(registry.get("neurons", setting.network.neuron), "from_zero", False)

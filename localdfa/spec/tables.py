@@ -85,6 +85,12 @@ class NetworkTable(Table):
         "auto",
         description="initial weights: zero; U(±1/√fan_in); or zero where the rule can learn from zero, as the paper",
     )
+    from_run: str | None = Field(
+        None,
+        min_length=1,
+        max_length=4000,
+        description="RUN/CONDITION: a finished run and a condition, from whose weights and B of the same seed training starts",
+    )
     threshold: float = Field(0.0, ge=0, le=10, description="graded event threshold ε, in units of activity; 0 is exact")
     delay: float = Field(1.0, gt=0, le=1e4, description="conduction delay, ms (neuron.tau > 0, or spiking neurons)")
     tau_syn: float = Field(
@@ -198,8 +204,14 @@ class Record(Table):
     states: int = Field(
         0, ge=0, le=10_000, description="trials of the probe whose membranes, traces and drives are kept likewise"
     )
+    changes: int = Field(
+        0, ge=0, le=10_000, description="trials of the probe whose weight change, each by itself, is kept likewise"
+    )
     neurons: list[Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
-        [0, 1, 2], min_length=1, max_length=10_000, description="neurons of each layer of which states are kept"
+        [0, 1, 2],
+        min_length=1,
+        max_length=10_000,
+        description="neurons of each population of which states, and between which weight changes, are kept",
     )
     window: list[Annotated[float, Field(ge=0, le=1e9)]] | None = Field(
         None,
