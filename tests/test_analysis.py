@@ -382,7 +382,7 @@ def test_a_run_that_lacks_the_record_of_a_figure(tmp_path, name, how):
 
 
 def test_every_figure_says_what_it_lacks():
-    lacking = {"raster", "trial", "window", "rates", "pca", "tsne", "weights", "singular", "confusion", "fields"}
+    lacking = {"pairs", "raster", "trial", "window", "rates", "pca", "tsne", "weights", "singular", "confusion", "fields"}
     assert OF_METRICS | lacking | {"beta", "map"} == set(analysis.names())
 
 
@@ -469,7 +469,7 @@ def test_report_of_a_finished_run(run, written):
 def test_figures_are_embedded_and_left_as_files(run, written):
     text = written.read_text(encoding="utf-8")
     images = dict(re.findall(r'alt="Figure: (\w+)" src="data:image/svg\+xml;base64,([^"]+)"', text))
-    assert set(images) == set(analysis.names()) - {"beta", "map", "raster", "trial", "window"}
+    assert set(images) == set(analysis.names()) - {"beta", "map", "pairs", "raster", "trial", "window"}
     assert "raster: " in text  # and why not
     for name, image in images.items():
         svg = base64.b64decode(image, validate=True)
