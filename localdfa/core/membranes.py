@@ -40,8 +40,6 @@ _FAR = 8.0
 # multiples of their decay.
 DRIVE, CURRENT, V, LATER, THETA, X, Z, C = range(8)
 ROWS = 8
-
-
 # Loops over neurons that must be fast count without a sign: Numba would look at every index whether it is negative. `stream`
 # looks for spikes in blocks of so many neurons.
 _unsigned = np.uint64
@@ -428,8 +426,8 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
     ):  # fmt: skip
         """Neuron i of n, awake with v at t, through the arrivals of a chunk and all its spikes until `now`.
 
-        to: its constant drive; theta … spikes (n,): of its population. Returns v, −∞ if it is then refractory, the queue of
-        the population and how many spikes it holds.
+        to: its constant drive; theta … spikes (n,): of its population. Returns v, −∞ if it is then refractory, and how many
+        spikes the queue of the population holds.
         """
         e, last, count, number = 0, taus.size, when.size, x.dtype.type
         while True:
