@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from numba.typed import List
 
 from localdfa.core.queues import gather, longer, sort
 
@@ -31,7 +32,7 @@ def test_what_arrives_in_a_window_comes_once_and_in_order(rng, slots):
     senders = [rng.integers(0, 9, len(found)) for found in times]
     sent, received, came = np.array([40, 0, 25]), np.zeros(slots, np.int64), []
     for stop in (3.0, 3.0, 20.0, 20.5, 60.0):
-        when, slot, who = gather(0, slots, stop, joints, delay, received, sent, times, senders)
+        when, slot, who = gather(0, slots, stop, joints, delay, received, sent, List(times), List(senders))
         assert (when < stop).all()
         assert (np.diff(when) >= 0).all()
         came += zip(when, slot, who, strict=True)

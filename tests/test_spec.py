@@ -199,7 +199,7 @@ def test_a_convolution_is_a_table_in_the_list_of_layers(tmp_path):
     }  # fmt: skip
     (tmp_path / "mine.toml").write_text(record.to_toml(found), encoding="utf-8")
     assert spec.load(str(tmp_path / "mine.toml")).network == found.network
-    again = spec.load("quickstart", ["network.hidden=[{channels = 8, pool = 3}, 50]"])
+    again = spec.load("mnist", ["network.hidden=[{channels = 8, pool = 3}, 50]"])
     assert all(setting.network.hidden == found.network.hidden for setting in spec.settings(again).values())
 
 
