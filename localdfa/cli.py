@@ -266,14 +266,15 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 @main.command()
 @click.argument("what", type=click.Choice(["rate", "spiking", "startup", "torch"]))
 @click.option(
-    "--against", multiple=True, type=click.Choice(["pytorch", "brian2"]), help="Peers to run beside.  [default: all there are]"
-)
+    "--against", multiple=True, type=click.Choice(["pytorch", "numpy", "brian2"]),
+    help="Peers to run beside.  [default: all there are]",
+)  # fmt: skip
 @click.option("--turns", default=7, show_default=True, type=click.IntRange(1, 1000), help="Alternations of each workload.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures to this file.")
 @_DEVICE
 def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
-    """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch), spiking (trials of spiking
-    networks, beside brian2), startup (to the first epoch), or torch.
+    """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch and numpy), spiking (trials of
+    spiking networks, beside brian2), startup (to the first epoch), or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
     the other.
@@ -282,13 +283,14 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
         _require("torch", "bench torch", "PyTorch")
     from localdfa.bench import show
 
-    peer = {"rate": "pytorch", "spiking": "brian2"}.get(what)
-    if set(against) - {peer}:
-        raise LocalDFAError(f"bench {what}: --against {' '.join(against)}; allowed: {peer or 'no peer'}")
+    peers = {"rate": show.RATE, "spiking": show.SPIKING}.get(what, ())
+    if set(against) - set(peers):
+        raise LocalDFAError(f"bench {what}: --against {' '.join(against)}; allowed: {', '.join(peers) or 'no peer'}")
+    chosen = [peer for peer in peers if peer in against or not against]
     if what == "rate":
-        results = show.rate(["pytorch"], turns)
+        results = show.rate(chosen, turns)
     elif what == "spiking":
-        results = show.spiking(["brian2"], turns)
+        results = show.spiking(chosen, turns)
     else:
         results = show.cold_start(turns) if what == "startup" else show.pytorch(turns, device)
     if path is not None:

@@ -15,14 +15,16 @@ TINY = ((64, 20, 16, 10), "digits")
 
 
 @pytest.mark.parametrize(("rule", "tolerance"), [("dfa", 2e-4), ("local", 1e-3)])
-def test_both_sides_train_the_same_weights(rule, tolerance):
-    """Twenty steps of our engine and of a plain PyTorch loop, which shares no code with it."""
-    pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
+@pytest.mark.parametrize("peer", ["pytorch", "numpy"])
+def test_both_sides_train_the_same_weights(peer, rule, tolerance):
+    """Twenty steps of our engine and of a plain loop in PyTorch or NumPy, which shares no code with it."""
+    if peer == "pytorch":
+        pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
     workload = workloads.Workload("tiny", *TINY, rule, batch=32, steps=2, check=20, learning_rate=1e-3, samples=1024)
-    result = compare.alternate(workload, ["pytorch"], turns=3)
-    assert result["weight_difference"]["pytorch"] < tolerance
-    assert len(result["seconds"]["ours"]) == len(result["seconds"]["pytorch"]) == 3
-    assert result["ratio"]["pytorch"]["min"] <= result["ratio"]["pytorch"]["median"] <= result["ratio"]["pytorch"]["max"]
+    result = compare.alternate(workload, [peer], turns=3)
+    assert result["weight_difference"][peer] < tolerance
+    assert len(result["seconds"]["ours"]) == len(result["seconds"][peer]) == 3
+    assert result["ratio"][peer]["min"] <= result["ratio"][peer]["median"] <= result["ratio"][peer]["max"]
 
 
 def test_sides_that_differ_are_not_compared(monkeypatch):
@@ -40,6 +42,7 @@ def test_a_peer_that_is_not_installed_is_left_out_by_name(monkeypatch, tmp_path)
     done = CliRunner().invoke(main, ["bench", "rate", "--turns", "1", "--json", str(tmp_path / "figures.json")])
     assert done.exit_code == 0, done.output
     assert "pytorch is not installed and is left out" in done.output
+    assert "numpy is not installed" in done.output
     assert json.loads((tmp_path / "figures.json").read_text())["rate"][0]["ratio"] == {}
 
 
@@ -94,6 +97,16 @@ def test_without_a_compiler_brian2_is_left_out_by_name(monkeypatch, tmp_path):
     done = CliRunner().invoke(main, ["bench", "spiking"])
     assert done.exit_code == 0, done.output
     assert "brian2 needs a C++ compiler" in done.output
+
+
+def test_only_the_peers_that_are_named_run(monkeypatch, tmp_path):
+    tiny = workloads.Workload("tiny", *TINY, "dfa", batch=32, steps=2, check=3, samples=256)
+    monkeypatch.setattr(workloads, "RATE", [tiny])
+    done = CliRunner().invoke(
+        main, ["bench", "rate", "--against", "numpy", "--turns", "1", "--json", str(tmp_path / "figures.json")]
+    )
+    assert done.exit_code == 0, done.output
+    assert set(json.loads((tmp_path / "figures.json").read_text())["rate"][0]["ratio"]) == {"numpy"}
 
 
 def test_a_peer_of_another_workload_is_refused():

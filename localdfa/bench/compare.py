@@ -16,6 +16,8 @@ from localdfa.errors import LocalDFAError
 # After the check steps, the weights of two sides may differ by this fraction of their norm: float32 rounding, and for the
 # local rule the O(β²) of centered nudging.
 TOLERANCE = 5e-3
+# The module of each side of training steps.
+_MODULES = {"ours": "ours", "pytorch": "pytorch", "numpy": "plain_numpy"}
 
 
 class Worker:
@@ -69,7 +71,7 @@ def alternate(workload: Workload, peers: list[str], turns: int) -> dict[str, Any
     LocalDFAError
         The sides do not compute the same weights.
     """
-    return race({side: (side, workload) for side in ("ours", *peers)}, turns)
+    return race({side: (_MODULES[side], workload) for side in ("ours", *peers)}, turns)
 
 
 def race(sides: dict[str, tuple[str, Workload]], turns: int) -> dict[str, Any]:

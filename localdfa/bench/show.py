@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -12,10 +13,12 @@ from rich.table import Table
 from localdfa.bench import compare, startup, trials, workloads
 from localdfa.bench import spiking as spikes
 
-_PACKAGES = {"pytorch": "torch", "brian2": "brian2"}
+# Peers of training steps and of spiking trials, and the packages that they need.
+RATE, SPIKING = ("pytorch", "numpy"), ("brian2",)
+_PACKAGES = {"pytorch": "torch", "brian2": "brian2", "numpy": "numpy"}
 
 
-def _installed(against: list[str], console: Console) -> list[str]:
+def _installed(against: Sequence[str], console: Console) -> list[str]:
     """The peers that can run here; the others are named."""
     peers = []
     for peer in against:
@@ -28,12 +31,12 @@ def _installed(against: list[str], console: Console) -> list[str]:
     return peers
 
 
-def rate(against: list[str], turns: int) -> dict[str, Any]:
+def rate(against: Sequence[str], turns: int) -> dict[str, Any]:
     """Training steps of rate networks in settled mode, ours and every peer that is installed."""
     console = Console()
     peers = _installed(against, console)
     results = []
-    table = Table("ours", "samples/s", *(f"{peer}, exact DFA" for peer in peers), *(f"× {peer}" for peer in peers))
+    table = Table("ours", "samples/s", *(f"{peer},\nexact DFA" for peer in peers), *(f"× {peer}" for peer in peers))
     with console.status("compiling") as status:
         for workload in workloads.RATE:
             status.update(workload.name)
@@ -44,7 +47,7 @@ def rate(against: list[str], turns: int) -> dict[str, Any]:
                 workload.name,
                 f"{speed['ours']:,.0f}",
                 *(f"{speed[peer]:,.0f}" for peer in peers),
-                *("{median:.2f} ({min:.2f}–{max:.2f})".format(**ratio[peer]) for peer in peers),
+                *("{median:.2f}\n({min:.2f}–{max:.2f})".format(**ratio[peer]) for peer in peers),
             )
     console.print(table)
     console.print(
@@ -55,7 +58,7 @@ def rate(against: list[str], turns: int) -> dict[str, Any]:
     return {"turns": turns, "rate": results}
 
 
-def spiking(against: list[str], turns: int) -> dict[str, Any]:
+def spiking(against: Sequence[str], turns: int) -> dict[str, Any]:
     """Trials of spiking networks, ours and every peer that is installed, on one and two threads."""
     console = Console()
     peers = _installed(against, console)
