@@ -162,6 +162,25 @@ def leap(v, later, to, jumps, start, size, remains, bar, found):
     return met
 
 
+@kernel
+def wake(asleep, ring, until, now, found, met):
+    """Those whose refractory period is over at `now` join the `met` neurons found; returns how many these are then."""
+    while ring[0] < ring[1] and until[asleep[ring[0] % asleep.size]] <= now:
+        found[met] = asleep[ring[0] % asleep.size]
+        ring[0] += 1
+        met += 1
+    return met
+
+
+@kernel
+def fall_asleep(asleep, ring, times, senders, before, listed, now, t_ref):
+    """After the spikes before … listed − 1, in order of time, those whose neuron is still refractory at `now` join the ring."""
+    for f in range(before, listed):
+        if times[f] + t_ref > now:
+            asleep[ring[1] % asleep.size] = senders[f]
+            ring[1] += 1
+
+
 @njit(error_model="numpy")
 def learn(c, k, now, state, scale, sums):
     """Close ∫ x dz of all synapses of population k that learn at `now`, times scale: y_j A_i."""
@@ -351,8 +370,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
         a, n, number, joints, jumps, strength = c.first[k], c.sizes[k], c.jumps.dtype.type, c.joints, c.jumps, state.strength
         x, z, risen = state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
         until, spikes, y = state.until[a : a + n], state.spikes[a : a + n], state.y
-        jump, found, asleep = room.sums[_JUMP, :n], room.found, room.asleep
-        head, tail = room.ring[0], room.ring[1]
+        jump, found, asleep, ring = room.sums[_JUMP, :n], room.found, room.asleep[:n], room.ring
         base, (tau_x, tau_z, rho), t_ref = state.base[k], (c.tau_x, c.tau_z, c.rho), p.t_ref
         bar, one, e, width, swapped = number(p.v_th), number(1), 0, _unsigned(n), False
         while e < when.size or t < now:
@@ -371,9 +389,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
                         jump[i] += jumps[_unsigned(row) + i] * size
                 met = leap(v, later, to, jump, _unsigned(0), one, remains, bar, found)
             awake, before = met, listed
-            while head < tail and until[asleep[head % n]] <= end:
-                found[met] = asleep[head % n]
-                head, met = head + 1, met + 1
+            met = wake(asleep, ring, until, end, found, met)
             for f in range(met):
                 i = found[f]
                 drive, at, time = float(to[i]), t, 0.0
@@ -393,12 +409,9 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
                 later[i] = number(-np.inf if until[i] > end else last)
             if listed - before > 1:
                 sort(times, senders, before, listed)
-            for f in range(before, listed):
-                if times[f] + t_ref > end:
-                    asleep[tail % n] = senders[f]
-                    tail += 1
+            fall_asleep(asleep, ring, times, senders, before, listed, end, t_ref)
             if remains == 0:  # which has made NaN of −∞
-                for f in range(head, tail):
+                for f in range(ring[0], ring[1]):
                     later[asleep[f % n]] = -np.inf
             if reads and e > begin:
                 rise, fade_z = math.exp((end - base) / tau_x), math.exp((base - end) / tau_z)
@@ -416,7 +429,6 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
             v, later, t, swapped = later, v, end, not swapped
         for i in range(n if swapped else 0):
             later[i] = v[i]
-        room.ring[0], room.ring[1] = head, tail
         return listed
 
     @kernel
@@ -554,8 +566,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
         )  # fmt: skip
         until, spikes, currents, y = state.until[a : a + n], state.spikes[a : a + n], state.currents[:, a : a + n], state.y
         joints, row_ends, targets, jumps, strength = c.joints, c.row_ends, c.targets, c.jumps, state.strength
-        one, found, asleep, jump_sums, bar = room.one, room.found, room.asleep, room.sums, room.sums[_BAR]
-        head, tail = room.ring[0], room.ring[1]
+        one, found, asleep, ring, jump_sums, bar = room.one, room.found, room.asleep[:n], room.ring, room.sums, room.sums[_BAR]
         constants, e, swapped = (c.tau_x, c.tau_z, c.rho), 0, False
         bar[:n] = number(p.v_th)
         while e < arrivals[0].size or t < now:
@@ -569,9 +580,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
             scatter(p, n, end, taus, joints, row_ends, targets, jumps, strength, when, slots, who, jump_sums)
             met = glide(p, t, end, base, taus, v, later, to, currents, jump_sums, found)
             awake, before = met, listed
-            while head < tail and until[asleep[head % n]] <= end:
-                found[met] = asleep[head % n]
-                head, met = head + 1, met + 1
+            met = wake(asleep, ring, until, end, found, met)
             for f in range(met):
                 i = found[f]
                 if not simple:
@@ -585,11 +594,8 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
                 )  # fmt: skip
             if listed - before > 1:
                 sort(times, senders, before, listed)
-            for f in range(before, listed):
-                if times[f] + p.t_ref > end:
-                    asleep[tail % n] = senders[f]
-                    tail += 1
-            for f in range(head, tail):
+            fall_asleep(asleep, ring, times, senders, before, listed, end, p.t_ref)
+            for f in range(ring[0], ring[1]):
                 later[asleep[f % n]] = -np.inf
             if exponential:
                 flows(taus, end - base, currents, jump_sums)
@@ -603,7 +609,6 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
             v, later, t, swapped = later, v, end, not swapped
         for i in range(n if swapped else 0):
             later[i] = v[i]
-        room.ring[0], room.ring[1] = head, tail
         return listed
 
     @njit(error_model="numpy")
