@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa import neurons, registry
+from localdfa import inputs, neurons, registry
 from localdfa.errors import SpecError
 from localdfa.geometry import Geometry, lay_out
 from localdfa.spec import Setting
@@ -117,7 +117,7 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
         code = registry.get("inputs", setting.input.code)
         if code.series and len(shape) != 2:
             raise SpecError(f"input.code: {setting.input.code!r} needs samples of shape (frames, channels), not {shape}")
-        n_in = code.n_in(shape)
+        n_in = inputs.n_in(code, shape, setting.input)
     sizes, geometry = lay_out(setting, n_in, n_out)
     parameters = registry.get("neurons", setting.network.neuron)(**setting.neuron)
     neuron = registry.cast(parameters, np.dtype(setting.precision).type)

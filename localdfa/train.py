@@ -107,7 +107,7 @@ class Trainer:
     on to the same bits.
     """
 
-    def __init__(self, setting: Setting, parts: dict[str, Part], job: record.Job, probe: int = 256) -> None:
+    def __init__(self, setting: Setting, parts: dict[str, Part], job: record.Job, keep: Record | None = None) -> None:
         self.setting, self.parts, self.job, self.seed = setting, parts, job, job.seed
         train = parts["train"]
         self.network = begin(setting, train.shape, train.targets.shape[1], self.seed)
@@ -116,7 +116,8 @@ class Trainer:
         self.epoch, self.epoch_of_stage = 0, 0
         self.seconds, self.events = 0.0, 0
         self.rows: list[dict[str, Any]] = []
-        self._probe = np.sort(generator(self.seed, PROBE).permutation(len(train))[:probe])
+        keep, order = keep or Record(), generator(self.seed, PROBE).permutation(len(train))
+        self._probe, self._watched = np.sort(order[: keep.probe]), np.sort(order[: keep.train])
 
     @property
     def finished(self) -> bool:
@@ -202,7 +203,8 @@ class Trainer:
         }  # fmt: skip
         for name, part in self.parts.items():
             if len(part):
-                row[f"{name}_error"], row[f"{name}_loss"] = self.evaluate(part)
+                seen = self.evaluate(part, self._watched if name == "train" else None)
+                row[f"{name}_error"], row[f"{name}_loss"] = seen
         row |= measure.probe(
             self.network, self.setting, self.rule_name, self.seed, train.inputs[self._probe], train.targets[self._probe]
         )
@@ -210,15 +212,16 @@ class Trainer:
         self.rows.append(row)
         return row
 
-    def evaluate(self, part: Part) -> tuple[float, float]:
-        """Error in percent and mean cross-entropy on one part of the data."""
+    def evaluate(self, part: Part, samples: np.ndarray | None = None) -> tuple[float, float]:
+        """Error in percent and mean cross-entropy on some samples of one part of the data, or on all of them."""
+        samples = np.arange(len(part)) if samples is None else samples
         wrong, loss, noise = 0.0, 0.0, generator(self.seed, WATCHED, self.epoch)
-        for start in range(0, len(part), _CHUNK):
-            rows = slice(start, start + _CHUNK)
+        for start in range(0, len(samples), _CHUNK):
+            rows = samples[start : start + _CHUNK]
             drive = self._engine.read(self.network, part.inputs[rows], noise)
             wrong += len(drive) * measure.error_percent(drive, part.labels[rows])
             loss += float(self.network.loss(drive, part.targets[rows]).sum())
-        return wrong / len(part), loss / len(part)
+        return wrong / len(samples), loss / len(samples)
 
     def outcome(self) -> dict[str, np.ndarray]:
         """label and prediction of the test set, as the network stands; see `record.Job.outcome`."""
@@ -513,7 +516,7 @@ def _train_all(run: record.Run, data: datasets.Dataset, progress: Progress) -> N
     warm: set[str] = set()
     for job in run.jobs:
         setting = run.settings[job.condition]
-        trainer = Trainer(setting, of[setting.precision], job, run.experiment.record.probe)
+        trainer = Trainer(setting, of[setting.precision], job, run.experiment.record)
         trainer.restore()
         if not trainer.finished and job.condition not in warm:
             Trainer(setting, of[setting.precision], job).warm_up()

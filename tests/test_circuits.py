@@ -282,6 +282,25 @@ def test_changes_of_a_series_make_spikes_up_and_down():
     np.testing.assert_allclose(down, [t + begin for begin in (0, 50, 100, 150) for t in once_down])
 
 
+def test_a_delay_line_is_a_longer_conduction_delay():
+    """One line: as if the first projection were slower. Several: each brings all spikes, by neurons of its own."""
+    found, (inputs, target) = [], samples(1)
+    for lines, delay in (([7.5], 1.25), ([0.0], 8.75), ([0.0, 7.5, 20.0], 1.25)):
+        joint = [{"pre": 0, "post": 1, "delay": delay}]
+        setting, network = case(input={"code": "latency", "window": 15.0, "lines": lines}, projections=joint)
+        assert network.sizes[0] == N_IN * len(lines)
+        trial = spikes.record(network, setting, inputs[0], target[0], rng=generator(0, 0))
+        total = spikes.simulate(network, setting, inputs, target, generator(0, 0)).totals()
+        found.append((trains(trial.incoming, network.sizes[0]), total))
+    (_, late), (sent, slow), (several, _) = found
+    for own, other in zip(late, slow, strict=True):
+        assert np.abs(own).max() > 0
+        np.testing.assert_allclose(own, other, rtol=0, atol=1e-9 * np.abs(other).max())
+    for i, line in enumerate((0.0, 7.5, 20.0)):
+        for own, times in zip(several[i * N_IN : (i + 1) * N_IN], sent, strict=True):
+            np.testing.assert_allclose(own, [t + line for t in times if t + line < FREE + NUDGED])
+
+
 def test_frames_are_piecewise_constant_currents():
     """A series of two frames: the same trial as that of two networks whose input is constant, cut together."""
     setting = spec.experiment(

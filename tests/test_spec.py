@@ -258,6 +258,8 @@ LIF = {"neuron": "lif", "hidden": [20, 10]}
     ("tables", "message"),
     [
         ({"input": {"code": "poison"}}, "input.code: 'poison' is not one of .*; did you mean 'poisson'"),
+        ({"input": {"lines": [1.0]}}, r"input.lines: \[1.0\] goes with spiking neurons under the local rule"),
+        ({"network": LIF, "input": {"lines": [1.0]}}, r"input.lines: delay lines carry spikes; .* 'current': \[0\]"),
         ({"network": {"tau_syn": 2.0}}, "network.tau_syn: 2.0 goes with spiking neurons under the local rule"),
         (
             {"network": LIF, "rule": "dfa", "input": {"code": "poisson"}},

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from localdfa import record, spec, train
+from localdfa import network, record, spec, train
 from localdfa.errors import LocalDFAError, NonFiniteError, RunError
 
 
@@ -311,3 +311,20 @@ def test_errors_below_the_threshold_teach_nothing(tmp_path):
     every = train.run(tiny(**learning), tmp_path / "every").jobs[0]
     assert some.metrics[-1]["train_error"] < 10
     assert some.metrics[-1]["events"] < 0.9 * every.metrics[-1]["events"]
+
+
+def test_the_training_error_on_some_samples(tmp_path):
+    whole = train.run(tiny(), tmp_path / "whole").jobs[0]
+    some = train.run(tiny(record={"train": 100}), tmp_path / "some").jobs[0]
+    final = some.weights
+    for name, array in whole.weights.items():
+        np.testing.assert_array_equal(array, final[name], err_msg=name)
+    data = train.load(tiny())
+    chosen = network.generator(0, network.PROBE).permutation(len(data.y_train))[:100]
+    h = data.x_train[chosen].reshape(100, -1)
+    for l in (1, 2):
+        h = np.tanh(h @ final[f"W{l}"].T + final[f"b{l}"])
+    wrong = (h @ final["W3"].T + final["b3"]).argmax(axis=1) != data.y_train[chosen]
+    assert some.metrics[-1]["train_error"] == 100 * wrong.mean()
+    assert some.metrics[-1]["train_error"] != whole.metrics[-1]["train_error"]
+    assert some.metrics[-1]["test_error"] == whole.metrics[-1]["test_error"]

@@ -41,6 +41,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import get_num_threads, njit
 
+from localdfa import inputs as input_codes
 from localdfa import registry
 from localdfa.core import finite
 from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
@@ -209,7 +210,7 @@ class _Case:
             if not code.given:
                 finite.require(inputs, "an input", 0, network.n_hidden)
                 inputs = inputs[:, :-1]
-            sample, neuron, time = code.trains(inputs, network.shape, setting.input, begins, stop, rng)
+            sample, neuron, time = input_codes.arrivals(code, inputs, network.shape, setting.input, begins, stop, rng)
             self.incoming, self.until = _in_order(sample, neuron, time, m)
             return
         sent = inputs

@@ -20,6 +20,7 @@ from typing import Any
 import brian2
 import numpy as np
 
+from localdfa import inputs as input_codes
 from localdfa import registry
 from localdfa.errors import SpecError
 
@@ -233,7 +234,7 @@ class Model:
         lengths = [phases.free, *[phases.nudged, phases.free] * (2 if phases.nudging == "centered" else 1)][:-1]
         begins = np.cumsum([0.0, *(lengths if self._nudges else lengths[:1])])
         x = inputs if code.given else inputs[:, :-1]
-        _, neuron, time = code.trains(x, network.shape, setting.input, begins[:-1], begins[-1], rng)
+        _, neuron, time = input_codes.arrivals(code, x, network.shape, setting.input, begins[:-1], begins[-1], rng)
         # As neurons: a spike belongs to the step at whose end it has come.
         step = np.maximum(np.ceil(np.round(time / self._dt, 6)).astype(int) - 1, 0)
         if len(np.unique(step * network.sizes[0] + neuron)) < len(step):

@@ -1,5 +1,31 @@
 """How inputs reach spiking neurons, one file a code.
 
 A code says how many input neurons a sample makes, `n_in`, from its shape; `frames`, into how many constant pieces in time it
-falls; and, where input neurons spike, `trains`: when.
+falls; and, where input neurons spike, `trains`: when. `n_in` and `arrivals` here count the delay lines in, by which each of
+these neurons reaches the network: what arrives at one moment then tells of many.
 """
+
+from typing import Any
+
+import numpy as np
+
+
+def n_in(code: Any, shape: tuple[int, ...], spec: Any) -> int:
+    """Number of input neurons of a sample of this shape, one for each line."""
+    return code.n_in(shape) * (len(spec.lines) if code.spikes else 1)
+
+
+def arrivals(
+    code: Any, x: Any, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Spikes of a mini-batch in [0, stop) ms, in any order: sample, neuron, time; all neurons of a line, then of the next.
+
+    Arguments as those of a code's `trains`; spec: the table `input`.
+    """
+    sample, neuron, time = code.trains(x, shape, spec, onsets, stop, rng)
+    sent = [time + line < stop for line in spec.lines]
+    return (
+        np.concatenate([sample[k] for k in sent]),
+        np.concatenate([neuron[k] + i * code.n_in(shape) for i, k in enumerate(sent)]),
+        np.concatenate([time[k] + line for line, k in zip(spec.lines, sent, strict=True)]),
+    )

@@ -224,6 +224,7 @@ def _only_spikes(setting: Any) -> None:
         ("network.start", network.start, "reset"),
         ("network.projection", len(network.projection), 0),
         ("input.code", setting.input.code, "current"),
+        ("input.lines", setting.input.lines, [0.0]),
         ("feedback.signal", setting.feedback.signal, "constant"),
         ("phases.onset", setting.phases.onset, "rest"),
     ):
@@ -256,6 +257,8 @@ def _spikes(setting: Any) -> None:
             f"phases.teacher: {phases.teacher!r} works with rate neurons, or with network.output = 'spikes'; allowed here: "
             f"'activity'"
         )
+    if setting.input.lines != [0.0] and not registry.get("inputs", setting.input.code).spikes:
+        raise ValueError(f"input.lines: delay lines carry spikes; allowed with input.code = {setting.input.code!r}: [0]")
     for rule in rules:
         _in_time(setting, rule)
     _projections(setting)

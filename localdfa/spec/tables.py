@@ -131,6 +131,12 @@ class Input(Table):
     rate: float = Field(100.0, gt=0, le=1e5, description="of an input neuron where its input is 1, Hz (poisson)")
     window: float = Field(50.0, gt=0, le=1e5, description="of a latency, or of a frame, ms (latency, frames, changes)")
     step: float = Field(0.1, gt=0, le=1e3, description="change of the input that makes a spike (changes)")
+    lines: list[Annotated[float, Field(ge=0, le=1e5)]] = Field(
+        [0.0],
+        min_length=1,
+        max_length=1000,
+        description="delay lines, ms: each input neuron sends its spikes so much later by a neuron of their own (spikes)",
+    )
 
 
 class Phases(Table):
@@ -190,6 +196,12 @@ class Record(Table):
     """What a run keeps besides its metrics and its final weights."""
 
     probe: int = Field(256, ge=1, le=100_000, description="training samples on which angles are measured each epoch")
+    train: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="training samples on which the training error is measured each epoch; all of them if left out",
+    )
     checkpoint: int = Field(1, ge=1, le=100_000, description="epochs between checkpoints")
     weights: Literal["final", "every_epoch"] = Field("final", description="which weights are kept")
     spikes: int = Field(
