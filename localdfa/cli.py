@@ -264,7 +264,7 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["rate", "spiking", "startup", "torch"]))
+@click.argument("what", type=click.Choice(["rate", "spiking", "startup", "memory", "torch"]))
 @click.option(
     "--against", multiple=True, type=click.Choice(["pytorch", "numpy", "brian2"]),
     help="Peers to run beside.  [default: all there are]",
@@ -274,7 +274,7 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 @_DEVICE
 def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
     """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch and numpy), spiking (trials of
-    spiking networks, beside brian2), startup (to the first epoch), or torch.
+    spiking networks, beside brian2), startup (to the first epoch), memory (peaks against the size of the network), or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
     the other.
@@ -287,12 +287,14 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
     if set(against) - set(peers):
         raise LocalDFAError(f"bench {what}: --against {' '.join(against)}; allowed: {', '.join(peers) or 'no peer'}")
     chosen = [peer for peer in peers if peer in against or not against]
-    if what == "rate":
-        results = show.rate(chosen, turns)
-    elif what == "spiking":
-        results = show.spiking(chosen, turns)
-    else:
-        results = show.cold_start(turns) if what == "startup" else show.pytorch(turns, device)
+    timed: dict[str, Callable[[], dict[str, Any]]] = {
+        "rate": lambda: show.rate(chosen, turns),
+        "spiking": lambda: show.spiking(chosen, turns),
+        "startup": lambda: show.cold_start(turns),
+        "memory": show.memory,
+        "torch": lambda: show.pytorch(turns, device),
+    }
+    results = timed[what]()
     if path is not None:
         from localdfa.record import write_json
 

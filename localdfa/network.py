@@ -16,6 +16,9 @@ from localdfa.topology import Projection, wire
 # share a seed share initial weights, B and the order of the samples.
 WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED = range(9)
 
+# So many weights are drawn at a time.
+_DRAWN = 2**20
+
 
 def generator(seed: int, stream: int, part: int = 0) -> np.random.Generator:
     """The random numbers of one purpose."""
@@ -225,8 +228,13 @@ def _weights(setting: Setting, joint: Projection, shape: tuple[int, int], q: int
         if joint.biased:
             weights.reshape(-1)[-n_post:] = 0
         return weights
-    bound = scale / np.sqrt(fan_in)
-    return generator(seed, WEIGHTS, q).uniform(-abs(bound), abs(bound), size).astype(setting.precision)
+    bound, rng = abs(scale / np.sqrt(fan_in)), generator(seed, WEIGHTS, q)
+    weights = np.empty(size, setting.precision)
+    flat = weights.reshape(-1)
+    for start in range(0, flat.size, _DRAWN):  # else the peak of memory would be that of as many numbers in float64
+        part = flat[start : start + _DRAWN]
+        part[:] = rng.uniform(-bound, bound, part.size)
+    return weights
 
 
 def _start(setting: Setting, network: Network, seed: int) -> list[np.ndarray] | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from localdfa.bench import compare, spiking, trials, workloads
+from localdfa.bench import compare, memory, spiking, trials, workloads
 from localdfa.cli import main
 from localdfa.errors import LocalDFAError
 
@@ -113,3 +113,17 @@ def test_a_peer_of_another_workload_is_refused():
     done = CliRunner().invoke(main, ["bench", "rate", "--against", "brian2"])
     assert done.exit_code == 1
     assert "bench rate: --against brian2; allowed: pytorch" in done.output
+
+
+def test_bytes_a_synapse_are_the_slope_of_the_peaks(monkeypatch):
+    per_synapse = {("tanh", False): 4, ("tanh", True): 8, ("lif", False): 9, ("lif", True): 30}
+    peak = lambda neuron, plastic, width: [width**2, 3e8 + per_synapse[neuron, plastic] * width**2]  # noqa: E731
+    monkeypatch.setattr(memory, "_peak", peak)
+    for case in memory.measure():
+        assert case["above_weight"] == pytest.approx(per_synapse[case["neuron"], case["plastic"]] - 4, abs=1e-6)
+
+
+def test_the_peak_is_that_of_a_process_that_holds_the_network():
+    synapses, peak = memory._peak("tanh", True, 50)
+    assert synapses == 11 * 50 + 51 * 50 + 51 * 10
+    assert peak > 10e6

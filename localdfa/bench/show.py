@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from localdfa.bench import compare, startup, trials, workloads
+from localdfa.bench import memory as peaks
 from localdfa.bench import spiking as spikes
 
 # Peers of training steps and of spiking trials, and the packages that they need.
@@ -134,3 +135,20 @@ def cold_start(turns: int) -> dict[str, Any]:
         "first epoch of quickstart after {median:.1f} s ({min:.1f}–{max:.1f}), compilation included".format(**result)
     )
     return {"turns": turns, "startup": result}
+
+
+def memory() -> dict[str, Any]:
+    """Peak memory of networks of several sizes, and bytes a synapse above those of its weight."""
+    console = Console()
+    with console.status("networks of several sizes"):
+        found = peaks.measure()
+    table = Table("network", "used", "synapses", "peak, MB", "bytes a synapse\nabove its weight")
+    for case in found:
+        table.add_row(
+            case["neuron"], "plastic" if case["plastic"] else "static",
+            "\n".join(f"{n / 1e6:.0f} M" for n in case["synapses"]), "\n".join(f"{n / 1e6:,.0f}" for n in case["peak"]),
+            f"{case['above_weight']:.1f}",
+        )  # fmt: skip
+    console.print(table)
+    console.print("two dense hidden layers, float32, RMSprop, one thread; the slopes of the peaks, a process each", style="dim")
+    return {"memory": found}

@@ -225,7 +225,8 @@ class _Tables:
         self._start: list[int] = []
         self._ends: list[int] = []
         self._targets_at: list[int] = []
-        self._jumps: list[np.ndarray] = [np.empty(0, dtype)]
+        self._weights: list[np.ndarray] = []
+        self._factors: list[Any] = []
         self._rows: list[np.ndarray] = [np.empty(0, np.int64)]
         self._targets: list[np.ndarray] = [np.empty(0, np.int32)]
         self.n_sums = 0
@@ -248,7 +249,7 @@ class _Tables:
         if joint.tau and joint.tau not in self.taus:
             self.taus.append(joint.tau)
         self._current.append(self.taus.index(joint.tau) if joint.tau else -1)
-        self._put(joint.pre, joint.post, joint.delay, own * self._dtype.type(unit / (joint.tau or self._tau_m)))
+        self._put(joint.pre, joint.post, joint.delay, own, unit / (joint.tau or self._tau_m))
         self.sums[-1] = self.n_sums if joint.plastic else -1
         self.n_sums += own.size if joint.plastic else 0
 
@@ -257,14 +258,15 @@ class _Tables:
         self._ends.append(-1)
         self._targets_at.append(0)
         self._current.append(-1)
-        self._put(pre, post, 0.0, jumps.ravel().astype(self._dtype))
+        self._put(pre, post, 0.0, jumps.ravel().astype(self._dtype), 1.0)
 
-    def _put(self, pre: int, post: int, delay: float, jumps: np.ndarray) -> None:
+    def _put(self, pre: int, post: int, delay: float, weights: np.ndarray, factor: float) -> None:
         self.pre.append(pre)
         self.post.append(post)
         self.delay.append(delay)
-        self._start.append(sum(map(len, self._jumps)))
-        self._jumps.append(jumps)
+        self._start.append(sum(map(len, self._weights)))
+        self._weights.append(weights)
+        self._factors.append(self._dtype.type(factor))
         self.sums.append(-1)
 
     def joint(self, q: int) -> tuple[int, ...]:
@@ -273,4 +275,7 @@ class _Tables:
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """row_ends, targets and jumps."""
-        return np.concatenate(self._rows), np.concatenate(self._targets), np.concatenate(self._jumps)
+        jumps = np.empty(sum(map(len, self._weights)), self._dtype)
+        for start, weights, factor in zip(self._start, self._weights, self._factors, strict=True):
+            np.multiply(weights, factor, out=jumps[start : start + len(weights)])
+        return np.concatenate(self._rows), np.concatenate(self._targets), jumps

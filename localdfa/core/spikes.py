@@ -35,7 +35,7 @@ that is taught on its activity learns −e x_j.
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +49,7 @@ from localdfa.core.events import EVENT
 from localdfa.core.kernels import product
 from localdfa.core.membranes import CURRENT, DRIVE, V, X, Z, begin, kernels, learn, move_base, ways
 from localdfa.core.queues import PRE, TRACES, longer, sort
+from localdfa.core.sums import Sums
 
 # The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
 _BLOCKS = 16
@@ -100,13 +101,13 @@ class Recording:
 
 
 class _Room(NamedTuple):
-    """Where trials leave what they find, one row a trial, or a block of trials for sums.
+    """Where trials leave what they find, one row a trial.
 
     readout (m, n_out): a_y, or ŷ of an output that spikes, at the end of the first free phase; error (m, n_out) there; counts
     (m, n): spikes until then; events (m,). change (m, frames, n_1): Σ scale (z(t1) − z(t0)) of the first layer in each frame
     of the input, scale = ±1/β over the openings of the gate; moved (m, n): the same of all neurons that learn, over the gate.
-    clamped (m, n_L): the mean x of the top layer where the gate opens. sums (blocks, n_sums): scale ∫ x dz of all synapses that
-    spikes pass. notes (T, 5, n): of one trial, the states at each moment asked for.
+    clamped (m, n_L): the mean x of the top layer where the gate opens. notes (T, 5, n): of one trial, the states at each moment
+    asked for.
     """
 
     readout: np.ndarray
@@ -116,7 +117,6 @@ class _Room(NamedTuple):
     change: np.ndarray
     moved: np.ndarray
     clamped: np.ndarray
-    sums: np.ndarray
     notes: np.ndarray
 
 
@@ -131,16 +131,21 @@ def simulate(
     NonFiniteError
         A drive or a weight is infinite or NaN; the message names the layer and, for a drive, the row.
     """
-    case, blocks = _Case(network, setting, inputs, targets, rng), min(_BLOCKS, len(inputs))
-    room = case.room(blocks, 0)
+    case, blocks, threads = _Case(network, setting, inputs, targets, rng), min(_BLOCKS, len(inputs)), get_num_threads()
+    room, sums = case.room(0), Sums(threads + (threads > 1), case.n_sums, network.dtype)
+
+    def run(block: int) -> None:
+        with sums.part(block) as part:
+            case.run(room, part, False, block, blocks)
+
     # Threads of Python's own: compiled for Numba's, the same kernel takes twice as long to compile.
-    with ThreadPoolExecutor(get_num_threads()) as pool:
-        list(pool.map(partial(case.run, room, False), range(blocks)))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, range(blocks)))
     read = room.readout.astype(network.dtype)
     finite.require(read, "an activity", network.n_hidden, network.n_hidden)
     first = case.circuit.first
     counts = [room.counts[:, first[k] : first[k + 1]] for k in range(1, network.n_hidden + 1)]
-    learned = case.learned(room) if case.course.openings else ([], [], [])
+    learned = case.learned(room, sums.total) if case.course.openings else ([], [], [])
     prediction = read if network.output == "spikes" else network.predict(read)
     return SpikingTrial(read, prediction, counts, *learned, int(room.events.sum()))
 
@@ -159,8 +164,8 @@ def record(
     """
     moments = np.unique(np.empty(0) if times is None else np.asarray(times, np.float64))
     case = _Case(network, setting, inputs[None], None if target is None else target[None], rng, moments)
-    room = case.room(1, int(case.course.sampled.sum()))
-    times_of, senders, sent = case.run(room, True, 0)
+    room = case.room(int(case.course.sampled.sum()))
+    times_of, senders, sent = case.run(room, np.zeros(case.n_sums, network.dtype), True, 0, 1)
     c, n_hidden, begins = case.circuit, network.n_hidden, case.course.edges[:-1]
     somata = n_hidden + (c.output == SPIKES)
     found = [np.empty(n, EVENT) for n in sent]
@@ -223,28 +228,36 @@ class _Case:
         self.drive = drive.astype(np.float64).reshape(m, frames, -1)
         finite.require(self.drive.reshape(m, -1), "a drive", 0, network.n_hidden)
 
-    def run(self, room: _Room, keep: bool, block: int) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
-        """Simulate the trials of a block; keep: list all spikes of the last one: when, by whom, how many, by population."""
+    @property
+    def n_sums(self) -> int:
+        """Number of synapses that spikes pass and that learn in these trials."""
+        return self.circuit.n_sums if self.course.openings else 0
+
+    def run(
+        self, room: _Room, sums: np.ndarray, keep: bool, block: int, blocks: int
+    ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+        """Simulate the trials of a block of so many, which add to sums (n_sums,); keep: list all spikes of the last one: when,
+        by whom, how many, by population."""
         return self._kernel(
             self.neuron, self.circuit, self.course, self.drive, self.start, self.incoming, self.until, self.target, keep,
-            room, block,
+            room, sums, block, blocks,
         )  # fmt: skip
 
-    def room(self, blocks: int, moments: int) -> _Room:
+    def room(self, moments: int) -> _Room:
         """Where the trials leave what they find."""
         c, (m, frames, n_1), n_out = self.circuit, self.drive.shape, self._network.sizes[-1]
-        n, n_sums = c.first[-1], c.n_sums if self.course.openings else 0
+        n = c.first[-1]
         return _Room(
             np.zeros((m, n_out)), np.zeros((m, n_out)), np.zeros((m, n), np.int64), np.zeros(m, np.int64),
             np.zeros((m, frames, n_1)), np.zeros((m, n)), np.zeros((m, self._network.sizes[-2])),
-            np.zeros((blocks, n_sums), self._network.dtype), np.zeros((moments, 5, n)),
+            np.zeros((moments, 5, n)),
         )  # fmt: skip
 
-    def learned(self, room: _Room) -> tuple[list, list, list]:
-        """Factors and totals of all projections, in units of activity, summed in an order that no thread changes."""
+    def learned(self, room: _Room, summed: np.ndarray) -> tuple[list, list, list]:
+        """Factors and totals of all projections, in units of activity; summed (n_sums,): scale ∫ x dz over all trials."""
         network, trace, c = self._network, self._setting.trace, self.circuit
         dtype, gain, top = network.dtype, float(network.neuron.gain), network.n_hidden
-        code, summed = registry.get("inputs", self._setting.input.code), room.sums.sum(axis=0, dtype=np.float64)
+        code = registry.get("inputs", self._setting.input.code)
         by_spikes, at = spiking(network, self._setting), 0
         sent: list[np.ndarray | None] = []
         change: list[np.ndarray | None] = []
@@ -255,13 +268,14 @@ class _Case:
             if q in by_spikes and joint.plastic:
                 unit = code.unit(self._setting.input) if joint.pre == 0 else gain
                 width = joint.n_synapses or network.sizes[joint.pre] * network.sizes[joint.post]
-                synapses, at = summed[at : at + width] * (gain * unit / (trace.tau_x * trace.tau_z)), at + width
-                rows = synapses.reshape(-1, network.sizes[joint.post]) if joint.n_synapses is None else synapses[None]
+                synapses, at = summed[at : at + width], at + width
+                synapses *= gain * unit / (trace.tau_x * trace.tau_z)
                 fed = top + 1 + joint.post if c.twins and top + 1 + joint.post < len(c.sizes) - 1 else joint.post
                 biases = gain / trace.tau_z * room.moved[:, c.first[fed] : c.first[fed + 1]].sum(axis=0)
-                found = (
-                    np.concatenate([rows, biases[None]], axis=0 if joint.n_synapses is None else 1) if joint.biased else rows
-                )
+                found = np.empty_like(network.weights[q])
+                found.reshape(-1)[:width] = synapses
+                if joint.biased:
+                    found.reshape(-1)[width:] = biases
             elif q in by_spikes:
                 found = np.zeros_like(network.weights[q])
             elif joint.pre == 0:
@@ -274,7 +288,7 @@ class _Case:
                 found = joint.by_synapse(factors[0].T @ factors[1])
             sent.append(factors[0])
             change.append(factors[1])
-            total.append(None if found is None else found.astype(dtype))
+            total.append(None if found is None else found.astype(dtype, copy=False))
         return sent, change, total
 
 
@@ -439,12 +453,13 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
     simple = not neuron.adapts and not exponential
 
     @njit(error_model="numpy")
-    def trial(p, c, t, drive, start, target, keep, follows, state, scratch, times, senders, room, s, block):
+    def trial(p, c, t, drive, start, target, keep, follows, state, scratch, times, senders, room, s, sums):
         """Trial s of a mini-batch; the spikes of all populations are left in `times` and `senders`, which hold the inputs'.
 
-        drive (frames, n_1): of the first layer; keep: list every spike; follows: there was a trial before it in its block.
+        drive (frames, n_1): of the first layer; keep: list every spike; follows: there was a trial before it in its block; sums
+        (n_sums,): scale ∫ x dz of all synapses that spikes pass, added up.
         """
-        n_out, populations, sums = target.size, c.sizes.size, room.sums[block]
+        n_out, populations = target.size, c.sizes.size
         somata = c.layers + (c.output == SPIKES)
         fed = c.layers + 2 if c.twins else 1
         taught = populations - 1 if c.twins else somata + 1
@@ -523,9 +538,9 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
         room.events[s] = state.spikes.sum() + errors
 
     @njit(error_model="numpy", nogil=True)
-    def trials(p, c, t, drive, start, incoming, until, target, keep, room, block):
+    def trials(p, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks):
         """The trials of a block of a mini-batch; returns the spikes of the last one, by population: when, by whom, how many."""
-        m, blocks = drive.shape[0], room.sums.shape[0]
+        m = drive.shape[0]
         state, scratch = begin(c)
         times, senders, first = [], [], block * m // blocks
         for _ in range(c.sizes.size):
@@ -533,7 +548,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
             senders.append(np.empty(64, np.int64))
         for s in range(first, (block + 1) * m // blocks):
             times[0], senders[0] = incoming[0][until[s] : until[s + 1]], incoming[1][until[s] : until[s + 1]]
-            trial(p, c, t, drive[s], start, target[s], keep, s > first, state, scratch, times, senders, room, s, block)
+            trial(p, c, t, drive[s], start, target[s], keep, s > first, state, scratch, times, senders, room, s, sums)
         return times, senders, state.sent
 
     return trials
