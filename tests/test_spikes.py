@@ -1,5 +1,6 @@
 """The spiking mode: exact spike times, the local rule as balanced STDP, and no crossing missed."""
 
+import dataclasses
 import math
 from itertools import pairwise
 from unittest.mock import patch
@@ -124,6 +125,15 @@ def test_a_periodic_train_in_closed_form_is_the_train_spike_by_spike():
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
     found = spikes.simulate(network, setting, inputs, targets).totals()
     np.testing.assert_allclose(found[1][-1], found[0][-1], rtol=0, atol=1e-10)
+
+
+def test_a_neuron_that_begins_at_its_threshold_under_a_drive_below_it_spikes_once():
+    """As rounding leaves v, now and then, at the end of a phase."""
+    setting, network = case((3, 40, 4, 2), neuron={"baseline": 0.5}, scale=0.1)
+    started = dataclasses.replace(network, start=[np.full(40, 1.0), np.zeros(4)])
+    spiked = spikes.record(started, setting, samples(1, 3, 2)[0][0]).spikes[0]
+    np.testing.assert_array_equal(np.sort(spiked["neuron"]), np.arange(40))
+    np.testing.assert_array_equal(spiked["time"], 0.0)
 
 
 def test_no_crossing_is_missed():

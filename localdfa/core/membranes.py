@@ -692,7 +692,8 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
                 if sent + count > own.size:
                     own, own_senders = longer(own, sent, sent + count), longer(own_senders, sent, sent + count)
                 for e in range(count):
-                    own[sent], own_senders[sent] = first + e * interval, i - a
+                    # Where v was at the threshold and the drive is below it, there is no interval.
+                    own[sent], own_senders[sent] = first + e * interval if e > 0 else first, i - a
                     sent += 1
         if sends:
             sort(own, own_senders, before, sent)
