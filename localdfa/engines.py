@@ -94,10 +94,10 @@ class InTime(Settled):
 
 
 class Spiking:
-    """Spiking neurons under the local rule."""
+    """Spiking neurons under the local rule; rate: of learning, where weights change while spikes pass."""
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+    def __init__(self, setting: Setting, rate: float = 0.0) -> None:
+        self._setting, self._rate = setting, rate
 
     def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return spikes.simulate(network, self._setting, inputs, rng=rng).drive
@@ -109,15 +109,19 @@ class Spiking:
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
     ) -> Lesson:
-        trial = spikes.simulate(network, self._setting, inputs, targets, rng)
+        rates = [0.0 if q in frozen else self._rate for q in range(len(network.projections))]
+        trial = spikes.simulate(network, self._setting, inputs, targets, rng, rates)
         return Lesson(trial.sent, trial.change, trial.total, trial.events)
 
 
-def engine(setting: Setting, rule: str) -> Engine:
-    """The engine of a setting under a rule: exact rules are those of the settled network."""
+def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
+    """The engine of a setting under a rule: exact rules are those of the settled network.
+
+    rate: of learning, for weights that change while spikes pass; 0 if they are to stand still whatever the setting says.
+    """
     in_phases = registry.get("rules", rule).needs_phases
     if in_phases and setting.spiking:
-        return Spiking(setting)
+        return Spiking(setting, rate if setting.phases.update == "online" else 0.0)
     if in_phases and setting.dynamic:
         return InTime(setting, rule)
     return Settled(setting, rule)

@@ -146,7 +146,7 @@ class Trainer:
         spec, n_layers = self.setting.stage[stage], self.network.n_hidden + 1
         self.rule_name = spec.rule or self.setting.rule
         self.network = rewired(self.network, self.setting, self.rule_name, self.seed)
-        self._engine = engine(self.setting, self.rule_name)
+        self._engine = engine(self.setting, self.rule_name, self._optimiser().learning_rate)
         fixed = (q for q, joint in enumerate(self.network.projections) if not joint.plastic)
         self._frozen = frozenset([*(layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen), *fixed])
 

@@ -109,6 +109,26 @@ def test_on_the_clock_all_spikes_and_weight_changes_are_the_same(changes):
         np.testing.assert_allclose(total, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
+def test_on_the_clock_weights_that_change_while_spikes_pass_are_the_same():
+    joined = [{"pre": 1, "post": 1, "delay": 4.0, "scale": 0.3}, {"pre": 2, "post": 1, "plastic": False}]
+    setting, network, inputs = on_the_clock(
+        1, network={"projection": joined}, phases={"update": "online"}, batch_size=1,
+        optimiser={"name": "sgd", "learning_rate": 0.1},
+    )  # fmt: skip
+    target, rates = np.eye(3)[1], [0.1] * len(network.projections)
+    ours = spikes.simulate(network, setting, inputs[None], target[None], rates=rates)
+    trial = spikes.record(network, setting, inputs, target, rates=rates)
+    theirs = brian.simulate(network, setting, inputs[None], target, dt=STEP, rate=0.1)
+    for events, (time, neuron) in zip(trial.spikes, theirs.spikes, strict=True):
+        order = np.lexsort((events["neuron"], events["time"]))
+        np.testing.assert_array_equal(events["time"][order], np.round(time / STEP) * STEP)
+        np.testing.assert_array_equal(events["neuron"][order], neuron)
+    still = spikes.simulate(network, setting, inputs[None], target[None])
+    for total, expected, other in zip(theirs.totals, ours.totals(), still.totals(), strict=True):
+        np.testing.assert_allclose(total, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+        assert not expected.any() or not np.allclose(expected, other, rtol=1e-3)
+
+
 def test_what_brian2_has_not_is_refused():
     setting, network, inputs = on_the_clock(0)
     with pytest.raises(SpecError, match=r"network.delay: 1.0 ms is shorter than Brian2's step of 2 ms"):

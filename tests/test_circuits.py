@@ -20,6 +20,7 @@ from localdfa import network as networks
 from localdfa import spec
 from localdfa.core import spikes
 from localdfa.core.crossing import first_crossing
+from localdfa.errors import SpecError
 from localdfa.network import generator
 
 N_IN, HIDDEN, N_OUT = 5, (6, 4), 3
@@ -171,6 +172,88 @@ def test_every_spike_and_every_weight_change_equals_the_slow_simulation(name):
                 expected[j, i] += gain * naive.integral(arrivals, post, t0, t1, trace.tau_x, trace.tau_z)
         size = np.abs(expected).max()
         np.testing.assert_allclose(total, joint.by_synapse(expected), rtol=0, atol=1e-7 * size)
+
+
+# All dense and of delta synapses, as weights that change while spikes pass must be.
+ONLINE = {
+    "phases": {"update": "online", "nudging": "centered", "beta": 0.5}, "batch_size": 1,
+    "optimiser": {"name": "sgd", "learning_rate": 0.2},
+    "projections": [
+        {"pre": 1, "post": 1, "delay": 2.0, "scale": 0.5},
+        {"pre": 2, "post": 1, "delay": 2.75, "scale": 0.7, "plastic": False},
+    ],
+}  # fmt: skip
+
+
+def test_weights_that_change_while_spikes_pass_are_what_the_integral_says_at_every_arrival():
+    """Each neuron's train follows, by the naive simulation, from what arrives at it with w + η ∫ x dz up to the arrival."""
+    setting, network = case(**ONLINE)
+    inputs, targets = samples(1)
+    rate, p, trace, phases = setting.optimiser.parameters["learning_rate"], network.neuron, setting.trace, setting.phases
+    rates = [rate] * len(network.projections)
+    trial = spikes.record(network, setting, inputs[0], targets[0], np.random.default_rng(3), rates=rates)
+    still = spikes.record(network, setting, inputs[0], targets[0], np.random.default_rng(3))
+    edges = np.cumsum([0, phases.free, phases.nudged, phases.free, phases.nudged])
+    signs = (0, 1, 0, -1)
+    sent = [trains(trial.incoming, N_IN), *(trains(trial.spikes[l], n) for l, n in enumerate(HIDDEN))]
+    totals = spikes.simulate(network, setting, inputs, targets, np.random.default_rng(3), rates).totals()
+    for k, n in enumerate(HIDDEN, 1):
+        assert not np.array_equal(np.sort(trial.spikes[k - 1]["time"]), np.sort(still.spikes[k - 1]["time"]))
+        for i in range(n):
+            arrivals, drive = [], p.baseline
+            for q, joint in enumerate(network.projections):
+                if joint.post != k:
+                    continue
+                unit = 1e3 / setting.input.rate if joint.pre == 0 else p.gain
+                drive += network.b(q)[i] if joint.biased else 0
+                for j, train in enumerate(sent[joint.pre]):
+                    times = [s + joint.delay for s in train if s + joint.delay < edges[-1]]
+
+                    def learned(now, times=times, own=sent[k][i], unit=unit):
+                        gates = [(a, min(b, now), sign) for a, b, sign in zip(edges[:-1], edges[1:], signs, strict=True)]
+                        scale = unit * p.gain / (trace.tau_x * trace.tau_z) / (2 * phases.beta)
+                        return scale * sum(
+                            sign * naive.integral(times, own, a, b, trace.tau_x, trace.tau_z)
+                            for a, b, sign in gates
+                            if sign and a < b
+                        )
+
+                    w = dense(network, q)[j, i]
+                    arrivals += [(t, unit / p.tau_m * (w + rate * joint.plastic * learned(t))) for t in times]
+                    if joint.plastic:
+                        np.testing.assert_allclose(totals[q][j, i], learned(edges[-1]), rtol=0, atol=1e-9)
+            fed = [-sign * phases.beta * float(network.feedback[k - 1][i] @ trial.error) for sign in signs]
+            drives = [(a, b, drive + away) for a, b, away in zip(edges[:-1], edges[1:], fed, strict=True)]
+            np.testing.assert_allclose(sent[k][i], naive.fire(p, drives, arrivals), rtol=0, atol=1e-9)
+
+
+def test_online_changes_end_with_the_trial_and_frozen_layers_have_none():
+    """A mini-batch with weights that stand still, the default, learns what it learned before `update` was said."""
+    setting, network = case(**ONLINE)
+    plain, _ = case(**{**ONLINE, "phases": {**ONLINE["phases"], "update": "after"}})
+    inputs, targets = samples(1)
+    found = [
+        [t.tobytes() for t in spikes.simulate(network, s, inputs, targets, np.random.default_rng(3), rates).totals()]
+        for s, rates in ((plain, ()), (setting, ()), (setting, [0.0] * 5), (setting, [0.2] * 5))
+    ]
+    assert found[0] == found[1] == found[2] != found[3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 2}, "batch_size = 2; allowed: 1"),
+        ({"optimiser": {"name": "adam"}}, "optimiser.name = 'adam'; allowed: 'sgd'"),
+        ({"neuron": "alif"}, "network.neuron = 'alif'"),
+        ({"network": {"tau_syn": 3.0}}, r"network.tau_syn = \[3.0\]; allowed: 0"),
+        ({"projections": [{"pre": 1, "post": 1, "connect": "sparse"}]}, "network.projection.connect"),
+        ({"phases": {"update": "online", "propagation": "two_compartment"}}, "phases.propagation = 'two_compartment'"),
+        ({"code": "current", "projections": [], "hidden": (5,)}, "input.code = 'current'; allowed: spikes"),
+    ],
+)
+def test_what_cannot_learn_while_spikes_pass_is_refused(changes, message):
+    with pytest.raises(SpecError, match=f"phases.update: 'online' does not go with {message}"):
+        case(**{**ONLINE, **changes})
 
 
 def bits():

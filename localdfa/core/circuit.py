@@ -1,5 +1,6 @@
 """A spiking network and the course of a trial as the kernels see them: flat arrays."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -27,8 +28,9 @@ class Circuit(NamedTuple):
     current that it raises, −1 where v moves at once; where its synapses begin in `jumps`; where the ends of its rows begin in
     `row_ends`, −1 if all are joined; where its targets begin in `targets`; where its synapses begin in what is learned
     (n_sums in all); where its presynaptic traces begin, −1 if it does not learn (n_traces in all). jumps: what a spike adds to
-    v or to a current, by synapse. bias: constant drive of every
-    neuron. readout (n_top + 1, n_out): what a trace of 1 adds to each output unit, biases last. feedback (n_out, n): the
+    v or to a current, by synapse; online (·,): of each slot what ∫ x dz adds to them while spikes pass, 0 where weights stand
+    still. bias: constant drive of every neuron. readout (n_top + 1, n_out): what a trace of 1 adds to each output unit, biases
+    last. feedback (n_out, n): the
     signal c of a unit error. error_rate: spikes per ms of an error neuron for an error of 1. unit: h = unit · trace.
     """
 
@@ -53,6 +55,7 @@ class Circuit(NamedTuple):
     row_ends: np.ndarray
     targets: np.ndarray
     jumps: np.ndarray
+    online: np.ndarray
     bias: np.ndarray
     readout: np.ndarray
     feedback: np.ndarray
@@ -143,8 +146,10 @@ def _turns(a: float, b: float, frames: int, window: float) -> np.ndarray:
     return found[found < b]
 
 
-def circuit(network: Any, setting: Any, nudges: bool) -> Circuit:
+def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) -> Circuit:
     """The tables of a network; without nudges there are no twins and no error neurons.
+
+    rates: for each projection the learning rate of weights that change while spikes pass, 0 of those that stand still.
 
     Raises
     ------
@@ -170,13 +175,14 @@ def circuit(network: Any, setting: Any, nudges: bool) -> Circuit:
     gain = float(p.gain)
     for q in spiking(network, setting):
         joint = network.projections[q]
-        tables.add(joint, code.unit(setting.input) if joint.pre == 0 else gain, network.weights[q], network.sizes)
+        unit = code.unit(setting.input) if joint.pre == 0 else gain
+        tables.add(joint, unit, network.weights[q], network.sizes, rates[q] * gain * unit / (trace.tau_x * trace.tau_z))
     if error_spikes:
         kick = -setting.phases.beta / (setting.feedback.rate * 1e-3 * p.tau_m)
         for k in range(fed, fed + (n_twins or n_hidden + taught)):
             matrix = kick * signal[:, first[k] : first[k + 1]]
             tables.bring(len(real), k, np.concatenate([matrix, -matrix]))
-    slots, delay, joints, n_traces = [0], list[float](), list[list[int]](), 0
+    slots, delay, joints, online, n_traces = [0], list[float](), list[list[int]](), list[float](), 0
     for k in range(len(sizes)):
         for q, post in enumerate(tables.post):
             brought = tables.pre[q] == len(real)
@@ -185,6 +191,7 @@ def circuit(network: Any, setting: Any, nudges: bool) -> Circuit:
             learns = tables.sums[q] >= 0
             delay.append(tables.delay[q])
             joints.append([*tables.joint(q), n_traces if learns else -1])
+            online.append(tables.online[q])
             n_traces += sizes[tables.pre[q]] if learns else 0
         slots.append(len(delay))
     bias = np.full(first[-1], float(p.baseline))
@@ -200,7 +207,7 @@ def circuit(network: Any, setting: Any, nudges: bool) -> Circuit:
         trace.tau_x / (trace.tau_x + trace.tau_z), n_hidden, output, n_twins > 0, error_spikes, np.array(sizes),
         np.append(first, first[-1]), np.array(slots), np.array(delay, np.float64),
         np.array(joints, np.int64).reshape(len(joints), 7), n_traces, tables.n_sums, *tables.arrays(),
-        bias, readout, signal, setting.feedback.rate * 1e-3, gain / trace.tau_z,
+        np.array(online, dtype), bias, readout, signal, setting.feedback.rate * 1e-3, gain / trace.tau_z,
     )  # fmt: skip
 
 
@@ -221,6 +228,7 @@ class _Tables:
         self.sums: list[int] = []
         self.taus: list[float] = []
         self.delay: list[float] = []
+        self.online: list[float] = []
         self._current: list[int] = []
         self._start: list[int] = []
         self._ends: list[int] = []
@@ -231,8 +239,9 @@ class _Tables:
         self._targets: list[np.ndarray] = [np.empty(0, np.int32)]
         self.n_sums = 0
 
-    def add(self, joint: Any, unit: float, weights: np.ndarray, sizes: tuple[int, ...]) -> None:
-        """A projection of the network; unit: h = unit · rate of its presynaptic neurons, so that its mean drive is W h."""
+    def add(self, joint: Any, unit: float, weights: np.ndarray, sizes: tuple[int, ...], online: float) -> None:
+        """A projection of the network; unit: h = unit · rate of its presynaptic neurons, so that its mean drive is W h; online:
+        what ∫ x dz adds to a weight while spikes pass."""
         if not np.isfinite(weights).all():
             layer = finite.layer(joint.post - 1, self._network.n_hidden)
             raise NonFiniteError(f"a weight of {layer} is not finite")
@@ -250,6 +259,7 @@ class _Tables:
             self.taus.append(joint.tau)
         self._current.append(self.taus.index(joint.tau) if joint.tau else -1)
         self._put(joint.pre, joint.post, joint.delay, own, unit / (joint.tau or self._tau_m))
+        self.online[-1] = online * unit / self._tau_m
         self.sums[-1] = self.n_sums if joint.plastic else -1
         self.n_sums += own.size if joint.plastic else 0
 
@@ -268,6 +278,7 @@ class _Tables:
         self._weights.append(weights)
         self._factors.append(self._dtype.type(factor))
         self.sums.append(-1)
+        self.online.append(0.0)
 
     def joint(self, q: int) -> tuple[int, ...]:
         """The columns of `Circuit.joints` of a projection, all but the last."""

@@ -299,11 +299,12 @@ def chunk_end(first, when, slots, joints):
 
 
 @cache
-def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any:
+def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online: bool) -> Any:
     """The kernels that take one population from one moment to another, for one model of its neurons: `advance`, and `periodic`,
     which may stand in for it where nothing arrives and no threshold adapts.
 
-    streams, chunked: whether there are populations that `stream` and `chunks` are for: the other is not compiled.
+    streams, chunked: whether there are populations that `stream` and `chunks` are for: the other is not compiled; online:
+    whether weights change while spikes pass, in those that `stream`.
     """
     relax, wait, adapts, raised = neuron.relax, neuron.wait, neuron.adapts, neuron.raised
     simple = not adapts and not exponential
@@ -364,12 +365,29 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
         return (time, p.v_reset) if time < end else (np.inf, relax(p, v, to, end - t))
 
     @kernel
+    def bring(jump, first, stop, slots, who, joints, jumps, strength, grow, scale, y, risen, z, left, sums):
+        """What arrives at one moment moves v of the neurons first … stop − 1 by; of weights that change while spikes pass, by
+        what they have come to: sums + scale y_j (C_i + left z_i) is ∫ x dz so far, as in `learn`."""
+        for i in range(first, stop):
+            jump[i] = 0
+        for e in range(slots.size):
+            slot, size, at = slots[e], strength[slots[e]], _unsigned(who[e] * z.size)
+            row = _unsigned(joints[slot, START]) + at
+            for i in range(first, stop):
+                jump[i] += jumps[row + i] * size
+            if online and joints[slot, TRACES] >= 0:
+                more, held = grow[slot], scale * y[joints[slot, TRACES] + who[e]]
+                row = _unsigned(joints[slot, SUMS]) + at
+                for i in range(first, stop):
+                    jump[i] += more * (sums[row + i] + held * (risen[i] + left * z[i]))
+
+    @kernel
     def stream(p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, times, senders, listed):
         """Population k through the arrivals of a window until `now`, all of which move v of all its neurons."""
         when, slots, who = arrivals
         a, n, number, joints, jumps, strength = c.first[k], c.sizes[k], c.jumps.dtype.type, c.joints, c.jumps, state.strength
         x, z, risen = state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
-        until, spikes, y = state.until[a : a + n], state.spikes[a : a + n], state.y
+        until, spikes, y, grow = state.until[a : a + n], state.spikes[a : a + n], state.y, c.online
         jump, found, asleep, ring = room.sums[_JUMP, :n], room.found, room.asleep[:n], room.ring
         base, (tau_x, tau_z, rho), t_ref = state.base[k], (c.tau_x, c.tau_z, c.rho), p.t_ref
         bar, one, e, width, swapped = number(p.v_th), number(1), 0, _unsigned(n), False
@@ -377,16 +395,17 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
             end, begin = when[e] if e < when.size else now, e
             while e < when.size and when[e] == end:
                 e += 1
-            remains, single = number(math.exp((t - end) / p.tau_m)), e == begin + 1
+            remains, single = number(math.exp((t - end) / p.tau_m)), e == begin + 1 and not online
             if single:
                 row, size = joints[slots[begin], START] + who[begin] * n, strength[slots[begin]]
                 met = leap(v, later, to, jumps, _unsigned(row), size, remains, bar, found)
             else:
-                jump[:] = number(0)
-                for f in range(begin, e):
-                    row, size = joints[slots[f], START] + who[f] * n, strength[slots[f]]
-                    for i in range(width):
-                        jump[i] += jumps[_unsigned(row) + i] * size
+                left = number(rho * math.exp((base - end) * (1 / tau_z + 1 / tau_x)))
+                now_slots, now_who = slots[begin:e], who[begin:e]
+                bring(
+                    jump, _unsigned(0), width, now_slots, now_who, joints, jumps, strength, grow, number(scale), y, risen, z,
+                    left, sums,
+                )  # fmt: skip
                 met = leap(v, later, to, jump, _unsigned(0), one, remains, bar, found)
             awake, before = met, listed
             met = wake(asleep, ring, until, end, found, met)
@@ -398,6 +417,11 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool) -> Any
                     time, last = drive_on(p, last, at, until[i], drive, end)
                     spiking = time < np.inf
                     if not spiking and e > begin and until[i] <= end:
+                        if online:  # its own spikes since t have changed its synapses
+                            bring(
+                                jump, _unsigned(i), _unsigned(i + 1), now_slots, now_who, joints, jumps, strength, grow,
+                                number(scale), y, risen, z, left, sums,
+                            )  # fmt: skip
                         last += jumps[row + i] * size if single else jump[i]
                         spiking = last >= p.v_th
                     if spiking:

@@ -33,6 +33,7 @@ that is taught on its activity learns −e x_j.
 """
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -121,17 +122,20 @@ class _Room(NamedTuple):
 
 
 def simulate(
-    network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray | None = None, rng: np.random.Generator | None = None
-) -> SpikingTrial:
+    network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray | None = None,
+    rng: np.random.Generator | None = None, rates: Sequence[float] = (),
+) -> SpikingTrial:  # fmt: skip
     """Trials of a mini-batch: inputs (m, n_features + 1), the last column ones; targets (m, n_out), or None to end after the
-    free phase; rng: for input codes that draw spikes at random.
+    free phase; rng: for input codes that draw spikes at random; rates: for each projection the learning rate of weights that
+    change while spikes pass, in the one trial that there is then, 0 of those that stand still, as all do by default.
 
     Raises
     ------
     NonFiniteError
         A drive or a weight is infinite or NaN; the message names the layer and, for a drive, the row.
     """
-    case, blocks, threads = _Case(network, setting, inputs, targets, rng), min(_BLOCKS, len(inputs)), get_num_threads()
+    case = _Case(network, setting, inputs, targets, rng, rates=rates)
+    blocks, threads = min(_BLOCKS, len(inputs)), get_num_threads()
     room, sums = case.room(0), Sums(threads + (threads > 1), case.n_sums, network.dtype)
 
     def run(block: int) -> None:
@@ -157,13 +161,14 @@ def record(
     target: np.ndarray | None = None,
     rng: np.random.Generator | None = None,
     times: np.ndarray | None = None,
+    rates: Sequence[float] = (),
 ) -> Recording:
     """One trial from its onset to its end: all spikes, and the states at `times`, ms.
 
-    inputs (n_features + 1,) and target (n_out,) are rows of those of `simulate`.
+    inputs (n_features + 1,) and target (n_out,) are rows of those of `simulate`; rates: as there.
     """
     moments = np.unique(np.empty(0) if times is None else np.asarray(times, np.float64))
-    case = _Case(network, setting, inputs[None], None if target is None else target[None], rng, moments)
+    case = _Case(network, setting, inputs[None], None if target is None else target[None], rng, moments, rates)
     room = case.room(int(case.course.sampled.sum()))
     times_of, senders, sent = case.run(room, np.zeros(case.n_sums, network.dtype), True, 0, 1)
     c, n_hidden, begins = case.circuit, network.n_hidden, case.course.edges[:-1]
@@ -190,16 +195,17 @@ class _Case:
 
     def __init__(
         self, network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray | None,
-        rng: np.random.Generator | None, times: np.ndarray | None = None,
+        rng: np.random.Generator | None, times: np.ndarray | None = None, rates: Sequence[float] = (),
     ) -> None:  # fmt: skip
         self._network, self._setting, code = network, setting, registry.get("inputs", setting.input.code)
         nudges, m = targets is not None, len(inputs)
+        rates = rates if nudges and rates else [0.0] * len(network.projections)
         frames = 1 if code.spikes else code.frames(network.shape)
         self.neuron = registry.cast(network.neuron, float)
-        self.circuit: Circuit = circuit(network, setting, nudges)
+        self.circuit: Circuit = circuit(network, setting, nudges, rates)
         streams, chunked = ways(self.circuit, network.neuron.adapts)
         self._kernel = _engine(
-            network.neuron.__class__, self.circuit.taus.size > 0, self.circuit.error_spikes, streams, chunked
+            network.neuron.__class__, self.circuit.taus.size > 0, self.circuit.error_spikes, streams, chunked, any(rates)
         )  # fmt: skip
         self.course: Course = course(network, setting, nudges, frames, times)
         self.target = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64)
@@ -446,10 +452,10 @@ def _framed(c, t, k, step, now, size, state, room, s):
 
 
 @cache
-def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, chunked: bool) -> Any:
+def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, chunked: bool, online: bool) -> Any:
     """The kernel that simulates some trials one after the other, for one model of neurons; what it does not need is not
     compiled."""
-    advance, periodic = kernels(neuron, exponential, streams, chunked)
+    advance, periodic = kernels(neuron, exponential, streams, chunked, online)
     simple = not neuron.adapts and not exponential
 
     @njit(error_model="numpy")

@@ -50,17 +50,18 @@ class Trial:
 
 def simulate(
     network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | None = None,
-    rng: np.random.Generator | None = None, dt: float = 0.1, error: np.ndarray | None = None,
+    rng: np.random.Generator | None = None, dt: float = 0.1, error: np.ndarray | None = None, rate: float = 0.0,
 ) -> Trial:  # fmt: skip
     """One trial, in this process: inputs (1, n_features + 1), the last column one, or one spike train; target (n_out,), or None
-    to end after the free phase; rng: as `localdfa.core.spikes.simulate` takes it; dt: the step, ms; error: taken as given.
+    to end after the free phase; rng: as `localdfa.core.spikes.simulate` takes it; dt: the step, ms; error: taken as given;
+    rate: of learning, where weights change while spikes pass.
 
     Raises
     ------
     SpecError
         The setting has something that is not built here, or that does not fit on this clock.
     """
-    model = Model(network, setting, inputs, target is not None, rng, dt, keep=True)
+    model = Model(network, setting, inputs, target is not None, rng, dt, keep=True, rate=rate)
     model.free()
     prediction = model.prediction()
     found = prediction - target if error is None and target is not None else error
@@ -74,13 +75,15 @@ def simulate(
 class Model:
     """A network of Brian2's objects for one trial. `free` and `nudged` run it, on whatever device Brian2 is set to.
 
-    keep: whether spike times, and traces at the gate's edges, are kept; or spikes only counted.
+    keep: whether spike times, and traces at the gate's edges, are kept; or spikes only counted. rate: as in `simulate`.
     """
 
     def __init__(
-        self, network: Any, setting: Any, inputs: Any, nudges: bool, rng: np.random.Generator | None, dt: float, keep: bool
-    ) -> None:
+        self, network: Any, setting: Any, inputs: Any, nudges: bool, rng: np.random.Generator | None, dt: float, keep: bool,
+        rate: float = 0.0,
+    ) -> None:  # fmt: skip
         _require(setting, network, dt)
+        self._rate = rate
         self._network, self._setting, self._dt, self._nudges, self._keep = network, setting, dt, nudges, keep
         self._clock = brian2.Clock(dt * brian2.ms)
         self._objects: list[Any] = []
@@ -181,6 +184,8 @@ class Model:
     def _open(self, whether: bool) -> None:
         for synapses in self._learning.values():
             synapses.read.active = synapses.post.active = whether
+            if not whether:
+                synapses.scale = 0.0
 
     def _trains(self, groups: dict[int, Any]) -> list[np.ndarray]:
         monitors = [self._monitors[group.name] for group in groups.values()]
@@ -252,23 +257,27 @@ class Model:
             unit = registry.get("inputs", self._setting.input.code).unit(self._setting.input)
         pre, post, weights = _pairs(joint, network.weights[q], network.sizes)
         moved = f"g{_taus(network).index(joint.tau)}" if joint.tau else "v"
-        jumps = weights.astype(float) * unit / (joint.tau or float(network.neuron.tau_m))
+        trace, factor = self._setting.trace, unit / (joint.tau or float(network.neuron.tau_m))
+        more = self._rate * factor * unit * float(network.neuron.gain) / (trace.tau_x * trace.tau_z)
         for group in (self._somata[joint.post], self._twins.get(joint.post)):
             if group is None:
                 continue
             learns = joint.plastic and group is self._fed.get(joint.post)
             # A pathway that runs before the thresholds gets a spike one step after it was sent.
             delay = None if learns else (joint.delay - self._dt) * brian2.ms
+            # What ∫ x dz has come to by now, before x rises, is in the weight where that changes while spikes pass.
+            online = f" + {more!r} * (learned + scale * rho * x_pre * z_post)" if learns and self._rate else ""
             synapses = brian2.Synapses(
                 self._terminal(joint.pre, source, joint.delay) if learns else source, group,
                 "w : 1 (constant)" + ("\nlearned : 1\nscale : 1 (shared)" if learns else ""),
-                on_pre={"arrive": f"{moved}_post += w"} | ({"read": "learned -= scale * rho * z_post"} if learns else {}),
+                on_pre={"arrive": f"{moved}_post += w{online}"}
+                | ({"read": "learned -= scale * rho * z_post"} if learns else {}),
                 on_post={"post": "learned += scale * (1 - rho) * x_pre"} if learns else None,
                 delay=None if learns else {"arrive": delay}, clock=self._clock, name=f"synapses{q}_{group.name}",
-                namespace={"rho": self._setting.trace.tau_x / (self._setting.trace.tau_x + self._setting.trace.tau_z)},
+                namespace={"rho": trace.tau_x / (trace.tau_x + trace.tau_z)},
             )  # fmt: skip
             synapses.connect(i=pre, j=post)
-            synapses.w = jumps
+            synapses.w = weights.astype(float) * factor
             synapses.arrive.when = _ARRIVE
             if learns:
                 synapses.read.when = _READ

@@ -227,6 +227,7 @@ def _only_spikes(setting: Any) -> None:
         ("input.lines", setting.input.lines, [0.0]),
         ("feedback.signal", setting.feedback.signal, "constant"),
         ("phases.onset", setting.phases.onset, "rest"),
+        ("phases.update", setting.phases.update, "after"),
     ):
         if value != plain:
             raise ValueError(_not_here(setting, key, value, plain))
@@ -269,6 +270,28 @@ def _spikes(setting: Any) -> None:
             f"at least {shortest} ms, {_SETTLED} times the longer of trace.tau_x and trace.tau_z, and the delays"
         )
     _gate(phases)
+    if phases.update == "online":
+        _online(setting)
+
+
+def _online(setting: Any) -> None:
+    """Weights that change while spikes pass: one sample after the other, by plain descent, and where `stream` runs."""
+    network, neuron = setting.network, registry.get("neurons", setting.network.neuron)
+    input_spikes = registry.get("inputs", setting.input.code).spikes
+    currents = sorted({network.tau_syn, *(t.tau_syn for t in network.projection if t.tau_syn is not None)} - {0.0})
+    others = sorted({table.connect for table in network.projection} - {"dense"})
+    for key, value, goes, allowed in (
+        ("batch_size", setting.batch_size, setting.batch_size == 1, "1"),
+        ("optimiser.name", setting.optimiser.name, setting.optimiser.name == "sgd", "'sgd'"),
+        ("optimiser.weight_decay", setting.optimiser.weight_decay, not setting.optimiser.weight_decay, "0"),
+        ("phases.propagation", setting.phases.propagation, setting.phases.propagation == "live", "'live'"),
+        ("network.neuron", network.neuron, not neuron.adapts, "neurons whose threshold does not adapt"),
+        ("network.tau_syn", currents, not currents, "0"),
+        ("network.projection.connect", others, not others, "'dense'"),
+        ("input.code", setting.input.code, input_spikes or len(network.hidden) > 1 or bool(network.projection), "spikes"),
+    ):
+        if not goes:
+            raise ValueError(f"phases.update: 'online' does not go with {key} = {value!r}; allowed: {allowed}")
 
 
 def _projections(setting: Any) -> None:

@@ -156,6 +156,9 @@ class Phases(Table):
         le=1e6,
         description="time the gate stays open from a nudged onset, ms (in time); all of it if left out",
     )
+    update: Literal["after", "online"] = Field(
+        "after", description="weights change after a mini-batch; or online, while spikes pass (spiking neurons, batch_size = 1)"
+    )
     onset: Literal["rest", "carried"] = Field(
         "rest", description="a trial begins at rest, or where the sample before it in the mini-batch ended (spiking neurons)"
     )
