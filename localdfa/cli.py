@@ -264,9 +264,9 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["rate", "spiking", "startup", "memory", "torch"]))
+@click.argument("what", type=click.Choice(["rate", "spiking", "training", "startup", "memory", "torch"]))
 @click.option(
-    "--against", multiple=True, type=click.Choice(["pytorch", "numpy", "brian2"]),
+    "--against", multiple=True, type=click.Choice(["pytorch", "numpy", "brian2", "snntorch"]),
     help="Peers to run beside.  [default: all there are]",
 )  # fmt: skip
 @click.option("--turns", default=7, show_default=True, type=click.IntRange(1, 1000), help="Alternations of each workload.")
@@ -274,7 +274,8 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 @_DEVICE
 def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
     """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch and numpy), spiking (trials of
-    spiking networks, beside brian2), startup (to the first epoch), memory (peaks against the size of the network), or torch.
+    spiking networks, beside brian2), training (training steps of a spiking network, beside snntorch), startup (to the first
+    epoch), memory (peaks against the size of the network), or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
     the other.
@@ -283,13 +284,14 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
         _require("torch", "bench torch", "PyTorch")
     from localdfa.bench import show
 
-    peers = {"rate": show.RATE, "spiking": show.SPIKING}.get(what, ())
+    peers = {"rate": show.RATE, "spiking": show.SPIKING, "training": show.TRAINING}.get(what, ())
     if set(against) - set(peers):
         raise LocalDFAError(f"bench {what}: --against {' '.join(against)}; allowed: {', '.join(peers) or 'no peer'}")
     chosen = [peer for peer in peers if peer in against or not against]
     timed: dict[str, Callable[[], dict[str, Any]]] = {
         "rate": lambda: show.rate(chosen, turns),
         "spiking": lambda: show.spiking(chosen, turns),
+        "training": lambda: show.spiking_training(chosen, turns),
         "startup": lambda: show.cold_start(turns),
         "memory": show.memory,
         "torch": lambda: show.pytorch(turns, device),

@@ -4,10 +4,11 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from localdfa.bench import compare, memory, spiking, trials, workloads
+from localdfa.bench import compare, memory, spiking, training, trials, workloads
 from localdfa.cli import main
 from localdfa.errors import LocalDFAError
 
@@ -127,3 +128,61 @@ def test_the_peak_is_that_of_a_process_that_holds_the_network():
     synapses, peak = memory._peak("tanh", True, 50)
     assert synapses == 11 * 50 + 51 * 50 + 51 * 10
     assert peak > 10e6
+
+
+TRAINING = training.Training("tiny", (64, 20, 10), "digits", batch=16, steps=1, check=10, samples=256)
+
+
+def test_snntorch_fires_by_the_closed_form_on_its_clock_and_learns():
+    """Under a constant current I a neuron fires each ⌈τ_m ln(I/(I − 1))⌉ ms; and the peer that is timed is one that learns."""
+    pytest.importorskip("snntorch", reason="snnTorch is not installed: pip install 'localdfa[snntorch]'")
+    from localdfa.bench import snntorch_training
+
+    side, rng = snntorch_training.make(replace(TRAINING, duration=50.0)), np.random.default_rng(0)
+    weights = [rng.normal(0, 0.3, (65, 20)).astype(np.float32), np.zeros((21, 10), np.float32)]
+    side.load(weights)
+    x, targets = workloads.samples(TRAINING)
+    drive = 1.5 + x @ weights[0][:-1] + weights[0][-1]
+    above = np.maximum(drive, 1 + 1e-6, dtype=np.float64)
+    counts = np.where(drive > 1, 400 // np.ceil(10 * np.log(above / (above - 1))), 0)
+    assert (side.rates(256) == 2.5 * counts).mean() > 0.999  # rounding may delay a spike by a step
+    for step in range(64):
+        side.step(np.arange(16) + step % 16 * 16)
+    found = sum(read for _, read in side._trial(side._inputs, 50)).argmax(1).numpy()
+    assert (found != targets.argmax(1)).mean() < 0.4  # by chance 0.9
+
+
+@pytest.mark.slow
+def test_training_beside_snntorch(monkeypatch, tmp_path):
+    """Both sides fire alike under the weights that ours has learned; every duration has its figures."""
+    pytest.importorskip("snntorch", reason="snnTorch is not installed: pip install 'localdfa[snntorch]'")
+    monkeypatch.setattr(training, "TRAINING", [TRAINING])
+    monkeypatch.setattr(training, "THREADS", (1,))
+    monkeypatch.setattr(training, "SHORTER", (25.0,))
+    done = CliRunner().invoke(main, ["bench", "training", "--turns", "2", "--json", str(tmp_path / "figures.json")])
+    assert done.exit_code == 0, done.output
+    [found] = json.loads((tmp_path / "figures.json").read_text())["training"]
+    assert set(found["ratio"]) == {"snntorch, 1200 ms", "snntorch, 25 ms"}
+    assert found["rates"]["snntorch, 25 ms"] == pytest.approx(found["rates"]["ours"], rel=training.MEAN)
+    assert all(len(taken) == 2 for taken in found["seconds_a_sample"].values())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(lambda rates: 1.03 * rates, "3.0% in the mean and by 3.0%"), (lambda rates: rates[:, ::-1], "by 0.0% in the mean")],
+)
+def test_sides_that_fire_otherwise_are_not_compared(change, said):
+    """Neither neurons that are faster by a little, nor the right rates at the wrong neurons."""
+    rates = np.linspace(0, 200, 20) * np.ones((4, 1))
+    training._require_alike(TRAINING, "peer", rates, 1.01 * rates)
+    with pytest.raises(LocalDFAError, match="tiny: rates of the hidden layer by peer differ from ours by") as refused:
+        training._require_alike(TRAINING, "peer", rates, change(rates))
+    assert said in str(refused.value)
+
+
+def test_without_snntorch_it_is_left_out_by_name(monkeypatch):
+    monkeypatch.setattr("localdfa.bench.show.find_spec", lambda name: None)
+    monkeypatch.setattr(training, "TRAINING", [])
+    done = CliRunner().invoke(main, ["bench", "training"])
+    assert done.exit_code == 0, done.output
+    assert "snntorch is not installed and is left out: pip install 'localdfa[snntorch]'" in done.output

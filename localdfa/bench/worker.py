@@ -1,7 +1,7 @@
 """One side of a benchmark, in a process of its own: reads commands as lines of JSON and answers each with a line.
 
-``{"make": …}`` builds a workload, ``{"steps": n}`` runs n steps and answers their seconds, ``{"save": path}`` writes the
-weights.
+``{"make": …}`` builds a workload, ``{"train": …}`` one of spiking networks; ``{"steps": n}`` runs n steps and answers their
+seconds; ``{"save": path}`` writes the weights, ``{"load": path}`` takes them; ``{"rates": n}`` answers the rates of n samples.
 """
 
 import json
@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from localdfa.bench.training import Training
 from localdfa.bench.workloads import Workload, from_dict
 
 
 class Side:
     """A workload under way, and where in the data it stands.
 
-    A module's ``make(workload)`` has ``step(rows)``, ``wait()``, which returns when all steps are done, and ``weights()``.
+    A module's ``make(workload)`` has ``step(rows)``, ``wait()``, which returns when all steps are done, and ``weights()``; one
+    of spiking networks ``rates(n)`` as well, and a peer's ``load(weights)``.
     """
 
-    def __init__(self, module: str, workload: Workload) -> None:
+    def __init__(self, module: str, workload: Workload | Training) -> None:
         self._side = import_module(f"localdfa.bench.{module}").make(workload)
         self._workload = workload
         self._order = np.random.default_rng(workload.seed).permutation(workload.samples)
@@ -42,16 +44,25 @@ class Side:
         """Write the weights W[post, pre] of every layer."""
         np.savez(path, *self._side.weights())
 
+    def load(self, path: str) -> None:
+        """Go on from weights that another side has saved."""
+        with np.load(path, allow_pickle=False) as saved:
+            self._side.load([saved[key] for key in saved.files])
+
+    def rates(self, n: int) -> list[list[float]]:
+        """Rates of the hidden neurons for the first n training samples, Hz."""
+        return self._side.rates(n).tolist()
+
 
 def answer(module: str, side: Side | None, request: dict[str, Any]) -> tuple[Side | None, Any]:
     """The side after a request, and the reply."""
     if "make" in request:
         return Side(module, from_dict(request["make"])), "made"
+    if "train" in request:
+        return Side(module, Training(**request["train"])), "made"
     assert side is not None
-    if "steps" in request:
-        return side, side.steps(request["steps"])
-    side.save(request["save"])
-    return side, "saved"
+    [(name, given)] = request.items()
+    return side, getattr(side, name)(given)
 
 
 def main(module: str) -> None:

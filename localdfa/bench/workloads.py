@@ -66,7 +66,7 @@ def setting(workload: Workload) -> Any:
     return settings(found)[workload.rule]
 
 
-def samples(workload: Workload) -> tuple[Any, Any]:
+def samples(workload: Any) -> tuple[Any, Any]:
     """The first training samples: inputs (n, n_in) float32 in [0, 1] and one-hot targets (n, n_out)."""
     import numpy as np
 

@@ -1,0 +1,45 @@
+"""Our side of the training of spiking networks: the training step of `localdfa run mnist-spiking`."""
+
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from localdfa.bench.training import Training, setting
+from localdfa.bench.workloads import samples
+from localdfa.core import blas
+from localdfa.engines import engine
+from localdfa.record import Job
+from localdfa.train import Part, Trainer
+
+
+class Ours:
+    """One training step after the other, on threads that take whole trials."""
+
+    def __init__(self, work: Training) -> None:
+        blas.one_thread()
+        numba.set_num_threads(work.threads)
+        x, targets = samples(work)
+        self._train = Part(x, targets.argmax(axis=1), targets.shape[1], np.float32, x.shape[1:])
+        self._setting = setting(work)
+        self._trainer = Trainer(self._setting, {"train": self._train}, Job(Path(), work.name, work.seed))
+        self._noise = np.random.default_rng(work.seed)
+
+    def step(self, rows: np.ndarray) -> None:
+        self._trainer.step(rows, self._noise)
+
+    def wait(self) -> None:
+        """Every step is done when it returns."""
+
+    def weights(self) -> list[Any]:
+        """Of each layer (n_pre + 1, n_post), the last row the biases."""
+        return self._trainer.network.weights
+
+    def rates(self, n: int) -> np.ndarray:
+        """Rates of the hidden layer in the free phase of the first n samples, Hz (n, n_hidden)."""
+        local = engine(self._setting, self._setting.rule)
+        return local.activity(self._trainer.network, self._train.inputs[:n], self._noise)[0]
+
+
+make = Ours
