@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -73,10 +74,47 @@ def test_spiking_trials_beside_brian2(monkeypatch):
         pytest.skip("no C++ compiler: g++")
     result = spiking.alternate(SPIKING, 1, ["brian2"], turns=1)
     assert result["spikes"]["brian2"] == pytest.approx(result["spikes"]["ours"], rel=spiking.RATE)
-    assert result["milliseconds"].keys() == result["compiled"].keys() == {"ours", "brian2"}
+    assert result["milliseconds"].keys() == result["built"].keys() == {"ours", "brian2"}
     monkeypatch.setattr(spiking, "STEPS", 0)
     with pytest.raises(LocalDFAError, match=r"tiny: .* of the first spikes of hidden layer 1 by brian2 come within 0 steps"):
         spiking.alternate(SPIKING, 1, ["brian2"], turns=1)
+
+
+@pytest.mark.slow
+def test_a_recurrent_network_beside_nest():
+    """80 excitatory and 20 inhibitory neurons: the same spikes from our engine and from NEST, which is given the synapses."""
+    # In this process NEST and kernels of Numba's would crash each other.
+    if not find_spec("nest"):
+        pytest.skip("NEST is not installed: pip install 'localdfa[nest]'")
+    tiny = trials.Trials("tiny", [80, 20], "current", plastic=False, trials=2, probability=0.8)
+    result = spiking.alternate(tiny, 1, ["nest"], turns=2)
+    assert result["spikes"]["ours"] > 100
+    assert result["spikes"]["nest"] == pytest.approx(result["spikes"]["ours"], rel=spiking.RATE)
+    assert result["milliseconds"].keys() == result["built"].keys() == {"ours", "nest"}
+
+
+def test_a_row_that_a_peer_cannot_run_has_dashes(monkeypatch):
+    """NEST is asked for the static recurrent network alone, Brian2 for all."""
+    recurrent = replace(SPIKING, name="loop", hidden=[8, 2], probability=0.5)
+    monkeypatch.setattr("localdfa.bench.show._installed", lambda against, console: list(against))
+    monkeypatch.setattr(trials, "SPIKING", [SPIKING, recurrent, replace(recurrent, plastic=True)])
+    asked = []
+
+    def alternate(work, threads, peers, turns):
+        asked.append((work.name, work.plastic, peers))
+        spread = {"median": 3.5, "min": 3.25, "max": 3.75}
+        found = {"milliseconds": dict.fromkeys(["ours", *peers], 7.5), "built": dict.fromkeys(peers, 2.0)}
+        return {**found, "ratio": dict.fromkeys(peers, spread)}
+
+    monkeypatch.setattr(spiking, "alternate", alternate)
+    done = CliRunner().invoke(main, ["bench", "spiking"], env={"COLUMNS": "150"})
+    assert done.exit_code == 0, done.output
+    both = ["brian2", "nest"]
+    assert asked[::2] == [("tiny", False, both[:1]), ("loop", False, both), ("loop", True, both[:1])]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.output.splitlines() if line.startswith("│ ")]
+    by_peer = {row[0]: (row[3:6], row[6:9]) for row in rows if row[0]}
+    ran = ["7.5", "3.50", "2.0"]
+    assert by_peer == {"tiny, f": (ran, ["–"] * 3), "loop, f": (ran, ran), "loop, n": (ran, ["–"] * 3)}
 
 
 @pytest.mark.slow
@@ -86,6 +124,7 @@ def test_spiking_trials_without_the_peer(monkeypatch, tmp_path):
     done = CliRunner().invoke(main, ["bench", "spiking", "--turns", "1", "--json", str(tmp_path / "figures.json")])
     assert done.exit_code == 0, done.output
     assert "brian2 is not installed and is left out" in done.output
+    assert "nest is not installed and is left out" in done.output
     found = json.loads((tmp_path / "figures.json").read_text())["spiking"]
     assert [run["threads"] for run in found] == [1, 2]
     assert all(run["ratio"] == {} and run["milliseconds"]["ours"] > 0 for run in found)

@@ -15,8 +15,8 @@ from localdfa.bench import memory as peaks
 from localdfa.bench import spiking as spikes
 
 # Peers of training steps, of spiking trials and of the training of spiking networks, and the packages that they need.
-RATE, SPIKING, TRAINING = ("pytorch", "numpy"), ("brian2",), ("snntorch",)
-_PACKAGES = {"pytorch": "torch", "brian2": "brian2", "numpy": "numpy", "snntorch": "snntorch"}
+RATE, SPIKING, TRAINING = ("pytorch", "numpy"), tuple(trials.PEERS), ("snntorch",)
+_PACKAGES = {"pytorch": "torch", "brian2": "brian2", "nest": "nest", "numpy": "numpy", "snntorch": "snntorch"}
 
 
 def _installed(against: Sequence[str], console: Console) -> list[str]:
@@ -64,34 +64,41 @@ def spiking(against: Sequence[str], turns: int) -> dict[str, Any]:
     console = Console()
     peers = _installed(against, console)
     results = []
-    heads = [head for peer in peers for head in (f"{peer}\nms/trial", f"× {peer}", f"{peer}\ncompiled, s")]
+    heads = [head for peer in peers for head in (f"{peer}\nms/trial", f"× {peer}", f"{peer}\nbuilt, s")]
     table = Table("free phase (f),\nnudged too (n)", "threads", "ours\nms/trial", *heads)
     with console.status("compiling") as status:
         for work in trials.SPIKING:
             for threads in (1, 2):
                 status.update(f"{work.name}, {threads} threads")
-                result = spikes.alternate(work, threads, peers, turns)
+                able = [peer for peer in peers if trials.PEERS[peer](work)]
+                result = spikes.alternate(work, threads, able, turns)
                 results.append(result)
                 cells = []
                 for peer in peers:
-                    cells += [
-                        f"{result['milliseconds'][peer]:.3g}",
-                        "{median:.2f}\n({min:.2f}–{max:.2f})".format(**result["ratio"][peer]),
-                    ]
-                    cells.append(f"{result['compiled'][peer]:.0f}")
+                    cells += _cells(result, peer) if peer in able else ["–"] * 3
                 name = f"{work.name}, {'n' if work.plastic else 'f'}"
                 table.add_row(name, str(threads), f"{result['milliseconds']['ours']:.3g}", *cells)
     console.print(table)
     console.print(
         f"LIF neurons; f: a free phase, of 400 ms or, recurrent, 1 s; n: the nudged phases under the local rule too, one "
-        f"compartment, 1200 ms in all. Medians of {turns} turns on {os.cpu_count()} cores; × is the median of the ratios, turn "
-        f"by turn. Ours: exact spike times, float32; the time of a mini-batch over its trials, of which each thread takes "
-        f"whole ones. Brian2: C++ standalone, steps of {trials.DT} ms, float64; its threads share a trial; loading and saving "
-        f"are not counted, and the error is given to it. Two of its programs beside each other, each on one thread, take at "
-        f"best half the time of one a trial.",
+        f"compartment, 1200 ms in all; –: not built for this peer. Medians of {turns} turns on {os.cpu_count()} cores; × is "
+        f"the median of the ratios, turn by turn. Ours: exact spike times, float32; the time of a mini-batch over its trials, "
+        f"of which each thread takes whole ones. Peers: steps of {trials.DT} ms, float64; their threads share a trial; two of "
+        f"their processes beside each other, each on one thread, take at best half the time of one a trial. Brian2: C++ "
+        f"standalone; loading and saving are not counted, and the error is given to it. NEST: iaf_psc_exp; creating and "
+        f"connecting the network, before every trial, are not counted.",
         style="dim",
     )
     return {"turns": turns, "spiking": results}
+
+
+def _cells(result: dict[str, Any], peer: str) -> list[str]:
+    """What the table says of a peer."""
+    return [
+        f"{result['milliseconds'][peer]:.3g}",
+        "{median:.2f}\n({min:.2f}–{max:.2f})".format(**result["ratio"][peer]),
+        f"{result['built'][peer]:.1f}",
+    ]
 
 
 def spiking_training(against: Sequence[str], turns: int) -> dict[str, Any]:

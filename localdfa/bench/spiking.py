@@ -18,7 +18,7 @@ STRETCH, NEURONS, STEPS = 30.0, 0.75, 2
 
 
 def alternate(work: Trials, threads: int, peers: list[str], turns: int) -> dict[str, Any]:
-    """Seconds a trial of ours and of each peer, in turn, and how long each took to compile, s.
+    """Seconds a trial of ours and of each peer, in turn, and how long each took to compile or connect, s.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def alternate(work: Trials, threads: int, peers: list[str], turns: int) -> dict[
     sides = ["ours", *peers]
     workers: list[Worker] = []
     seconds: dict[str, list[float]] = {side: [] for side in sides}
-    first, compiled, spikes, error = {}, {}, {}, None
+    first, built, spikes, error = {}, {}, {}, None
     try:
         for side in sides:
             worker = Worker(f"{side}_spiking", "localdfa.bench.spiking_worker")
@@ -36,7 +36,7 @@ def alternate(work: Trials, threads: int, peers: list[str], turns: int) -> dict[
             worker.ask(make=asdict(work), threads=threads, error=error)
             first[side] = _call(worker, "first", STRETCH)
             _require_same(work, side, first["ours"], first[side])
-            compiled[side] = _call(worker, "build")
+            built[side] = _call(worker, "build")
             if side == "ours" and work.plastic:
                 error = _call(worker, "error")
         for _ in range(turns):
@@ -50,7 +50,7 @@ def alternate(work: Trials, threads: int, peers: list[str], turns: int) -> dict[
         for worker in workers:
             worker.stop()
     return {
-        "workload": asdict(work), "threads": threads, "seconds": seconds, "compiled": compiled, "spikes": spikes,
+        "workload": asdict(work), "threads": threads, "seconds": seconds, "built": built, "spikes": spikes,
         "milliseconds": {side: 1e3 * statistics.median(found) for side, found in seconds.items()},
         "ratio": {
             peer: spread([theirs / ours for theirs, ours in zip(seconds[peer], seconds["ours"], strict=True)])

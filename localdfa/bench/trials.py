@@ -1,43 +1,38 @@
-"""Trials of spiking networks that are timed: what every side simulates."""
+"""Trials of spiking networks that are timed: what every side simulates, and which peers can."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-# Brian2's step, ms.
+# The step of a peer with a clock, ms.
 DT = 0.1
-# Exponential synapses, 80 % excitatory and 20 % inhibitory, as the benchmark CUBA of Brette et al. 2007, of a conduction delay;
-# v in units of 10 mV from the reset.
-_CUBA = {
-    "hidden": [3200, 800],
-    "delay": 1.5,
-    "start": "uniform",
-    "weights": "zero",
-    "projection": [
-        {"pre": pre, "post": post, "connect": "sparse", "probability": 0.02, "plastic": False, "weights": "constant",
-         "tau_syn": tau, "scale": jump * tau / 10}
-        for pre, tau, jump in ((1, 5.0, 0.162), (2, 10.0, -0.9))
-        for post in (1, 2)
-    ],
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Trials:
     """Trials of one sample.
 
-    hidden: widths of the hidden layers, or None for the recurrent network; code: how the first training image of `data` comes
-    in, as currents or as Poisson spikes that both sides are given; plastic: the free phase and both nudged ones under the
-    local rule with one compartment, else the free phase alone; trials: in a mini-batch of ours.
+    hidden: widths of the hidden layers; code: how the first training image of `data` comes in, as currents or as Poisson spikes
+    that all sides are given; plastic: the free phase and both nudged ones under the local rule with one compartment, else the
+    free phase alone; trials: in a mini-batch of ours; probability: of a synapse between any two neurons of a recurrent network,
+    which has no input and of which hidden counts the excitatory and the inhibitory ones, or None for layers.
     """
 
     name: str
-    hidden: list[int] | None
+    hidden: list[int]
     code: str
     plastic: bool
     trials: int = 16
     data: str = "mnist"
+    probability: float | None = None
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the network is the recurrent one."""
+        return self.probability is not None
 
 
 def _both(name: str, hidden: list[int], code: str) -> list[Trials]:
@@ -48,24 +43,55 @@ SPIKING = [
     *_both("currents, 784-800-10", [800], "current"),
     *_both("currents, 784-400-400-10", [400, 400], "current"),
     *_both("spikes, 784-400-10", [400], "trains"),
-    Trials("recurrent, 4000", None, "current", False, 8),
+    Trials("recurrent, 4,000 at 2 %", [3200, 800], "current", False, 8, probability=0.02),
+    Trials("recurrent, 4,000 at 2 %", [3200, 800], "current", True, 8, probability=0.02),
+    Trials("recurrent, 4,000 at 10 %", [3200, 800], "current", False, 8, probability=0.1),
+    Trials("recurrent, 20,000 at 2 %", [16000, 4000], "current", False, 2, probability=0.02),
 ]
+# Which of these each peer simulates; it is left out of the others.
+PEERS: dict[str, Callable[[Trials], bool]] = {
+    "brian2": lambda work: True,
+    "nest": lambda work: work.recurrent and not work.plastic,
+}
 
 
 def setting(work: Trials, free: float | None = None) -> Any:
     """The spec of a workload; free: another length of the free phase, ms."""
     from localdfa.spec import experiment
 
-    recurrent = work.hidden is None
+    tables = _balanced(work) if work.recurrent else {"network": {"hidden": work.hidden, "start": "uniform"}}
+    tables["network"]["neuron"] = "lif"
+    usual = 1000.0 if work.recurrent and not work.plastic else 400.0
     found = experiment(
-        network={"neuron": "lif", **(_CUBA if recurrent else {"hidden": work.hidden, "start": "uniform"})},
-        neuron={"tau_m": 20.0, "t_ref": 5.0, "baseline": 1.1} if recurrent else {},
-        input={"code": work.code},
-        phases={"free": 1000.0 if recurrent else 400.0, "nudged": 200.0, "beta": 0.5, "propagation": "live"},
+        **tables, input={"code": work.code}, phases={"free": usual, "nudged": 200.0, "beta": 0.5, "propagation": "live"}
     )
     if free is None:
         return found
     return found.model_copy(update={"phases": found.phases.model_copy(update={"free": free})})
+
+
+def _balanced(work: Trials) -> dict[str, Any]:
+    """Network and neurons of a recurrent workload.
+
+    With 80 synapses a neuron it is the benchmark CUBA of Brette et al. 2007, of a conduction delay: exponential synapses, v in
+    units of 10 mV from the reset. With K of them every jump is multiplied by √(80/K) and the constant drive by √(K/80), which
+    keeps excitation, inhibition and drive in balance and their fluctuations as large as the threshold (van Vreeswijk and
+    Sompolinsky 1996); jumps of K J alone would leave all neurons below it.
+    """
+    assert work.probability is not None
+    more = math.sqrt(work.probability * sum(work.hidden) / 80)
+    return {
+        "network": {
+            "hidden": work.hidden, "delay": 1.5, "start": "uniform", "weights": "zero",
+            "projection": [
+                {"pre": pre, "post": post, "connect": "sparse", "probability": work.probability, "plastic": work.plastic,
+                 "weights": "constant", "tau_syn": tau, "scale": jump * tau / 10 / more}
+                for pre, tau, jump in ((1, 5.0, 0.162), (2, 10.0, -0.9))
+                for post in (1, 2)
+            ],
+        },
+        "neuron": {"tau_m": 20.0, "t_ref": 5.0, "baseline": 1.1 * more},
+    }  # fmt: skip
 
 
 def sample(work: Trials, m: int) -> tuple[Any, np.ndarray]:
@@ -75,7 +101,7 @@ def sample(work: Trials, m: int) -> tuple[Any, np.ndarray]:
 
     target = np.zeros((m, 10), np.float32)
     target[:, 3] = 1
-    if work.hidden is None:
+    if work.recurrent:
         return np.eye(1, 2, 1, dtype=np.float32).repeat(m, axis=0), target
     pixels: Any = data.load(work.data).x_train[0]
     image = pixels.ravel()
