@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.bench.workloads import Workload, samples, setting
+from localdfa.bench.workloads import Workload, samples, setting, tested
 from localdfa.core import blas
 from localdfa.record import Job
 from localdfa.train import Part, Trainer
@@ -19,6 +19,7 @@ class Ours:
         x, targets = samples(workload)
         train = Part(x, targets.argmax(axis=1), targets.shape[1], np.float32, x.shape[1:])
         self._trainer = Trainer(setting(workload), {"train": train}, Job(Path(), workload.name, workload.seed))
+        self._workload = workload
         self._noise = np.random.default_rng(workload.seed)
 
     def step(self, rows: np.ndarray) -> None:
@@ -30,6 +31,11 @@ class Ours:
     def weights(self) -> list[Any]:
         network = self._trainer.network
         return [network.W(l) for l in range(len(network.weights))]
+
+    def error(self) -> float:
+        x, labels = tested(self._workload)
+        test = Part(x, labels, self._workload.sizes[-1], np.float32, x.shape[1:])
+        return self._trainer.evaluate(test)[0]
 
 
 make = Ours

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from localdfa.bench.workloads import Workload, samples, setting
+from localdfa.bench.workloads import Workload, samples, setting, tested
+from localdfa.measure import error_percent
 from localdfa.network import build
 
 
@@ -15,6 +16,7 @@ class PyTorch:
     def __init__(self, workload: Workload) -> None:
         torch.set_grad_enabled(False)
         x, y = samples(workload)
+        self.workload = workload
         self.inputs, self.targets = torch.from_numpy(x), torch.from_numpy(y)
         network = build(setting(workload).model_copy(update={"rule": "dfa"}), x.shape[1], y.shape[1], workload.seed)
         self.W = [torch.from_numpy(network.W(l).copy()) for l in range(len(network.weights))]
@@ -26,21 +28,30 @@ class PyTorch:
 
     def step(self, rows: np.ndarray) -> None:
         index = torch.from_numpy(rows)
-        h = [self.inputs[index]]
-        for W, b in zip(self.W[:-1], self.b[:-1], strict=True):
-            h.append(torch.tanh(torch.addmm(b, h[-1], W.T)))
-        error = torch.sigmoid(torch.addmm(self.b[-1], h[-1], self.W[-1].T)) - self.targets[index]
+        h, drive = self.forward(self.inputs[index])
+        error = torch.sigmoid(drive) - self.targets[index]
         delta = [(error @ B.T) * (1 - a * a) for B, a in zip(self.B, h[1:], strict=True)] + [error]
         for W, b, d, a in zip(self.W, self.b, delta, h, strict=True):
             torch.mm(d.T, a, out=W.grad)
             torch.sum(d, 0, out=b.grad)
         self.optimiser.step()
 
+    def forward(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Inputs and activities, and the drive of the output."""
+        h = [x]
+        for W, b in zip(self.W[:-1], self.b[:-1], strict=True):
+            h.append(torch.tanh(torch.addmm(b, h[-1], W.T)))
+        return h, torch.addmm(self.b[-1], h[-1], self.W[-1].T)
+
     def wait(self) -> None:
         """Every step is done when it returns."""
 
     def weights(self) -> list[Any]:
         return [W.numpy() for W in self.W]
+
+    def error(self) -> float:
+        x, labels = tested(self.workload)
+        return error_percent(self.forward(torch.from_numpy(x))[1].numpy(), labels)
 
 
 make = PyTorch

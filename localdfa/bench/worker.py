@@ -1,7 +1,8 @@
 """One side of a benchmark, in a process of its own: reads commands as lines of JSON and answers each with a line.
 
 ``{"make": …}`` builds a workload, ``{"train": …}`` one of spiking networks; ``{"steps": n}`` runs n steps and answers their
-seconds; ``{"save": path}`` writes the weights, ``{"load": path}`` takes them; ``{"rates": n}`` answers the rates of n samples.
+seconds; ``{"save": path}`` writes the weights, ``{"load": path}`` takes them; ``{"rates": n}`` answers the rates of n samples,
+``{"error": null}`` the test error.
 """
 
 import json
@@ -20,7 +21,7 @@ class Side:
     """A workload under way, and where in the data it stands.
 
     A module's ``make(workload)`` has ``step(rows)``, ``wait()``, which returns when all steps are done, and ``weights()``; one
-    of spiking networks ``rates(n)`` as well, and a peer's ``load(weights)``.
+    of rate networks ``error()`` as well, of spiking networks ``rates(n)`` and a peer's ``load(weights)``.
     """
 
     def __init__(self, module: str, workload: Workload | Training) -> None:
@@ -48,6 +49,10 @@ class Side:
         """Go on from weights that another side has saved."""
         with np.load(path, allow_pickle=False) as saved:
             self._side.load([saved[key] for key in saved.files])
+
+    def error(self, _: None) -> float:
+        """The test error, percent."""
+        return self._side.error()
 
     def rates(self, n: int) -> list[list[float]]:
         """Rates of the hidden neurons for the first n training samples, Hz."""
