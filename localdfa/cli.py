@@ -266,7 +266,8 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 @main.command()
 @click.argument("what", type=click.Choice(["rate", "spiking", "training", "startup", "memory", "torch"]))
 @click.option(
-    "--against", multiple=True, type=click.Choice(["pytorch", "numpy", "brian2", "nest", "snntorch"]),
+    "--against", multiple=True,
+    type=click.Choice(["pytorch", "numpy", "brian2", "nest", "annarchy", "snntorch"]),
     help="Peers to run beside.  [default: all there are]",
 )  # fmt: skip
 @click.option("--turns", default=7, show_default=True, type=click.IntRange(1, 1000), help="Alternations of each workload.")
@@ -274,8 +275,8 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 @_DEVICE
 def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
     """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch and numpy), spiking (trials of
-    spiking networks, beside brian2 and, where they are recurrent and static, nest), training (training steps of a spiking
-    network, beside snntorch), startup (to the first epoch), memory (peaks against the size of the network), or torch.
+    spiking networks, beside brian2 and, where they are recurrent and static, nest and annarchy), training (training steps of a
+    spiking network, beside snntorch), startup (to the first epoch), memory (peaks against the size of the network), or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
     the other.

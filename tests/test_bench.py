@@ -81,20 +81,23 @@ def test_spiking_trials_beside_brian2(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_recurrent_network_beside_nest():
-    """80 excitatory and 20 inhibitory neurons: the same spikes from our engine and from NEST, which is given the synapses."""
-    # In this process NEST and kernels of Numba's would crash each other.
-    if not find_spec("nest"):
-        pytest.skip("NEST is not installed: pip install 'localdfa[nest]'")
+@pytest.mark.parametrize(("peer", "package"), [("nest", "nest"), ("annarchy", "ANNarchy")])
+def test_a_recurrent_network_beside_other_simulators(peer, package):
+    """80 excitatory and 20 inhibitory neurons: the same spikes from our engine and from one that is given the synapses."""
+    # Without an import here, which after the compilation of a kernel can crash.
+    if not find_spec(package):
+        pytest.skip(f"{peer} is not installed: pip install 'localdfa[{peer}]'")
+    if peer == "annarchy" and not all(map(shutil.which, ("g++", "cmake", "make"))):
+        pytest.skip("no g++, cmake or make")
     tiny = trials.Trials("tiny", [80, 20], "current", plastic=False, trials=2, probability=0.8)
-    result = spiking.alternate(tiny, 1, ["nest"], turns=2)
+    result = spiking.alternate(tiny, 1, [peer], turns=2)
     assert result["spikes"]["ours"] > 100
-    assert result["spikes"]["nest"] == pytest.approx(result["spikes"]["ours"], rel=spiking.RATE)
-    assert result["milliseconds"].keys() == result["built"].keys() == {"ours", "nest"}
+    assert result["spikes"][peer] == pytest.approx(result["spikes"]["ours"], rel=spiking.RATE)
+    assert result["milliseconds"].keys() == result["built"].keys() == {"ours", peer}
 
 
 def test_a_row_that_a_peer_cannot_run_has_dashes(monkeypatch):
-    """NEST is asked for the static recurrent network alone, Brian2 for all."""
+    """NEST is asked for the static recurrent network alone, as ANNarchy is, Brian2 for all."""
     recurrent = replace(SPIKING, name="loop", hidden=[8, 2], probability=0.5)
     monkeypatch.setattr("localdfa.bench.show._installed", lambda against, console: list(against))
     monkeypatch.setattr(trials, "SPIKING", [SPIKING, recurrent, replace(recurrent, plastic=True)])
@@ -107,7 +110,8 @@ def test_a_row_that_a_peer_cannot_run_has_dashes(monkeypatch):
         return {**found, "ratio": dict.fromkeys(peers, spread)}
 
     monkeypatch.setattr(spiking, "alternate", alternate)
-    done = CliRunner().invoke(main, ["bench", "spiking"], env={"COLUMNS": "150"})
+    against = ["--against", "brian2", "--against", "nest"]
+    done = CliRunner().invoke(main, ["bench", "spiking", *against], env={"COLUMNS": "150"})
     assert done.exit_code == 0, done.output
     both = ["brian2", "nest"]
     assert asked[::2] == [("tiny", False, both[:1]), ("loop", False, both), ("loop", True, both[:1])]
@@ -137,6 +141,16 @@ def test_without_a_compiler_brian2_is_left_out_by_name(monkeypatch, tmp_path):
     done = CliRunner().invoke(main, ["bench", "spiking"])
     assert done.exit_code == 0, done.output
     assert "brian2 needs a C++ compiler" in done.output
+    assert "annarchy needs a C++ compiler" in done.output
+
+
+def test_without_cmake_annarchy_is_left_out_by_name(monkeypatch):
+    monkeypatch.setattr("localdfa.bench.show.find_spec", lambda name: True)
+    monkeypatch.setattr("localdfa.bench.show.shutil.which", lambda name: None if name == "cmake" else name)
+    monkeypatch.setattr(trials, "SPIKING", [])
+    done = CliRunner().invoke(main, ["bench", "spiking"])
+    assert done.exit_code == 0, done.output
+    assert "annarchy needs cmake, not to be found, and is left out" in done.output
 
 
 def test_only_the_peers_that_are_named_run(monkeypatch, tmp_path):

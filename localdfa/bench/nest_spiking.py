@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from localdfa.bench.ours_spiking import first_spikes
-from localdfa.bench.trials import DT, Trials, network, setting
+from localdfa.bench.trials import DT, Trials, network, setting, synapses
 
 # Before the import, which greets otherwise.
 os.environ["PYNEST_QUIET"] = "1"
@@ -20,6 +20,7 @@ class Nest:
     def __init__(self, work: Trials, threads: int, error: None = None) -> None:
         self._setting, self._threads = setting(work), threads
         self._network = network(work, self._setting)
+        self._synapses = synapses(self._network)
 
     def first(self, free: float) -> list[list[float]]:
         """When each neuron of each hidden layer spikes first, if in the first `free` ms; else infinite."""
@@ -60,29 +61,25 @@ class Nest:
         """The hidden layers of a new network."""
         nest.ResetKernel()
         nest.set(resolution=DT, local_num_threads=self._threads, verbosity=nest.VerbosityLevel.ERROR)
-        joints = zip(self._network.projections, self._network.weights, strict=True)
-        joined = [(joint, weights) for joint, weights in joints if joint.targets is not None]
-        layers = [self._layer(k, {joint.pre: joint.tau for joint, _ in joined}) for k in range(1, self._network.n_hidden + 1)]
-        for joint, weights in joined:
-            pre, post = joint.ends_of_synapses
-            jumps = weights[0, : len(post)].astype(float) * float(self._network.neuron.gain) / joint.tau
+        layers = [self._layer(k) for k in range(self._network.n_hidden)]
+        for joint in self._synapses:
             nest.Connect(
-                pre + layers[joint.pre - 1][0].global_id, post + layers[joint.post - 1][0].global_id, "one_to_one",
-                {"synapse_model": "static_synapse", "weight": jumps, "delay": np.full(len(post), joint.delay)},
+                joint.pre + layers[joint.source][0].global_id, joint.post + layers[joint.target][0].global_id, "one_to_one",
+                {"synapse_model": "static_synapse", "weight": joint.jumps, "delay": np.full(len(joint.post), joint.delay)},
             )  # fmt: skip
         return layers
 
-    def _layer(self, k: int, taus: dict[int, float]) -> Any:
-        """The neurons of hidden layer k; taus: of the synapses from the excitatory layer 1 and the inhibitory layer 2, ms.
+    def _layer(self, k: int) -> Any:
+        """The neurons of hidden layer k, from 0.
 
         C_m = τ_m in pF makes the resistance one GΩ, so that a pA drives v by one mV, our unit of v.
         """
-        p = self._network.neuron
-        layer = nest.Create("iaf_psc_exp", self._network.sizes[k], {
+        p, taus = self._network.neuron, {joint.source: joint.tau for joint in self._synapses}
+        layer = nest.Create("iaf_psc_exp", self._network.sizes[k + 1], {
             "C_m": float(p.tau_m), "tau_m": float(p.tau_m), "t_ref": float(p.t_ref), "E_L": 0.0, "V_th": float(p.v_th),
-            "V_reset": float(p.v_reset), "tau_syn_ex": taus[1], "tau_syn_in": taus[2],
+            "V_reset": float(p.v_reset), "tau_syn_ex": taus[0], "tau_syn_in": taus[1], "I_e": float(p.baseline),
         })  # fmt: skip
-        layer.set(I_e=float(p.baseline) + self._network.b(k - 1).astype(float), V_m=self._network.start[k - 1])
+        layer.V_m = self._network.start[k]
         return layer
 
 

@@ -16,7 +16,11 @@ from localdfa.bench import spiking as spikes
 
 # Peers of training steps, of spiking trials and of the training of spiking networks, and the packages that they need.
 RATE, SPIKING, TRAINING = ("pytorch", "numpy"), tuple(trials.PEERS), ("snntorch",)
-_PACKAGES = {"pytorch": "torch", "brian2": "brian2", "nest": "nest", "numpy": "numpy", "snntorch": "snntorch"}
+_PACKAGES = {
+    "pytorch": "torch", "brian2": "brian2", "nest": "nest", "annarchy": "ANNarchy", "numpy": "numpy", "snntorch": "snntorch"
+}  # fmt: skip
+# Those that compile, and what they need for it besides a C++ compiler.
+_COMPILING: dict[str, tuple[str, ...]] = {"brian2": (), "annarchy": ("cmake", "make")}
 
 
 def _installed(against: Sequence[str], console: Console) -> list[str]:
@@ -25,8 +29,10 @@ def _installed(against: Sequence[str], console: Console) -> list[str]:
     for peer in against:
         if not find_spec(_PACKAGES[peer]):
             console.print(f"{peer} is not installed and is left out: pip install 'localdfa[{_PACKAGES[peer]}]'", markup=False)
-        elif peer == "brian2" and not shutil.which(os.environ.get("CXX", "g++")):
-            console.print("brian2 needs a C++ compiler (g++, or the one that CXX names), which is not there, and is left out")
+        elif peer in _COMPILING and not shutil.which(os.environ.get("CXX", "g++")):
+            console.print(f"{peer} needs a C++ compiler (g++, or the one that CXX names), which is not there, and is left out")
+        elif missing := [program for program in _COMPILING.get(peer, ()) if not shutil.which(program)]:
+            console.print(f"{peer} needs {' and '.join(missing)}, not to be found, and is left out")
         else:
             peers.append(peer)
     return peers
@@ -88,7 +94,7 @@ def spiking(against: Sequence[str], turns: int) -> dict[str, Any]:
         f"of which each thread takes whole ones. Peers: steps of {trials.DT} ms, float64; their threads share a trial; two of "
         f"their processes beside each other, each on one thread, take at best half the time of one a trial. Brian2: C++ "
         f"standalone; loading and saving are not counted, and the error is given to it. NEST: iaf_psc_exp; creating and "
-        f"connecting the network, before every trial, are not counted.",
+        f"connecting the network, before every trial, are not counted. ANNarchy: the exact step in its equations.",
         style="dim",
     )
     return {"turns": turns, "spiking": results}

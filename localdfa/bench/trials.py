@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,6 +52,7 @@ SPIKING = [
 PEERS: dict[str, Callable[[Trials], bool]] = {
     "brian2": lambda work: True,
     "nest": lambda work: work.recurrent and not work.plastic,
+    "annarchy": lambda work: work.recurrent and not work.plastic,
 }
 
 
@@ -120,3 +121,30 @@ def network(work: Trials, given: Any) -> Any:
 
     inputs, _ = sample(work, 1)
     return build(given, inputs.shape[1] - (work.code == "current"), 10, seed=0)
+
+
+class Synapses(NamedTuple):
+    """The synapses between two layers of a recurrent network, of which layer 0 is the excitatory one, 1 the inhibitory one.
+
+    A spike of neuron pre[s] of layer `source` raises the synaptic current of neuron post[s] of layer `target` by jumps[s], in
+    units of v, after `delay` ms; the current decays with `tau` ms.
+    """
+
+    source: int
+    target: int
+    pre: np.ndarray
+    post: np.ndarray
+    jumps: np.ndarray
+    delay: float
+    tau: float
+
+
+def synapses(built: Any) -> list[Synapses]:
+    """All synapses of a recurrent network."""
+    found = []
+    for joint, weights in zip(built.projections, built.weights, strict=True):
+        if joint.targets is not None:
+            pre, post = joint.ends_of_synapses
+            jumps = weights[0, : len(post)].astype(float) * float(built.neuron.gain) / joint.tau
+            found.append(Synapses(joint.pre - 1, joint.post - 1, pre, post, jumps, joint.delay, joint.tau))
+    return found
