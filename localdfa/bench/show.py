@@ -60,8 +60,8 @@ def rate(against: Sequence[str], turns: int) -> dict[str, Any]:
     console.print(table)
     console.print(
         f"{'-'.join(map(str, workloads.RATE[0].sizes))} on {workloads.RATE[0].data}, tanh, RMSprop, float32; medians of "
-        f"{turns} turns on {os.cpu_count()} cores. Every event is sent, and the weights of all sides are compared first; or, ε, errors "
-        f"that are small send none, and after the epochs named test errors are compared.",
+        f"{turns} turns on {os.cpu_count()} cores. All events are sent, and the weights of all sides compared first; or, ε, "
+        f"small errors send none, and after the epochs named test errors are compared.",
         style="dim",
     )
     return {"turns": turns, "rate": results}
