@@ -1,13 +1,16 @@
 """Our side of spiking trials: mini-batches of `localdfa.core.spikes.simulate`."""
 
+import dataclasses
 import time
 from typing import Any
 
 import numba
 import numpy as np
 
+from localdfa import registry
 from localdfa.bench.trials import Trials, network, sample, setting
 from localdfa.core import blas, spikes
+from localdfa.core.plasticity import Plasticity
 
 
 class Ours:
@@ -20,6 +23,9 @@ class Ours:
         self._network = network(work, self._setting)
         inputs, target = sample(work, work.trials)
         self._inputs, self._target = inputs, target if work.plastic else None
+        # Weights that change between trials are others than those that trials begin with, which are the same for all.
+        changing = dataclasses.replace(self._network, weights=[w.copy() for w in self._network.weights])
+        self._plasticity = Plasticity(changing, registry.get("optimisers", "sgd")(np.float32(work.online)))
 
     def build(self) -> float:
         """Run a first mini-batch; returns the seconds that takes with compilation."""
@@ -28,12 +34,23 @@ class Ours:
     def turn(self) -> float:
         """Run a mini-batch; returns its seconds a trial."""
         began = time.perf_counter()
-        self._last = spikes.simulate(self._network, self._setting, self._inputs, self._target)
+        if self._work.online:
+            for s in range(self._work.trials):
+                self._learn(s)
+        else:
+            self._last = spikes.simulate(self._network, self._setting, self._inputs, self._target)
         return (time.perf_counter() - began) / self._work.trials
+
+    def _learn(self, s: int) -> None:
+        """Trial s while weights change, and what it leaves of that for the next one."""
+        assert self._target is not None
+        rates = [self._work.online] * len(self._network.projections)
+        self._last = spikes.simulate(self._network, self._setting, self._inputs[[s]], self._target[[s]], rates=rates)
+        self._plasticity.learn(self._last.sent, self._last.change, total=self._last.total)
 
     def spikes(self) -> float:
         """Spikes of a trial."""
-        return self._last.events / self._work.trials
+        return self._last.events / (1 if self._work.online else self._work.trials)
 
     def error(self) -> list[float]:
         """ŷ − y at the end of the free phase."""

@@ -76,7 +76,7 @@ def spiking(against: Sequence[str], turns: int) -> dict[str, Any]:
     table = Table("free phase (f),\nnudged too (n)", "threads", "ours\nms/trial", *heads)
     with console.status("compiling") as status:
         for work in trials.SPIKING:
-            for threads in (1, 2):
+            for threads in (1,) if work.online else (1, 2):
                 status.update(f"{work.name}, {threads} threads")
                 able = [peer for peer in peers if trials.PEERS[peer](work)]
                 result = spikes.alternate(work, threads, able, turns)

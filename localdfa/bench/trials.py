@@ -18,7 +18,8 @@ class Trials:
     hidden: widths of the hidden layers; code: how the first training image of `data` comes in, as currents or as Poisson spikes
     that all sides are given; plastic: the free phase and both nudged ones under the local rule with one compartment, else the
     free phase alone; trials: in a mini-batch of ours; probability: of a synapse between any two neurons of a recurrent network,
-    which has no input and of which hidden counts the excitatory and the inhibitory ones, or None for layers.
+    which has no input and of which hidden counts the excitatory and the inhibitory ones, or None for layers; online: the rate
+    of learning of weights that change while spikes pass, one trial after the other, or 0.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Trials:
     trials: int = 16
     data: str = "mnist"
     probability: float | None = None
+    online: float = 0.0
 
     @property
     def recurrent(self) -> bool:
@@ -43,6 +45,7 @@ SPIKING = [
     *_both("currents, 784-800-10", [800], "current"),
     *_both("currents, 784-400-400-10", [400, 400], "current"),
     *_both("spikes, 784-400-10", [400], "trains"),
+    Trials("spikes, 784-400-10, online", [400], "trains", True, online=1e-3),
     Trials("recurrent, 4,000 at 2 %", [3200, 800], "current", False, 8, probability=0.02),
     Trials("recurrent, 4,000 at 2 %", [3200, 800], "current", True, 8, probability=0.02),
     Trials("recurrent, 4,000 at 10 %", [3200, 800], "current", False, 8, probability=0.1),
@@ -63,9 +66,11 @@ def setting(work: Trials, free: float | None = None) -> Any:
     tables = _balanced(work) if work.recurrent else {"network": {"hidden": work.hidden, "start": "uniform"}}
     tables["network"]["neuron"] = "lif"
     usual = 1000.0 if work.recurrent and not work.plastic else 400.0
-    found = experiment(
-        **tables, input={"code": work.code}, phases={"free": usual, "nudged": 200.0, "beta": 0.5, "propagation": "live"}
-    )
+    phases = {"free": usual, "nudged": 200.0, "beta": 0.5, "propagation": "live"}
+    if work.online:
+        tables |= {"batch_size": 1, "optimiser": {"name": "sgd", "learning_rate": work.online}}
+        phases["update"] = "online"
+    found = experiment(**tables, input={"code": work.code}, phases=phases)
     if free is None:
         return found
     return found.model_copy(update={"phases": found.phases.model_copy(update={"free": free})})
