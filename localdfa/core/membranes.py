@@ -373,13 +373,14 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         for e in range(slots.size):
             slot, size, at = slots[e], strength[slots[e]], _unsigned(who[e] * z.size)
             row = _unsigned(joints[slot, START]) + at
-            for i in range(first, stop):
-                jump[i] += jumps[row + i] * size
             if online and joints[slot, TRACES] >= 0:
+                learned = _unsigned(joints[slot, SUMS]) + at
                 more, held = grow[slot], scale * y[joints[slot, TRACES] + who[e]]
-                row = _unsigned(joints[slot, SUMS]) + at
                 for i in range(first, stop):
-                    jump[i] += more * (sums[row + i] + held * (risen[i] + left * z[i]))
+                    jump[i] += jumps[row + i] * size + more * (sums[learned + i] + held * (risen[i] + left * z[i]))
+            else:
+                for i in range(first, stop):
+                    jump[i] += jumps[row + i] * size
 
     @kernel
     def stream(p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, times, senders, listed):
@@ -411,13 +412,13 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             met = wake(asleep, ring, until, end, found, met)
             for f in range(met):
                 i = found[f]
-                drive, at, time = float(to[i]), t, 0.0
+                drive, at, time, unmoved = float(to[i]), t, 0.0, listed
                 last = float(v[i]) if f < awake else p.v_reset
                 while time < np.inf:
                     time, last = drive_on(p, last, at, until[i], drive, end)
                     spiking = time < np.inf
                     if not spiking and e > begin and until[i] <= end:
-                        if online:  # its own spikes since t have changed its synapses
+                        if online and listed > unmoved:  # its own spikes since t have changed its synapses
                             bring(
                                 jump, _unsigned(i), _unsigned(i + 1), now_slots, now_who, joints, jumps, strength, grow,
                                 number(scale), y, risen, z, left, sums,
