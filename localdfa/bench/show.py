@@ -114,7 +114,7 @@ def spiking_training(against: Sequence[str], turns: int) -> dict[str, Any]:
     console = Console()
     peers = _installed(against, console)
     results = []
-    table = Table("MNIST", "threads", "side", "simulated\na sample", "samples/s", "time / ours")
+    table = Table("784-800-10,\nMNIST", "threads", "side", "simulated\na sample", "samples/s", "time / ours")
     with console.status("compiling") as status:
         for work in training.TRAINING:
             for threads in training.THREADS:
@@ -125,7 +125,7 @@ def spiking_training(against: Sequence[str], turns: int) -> dict[str, Any]:
                     ratio = result["ratio"].get(side)
                     table.add_row(
                         work.name, str(threads), side.partition(",")[0], f"{result['duration'][side]:g} ms", f"{speed:,.0f}",
-                        "{median:.2f} ({min:.2f}–{max:.2f})".format(**ratio) if ratio else "",
+                        "{median:.3g} ({min:.3g}–{max:.3g})".format(**ratio) if ratio else "",
                     )  # fmt: skip
     console.print(table)
     console.print(

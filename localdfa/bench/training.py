@@ -46,7 +46,7 @@ class Training:
     samples: int = 8192
 
 
-TRAINING = [Training(f"784-800-10, batch {batch}", (784, 800, 10), "mnist", batch, 1024 // batch) for batch in (64, 1)]
+TRAINING = [Training(f"batch {batch}", (784, 800, 10), "mnist", batch, 1024 // batch) for batch in (64, 1)]
 THREADS = (1, 2)
 
 
