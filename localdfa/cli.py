@@ -264,7 +264,7 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["rate", "spiking", "startup", "memory", "torch"]))
+@click.argument("what", type=click.Choice(["rate", "spiking", "startup", "memory", "torch", "scaling", "roofline"]))
 @click.option(
     "--against", multiple=True, type=click.Choice(["pytorch", "numpy", "brian2"]),
     help="Peers to run beside.  [default: all there are]",
@@ -274,14 +274,18 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 @_DEVICE
 def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
     """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch and numpy), spiking (trials of
-    spiking networks, beside brian2), startup (to the first epoch), memory (peaks against the size of the network), or torch.
+    spiking networks, beside brian2), startup (to the first epoch), memory (peaks against the size of the network), torch,
+    scaling or roofline.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
     the other.
+
+    scaling: how the time of ours grows with neurons, synapses, rates, delays, mini-batches and threads. roofline: what inner
+    loops reach of the machine's bandwidth and arithmetic.
     """
     if what == "torch":
         _require("torch", "bench torch", "PyTorch")
-    from localdfa.bench import show
+    from localdfa.bench import show, tables
 
     peers = {"rate": show.RATE, "spiking": show.SPIKING}.get(what, ())
     if set(against) - set(peers):
@@ -293,6 +297,8 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
         "startup": lambda: show.cold_start(turns),
         "memory": show.memory,
         "torch": lambda: show.pytorch(turns, device),
+        "scaling": lambda: tables.scaling(turns),
+        "roofline": lambda: tables.roofline(turns),
     }
     results = timed[what]()
     if path is not None:
