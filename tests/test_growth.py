@@ -4,12 +4,15 @@ import ast
 import inspect
 import json
 import textwrap
+from dataclasses import asdict
 
+import numba
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from localdfa.bench import circuits, roofline, scaling
+from localdfa.bench import points as points_module
 from localdfa.bench.points import Point
 from localdfa.cli import main
 from localdfa.core import membranes, spikes
@@ -53,9 +56,25 @@ def test_scaling_from_the_command_line(monkeypatch, tmp_path):
     assert all(len(point["seconds"]) == 2 and point["events"] == 8 * point["synapses"] for point in found["points"])
 
 
-@pytest.mark.slow
+@pytest.fixture
+def _in_this_process(monkeypatch):
+    """Points are measured here, where their kernels have been compiled already."""
+
+    def measure(points, turns):
+        made = points_module._Made()
+        counts = [made.answer(asdict(point)) for point in points]
+        return [{"seconds": [made.answer({"turn": p}) for _ in range(turns)], **found} for p, found in enumerate(counts)]
+
+    threads = numba.get_num_threads()
+    monkeypatch.setattr(points_module, "measure", measure)
+    yield
+    numba.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_in_this_process")
 def test_the_roofline_from_the_command_line(monkeypatch, tmp_path):
     monkeypatch.setattr(roofline, "MACHINE", (24,))
+    monkeypatch.setattr(roofline, "_BYTES", 1e6)
     layers = [roofline.Layer("tiny", 8, plastic, 1.1, arrivals=100) for plastic in (False, True)]
     monkeypatch.setattr(roofline, "LAYERS", layers)
     done = CliRunner().invoke(main, ["bench", "roofline", "--turns", "2", "--json", str(tmp_path / "figures.json")])
@@ -77,7 +96,7 @@ def test_the_least_of_three_limits_is_the_roof():
 
 
 def test_synaptic_events_of_a_recurrent_network_are_those_of_its_recorded_spikes():
-    point = circuits.Recurrent(30, 5, trials=2, duration=200.0)
+    point = circuits.Recurrent(30, 5, trials=2)
     point.turn()
     pre, _ = point.network.projections[-1].ends_of_synapses
     fan_out = np.bincount(pre, minlength=30)
@@ -94,12 +113,12 @@ def test_synaptic_events_of_a_driven_layer_are_those_of_its_recorded_arrivals(nu
     targets = [None, None] if point.target is None else point.target
     trials = [spikes.record(point.network, point.setting, point.inputs[s], targets[s]) for s in range(2)]
     fan_out = np.count_nonzero(point.network.W(0), axis=0)
-    end, delay = 400.0 + 2 * nudged, point.setting.network.delay
+    end, delay = (2 * (400.0 + nudged) if nudged else 400.0), point.setting.network.delay
     events = learned = 0
     for trial in trials:
-        arrived = trial.incoming[trial.incoming["time"] + delay < end]
-        events += fan_out[arrived["neuron"]].sum()
-        learned += fan_out[arrived["neuron"][arrived["time"] + delay >= 400.0]].sum() if nudged else 0
+        time, fans = trial.incoming["time"] + delay, fan_out[trial.incoming["neuron"]]
+        events += fans[time < end].sum()
+        learned += fans[(time < end) & (time % (400.0 + nudged) >= 400.0)].sum()
     counts = point.counts()
     assert (counts["events"], counts["learned"]) == (events, learned)
     assert counts["spikes"] == sum(len(trial.spikes[0]) for trial in trials) > 50

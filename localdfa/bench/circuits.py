@@ -13,6 +13,7 @@ from localdfa.bench.worker import Side
 from localdfa.bench.workloads import Workload
 from localdfa.core import blas, spikes
 from localdfa.core.circuit import onsets
+from localdfa.core.events import stretches
 from localdfa.data.trains import Trains
 from localdfa.inputs.trains import repeated
 from localdfa.network import build
@@ -73,7 +74,8 @@ class Recurrent(_Simulated):
 class Driven(_Simulated):
     """A dense layer of `width` neurons that as many input neurons drive by spikes at 20 Hz.
 
-    free: duration of the free phase, ms; nudged: of each of the two nudged ones under the local rule, or 0 for none.
+    free: duration of a free phase, ms; nudged: of the nudged phase after each of the two under the local rule, or 0 for one
+    free phase alone.
     """
 
     def __init__(self, width: int, free: float, nudged: float = 0.0, baseline: float = 1.1, trials: int = 4) -> None:
@@ -99,11 +101,13 @@ class Driven(_Simulated):
         _, _, sent = repeated(sample, neuron, sent, begins, stop)
         arrived = sent + self.network.projections[0].delay
         arrived = arrived[arrived < stop]
+        edges, _, gate = stretches(self.setting.phases, plastic)
+        learned = gate[np.searchsorted(edges, arrived, side="right") - 1] >= 0
         return {
             "synapses": width**2, "spikes": self.last.events,
             "rate": 1e3 * self.last.events / (width * stop * len(self.inputs)),
             "events": len(arrived) * width,
-            "learned": int((arrived >= begins[1]).sum()) * width if plastic else 0,
+            "learned": int(learned.sum()) * width,
         }  # fmt: skip
 
 
