@@ -17,8 +17,10 @@ import numpy as np
 from numba import njit
 
 from localdfa.bench import points
+from localdfa.bench.circuits import Driven
 from localdfa.bench.compare import spread
 from localdfa.bench.points import Point
+from localdfa.core import spikes
 
 
 class Cost(NamedTuple):
@@ -106,6 +108,22 @@ class Sum:
         return {"amount": self._x.nbytes * self._repeats}
 
 
+class Loops(Driven):
+    """A driven layer without what `localdfa.core.spikes.simulate` does before and after its kernel."""
+
+    def turn(self) -> float:
+        """Seconds of the kernel."""
+        case = spikes._Case(self.network, self.setting, self.inputs, self.target, None)
+        room, sums = case.room(0), np.full(case.n_sums, 0, self.network.dtype)
+        began = time.perf_counter()
+        case.run(room, sums, False, 0, 1)
+        return time.perf_counter() - began
+
+    def counts(self) -> dict[str, float]:
+        super().turn()
+        return super().counts()
+
+
 class Polynomial:
     """Multiplications fused with additions, on 8 KiB."""
 
@@ -138,7 +156,7 @@ class Layer:
         """The layer as it is timed."""
         duration = self.arrivals / (0.02 * self.width)
         phases = {"free": 400.0, "nudged": duration / 2} if self.plastic else {"free": duration}
-        return Point("circuits.Driven", {"width": self.width, "baseline": self.baseline, **phases})
+        return Point("roofline.Loops", {"width": self.width, "baseline": self.baseline, **phases})
 
     @property
     def near(self) -> Point:

@@ -63,8 +63,8 @@ def roofline(turns: int) -> dict[str, Any]:
     for triad in found["triads"]:
         table.add_row(f"triad over {triad['kib']:,} KiB", f"{triad['gigabytes_per_second']:.0f} GB/s")
     console.print(table)
-    table = Table("dense layer")
-    for head in ("G events/s", "GB/s", "GFLOP/s", "roof", "set by", "% of it reached"):
+    table = Table("dense layer", caption="roof: in G events/s; %: of it reached", caption_justify="left")
+    for head in ("G events/s", "GB/s", "GFLOP/s", "roof", "set by", "%"):
         table.add_column(head, justify="right")
     for layer in found["layers"]:
         speed, reached = layer["events_per_second"] / 1e9, {key: 100 * value for key, value in layer["reached"].items()}
@@ -76,7 +76,7 @@ def roofline(turns: int) -> dict[str, Any]:
     console.print(table)
     static, learn = roof.FORWARD, roof.LEARN
     console.print(
-        f"As many inputs as neurons, 20 Hz, weights from one to all, float32; whole mini-batches, medians of {turns} turns. An "
+        f"As many inputs as neurons, 20 Hz, weights from one to all, float32; the kernel alone; medians of {turns} turns. An "
         f"event is a spike at a synapse: {static.operations} operations, additions, multiplications and comparisons, and "
         f"{static.touched} bytes, {static.streamed} of them a weight's; while the gate is open, {learn.operations} more, and "
         f"{learn.touched} bytes, {learn.streamed} of them a sum's. The roof is the least of three: this arithmetic at the "
