@@ -264,7 +264,9 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["rate", "spiking", "training", "startup", "memory", "torch"]))
+@click.argument(
+    "what", type=click.Choice(["rate", "spiking", "training", "startup", "memory", "scaling", "roofline", "torch"])
+)
 @click.option(
     "--against", multiple=True,
     type=click.Choice(["pytorch", "numpy", "brian2", "nest", "annarchy", "snntorch"]),
@@ -276,14 +278,18 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
     """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch and numpy), spiking (trials of
     spiking networks, beside brian2 and, where they are recurrent and static, nest and annarchy), training (training steps of a
-    spiking network, beside snntorch), startup (to the first epoch), memory (peaks against the size of the network), or torch.
+    spiking network, beside snntorch), startup (to the first epoch), memory (peaks against the size of the network), scaling,
+    roofline or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
     the other.
+
+    scaling: how the time of ours grows with neurons, synapses, rates, delays, mini-batches and threads. roofline: what inner
+    loops reach of the machine's bandwidth and arithmetic.
     """
     if what == "torch":
         _require("torch", "bench torch", "PyTorch")
-    from localdfa.bench import show
+    from localdfa.bench import show, tables
 
     peers = {"rate": show.RATE, "spiking": show.SPIKING, "training": show.TRAINING}.get(what, ())
     if set(against) - set(peers):
@@ -296,6 +302,8 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
         "startup": lambda: show.cold_start(turns),
         "memory": show.memory,
         "torch": lambda: show.pytorch(turns, device),
+        "scaling": lambda: tables.scaling(turns),
+        "roofline": lambda: tables.roofline(turns),
     }
     results = timed[what]()
     if path is not None:
