@@ -264,9 +264,7 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument(
-    "what", type=click.Choice(["rate", "spiking", "training", "startup", "memory", "scaling", "roofline", "torch"])
-)
+@click.argument("what", type=click.Choice(["rate", "spiking", "training", "startup", "memory", "scaling", "roofline", "torch"]))
 @click.option(
     "--against", multiple=True,
     type=click.Choice(["pytorch", "numpy", "brian2", "nest", "annarchy", "snntorch"]),
