@@ -37,10 +37,23 @@ def test_sides_that_differ_are_not_compared(monkeypatch):
         compare.alternate(workload, ["pytorch"], turns=1)
 
 
+def test_where_small_errors_send_no_events_test_errors_are_compared(monkeypatch):
+    tiny = workloads.Workload(
+        "tiny", *TINY, "local", batch=32, steps=2, check=0, learning_rate=5e-3, samples=1024, notice=0.02, epochs=20
+    )
+    found = compare.alternate(tiny, ["numpy"], turns=1)
+    assert found["test_error"].keys() == {"ours", "numpy"}
+    assert max(found["test_error"].values()) < 20
+    monkeypatch.setattr(compare, "ERROR", -1.0)
+    with pytest.raises(LocalDFAError, match=r"tiny: test errors of .* % by ours and .* % by numpy after 20 epochs"):
+        compare.alternate(tiny, ["numpy"], turns=1)
+
+
 def test_a_peer_that_is_not_installed_is_left_out_by_name(monkeypatch, tmp_path):
     monkeypatch.setattr("localdfa.bench.show.find_spec", lambda name: None)
     tiny = workloads.Workload("tiny", *TINY, "local", batch=32, steps=2, check=1, samples=256)
     monkeypatch.setattr(workloads, "RATE", [tiny])
+    monkeypatch.setattr(workloads, "EVENTS", [])
     done = CliRunner().invoke(main, ["bench", "rate", "--turns", "1", "--json", str(tmp_path / "figures.json")])
     assert done.exit_code == 0, done.output
     assert "pytorch is not installed and is left out" in done.output
@@ -156,6 +169,7 @@ def test_without_cmake_annarchy_is_left_out_by_name(monkeypatch):
 def test_only_the_peers_that_are_named_run(monkeypatch, tmp_path):
     tiny = workloads.Workload("tiny", *TINY, "dfa", batch=32, steps=2, check=3, samples=256)
     monkeypatch.setattr(workloads, "RATE", [tiny])
+    monkeypatch.setattr(workloads, "EVENTS", [])
     done = CliRunner().invoke(
         main, ["bench", "rate", "--against", "numpy", "--turns", "1", "--json", str(tmp_path / "figures.json")]
     )

@@ -16,8 +16,8 @@ from localdfa.errors import LocalDFAError
 # After the check steps, the weights of two sides may differ by this fraction of their norm: float32 rounding, and for the
 # local rule the O(β²) of centered nudging.
 TOLERANCE = 5e-3
-# Where small events are not sent, weights differ, but test errors by no more than this, percentage points.
-ERROR = 0.1
+# Where small events are not sent, weights differ, but test errors by no more than this, percentage points: one seed's noise.
+ERROR = 0.3
 # The module of each side of training steps.
 _MODULES = {"ours": "ours", "pytorch": "pytorch", "numpy": "plain_numpy"}
 

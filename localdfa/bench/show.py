@@ -47,12 +47,13 @@ def rate(against: Sequence[str], turns: int) -> dict[str, Any]:
     with console.status("compiling") as status:
         for workload in (*workloads.RATE, *workloads.EVENTS):
             status.update(workload.name)
-            able = [peer for peer in peers if peer in workloads.PEERS or not workload.epochs]
+            able = [peer for peer in peers if peer in workloads.EVENTS_PEERS or not workload.epochs]
             result = compare.alternate(workload, able, turns)
             results.append(result)
             speed, ratio = result["samples_per_second"], result["ratio"]
+            errors = result.get("test_error", {})
             table.add_row(
-                workload.name,
+                workload.name + "".join(f"\n{side}: {error:.2f} % test error" for side, error in errors.items()),
                 f"{speed['ours']:,.0f}",
                 *(f"{speed[peer]:,.0f}" if peer in able else "–" for peer in peers),
                 *("{median:.2f}\n({min:.2f}–{max:.2f})".format(**ratio[peer]) if peer in able else "–" for peer in peers),

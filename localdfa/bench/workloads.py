@@ -11,8 +11,8 @@ class Workload:
     sizes: (n_in, hidden …, n_out); data: the set whose training samples are used; rule: ours (peers train by exact DFA);
     batch: samples a step; steps: steps a turn; check: steps after which the weights of both sides are compared; nudging and
     beta: of the local rule; members: networks of different seeds that train beside each other; device: where PyTorch computes;
-    notice, threshold: an output error, an activity, no larger than these sends no event on our side; epochs: passes through the
-    samples before the turns, after which test errors are compared instead of weights.
+    notice: an output error no larger sends no event on our side; epochs: passes through the samples before the turns, after
+    which test errors are compared instead of weights.
     """
 
     name: str
@@ -30,7 +30,6 @@ class Workload:
     members: int = 1
     device: str = "cpu"
     notice: float = 0.0
-    threshold: float = 0.0
     epochs: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -47,11 +46,11 @@ RATE = [
 # Events on: where most samples are learned, few errors are left that anybody notices.
 EVENTS = [
     Workload(f"local, batch {batch}, ε, after epoch {epochs}", *_MNIST, "local", batch, steps, check=0, samples=60_000,
-             notice=notice, threshold=threshold, epochs=epochs, learning_rate=rate)
-    for batch, steps, epochs, notice, threshold, rate in ((64, 150, 10, 0.02, 0.0, 1e-4), (1, 3000, 1, 0.02, 0.0, 1e-5))
+             notice=0.02, epochs=epochs, learning_rate=rate)
+    for batch, steps, epochs, rate in ((64, 150, 10, 3e-4), (1, 3000, 1, 3e-5))
 ]  # fmt: skip
 # The peers beside which these run; the others would take minutes to come there.
-PEERS = ("pytorch",)
+EVENTS_PEERS = ("pytorch",)
 # The PyTorch path beside itself: one nudged phase against exact DFA, and eight networks at once against one after the other.
 PYTORCH_RULES = [
     Workload(f"batch {batch}", *_MNIST, "local", batch, steps, check=20, nudging="one_sided", beta=0.01)
@@ -72,7 +71,7 @@ def setting(workload: Workload) -> Any:
     found = experiment(
         rule=workload.rule,
         batch_size=workload.batch,
-        network={"hidden": list(workload.sizes[1:-1]), "weights": "zero", "threshold": workload.threshold},
+        network={"hidden": list(workload.sizes[1:-1]), "weights": "zero"},
         feedback={"threshold": workload.notice},
         phases={"nudging": workload.nudging, "beta": workload.beta},
         optimiser={"name": "rmsprop", "learning_rate": workload.learning_rate},
