@@ -63,8 +63,8 @@ def roofline(turns: int) -> dict[str, Any]:
     for triad in found["triads"]:
         table.add_row(f"triad over {triad['kib']:,} KiB", f"{triad['gigabytes_per_second']:.0f} GB/s")
     console.print(table)
-    table = Table("dense layer", caption="roof: in G events/s; %: of it reached", caption_justify="left")
-    for head in ("G events/s", "GB/s", "GFLOP/s", "roof", "set by", "%"):
+    table = Table("dense layer", caption="G/s and roof: 10⁹ synaptic events a second; %: of the roof", caption_justify="left")
+    for head in ("G/s", "GB/s", "GFLOP/s", "roof", "set by", "%"):
         table.add_column(head, justify="right")
     for layer in found["layers"]:
         speed, reached = layer["events_per_second"] / 1e9, {key: 100 * value for key, value in layer["reached"].items()}
