@@ -30,8 +30,8 @@ class Circuit(NamedTuple):
     (n_sums in all); where its presynaptic traces begin, −1 if it does not learn (n_traces in all). jumps: what a spike adds to
     v or to a current, by synapse; online (·,): of each slot what ∫ x dz adds to them while spikes pass, 0 where weights stand
     still. bias: constant drive of every neuron. readout (n_top + 1, n_out): what a trace of 1 adds to each output unit, biases
-    last. feedback (n_out, n): the
-    signal c of a unit error. error_rate: spikes per ms of an error neuron for an error of 1. unit: h = unit · trace.
+    last. feedback (n_out, n): the signal c of a unit error. error_rate: spikes per ms of an error neuron for an error of 1.
+    unit: h = unit · trace.
     """
 
     tau_m: float
