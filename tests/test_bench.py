@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from localdfa.bench import compare, memory, spiking, training, trials, workloads
+from localdfa.bench import compare, memory, spiking, startup, training, trials, workloads
 from localdfa.cli import main
 from localdfa.errors import LocalDFAError
 
@@ -181,6 +181,14 @@ def test_a_peer_of_another_workload_is_refused():
     done = CliRunner().invoke(main, ["bench", "rate", "--against", "brian2"])
     assert done.exit_code == 1
     assert "bench rate: --against brian2; allowed: pytorch" in done.output
+
+
+@pytest.mark.slow
+def test_cold_start_is_the_time_to_the_first_epoch(monkeypatch):
+    assert startup.first_epoch() > 0.5
+    monkeypatch.setattr(startup.sys, "executable", shutil.which("true"))
+    with pytest.raises(LocalDFAError, match="ended before its first epoch"):
+        startup.first_epoch()
 
 
 def test_bytes_a_synapse_are_the_slope_of_the_peaks(monkeypatch):
