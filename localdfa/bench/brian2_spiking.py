@@ -43,7 +43,9 @@ class Brian2:
             '{ std::ofstream runs("runs.txt", std::ios::app); runs << Network::_last_run_time << std::endl; }',
         )
         inputs, _ = sample(self._work, 1)
-        self._model = brian.Model(self._network, self._setting, inputs, self._work.plastic, None, DT, False, self._work.online)
+        self._model = brian.Model(
+            self._network, self._setting, inputs, self._work.plastic, None, DT, keep=False, rate=self._work.online
+        )
         self._model.free()
         if self._error is not None:
             self._model.nudged(np.array(self._error))

@@ -21,7 +21,7 @@ from localdfa.spec import experiment
 
 _NEURON = {"tau_m": 20.0, "t_ref": 2.0}
 # Spikes a ms of each input neuron.
-_RATE = 0.02
+INPUT_RATE = 0.02
 _OUTPUTS = 10
 
 
@@ -86,7 +86,7 @@ class Driven(_Simulated):
             phases={"free": free, "nudged": nudged or free, "beta": 0.5, "propagation": "live"},
         )
         rng, longest = np.random.default_rng(0), max(free, nudged)
-        sizes = rng.poisson(_RATE * width * longest, trials)
+        sizes = rng.poisson(INPUT_RATE * width * longest, trials)
         sample, n = np.repeat(np.arange(trials), sizes), sizes.sum()
         inputs = Trains(sample, rng.integers(0, width, n), rng.uniform(0, longest, n), trials, width)
         target = np.eye(1, _OUTPUTS, dtype=np.float32).repeat(trials, axis=0) if nudged else None

@@ -87,28 +87,28 @@ def race(sides: dict[str, tuple[str, Workload]], turns: int) -> dict[str, Any]:
         The sides do not compute the same weights or, after epochs of training, not the same test error.
     """
     first, *others = sides
-    workers = [Worker(module) for module, _ in sides.values()]
-    loads = [workload for _, workload in sides.values()]
+    workers = {side: Worker(module) for side, (module, _) in sides.items()}
+    loads = {side: workload for side, (_, workload) in sides.items()}
     checked: dict[str, Any] = {}
     try:
-        for worker, workload in zip(workers, loads, strict=True):
-            worker.ask(make=workload.as_dict())
-        if loads[0].epochs:
-            checked["test_error"] = _trained(dict(zip(sides, workers, strict=True)), loads[0])
+        for side, worker in workers.items():
+            worker.ask(make=loads[side].as_dict())
+        if loads[first].epochs:
+            checked["test_error"] = _trained(workers, loads[first])
         else:
-            checked["weight_difference"] = _same_weights(dict(zip(sides, workers, strict=True)), loads[0])
+            checked["weight_difference"] = _same_weights(workers, loads[first])
         seconds: dict[str, list[float]] = {side: [] for side in sides}
         for _ in range(turns):
-            for side, worker, workload in zip(sides, workers, loads, strict=True):
-                seconds[side].append(worker.ask(steps=workload.steps))
+            for side, worker in workers.items():
+                seconds[side].append(worker.ask(steps=loads[side].steps))
     finally:
-        for worker in workers:
+        for worker in workers.values():
             worker.stop()
     return {
-        "workload": loads[0].as_dict(),
+        "workload": loads[first].as_dict(),
         "samples_per_second": {
             side: workload.steps * workload.batch * workload.members / statistics.median(seconds[side])
-            for side, workload in zip(sides, loads, strict=True)
+            for side, workload in loads.items()
         },
         "seconds": seconds,
         "ratio": {

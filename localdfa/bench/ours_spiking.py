@@ -23,9 +23,10 @@ class Ours:
         self._network = network(work, self._setting)
         inputs, target = sample(work, work.trials)
         self._inputs, self._target = inputs, target if work.plastic else None
-        # Weights that change between trials are others than those that trials begin with, which are the same for all.
-        changing = dataclasses.replace(self._network, weights=[w.copy() for w in self._network.weights])
-        self._plasticity = Plasticity(changing, registry.get("optimisers", "sgd")(np.float32(work.online)))
+        if work.online:
+            # Weights that change between trials are others than those that trials begin with, which are the same for all.
+            changing = dataclasses.replace(self._network, weights=[w.copy() for w in self._network.weights])
+            self._plasticity = Plasticity(changing, registry.get("optimisers", "sgd")(np.float32(work.online)))
 
     def build(self) -> float:
         """Run a first mini-batch; returns the seconds that takes with compilation."""

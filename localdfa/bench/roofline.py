@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from localdfa.bench import points
-from localdfa.bench.circuits import Driven
+from localdfa.bench.circuits import INPUT_RATE, Driven
 from localdfa.bench.compare import spread
 from localdfa.bench.points import Point
 from localdfa.core import spikes
@@ -154,7 +154,7 @@ class Layer:
     @property
     def point(self) -> Point:
         """The layer as it is timed."""
-        duration = self.arrivals / (0.02 * self.width)
+        duration = self.arrivals / (INPUT_RATE * self.width)
         phases = {"free": 400.0, "nudged": duration / 2} if self.plastic else {"free": duration}
         return Point("roofline.Loops", {"width": self.width, "baseline": self.baseline, **phases})
 

@@ -401,7 +401,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                 row, size = joints[slots[begin], START] + who[begin] * n, strength[slots[begin]]
                 met = leap(v, later, to, jumps, _unsigned(row), size, remains, bar, found)
             else:
-                left = number(rho * math.exp((base - end) * (1 / tau_z + 1 / tau_x)))
+                left = number(rho * math.exp((base - end) * (1 / tau_z + 1 / tau_x))) if online else one
                 now_slots, now_who = slots[begin:e], who[begin:e]
                 bring(
                     jump, _unsigned(0), width, now_slots, now_who, joints, jumps, strength, grow, number(scale), y, risen, z,
