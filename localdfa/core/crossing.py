@@ -7,32 +7,40 @@ from numba import njit
 
 # An interval this short, in ms, is taken for a moment: a membrane that only touches its threshold cannot be told apart.
 _SHORTEST = 1e-9
+# A sum this small, as a fraction of its terms, cannot be told from zero.
+_ROUNDING = 2.0**-52
 
 
 @njit(error_model="numpy")
 def first_crossing(constant, sizes, taus, horizon):
     """The first t in (0, horizon] at which F(t) = constant + Σ_k sizes[k] e^(−t/taus[k]) ≥ 0, for F(0) < 0; else infinity.
 
-    Each term is monotone, so an interval's ends bound F and its slope on it. Intervals in which F stays below zero are
-    passed over; one on which F rises through zero has one root, which Newton steps find, kept inside by bisection; any
-    other is halved. So no crossing is missed, whatever the number of terms.
+    Each term's slope is monotone, so that an interval's ends bound the slope of F on it, and F by two lines: from its begin
+    upwards, to its end downwards. Intervals in which F stays below zero are passed over; one on which F rises through zero has
+    one root, which Newton steps find, kept inside by bisection; any other is halved. So no crossing is missed, whatever the
+    number of terms.
     """
     a, width = 0.0, horizon
     while a < horizon:
         b = min(a + width, horizon)
-        highest, last, slowest = constant, constant, 0.0
+        begin, end, steepest, slowest = constant, constant, 0.0, 0.0
         for k in range(sizes.size):
             early, late = sizes[k] * math.exp(-a / taus[k]), sizes[k] * math.exp(-b / taus[k])
-            highest += max(early, late)
-            last += late
+            begin += early
+            end += late
+            steepest -= min(early, late) / taus[k]
             slowest -= max(early, late) / taus[k]
+        if steepest <= 0 or slowest >= 0:
+            highest = max(begin, end)
+        else:
+            highest = begin + steepest * (end - begin - slowest * (b - a)) / (steepest - slowest)
         if highest < 0:
             a, width = b, 2 * width
-        elif last >= 0 and slowest > 0:
+        elif end >= 0 and slowest > 0:
             return _root(constant, sizes, taus, a, b)
         elif b - a > _SHORTEST:
             width = 0.5 * (b - a)
-        elif last >= 0:
+        elif end >= 0:
             return b
         else:
             a, width = b, 2 * width
@@ -44,11 +52,14 @@ def _root(constant, sizes, taus, a, b):
     """The root between a, where the sum is below zero, and b, where it is not, for a sum that rises."""
     t = b
     for _ in range(100):
-        value, slope = constant, 0.0
+        value, slope, size = constant, 0.0, abs(constant)
         for k in range(sizes.size):
             term = sizes[k] * math.exp(-t / taus[k])
             value += term
             slope -= term / taus[k]
+            size += abs(term)
+        if abs(value) <= _ROUNDING * size:
+            break
         if value >= 0:
             b = t
         else:
@@ -56,6 +67,6 @@ def _root(constant, sizes, taus, a, b):
         before, t = t, t - value / slope
         if not a <= t <= b:
             t = 0.5 * (a + b)
-        if abs(t - before) <= 4e-16 * t:
+        if t == before:
             break
     return t

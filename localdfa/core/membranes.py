@@ -29,8 +29,9 @@ from numba import njit
 from localdfa.core.crossing import first_crossing
 from localdfa.core.queues import CURRENT_OF, ENDS, PRE, START, SUMS, TARGETS, TRACES, gather, kernel, longer, sort
 
-# Arrivals through sparse projections that are taken in at once.
-CHUNK = 16
+# Synapses a neuron whose arrivals are taken in at once, where projections are sparse: more, and bounds on v rule out too few;
+# fewer, and there are too many passes over the neurons.
+_SHARE = 1.5
 # A window is so short that all neurons together cannot send many more spikes in it.
 _ROOM = 2.0**22
 # The base moves on before a multiple grows beyond e^8: in ∫ x dz two such numbers are subtracted.
@@ -41,9 +42,10 @@ _FAR = 8.0
 DRIVE, CURRENT, V, LATER, THETA, X, Z, C = range(8)
 ROWS = 8
 # Loops over neurons that must be fast count without a sign: Numba would look at every index whether it is negative. `stream`
-# looks for spikes in blocks of so many neurons.
+# looks for spikes in blocks of so many neurons, and what `glide` reads and writes of so many stays in the nearest cache.
 _unsigned = np.uint64
 _BLOCK = _unsigned(32)
+_TILE = _unsigned(512)
 
 
 class State(NamedTuple):
@@ -66,16 +68,18 @@ class State(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Scratch. sums (4 + R, n): what the arrivals of a chunk add to v at its end, what raises v meanwhile, what raises its
-    drive, the lowest thresholds, and what they add to the currents; found (n,): neurons that may spike; asleep (n,): a ring of
-    those that are refractory, the first to wake first, and ring (2,): its head and tail; one (3, R + 2): of one neuron, sizes
-    and time constants of a sum of exponentials, and what is present.
+    """Scratch. sums (4 + 2 (R + 1), n): what the currents that arrive in a chunk add to v by its end, what raises v
+    meanwhile, what raises its drive, the lowest thresholds; and what is left at its end of the jumps that arrived, of v and then
+    of each current, those up and those down apart; met (n,): which arrivals of the chunk reach a neuron, a bit each; found
+    (n,): neurons that may spike; asleep (n,): a ring of those that are refractory, the first to wake first, and ring (2,): its
+    head and tail; one (4, R + 2): of one neuron, sizes and time constants of a sum of exponentials, what is present, and what will be.
 
     Kernels that run at every arrival take arrays, not these tuples, or are written out where they are used: Numba counts a
     reference for every array that is handed on, which cost ten times the work itself.
     """
 
     sums: np.ndarray
+    met: np.ndarray
     found: np.ndarray
     asleep: np.ndarray
     ring: np.ndarray
@@ -84,6 +88,8 @@ class Room(NamedTuple):
 
 # Rows of `Room.sums`.
 _JUMP, _RISE, _LIFT, _BAR, _FLOW = range(5)
+# Bits of `Room.met`: arrivals that are more share the last.
+_BITS = 64
 
 
 def ways(c: Any, adapts: bool) -> tuple[bool, bool]:
@@ -103,8 +109,8 @@ def begin(c):
         np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64), np.ones(slots, kind),
     )  # fmt: skip
     room = Room(
-        np.zeros((4 + max(r, 1), largest), kind), np.zeros(largest, np.int64), np.zeros(largest, np.int64),
-        np.zeros(2, np.int64), np.zeros((3, r + 2)),
+        np.zeros((4 + 2 * (r + 1), largest), kind), np.zeros(largest, np.uint64), np.zeros(largest, np.int64),
+        np.zeros(largest, np.int64), np.zeros(2, np.int64), np.zeros((4, r + 2)),
     )  # fmt: skip
     return state, room
 
@@ -130,6 +136,12 @@ def synapse(joints, row_ends, targets, slot, j, i, n):
 def response(tau, tau_m, lapse):
     """v after `lapse` ms of a synaptic current that was 1 at their begin."""
     return tau / (tau - tau_m) * (math.exp(-lapse / tau) - math.exp(-lapse / tau_m))
+
+
+@kernel
+def meets(met, e):
+    """Whether a neuron that the arrivals `met` of a chunk reach may be reached by its arrival e."""
+    return (met >> _unsigned(min(e, _BITS - 1))) & _unsigned(1) != 0
 
 
 @kernel
@@ -289,11 +301,12 @@ def receive(when, slots, who, before, sent, queue, base, constants, scale, joint
 
 
 @kernel
-def chunk_end(first, when, slots, joints):
-    """One after the last arrival of the chunk that begins with `first`: all of a moment, and none after one that is dense."""
-    e, dense = first, False
-    while e < when.size and (when[e] == when[max(e - 1, first)] or not (dense or e - first >= CHUNK)):
-        dense |= joints[slots[e], ENDS] < 0
+def chunk_end(first, when, slots, who, joints, row_ends, n):
+    """One after the last arrival of the chunk that begins with `first`: all of a moment, and none after `_SHARE` n synapses."""
+    e, synapses = first, 0.0
+    while e < when.size and (when[e] == when[max(e - 1, first)] or (e - first < _BITS and synapses < _SHARE * n)):
+        ends = joints[slots[e], ENDS]
+        synapses += _SHARE * n if ends < 0 else row_ends[ends + who[e] + 1] - row_ends[ends + who[e]]
         e += 1
     return e
 
@@ -339,19 +352,29 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         return first_crossing(to - p.v_th, one[0], one[1], horizon)
 
     @kernel
-    def drift(p, v, to, lapse, taus, one):
-        """v after `lapse` ms without a spike."""
-        v = relax(p, v, to, lapse)
-        for r in range(taus.size):
-            v += one[2, r] * response(taus[r], p.tau_m, lapse)
-        return v
+    def drift(p, v, to, lapse, taus, tau_a, one):
+        """v after `lapse` ms without a spike, and whether v may have met the threshold meanwhile, by the bound of `glide`.
+
+        one[2] is what is present before, as in `crossing`, one[3] becomes what is present then.
+        """
+        remains, largest, bar, n = math.exp(-lapse / p.tau_m), to, p.v_th, taus.size
+        after = to + (v - to) * remains
+        for r in range(n):
+            stays = math.exp(-lapse / taus[r])
+            one[3, r] = one[2, r] * stays
+            after += one[2, r] * taus[r] / (taus[r] - p.tau_m) * (stays - remains)
+            largest += max(one[2, r], one[3, r])
+        if adapts:
+            one[3, n] = one[2, n] * math.exp(-lapse / tau_a)
+            bar += min(one[2, n], one[3, n])
+        return after, max(v, after, v * remains + largest * (1 - remains)) >= bar
 
     @kernel
     def fade(lapse, taus, tau_a, one):
         """Synaptic currents and the raised threshold decay."""
-        if not simple:
-            for r in range(taus.size):
-                one[2, r] *= math.exp(-lapse / taus[r])
+        for r in range(taus.size):
+            one[2, r] *= math.exp(-lapse / taus[r])
+        if adapts:
             one[2, taus.size] *= math.exp(-lapse / tau_a)
 
     @kernel
@@ -389,7 +412,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         a, n, number, joints, jumps, strength = c.first[k], c.sizes[k], c.jumps.dtype.type, c.joints, c.jumps, state.strength
         x, z, risen = state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
         until, spikes, y, grow = state.until[a : a + n], state.spikes[a : a + n], state.y, c.online
-        jump, found, asleep, ring = room.sums[_JUMP, :n], room.found, room.asleep[:n], room.ring
+        jump, found, asleep, ring = room.sums[_BAR, :n], room.found, room.asleep[:n], room.ring
         base, (tau_x, tau_z, rho), t_ref = state.base[k], (c.tau_x, c.tau_z, c.rho), p.t_ref
         bar, one, e, width, swapped = number(p.v_th), number(1), 0, _unsigned(n), False
         while e < when.size or t < now:
@@ -459,16 +482,16 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
     @kernel
     def settle(
         p, i, n, to, v, t, now, base, constants, tau_a, taus, theta, x, z, risen, until, spikes,
-        joints, row_ends, targets, jumps, strength, when, slots, who, one, times, senders, sent,
+        joints, row_ends, targets, jumps, strength, when, slots, who, met, one, times, senders, sent,
     ):  # fmt: skip
         """Neuron i of n, awake with v at t, through the arrivals of a chunk and all its spikes until `now`.
 
-        to: its constant drive; theta … spikes (n,): of its population. Returns v, −∞ if it is then refractory, and how many
+        to: its constant drive; theta … spikes (n,): of its population; met: which arrivals reach it. Returns v, −∞ if it is then refractory, and how many
         spikes the queue of the population holds.
         """
         e, last, count, number = 0, taus.size, when.size, x.dtype.type
         while True:
-            while e < count and synapse(joints, row_ends, targets, slots[e], who[e], i, n) < 0:
+            while e < count and not meets(met, e):
                 e += 1
             end = when[e] if e < count else now
             while t < end:
@@ -477,11 +500,12 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                     fade(rest - t, taus, tau_a, one)
                     t, v = rest, p.v_reset
                     continue
-                time = t + crossing(p, v, to, end - t, taus, tau_a, one)
+                after, may = drift(p, v, to, end - t, taus, tau_a, one)
+                time = t + crossing(p, v, to, end - t, taus, tau_a, one) if may else np.inf
                 if time >= end:
-                    v = drift(p, v, to, end - t, taus, one)
-                    fade(end - t, taus, tau_a, one)
-                    t = end
+                    for r in range(one.shape[1] if not simple else 0):
+                        one[2, r] = one[3, r]
+                    v, t = after, end
                     # Only rounding can take a crossing by drift out of the interval.
                     if not v >= p.v_th + one[2, last] * adapts or end == now:
                         break
@@ -499,7 +523,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             awake = until[i] <= end
             while e < count and when[e] == end:
                 slot = slots[e]
-                at = synapse(joints, row_ends, targets, slot, who[e], i, n)
+                at = synapse(joints, row_ends, targets, slot, who[e], i, n) if meets(met, e) else -1
                 if at >= 0:
                     jump = jumps[joints[slot, START] + at] * strength[slot]
                     if joints[slot, CURRENT_OF] >= 0:
@@ -519,68 +543,87 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         return (-np.inf if until[i] > now else v), sent
 
     @kernel
-    def scatter(p, n, now, taus, joints, row_ends, targets, jumps, strength, when, slots, who, sums):
-        """What the arrivals of a chunk add by its end to v and to the currents; and what raises them meanwhile: see `Room`."""
-        number, jump, rise, lift = sums.dtype.type, sums[_JUMP], sums[_RISE], sums[_LIFT]
-        none = number(0)
-        for i in range(n):
-            jump[i], rise[i], lift[i] = none, none, none
-        for r in range(taus.size):
-            flow = sums[_FLOW + r]
-            for i in range(n):
-                flow[i] = none
+    def scatter(p, n, now, taus, joints, row_ends, targets, jumps, strength, when, slots, who, sums, reached):
+        """What the arrivals of a chunk leave at its end, and whom they reach: see `Room`, where all this begins with 0.
+
+        Returns those that reach all neurons, a bit each.
+        """
+        jump, width, up, down, every = sums[_JUMP], _unsigned(n), _unsigned(0), _unsigned(1), _unsigned(0)
         for e in range(when.size):
             slot, j, lapse, size = slots[e], who[e], now - when[e], strength[slots[e]]
             r, ends, start, at = joints[slot, CURRENT_OF], joints[slot, ENDS], joints[slot, START], joints[slot, TARGETS]
-            tau = p.tau_m if r < 0 else taus[r]
-            stays, brings = number(math.exp(-lapse / tau)), number(0.0 if r < 0 else response(tau, p.tau_m, lapse))
-            own, raising = sums[_JUMP if r < 0 else _FLOW + r], sums[_RISE if r < 0 else _LIFT]
-            first, last = (j * n, (j + 1) * n) if ends < 0 else (row_ends[ends + j], row_ends[ends + j + 1])
+            stays = size * sums.dtype.type(math.exp(-lapse / (p.tau_m if r < 0 else taus[r])))
+            brings = size * sums.dtype.type(0.0 if r < 0 else response(taus[r], p.tau_m, lapse))
+            own, bit = sums[_FLOW + 2 * (r + 1) : _FLOW + 2 * (r + 2)], _unsigned(1) << _unsigned(min(e, _BITS - 1))
+            if ends < 0:
+                row, ups, downs = jumps[start + j * n : start + (j + 1) * n], own[up], own[down]
+                for i in range(width):
+                    ups[i] += max(row[i], row.dtype.type(0)) * stays
+                    downs[i] += min(row[i], row.dtype.type(0)) * stays
+                for i in range(width):
+                    jump[i] += row[i] * brings
+                every |= bit
+                continue
+            first, last = _unsigned(row_ends[ends + j]), _unsigned(row_ends[ends + j + 1])
+            to, row = targets[at:], jumps[start:]
             for s in range(first, last):
-                i = s - first if ends < 0 else targets[at + s]
-                found = jumps[start + s] * size
-                own[i] += found * stays
-                raising[i] += max(found, none)
-                if r >= 0:
-                    jump[i] += found * brings
+                i = _unsigned(to[s])
+                own[up if row[s] >= 0 else down, i] += row[s] * stays
+                jump[i] += row[s] * brings
+                reached[i] |= bit
+        return every
 
     @kernel
-    def glide(p, t, now, base, taus, v, later, to, currents, sums, found):
+    def glide(p, t, now, base, taus, v, later, to, currents, a, sums, found):
         """v at the end of a chunk that `scatter` has gone through; how many neurons could have met their threshold: `found`.
 
-        What a current brings is bounded by its largest value in the chunk: the first if it is positive, else the last.
+        Meanwhile v stays below what it relaxes to, or is, with the largest drive, and all jumps up. Of a current that is its
+        first value if that is positive, else its last, and all of its jumps up; these have been more by the factor by which
+        the first to arrive has decayed. Loops are over few arrays each: else LLVM does not vectorise them.
         """
         n, number, jump, rise, lift, bar = _unsigned(v.size), v.dtype.type, sums[_JUMP], sums[_RISE], sums[_LIFT], sums[_BAR]
-        remains, one, met, block = number(math.exp((t - now) / p.tau_m)), number(1), 0, _unsigned(0)
-        for r in range(taus.size):
-            present, brings = number(math.exp((base - t) / taus[r])), number(response(taus[r], p.tau_m, now - t))
-            row, stays = currents[r], number(math.exp((t - now) / taus[r]))
-            for i in range(n):
-                current = row[i] * present
-                jump[i] += current * brings
-                lift[i] += max(current, current * stays)
-        while block < n:
-            end, some = min(block + _BLOCK, n), False
-            for i in range(block, end):
-                rises = max(v[i], v[i] * remains + (to[i] + lift[i]) * (one - remains)) + rise[i]
+        remains, one, none, met, first = number(math.exp((t - now) / p.tau_m)), number(1), number(0), 0, _unsigned(0)
+        while first < n:
+            stop = min(first + _TILE, n)
+            up, down = sums[_FLOW], sums[_FLOW + 1]
+            for i in range(first, stop):
+                rise[i] = up[i] * (one / remains)
+                jump[i] += up[i] + down[i]
+                up[i], down[i] = none, none
+            for r in range(taus.size):
+                present, brings = number(math.exp((base - t) / taus[r])), number(response(taus[r], p.tau_m, now - t))
+                row, up, stays = currents[r, a:], sums[_FLOW + 2 * (r + 1)], number(math.exp((t - now) / taus[r]))
+                for i in range(first, stop):
+                    current = row[i] * present
+                    jump[i] += current * brings
+                    lift[i] += max(current, current * stays) + up[i] * (one / stays)
+            for i in range(first, stop):
+                rise[i] += max(v[i], v[i] * remains + (to[i] + lift[i]) * (one - remains)) - bar[i]
+            for i in range(first, stop):
                 later[i] = to[i] + (v[i] - to[i]) * remains + jump[i]
-                rise[i] = rises - bar[i]
-                some |= rise[i] >= 0
-            if some:
-                for i in range(block, end):
-                    if rise[i] >= 0:
-                        found[met] = i
-                        met += 1
-            block = end
+            for i in range(first, stop):
+                jump[i], lift[i] = none, none
+            while first < stop:
+                end, some = min(first + _BLOCK, stop), False
+                for i in range(first, end):
+                    some |= rise[i] >= 0
+                if some:
+                    for i in range(first, end):
+                        if rise[i] >= 0:
+                            found[met] = i
+                            met += 1
+                first = end
         return met
 
     @kernel
-    def flows(taus, apart, currents, sums):
+    def flows(taus, apart, currents, a, n, sums):
         """Synaptic currents, in multiples of their decay since the base, `apart` ms ago, take in a chunk."""
         for r in range(taus.size):
-            risen, row, flow = sums.dtype.type(math.exp(apart / taus[r])), currents[r], sums[_FLOW + r]
-            for i in range(row.size):
-                row[i] += flow[i] * risen
+            risen, row, none = sums.dtype.type(math.exp(apart / taus[r])), currents[r, a:], sums.dtype.type(0)
+            up, down = sums[_FLOW + 2 * (r + 1)], sums[_FLOW + 2 * (r + 1) + 1]
+            for i in range(_unsigned(n)):
+                row[i] += (up[i] + down[i]) * risen
+                up[i], down[i] = none, none
 
     @kernel
     def chunks(p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, times, senders, listed):
@@ -589,33 +632,36 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         theta, x, z, risen = (
             state.rows[THETA, a : a + n], state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
         )  # fmt: skip
-        until, spikes, currents, y = state.until[a : a + n], state.spikes[a : a + n], state.currents[:, a : a + n], state.y
+        until, spikes, currents, y = state.until[a : a + n], state.spikes[a : a + n], state.currents, state.y
         joints, row_ends, targets, jumps, strength = c.joints, c.row_ends, c.targets, c.jumps, state.strength
         one, found, asleep, ring, jump_sums, bar = room.one, room.found, room.asleep[:n], room.ring, room.sums, room.sums[_BAR]
+        reached = room.met
         constants, e, swapped = (c.tau_x, c.tau_z, c.rho), 0, False
         bar[:n] = number(p.v_th)
         while e < arrivals[0].size or t < now:
-            first, e = e, chunk_end(e, arrivals[0], arrivals[1], joints)
+            first, e = e, chunk_end(e, arrivals[0], arrivals[1], arrivals[2], joints, row_ends, n)
             when, slots, who = arrivals[0][first:e], arrivals[1][first:e], arrivals[2][first:e]
             end = when[-1] if e > first else now
             if adapts:
                 left = number(math.exp((base - end) / tau_a))
                 for i in range(n):
                     bar[i] = number(p.v_th) + theta[i] * left
-            scatter(p, n, end, taus, joints, row_ends, targets, jumps, strength, when, slots, who, jump_sums)
-            met = glide(p, t, end, base, taus, v, later, to, currents, jump_sums, found)
+            for i in range(n):
+                reached[i] = 0
+            every = scatter(p, n, end, taus, joints, row_ends, targets, jumps, strength, when, slots, who, jump_sums, reached)
+            met = glide(p, t, end, base, taus, v, later, to, currents, a, jump_sums, found)
             awake, before = met, listed
             met = wake(asleep, ring, until, end, found, met)
             for f in range(met):
                 i = found[f]
                 if not simple:
                     for r in range(taus.size):
-                        one[2, r] = currents[r, i] * math.exp((base - t) / taus[r])
+                        one[2, r] = currents[r, a + i] * math.exp((base - t) / taus[r])
                     one[2, taus.size] = theta[i] * math.exp((base - t) / tau_a)
                 later[i], listed = settle(
                     p, i, n, float(to[i]), v[i] if f < awake else p.v_reset, t, end, base, constants, tau_a, taus, theta,
-                    x, z, risen, until, spikes, joints, row_ends, targets, jumps, strength, when, slots, who, one,
-                    times, senders, listed,
+                    x, z, risen, until, spikes, joints, row_ends, targets, jumps, strength, when, slots, who, reached[i] | every,
+                    one,                     times, senders, listed,
                 )  # fmt: skip
             if listed - before > 1:
                 sort(times, senders, before, listed)
@@ -623,7 +669,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             for f in range(ring[0], ring[1]):
                 later[asleep[f % n]] = -np.inf
             if exponential:
-                flows(taus, end - base, currents, jump_sums)
+                flows(taus, end - base, currents, a, n, jump_sums)
             if reads and e > first:
                 receive(
                     when, slots, who, before, listed, (times, senders), base, constants, scale, joints, row_ends, targets,

@@ -56,7 +56,8 @@ def _spread(times, senders, first, n):
     senders[first:n] = spread_senders
     begin = 0
     for b in range(count):
-        _spread(times, senders, first + begin, first + ends[b])
+        if ends[b] - begin > 1:
+            _spread(times, senders, first + begin, first + ends[b])
         begin = ends[b]
 
 
