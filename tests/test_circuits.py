@@ -20,6 +20,7 @@ from localdfa import network as networks
 from localdfa import spec
 from localdfa.core import spikes
 from localdfa.core.crossing import first_crossing
+from localdfa.data.trains import Trains
 from localdfa.errors import SpecError
 from localdfa.network import generator
 
@@ -72,7 +73,7 @@ def obvious(setting, network, x, target, trial):
     p, n_hidden, phases = network.neuron, network.n_hidden, setting.phases
     taus = sorted({joint.tau for joint in network.projections if joint.tau})
     stop = phases.free + phases.nudged
-    incoming = None if setting.input.code == "current" else trains(trial.incoming, N_IN)
+    incoming = None if setting.input.code == "current" else trains(trial.incoming, network.sizes[0])
     unit = 1e3 / setting.input.rate if setting.input.code == "poisson" else 10.0
     synapses, biases = [], [np.zeros(n) for n in network.sizes[1:-1]]
     for q, joint in enumerate(network.projections):
@@ -172,6 +173,30 @@ def test_every_spike_and_every_weight_change_equals_the_slow_simulation(name):
                 expected[j, i] += gain * naive.integral(arrivals, post, t0, t1, trace.tau_x, trace.tau_z)
         size = np.abs(expected).max()
         np.testing.assert_allclose(total, joint.by_synapse(expected), rtol=0, atol=1e-7 * size)
+
+
+@pytest.mark.parametrize("tau_syn", [0.0, 3.0])
+def test_volleys_of_more_spikes_than_are_told_apart_at_once(tau_syn):
+    """150 inputs spike at the same moments; between them they spike alone."""
+    n_in, n, volleys = 150, 4, (5.0, 9.0, 9.5)
+    joint = {"pre": 0, "post": 1, "connect": "sparse", "probability": 0.6, "tau_syn": tau_syn, "scale": 2.0}
+    setting, _ = case(code="trains", hidden=(n,), projections=[joint])
+    network = networks.build(setting, n_in, N_OUT, 4)
+    alone = np.random.default_rng(2).uniform(0, NUDGED, n_in)
+    times, senders = np.concatenate([*(np.full(n_in, t) for t in volleys), alone]), np.tile(np.arange(n_in), 4)
+    inputs, target = Trains(np.zeros(4 * n_in, int), senders, times, 1, n_in), np.eye(1, N_OUT)
+    trial, found = spikes.record(network, setting, inputs, target[0]), spikes.simulate(network, setting, inputs, target)
+    expected, _ = obvious(setting, network, None, None, trial)
+    assert sum(map(len, expected[0])) > 10
+    for train, spiked in zip(trains(trial.spikes[0], n), expected[0], strict=True):
+        np.testing.assert_allclose(train, spiked, rtol=0, atol=1e-8)
+    gain, arrivals = 10.0 * network.neuron.gain / (6.0 * 4.0) / setting.phases.beta, trains(trial.incoming, n_in)
+    changes = [
+        [gain * naive.integral(np.add(train, 1.25), post, FREE, FREE + NUDGED, 6.0, 4.0) for post in expected[0]]
+        for train in arrivals
+    ]  # fmt: skip
+    matrix = network.projections[0].by_synapse(np.array([*changes, np.zeros(n)]))[:, :-n]
+    np.testing.assert_allclose(found.totals()[0][:, :-n], matrix, rtol=0, atol=1e-7 * np.abs(matrix).max())
 
 
 # All dense and of delta synapses, as weights that change while spikes pass must be.

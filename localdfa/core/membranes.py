@@ -69,10 +69,11 @@ class State(NamedTuple):
 
 class Room(NamedTuple):
     """Scratch. sums (4 + 2 (R + 1), n): what the currents that arrive in a chunk add to v by its end, what raises v
-    meanwhile, what raises its drive, the lowest thresholds; and what is left at its end of the jumps that arrived, of v and then
-    of each current, those up and those down apart; met (n,): which arrivals of the chunk reach a neuron, a bit each; found
-    (n,): neurons that may spike; asleep (n,): a ring of those that are refractory, the first to wake first, and ring (2,): its
-    head and tail; one (4, R + 2): of one neuron, sizes and time constants of a sum of exponentials, what is present, and what will be.
+    meanwhile, what raises its drive, the lowest thresholds; and what is left at its end of the jumps that arrived, of v and
+    then of each current, those up and those down apart; met (n,): which arrivals of the chunk reach a neuron, a bit each;
+    found (n,): neurons that may spike; asleep (n,): a ring of those that are refractory, the first to wake first, and ring
+    (2,): its head and tail; one (4, R + 2): of one neuron, sizes and time constants of a sum of exponentials, what is present
+    and what will be.
 
     Kernels that run at every arrival take arrays, not these tuples, or are written out where they are used: Numba counts a
     reference for every array that is handed on, which cost ten times the work itself.
@@ -263,10 +264,13 @@ def open_gate(c, k, state):
 
 
 @kernel
-def receive(when, slots, who, before, sent, queue, base, constants, scale, joints, row_ends, targets, z, risen, y, sums):
+def receive(
+    when, slots, who, reached, before, sent, queue, base, constants, scale, joints, row_ends, targets, z, risen, y, sums
+):  # fmt: skip
     """The synapses of a population read what they must at the arrivals of a chunk, in which it sent spikes before … sent.
 
-    queue: when and by whom they were sent; z, risen (n,): Z and C of the population; constants: τ_x, τ_z and ρ.
+    reached: `Room.met`; queue: when and by whom they were sent; z, risen (n,): Z and C of the population; constants: τ_x, τ_z
+    and ρ.
     """
     n, number, (tau_x, tau_z, rho), (times, senders) = z.size, z.dtype.type, constants, queue
     for e in range(when.size):
@@ -293,7 +297,7 @@ def receive(when, slots, who, before, sent, queue, base, constants, scale, joint
             later = times[f] - base
             if later <= apart:
                 break
-            s = synapse(joints, row_ends, targets, slot, j, senders[f], n)
+            s = synapse(joints, row_ends, targets, slot, j, senders[f], n) if meets(reached[senders[f]], e) else -1
             if s >= 0:
                 sums[to + s] += number(
                     scale * rise * (1 - rho) * math.exp(-later / tau_x) + scale * rho * math.exp((later - apart) / tau_z)
@@ -486,8 +490,8 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
     ):  # fmt: skip
         """Neuron i of n, awake with v at t, through the arrivals of a chunk and all its spikes until `now`.
 
-        to: its constant drive; theta … spikes (n,): of its population; met: which arrivals reach it. Returns v, −∞ if it is then refractory, and how many
-        spikes the queue of the population holds.
+        to: its constant drive; theta … spikes (n,): of its population; met: which arrivals reach it. Returns v, −∞ if it is
+        then refractory, and how many spikes the queue of the population holds.
         """
         e, last, count, number = 0, taus.size, when.size, x.dtype.type
         while True:
@@ -634,8 +638,8 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         )  # fmt: skip
         until, spikes, currents, y = state.until[a : a + n], state.spikes[a : a + n], state.currents, state.y
         joints, row_ends, targets, jumps, strength = c.joints, c.row_ends, c.targets, c.jumps, state.strength
-        one, found, asleep, ring, jump_sums, bar = room.one, room.found, room.asleep[:n], room.ring, room.sums, room.sums[_BAR]
-        reached = room.met
+        one, found, asleep, ring, reached = room.one, room.found, room.asleep[:n], room.ring, room.met
+        jump_sums, bar = room.sums, room.sums[_BAR]
         constants, e, swapped = (c.tau_x, c.tau_z, c.rho), 0, False
         bar[:n] = number(p.v_th)
         while e < arrivals[0].size or t < now:
@@ -660,8 +664,8 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                     one[2, taus.size] = theta[i] * math.exp((base - t) / tau_a)
                 later[i], listed = settle(
                     p, i, n, float(to[i]), v[i] if f < awake else p.v_reset, t, end, base, constants, tau_a, taus, theta,
-                    x, z, risen, until, spikes, joints, row_ends, targets, jumps, strength, when, slots, who, reached[i] | every,
-                    one,                     times, senders, listed,
+                    x, z, risen, until, spikes, joints, row_ends, targets, jumps, strength, when, slots, who,
+                    reached[i] | every, one, times, senders, listed,
                 )  # fmt: skip
             if listed - before > 1:
                 sort(times, senders, before, listed)
@@ -672,8 +676,8 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                 flows(taus, end - base, currents, a, n, jump_sums)
             if reads and e > first:
                 receive(
-                    when, slots, who, before, listed, (times, senders), base, constants, scale, joints, row_ends, targets,
-                    z, risen, y, sums,
+                    when, slots, who, reached, before, listed, (times, senders), base, constants, scale, joints, row_ends,
+                    targets, z, risen, y, sums,
                 )  # fmt: skip
             if not sends:
                 listed = before
