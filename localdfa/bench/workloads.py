@@ -37,11 +37,17 @@ class Workload:
         return {**asdict(self), "sizes": list(self.sizes)}
 
 
-_MNIST = ((784, 800, 800, 10), "mnist")
+_MNIST, _CIFAR = ((784, 800, 800, 10), "mnist"), ((3072, 1000, 1000, 1000, 10), "cifar10")
 RATE = [
-    Workload(f"{rule}, batch {batch}", *_MNIST, rule, batch, steps, check=20)
-    for batch, steps in ((64, 150), (1, 500), (256, 50))
-    for rule in ("local", "dfa")
+    *(
+        Workload(f"{rule}, batch {batch}", *_MNIST, rule, batch, steps, check=20)
+        for batch, steps in ((64, 150), (1, 500), (256, 50))
+        for rule in ("local", "dfa")
+    ),
+    *(
+        Workload(f"local, batch {batch}, 3072-1000×3-10", *_CIFAR, "local", batch, steps, check=20, learning_rate=1e-5)
+        for batch, steps in ((64, 40), (1, 100), (256, 15))
+    ),
 ]
 # Events on: where most samples are learned, few errors are left that anybody notices.
 EVENTS = [
