@@ -60,9 +60,10 @@ def rate(against: Sequence[str], turns: int) -> dict[str, Any]:
             )
     console.print(table)
     console.print(
-        f"{'-'.join(map(str, workloads.RATE[0].sizes))} on {workloads.RATE[0].data}, where no other network is named, which is "
-        f"on CIFAR-10; tanh, RMSprop, float32; medians of {turns} turns on {os.cpu_count()} cores. All events are sent, and the weights of all sides compared first; or, ε, "
-        f"small errors send none, and after the epochs named test errors are compared.",
+        f"{'-'.join(map(str, workloads.RATE[0].sizes))} on {workloads.RATE[0].data} where no other network is named, "
+        f"that one on CIFAR-10; tanh, RMSprop, float32; medians of {turns} turns on {os.cpu_count()} cores. All events are "
+        f"sent, and the weights of all sides compared first; or, ε, small errors send none, and after the epochs named test "
+        f"errors are compared.",
         style="dim",
     )
     return {"turns": turns, "rate": results}

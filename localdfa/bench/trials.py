@@ -50,6 +50,7 @@ SPIKING = [
     Trials("recurrent, 4,000 at 2 %", [3200, 800], "current", True, 8, probability=0.02),
     Trials("recurrent, 4,000 at 10 %", [3200, 800], "current", False, 8, probability=0.1),
     Trials("recurrent, 20,000 at 2 %", [16000, 4000], "current", False, 2, probability=0.02),
+    Trials("recurrent, 20,000 at 2 %", [16000, 4000], "current", True, 2, probability=0.02),
 ]
 # Which of these each peer simulates; it is left out of the others.
 PEERS: dict[str, Callable[[Trials], bool]] = {

@@ -34,10 +34,10 @@ def product(alpha, a, b, transpose_b, c):
         j0, j1 = min(n, block * width), min(n, (block + 1) * width)
         if by_events:
             _by_events(alpha, a, b, c, j0, j1)
-        elif transpose_b:
-            gemm(alpha, a, False, b[j0:j1], True, c[:, j0:j1])
         else:
-            gemm(alpha, a, False, b[:, j0:j1], False, c[:, j0:j1])
+            # Cut along both axes, all operands are of one type, that of `from_factors`: Numba compiles a single `gemm`.
+            part = b[j0:j1, 0 : b.shape[1]] if transpose_b else b[0 : b.shape[0], j0:j1]
+            gemm(alpha, a[:, 0 : a.shape[1]], False, part, transpose_b, c[:, j0:j1])
 
 
 @njit(error_model="numpy")
@@ -112,11 +112,15 @@ def descent(neuron: Any) -> Any:
 @njit(error_model="numpy")
 def active(pre):
     """Indices of the presynaptic neurons (columns) with any activity in the mini-batch, pre (m, n)."""
-    any_activity = np.zeros(pre.shape[1], np.bool_)
+    any_activity, found, n = np.zeros(pre.shape[1], np.bool_), np.empty(pre.shape[1], np.int64), 0
     for s in range(pre.shape[0]):
         for i in range(pre.shape[1]):
             any_activity[i] |= pre[s, i] != 0
-    return np.flatnonzero(any_activity)
+    for i in range(pre.shape[1]):
+        if any_activity[i]:
+            found[n] = i
+            n += 1
+    return found[:n]
 
 
 @cache
