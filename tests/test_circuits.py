@@ -20,6 +20,8 @@ from localdfa import network as networks
 from localdfa import spec
 from localdfa.core import spikes
 from localdfa.core.crossing import first_crossing
+from localdfa.core.membranes import synapse
+from localdfa.core.queues import ENDS, TARGETS
 from localdfa.data.trains import Trains
 from localdfa.errors import SpecError
 from localdfa.network import generator
@@ -298,6 +300,21 @@ def test_without_the_compiler_the_same_bits_come_out():
         cwd=Path(__file__).parent, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert {name: tuple(found) for name, found in json.loads(done.stdout).items()} == bits()
+
+
+@hypothesis_settings(max_examples=200, deadline=None)
+@given(st.integers(1, 60), st.data())
+def test_every_synapse_of_a_sparse_row_is_found_and_no_other(n, data):
+    """However its targets lie, evenly or all at one end."""
+    rows = data.draw(st.lists(st.sets(st.integers(0, n - 1)), min_size=1, max_size=4))
+    targets = np.array([7, *(i for row in rows for i in sorted(row))], np.int32)  # another projection's comes first
+    ends = np.array([0, 3, 3, *np.cumsum([0, *map(len, rows)])])
+    joints = np.zeros((1, 7), np.int64)
+    joints[0, ENDS], joints[0, TARGETS] = 3, 1
+    for j, row in enumerate(rows):
+        found = [synapse(joints, ends, targets, 0, j, i, n) for i in range(n)]
+        first = sum(map(len, rows[:j]))
+        assert found == [first + sorted(row).index(i) if i in row else -1 for i in range(n)]
 
 
 @hypothesis_settings(max_examples=300, deadline=None)

@@ -70,7 +70,7 @@ class State(NamedTuple):
 class Room(NamedTuple):
     """Scratch. sums (4 + 2 (R + 1), n): what the currents that arrive in a chunk add to v by its end, what raises v
     meanwhile, what raises its drive, the lowest thresholds; and what is left at its end of the jumps that arrived, of v and
-    then of each current, those up and those down apart; met (n,): which arrivals of the chunk reach a neuron, a bit each;
+    then of each current, those up and those down apart; reached (n,): which arrivals of the chunk reach a neuron, a bit each;
     found (n,): neurons that may spike; asleep (n,): a ring of those that are refractory, the first to wake first, and ring
     (2,): its head and tail; one (4, R + 2): of one neuron, sizes and time constants of a sum of exponentials, what is present
     and what will be.
@@ -80,7 +80,7 @@ class Room(NamedTuple):
     """
 
     sums: np.ndarray
-    met: np.ndarray
+    reached: np.ndarray
     found: np.ndarray
     asleep: np.ndarray
     ring: np.ndarray
@@ -89,7 +89,7 @@ class Room(NamedTuple):
 
 # Rows of `Room.sums`.
 _JUMP, _RISE, _LIFT, _BAR, _FLOW = range(5)
-# Bits of `Room.met`: arrivals that are more share the last.
+# Bits of `Room.reached`: arrivals that are more share the last.
 _BITS = 64
 
 
@@ -122,8 +122,22 @@ def synapse(joints, row_ends, targets, slot, j, i, n):
     ends, at = joints[slot, ENDS], joints[slot, TARGETS]
     if ends < 0:
         return j * n + i
-    low, high = row_ends[ends + j], row_ends[ends + j + 1]
-    stop = high
+    low, stop = row_ends[ends + j], row_ends[ends + j + 1]
+    if low == stop:
+        return -1
+    # Targets lie evenly, more or less: from where i should be the search goes on in steps that double, then halve.
+    high, step = low + int((stop - low) * (i / n)), 1
+    if targets[at + high] < i:
+        low, high = high + 1, stop
+        while low + step <= high and targets[at + low + step - 1] < i:
+            low += step
+            step *= 2
+        high = min(high, low + step - 1)
+    else:
+        while high - step >= low and targets[at + high - step] >= i:
+            high -= step
+            step *= 2
+        low = max(low, high - step + 1)
     while low < high:
         middle = (low + high) // 2
         if targets[at + middle] < i:
@@ -140,9 +154,9 @@ def response(tau, tau_m, lapse):
 
 
 @kernel
-def meets(met, e):
-    """Whether a neuron that the arrivals `met` of a chunk reach may be reached by its arrival e."""
-    return (met >> _unsigned(min(e, _BITS - 1))) & _unsigned(1) != 0
+def reaches(bits, e):
+    """Whether arrival e of a chunk may reach a neuron that has these bits of `Room.reached`."""
+    return (bits >> _unsigned(min(e, _BITS - 1))) & _unsigned(1) != 0
 
 
 @kernel
@@ -269,7 +283,7 @@ def receive(
 ):  # fmt: skip
     """The synapses of a population read what they must at the arrivals of a chunk, in which it sent spikes before … sent.
 
-    reached: `Room.met`; queue: when and by whom they were sent; z, risen (n,): Z and C of the population; constants: τ_x, τ_z
+    reached: of `Room`; queue: when and by whom they were sent; z, risen (n,): Z and C of the population; constants: τ_x, τ_z
     and ρ.
     """
     n, number, (tau_x, tau_z, rho), (times, senders) = z.size, z.dtype.type, constants, queue
@@ -297,7 +311,7 @@ def receive(
             later = times[f] - base
             if later <= apart:
                 break
-            s = synapse(joints, row_ends, targets, slot, j, senders[f], n) if meets(reached[senders[f]], e) else -1
+            s = synapse(joints, row_ends, targets, slot, j, senders[f], n) if reaches(reached[senders[f]], e) else -1
             if s >= 0:
                 sums[to + s] += number(
                     scale * rise * (1 - rho) * math.exp(-later / tau_x) + scale * rho * math.exp((later - apart) / tau_z)
@@ -486,16 +500,16 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
     @kernel
     def settle(
         p, i, n, to, v, t, now, base, constants, tau_a, taus, theta, x, z, risen, until, spikes,
-        joints, row_ends, targets, jumps, strength, when, slots, who, met, one, times, senders, sent,
+        joints, row_ends, targets, jumps, strength, when, slots, who, bits, one, times, senders, sent,
     ):  # fmt: skip
         """Neuron i of n, awake with v at t, through the arrivals of a chunk and all its spikes until `now`.
 
-        to: its constant drive; theta … spikes (n,): of its population; met: which arrivals reach it. Returns v, −∞ if it is
+        to: its constant drive; theta … spikes (n,): of its population; bits: which arrivals reach it. Returns v, −∞ if it is
         then refractory, and how many spikes the queue of the population holds.
         """
         e, last, count, number = 0, taus.size, when.size, x.dtype.type
         while True:
-            while e < count and not meets(met, e):
+            while e < count and not reaches(bits, e):
                 e += 1
             end = when[e] if e < count else now
             while t < end:
@@ -527,7 +541,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             awake = until[i] <= end
             while e < count and when[e] == end:
                 slot = slots[e]
-                at = synapse(joints, row_ends, targets, slot, who[e], i, n) if meets(met, e) else -1
+                at = synapse(joints, row_ends, targets, slot, who[e], i, n) if reaches(bits, e) else -1
                 if at >= 0:
                     jump = jumps[joints[slot, START] + at] * strength[slot]
                     if joints[slot, CURRENT_OF] >= 0:
@@ -564,7 +578,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                 for i in range(width):
                     ups[i] += max(row[i], row.dtype.type(0)) * stays
                     downs[i] += min(row[i], row.dtype.type(0)) * stays
-                for i in range(width):
+                for i in range(width if r >= 0 else _unsigned(0)):
                     jump[i] += row[i] * brings
                 every |= bit
                 continue
@@ -638,7 +652,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         )  # fmt: skip
         until, spikes, currents, y = state.until[a : a + n], state.spikes[a : a + n], state.currents, state.y
         joints, row_ends, targets, jumps, strength = c.joints, c.row_ends, c.targets, c.jumps, state.strength
-        one, found, asleep, ring, reached = room.one, room.found, room.asleep[:n], room.ring, room.met
+        one, found, asleep, ring, reached = room.one, room.found, room.asleep[:n], room.ring, room.reached
         jump_sums, bar = room.sums, room.sums[_BAR]
         constants, e, swapped = (c.tau_x, c.tau_z, c.rho), 0, False
         bar[:n] = number(p.v_th)

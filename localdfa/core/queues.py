@@ -56,8 +56,10 @@ def _spread(times, senders, first, n):
     senders[first:n] = spread_senders
     begin = 0
     for b in range(count):
-        if ends[b] - begin > 1:
+        if ends[b] - begin > _FEW:
             _spread(times, senders, first + begin, first + ends[b])
+        else:
+            _insert(times, senders, first + begin, first + ends[b])
         begin = ends[b]
 
 
