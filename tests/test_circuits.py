@@ -129,6 +129,13 @@ CIRCUITS = {
             {"pre": 2, "post": 2, "connect": "one_to_one", "weights": "constant", "scale": -0.2, "plastic": False},
         ]
     },
+    "membranes that forget long before traces do": {
+        "neuron_parameters": {"tau_m": 0.1, "baseline": 0.5},
+        "projections": [
+            {"pre": 0, "post": 1, "connect": "sparse", "probability": 0.7},
+            {"pre": 1, "post": 2, "connect": "sparse", "probability": 0.6},
+        ],
+    },
     "adaptive": {"neuron": "alif", "neuron_parameters": {"tau_a": 25.0, "step": 0.3}},
     "adaptive, exponential, from anywhere": {
         "neuron": "alif", "neuron_parameters": {"tau_a": 5.0, "step": 0.2, "t_ref": 2.5},
@@ -175,6 +182,43 @@ def test_every_spike_and_every_weight_change_equals_the_slow_simulation(name):
                 expected[j, i] += gain * naive.integral(arrivals, post, t0, t1, trace.tau_x, trace.tau_z)
         size = np.abs(expected).max()
         np.testing.assert_allclose(total, joint.by_synapse(expected), rtol=0, atol=1e-7 * size)
+
+
+def test_a_large_population_is_worked_off_in_parts_without_a_seam():
+    """1100 neurons, on each other and from inputs, with jumps and currents: some of them against the slow simulation."""
+    n, chosen = 1100, [0, 31, 32, 511, 512, 1023, 1024, 1099]
+    setting, network = case(
+        hidden=(n,), network={"tau_syn": 3.0},
+        projections=[{"pre": 1, "post": 1, "connect": "sparse", "probability": 0.02, "delay": 1.5, "tau_syn": 0.0}],
+    )  # fmt: skip
+    inputs, _ = samples(1)
+    p, trial = network.neuron, spikes.record(network, setting, inputs[0], rng=np.random.default_rng(3))
+    q = next(q for q, joint in enumerate(network.projections) if joint.pre == joint.post == 1)
+    synapses = [
+        ("in", 0, 1.25, 0, 1e3 / setting.input.rate / 3.0 * dense(network, 0)[:, chosen]),
+        ("own", 0, 1.5, -1, p.gain / p.tau_m * dense(network, q)[:, chosen]),
+    ]
+    sent = {"in": trains(trial.incoming, N_IN), "own": trains(trial.spikes[0], n)}
+    drives = p.baseline + network.b(0)[chosen]
+    start = [np.full(len(chosen), p.v_reset)]
+    expected = slow.simulate(p, [3.0], start, synapses, sent, lambda k, i, t: drives[i], FREE)[0]
+    assert sum(map(len, expected)) > 20
+    for i, train in zip(chosen, expected, strict=True):
+        np.testing.assert_allclose(sent["own"][i], train, rtol=0, atol=1e-8)
+
+
+def test_single_precision_misses_no_spike_where_jumps_decay_to_nothing_between_arrivals():
+    """Over 60 ms e^(−t/τ_m) is less than float32 knows."""
+    circuit = CIRCUITS["membranes that forget long before traces do"]
+    found = []
+    for precision in ("float64", "float32"):
+        setting, network = case(precision=precision, input={"code": "poisson", "rate": 30.0, "window": 15.0}, **circuit)
+        inputs, _ = samples(1, network.dtype)
+        trial = spikes.record(network, setting, inputs[0], rng=np.random.default_rng(3))
+        found.append([train for l, n in enumerate(HIDDEN) for train in trains(trial.spikes[l], n)])
+    for double, single in zip(*found, strict=True):
+        np.testing.assert_allclose(single, double, rtol=0, atol=1e-3)
+    assert sum(map(len, found[0])) > 50
 
 
 @pytest.mark.parametrize("tau_syn", [0.0, 3.0])

@@ -319,10 +319,13 @@ def receive(
 
 
 @kernel
-def chunk_end(first, when, slots, who, joints, row_ends, n):
-    """One after the last arrival of the chunk that begins with `first`: all of a moment, and none after `_SHARE` n synapses."""
+def chunk_end(first, longest, when, slots, who, joints, row_ends, n):
+    """One after the last arrival of the chunk that begins with `first`: all of a moment, but else none that comes `longest` ms
+    or more after the first, or after `_SHARE` n synapses."""
     e, synapses = first, 0.0
-    while e < when.size and (when[e] == when[max(e - 1, first)] or (e - first < _BITS and synapses < _SHARE * n)):
+    while e < when.size and (
+        when[e] == when[max(e - 1, first)] or (when[e] - when[first] < longest and e - first < _BITS and synapses < _SHARE * n)
+    ):
         ends = joints[slots[e], ENDS]
         synapses += _SHARE * n if ends < 0 else row_ends[ends + who[e] + 1] - row_ends[ends + who[e]]
         e += 1
@@ -592,29 +595,30 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         return every
 
     @kernel
-    def glide(p, t, now, base, taus, v, later, to, currents, a, sums, found):
+    def glide(p, t, first_at, now, base, taus, v, later, to, currents, a, sums, found):
         """v at the end of a chunk that `scatter` has gone through; how many neurons could have met their threshold: `found`.
 
         Meanwhile v stays below what it relaxes to, or is, with the largest drive, and all jumps up. Of a current that is its
         first value if that is positive, else its last, and all of its jumps up; these have been more by the factor by which
-        the first to arrive has decayed. Loops are over few arrays each: else LLVM does not vectorise them.
+        the first of them, at first_at, has decayed. Loops are over few arrays each: else LLVM does not vectorise them.
         """
         n, number, jump, rise, lift, bar = _unsigned(v.size), v.dtype.type, sums[_JUMP], sums[_RISE], sums[_LIFT], sums[_BAR]
         remains, one, none, met, first = number(math.exp((t - now) / p.tau_m)), number(1), number(0), 0, _unsigned(0)
         while first < n:
             stop = min(first + _TILE, n)
-            up, down = sums[_FLOW], sums[_FLOW + 1]
+            up, down, more = sums[_FLOW], sums[_FLOW + 1], number(math.exp((now - first_at) / p.tau_m))
             for i in range(first, stop):
-                rise[i] = up[i] * (one / remains)
+                rise[i] = up[i] * more
                 jump[i] += up[i] + down[i]
                 up[i], down[i] = none, none
             for r in range(taus.size):
                 present, brings = number(math.exp((base - t) / taus[r])), number(response(taus[r], p.tau_m, now - t))
                 row, up, stays = currents[r, a:], sums[_FLOW + 2 * (r + 1)], number(math.exp((t - now) / taus[r]))
+                more = number(math.exp((now - first_at) / taus[r]))
                 for i in range(first, stop):
                     current = row[i] * present
                     jump[i] += current * brings
-                    lift[i] += max(current, current * stays) + up[i] * (one / stays)
+                    lift[i] += max(current, current * stays) + up[i] * more
             for i in range(first, stop):
                 rise[i] += max(v[i], v[i] * remains + (to[i] + lift[i]) * (one - remains)) - bar[i]
             for i in range(first, stop):
@@ -654,10 +658,11 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         joints, row_ends, targets, jumps, strength = c.joints, c.row_ends, c.targets, c.jumps, state.strength
         one, found, asleep, ring, reached = room.one, room.found, room.asleep[:n], room.ring, room.reached
         jump_sums, bar = room.sums, room.sums[_BAR]
-        constants, e, swapped = (c.tau_x, c.tau_z, c.rho), 0, False
+        # By the end of a chunk no jump has decayed by more than the bound on v can make up for.
+        constants, longest, e, swapped = (c.tau_x, c.tau_z, c.rho), min(p.tau_m, c.shortest), 0, False
         bar[:n] = number(p.v_th)
         while e < arrivals[0].size or t < now:
-            first, e = e, chunk_end(e, arrivals[0], arrivals[1], arrivals[2], joints, row_ends, n)
+            first, e = e, chunk_end(e, longest, arrivals[0], arrivals[1], arrivals[2], joints, row_ends, n)
             when, slots, who = arrivals[0][first:e], arrivals[1][first:e], arrivals[2][first:e]
             end = when[-1] if e > first else now
             if adapts:
@@ -667,7 +672,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             for i in range(n):
                 reached[i] = 0
             every = scatter(p, n, end, taus, joints, row_ends, targets, jumps, strength, when, slots, who, jump_sums, reached)
-            met = glide(p, t, end, base, taus, v, later, to, currents, a, jump_sums, found)
+            met = glide(p, t, when[0] if e > first else end, end, base, taus, v, later, to, currents, a, jump_sums, found)
             awake, before = met, listed
             met = wake(asleep, ring, until, end, found, met)
             for f in range(met):
