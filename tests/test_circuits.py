@@ -207,6 +207,7 @@ def test_a_large_population_is_worked_off_in_parts_without_a_seam():
         np.testing.assert_allclose(sent["own"][i], train, rtol=0, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_single_precision_misses_no_spike_where_jumps_decay_to_nothing_between_arrivals():
     """Over 60 ms e^(−t/τ_m) is less than float32 knows."""
     circuit = CIRCUITS["membranes that forget long before traces do"]
