@@ -530,6 +530,31 @@ def test_error_neurons_spike_in_proportion_to_their_error():
     assert counts.sum() > 3
 
 
+@pytest.mark.slow
+def test_error_spikes_make_neurons_with_synaptic_currents_spike_in_both_nudged_phases():
+    """In the second what an error spike does changes its sign; every spike is that of the slow simulation."""
+    setting, network = case(
+        code="current", hidden=(6,), network={"tau_syn": 3.0}, phases={"nudging": "centered", "beta": 8.0},
+        feedback={"signal": "spikes", "rate": 800.0, "interval": NUDGED},
+        projections=[{"pre": 1, "post": 1, "connect": "sparse", "probability": 0.5, "delay": 2.0}],
+    )  # fmt: skip
+    inputs, targets = samples(1)
+    p, trial = network.neuron, spikes.record(network, setting, inputs[0], targets[0])
+    q = next(q for q, joint in enumerate(network.projections) if joint.pre == joint.post == 1)
+    kick = -setting.phases.beta / (setting.feedback.rate * 1e-3 * p.tau_m) * network.feedback[0].T
+    kick = np.concatenate([kick, -kick])
+    synapses = [
+        (0, 0, 2.0, 0, p.gain / 3.0 * dense(network, q)), ("plus", 0, 0.0, -1, kick), ("minus", 0, 0.0, -1, -kick),
+    ]  # fmt: skip
+    sent = {name: trains(trial.errors[trial.errors["size"] == sign], 2 * N_OUT) for name, sign in (("plus", 1), ("minus", -1))}
+    assert all(sum(map(len, train)) > 10 for train in sent.values())
+    drives = p.baseline + network.b(0) + inputs[0, :-1] @ dense(network, 0)
+    stop, start = 2 * (FREE + NUDGED), [np.full(6, p.v_reset)]
+    expected = slow.simulate(p, [3.0], start, synapses, sent, lambda k, i, t: drives[i], stop)[0]
+    for train, spiked in zip(trains(trial.spikes[0], 6), expected, strict=True):
+        np.testing.assert_allclose(train, spiked, rtol=0, atol=1e-8)
+
+
 def test_an_output_of_neurons_is_taught_on_its_activity_or_its_drive():
     for teacher in ("activity", "drive"):
         setting, network = case(

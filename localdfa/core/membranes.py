@@ -569,28 +569,29 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
 
         Returns those that reach all neurons, a bit each.
         """
-        jump, width, up, down, every = sums[_JUMP], _unsigned(n), _unsigned(0), _unsigned(1), _unsigned(0)
+        jump, width, none, up, down = sums[_JUMP], _unsigned(n), sums.dtype.type(0), _unsigned(0), _unsigned(1)
+        every = _unsigned(0)
         for e in range(when.size):
             slot, j, lapse, size = slots[e], who[e], now - when[e], strength[slots[e]]
             r, ends, start, at = joints[slot, CURRENT_OF], joints[slot, ENDS], joints[slot, START], joints[slot, TARGETS]
-            stays = size * sums.dtype.type(math.exp(-lapse / (p.tau_m if r < 0 else taus[r])))
-            brings = size * sums.dtype.type(0.0 if r < 0 else response(taus[r], p.tau_m, lapse))
+            stays = sums.dtype.type(math.exp(-lapse / (p.tau_m if r < 0 else taus[r])))
+            brings = sums.dtype.type(0.0 if r < 0 else response(taus[r], p.tau_m, lapse))
             own, bit = sums[_FLOW + 2 * (r + 1) : _FLOW + 2 * (r + 2)], _unsigned(1) << _unsigned(min(e, _BITS - 1))
             if ends < 0:
                 row, ups, downs = jumps[start + j * n : start + (j + 1) * n], own[up], own[down]
                 for i in range(width):
-                    ups[i] += max(row[i], row.dtype.type(0)) * stays
-                    downs[i] += min(row[i], row.dtype.type(0)) * stays
+                    ups[i] += max(row[i] * size, none) * stays
+                    downs[i] += min(row[i] * size, none) * stays
                 for i in range(width if r >= 0 else _unsigned(0)):
-                    jump[i] += row[i] * brings
+                    jump[i] += row[i] * size * brings
                 every |= bit
                 continue
             first, last = _unsigned(row_ends[ends + j]), _unsigned(row_ends[ends + j + 1])
             to, row = targets[at:], jumps[start:]
             for s in range(first, last):
-                i = _unsigned(to[s])
-                own[up if row[s] >= 0 else down, i] += row[s] * stays
-                jump[i] += row[s] * brings
+                i, found = _unsigned(to[s]), row[s] * size  # size changes the sign of what error spikes do
+                own[up if found >= 0 else down, i] += found * stays
+                jump[i] += found * brings
                 reached[i] |= bit
         return every
 
