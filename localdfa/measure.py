@@ -1,7 +1,8 @@
 """What is measured of a network that learns: how far its updates are from exact DFA and BP, and the state it is in.
 
-Everything is computed in float64 on a fixed probe, a few training samples, so that no measure touches the training itself.
-An angle or error that is undefined, because an update is zero, is NaN.
+Computed on a fixed probe, a few training samples, so that no measure touches the training itself: updates in the precision in
+which the network trains and by the same kernels, what is summed over their entries in float64. An angle or error that is
+undefined, because an update is zero, is NaN.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ from localdfa import registry
 from localdfa.core import kernels, projections, spikes
 from localdfa.core.settled import Trial, free_phase, post_changes
 from localdfa.engines import Settled, Spiking, engine
-from localdfa.network import WATCHED, Network, generator, in_precision, rewired
+from localdfa.network import WATCHED, Network, generator, rewired
 from localdfa.spec import Setting
 
 # A rate neuron is called silent where |h| is at most this, saturated where it is not silent and its slope at most this.
@@ -24,8 +25,17 @@ MOSTLY_SILENT, MOSTLY_SATURATED = 0.9, 0.5
 
 def cosine(first: np.ndarray, second: np.ndarray) -> float:
     """Cosine of the angle between two arrays of one shape, NaN where one is zero."""
-    norms = float(np.linalg.norm(first) * np.linalg.norm(second))
-    return float(np.vdot(first, second)) / norms if norms > 0 else float("nan")
+    a, b = _double(first), _double(second)
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.vdot(a, b)) / norms if norms > 0 else float("nan")
+
+
+def _double(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float64, copy=False)
+
+
+def _norm(x: np.ndarray) -> float:
+    return float(np.linalg.norm(_double(x)))
 
 
 def degrees(cos: float) -> float:
@@ -69,13 +79,12 @@ def update(
 def compare(first: list[np.ndarray], second: list[np.ndarray]) -> dict[str, list[float]]:
     """Per hidden layer: cosine and angle (degrees) between two updates, and the relative error of the first."""
     cosines = [cosine(a, b) for a, b in zip(first[:-1], second[:-1], strict=True)]
-    sizes = [float(np.linalg.norm(b)) for b in second[:-1]]
+    sizes = [_norm(b) for b in second[:-1]]
     return {
         "cosine": cosines,
         "angle": [degrees(c) for c in cosines],
         "relative_error": [
-            float(np.linalg.norm(a - b)) / n if n > 0 else float("nan")
-            for a, b, n in zip(first[:-1], second[:-1], sizes, strict=True)
+            _norm(_double(a) - b) / n if n > 0 else float("nan") for a, b, n in zip(first[:-1], second[:-1], sizes, strict=True)
         ],
     }
 
@@ -93,26 +102,21 @@ def probe(
     B_l and what it stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback;
     NaN where pooling, which no matrix is, stands between.
     """
-    double = in_precision(network, np.float64)
-    x, y = inputs.astype(np.float64), target.astype(np.float64)
     spiked = None
     if isinstance(engine(setting, rule), Spiking):
-        spiked = spikes.simulate(double, setting, x, y, generator(seed, WATCHED))
+        spiked = spikes.simulate(network, setting, inputs, target, generator(seed, WATCHED))
         own = spiked.totals()
     else:
-        own = update(double, setting, rule, x, y)
-    row = {
-        "update_norm": [float(np.linalg.norm(g)) for g in own],
-        "weight_norm": [float(np.linalg.norm(w[:-1])) for w in double.weights],
-    }
-    if double.layered and double.sizes[0] == x.shape[1] - 1:  # else no settled network stands for it
-        row |= _against_exact(double.as_layers(), setting, rule, seed, own, x, y, spiked is not None)
+        own = update(network, setting, rule, inputs, target)
+    row = {"update_norm": [_norm(g) for g in own], "weight_norm": [_norm(w[:-1]) for w in network.weights]}
+    if network.layered and network.sizes[0] == inputs.shape[1] - 1:  # else no settled network stands for it
+        row |= _against_exact(network.as_layers(), setting, rule, seed, own, inputs, target, spiked is not None)
     if spiked is not None:
-        return row | firing(double.neuron, [counts / setting.phases.free for counts in spiked.counts])
-    settled = free_phase(double, x, setting.network.threshold)
+        return row | firing(network.neuron, [counts / setting.phases.free for counts in spiked.counts])
+    settled = free_phase(network, inputs, setting.network.threshold)
     if setting.spiking:
-        return row | firing(double.neuron, [h / double.neuron.gain for h in settled.activity])
-    return row | activity(double, settled)
+        return row | firing(network.neuron, [h / network.neuron.gain for h in settled.activity])
+    return row | activity(network, settled)
 
 
 def _against_exact(
@@ -125,10 +129,7 @@ def _against_exact(
         return [joint.by_synapse(g) for joint, g in zip(network.projections, updates, strict=True)]
 
     exact = setting.without_threshold()
-    dfa, bp = (
-        joined(gradients(*changes(in_precision(rewired(network, setting, name, seed), np.float64), exact, name, x, y)))
-        for name in ("dfa", "bp")
-    )
+    dfa, bp = (joined(gradients(*changes(rewired(network, setting, name, seed), exact, name, x, y))) for name in ("dfa", "bp"))
     to_dfa, to_bp, dfa_to_bp = compare(own, dfa), compare(own, bp), compare(dfa, bp)
     found = {
         "cosine_to_dfa": to_dfa["cosine"],
@@ -161,7 +162,7 @@ def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[st
     trial = free_phase(network, inputs)
     error = trial.prediction - target
     descend = kernels.descent(network.neuron.__class__)
-    change, signal = ([np.empty((len(error), n)) for n in network.sizes[1:]] for _ in range(2))
+    change, signal = ([np.empty((len(error), n), error.dtype) for n in network.sizes[1:]] for _ in range(2))
     np.negative(error, out=change[-1])
     for l in network.pathway.order(network.n_hidden):
         network.pathway.signal(network, l, error, change, signal[l], trial.route)
@@ -170,6 +171,7 @@ def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[st
     for l, (prescribed, activity) in enumerate(zip(signal[:-1], trial.activity, strict=True)):
         above = np.empty_like(prescribed)
         projections.descend(trial.route[l + 1], -1.0, network.weights[l + 1][:-1], change[l + 1], above)
+        prescribed, above = _double(prescribed), _double(above)
         sizes, dot = np.linalg.norm(prescribed, axis=1), np.einsum("si,si->s", prescribed, above)
         steep = sizes * np.linalg.norm(above, axis=1)
         found["theorem_k"].append(_mean(np.einsum("si,si->s", prescribed, activity), sizes))

@@ -20,7 +20,7 @@ from localdfa import measure, registry
 from localdfa.core import kernels, settled
 from localdfa.core.plasticity import Plasticity
 from localdfa.errors import NonFiniteError
-from localdfa.network import build, rewired
+from localdfa.network import build, in_precision, rewired
 from localdfa.neurons import spikes
 from localdfa.neurons._elementary import logistic, tanh
 
@@ -144,6 +144,19 @@ def test_alignment_compares_with_what_the_matrix_stands_in_for(rng):
     sequential = rewired(small.network, small.setting, "fa", 1)
     expected = [measure.cosine(sequential.feedback[0], W[1].T), measure.cosine(sequential.feedback[1], W[2].T)]
     np.testing.assert_allclose(measure.alignment(sequential), expected)
+
+
+def test_what_is_measured_in_single_precision_is_what_double_precision_finds(rng):
+    """Cosines are summed in float64: a rounded sum would hide the thousandths of a degree that the local rule is away."""
+    small = Small(rng, hidden=(40, 30), n_in=50, n_out=10, m=200)
+    exact = measure.probe(small.network, small.setting, "local", 0, small.inputs, small.target)
+    single = setting_of(network={"weights": "uniform", "hidden": [40, 30]}, precision="float32")
+    inputs, target = (x.astype(np.float32) for x in (small.inputs, small.target))
+    found = measure.probe(in_precision(small.network, np.float32), single, "local", 0, inputs, target)
+    assert found.keys() == exact.keys()
+    for name, values in exact.items():
+        far = {"angle_to_dfa": 3e-3, "theorem_beta": 3e-3, "relative_error_to_dfa": 3e-5}.get(name, 0)
+        np.testing.assert_allclose(found[name], values, rtol=3e-5, atol=far, err_msg=name)
 
 
 def test_frozen_layers_keep_their_weights(rng):

@@ -103,8 +103,9 @@ def ways(c: Any, adapts: bool) -> tuple[bool, bool]:
 @njit(error_model="numpy")
 def begin(c):
     """States and scratch of a block of trials."""
-    n, populations, slots, largest = c.first[-1], c.sizes.size, c.delay.size, c.sizes.max()
-    r, kind = c.taus.size, c.jumps.dtype
+    n, populations, slots, largest, r, kind = c.first[-1], c.sizes.size, c.delay.size, 0, c.taus.size, c.jumps.dtype
+    for size in c.sizes:
+        largest = max(largest, size)
     state = State(
         np.zeros((ROWS, n), kind), np.zeros(n), np.zeros(n, np.int64), np.zeros((r, n), kind), np.zeros(c.n_traces, kind),
         np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64), np.ones(slots, kind),
@@ -477,7 +478,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                         until[i] = at + t_ref
                 later[i] = number(-np.inf if until[i] > end else last)
             if listed - before > 1:
-                sort(times, senders, before, listed)
+                sort(times[before:listed], senders[before:listed])
             fall_asleep(asleep, ring, times, senders, before, listed, end, t_ref)
             if remains == 0:  # which has made NaN of −∞
                 for f in range(ring[0], ring[1]):
@@ -688,7 +689,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                     reached[i] | every, one, times, senders, listed,
                 )  # fmt: skip
             if listed - before > 1:
-                sort(times, senders, before, listed)
+                sort(times[before:listed], senders[before:listed])
             fall_asleep(asleep, ring, times, senders, before, listed, end, p.t_ref)
             for f in range(ring[0], ring[1]):
                 later[asleep[f % n]] = -np.inf
@@ -709,12 +710,16 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
     @njit(error_model="numpy")
     def rest(v, until, t, room):
         """Those that are refractory at t get v = −∞, and go to sleep, the first to wake first."""
-        sleepers = np.flatnonzero(until > t)
-        ends, first = until[sleepers], np.int64(0)
-        for e in range(ends.size):
-            v[sleepers[e]], room.asleep[e] = -np.inf, sleepers[e]
-        sort(ends, room.asleep, first, ends.size)
-        room.ring[0], room.ring[1] = 0, ends.size
+        asleep, n = room.asleep, 0
+        for i in range(v.size):
+            if until[i] > t:
+                v[i], asleep[n] = -np.inf, i
+                n += 1
+        ends = np.empty(n)
+        for e in range(n):
+            ends[e] = until[asleep[e]]
+        sort(ends, asleep[:n])
+        room.ring[0], room.ring[1] = 0, n
 
     @njit(error_model="numpy")
     def advance(p, c, k, t, stop, state, times, senders, scale, reads, sends, sums, room):
@@ -791,7 +796,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                     own[sent], own_senders[sent] = first + e * interval if e > 0 else first, i - a
                     sent += 1
         if sends:
-            sort(own, own_senders, before, sent)
+            sort(own[before:sent], own_senders[before:sent])
         times[k], senders[k], state.sent[k], state.base[k] = own, own_senders, sent, stop
 
     return advance, periodic

@@ -19,55 +19,55 @@ _FEW, _MOMENT = 16, 1e-290
 def longer(queue, n, room):
     """A queue with at least `room` places that begins with the n of the one given."""
     found = np.empty(max(room, 2 * n, 64), queue.dtype)
-    found[:n] = queue[:n]
+    for e in range(n):  # assigned as slices, they take Numba two seconds to compile
+        found[e] = queue[e]
     return found
 
 
 @kernel
-def sort(times, senders, first, n):
-    """Put spikes first … n − 1 in order of time; those of one moment keep their order."""
-    if n - first <= _FEW:
-        _insert(times, senders, first, n)
+def sort(times, senders):
+    """Put spikes in order of time; those of one moment keep their order."""
+    if times.size <= _FEW:
+        _insert(times, senders)
     else:
-        _spread(times, senders, first, n)
+        _spread(times, senders)
 
 
 @njit(**{**_OPTIONS, "_nrt": True})  # it allocates; left out, the option would be that of `sort`
-def _spread(times, senders, first, n):
+def _spread(times, senders):
     """Sort by spreading over as many buckets of time as there are spikes, each of which is sorted likewise."""
-    count = n - first
-    low, high = np.inf, -np.inf
-    for e in range(first, n if count > _FEW else first):
-        low, high = min(low, times[e]), max(high, times[e])
-    if count <= _FEW or high - low < _MOMENT:
-        _insert(times, senders, first, n)
+    count, low, high = times.size, np.inf, -np.inf
+    for time in times:
+        low, high = min(low, time), max(high, time)
+    if high - low < _MOMENT:
+        _insert(times, senders)
         return
     ends, fraction = np.zeros(count + 1, np.int64), (count - 1) / (high - low)
-    for e in range(first, n):
-        ends[int((times[e] - low) * fraction) + 1] += 1
+    for time in times:
+        ends[int((time - low) * fraction) + 1] += 1
     for b in range(count):
         ends[b + 1] += ends[b]
-    spread_times, spread_senders = np.empty(count), np.empty(count, senders.dtype)
-    for e in range(first, n):
+    spread_times, spread_senders = np.empty_like(times), np.empty_like(senders)
+    for e in range(count):
         b = int((times[e] - low) * fraction)
         spread_times[ends[b]], spread_senders[ends[b]] = times[e], senders[e]
         ends[b] += 1
-    times[first:n] = spread_times
-    senders[first:n] = spread_senders
+    for e in range(count):
+        times[e], senders[e] = spread_times[e], spread_senders[e]
     begin = 0
     for b in range(count):
         if ends[b] - begin > _FEW:
-            _spread(times, senders, first + begin, first + ends[b])
+            _spread(times[begin : ends[b]], senders[begin : ends[b]])
         else:
-            _insert(times, senders, first + begin, first + ends[b])
+            _insert(times[begin : ends[b]], senders[begin : ends[b]])
         begin = ends[b]
 
 
 @kernel
-def _insert(times, senders, first, n):
-    for e in range(first + 1, n):
+def _insert(times, senders):
+    for e in range(1, times.size):
         time, sender, at = times[e], senders[e], e
-        while at > first and times[at - 1] > time:
+        while at > 0 and times[at - 1] > time:
             times[at], senders[at] = times[at - 1], senders[at - 1]
             at -= 1
         times[at], senders[at] = time, sender
@@ -91,7 +91,9 @@ def gather(lo, hi, stop, joints, delay, received, sent, times, senders):
             e += 1
         received[slot] = until[slot]
     if hi - lo > 1:
-        order, first = np.arange(count), np.int64(0)
-        sort(when, order, first, count)
-        slots, who = slots[order], who[order]
+        order, sorted_slots, sorted_who = np.arange(count), np.empty_like(slots), np.empty_like(who)
+        sort(when, order)
+        for e in range(count):
+            sorted_slots[e], sorted_who[e] = slots[order[e]], who[order[e]]
+        return when, sorted_slots, sorted_who
     return when, slots, who

@@ -373,7 +373,7 @@ def _error_spikes(c, t0, t1, error, level, times, senders, sent):
             sent[k] += 1
             time += 1 / rise
         level[u] = max(0.0, 1 - (time - t1) * rise)
-    sort(own, own_senders, before, sent[k])
+    sort(own[before : sent[k]], own_senders[before : sent[k]])
     times[k], senders[k] = own, own_senders
 
 
