@@ -28,7 +28,7 @@ def longer(queue, n, room):
 def sort(times, senders):
     """Put spikes in order of time; those of one moment keep their order."""
     if times.size <= _FEW:
-        _insert(times, senders)
+        _insert(times, senders, 0, times.size)
     else:
         _spread(times, senders)
 
@@ -40,7 +40,7 @@ def _spread(times, senders):
     for time in times:
         low, high = min(low, time), max(high, time)
     if high - low < _MOMENT:
-        _insert(times, senders)
+        _insert(times, senders, 0, times.size)
         return
     ends, fraction = np.zeros(count + 1, np.int64), (count - 1) / (high - low)
     for time in times:
@@ -59,15 +59,15 @@ def _spread(times, senders):
         if ends[b] - begin > _FEW:
             _spread(times[begin : ends[b]], senders[begin : ends[b]])
         else:
-            _insert(times[begin : ends[b]], senders[begin : ends[b]])
+            _insert(times, senders, begin, ends[b])
         begin = ends[b]
 
 
 @kernel
-def _insert(times, senders):
-    for e in range(1, times.size):
+def _insert(times, senders, first, n):
+    for e in range(first + 1, n):
         time, sender, at = times[e], senders[e], e
-        while at > 0 and times[at - 1] > time:
+        while at > first and times[at - 1] > time:
             times[at], senders[at] = times[at - 1], senders[at - 1]
             at -= 1
         times[at], senders[at] = time, sender
