@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -125,11 +126,14 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     parameters = registry.get("neurons", setting.network.neuron)(**setting.neuron)
     neuron = registry.cast(parameters, np.dtype(setting.precision).type)
     projections = wire(setting.network, sizes, lambda q: generator(seed, SYNAPSES, q))
-    weights = []
+    fans, shapes = [], []
     for q, joint in enumerate(projections):
         fields = geometry[q] if q < len(geometry) else None
-        fans = (sizes[joint.pre], sizes[joint.post]) if fields is None else fields.synapses
-        weights.append(_weights(setting, joint, fans, q, seed))
+        fans.append((sizes[joint.pre], sizes[joint.post]) if fields is None else fields.synapses)
+        shapes.append(_shape(joint, *fans[-1]))
+    weights = _end_to_end(shapes, setting.precision)
+    for q, joint in enumerate(projections):
+        _draw(weights[q], setting, joint, fans[q], q, seed)
     network = Network(sizes, geometry, neuron, setting.network.output, weights, None, [], projections, shape)
     return rewired(replace(network, start=_start(setting, network, seed)), setting, setting.rule, seed)
 
@@ -170,10 +174,10 @@ def handed_over(
 
     if extra := {key for key in found if key[0] == "W"} - {f"W{name}" for name in network.names}:
         raise SpecError(f"network.from_run: {where}: {min(extra)} is of a projection that this network does not have")
-    weights = []
+    weights = _end_to_end([own.shape for own in network.weights], network.dtype)
     for q, (joint, own, name) in enumerate(zip(network.projections, network.weights, network.names, strict=True)):
         if q > network.n_hidden and f"W{name}" not in found:
-            weights.append(own)
+            weights[q][...] = own
             continue
         table = np.zeros_like(joint.dense(own, network.sizes[joint.post]))
         n_pre, n_post = len(table) - joint.biased, table.shape[1]
@@ -186,8 +190,8 @@ def handed_over(
             table[:n_pre] = needed(f"W{name}", (n_post, n_pre)).T
         if joint.biased:
             table[n_pre] = needed(f"b{name}", (n_post,))
-        weights.append(np.ascontiguousarray(joint.by_synapse(table)))
-        if not np.array_equal(joint.dense(weights[-1], network.sizes[joint.post]), table):
+        weights[q][...] = joint.by_synapse(table)
+        if not np.array_equal(joint.dense(weights[q], network.sizes[joint.post]), table):
             raise SpecError(f"network.from_run: {where}: W{name} has synapses that this network does not have")
     model, inherited = registry.get("feedback", pathway), dict[int, np.ndarray]()
     for l in range(network.n_hidden):
@@ -199,42 +203,52 @@ def handed_over(
 
 def in_precision(network: Network, dtype: Any) -> Network:
     """A copy of a network in another precision."""
+    weights = _end_to_end([w.shape for w in network.weights], dtype)
+    for copy, own in zip(weights, network.weights, strict=True):
+        copy[...] = own
     return replace(
         network,
         neuron=registry.cast(network.neuron, np.dtype(dtype).type),
-        weights=[w.astype(dtype) for w in network.weights],
+        weights=weights,
         feedback=[None if b is None else b.astype(dtype) for b in network.feedback],
     )
 
 
-def _weights(setting: Setting, joint: Projection, shape: tuple[int, int], q: int, seed: int) -> np.ndarray:
-    """Zero, or W and b ~ U(±1/√fan_in) (Nøkland 2016, section 4), or what the projection's own table says; see `Network`.
+def _shape(joint: Projection, n_pre: int, n_post: int) -> tuple[int, int]:
+    """Shape of the weights of a projection with such fans; see `Network`."""
+    if joint.n_synapses is None:
+        return n_pre + joint.biased, n_post
+    return 1, joint.n_synapses + joint.biased * n_post
 
-    shape: (fan_in, n_post) of a projection that joins all.
+
+def _end_to_end(shapes: list[tuple[int, int]], dtype: Any) -> list[np.ndarray]:
+    """Arrays of these shapes that are parts of one: spiking circuits, which need it whole, then need no copy of it."""
+    ends = np.cumsum([0, *(rows * columns for rows, columns in shapes)])
+    whole = np.empty(ends[-1], dtype)
+    return [whole[a:b].reshape(shape) for (a, b), shape in zip(pairwise(ends), shapes, strict=True)]
+
+
+def _draw(weights: np.ndarray, setting: Setting, joint: Projection, fans: tuple[int, int], q: int, seed: int) -> None:
+    """Zero, or W and b ~ U(±1/√fan_in) (Nøkland 2016, section 4), or what the projection's own table says.
+
+    fans: fan-in and number of columns of a projection that joins all.
     """
-    n_post = shape[1]
+    fan_in, n_post = fans
     pair = next((t for t in setting.network.projection if (t.pre, t.post) == (joint.pre, joint.post)), None)
-    kind = setting.initial_weights if pair is None or pair.weights == "auto" else pair.weights
-    size = (shape[0] + joint.biased, n_post)
-    fan_in = float(shape[0])
-    if joint.n_synapses is not None:
-        fan_in = max(1.0, joint.n_synapses / n_post)
-        size = (1, joint.n_synapses + joint.biased * n_post)
-    if kind == "zero":
-        return np.zeros(size, setting.precision)
-    scale = 1.0 if pair is None else pair.scale
-    if kind == "constant":
-        weights = np.full(size, scale, setting.precision)
-        if joint.biased:
-            weights.reshape(-1)[-n_post:] = 0
-        return weights
-    bound, rng = abs(scale / np.sqrt(fan_in)), generator(seed, WEIGHTS, q)
-    weights = np.empty(size, setting.precision)
+    kind, scale = setting.initial_weights, 1.0
+    if pair is not None:
+        kind, scale = kind if pair.weights == "auto" else pair.weights, pair.scale
     flat = weights.reshape(-1)
+    if kind != "uniform":
+        flat[:] = 0 if kind == "zero" else scale
+        if joint.biased:
+            flat[-n_post:] = 0
+        return
+    mean_fan_in = float(fan_in) if joint.n_synapses is None else max(1.0, joint.n_synapses / n_post)
+    bound, rng = abs(scale / np.sqrt(mean_fan_in)), generator(seed, WEIGHTS, q)
     for start in range(0, flat.size, _DRAWN):  # else the peak of memory would be that of as many numbers in float64
         part = flat[start : start + _DRAWN]
         part[:] = rng.uniform(-bound, bound, part.size)
-    return weights
 
 
 def _start(setting: Setting, network: Network, seed: int) -> list[np.ndarray] | None:

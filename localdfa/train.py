@@ -191,7 +191,7 @@ class Trainer:
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):
-            if not np.isfinite(weights).all():
+            if not finite.all_are(weights):
                 layer = finite.layer(self.network.projections[l].post - 1, self.network.n_hidden)
                 raise NonFiniteError(f"a weight of {layer} is not finite after epoch {self.epoch + 1}")
 

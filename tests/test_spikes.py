@@ -17,6 +17,7 @@ from scipy.integrate import quad
 from localdfa import network as networks
 from localdfa import spec
 from localdfa.core import spikes
+from localdfa.core.circuit import circuit
 from localdfa.data.trains import Trains as Given
 from localdfa.errors import NonFiniteError
 
@@ -254,6 +255,29 @@ def test_any_number_of_threads_gives_the_same_bits(propagation):
         numba.set_num_threads(threads)
         results.append([t.tobytes() for t in spikes.simulate(network, setting, inputs, targets).totals()])
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("make", ["built", "cast", "handed_over"])
+def test_spikes_read_the_weights_where_they_lie(make, precision):
+    """Without a copy of them, however the network came about; and weights that lie apart give the same bits."""
+    setting, network = case(precision=precision)
+    if make == "cast":
+        network = networks.in_precision(network, np.dtype(precision))
+    elif make == "handed_over":
+        found = {f"W{l + 1}": network.W(l) for l in range(3)} | {f"b{l + 1}": network.b(l) for l in range(3)}
+        found |= {f"B{l + 1}": b for l, b in enumerate(network.feedback)}
+        network = networks.handed_over(network, setting, 3, found, "direct", "elsewhere")
+    table = circuit(network, setting, True, [0.0] * 3)
+    assert all(np.shares_memory(table.jumps, w) for w in network.weights)
+    apart = dataclasses.replace(network, weights=[w.copy() for w in network.weights])
+    copied = circuit(apart, setting, True, [0.0] * 3)
+    assert not any(np.shares_memory(copied.jumps, w) for w in apart.weights)
+    x, y = samples(dtype=np.dtype(precision))
+    one, other = (spikes.simulate(each, setting, x, y) for each in (network, apart))
+    assert one.events == other.events > 0
+    for a, b in zip(one.totals(), other.totals(), strict=True):
+        assert a.tobytes() == b.tobytes()
 
 
 def test_samples_without_an_error_teach_nothing():

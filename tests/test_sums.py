@@ -24,7 +24,7 @@ def test_blocks_are_added_in_order_whoever_ends_first(threads, parts):
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, range(16)))
-    expected, backwards = np.zeros(50), np.zeros(50)
+    expected, backwards = np.zeros(50, np.float32), np.zeros(50, np.float32)
     for block in range(16):
         expected += found[block]
         backwards += found[15 - block]

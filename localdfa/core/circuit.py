@@ -1,7 +1,7 @@
 """A spiking network and the course of a trial as the kernels see them: flat arrays."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,10 +27,12 @@ class Circuit(NamedTuple):
     of their somata as well. Of each slot: delay, ms; and joints (·, 7): the population that sends; the index in taus of the
     current that it raises, −1 where v moves at once; where its synapses begin in `jumps`; where the ends of its rows begin in
     `row_ends`, −1 if all are joined; where its targets begin in `targets`; where its synapses begin in what is learned
-    (n_sums in all); where its presynaptic traces begin, −1 if it does not learn (n_traces in all). jumps: what a spike adds to
-    v or to a current, by synapse; online (·,): of each slot what ∫ x dz adds to them while spikes pass, 0 where weights stand
-    still. bias: constant drive of every neuron. readout (n_top + 1, n_out): what a trace of 1 adds to each output unit, biases
-    last. feedback (n_out, n): the signal c of a unit error. error_rate: spikes per ms of an error neuron for an error of 1.
+    (n_sums in all); where its presynaptic traces begin, −1 if it does not learn (n_traces in all). jumps, strength: a spike
+    adds to v or to a current the jump of the synapse times the strength of its slot; jumps are the weights themselves, not a
+    copy, where they lie end to end, as `network.build` lays them. online (·,): of each slot what ∫ x dz adds to v while spikes
+    pass, 0 where weights stand still. bias: constant drive of every neuron. readout (n_top + 1, n_out): what a trace of 1 adds
+    to each output unit, biases last. feedback (n_out, n): the signal c of a unit error. error_rate: spikes per ms of an error
+    neuron for an error of 1.
     unit: h = unit · trace.
     """
 
@@ -55,6 +57,7 @@ class Circuit(NamedTuple):
     row_ends: np.ndarray
     targets: np.ndarray
     jumps: np.ndarray
+    strength: np.ndarray
     online: np.ndarray
     bias: np.ndarray
     readout: np.ndarray
@@ -171,29 +174,29 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
         found = routes(network)
         found = np.concatenate([found, np.eye(network.sizes[-1])], axis=1) if taught else found
         signal[:, first[fed] : first[fed] + found.shape[1]] = found
-    tables = _Tables(network, p.tau_m, dtype)
+    tables = _Tables(network, p.tau_m)
     gain = float(p.gain)
     for q in spiking(network, setting):
         joint = network.projections[q]
         unit = code.unit(setting.input) if joint.pre == 0 else gain
-        tables.add(joint, unit, network.weights[q], network.sizes, rates[q] * gain * unit / (trace.tau_x * trace.tau_z))
+        tables.add(q, unit, rates[q] * gain / (trace.tau_x * trace.tau_z))
     if error_spikes:
         kick = -setting.phases.beta / (setting.feedback.rate * 1e-3 * p.tau_m)
         for k in range(fed, fed + (n_twins or n_hidden + taught)):
             matrix = kick * signal[:, first[k] : first[k + 1]]
             tables.bring(len(real), k, np.concatenate([matrix, -matrix]))
-    slots, delay, joints, online, n_traces = [0], list[float](), list[list[int]](), list[float](), 0
+    slots, order, traces, n_traces = [0], list[int](), list[int](), 0
     for k in range(len(sizes)):
         for q, post in enumerate(tables.post):
             brought = tables.pre[q] == len(real)
             if post != (k if brought or k >= len(real) else real[k]) or (k < len(real) and real[k] > n_somata):
                 continue
             learns = tables.sums[q] >= 0
-            delay.append(tables.delay[q])
-            joints.append([*tables.joint(q), n_traces if learns else -1])
-            online.append(tables.online[q])
+            order.append(q)
+            traces.append(n_traces if learns else -1)
             n_traces += sizes[tables.pre[q]] if learns else 0
-        slots.append(len(delay))
+        slots.append(len(order))
+    joints = np.array([[*tables.joint(q), at] for q, at in zip(order, traces, strict=True)], np.int64).reshape(len(order), 7)
     bias = np.full(first[-1], float(p.baseline))
     for k in range(1, len(real)):
         if first[k + 1] > first[k] and (real[k] > 1 or code.spikes):
@@ -205,9 +208,9 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
     return Circuit(
         float(p.tau_m), trace.tau_x, trace.tau_z, tau_a, taus, float(min(trace.tau_x, trace.tau_z, tau_a, *taus)),
         trace.tau_x / (trace.tau_x + trace.tau_z), n_hidden, output, n_twins > 0, error_spikes, np.array(sizes),
-        np.append(first, first[-1]), np.array(slots), np.array(delay, np.float64),
-        np.array(joints, np.int64).reshape(len(joints), 7), n_traces, tables.n_sums, *tables.arrays(),
-        np.array(online, dtype), bias, readout, signal, setting.feedback.rate * 1e-3, gain / trace.tau_z,
+        np.append(first, first[-1]), np.array(slots), np.array(tables.delay)[order], joints, n_traces, tables.n_sums,
+        *tables.arrays(), np.array(tables.strength, dtype)[order], np.array(tables.online, dtype)[order], bias, readout, signal,
+        setting.feedback.rate * 1e-3, gain / trace.tau_z,
     )  # fmt: skip
 
 
@@ -221,36 +224,36 @@ def spiking(network: Any, setting: Any) -> list[int]:
 class _Tables:
     """The projections of a circuit as they are put together."""
 
-    def __init__(self, network: Any, tau_m: float, dtype: Any) -> None:
-        self._network, self._tau_m, self._dtype = network, float(tau_m), dtype
+    def __init__(self, network: Any, tau_m: float) -> None:
+        self._network, self._tau_m = network, float(tau_m)
+        self._jumps, self._starts = _end_to_end(network.weights)
         self.pre: list[int] = []
         self.post: list[int] = []
         self.sums: list[int] = []
         self.taus: list[float] = []
         self.delay: list[float] = []
+        self.strength: list[float] = []
         self.online: list[float] = []
         self._current: list[int] = []
         self._start: list[int] = []
         self._ends: list[int] = []
         self._targets_at: list[int] = []
-        self._weights: list[np.ndarray] = []
-        self._factors: list[Any] = []
         self._rows: list[np.ndarray] = [np.empty(0, np.int64)]
         self._targets: list[np.ndarray] = [np.empty(0, np.int32)]
+        self._brought: list[np.ndarray] = []
         self.n_sums = 0
 
-    def add(self, joint: Any, unit: float, weights: np.ndarray, sizes: tuple[int, ...], online: float) -> None:
-        """A projection of the network; unit: h = unit · rate of its presynaptic neurons, so that its mean drive is W h; online:
-        what ∫ x dz adds to a weight while spikes pass."""
-        if not np.isfinite(weights).all():
+    def add(self, q: int, unit: float, online: float) -> None:
+        """Projection q of the network; unit: h = unit · rate of its presynaptic neurons, so that its mean drive is W h; online:
+        what ∫ x dz adds to a weight while spikes pass, in this unit."""
+        joint, weights = self._network.projections[q], self._network.weights[q]
+        if not finite.all_are(weights):
             layer = finite.layer(joint.post - 1, self._network.n_hidden)
             raise NonFiniteError(f"a weight of {layer} is not finite")
         if joint.targets is None:
-            own = weights[: sizes[joint.pre]].ravel()
             self._ends.append(-1)
             self._targets_at.append(0)
         else:
-            own = weights[0, : len(joint.targets)]
             self._ends.append(sum(map(len, self._rows)))
             self._targets_at.append(sum(map(len, self._targets)))
             self._rows.append(joint.ends)
@@ -258,25 +261,25 @@ class _Tables:
         if joint.tau and joint.tau not in self.taus:
             self.taus.append(joint.tau)
         self._current.append(self.taus.index(joint.tau) if joint.tau else -1)
-        self._put(joint.pre, joint.post, joint.delay, own, unit / (joint.tau or self._tau_m))
-        self.online[-1] = online * unit / self._tau_m
+        self._put(joint.pre, joint.post, joint.delay, self._starts[q], unit / (joint.tau or self._tau_m))
+        self.online[-1] = online * unit**2 / self._tau_m
         self.sums[-1] = self.n_sums if joint.plastic else -1
-        self.n_sums += own.size if joint.plastic else 0
+        self.n_sums += weights.size if joint.plastic else 0
 
     def bring(self, pre: int, post: int, jumps: np.ndarray) -> None:
         """What error neurons do to v of a population, (n_pre, n_post)."""
         self._ends.append(-1)
         self._targets_at.append(0)
         self._current.append(-1)
-        self._put(pre, post, 0.0, jumps.ravel().astype(self._dtype), 1.0)
+        self._put(pre, post, 0.0, self._jumps.size + sum(map(len, self._brought)), 1.0)
+        self._brought.append(jumps.ravel().astype(self._jumps.dtype))
 
-    def _put(self, pre: int, post: int, delay: float, weights: np.ndarray, factor: float) -> None:
+    def _put(self, pre: int, post: int, delay: float, start: int, strength: float) -> None:
         self.pre.append(pre)
         self.post.append(post)
         self.delay.append(delay)
-        self._start.append(sum(map(len, self._weights)))
-        self._weights.append(weights)
-        self._factors.append(self._dtype.type(factor))
+        self._start.append(start)
+        self.strength.append(strength)
         self.sums.append(-1)
         self.online.append(0.0)
 
@@ -286,7 +289,13 @@ class _Tables:
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """row_ends, targets and jumps."""
-        jumps = np.empty(sum(map(len, self._weights)), self._dtype)
-        for start, weights, factor in zip(self._start, self._weights, self._factors, strict=True):
-            np.multiply(weights, factor, out=jumps[start : start + len(weights)])
+        jumps = np.concatenate([self._jumps, *self._brought]) if self._brought else self._jumps
         return np.concatenate(self._rows), np.concatenate(self._targets), jumps
+
+
+def _end_to_end(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[int]]:
+    """One array in which all of these lie, and where each begins: that of which they are parts, or else a copy."""
+    whole = arrays[0].base
+    if whole is not None and whole.ndim == 1 and all(a.base is whole and a.flags.c_contiguous for a in arrays):
+        return whole, [(a.ctypes.data - whole.ctypes.data) // a.itemsize for a in arrays]
+    return np.concatenate([a.ravel() for a in arrays]), [0, *accumulate(a.size for a in arrays[:-1])]

@@ -10,6 +10,11 @@ def layer(l: int, n_hidden: int) -> str:
     return "the output layer" if l == n_hidden else f"hidden layer {l + 1}"
 
 
+def all_are(values: np.ndarray) -> bool:
+    """Whether all values are finite, found without an array of the answers: a NaN is both the least and the greatest."""
+    return bool(np.isfinite(values.min(initial=0)) and np.isfinite(values.max(initial=0)))
+
+
 def require(values: np.ndarray, what: str, l: int, n_hidden: int) -> None:
     """Refuse values (m, n) of layer l, one row a sample, that are not all finite; the error has the first such row.
 

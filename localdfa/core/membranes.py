@@ -53,7 +53,7 @@ class State(NamedTuple):
 
     rows (8, n): as above; until (n,): end of the last refractory period; spikes (n,): how many; currents (R, n): synaptic
     currents, in multiples of their decay; y: presynaptic traces of all slots end to end; base (P,); sent (P,): spikes listed so
-    far; received: spikes of each slot that have arrived; strength: what the jumps of each slot are multiplied by.
+    far; received: spikes of each slot that have arrived; strength: as in `Circuit`, but of error spikes with the phase's sign.
     """
 
     rows: np.ndarray
@@ -108,7 +108,7 @@ def begin(c):
         largest = max(largest, size)
     state = State(
         np.zeros((ROWS, n), kind), np.zeros(n), np.zeros(n, np.int64), np.zeros((r, n), kind), np.zeros(c.n_traces, kind),
-        np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64), np.ones(slots, kind),
+        np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64), c.strength.copy(),
     )  # fmt: skip
     room = Room(
         np.zeros((4 + 2 * (r + 1), largest), kind), np.zeros(largest, np.uint64), np.zeros(largest, np.int64),

@@ -236,7 +236,7 @@ class _Case:
 
     @property
     def n_sums(self) -> int:
-        """Number of synapses that spikes pass and that learn in these trials."""
+        """Number of synapses that spikes pass and that learn in these trials, and of the biases that stand behind them."""
         return self.circuit.n_sums if self.course.openings else 0
 
     def run(
@@ -260,7 +260,10 @@ class _Case:
         )  # fmt: skip
 
     def learned(self, room: _Room, summed: np.ndarray) -> tuple[list, list, list]:
-        """Factors and totals of all projections, in units of activity; summed (n_sums,): scale ∫ x dz over all trials."""
+        """Factors and totals of all projections, in units of activity.
+
+        summed (n_sums,): scale ∫ x dz over all trials; becomes the totals, without a copy.
+        """
         network, trace, c = self._network, self._setting.trace, self.circuit
         dtype, gain, top = network.dtype, float(network.neuron.gain), network.n_hidden
         code = registry.get("inputs", self._setting.input.code)
@@ -273,15 +276,13 @@ class _Case:
             found = None
             if q in by_spikes and joint.plastic:
                 unit = code.unit(self._setting.input) if joint.pre == 0 else gain
-                width = joint.n_synapses or network.sizes[joint.pre] * network.sizes[joint.post]
-                synapses, at = summed[at : at + width], at + width
-                synapses *= gain * unit / (trace.tau_x * trace.tau_z)
-                fed = top + 1 + joint.post if c.twins and top + 1 + joint.post < len(c.sizes) - 1 else joint.post
-                biases = gain / trace.tau_z * room.moved[:, c.first[fed] : c.first[fed + 1]].sum(axis=0)
-                found = np.empty_like(network.weights[q])
-                found.reshape(-1)[:width] = synapses
+                own, at = summed[at : at + network.weights[q].size], at + network.weights[q].size
+                synapses = own.size - joint.biased * network.sizes[joint.post]
+                own[:synapses] *= dtype.type(gain * unit / (trace.tau_x * trace.tau_z))
                 if joint.biased:
-                    found.reshape(-1)[width:] = biases
+                    fed = top + 1 + joint.post if c.twins and top + 1 + joint.post < len(c.sizes) - 1 else joint.post
+                    own[synapses:] = gain / trace.tau_z * room.moved[:, c.first[fed] : c.first[fed + 1]].sum(axis=0)
+                found = own.reshape(network.weights[q].shape)
             elif q in by_spikes:
                 found = np.zeros_like(network.weights[q])
             elif joint.pre == 0:
@@ -294,7 +295,7 @@ class _Case:
                 found = joint.by_synapse(factors[0].T @ factors[1])
             sent.append(factors[0])
             change.append(factors[1])
-            total.append(None if found is None else found.astype(dtype, copy=False))
+            total.append(found)
         return sent, change, total
 
 

@@ -9,14 +9,14 @@ import numpy as np
 
 
 class Sums:
-    """total (n,) float64: the sum of what all blocks have found so far, block after block.
+    """total (n,): the sum of what all blocks have found so far, block after block.
 
     Only so many parts are there at a time, whatever the number of blocks: one a thread, and one more, lest a thread wait
     whenever another falls behind.
     """
 
     def __init__(self, parts: int, n: int, dtype: Any) -> None:
-        self.total = np.zeros(n)
+        self.total = np.zeros(n, dtype)
         self._free = [np.zeros(n, dtype) for _ in range(parts)]
         self._begun, self._added = 0, 0
         self._found: dict[int, np.ndarray] = {}
