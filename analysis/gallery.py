@@ -34,7 +34,7 @@ def runs(folder: Path) -> dict[str, record.Run]:
     found = {}
     for name, overrides in _RUNS.items():
         path = folder / name
-        there = (path / "spec.toml").is_file() and record.Run(path).info.get("status") == "finished"
+        there = (path / "spec.toml").is_file() and record.Run(path).status == "finished"
         found[name] = record.Run(path) if there else localdfa.run(spec.load(name, overrides), path, name=name)
     return found
 

@@ -121,8 +121,7 @@ def page(*runs: Run) -> str:
 
 def _about(run: Run, label: str) -> dict[str, Any]:
     """What the page says of one run apart from its results."""
-    info = run.info
-    status = str(info.get("status") or "unknown")
+    info, status = run.info, run.status
     return {
         "label": label,
         "title": run.experiment.title or str(info.get("name") or run.folder.resolve().name),

@@ -109,9 +109,18 @@ class Spiking:
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
     ) -> Lesson:
-        rates = [0.0 if q in frozen else self._rate for q in range(len(network.projections))]
-        trial = spikes.simulate(network, self._setting, inputs, targets, rng, rates)
+        trial = spikes.simulate(network, self._setting, inputs, targets, rng, self._rates(network, frozen))
         return Lesson(trial.sent, trial.change, trial.total, trial.events)
+
+    def record(
+        self, network: Network, inputs: np.ndarray, target: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
+        times: np.ndarray | None = None,
+    ) -> spikes.Recording:  # fmt: skip
+        """One trial of `learn` in detail, inputs (n_features + 1,) and target (n_out,), with the states at `times`, ms."""
+        return spikes.record(network, self._setting, inputs, target, rng, times, self._rates(network, frozen))
+
+    def _rates(self, network: Network, frozen: frozenset[int]) -> list[float]:
+        return [0.0 if q in frozen else self._rate for q in range(len(network.projections))]
 
 
 def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:

@@ -2,6 +2,7 @@
 
     spec.toml                     the resolved experiment
     run.json                      versions, git revision, platform, fingerprint of the data, status
+    run.lock                      held by the process that trains the run, while it lives
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
     certificate.json              where the run was certified
@@ -23,6 +24,7 @@ Files are written beside their place and moved there, so that a reader, or a run
 Nothing in a run directory is ever executed: arrays are read without pickle.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -40,6 +42,7 @@ from typing import Annotated, Any, BinaryIO
 
 import numpy as np
 import tomli_w
+from filelock import FileLock, Timeout
 from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, TypeAdapter
 
 from localdfa import registry
@@ -47,9 +50,14 @@ from localdfa.errors import RunError
 from localdfa.spec import Experiment, Setting, load, settings
 
 # What a run directory is made of.
+_LOCK = "run.lock"
 _OWN = (
-    "conditions", "figures", "tensorboard", "report.html", "certificate.json", "summary.json", "run.json", "spec.toml"
+    "conditions", "figures", "tensorboard", "report.html", "certificate.json", "summary.json", "run.json", _LOCK, "spec.toml"
 )  # fmt: skip
+# What file systems say that know no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+# For so long, s, a process that would train a run waits for one that only looks whether it is trained.
+_PATIENCE = 2.0
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 
 
@@ -306,6 +314,35 @@ class Run:
         """Change entries of run.json."""
         write_json(self.folder / "run.json", {**self.info, **changes})
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For the time that this process trains the run, in which no other can; where files can be locked at all."""
+        lock = FileLock(self.folder / _LOCK)
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except Timeout:
+            raise RunError(f"{self.folder}: another process trains this run") from None
+        except NotImplementedError:
+            pass
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise RunError(f"{self.folder}: cannot be written: {error}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def status(self) -> str:
+        """``running``, ``finished``, ``interrupted``, or ``stopped: `` and a reason.
+
+        Interrupted is also a run whose process has ended without saying so, as one does that is killed.
+        """
+        status = str(self.info.get("status", "unknown"))
+        if status == "running" and _is_held(self.folder) is False:
+            return str(self.info.get("status")).replace("running", "interrupted")  # it may have ended meanwhile
+        return status
+
     @property
     def summary(self) -> dict[str, Any]:
         """summary.json."""
@@ -338,7 +375,7 @@ def create(folder: str | Path, experiment: Experiment, *, name: str = "", force:
     Raises
     ------
     RunError
-        Something is there already; with `force` only another run directory is replaced.
+        Something is there already; with `force` only another run directory is replaced, that no process trains.
     """
     folder, spec = Path(folder), to_toml(experiment).encode()
     try:
@@ -358,6 +395,8 @@ def _clear(folder: Path, force: bool) -> None:
         raise RunError(f"{folder}: exists already; name another place, or add --force to replace that run")
     if not ((folder / "spec.toml").is_file() and (folder / "run.json").is_file()):
         raise RunError(f"{folder}: not a run directory, so --force does not replace it")
+    if _is_held(folder):
+        raise RunError(f"{folder}: another process trains this run, so --force does not replace it")
     try:
         for name in _OWN:
             if (folder / name).is_dir() and not (folder / name).is_symlink():
@@ -366,6 +405,21 @@ def _clear(folder: Path, force: bool) -> None:
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: the run there cannot be removed: {error}") from None
+
+
+def _is_held(folder: Path) -> bool | None:
+    """Whether a process trains the run in a folder; None if that cannot be told."""
+    if not (folder / _LOCK).exists():
+        return False
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return None
+    lock.release()
+    return False
 
 
 def _sha256(content: bytes) -> str:

@@ -14,7 +14,6 @@ from localdfa.core import blas, finite
 from localdfa.core.events import stretches
 from localdfa.core.plasticity import Plasticity
 from localdfa.core.spikes import Recording
-from localdfa.core.spikes import record as trial_in_detail
 from localdfa.engines import Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
 from localdfa.geometry import lay_out
@@ -322,12 +321,11 @@ class Trainer:
 
     def _trials(self, count: int, times: np.ndarray | None) -> Iterator[tuple[int, Recording]]:
         """The first trials of the probe in detail: the training sample, and what happens."""
+        assert isinstance(self._engine, Spiking)
         train, noise = self.parts["train"], generator(self.seed, WATCHED, self.epoch)
         for sample in self._probe[:count]:
-            yield (
-                int(sample),
-                trial_in_detail(self.network, self.setting, train.inputs[sample], train.targets[sample], noise, times),
-            )
+            inputs, target = train.inputs[sample], train.targets[sample]
+            yield int(sample), self._engine.record(self.network, inputs, target, noise, self._frozen, times)
 
     def changes(self, keep: Record) -> dict[str, np.ndarray]:
         """What each of the first trials of the probe by itself teaches some synapses; see `record.Job.changes`."""
@@ -494,17 +492,18 @@ def _origins(run: record.Run) -> dict[str, str]:
 
 def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> record.Run:
     """Train what is not finished; whatever happens, leave a directory that can be read and resumed."""
-    fingerprints = {"data": _fingerprint(data), **_origins(run)}
-    run.check_unchanged(**fingerprints)
-    run.update_info(**fingerprints, shape=list(data.shape), status="running")
-    try:
-        with blas.one_thread():
-            _train_all(run, data, progress)
-    except BaseException as error:
-        what = str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
-        run.update_info(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {what}")
-        raise
-    run.update_info(status="finished")
+    with run.held():
+        fingerprints = {"data": _fingerprint(data), **_origins(run)}
+        run.check_unchanged(**fingerprints)
+        run.update_info(**fingerprints, shape=list(data.shape), status="running")
+        try:
+            with blas.one_thread():
+                _train_all(run, data, progress)
+        except BaseException as error:
+            what = str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
+            run.update_info(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {what}")
+            raise
+        run.update_info(status="finished")
     return run
 
 

@@ -50,7 +50,7 @@ def watch(folder: Path, console: Console, every: float = 1.0) -> None:
 def _statuses(run: Run, every: float) -> Any:
     """The status of a run, again and again until it no longer runs; what is read after each is at least as new."""
     while True:
-        status = str(run.info.get("status"))
+        status = run.status
         yield status
         if status != "running":
             return

@@ -5,9 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+
+from localdfa import record
 
 SPEC = """
 title = "small"
@@ -100,10 +103,12 @@ def test_list_and_show(place):
     assert localdfa("show", "again.toml", cwd=place).stdout == shown.stdout
 
 
-def test_ctrl_c_leaves_a_run_that_can_be_resumed(place):
-    metrics = place / "cut" / "conditions" / "local" / "seed-0" / "metrics.jsonl"
+@contextmanager
+def under_way(place, name):
+    """A run without an end in a process of its own, some epochs of which are over."""
+    metrics = place / name / "conditions" / "local" / "seed-0" / "metrics.jsonl"
     with subprocess.Popen(
-        [sys.executable, "-m", "localdfa", "run", "small.toml", "--out", "cut", "--set", "stage=[{epochs=100000}]"],
+        [sys.executable, "-m", "localdfa", "run", "small.toml", "--out", name, "--set", "stage=[{epochs=100000}]"],
         cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         # A shell without job control starts what runs in the background deaf to Ctrl-C, and so may have started us.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -112,15 +117,37 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(place):
             deadline = time.monotonic() + 120
             while not (metrics.exists() and len(metrics.read_text().splitlines()) > 3) and time.monotonic() < deadline:
                 time.sleep(0.1)
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=120)
+            yield process
         finally:
             process.kill()
+
+
+def test_ctrl_c_leaves_a_run_that_can_be_resumed(place):
+    with under_way(place, "cut") as process:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "localdfa resume cut" in out
     assert "Traceback" not in err
     assert (place / "cut" / "report.html").exists()
     assert len(json.loads((place / "cut" / "summary.json").read_text())["conditions"]) == 1
+
+
+def test_a_run_under_way_is_nobody_elses_and_one_that_is_killed_is_over(place):
+    with under_way(place, "killed") as process:
+        assert record.Run(place / "killed").status == "running"
+        for command in (["resume", "killed"], ["run", "small.toml", "--out", "killed", "--force"]):
+            refused = localdfa(*command, cwd=place)
+            assert refused.returncode == 1
+            assert "killed: another process trains this run" in refused.stderr
+            assert "Traceback" not in refused.stderr
+        process.kill()
+        process.communicate(timeout=120)
+    watched = localdfa("watch", "killed", cwd=place)
+    assert watched.stdout.splitlines()[-1] == "interrupted"
+    replaced = ["--force", "--set", "condition=[{name='local'}]", "--set", "stage=[{epochs=1}]"]
+    assert localdfa("run", "small.toml", "--out", "killed", *replaced, cwd=place).returncode == 0
+    assert record.Run(place / "killed").status == "finished"
 
 
 def test_plot_report_and_watch(place):

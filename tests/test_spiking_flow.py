@@ -9,7 +9,7 @@ from localdfa import data as datasets
 from localdfa import measure, record, spec, train
 from localdfa.core import settled, spikes
 from localdfa.errors import DataError, RunError, SpecError
-from localdfa.network import build, rewired
+from localdfa.network import WATCHED, build, generator, rewired
 from localdfa.neurons.lif import LIF
 
 
@@ -49,6 +49,27 @@ def against_dfa(hidden, window, m, propagation="two_compartment", rule="dfa", ba
     network = build(setting, 64, 10, 0)
     exact = measure.update(rewired(network, setting, rule, 0), setting, rule, inputs, target)
     return measure.compare(measure.update(network, setting, "local", inputs, target), exact)["cosine"]
+
+
+def test_trials_that_are_kept_learn_as_they_did_in_training(tmp_path):
+    """Where weights change while spikes pass, so they do in a trial that is recorded."""
+    tables = tiny(
+        network={"hidden": [20], "neuron": "lif"}, input={"code": "poisson"}, batch_size=1, record={"probe": 4},
+        phases={"beta": 2.0, "free": 100.0, "nudged": 50.0, "propagation": "live", "update": "online"},
+        optimiser={"name": "sgd", "learning_rate": 0.3},
+    )  # fmt: skip
+    setting = setting_of(**tables.model_dump(exclude_unset=True))
+    rng = np.random.default_rng(0)
+    part = train.Part(rng.random((4, 30), np.float32), np.arange(4), 10, np.float32, (30,))
+    trainer = train.Trainer(setting, {"train": part}, record.Job(tmp_path, "online", 0))
+    kept = trainer.spikes(1)["time"]
+    sample = part.inputs[trainer._probe[0]], part.targets[trainer._probe[0]]
+    moving, still = (
+        spikes.record(trainer.network, setting, *sample, generator(0, WATCHED, 0), rates=rates) for rates in ([0.3, 0.3], ())
+    )
+    assert len(kept) > 20
+    assert np.array_equal(kept, np.sort(moving.spikes[0]["time"]))
+    assert not np.array_equal(kept, np.sort(still.spikes[0]["time"]))
 
 
 def test_the_update_of_a_batch_comes_to_exact_dfa_with_longer_windows_and_more_samples():

@@ -113,7 +113,7 @@ class Loops(Driven):
 
     def turn(self) -> float:
         """Seconds of the kernel."""
-        case = spikes._Case(self.network, self.setting, self.inputs, self.target, None)
+        case = spikes.Case(self.network, self.setting, self.inputs, self.target, None)
         room, sums = case.room(0), np.full(case.n_sums, 0, self.network.dtype)
         began = time.perf_counter()
         case.run(room, sums, False, 0, 1)

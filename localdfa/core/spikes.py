@@ -134,7 +134,7 @@ def simulate(
     NonFiniteError
         A drive or a weight is infinite or NaN; the message names the layer and, for a drive, the row.
     """
-    case = _Case(network, setting, inputs, targets, rng, rates=rates)
+    case = Case(network, setting, inputs, targets, rng, rates=rates)
     blocks, threads = min(_BLOCKS, len(inputs)), get_num_threads()
     room, sums = case.room(0), Sums(threads + (threads > 1), case.n_sums, network.dtype)
 
@@ -168,7 +168,7 @@ def record(
     inputs (n_features + 1,) and target (n_out,) are rows of those of `simulate`; rates: as there.
     """
     moments = np.unique(np.empty(0) if times is None else np.asarray(times, np.float64))
-    case = _Case(network, setting, inputs[None], None if target is None else target[None], rng, moments, rates)
+    case = Case(network, setting, inputs[None], None if target is None else target[None], rng, moments, rates)
     room = case.room(int(case.course.sampled.sum()))
     times_of, senders, sent = case.run(room, np.zeros(case.n_sums, network.dtype), True, 0, 1)
     c, n_hidden, begins = case.circuit, network.n_hidden, case.course.edges[:-1]
@@ -190,7 +190,7 @@ def record(
     )  # fmt: skip
 
 
-class _Case:
+class Case:
     """A mini-batch, laid out for the kernels."""
 
     def __init__(

@@ -330,9 +330,8 @@ class Model:
 def _pairs(joint: Any, weights: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """pre, post and weight of every synapse of a projection."""
     n_pre, n_post = sizes[joint.pre], sizes[joint.post]
-    if joint.targets is None:
-        return np.repeat(np.arange(n_pre), n_post), np.tile(np.arange(n_post), n_pre), weights[:n_pre].ravel()
-    return np.repeat(np.arange(n_pre), np.diff(joint.ends)), joint.targets, weights[0, : len(joint.targets)]
+    pre, post = joint.ends_of_synapses or (np.repeat(np.arange(n_pre), n_post), np.tile(np.arange(n_post), n_pre))
+    return pre, post, weights.ravel()[: len(pre)]
 
 
 def _taus(network: Any) -> list[float]:
