@@ -71,8 +71,8 @@ class Room(NamedTuple):
     """Scratch. sums (4 + 2 (R + 1), n): what the currents that arrive in a chunk add to v by its end, what raises v
     meanwhile, what raises its drive, the lowest thresholds; and what is left at its end of the jumps that arrived, of v and
     then of each current, those up and those down apart; reached (n,): which arrivals of the chunk reach a neuron, a bit each;
-    found (n,): neurons that may spike; asleep (n,): a ring of those that are refractory, the first to wake first, and ring
-    (2,): its head and tail; one (4, R + 2): of one neuron, sizes and time constants of a sum of exponentials, what is present
+    found (n,): neurons that may spike; asleep: a ring of those that are refractory, the first to wake first, of 2^k ≥ n
+    places, and ring (2,): its head and tail, modulo that; one (4, R + 2): of one neuron, sizes and time constants of a sum of exponentials, what is present
     and what will be.
 
     Kernels that run at every arrival take arrays, not these tuples, or are written out where they are used: Numba counts a
@@ -106,13 +106,16 @@ def begin(c):
     n, populations, slots, largest, r, kind = c.first[-1], c.sizes.size, c.delay.size, 0, c.taus.size, c.jumps.dtype
     for size in c.sizes:
         largest = max(largest, size)
+    places = 1
+    while places < largest:
+        places *= 2
     state = State(
         np.zeros((ROWS, n), kind), np.zeros(n), np.zeros(n, np.int64), np.zeros((r, n), kind), np.zeros(c.n_traces, kind),
         np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64), c.strength.copy(),
     )  # fmt: skip
     room = Room(
         np.zeros((4 + 2 * (r + 1), largest), kind), np.zeros(largest, np.uint64), np.zeros(largest, np.int64),
-        np.zeros(largest, np.int64), np.zeros(2, np.int64), np.zeros((4, r + 2)),
+        np.zeros(places, np.int64), np.zeros(2, np.int64), np.zeros((4, r + 2)),
     )  # fmt: skip
     return state, room
 
@@ -167,6 +170,13 @@ def series(count, interval, age, tau):
 
 
 @kernel
+def rises(apart, tau_x, tau_z):
+    """What a spike `apart` ms after the base adds to the traces x and z, which are kept as multiples of their decay."""
+    rise = math.exp(apart / tau_x)
+    return rise, (rise if tau_x == tau_z else math.exp(apart / tau_z))
+
+
+@kernel
 def leap(v, later, to, jumps, start, size, remains, bar, found):
     """v after its distance to the drive has shrunk to the fraction `remains`, and v has jumped by size jumps[start:].
 
@@ -191,12 +201,20 @@ def leap(v, later, to, jumps, start, size, remains, bar, found):
 
 
 @kernel
+def place(asleep, e):
+    """Where entry e of the ring of those asleep lies."""
+    return _unsigned(e) & _unsigned(asleep.size - 1)
+
+
+@kernel
 def wake(asleep, ring, until, now, found, met):
     """Those whose refractory period is over at `now` join the `met` neurons found; returns how many these are then."""
-    while ring[0] < ring[1] and until[asleep[ring[0] % asleep.size]] <= now:
-        found[met] = asleep[ring[0] % asleep.size]
-        ring[0] += 1
+    head, tail = ring[0], ring[1]
+    while head < tail and until[asleep[place(asleep, head)]] <= now:
+        found[met] = asleep[place(asleep, head)]
+        head += 1
         met += 1
+    ring[0] = head
     return met
 
 
@@ -205,7 +223,7 @@ def fall_asleep(asleep, ring, times, senders, before, listed, now, t_ref):
     """After the spikes before … listed − 1, in order of time, those whose neuron is still refractory at `now` join the ring."""
     for f in range(before, listed):
         if times[f] + t_ref > now:
-            asleep[ring[1] % asleep.size] = senders[f]
+            asleep[place(asleep, ring[1])] = senders[f]
             ring[1] += 1
 
 
@@ -345,13 +363,11 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
     simple = not adapts and not exponential
 
     @kernel
-    def fire(i, apart, constants, x, z, risen, spikes):
-        """Neuron i spikes, `apart` ms after the base: its traces rise."""
-        tau_x, tau_z, rho = constants
-        rise = math.exp(apart / tau_x)
-        x[i] += x.dtype.type(rise)
-        z[i] += x.dtype.type(rise if tau_x == tau_z else math.exp(apart / tau_z))
-        risen[i] += x.dtype.type((1 - rho) / rise)
+    def fire(i, rise, rho, x, z, risen, spikes):
+        """Neuron i spikes: its traces rise by 1, in multiples of their decay since the base: by `rise`, of x and of z."""
+        x[i] += x.dtype.type(rise[0])
+        z[i] += x.dtype.type(rise[1])
+        risen[i] += x.dtype.type((1 - rho) / rise[0])
         spikes[i] += 1
 
     @kernel
@@ -400,16 +416,6 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             one[2, taus.size] *= math.exp(-lapse / tau_a)
 
     @kernel
-    def drive_on(p, v, t, until, to, end):
-        """The next spike before `end` of a neuron with v at t under a constant drive, or infinity and v at `end`."""
-        if until > t:
-            v, t = p.v_reset, until
-        if t >= end:
-            return np.inf, v
-        time = t + wait(p, v, to)
-        return (time, p.v_reset) if time < end else (np.inf, relax(p, v, to, end - t))
-
-    @kernel
     def bring(jump, first, stop, slots, who, joints, jumps, strength, grow, scale, y, risen, z, left, sums):
         """What arrives at one moment moves v of the neurons first … stop − 1 by; of weights that change while spikes pass, by
         what they have come to: sums + scale y_j (C_i + left z_i) is ∫ x dz so far, as in `learn`."""
@@ -434,14 +440,15 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         a, n, number, joints, jumps, strength = c.first[k], c.sizes[k], c.jumps.dtype.type, c.joints, c.jumps, state.strength
         x, z, risen = state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
         until, spikes, y, grow = state.until[a : a + n], state.spikes[a : a + n], state.y, c.online
-        jump, found, asleep, ring = room.sums[_BAR, :n], room.found, room.asleep[:n], room.ring
+        jump, found, asleep, ring = room.sums[_BAR, :n], room.found, room.asleep, room.ring
         base, (tau_x, tau_z, rho), t_ref = state.base[k], (c.tau_x, c.tau_z, c.rho), p.t_ref
         bar, one, e, width, swapped = number(p.v_th), number(1), 0, _unsigned(n), False
         while e < when.size or t < now:
             end, begin = when[e] if e < when.size else now, e
             while e < when.size and when[e] == end:
                 e += 1
-            remains, single = number(math.exp((t - end) / p.tau_m)), e == begin + 1 and not online
+            stays, single = math.exp((t - end) / p.tau_m), e == begin + 1 and not online
+            remains = number(stays)
             if single:
                 row, size = joints[slots[begin], START] + who[begin] * n, strength[slots[begin]]
                 met = leap(v, later, to, jumps, _unsigned(row), size, remains, bar, found)
@@ -455,41 +462,48 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                 met = leap(v, later, to, jump, _unsigned(0), one, remains, bar, found)
             awake, before = met, listed
             met = wake(asleep, ring, until, end, found, met)
+            rise = rises(end - base, tau_x, tau_z) if met > 0 or reads else (0.0, 0.0)
             for f in range(met):
                 i = found[f]
-                drive, at, time, unmoved = float(to[i]), t, 0.0, listed
-                last = float(v[i]) if f < awake else p.v_reset
-                while time < np.inf:
-                    time, last = drive_on(p, last, at, until[i], drive, end)
-                    spiking = time < np.inf
-                    if not spiking and e > begin and until[i] <= end:
-                        if online and listed > unmoved:  # its own spikes since t have changed its synapses
-                            bring(
-                                jump, _unsigned(i), _unsigned(i + 1), now_slots, now_who, joints, jumps, strength, grow,
-                                number(scale), y, risen, z, left, sums,
-                            )  # fmt: skip
-                        last += jumps[row + i] * size if single else jump[i]
-                        spiking = last >= p.v_th
-                    if spiking:
-                        at = min(time, end)
-                        times[listed], senders[listed] = at, i
-                        listed += 1
-                        fire(i, at - base, (tau_x, tau_z, rho), x, z, risen, spikes)
-                        until[i] = at + t_ref
-                later[i] = number(-np.inf if until[i] > end else last)
+                drive, unmoved = float(to[i]), listed
+                at, last = (t, float(v[i])) if f < awake else (until[i], p.v_reset)
+                after = drive + (last - drive) * stays if f < awake else relax(p, last, drive, end - at)
+                while until[i] <= end:
+                    # Without arrivals v goes one way: a spike comes before `end` only if v is at threshold now or then.
+                    time = at + wait(p, last, drive) if max(last, after) >= p.v_th else np.inf
+                    if time < end:
+                        fire(i, rises(time - base, tau_x, tau_z), rho, x, z, risen, spikes)
+                    else:
+                        time = end
+                        if e > begin:
+                            if online and listed > unmoved:  # its own spikes since t have changed its synapses
+                                bring(
+                                    jump, _unsigned(i), _unsigned(i + 1), now_slots, now_who, joints, jumps, strength, grow,
+                                    number(scale), y, risen, z, left, sums,
+                                )  # fmt: skip
+                            after += jumps[row + i] * size if single else jump[i]
+                        if e == begin or after < p.v_th:
+                            break
+                        fire(i, rise, rho, x, z, risen, spikes)
+                    times[listed], senders[listed] = time, i
+                    listed += 1
+                    at, last = time + t_ref, p.v_reset
+                    until[i] = at
+                    if at <= end:
+                        after = relax(p, last, drive, end - at)
+                later[i] = number(-np.inf if until[i] > end else after)
             if listed - before > 1:
                 sort(times[before:listed], senders[before:listed])
             fall_asleep(asleep, ring, times, senders, before, listed, end, t_ref)
             if remains == 0:  # which has made NaN of −∞
                 for f in range(ring[0], ring[1]):
-                    later[asleep[f % n]] = -np.inf
+                    later[asleep[place(asleep, f)]] = -np.inf
             if reads and e > begin:
-                rise, fade_z = math.exp((end - base) / tau_x), math.exp((base - end) / tau_z)
-                of_c, of_z = number(scale * rise), number(scale * rho * fade_z)
+                of_c, of_z = number(scale * rise[0]), number(scale * rho / rise[1])
                 for f in range(begin, e):
                     slot, j = slots[f], who[f]
                     if joints[slot, TRACES] >= 0:
-                        y[joints[slot, TRACES] + j] += number(rise)
+                        y[joints[slot, TRACES] + j] += number(rise[0])
                         if scale != 0:
                             into = _unsigned(joints[slot, SUMS] + j * n)
                             for i in range(width):
@@ -511,7 +525,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         to: its constant drive; theta … spikes (n,): of its population; bits: which arrivals reach it. Returns v, −∞ if it is
         then refractory, and how many spikes the queue of the population holds.
         """
-        e, last, count, number = 0, taus.size, when.size, x.dtype.type
+        e, last, count, number, (tau_x, tau_z, rho) = 0, taus.size, when.size, x.dtype.type, constants
         while True:
             while e < count and not reaches(bits, e):
                 e += 1
@@ -536,7 +550,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                 t = min(time, end)
                 times[sent], senders[sent] = t, i
                 sent += 1
-                fire(i, t - base, constants, x, z, risen, spikes)
+                fire(i, rises(t - base, tau_x, tau_z), rho, x, z, risen, spikes)
                 if adapts:
                     one[2, last] = raised(p, one[2, last])
                 v, until[i] = p.v_reset, t + p.t_ref
@@ -556,7 +570,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             if awake and v >= p.v_th + one[2, last] * adapts:
                 times[sent], senders[sent] = end, i
                 sent += 1
-                fire(i, end - base, constants, x, z, risen, spikes)
+                fire(i, rises(end - base, tau_x, tau_z), rho, x, z, risen, spikes)
                 if adapts:
                     one[2, last] = raised(p, one[2, last])
                 v, until[i] = p.v_reset, end + p.t_ref
@@ -658,7 +672,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         )  # fmt: skip
         until, spikes, currents, y = state.until[a : a + n], state.spikes[a : a + n], state.currents, state.y
         joints, row_ends, targets, jumps, strength = c.joints, c.row_ends, c.targets, c.jumps, state.strength
-        one, found, asleep, ring, reached = room.one, room.found, room.asleep[:n], room.ring, room.reached
+        one, found, asleep, ring, reached = room.one, room.found, room.asleep, room.ring, room.reached
         jump_sums, bar = room.sums, room.sums[_BAR]
         # By the end of a chunk no jump has decayed by more than the bound on v can make up for.
         constants, longest, e, swapped = (c.tau_x, c.tau_z, c.rho), min(p.tau_m, c.shortest), 0, False
@@ -692,7 +706,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                 sort(times[before:listed], senders[before:listed])
             fall_asleep(asleep, ring, times, senders, before, listed, end, p.t_ref)
             for f in range(ring[0], ring[1]):
-                later[asleep[f % n]] = -np.inf
+                later[asleep[place(asleep, f)]] = -np.inf
             if exponential:
                 flows(taus, end - base, currents, a, n, jump_sums)
             if reads and e > first:
