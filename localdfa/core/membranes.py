@@ -70,16 +70,17 @@ class State(NamedTuple):
 class Room(NamedTuple):
     """Scratch. sums (4 + 2 (R + 1), n): what the currents that arrive in a chunk add to v by its end, what raises v
     meanwhile, what raises its drive, the lowest thresholds; and what is left at its end of the jumps that arrived, of v and
-    then of each current, those up and those down apart; reached (n,): which arrivals of the chunk reach a neuron, a bit each;
-    found (n,): neurons that may spike; asleep: a ring of those that are refractory, the first to wake first, of 2^k ≥ n
-    places, and ring (2,): its head and tail, modulo that; one (4, R + 2): of one neuron, sizes and time constants of a sum of exponentials, what is present
-    and what will be.
+    then of each current, those up and those down apart; live (2 (R + 1),): whether there are any of these; reached (n,): which
+    arrivals of the chunk reach a neuron, a bit each; found (n,): neurons that may spike; asleep: a ring of those that are
+    refractory, the first to wake first, of 2^k ≥ n places, and ring (2,): its head and tail, modulo that; one (4, R + 2): of
+    one neuron, sizes and time constants of a sum of exponentials, what is present and what will be.
 
     Kernels that run at every arrival take arrays, not these tuples, or are written out where they are used: Numba counts a
     reference for every array that is handed on, which cost ten times the work itself.
     """
 
     sums: np.ndarray
+    live: np.ndarray
     reached: np.ndarray
     found: np.ndarray
     asleep: np.ndarray
@@ -114,8 +115,8 @@ def begin(c):
         np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64), c.strength.copy(),
     )  # fmt: skip
     room = Room(
-        np.zeros((4 + 2 * (r + 1), largest), kind), np.zeros(largest, np.uint64), np.zeros(largest, np.int64),
-        np.zeros(places, np.int64), np.zeros(2, np.int64), np.zeros((4, r + 2)),
+        np.zeros((4 + 2 * (r + 1), largest), kind), np.zeros(2 * (r + 1), np.bool_), np.zeros(largest, np.uint64),
+        np.zeros(largest, np.int64), np.zeros(places, np.int64), np.zeros(2, np.int64), np.zeros((4, r + 2)),
     )  # fmt: skip
     return state, room
 
@@ -579,7 +580,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         return (-np.inf if until[i] > now else v), sent
 
     @kernel
-    def scatter(p, n, now, taus, joints, row_ends, targets, jumps, strength, when, slots, who, sums, reached):
+    def scatter(p, n, now, taus, joints, row_ends, targets, jumps, strength, when, slots, who, sums, live, reached):
         """What the arrivals of a chunk leave at its end, and whom they reach: see `Room`, where all this begins with 0.
 
         Returns those that reach all neurons, a bit each.
@@ -600,18 +601,23 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                 for i in range(width if r >= 0 else _unsigned(0)):
                     jump[i] += row[i] * size * brings
                 every |= bit
+                live[2 * (r + 1)] = live[2 * (r + 1) + 1] = True
                 continue
             first, last = _unsigned(row_ends[ends + j]), _unsigned(row_ends[ends + j + 1])
-            to, row = targets[at:], jumps[start:]
+            to, row, sinks = targets[at:], jumps[start:], _unsigned(0)
             for s in range(first, last):
                 i, found = _unsigned(to[s]), row[s] * size  # size changes the sign of what error spikes do
-                own[up if found >= 0 else down, i] += found * stays
+                way = up if found >= 0 else down
+                own[way, i] += found * stays
                 jump[i] += found * brings
                 reached[i] |= bit
+                sinks += way
+            live[2 * (r + 1)] |= sinks < last - first
+            live[2 * (r + 1) + 1] |= sinks > 0
         return every
 
     @kernel
-    def glide(p, t, first_at, now, base, taus, v, later, to, currents, a, sums, found):
+    def glide(p, t, first_at, now, base, taus, v, later, to, currents, a, sums, live, found):
         """v at the end of a chunk that `scatter` has gone through; how many neurons could have met their threshold: `found`.
 
         Meanwhile v stays below what it relaxes to, or is, with the largest drive, and all jumps up. Of a current that is its
@@ -624,6 +630,8 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             stop = min(first + _TILE, n)
             up, down, more = sums[_FLOW], sums[_FLOW + 1], number(math.exp((now - first_at) / p.tau_m))
             for i in range(first, stop):
+                rise[i] = none
+            for i in range(first, stop if live[0] or live[1] else first):
                 rise[i] = up[i] * more
                 jump[i] += up[i] + down[i]
                 up[i], down[i] = none, none
@@ -634,7 +642,9 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                 for i in range(first, stop):
                     current = row[i] * present
                     jump[i] += current * brings
-                    lift[i] += max(current, current * stays) + up[i] * more
+                    lift[i] += max(current, current * stays)
+                for i in range(first, stop if live[2 * (r + 1)] else first):
+                    lift[i] += up[i] * more
             for i in range(first, stop):
                 rise[i] += max(v[i], v[i] * remains + (to[i] + lift[i]) * (one - remains)) - bar[i]
             for i in range(first, stop):
@@ -654,14 +664,15 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         return met
 
     @kernel
-    def flows(taus, apart, currents, a, n, sums):
+    def flows(taus, apart, currents, a, n, sums, live):
         """Synaptic currents, in multiples of their decay since the base, `apart` ms ago, take in a chunk."""
         for r in range(taus.size):
             risen, row, none = sums.dtype.type(math.exp(apart / taus[r])), currents[r, a:], sums.dtype.type(0)
-            up, down = sums[_FLOW + 2 * (r + 1)], sums[_FLOW + 2 * (r + 1) + 1]
-            for i in range(_unsigned(n)):
-                row[i] += (up[i] + down[i]) * risen
-                up[i], down[i] = none, none
+            for way in range(2 * (r + 1), 2 * (r + 2)):
+                own = sums[_FLOW + way]
+                for i in range(_unsigned(n if live[way] else 0)):
+                    row[i] += own[i] * risen
+                    own[i] = none
 
     @kernel
     def chunks(p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, times, senders, listed):
@@ -673,7 +684,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         until, spikes, currents, y = state.until[a : a + n], state.spikes[a : a + n], state.currents, state.y
         joints, row_ends, targets, jumps, strength = c.joints, c.row_ends, c.targets, c.jumps, state.strength
         one, found, asleep, ring, reached = room.one, room.found, room.asleep, room.ring, room.reached
-        jump_sums, bar = room.sums, room.sums[_BAR]
+        jump_sums, live, bar = room.sums, room.live, room.sums[_BAR]
         # By the end of a chunk no jump has decayed by more than the bound on v can make up for.
         constants, longest, e, swapped = (c.tau_x, c.tau_z, c.rho), min(p.tau_m, c.shortest), 0, False
         bar[:n] = number(p.v_th)
@@ -687,8 +698,13 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                     bar[i] = number(p.v_th) + theta[i] * left
             for i in range(n):
                 reached[i] = 0
-            every = scatter(p, n, end, taus, joints, row_ends, targets, jumps, strength, when, slots, who, jump_sums, reached)
-            met = glide(p, t, when[0] if e > first else end, end, base, taus, v, later, to, currents, a, jump_sums, found)
+            for way in range(live.size):
+                live[way] = False
+            every = scatter(
+                p, n, end, taus, joints, row_ends, targets, jumps, strength, when, slots, who, jump_sums, live, reached
+            )  # fmt: skip
+            begins = when[0] if e > first else end
+            met = glide(p, t, begins, end, base, taus, v, later, to, currents, a, jump_sums, live, found)
             awake, before = met, listed
             met = wake(asleep, ring, until, end, found, met)
             for f in range(met):
@@ -708,7 +724,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             for f in range(ring[0], ring[1]):
                 later[asleep[place(asleep, f)]] = -np.inf
             if exponential:
-                flows(taus, end - base, currents, a, n, jump_sums)
+                flows(taus, end - base, currents, a, n, jump_sums, live)
             if reads and e > first:
                 receive(
                     when, slots, who, reached, before, listed, (times, senders), base, constants, scale, joints, row_ends,
