@@ -208,7 +208,7 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
     return Circuit(
         float(p.tau_m), trace.tau_x, trace.tau_z, tau_a, taus, float(min(trace.tau_x, trace.tau_z, tau_a, *taus)),
         trace.tau_x / (trace.tau_x + trace.tau_z), n_hidden, output, n_twins > 0, error_spikes, np.array(sizes),
-        np.append(first, first[-1]), np.array(slots), np.array(tables.delay)[order], joints, n_traces, tables.n_sums,
+        np.append(first, first[-1]), np.array(slots), np.array(tables.delay, float)[order], joints, n_traces, tables.n_sums,
         *tables.arrays(), np.array(tables.strength, dtype)[order], np.array(tables.online, dtype)[order], bias, readout, signal,
         setting.feedback.rate * 1e-3, gain / trace.tau_z,
     )  # fmt: skip
