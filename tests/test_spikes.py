@@ -280,6 +280,22 @@ def test_spikes_read_the_weights_where_they_lie(make, precision):
         assert a.tobytes() == b.tobytes()
 
 
+def test_weights_that_lie_in_an_array_of_another_type_are_copied():
+    """As in a buffer of bytes: what lies there is no number of the network's."""
+    setting, network = case()
+    buffer, at, weights = np.zeros(sum(w.nbytes for w in network.weights), np.uint8), 0, []
+    for w in network.weights:
+        weights.append(buffer[at : at + w.nbytes].view(w.dtype).reshape(w.shape))
+        weights[-1][...], at = w, at + w.nbytes
+    assert all(w.base is buffer for w in weights)
+    tables = [
+        circuit(dataclasses.replace(network, weights=each), setting, True, [0.0] * 3) for each in (network.weights, weights)
+    ]
+    assert tables[0].jumps.dtype == tables[1].jumps.dtype == np.float64
+    np.testing.assert_array_equal(tables[0].jumps, tables[1].jumps)
+    np.testing.assert_array_equal(tables[0].joints, tables[1].joints)
+
+
 def test_samples_without_an_error_teach_nothing():
     setting, network = case()
     inputs, targets = samples(2)

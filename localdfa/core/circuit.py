@@ -226,7 +226,7 @@ class _Tables:
 
     def __init__(self, network: Any, tau_m: float) -> None:
         self._network, self._tau_m = network, float(tau_m)
-        self._jumps, self._starts = _end_to_end(network.weights)
+        self._jumps, self._starts = _as_one(network.weights)
         self.pre: list[int] = []
         self.post: list[int] = []
         self.sums: list[int] = []
@@ -293,9 +293,10 @@ class _Tables:
         return np.concatenate(self._rows), np.concatenate(self._targets), jumps
 
 
-def _end_to_end(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[int]]:
+def _as_one(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[int]]:
     """One array in which all of these lie, and where each begins: that of which they are parts, or else a copy."""
-    whole = arrays[0].base
-    if whole is not None and whole.ndim == 1 and all(a.base is whole and a.flags.c_contiguous for a in arrays):
+    whole, dtype = arrays[0].base, arrays[0].dtype
+    parts = all(a.base is whole and a.flags.c_contiguous for a in arrays)
+    if isinstance(whole, np.ndarray) and whole.ndim == 1 and whole.dtype == dtype and parts:
         return whole, [(a.ctypes.data - whole.ctypes.data) // a.itemsize for a in arrays]
     return np.concatenate([a.ravel() for a in arrays]), [0, *accumulate(a.size for a in arrays[:-1])]
