@@ -141,7 +141,8 @@ def dropout(setting: Setting, network: Network, rng: np.random.Generator, m: int
 
     0 with the layer's probability p, else 1/(1 − p) (Srivastava et al. 2014).
     """
-    spec, number, masks = setting.network, network.dtype.type, list[np.ndarray | None]()
+    spec, number = setting.network, network.dtype.type
+    masks: list[np.ndarray | None] = []
     for n, p in zip(network.sizes[:-1], [spec.input_dropout] + [spec.dropout] * network.n_hidden, strict=True):
         masks.append((rng.random((m, n), np.float32) >= p) * number(1 / (1 - p)) if p else None)
     return masks

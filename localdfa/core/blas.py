@@ -19,6 +19,9 @@ _PROTOTYPE = ctypes.CFUNCTYPE(None, *([ctypes.c_void_p] * 13))
 _sgemm = _PROTOTYPE(get_cython_function_address("scipy.linalg.cython_blas", "sgemm"))
 _dgemm = _PROTOTYPE(get_cython_function_address("scipy.linalg.cython_blas", "dgemm"))
 _controller = ThreadpoolController()
+# Rows and columns of c and inner indices of one call: up to a million multiplications OpenBLAS multiplies without repacking its
+# operands first, unless the second is transposed. From so many rows on it is worth repacking them.
+TILE, MANY_ROWS = (32, 256, 96), 512
 
 
 def one_thread() -> AbstractContextManager[Any]:
@@ -51,22 +54,31 @@ def _gemm(alpha, a, transpose_a, b, transpose_b, c, add=False):
 
     def implementation(alpha, a, transpose_a, b, transpose_b, c, add=False):
         # BLAS counts columns first: to it our c is its transpose, so the operands change places.
-        inner = a.shape[0] if transpose_a else a.shape[1]
+        rows, columns, inner = c.shape[0], c.shape[1], a.shape[0] if transpose_a else a.shape[1]
         if inner == 0 or c.size == 0:
             if not add:
                 c[:, :] = 0
             return
+        tile_rows, tile_columns, tile_inner = (rows, columns, inner) if transpose_b or rows >= MANY_ROWS else TILE
         # BLAS takes everything by address: op(b) and op(a), "T" or "N"; m, n, k and leading dimensions; factors of ab, c.
         flags, numbers, factors = np.empty(2, np.uint8), np.empty(6, np.int32), np.empty(2, dtype)
         flags[0], flags[1] = 84 if transpose_b else 78, 84 if transpose_a else 78
-        numbers[0], numbers[1], numbers[2] = c.shape[1], c.shape[0], inner
         numbers[3], numbers[4], numbers[5] = _leading(b), _leading(a), _leading(c)
-        factors[0], factors[1] = alpha, 1 if add else 0
-        flag, number, factor = flags.ctypes.data, numbers.ctypes.data, factors.ctypes.data
-        blas(
-            flag, flag + 1, number, number + 4, number + 8, factor, b.ctypes.data, number + 12, a.ctypes.data, number + 16,
-            factor + factors.itemsize, c.ctypes.data, number + 20,
-        )  # fmt: skip
+        factors[0] = alpha
+        flag, number, factor, size = flags.ctypes.data, numbers.ctypes.data, factors.ctypes.data, c.itemsize
+        row_of_a, inner_of_a = (size, a.strides[0]) if transpose_a else (a.strides[0], size)
+        for j in range(0, columns, tile_columns):
+            for k in range(0, inner, tile_inner):
+                for i in range(0, rows, tile_rows):
+                    numbers[0], numbers[1] = min(tile_columns, columns - j), min(tile_rows, rows - i)
+                    numbers[2] = min(tile_inner, inner - k)
+                    factors[1] = 1 if add or k > 0 else 0
+                    blas(
+                        flag, flag + 1, number, number + 4, number + 8, factor,
+                        b.ctypes.data + k * b.strides[0] + j * size, number + 12,
+                        a.ctypes.data + i * row_of_a + k * inner_of_a, number + 16,
+                        factor + size, c.ctypes.data + i * c.strides[0] + j * size, number + 20,
+                    )  # fmt: skip
         factors[0] = flags[0] + numbers[0]  # a use after the call: an array is freed after its last one
 
     return implementation

@@ -20,6 +20,6 @@ def require(values: np.ndarray, what: str, l: int, n_hidden: int) -> None:
 
     what: `an activity`, say.
     """
-    rows = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if rows.size:
-        raise NonFiniteError(f"{what} of {layer(l, n_hidden)} is not finite", int(rows[0]))
+    fine = np.isfinite(values)
+    if not fine.all():
+        raise NonFiniteError(f"{what} of {layer(l, n_hidden)} is not finite", int(np.argmin(fine.all(axis=1))))

@@ -14,12 +14,14 @@ import numpy as np
 from numba import njit, prange
 
 from localdfa.core.blas import gemm
+from localdfa.core.uncounted import kernel
 
 # Below this many rows a product is bound by memory: row by row it skips silent presynaptic neurons, and beats BLAS.
 FEW_ROWS = 4
-# Presynaptic rows that are updated together, and the multiplications in a tile of their gradient: up to a million OpenBLAS
-# multiplies without repacking its operands first.
-ROWS, TILE = 24, 1_000_000
+# Groups of presynaptic neurons whose sums are found apart.
+PARTS = 8
+# Presynaptic rows whose gradient is held at once.
+ROWS = 32
 
 
 @njit(parallel=True, error_model="numpy")
@@ -27,17 +29,16 @@ def product(alpha, a, b, transpose_b, c):
     """c = alpha · a b, or alpha · a bᵀ; a (m, k), b (k, n) or (n, k), c (m, n), one dtype, rows contiguous."""
     if _scattered(a) or _scattered(b) or _scattered(c):
         raise ValueError("product: an array whose rows are not contiguous")
+    if a.shape[0] < FEW_ROWS and not transpose_b:
+        _by_events(alpha, a, b, c)
+        return
     n = c.shape[1]
     blocks, width = _columns(n)
-    by_events = a.shape[0] < FEW_ROWS and not transpose_b
     for block in prange(blocks):
         j0, j1 = min(n, block * width), min(n, (block + 1) * width)
-        if by_events:
-            _by_events(alpha, a, b, c, j0, j1)
-        else:
-            # Cut along both axes, all operands are of one type, that of `from_factors`: Numba compiles a single `gemm`.
-            part = b[j0:j1, 0 : b.shape[1]] if transpose_b else b[0 : b.shape[0], j0:j1]
-            gemm(alpha, a[:, 0 : a.shape[1]], False, part, transpose_b, c[:, j0:j1])
+        # Cut along both axes, all operands are of one type, here and in `from_factors`: Numba compiles a single `gemm`.
+        part = b[j0:j1, 0 : b.shape[1]] if transpose_b else b[0 : b.shape[0], j0:j1]
+        gemm(alpha, a[:, 0 : a.shape[1]], False, part, transpose_b, c[:, j0:j1])
 
 
 @njit(error_model="numpy")
@@ -53,20 +54,27 @@ def _columns(n):
     return blocks, (n + blocks - 1) // blocks
 
 
-@njit(error_model="numpy")
-def _by_events(alpha, a, b, c, j0, j1):
-    """Columns j0 … j1 of alpha · a b, one pass over a row of b for each non-zero entry of a."""
-    for s in range(a.shape[0]):
-        target = c[s, j0:j1]
-        target[:] = 0
-        for k in range(a.shape[1]):
-            if a[s, k] != 0:
-                size, row = a[s, k], b[k, j0:j1]
-                for j in range(j1 - j0):
-                    target[j] += size * row[j]
-        if alpha != 1:
-            for j in range(j1 - j0):
-                target[j] *= alpha
+@njit(parallel=True, error_model="numpy")
+def _by_events(alpha, a, b, c):
+    """c = alpha · a b of few samples, one pass over a row of b for each non-zero entry of a.
+
+    A core takes the rows that it changes when they learn, so that it finds them in its own cache.
+    """
+    m, k = a.shape
+    parts = np.zeros((PARTS, m, c.shape[1]), c.dtype)
+    for part in prange(PARTS):
+        for s in range(m):
+            target = parts[part, s]
+            for r in range(part * k // PARTS, (part + 1) * k // PARTS):
+                if a[s, r] != 0:
+                    size, row = a[s, r], b[r]
+                    for j in range(target.size):
+                        target[j] += size * row[j]
+    for s in range(m):
+        c[s] = 0
+        for part in range(PARTS):
+            for j in range(c.shape[1]):
+                c[s, j] += alpha * parts[part, s, j]
 
 
 @cache
@@ -82,13 +90,16 @@ def activation(neuron: Any) -> Any:
         """
         events, broken = 0, 0
         for s in prange(drive.shape[0]):
+            here, lost = np.uint32(0), np.uint32(0)  # 32 bits, as wide as float32
             for i in range(drive.shape[1]):
                 h = f(p, drive[s, i])
                 activity[s, i] = h
                 fires = abs(h) > threshold
                 sent[s, i] = h if fires else h * 0
-                events += fires
-                broken += not abs(h) < np.inf
+                here = np.uint32(here + np.uint32(fires))
+                lost = np.uint32(lost + np.uint32(not abs(h) < np.inf))
+            events += here
+            broken += lost
         return events, broken
 
     return settle
@@ -100,13 +111,13 @@ def descent(neuron: Any) -> Any:
     df = neuron.df
 
     @njit(parallel=True, error_model="numpy")
-    def kernel(p, drive, signal, change):
+    def descend(p, drive, signal, change):
         """drive a, signal c and change, all (m, n)."""
         for s in prange(drive.shape[0]):
             for i in range(drive.shape[1]):
                 change[s, i] = -df(p, drive[s, i]) * signal[s, i]
 
-    return kernel
+    return descend
 
 
 @njit(error_model="numpy")
@@ -116,6 +127,8 @@ def active(pre):
     for s in range(pre.shape[0]):
         for i in range(pre.shape[1]):
             any_activity[i] |= pre[s, i] != 0
+        if any_activity.all():
+            break
     for i in range(pre.shape[1]):
         if any_activity[i]:
             found[n] = i
@@ -123,42 +136,66 @@ def active(pre):
     return found[:n]
 
 
+@kernel
+def _pick(pre, rows, activity):
+    """activity (m, rows.size): the columns `rows` of pre."""
+    for s in range(activity.shape[0]):
+        for r in range(rows.size):
+            activity[s, r] = pre[s, rows[r]]
+
+
+@kernel
+def _few(pre, change, gradient):
+    """gradient = −Σ_samples pre · change, shapes (m, k), (m, n), (k, n), for few samples."""
+    for r in range(gradient.shape[0]):
+        g = gradient[r]
+        g[:] = 0
+        for s in range(pre.shape[0]):
+            for i in range(g.size):
+                g[i] -= pre[s, r] * change[s, i]
+
+
 @cache
 def learning(optimiser: Any) -> Any:
     """The two kernels that change the weights of one projection by one optimiser: from factors, or from their sum."""
     row = optimiser.row
 
-    @njit(error_model="numpy")
-    def visit(p, weight_decay, g, j, weights, state, last, step):
-        """Hand the optimiser the gradient g (n_post,) of the synapses from presynaptic neuron j."""
-        if weight_decay > 0 and j < weights.shape[0] - 1:
-            for i in range(g.size):
-                g[i] += weight_decay * weights[j, i]
-        row(p, weights[j], g, state[j], step, step - last[j] - 1)
-        last[j] = step
+    @kernel
+    def visit(p, weight_decay, gradient, rows, weights, state, last, step):
+        """Hand the optimiser row after row of the gradient (rows.size, n_post), synapses from presynaptic neurons `rows`."""
+        for r in range(rows.size):
+            j, g = rows[r], gradient[r]
+            if weight_decay > 0 and j < weights.shape[0] - 1:
+                for i in range(g.size):
+                    g[i] += weight_decay * weights[j, i]
+            row(p, weights[j], g, state[j], step, step - last[j] - 1)
+            last[j] = step
 
     @njit(parallel=True, error_model="numpy")
     def from_factors(p, weight_decay, pre, rows, change, weights, state, last, step):
         """g = −Σ_samples pre · change for every synapse from the presynaptic neurons `rows`.
 
-        pre (m, rows.size): their activity; change (m, n_post): the postsynaptic change; weights (n_pre + 1, n_post);
-        state (n_pre + 1, n_state, n_post); last (n_pre + 1,): the update that each row last had; step: this one.
+        pre (m, n_pre + 1) and change (m, n_post): activity and postsynaptic change; weights (n_pre + 1, n_post); state
+        (n_pre + 1, n_state, n_post); last (n_pre + 1,): the update that each row last had; step: this one.
         """
-        n, blocks = weights.shape[1], (rows.size + ROWS - 1) // ROWS
-        width = max(16, TILE // (ROWS * max(1, pre.shape[0])) // 16 * 16)
-        for block in prange(blocks):
-            r0, r1 = block * ROWS, min(rows.size, (block + 1) * ROWS)
-            gradient = np.empty((r1 - r0, n), weights.dtype)
-            for i0 in range(0, n, width):
-                i1 = min(n, i0 + width)
-                gemm(-1.0, pre[:, r0:r1], True, change[:, i0:i1], False, gradient[:, i0:i1])
-            for r in range(r0, r1):
-                visit(p, weight_decay, gradient[r - r0], rows[r], weights, state, last, step)
+        n = weights.shape[1]
+        for block in prange((rows.size + ROWS - 1) // ROWS):
+            here = rows[block * ROWS : min(rows.size, (block + 1) * ROWS)]
+            activity = np.empty((pre.shape[0], here.size), pre.dtype)
+            gradient = np.empty((here.size, n), weights.dtype)
+            _pick(pre, here, activity)
+            if pre.shape[0] < FEW_ROWS:
+                _few(activity, change, gradient)
+            else:
+                gemm(-1.0, activity[:, 0 : here.size], True, change[:, 0:n], False, gradient[:, 0:n])
+            visit(p, weight_decay, gradient, here, weights, state, last, step)
 
     @njit(parallel=True, error_model="numpy")
     def from_sum(p, weight_decay, total, weights, state, last, step):
         """g = −total, which already sums pre · post change over the samples: (n_pre + 1, n_post)."""
-        for j in prange(weights.shape[0]):
-            visit(p, weight_decay, -total[j], j, weights, state, last, step)
+        rows = np.arange(weights.shape[0])
+        for block in prange((rows.size + ROWS - 1) // ROWS):
+            r0, r1 = block * ROWS, min(rows.size, (block + 1) * ROWS)
+            visit(p, weight_decay, -total[r0:r1], rows[r0:r1], weights, state, last, step)
 
     return from_factors, from_sum

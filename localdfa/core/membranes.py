@@ -27,7 +27,8 @@ import numpy as np
 from numba import njit
 
 from localdfa.core.crossing import first_crossing
-from localdfa.core.queues import CURRENT_OF, ENDS, PRE, START, SUMS, TARGETS, TRACES, gather, kernel, longer, sort
+from localdfa.core.queues import CURRENT_OF, ENDS, PRE, START, SUMS, TARGETS, TRACES, gather, longer, sort
+from localdfa.core.uncounted import kernel
 
 # Synapses a neuron whose arrivals are taken in at once, where projections are sparse: more, and bounds on v rule out too few;
 # fewer, and there are too many passes over the neurons.

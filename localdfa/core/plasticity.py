@@ -38,13 +38,5 @@ class Plasticity:
             if total is not None and total[l] is not None:
                 self._from_sum(self.optimiser, self._weight_decay, total[l], *memory)
                 continue
-            pre, rows = self._visited(sent[l])
-            self._from_factors(self.optimiser, self._weight_decay, pre, rows, change[l], *memory)
-
-    def _visited(self, pre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The presynaptic neurons whose synapses need a visit, as (their activity, their indices)."""
-        if self._rests:
-            rows = kernels.active(pre)
-            if rows.size < pre.shape[1]:
-                return np.take(pre, rows, axis=1), rows
-        return pre, np.arange(pre.shape[1])
+            rows = kernels.active(sent[l]) if self._rests else np.arange(sent[l].shape[1])
+            self._from_factors(self.optimiser, self._weight_decay, sent[l], rows, change[l], *memory)

@@ -1,14 +1,10 @@
 """Queues of spikes, when they were sent and by which neuron of a population; and what arrives from them at another one."""
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
-# For what runs at every arrival: without Numba's counting of references, one for each array that is handed on, which cost as
-# much as the work itself. So nothing is allocated there, and no array returned.
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-kernel = njit(**_OPTIONS)
+from localdfa.core.uncounted import OPTIONS, kernel
+
 # Columns of `Circuit.joints`: what a slot is; see there.
 PRE, CURRENT_OF, START, ENDS, TARGETS, SUMS, TRACES = range(7)
 # So few spikes, and those that come within so short a time, ms, are put in order by insertion.
@@ -33,7 +29,7 @@ def sort(times, senders):
         _spread(times, senders)
 
 
-@njit(**{**_OPTIONS, "_nrt": True})  # it allocates; left out, the option would be that of `sort`
+@njit(**{**OPTIONS, "_nrt": True})  # it allocates; left out, the option would be that of `sort`
 def _spread(times, senders):
     """Sort by spreading over as many buckets of time as there are spikes, each of which is sorted likewise."""
     count, low, high = times.size, np.inf, -np.inf

@@ -54,7 +54,7 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
     """
     m, dtype = inputs.shape[0], inputs.dtype
     settle = kernels.activation(network.neuron.__class__)
-    sent_in = int(np.count_nonzero(inputs)) - m  # without the column of ones
+    sent_in = int(np.count_nonzero(inputs != 0)) - m  # without the column of ones
     trial = Trial([], [], [inputs], masks or [None] * network.n_hidden, np.empty(0), threshold, sent_in, [])
     for l, n in enumerate(network.sizes[1:-1]):
         drive, activity = np.empty((m, n), dtype), np.empty((m, n), dtype)

@@ -3,5 +3,6 @@
 An optimiser is a ``NamedTuple`` of parameters with one compiled hook, ``row(p, w, g, state, step, idle)``: it changes, in
 place, the synapses ``w`` of one presynaptic neuron, shape (n_post,), given the gradient ``g`` (n_post,) and its own
 ``state`` (n_state, n_post) at the update number ``step`` (from 1). ``rests`` says that a row without presynaptic activity
-needs no visit; the hook is then told how many updates it missed, ``idle``, and makes up for them exactly.
+needs no visit; the hook is then told how many updates it missed, ``idle``, and makes up for them exactly. It allocates
+nothing.
 """

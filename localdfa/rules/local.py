@@ -16,23 +16,29 @@ def _response(neuron: Any, propagation: str) -> Any:
     f, climbs, two_compartment = neuron.f, propagation != "held", propagation == "two_compartment"
 
     @njit(parallel=True, error_model="numpy")
-    def respond(p, beta, threshold, drive, signal, activity, weight, change, moved):
-        """Activity f(a − β c) in a nudged phase, all arrays (m, n); returns the number of graded events.
+    def respond(p, betas, threshold, drive, signal, activity, change, moved):
+        """Activity f(a − β c) in each nudged phase; returns the number of graded events.
 
-        drive: a with what nudged activity below adds to it. moved: gets the change of activity that the layers above see.
-        The postsynaptic change is read against the free activity or, with two compartments, against the neuron's own
-        feed-forward prediction f(a), and added to `change` times `weight`.
+        betas (phases,): signed β. drive (phases, m, n): a with what nudged activity below adds to it, or (1, m, n) where that
+        is nothing. signal, activity, change (m, n). moved (phases, m, n): gets the change of activity that the layers above
+        see, if they see any. The postsynaptic change Δz/β, averaged over the phases, is read against the free activity or,
+        with two compartments, against the neuron's own feed-forward prediction f(a).
         """
         events = 0
-        for s in prange(drive.shape[0]):
-            for i in range(drive.shape[1]):
-                nudged = f(p, drive[s, i] - beta * signal[s, i])
-                dh = nudged - activity[s, i]
-                dz = nudged - f(p, drive[s, i]) if two_compartment else dh
-                events += abs(dh) > threshold
-                if climbs:
-                    moved[s, i] = dh if abs(dh) > threshold else dh * 0
-                change[s, i] += weight * (dz if abs(dz) > threshold else dz * 0)
+        for s in prange(signal.shape[0]):
+            change[s] = 0
+            for k in range(betas.size):
+                a, beta, sent = drive[k % drive.shape[0], s], betas[k], np.uint32(0)
+                weight = betas.dtype.type(1 / (beta * betas.size))
+                for i in range(a.size):
+                    nudged = f(p, a[i] - beta * signal[s, i])
+                    dh = nudged - activity[s, i]
+                    dz = nudged - f(p, a[i]) if two_compartment else dh
+                    sent = np.uint32(sent + np.uint32(abs(dh) > threshold))  # 32 bits, as wide as float32
+                    if climbs:
+                        moved[k, s, i] = dh if abs(dh) > threshold else dh * 0
+                    change[s, i] += weight * (dz if abs(dz) > threshold else dz * 0)
+                events += sent
         return events
 
     return respond
@@ -53,25 +59,23 @@ class Local:
     def __init__(self, network: Any, phases: Any) -> None:
         self._network = network
         self._phases = phases
-        self._signs = (1, -1) if phases.nudging == "centered" else (1,)
+        self._betas = phases.beta * np.array([1, -1] if phases.nudging == "centered" else [1], network.dtype)
         self._respond = _response(network.neuron.__class__, phases.propagation)
-        self._moved: dict[tuple[int, int], np.ndarray] = {}
+        self._moved: dict[int, np.ndarray] = {}
 
     def hidden(self, l: int, trial: Trial, signal: np.ndarray, change: np.ndarray) -> int:
         """Nudge hidden layer l in every phase; signal and change (m, n_l). Returns the number of graded events."""
-        number = change.dtype.type
-        beta, events = self._phases.beta, 0
-        change[:] = 0
-        for k, sign in enumerate(self._signs):
-            moved = np.empty_like(change)
-            events += self._respond(
-                self._network.neuron, number(sign * beta), number(trial.threshold),
-                self._drive(k, l, trial), signal, trial.activity[l], number(sign / (beta * len(self._signs))), change, moved,
-            )  # fmt: skip
-            if self._phases.propagation != "held":
-                self._moved[k, l] = moved if trial.mask[l] is None else moved * trial.mask[l]
-        if trial.mask[l] is not None:
-            change *= trial.mask[l]
+        climbs = self._phases.propagation != "held"
+        moved = np.empty((self._betas.size if climbs else 0, *change.shape), change.dtype)
+        events = self._respond(
+            self._network.neuron, self._betas, change.dtype.type(trial.threshold), self._drives(l, trial), signal,
+            trial.activity[l], change, moved,
+        )  # fmt: skip
+        mask = trial.mask[l]
+        if mask is not None:
+            moved *= mask
+            change *= mask
+        self._moved[l] = moved
         return events
 
     def output(self, trial: Trial, error: np.ndarray, change: np.ndarray) -> None:
@@ -79,21 +83,24 @@ class Local:
         if self._phases.teacher == "activity":
             np.negative(error, out=change)
             return
-        beta = self._phases.beta
+        drives, predict = self._drives(self._network.n_hidden, trial), self._network.predict
         change[:] = 0
-        for k, sign in enumerate(self._signs):
-            drive = self._drive(k, self._network.n_hidden, trial)
-            before = self._network.predict(drive if self._phases.propagation == "two_compartment" else trial.drive[-1])
-            moved = self._network.predict(drive - sign * beta * error) - before
-            change += sign / (beta * len(self._signs)) * moved
+        for k, beta in enumerate(self._betas):
+            drive = drives[k % len(drives)]
+            before = predict(drive if self._phases.propagation == "two_compartment" else trial.drive[-1])
+            change += (predict(drive - beta * error) - before) / (beta * self._betas.size)
 
-    def _drive(self, k: int, l: int, trial: Trial) -> np.ndarray:
-        """The drive of layer l in phase k: what the layer below, nudged, adds to the free one, unless the gate is held."""
+    def _drives(self, l: int, trial: Trial) -> np.ndarray:
+        """The drive of layer l in each phase, (phases, m, n_l): what the layer below, nudged, adds to the free one.
+
+        One for all phases, (1, m, n_l), where that is nothing: in the first layer, and under a gate that is held.
+        """
         drive = trial.drive[l]
         if self._phases.propagation == "held" or l == 0:
-            return drive
-        climbing = np.empty_like(drive)
-        projections.climb(trial.route[l], 1.0, self._network.weights[l], self._moved[k, l - 1], climbing)
+            return drive[None]
+        climbing = np.empty((self._betas.size, *drive.shape), drive.dtype)
+        for moved, added in zip(self._moved[l - 1], climbing, strict=True):
+            projections.climb(trial.route[l], 1.0, self._network.weights[l], moved, added)
         return drive + climbing
 
 
