@@ -74,7 +74,8 @@ class Settled:
         if notice:
             error[np.abs(error) <= notice] = 0
             noticed = np.flatnonzero(error.any(axis=1))
-            trial, error = trial.keep(noticed), error[noticed]
+            if len(noticed) < len(error):
+                trial, error = trial.keep(noticed), error[noticed]
         change, events = settled.post_changes(network, self._rule(network, self._setting.phases), trial, error)
         return Lesson([*trial.sent], [*change], settled.totals(trial, change, frozen), trial.events + events)
 

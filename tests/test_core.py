@@ -29,7 +29,8 @@ MODELS = [name for name in registry.names("neurons") if not spikes(registry.get(
 
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(
-    m=st.integers(1, 40), k=st.integers(1, 70), n=st.sampled_from([1, 2, 10, 77, 513, 1100]),
+    m=st.sampled_from([1, 2, 3, 4, 31, 33, 70, 513]), k=st.sampled_from([1, 2, 5, 60, 96, 97, 210]),
+    n=st.sampled_from([1, 2, 10, 77, 513, 1100]),
     transposed=st.booleans(), double=st.booleans(), alpha=st.sampled_from([1.0, -1.0, 0.5]), seed=st.integers(0, 999),
 )  # fmt: skip
 def test_product_equals_numpy(m, k, n, transposed, double, alpha, seed):
@@ -78,18 +79,18 @@ def test_every_neuron_model_keeps_the_conventions(name):
 @pytest.mark.parametrize("name", registry.names("optimisers"))
 @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
 def test_optimisers_equal_their_formulas_with_silent_rows(name, weight_decay, rng):
-    """Five updates with presynaptic neurons silent now and then; rows at rest are made up for exactly."""
+    """Five updates with presynaptic neurons silent now and then, one of no sample; rows at rest are made up for exactly."""
     small = Small(rng, hidden=(5,), n_in=6, n_out=3, m=4)
     model = registry.get("optimisers", name)
     optimiser = model(**dict.fromkeys(["learning_rate"], 0.03))
     plasticity = Plasticity(small.network, optimiser, weight_decay)
     reference = naive.Optimiser(name, **optimiser._asdict())
     expected = [w.copy() for w in small.network.weights]
-    for _ in range(5):
-        sent = [rng.normal(size=(4, n + 1)) for n in (6, 5)]
+    for m in (4, 1, 0, 3, 9):
+        sent = [rng.normal(size=(m, n + 1)) for n in (6, 5)]
         for s in sent:
             s[:, rng.random(s.shape[1]) < 0.4] = 0
-        change = [rng.normal(size=(4, n)) for n in (5, 3)]
+        change = [rng.normal(size=(m, n)) for n in (5, 3)]
         gradients = [-(s.T @ c) for s, c in zip(sent, change, strict=True)]
         for g, w in zip(gradients, expected, strict=True):
             g[:-1] += weight_decay * w[:-1]

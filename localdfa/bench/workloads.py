@@ -53,7 +53,7 @@ RATE = [
 EVENTS = [
     Workload(f"local, batch {batch}, ε, after epoch {epochs}", *_MNIST, "local", batch, steps, check=0, samples=60_000,
              notice=0.02, epochs=epochs, learning_rate=rate)
-    for batch, steps, epochs, rate in ((64, 150, 10, 3e-4), (1, 3000, 1, 3e-5))
+    for batch, steps, epochs, rate in ((64, 150, 10, 3e-4), (1, 3000, 1, 1e-4))
 ]  # fmt: skip
 # The peers beside which these run; the others would take minutes to come there.
 EVENTS_PEERS = ("pytorch",)

@@ -38,5 +38,7 @@ class Plasticity:
             if total is not None and total[l] is not None:
                 self._from_sum(self.optimiser, self._weight_decay, total[l], *memory)
                 continue
+            if self._rests and not len(sent[l]):
+                continue
             rows = kernels.active(sent[l]) if self._rests else np.arange(sent[l].shape[1])
             self._from_factors(self.optimiser, self._weight_decay, sent[l], rows, change[l], *memory)

@@ -85,6 +85,8 @@ def post_changes(network: Any, rule: Any, trial: Trial, error: np.ndarray) -> tu
     """
     pathway, m, events = network.pathway, error.shape[0], 0
     change = [np.empty((m, n), error.dtype) for n in network.sizes[1:]]
+    if m == 0:
+        return change, events
     for l in pathway.order(network.n_hidden):
         signal = np.empty_like(change[l])
         if l > 0 and pathway.by_propagation and rule.needs_phases:
