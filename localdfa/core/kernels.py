@@ -24,14 +24,20 @@ PARTS = 8
 ROWS = 32
 
 
-@njit(parallel=True, error_model="numpy")
-def product(alpha, a, b, transpose_b, c):
+def product(alpha: float, a: np.ndarray, b: np.ndarray, transpose_b: bool, c: np.ndarray) -> None:
     """c = alpha · a b, or alpha · a bᵀ; a (m, k), b (k, n) or (n, k), c (m, n), one dtype, rows contiguous."""
-    if _scattered(a) or _scattered(b) or _scattered(c):
-        raise ValueError("product: an array whose rows are not contiguous")
+    # Two kernels, for most processes need only one of them compiled.
     if a.shape[0] < FEW_ROWS and not transpose_b:
         _by_events(alpha, a, b, c)
-        return
+    else:
+        _by_columns(alpha, a, b, transpose_b, c)
+
+
+@njit(parallel=True, error_model="numpy")
+def _by_columns(alpha, a, b, transpose_b, c):
+    """`product` of many samples, cut into blocks of postsynaptic neurons."""
+    if _scattered(a) or _scattered(b) or _scattered(c):
+        raise ValueError("product: an array whose rows are not contiguous")
     n = c.shape[1]
     blocks, width = _columns(n)
     for block in prange(blocks):
@@ -60,6 +66,8 @@ def _by_events(alpha, a, b, c):
 
     A core takes the rows that it changes when they learn, so that it finds them in its own cache.
     """
+    if _scattered(a) or _scattered(b) or _scattered(c):
+        raise ValueError("product: an array whose rows are not contiguous")
     m, k = a.shape
     parts = np.zeros((PARTS, m, c.shape[1]), c.dtype)
     for part in prange(PARTS):
@@ -137,22 +145,22 @@ def active(pre):
 
 
 @kernel
-def _pick(pre, rows, activity):
-    """activity (m, rows.size): the columns `rows` of pre."""
+def _pick(pre, rows, first, activity):
+    """activity (m, k): the columns rows[first:] of pre."""
     for s in range(activity.shape[0]):
-        for r in range(rows.size):
-            activity[s, r] = pre[s, rows[r]]
+        for r in range(activity.shape[1]):
+            activity[s, r] = pre[s, rows[first + r]]
 
 
 @kernel
 def _few(pre, change, gradient):
     """gradient = −Σ_samples pre · change, shapes (m, k), (m, n), (k, n), for few samples."""
     for r in range(gradient.shape[0]):
-        g = gradient[r]
-        g[:] = 0
+        for i in range(gradient.shape[1]):
+            gradient[r, i] = 0
         for s in range(pre.shape[0]):
-            for i in range(g.size):
-                g[i] -= pre[s, r] * change[s, i]
+            for i in range(gradient.shape[1]):
+                gradient[r, i] -= pre[s, r] * change[s, i]
 
 
 @cache
@@ -161,10 +169,10 @@ def learning(optimiser: Any) -> Any:
     row = optimiser.row
 
     @kernel
-    def visit(p, weight_decay, gradient, rows, weights, state, last, step):
-        """Hand the optimiser row after row of the gradient (rows.size, n_post), synapses from presynaptic neurons `rows`."""
-        for r in range(rows.size):
-            j, g = rows[r], gradient[r]
+    def visit(p, weight_decay, gradient, rows, first, weights, state, last, step):
+        """Hand the optimiser row after row of the gradient (k, n_post), synapses from presynaptic neurons rows[first:]."""
+        for r in range(gradient.shape[0]):
+            j, g = rows[first + r], gradient[r]
             if weight_decay > 0 and j < weights.shape[0] - 1:
                 for i in range(g.size):
                     g[i] += weight_decay * weights[j, i]
@@ -180,22 +188,22 @@ def learning(optimiser: Any) -> Any:
         """
         n = weights.shape[1]
         for block in prange((rows.size + ROWS - 1) // ROWS):
-            here = rows[block * ROWS : min(rows.size, (block + 1) * ROWS)]
-            activity = np.empty((pre.shape[0], here.size), pre.dtype)
-            gradient = np.empty((here.size, n), weights.dtype)
-            _pick(pre, here, activity)
+            first = block * ROWS
+            count = min(rows.size - first, ROWS)
+            activity, gradient = np.empty((pre.shape[0], count), pre.dtype), np.empty((count, n), weights.dtype)
+            _pick(pre, rows, first, activity)
             if pre.shape[0] < FEW_ROWS:
                 _few(activity, change, gradient)
             else:
-                gemm(-1.0, activity[:, 0 : here.size], True, change[:, 0:n], False, gradient[:, 0:n])
-            visit(p, weight_decay, gradient, here, weights, state, last, step)
+                gemm(-1.0, activity[:, 0:count], True, change[:, 0:n], False, gradient[:, 0:n])
+            visit(p, weight_decay, gradient, rows, first, weights, state, last, step)
 
     @njit(parallel=True, error_model="numpy")
     def from_sum(p, weight_decay, total, weights, state, last, step):
         """g = −total, which already sums pre · post change over the samples: (n_pre + 1, n_post)."""
         rows = np.arange(weights.shape[0])
         for block in prange((rows.size + ROWS - 1) // ROWS):
-            r0, r1 = block * ROWS, min(rows.size, (block + 1) * ROWS)
-            visit(p, weight_decay, -total[r0:r1], rows[r0:r1], weights, state, last, step)
+            first = block * ROWS
+            visit(p, weight_decay, -total[first : first + ROWS], rows, first, weights, state, last, step)
 
     return from_factors, from_sum

@@ -26,14 +26,15 @@ def _response(neuron: Any, propagation: str) -> Any:
         """
         events = 0
         for s in prange(signal.shape[0]):
-            change[s] = 0
+            for i in range(change.shape[1]):
+                change[s, i] = 0
             for k in range(betas.size):
-                a, beta, sent = drive[k % drive.shape[0], s], betas[k], np.uint32(0)
+                q, beta, sent = k % drive.shape[0], betas[k], np.uint32(0)
                 weight = betas.dtype.type(1 / (beta * betas.size))
-                for i in range(a.size):
-                    nudged = f(p, a[i] - beta * signal[s, i])
+                for i in range(change.shape[1]):
+                    nudged = f(p, drive[q, s, i] - beta * signal[s, i])
                     dh = nudged - activity[s, i]
-                    dz = nudged - f(p, a[i]) if two_compartment else dh
+                    dz = nudged - f(p, drive[q, s, i]) if two_compartment else dh
                     sent = np.uint32(sent + np.uint32(abs(dh) > threshold))  # 32 bits, as wide as float32
                     if climbs:
                         moved[k, s, i] = dh if abs(dh) > threshold else dh * 0
