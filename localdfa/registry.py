@@ -6,6 +6,7 @@ A file ``localdfa/neurons/tanh.py`` that sets ``model = Tanh`` makes the neuron 
 import difflib
 import importlib
 import pkgutil
+from functools import cache
 from typing import Any
 
 from localdfa.errors import SpecError
@@ -17,6 +18,7 @@ def names(package: str) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_"))
 
 
+@cache
 def get(package: str, name: str) -> Any:
     """The model that the file ``name`` of a package defines.
 

@@ -24,8 +24,11 @@ from localdfa.errors import NonFiniteError
 SIZES = (4, 6, 5, 3)
 
 
-def case(sizes=SIZES, output="logistic", precision="float64", pathway="direct", neuron=None, trace=None, scale=2.0, **phases):
-    """A setting of a small spiking network, and that network with lively weights."""
+def case(
+    sizes=SIZES, output="logistic", precision="float64", pathway="direct", neuron=None, trace=None, scale=2.0, volleys=False,
+    **phases,
+):  # fmt: skip
+    """A setting of a small spiking network, and that network with lively weights; volleys: its first layer spikes by threes."""
     phases = {"beta": 0.4, "free": 90.0, "nudged": 37.0, "propagation": "live", **phases}
     setting = spec.experiment(
         {
@@ -40,6 +43,8 @@ def case(sizes=SIZES, output="logistic", precision="float64", pathway="direct", 
     network = networks.build(setting, sizes[0], sizes[-1], 3)
     for w in network.weights:
         w *= scale
+    if volleys:
+        network.weights[0][:] = network.weights[0][:, np.arange(sizes[1]) // 3]
     return setting, network
 
 
@@ -87,6 +92,7 @@ def trains(events, n):
         {"neuron": {"t_ref": 4.0, "v_reset": -0.5, "tau_m": 6.0, "gain": 9.0, "v_th": 0.8}},
         {"neuron": {"baseline": 0.9}, "trace": {"tau_x": 11.0}},  # driven by fluctuations; τ_x = τ_z
         {"scale": 8.0, "propagation": "two_compartment"},  # some silent, some near one spike a t_ref
+        {"volleys": True},  # several arrivals at a moment
     ],
     ids=str,
 )

@@ -1,10 +1,11 @@
 """How a population of spiking neurons goes from one moment to another, taking in the spikes that arrive.
 
-Between arrivals nothing happens but relaxation in closed form. Where all spikes that arrive move v of all neurons, one pass at
-each moment of arrival lets v relax, adds what arrives, and finds the few that have met their threshold: `stream`. Elsewhere a
-*chunk* of arrivals is taken in at once: what they leave at its end is a sum, since v, the currents and the traces are linear;
-one pass over the neurons adds it, and a bound on v, from the largest v without arrivals and the sum of what raises it, rules
-out most crossings. The neurons that could have reached their threshold, few, are gone through arrival by arrival, exactly.
+Between arrivals nothing happens but relaxation in closed form. Where all spikes that arrive move v of all neurons, one pass
+takes in four moments of arrival: v relaxes from each to the next, and what arrives is added. The few neurons that have met
+their threshold at any of them are then gone through these moments once more, exactly: `stream`. Elsewhere a *chunk* of arrivals
+is taken in at once: what they leave at its end is a sum, since v, the currents and the traces are linear; one pass over the
+neurons adds it, and a bound on v, from the largest v without arrivals and the sum of what raises it, rules out most crossings.
+The neurons that could have reached their threshold, few, are gone through arrival by arrival, exactly.
 
 Traces, adapted thresholds and synaptic currents are kept as multiples of their decay since the population's *base*, a moment
 that moves on before these multiples grow large, so that nothing needs to be touched in order to decay.
@@ -28,7 +29,7 @@ from numba import njit
 
 from localdfa.core.crossing import first_crossing
 from localdfa.core.queues import CURRENT_OF, ENDS, PRE, START, SUMS, TARGETS, TRACES, gather, longer, sort
-from localdfa.core.uncounted import kernel
+from localdfa.core.uncounted import inlined, kernel
 
 # Synapses a neuron whose arrivals are taken in at once, where projections are sparse: more, and bounds on v rule out too few;
 # fewer, and there are too many passes over the neurons.
@@ -42,11 +43,13 @@ _FAR = 8.0
 # multiples of their decay.
 DRIVE, CURRENT, V, LATER, THETA, X, Z, C = range(8)
 ROWS = 8
-# Loops over neurons that must be fast count without a sign: Numba would look at every index whether it is negative. `stream`
-# looks for spikes in blocks of so many neurons, and what `glide` reads and writes of so many stays in the nearest cache.
+# Loops over neurons that must be fast count without a sign: Numba would look at every index whether it is negative. `glide`
+# looks for spikes in blocks of so many neurons, and what it reads and writes of so many stays in the nearest cache.
 _unsigned = np.uint64
 _BLOCK = _unsigned(32)
 _TILE = _unsigned(512)
+# So many moments `leap` takes in at once.
+_GROUP = 4
 
 
 class State(NamedTuple):
@@ -68,13 +71,31 @@ class State(NamedTuple):
     strength: np.ndarray
 
 
+class Group(NamedTuple):
+    """Moments that `stream` takes in at once: `when`, in order; sizes[g] jumps[rows[g]:] is what moves v then. stays: to which
+    fraction distances from the drive shrink since the moment before, and kept, the same in the numbers of v. rise: of traces x,
+    as in `rises`; of_c, of_z: what the synapses that learn subtract of C_i and z_i; into: where their sums lie, −1 if nowhere.
+    """
+
+    when: np.ndarray
+    rows: np.ndarray
+    sizes: np.ndarray
+    stays: np.ndarray
+    kept: np.ndarray
+    rise: np.ndarray
+    of_c: np.ndarray
+    of_z: np.ndarray
+    into: np.ndarray
+
+
 class Room(NamedTuple):
     """Scratch. sums (4 + 2 (R + 1), n): what the currents that arrive in a chunk add to v by its end, what raises v
     meanwhile, what raises its drive, the lowest thresholds; and what is left at its end of the jumps that arrived, of v and
     then of each current, those up and those down apart; live (2 (R + 1),): whether there are any of these; reached (n,): which
     arrivals of the chunk reach a neuron, a bit each; found (n,): neurons that may spike; asleep: a ring of those that are
     refractory, the first to wake first, of 2^k ≥ n places, and ring (2,): its head and tail, modulo that; one (4, R + 2): of
-    one neuron, sizes and time constants of a sum of exponentials, what is present and what will be.
+    one neuron, sizes and time constants of a sum of exponentials, what is present and what will be; met: whether a neuron has
+    met its threshold, a byte each, and eights: the same bytes, eight a number; group: of moments, see there.
 
     Kernels that run at every arrival take arrays, not these tuples, or are written out where they are used: Numba counts a
     reference for every array that is handed on, which cost ten times the work itself.
@@ -87,6 +108,9 @@ class Room(NamedTuple):
     asleep: np.ndarray
     ring: np.ndarray
     one: np.ndarray
+    met: np.ndarray
+    eights: np.ndarray
+    group: Group
 
 
 # Rows of `Room.sums`.
@@ -115,9 +139,15 @@ def begin(c):
         np.zeros((ROWS, n), kind), np.zeros(n), np.zeros(n, np.int64), np.zeros((r, n), kind), np.zeros(c.n_traces, kind),
         np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64), c.strength.copy(),
     )  # fmt: skip
+    eights = np.zeros((largest + 7) // 8, np.uint64)
     room = Room(
         np.zeros((4 + 2 * (r + 1), largest), kind), np.zeros(2 * (r + 1), np.bool_), np.zeros(largest, np.uint64),
-        np.zeros(largest, np.int64), np.zeros(places, np.int64), np.zeros(2, np.int64), np.zeros((4, r + 2)),
+        np.zeros(largest + 1, np.int64), np.zeros(places, np.int64), np.zeros(2, np.int64), np.zeros((4, r + 2)),
+        eights.view(np.uint8), eights,
+        Group(
+            np.zeros(_GROUP), np.zeros(_GROUP, np.uint64), np.zeros(_GROUP, kind), np.zeros(_GROUP + 1), np.zeros(_GROUP, kind),
+            np.zeros(_GROUP), np.zeros(_GROUP, kind), np.zeros(_GROUP, kind), np.zeros(_GROUP, np.int64),
+        ),
     )  # fmt: skip
     return state, room
 
@@ -171,44 +201,123 @@ def series(count, interval, age, tau):
     return (math.exp(-age / tau) - math.exp(-(age + count * interval) / tau)) / (1 - math.exp(-interval / tau))
 
 
-@kernel
+@inlined
 def rises(apart, tau_x, tau_z):
     """What a spike `apart` ms after the base adds to the traces x and z, which are kept as multiples of their decay."""
     rise = math.exp(apart / tau_x)
     return rise, (rise if tau_x == tau_z else math.exp(apart / tau_z))
 
 
-@kernel
-def leap(v, later, to, jumps, start, size, remains, bar, found):
-    """v after its distance to the drive has shrunk to the fraction `remains`, and v has jumped by size jumps[start:].
+@inlined
+def over(away, highest, stays, jump):
+    """A distance from the drive shrinks to the fraction `stays` and jumps; and the highest it has been."""
+    relaxed = away * stays
+    moved = relaxed + jump
+    return moved, max(highest, max(relaxed, moved))
 
-    Returns how many neurons have met the threshold before or after the jump, and puts them into `found`. A refractory neuron
-    has v = −∞, and keeps it.
+
+@inlined
+def leap(v, later, bar, group, jumps, met):
+    """v, as distances from the drive, after the four moments of a group, and who has met the threshold before or after any of
+    the jumps. A refractory neuron has v = −∞, and keeps it.
     """
-    n, met, block = _unsigned(v.size), 0, _unsigned(0)
-    above = v.dtype.type(np.inf)
-    while block < n:
-        end, some = min(block + _BLOCK, n), False
-        for i in range(block, end):
-            relaxed = to[i] + (v[i] - to[i]) * remains
-            later[i] = above if relaxed >= bar else relaxed + jumps[start + i] * size
-            some |= later[i] >= bar
-        if some:
-            for i in range(block, end):
-                if later[i] >= bar:
-                    found[met] = i
-                    met += 1
-        block = end
-    return met
+    (a, b, c, d), (of_a, of_b, of_c, of_d) = four(group.rows), four(group.sizes)
+    kept_a, kept_b, kept_c, kept_d = four(group.kept)
+    for i in range(_unsigned(v.size)):
+        away, highest = over(v[i], v[i], kept_a, jumps[a + i] * of_a)
+        away, highest = over(away, highest, kept_b, jumps[b + i] * of_b)
+        away, highest = over(away, highest, kept_c, jumps[c + i] * of_c)
+        away, highest = over(away, highest, kept_d, jumps[d + i] * of_d)
+        later[i], met[i] = away, highest >= bar[i]
 
 
-@kernel
+@inlined
+def four(x):
+    """The first four of an array, which a loop is then known not to change."""
+    return x[0], x[1], x[2], x[3]
+
+
+@inlined
+def leap_once(v, later, bar, group, jumps, met):
+    """The same of a group of one moment."""
+    kept, row, size = group.kept[0], group.rows[0], group.sizes[0]
+    for i in range(_unsigned(v.size)):
+        away, highest = over(v[i], v[i], kept, jumps[row + i] * size)
+        later[i], met[i] = away, highest >= bar[i]
+
+
+@inlined
+def find(met, eights, n, found):
+    """Those of n neurons that have met the threshold, into `found`; returns how many. eights: met, eight neurons a number."""
+    count = 0
+    for e in range((n + 7) // 8):
+        if eights[e] != 0:
+            for i in range(8 * e, 8 * e + 8):  # without a branch, which would be guessed wrong at each of those found
+                found[count] = i
+                count += met[i]
+    return count
+
+
+@inlined
+def line_up(group, e, when, slots, who, joints, strength, n):
+    """Moments of one arrival each, from arrival e on, into a group; returns how many."""
+    count = 0
+    while e < when.size and count < _GROUP and (e + 1 == when.size or when[e + 1] > when[e]):
+        slot, at = slots[e], who[e] * n
+        group.when[count], group.rows[count], group.sizes[count] = when[e], joints[slot, START] + at, strength[slot]
+        group.into[count] = joints[slot, SUMS] + at if joints[slot, TRACES] >= 0 else -1
+        count += 1
+        e += 1
+    return count
+
+
+@inlined
+def pace(group, t, count, tau_m):
+    """How distances from the drive shrink from each moment of a group to the next, from t on; in moments that are none, not.
+
+    Returns whether one shrinks to nothing, which makes NaN of −∞.
+    """
+    vanish = False
+    for g in range(count):
+        group.stays[g] = math.exp((t - group.when[g]) / tau_m)
+        group.kept[g] = group.stays[g]
+        vanish |= group.kept[g] == 0
+        t = group.when[g]
+    for g in range(count, _GROUP):
+        group.kept[g], group.rows[g], group.sizes[g] = 1, 0, 0
+    return vanish
+
+
+@inlined
+def weigh(group, count, base, constants, scale):
+    """What the synapses will read at each moment of a group."""
+    tau_x, tau_z, rho = constants
+    for g in range(count):
+        rise = rises(group.when[g] - base, tau_x, tau_z)
+        group.rise[g], group.of_c[g], group.of_z[g] = rise[0], scale * rise[0], scale * rho / rise[1]
+
+
+@inlined
+def read(group, slots, who, several, joints, scale, z, risen, y, sums):
+    """The synapses through which a group's spikes arrived read what they must; several: all arrived in its first moment."""
+    n = _unsigned(z.size)
+    for e in range(slots.size):
+        slot, j, g = slots[e], who[e], 0 if several else e
+        if joints[slot, TRACES] < 0:
+            continue
+        y[joints[slot, TRACES] + j] += y.dtype.type(group.rise[g])
+        row, of_c, of_z = _unsigned(joints[slot, SUMS]) + _unsigned(j) * n, group.of_c[g], group.of_z[g]
+        for i in range(n if scale != 0 else _unsigned(0)):
+            sums[row + i] -= of_c * risen[i] + of_z * z[i]
+
+
+@inlined
 def place(asleep, e):
     """Where entry e of the ring of those asleep lies."""
     return _unsigned(e) & _unsigned(asleep.size - 1)
 
 
-@kernel
+@inlined
 def wake(asleep, ring, until, now, found, met):
     """Those whose refractory period is over at `now` join the `met` neurons found; returns how many these are then."""
     head, tail = ring[0], ring[1]
@@ -220,7 +329,7 @@ def wake(asleep, ring, until, now, found, met):
     return met
 
 
-@kernel
+@inlined
 def fall_asleep(asleep, ring, times, senders, before, listed, now, t_ref):
     """After the spikes before … listed − 1, in order of time, those whose neuron is still refractory at `now` join the ring."""
     for f in range(before, listed):
@@ -417,168 +526,216 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         if adapts:
             one[2, taus.size] *= math.exp(-lapse / tau_a)
 
-    @kernel
-    def bring(jump, first, stop, slots, who, joints, jumps, strength, grow, scale, y, risen, z, left, sums):
-        """What arrives at one moment moves v of the neurons first … stop − 1 by; of weights that change while spikes pass, by
-        what they have come to: sums + scale y_j (C_i + left z_i) is ∫ x dz so far, as in `learn`."""
-        for i in range(first, stop):
+    @inlined
+    def bring(jump, slots, who, joints, jumps, strength, grow, scale, y, risen, z, left, sums):
+        """What arrives at one moment moves v of all neurons by; of weights that change while spikes pass, by what they have
+        come to: sums + scale y_j (C_i + left z_i) is ∫ x dz so far, as in `learn`. Returns what a C_i larger by 1 would add.
+        """
+        n, own = _unsigned(z.size), scale * 0
+        for i in range(n):
             jump[i] = 0
         for e in range(slots.size):
-            slot, size, at = slots[e], strength[slots[e]], _unsigned(who[e] * z.size)
+            slot, size, at = slots[e], strength[slots[e]], _unsigned(who[e]) * n
             row = _unsigned(joints[slot, START]) + at
             if online and joints[slot, TRACES] >= 0:
                 learned = _unsigned(joints[slot, SUMS]) + at
                 more, held = grow[slot], scale * y[joints[slot, TRACES] + who[e]]
-                for i in range(first, stop):
+                own += more * held
+                for i in range(n):
                     jump[i] += jumps[row + i] * size + more * (sums[learned + i] + held * (risen[i] + left * z[i]))
             else:
-                for i in range(first, stop):
+                for i in range(n):
                     jump[i] += jumps[row + i] * size
+        return own
 
-    @kernel
-    def stream(p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, times, senders, listed):
-        """Population k through the arrivals of a window until `now`, all of which move v of all its neurons."""
-        when, slots, who = arrivals
-        a, n, number, joints, jumps, strength = c.first[k], c.sizes[k], c.jumps.dtype.type, c.joints, c.jumps, state.strength
-        x, z, risen = state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
-        until, spikes, y, grow = state.until[a : a + n], state.spikes[a : a + n], state.y, c.online
-        jump, found, asleep, ring = room.sums[_BAR, :n], room.found, room.asleep, room.ring
-        base, (tau_x, tau_z, rho), t_ref = state.base[k], (c.tau_x, c.tau_z, c.rho), p.t_ref
-        bar, one, e, width, swapped = number(p.v_th), number(1), 0, _unsigned(n), False
-        while e < when.size or t < now:
-            end, begin = when[e] if e < when.size else now, e
-            while e < when.size and when[e] == end:
-                e += 1
-            stays, single = math.exp((t - end) / p.tau_m), e == begin + 1 and not online
-            remains = number(stays)
-            if single:
-                row, size = joints[slots[begin], START] + who[begin] * n, strength[slots[begin]]
-                met = leap(v, later, to, jumps, _unsigned(row), size, remains, bar, found)
-            else:
-                left = number(rho * math.exp((base - end) * (1 / tau_z + 1 / tau_x))) if online else one
-                now_slots, now_who = slots[begin:e], who[begin:e]
-                bring(
-                    jump, _unsigned(0), width, now_slots, now_who, joints, jumps, strength, grow, number(scale), y, risen, z,
-                    left, sums,
-                )  # fmt: skip
-                met = leap(v, later, to, jump, _unsigned(0), one, remains, bar, found)
-            awake, before = met, listed
-            met = wake(asleep, ring, until, end, found, met)
-            rise = rises(end - base, tau_x, tau_z) if met > 0 or reads else (0.0, 0.0)
-            for f in range(met):
-                i = found[f]
-                drive, unmoved = float(to[i]), listed
-                at, last = (t, float(v[i])) if f < awake else (until[i], p.v_reset)
-                after = drive + (last - drive) * stays if f < awake else relax(p, last, drive, end - at)
-                while until[i] <= end:
-                    # Without arrivals v goes one way: a spike comes before `end` only if v is at threshold now or then.
-                    time = at + wait(p, last, drive) if max(last, after) >= p.v_th else np.inf
-                    if time < end:
-                        fire(i, rises(time - base, tau_x, tau_z), rho, x, z, risen, spikes)
-                    else:
-                        time = end
-                        if e > begin:
-                            if online and listed > unmoved:  # its own spikes since t have changed its synapses
-                                bring(
-                                    jump, _unsigned(i), _unsigned(i + 1), now_slots, now_who, joints, jumps, strength, grow,
-                                    number(scale), y, risen, z, left, sums,
-                                )  # fmt: skip
-                            after += jumps[row + i] * size if single else jump[i]
-                        if e == begin or after < p.v_th:
-                            break
-                        fire(i, rise, rho, x, z, risen, spikes)
-                    times[listed], senders[listed] = time, i
-                    listed += 1
-                    at, last = time + t_ref, p.v_reset
-                    until[i] = at
-                    if at <= end:
-                        after = relax(p, last, drive, end - at)
-                later[i] = number(-np.inf if until[i] > end else after)
-            if listed - before > 1:
-                sort(times[before:listed], senders[before:listed])
-            fall_asleep(asleep, ring, times, senders, before, listed, end, t_ref)
-            if remains == 0:  # which has made NaN of −∞
-                for f in range(ring[0], ring[1]):
-                    later[asleep[place(asleep, f)]] = -np.inf
-            if reads and e > begin:
-                of_c, of_z = number(scale * rise[0]), number(scale * rho / rise[1])
-                for f in range(begin, e):
-                    slot, j = slots[f], who[f]
-                    if joints[slot, TRACES] >= 0:
-                        y[joints[slot, TRACES] + j] += number(rise[0])
-                        if scale != 0:
-                            into = _unsigned(joints[slot, SUMS] + j * n)
-                            for i in range(width):
-                                sums[into + i] -= of_c * risen[i] + of_z * z[i]
-            if not sends:
-                listed = before
-            v, later, t, swapped = later, v, end, not swapped
-        for i in range(n if swapped else 0):
-            later[i] = v[i]
+    @inlined
+    def walk(
+        p, found, awake, met, t, stop, group, count, arrived, jumps, own, left, base, constants, v, later, to, until, x, z,
+        risen, spikes, scale, sums, times, senders, listed,
+    ):  # fmt: skip
+        """The neurons found, of which the first `awake` are so at t, through the moments of a group, exactly.
+
+        count: of moments, of which something arrives at the first `arrived`; v, later (n,): distances from the drive at t and
+        at the end, −∞ if refractory; own, left: where weights change while spikes pass, v moves by own (ΔC_i + left Δz_i) more
+        once neuron i has spiked. Returns how many spikes are listed.
+        """
+        (tau_x, tau_z, rho), number, when, one = constants, x.dtype.type, group.when, _unsigned(1)
+        for f in range(met):
+            i = found[f]
+            drive, risen_before, z_before, e = float(to[i]), risen[i], z[i], _unsigned(0)
+            at, away, stays, bar = t, float(v[i]), group.stays[0], p.v_th - drive
+            if f >= awake:
+                at, away = until[i], p.v_reset - drive
+                while when[e] < at:
+                    e += one
+                stays = math.exp((at - when[e]) / p.tau_m)
+            while e < count:
+                # Without arrivals v goes one way: a spike comes before the next one only if v is at threshold now or then.
+                after, time = away * stays, when[e]
+                if max(away, after) >= bar:
+                    time = min(time, at + wait(p, drive + away, drive))
+                if time == when[e]:
+                    after += jumps[group.rows[e] + _unsigned(i)] * group.sizes[e]
+                    if online:  # its own spikes since t have changed its synapses
+                        after += own * (risen[i] - risen_before + left * (z[i] - z_before))
+                    if after < bar or e == arrived:
+                        at, away, e = time, after, e + one
+                        stays = group.stays[e]
+                        continue
+                rise = rises(time - base, tau_x, tau_z)
+                fire(i, rise, rho, x, z, risen, spikes)
+                times[listed], senders[listed] = time, i
+                listed += 1
+                # Synapses read the traces when the group is over; those that should have before this spike are given it back.
+                for g in range(e if scale != 0 else _unsigned(0)):
+                    if when[g] < time and group.into[g] >= 0:
+                        more_c, more_z = number((1 - rho) / rise[0]), number(rise[1])
+                        sums[group.into[g] + i] += group.of_c[g] * more_c + group.of_z[g] * more_z
+                at, away = time + p.t_ref, p.v_reset - drive
+                until[i] = at
+                while e < count and when[e] < at:
+                    e += one
+                stays = math.exp((at - when[e]) / p.tau_m) if e < count else 0.0
+            later[i] = number(-np.inf if at > stop else away)
         return listed
 
     @kernel
-    def settle(
-        p, i, n, to, v, t, now, base, constants, tau_a, taus, theta, x, z, risen, until, spikes,
-        joints, row_ends, targets, jumps, strength, when, slots, who, bits, one, times, senders, sent,
-    ):  # fmt: skip
-        """Neuron i of n, awake with v at t, through the arrivals of a chunk and all its spikes until `now`.
+    def stream(p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, times, senders, listed):
+        """Population k through the arrivals of a window until `now`, all of which move v of all its neurons.
 
-        to: its constant drive; theta … spikes (n,): of its population; bits: which arrivals reach it. Returns v, −∞ if it is
-        then refractory, and how many spikes the queue of the population holds.
+        v is kept as its distance from the drive meanwhile.
         """
-        e, last, count, number, (tau_x, tau_z, rho) = 0, taus.size, when.size, x.dtype.type, constants
-        while True:
-            while e < count and not reaches(bits, e):
-                e += 1
-            end = when[e] if e < count else now
-            while t < end:
-                if until[i] > t:
-                    rest = min(until[i], end)
-                    fade(rest - t, taus, tau_a, one)
-                    t, v = rest, p.v_reset
-                    continue
-                after, may = drift(p, v, to, end - t, taus, tau_a, one)
-                time = t + crossing(p, v, to, end - t, taus, tau_a, one) if may else np.inf
-                if time >= end:
-                    for r in range(one.shape[1] if not simple else 0):
-                        one[2, r] = one[3, r]
-                    v, t = after, end
-                    # Only rounding can take a crossing by drift out of the interval.
-                    if not v >= p.v_th + one[2, last] * adapts or end == now:
-                        break
-                else:
-                    fade(time - t, taus, tau_a, one)
-                t = min(time, end)
-                times[sent], senders[sent] = t, i
-                sent += 1
-                fire(i, rises(t - base, tau_x, tau_z), rho, x, z, risen, spikes)
-                if adapts:
-                    one[2, last] = raised(p, one[2, last])
-                v, until[i] = p.v_reset, t + p.t_ref
-            if e == count:
-                break
-            awake = until[i] <= end
-            while e < count and when[e] == end:
-                slot = slots[e]
-                at = synapse(joints, row_ends, targets, slot, who[e], i, n) if reaches(bits, e) else -1
-                if at >= 0:
-                    jump = jumps[joints[slot, START] + at] * strength[slot]
-                    if joints[slot, CURRENT_OF] >= 0:
-                        one[2, joints[slot, CURRENT_OF]] += jump
-                    elif awake:
-                        v += jump
-                e += 1
-            if awake and v >= p.v_th + one[2, last] * adapts:
-                times[sent], senders[sent] = end, i
-                sent += 1
-                fire(i, rises(end - base, tau_x, tau_z), rho, x, z, risen, spikes)
-                if adapts:
-                    one[2, last] = raised(p, one[2, last])
-                v, until[i] = p.v_reset, end + p.t_ref
-        if adapts:
-            theta[i] = number(one[2, last] * math.exp((now - base) / tau_a))
-        return (-np.inf if until[i] > now else v), sent
+        when, slots, who = arrivals
+        a, n, number, joints, strength, group = c.first[k], c.sizes[k], c.jumps.dtype.type, c.joints, state.strength, room.group
+        x, z, risen = state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
+        jump, bar, swapped, e, left = room.sums[_RISE, :n], room.sums[_BAR, :n], False, 0, number(0)
+        until, spikes, found, asleep, ring = state.until[a : a + n], state.spikes[a : a + n], room.found, room.asleep, room.ring
+        base, constants = state.base[k], (c.tau_x, c.tau_z, c.rho)
+        for i in range(_unsigned(n)):
+            v[i] -= to[i]
+            bar[i] = number(p.v_th) - to[i]
+        room.eights[(n - 1) // 8] = 0  # what a larger population left there
+        while e < when.size or t < now:
+            # A group is some moments of one arrival each, which may end with `now`, or one moment of several.
+            begin, own, before = e, number(0), listed
+            arrived = 0 if online else line_up(group, e, when, slots, who, joints, strength, n)
+            e += arrived
+            several = arrived == 0 and e < when.size
+            if several:
+                group.when[0], group.rows[0], group.sizes[0], group.into[0], arrived = when[e], 0, 1, -1, 1
+                while e < when.size and when[e] == group.when[0]:
+                    e += 1
+                if online:
+                    left = number(c.rho * math.exp((base - group.when[0]) * (1 / c.tau_z + 1 / c.tau_x)))
+                own = bring(
+                    jump, slots[begin:e], who[begin:e], joints, c.jumps, strength, c.online, number(scale), state.y, risen, z,
+                    left, sums,
+                )  # fmt: skip
+            count = arrived
+            if e == when.size and not several and count < _GROUP:
+                group.when[count], group.rows[count], group.sizes[count] = now, 0, 0
+                count += 1
+            end = group.when[count - 1]
+            vanish = pace(group, t, count, p.tau_m)
+            if reads:
+                weigh(group, arrived, base, constants, scale)
+            if count == 1:
+                leap_once(v, later, bar, group, jump if several else c.jumps, room.met)
+            else:
+                leap(v, later, bar, group, c.jumps, room.met)
+            awake = find(room.met, room.eights, n, found)
+            met = wake(asleep, ring, until, end, found, awake)
+            listed = walk(
+                p, found, awake, met, t, end, group, _unsigned(count), _unsigned(arrived), jump if several else c.jumps, own,
+                left, base, constants, v, later, to, until, x, z, risen, spikes, scale, sums, times, senders, listed,
+            )  # fmt: skip
+            if listed - before > 1:
+                sort(times[before:listed], senders[before:listed])
+            fall_asleep(asleep, ring, times, senders, before, listed, end, p.t_ref)
+            for f in range(ring[0] if vanish else ring[1], ring[1]):
+                later[asleep[place(asleep, f)]] = -np.inf
+            if reads:
+                read(group, slots[begin:e], who[begin:e], several, joints, scale, z, risen, state.y, sums)
+            if not sends:
+                listed = before
+            v, later, t, swapped = later, v, end, not swapped
+        for i in range(_unsigned(n)):
+            v[i] += to[i]
+        for i in range(_unsigned(n if swapped else 0)):
+            later[i] = v[i]
+        return listed
+
+    @inlined
+    def settle(
+        p, found, awake, met, to, v, later, begin, now, base, constants, tau_a, taus, theta, currents, a, x, z, risen, until,
+        spikes, joints, row_ends, targets, jumps, strength, when, slots, who, reached, every, one, times, senders, sent,
+    ):  # fmt: skip
+        """The neurons found, of which the first `awake` are so from `begin` on, through the arrivals of a chunk and all their
+        spikes until `now`.
+
+        to: constant drives; theta … spikes (n,): of the population; reached, every: which arrivals reach a neuron, and all;
+        later: gets v, −∞ of those that are then refractory. Returns how many spikes the queue of the population holds.
+        """
+        last, count, number, (tau_x, tau_z, rho) = taus.size, when.size, x.dtype.type, constants
+        for f in range(met):
+            i, t, e, n = found[f], begin, 0, to.size
+            drive, bits, level = float(to[i]), reached[i] | every, float(v[i]) if f < awake else p.v_reset
+            if not simple:
+                for r in range(last):
+                    one[2, r] = currents[r, a + i] * math.exp((base - t) / taus[r])
+                one[2, last] = theta[i] * math.exp((base - t) / tau_a)
+            while True:
+                while e < count and not reaches(bits, e):
+                    e += 1
+                end = when[e] if e < count else now
+                while t < end:
+                    if until[i] > t:
+                        rest = min(until[i], end)
+                        fade(rest - t, taus, tau_a, one)
+                        t, level = rest, p.v_reset
+                        continue
+                    after, may = drift(p, level, drive, end - t, taus, tau_a, one)
+                    time = t + crossing(p, level, drive, end - t, taus, tau_a, one) if may else np.inf
+                    if time >= end:
+                        for r in range(one.shape[1] if not simple else 0):
+                            one[2, r] = one[3, r]
+                        level, t = after, end
+                        # Only rounding can take a crossing by drift out of the interval.
+                        if not level >= p.v_th + one[2, last] * adapts or end == now:
+                            break
+                    else:
+                        fade(time - t, taus, tau_a, one)
+                    t = min(time, end)
+                    times[sent], senders[sent] = t, i
+                    sent += 1
+                    fire(i, rises(t - base, tau_x, tau_z), rho, x, z, risen, spikes)
+                    if adapts:
+                        one[2, last] = raised(p, one[2, last])
+                    level, until[i] = p.v_reset, t + p.t_ref
+                if e == count:
+                    break
+                takes = until[i] <= end
+                while e < count and when[e] == end:
+                    slot = slots[e]
+                    at = synapse(joints, row_ends, targets, slot, who[e], i, n) if reaches(bits, e) else -1
+                    if at >= 0:
+                        jump = jumps[joints[slot, START] + at] * strength[slot]
+                        if joints[slot, CURRENT_OF] >= 0:
+                            one[2, joints[slot, CURRENT_OF]] += jump
+                        elif takes:
+                            level += jump
+                    e += 1
+                if takes and level >= p.v_th + one[2, last] * adapts:
+                    times[sent], senders[sent] = end, i
+                    sent += 1
+                    fire(i, rises(end - base, tau_x, tau_z), rho, x, z, risen, spikes)
+                    if adapts:
+                        one[2, last] = raised(p, one[2, last])
+                    level, until[i] = p.v_reset, end + p.t_ref
+            if adapts:
+                theta[i] = number(one[2, last] * math.exp((now - base) / tau_a))
+            later[i] = number(-np.inf if until[i] > now else level)
+        return sent
 
     @kernel
     def scatter(p, n, now, taus, joints, row_ends, targets, jumps, strength, when, slots, who, sums, live, reached):
@@ -708,17 +865,11 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             met = glide(p, t, begins, end, base, taus, v, later, to, currents, a, jump_sums, live, found)
             awake, before = met, listed
             met = wake(asleep, ring, until, end, found, met)
-            for f in range(met):
-                i = found[f]
-                if not simple:
-                    for r in range(taus.size):
-                        one[2, r] = currents[r, a + i] * math.exp((base - t) / taus[r])
-                    one[2, taus.size] = theta[i] * math.exp((base - t) / tau_a)
-                later[i], listed = settle(
-                    p, i, n, float(to[i]), v[i] if f < awake else p.v_reset, t, end, base, constants, tau_a, taus, theta,
-                    x, z, risen, until, spikes, joints, row_ends, targets, jumps, strength, when, slots, who,
-                    reached[i] | every, one, times, senders, listed,
-                )  # fmt: skip
+            listed = settle(
+                p, found, awake, met, to, v, later, t, end, base, constants, tau_a, taus, theta, currents, a, x, z, risen,
+                until, spikes, joints, row_ends, targets, jumps, strength, when, slots, who, reached, every, one, times,
+                senders, listed,
+            )  # fmt: skip
             if listed - before > 1:
                 sort(times[before:listed], senders[before:listed])
             fall_asleep(asleep, ring, times, senders, before, listed, end, p.t_ref)
@@ -773,9 +924,8 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             arrivals = gather(lo, hi, now, c.joints, c.delay, state.received, state.sent, times, senders)
             if streams and (level or not chunked):
                 listed = stream(
-                    p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, own,
-                    own_senders, listed,
-                )  # fmt: skip
+                    p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, own, own_senders, listed
+                )
             if chunked and not (level and streams):
                 listed = chunks(
                     p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, own,

@@ -10,3 +10,5 @@ from numba import njit
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 kernel = njit(**OPTIONS)
+# Put in place of every call: handing on many arrays, each as seven numbers, takes longer than a short function itself.
+inlined = njit(**OPTIONS, forceinline=True)
