@@ -88,8 +88,8 @@ def test_the_roofline_from_the_command_line(monkeypatch, tmp_path):
 def test_the_least_of_three_limits_is_the_roof():
     layer = roofline.Layer("learning", 10, True, 1.1)
     run = {"seconds": [2.0, 4.0], "events": 100, "learned": 50, "spikes": 1, "rate": 1.0, "synapses": 100}
-    found = roofline.summary(layer, [900.0, 900.0], [2400.0, 2400.0], [400.0, 800.0], run)
-    # 900 operations, 2400 bytes of which 800 are weights and sums
+    found = roofline.summary(layer, [725.0, 725.0], [1525.0, 1525.0], [400.0, 800.0], run)
+    # 725 operations, 1525 bytes of which 800 are weights and sums
     assert found["limits"] == {"arithmetic": [1.0, 1.0], "rows": [1.0, 1.0], "weights": [2.0, 1.0]}
     assert found["limit"] == "weights"
     assert found["reached"] == {"median": 0.625, "min": 0.25, "max": 1.0}
@@ -148,12 +148,19 @@ def tally(loop):
     return kinds.count(ast.BinOp) + kinds.count(ast.Compare), entries
 
 
+def calls(function, name):
+    """The calls of a function by its name."""
+    nodes = ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function))))
+    return [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == name]
+
+
 def test_a_synaptic_event_costs_what_stands_in_the_loops():
-    forward, read = tally(next(loops_over_neurons(membranes.leap.py_func)))
-    read.discard(("later", False))  # it has just been written
-    assert read == {("to", False), ("v", False), ("jumps", False), ("later", True)}
-    assert roofline.Cost(forward, 4 * len(read), 4) == roofline.FORWARD
-    learns = [tally(loop) for loop in loops_over_neurons(membranes.kernels) if "sums[into + i]" in ast.unparse(loop)]
-    assert len(learns) == 1
-    assert learns[0][1] == {("risen", False), ("z", False), ("sums", False), ("sums", True)}
-    assert roofline.Cost(learns[0][0], 4 * len(learns[0][1]), 8) == roofline.LEARN
+    leap, over, read = membranes.leap.py_func, membranes.over.py_func, membranes.read.py_func
+    forward, entries = tally(next(loops_over_neurons(leap)))
+    assert entries == {("v", False), ("bar", False), ("jumps", False), ("later", True), ("met", True)}
+    events, each = len(calls(leap, "over")), tally(ast.parse(inspect.getsource(over)))[0] + len(calls(over, "max"))
+    own = 3 * 4 + 1  # of a neuron once in so many events: v twice, the threshold and a byte
+    assert roofline.Cost(forward / events + each, own / events + 4, 4) == roofline.FORWARD
+    learns, entries = tally(next(loops_over_neurons(read)))
+    assert entries == {("risen", False), ("z", False), ("sums", False), ("sums", True)}
+    assert roofline.Cost(learns, 4 * len(entries), 8) == roofline.LEARN

@@ -3,9 +3,10 @@
 The machine's limits are measured beside them: arithmetic by a polynomial that stays in registers, bandwidth by a triad
 a = b + s c, or by a sum where a loop only reads, over as many bytes as the loop goes through, so in the same cache.
 
-At every spike that arrives `membranes.leap` goes once through the layer: it reads the drive, v and a row of weights and
-writes v. The neurons' own rows stay in the nearest cache; the weights come from wherever all of them fit. While the gate is
-open `stream` goes through a row of sums as well: it reads C and Z of the neurons, and changes the sums.
+`membranes.leap` goes once through the layer for four spikes that arrive: it reads v, the threshold and four rows of weights,
+and writes v and who has met the threshold. The neurons' own rows stay in the nearest cache; the weights come from wherever all
+of them fit. While the gate is open `read` goes through a row of sums for each spike: it reads C and Z of the neurons, and
+changes the sums. What the neurons that have met their threshold cost is no part of what the loops must do.
 """
 
 import statistics
@@ -27,17 +28,18 @@ class Cost(NamedTuple):
     """Of a synaptic event: operations, which are additions, multiplications and comparisons; bytes that are read or written in
     all; and those of them that are weights or sums."""
 
-    operations: int
-    touched: int
-    streamed: int
+    operations: float
+    touched: float
+    streamed: float
 
 
-# `leap`: to + (v − to) · remains, + jump · size, compared with the threshold before and after; reads to, v, jump, writes v.
-FORWARD = Cost(7, 16, 4)
-# `stream` while the gate is open: sum −= of_c C + of_z Z; reads C, Z and the sum, writes the sum.
+# `leap`: v · stays + jump · size, the highest of it before and after, and once in four compared with the threshold; reads the
+# jump, and once in four v and the threshold, and writes v and, in a byte, who has met it.
+FORWARD = Cost(5.25, 7.25, 4)
+# `read`: sum −= of_c C + of_z Z; reads C, Z and the sum, writes the sum.
 LEARN = Cost(4, 16, 8)
-# Rows of the layer that both go through, 4 bytes a neuron: drive, v, v afterwards, weights; and C, Z, sums.
-_ROWS, _ROWS_LEARN = 4, 7
+# Rows of the layer that four spikes go through, 4 bytes a neuron: v, v afterwards, thresholds, weights; and C, Z, sums.
+_ROWS, _ROWS_LEARN = 7, 13
 # Bytes and operations of a turn of the machine's own loops, at least.
 _BYTES, _OPERATIONS = 2e9, 2e9
 _DEGREE = 32
