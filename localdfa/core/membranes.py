@@ -97,8 +97,8 @@ class Room(NamedTuple):
     one neuron, sizes and time constants of a sum of exponentials, what is present and what will be; met: whether a neuron has
     met its threshold, a byte each, and eights: the same bytes, eight a number; group: of moments, see there.
 
-    Kernels that run at every arrival take arrays, not these tuples, or are written out where they are used: Numba counts a
-    reference for every array that is handed on, which cost ten times the work itself.
+    Kernels that run at every arrival are put in place of their calls, or work off many neurons in one call: handing on arrays
+    took longer than the work itself.
     """
 
     sums: np.ndarray
@@ -608,6 +608,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         when, slots, who = arrivals
         a, n, number, joints, strength, group = c.first[k], c.sizes[k], c.jumps.dtype.type, c.joints, state.strength, room.group
         x, z, risen = state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
+        # Rows that `glide` and `chunks` fill anew where they use them.
         jump, bar, swapped, e, left = room.sums[_RISE, :n], room.sums[_BAR, :n], False, 0, number(0)
         until, spikes, found, asleep, ring = state.until[a : a + n], state.spikes[a : a + n], room.found, room.asleep, room.ring
         base, constants = state.base[k], (c.tau_x, c.tau_z, c.rho)
