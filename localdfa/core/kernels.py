@@ -36,8 +36,7 @@ def product(alpha: float, a: np.ndarray, b: np.ndarray, transpose_b: bool, c: np
 @njit(parallel=True, error_model="numpy")
 def _by_columns(alpha, a, b, transpose_b, c):
     """`product` of many samples, cut into blocks of postsynaptic neurons."""
-    if _scattered(a) or _scattered(b) or _scattered(c):
-        raise ValueError("product: an array whose rows are not contiguous")
+    _require_rows(a, b, c)
     n = c.shape[1]
     blocks, width = _columns(n)
     for block in prange(blocks):
@@ -54,6 +53,12 @@ def _scattered(x):
 
 
 @njit(error_model="numpy")
+def _require_rows(a, b, c):
+    if _scattered(a) or _scattered(b) or _scattered(c):
+        raise ValueError("product: an array whose rows are not contiguous")
+
+
+@njit(error_model="numpy")
 def _columns(n):
     """Number and width of the blocks of postsynaptic neurons; the same everywhere, so that a core finds its own in cache."""
     blocks = 2 * ((n + 511) // 512)
@@ -66,8 +71,7 @@ def _by_events(alpha, a, b, c):
 
     A core takes the rows that it changes when they learn, so that it finds them in its own cache.
     """
-    if _scattered(a) or _scattered(b) or _scattered(c):
-        raise ValueError("product: an array whose rows are not contiguous")
+    _require_rows(a, b, c)
     m, k = a.shape
     parts = np.zeros((PARTS, m, c.shape[1]), c.dtype)
     for part in prange(PARTS):
