@@ -473,13 +473,18 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
     relax, wait, adapts, raised = neuron.relax, neuron.wait, neuron.adapts, neuron.raised
     simple = not adapts and not exponential
 
-    @kernel
-    def fire(i, rise, rho, x, z, risen, spikes):
-        """Neuron i spikes: its traces rise by 1, in multiples of their decay since the base: by `rise`, of x and of z."""
+    @inlined
+    def fire(i, time, rise, rho, x, z, risen, spikes, times, senders, listed):
+        """Neuron i spikes: its traces rise by 1, in multiples of their decay since the base: by `rise`, of x and of z.
+
+        Returns how many spikes are listed.
+        """
         x[i] += x.dtype.type(rise[0])
         z[i] += x.dtype.type(rise[1])
         risen[i] += x.dtype.type((1 - rho) / rise[0])
         spikes[i] += 1
+        times[listed], senders[listed] = time, i
+        return listed + 1
 
     @kernel
     def crossing(p, v, to, horizon, taus, tau_a, one):
@@ -583,9 +588,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                         stays = group.stays[e]
                         continue
                 rise = rises(time - base, tau_x, tau_z)
-                fire(i, rise, rho, x, z, risen, spikes)
-                times[listed], senders[listed] = time, i
-                listed += 1
+                listed = fire(i, time, rise, rho, x, z, risen, spikes, times, senders, listed)
                 # Synapses read the traces when the group is over; those that should have before this spike are given it back.
                 for g in range(e if scale != 0 else _unsigned(0)):
                     if when[g] < time and group.into[g] >= 0:
@@ -707,9 +710,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                     else:
                         fade(time - t, taus, tau_a, one)
                     t = min(time, end)
-                    times[sent], senders[sent] = t, i
-                    sent += 1
-                    fire(i, rises(t - base, tau_x, tau_z), rho, x, z, risen, spikes)
+                    sent = fire(i, t, rises(t - base, tau_x, tau_z), rho, x, z, risen, spikes, times, senders, sent)
                     if adapts:
                         one[2, last] = raised(p, one[2, last])
                     level, until[i] = p.v_reset, t + p.t_ref
@@ -727,9 +728,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                             level += jump
                     e += 1
                 if takes and level >= p.v_th + one[2, last] * adapts:
-                    times[sent], senders[sent] = end, i
-                    sent += 1
-                    fire(i, rises(end - base, tau_x, tau_z), rho, x, z, risen, spikes)
+                    sent = fire(i, end, rises(end - base, tau_x, tau_z), rho, x, z, risen, spikes, times, senders, sent)
                     if adapts:
                         one[2, last] = raised(p, one[2, last])
                     level, until[i] = p.v_reset, end + p.t_ref
@@ -912,8 +911,11 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         v, later = state.rows[V, a : a + n], state.rows[LATER, a : a + n]
         to = state.rows[DRIVE, a : a + n] - state.rows[CURRENT, a : a + n]
         far, own, own_senders, listed, level = _FAR * c.shortest, times[k], senders[k], state.sent[k], simple
+        plastic = False
         for slot in range(lo, hi):
             level &= c.joints[slot, ENDS] < 0 and c.joints[slot, CURRENT_OF] < 0
+            plastic |= c.joints[slot, TRACES] >= 0
+        reads &= plastic
         rest(v, state.until[a : a + n], t, room)
         while t < stop:
             if t - state.base[k] > 0.5 * far:
