@@ -20,7 +20,7 @@ from localdfa import network as networks
 from localdfa import spec
 from localdfa.core import spikes
 from localdfa.core.crossing import first_crossing
-from localdfa.core.membranes import synapse
+from localdfa.core.membranes import HITS, look_up
 from localdfa.core.queues import ENDS, TARGETS
 from localdfa.data.trains import Trains
 from localdfa.errors import SpecError
@@ -223,27 +223,29 @@ def test_single_precision_misses_no_spike_where_jumps_decay_to_nothing_between_a
 
 
 @pytest.mark.parametrize("tau_syn", [0.0, 3.0])
-def test_volleys_of_more_spikes_than_are_told_apart_at_once(tau_syn):
-    """150 inputs spike at the same moments; between them they spike alone."""
-    n_in, n, volleys = 150, 4, (5.0, 9.0, 9.5)
+def test_volleys_that_move_more_neurons_than_are_looked_up_at_once(tau_syn):
+    """All inputs spike at the same moments; between them they spike alone."""
+    n_in, n, few, volleys = 1500, 12, 30, (5.0, 9.0, 9.5)
+    assert HITS // n_in < n
     joint = {"pre": 0, "post": 1, "connect": "sparse", "probability": 0.6, "tau_syn": tau_syn, "scale": 2.0}
     setting, _ = case(code="trains", hidden=(n,), projections=[joint])
     network = networks.build(setting, n_in, N_OUT, 4)
-    alone = np.random.default_rng(2).uniform(0, NUDGED, n_in)
-    times, senders = np.concatenate([*(np.full(n_in, t) for t in volleys), alone]), np.tile(np.arange(n_in), 4)
-    inputs, target = Trains(np.zeros(4 * n_in, int), senders, times, 1, n_in), np.eye(1, N_OUT)
+    alone = np.random.default_rng(2).uniform(0, NUDGED, few)
+    times = np.concatenate([*(np.full(n_in, t) for t in volleys), alone])
+    senders = np.concatenate([np.tile(np.arange(n_in), len(volleys)), np.arange(few)])
+    inputs, target = Trains(np.zeros(len(times), int), senders, times, 1, n_in), np.eye(1, N_OUT)
     trial, found = spikes.record(network, setting, inputs, target[0]), spikes.simulate(network, setting, inputs, target)
     expected, _ = obvious(setting, network, None, None, trial)
     assert sum(map(len, expected[0])) > 10
     for train, spiked in zip(trains(trial.spikes[0], n), expected[0], strict=True):
         np.testing.assert_allclose(train, spiked, rtol=0, atol=1e-8)
-    gain, arrivals = 10.0 * network.neuron.gain / (6.0 * 4.0) / setting.phases.beta, trains(trial.incoming, n_in)
+    gain, joint = 10.0 * network.neuron.gain / (6.0 * 4.0) / setting.phases.beta, network.projections[0]
     changes = [
         [gain * naive.integral(np.add(train, 1.25), post, FREE, FREE + NUDGED, 6.0, 4.0) for post in expected[0]]
-        for train in arrivals
-    ]  # fmt: skip
-    matrix = network.projections[0].by_synapse(np.array([*changes, np.zeros(n)]))[:, :-n]
-    np.testing.assert_allclose(found.totals()[0][:, :-n], matrix, rtol=0, atol=1e-7 * np.abs(matrix).max())
+        for train in trains(trial.incoming, n_in)[:few]
+    ]
+    changes *= joint.dense(np.ones_like(network.weights[0]), n)[:few]
+    np.testing.assert_allclose(joint.dense(found.totals()[0], n)[:few], changes, rtol=0, atol=1e-7 * np.abs(changes).max())
 
 
 # All dense and of delta synapses, as weights that change while spikes pass must be.
@@ -349,17 +351,27 @@ def test_without_the_compiler_the_same_bits_come_out():
 
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(st.integers(1, 60), st.data())
-def test_every_synapse_of_a_sparse_row_is_found_and_no_other(n, data):
-    """However its targets lie, evenly or all at one end."""
+def test_neurons_are_told_all_that_reaches_them_and_no_more(n, data):
+    """Through sparse rows and through one that reaches all."""
     rows = data.draw(st.lists(st.sets(st.integers(0, n - 1)), min_size=1, max_size=4))
+    lot = np.array(sorted(data.draw(st.sets(st.integers(0, n - 1), min_size=1))))
     targets = np.array([7, *(i for row in rows for i in sorted(row))], np.int32)  # another projection's comes first
     ends = np.array([0, 3, 3, *np.cumsum([0, *map(len, rows)])])
-    joints = np.zeros((1, 7), np.int64)
-    joints[0, ENDS], joints[0, TARGETS] = 3, 1
-    for j, row in enumerate(rows):
-        found = [synapse(joints, ends, targets, 0, j, i, n) for i in range(n)]
-        first = sum(map(len, rows[:j]))
-        assert found == [first + sorted(row).index(i) if i in row else -1 for i in range(n)]
+    joints = np.zeros((2, 7), np.int64)
+    joints[0, ENDS], joints[0, TARGETS], joints[1, ENDS] = 3, 1, -1
+    arrivals = data.draw(st.lists(st.tuples(st.integers(0, 1), st.integers(0, len(rows) - 1)), max_size=6))
+    slots, who = (np.array(column, np.int64) for column in zip(*arrivals, strict=True)) if arrivals else np.empty((2, 0), int)
+    marked, nth, heard = np.zeros(n, bool), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    hits = np.empty((max(1, len(lot) * len(arrivals)), 2), np.int64)
+    look_up(lot, n, slots, who, joints, ends, targets, marked, nth, heard, hits)
+    assert not marked.any()
+    for f, i in enumerate(lot):
+        expected = [
+            (e, j * n + i if slot else sum(map(len, rows[:j])) + sorted(rows[j]).index(i))
+            for e, (slot, j) in enumerate(arrivals)
+            if slot or i in rows[j]
+        ]
+        assert [tuple(hit) for hit in hits[f * len(arrivals) :][: heard[f]]] == expected
 
 
 @hypothesis_settings(max_examples=300, deadline=None)

@@ -28,6 +28,7 @@ import numpy as np
 from numba import njit
 
 from localdfa.core.crossing import first_crossing
+from localdfa.core.prefetch import LINE, prefetch
 from localdfa.core.queues import CURRENT_OF, ENDS, PRE, START, SUMS, TARGETS, TRACES, gather, longer, sort
 from localdfa.core.uncounted import inlined, kernel
 
@@ -91,11 +92,11 @@ class Group(NamedTuple):
 class Room(NamedTuple):
     """Scratch. sums (4 + 2 (R + 1), n): what the currents that arrive in a chunk add to v by its end, what raises v
     meanwhile, what raises its drive, the lowest thresholds; and what is left at its end of the jumps that arrived, of v and
-    then of each current, those up and those down apart; live (2 (R + 1),): whether there are any of these; reached (n,): which
-    arrivals of the chunk reach a neuron, a bit each; found (n,): neurons that may spike; asleep: a ring of those that are
-    refractory, the first to wake first, of 2^k ≥ n places, and ring (2,): its head and tail, modulo that; one (4, R + 2): of
-    one neuron, sizes and time constants of a sum of exponentials, what is present and what will be; met: whether a neuron has
-    met its threshold, a byte each, and eights: the same bytes, eight a number; group: of moments, see there.
+    then of each current, those up and those down apart; live (2 (R + 1),): whether there are any of these; found (n,): neurons
+    that may spike; marked, nth, heard (n,), hits (·, 2): as in `look_up`; asleep: a ring of those that are refractory, the
+    first to wake first, of 2^k ≥ n places, and ring (2,): its head and tail, modulo that; one (4, R + 2): of one neuron, sizes
+    and time constants of a sum of exponentials, what is present and what will be; met: whether a neuron has met its threshold,
+    a byte each, and eights: the same bytes, eight a number; group: of moments, see there.
 
     Kernels that run at every arrival are put in place of their calls, or work off many neurons in one call: handing on arrays
     took longer than the work itself.
@@ -103,8 +104,11 @@ class Room(NamedTuple):
 
     sums: np.ndarray
     live: np.ndarray
-    reached: np.ndarray
     found: np.ndarray
+    marked: np.ndarray
+    nth: np.ndarray
+    heard: np.ndarray
+    hits: np.ndarray
     asleep: np.ndarray
     ring: np.ndarray
     one: np.ndarray
@@ -115,8 +119,9 @@ class Room(NamedTuple):
 
 # Rows of `Room.sums`.
 _JUMP, _RISE, _LIFT, _BAR, _FLOW = range(5)
-# Bits of `Room.reached`: arrivals that are more share the last.
-_BITS = 64
+# Columns of `Room.hits`, and how many of them there is room for at least: neurons are looked up in lots that have as much.
+ARRIVAL, SYNAPSE = range(2)
+HITS = 2**14
 
 
 def ways(c: Any, adapts: bool) -> tuple[bool, bool]:
@@ -141,8 +146,9 @@ def begin(c):
     )  # fmt: skip
     eights = np.zeros((largest + 7) // 8, np.uint64)
     room = Room(
-        np.zeros((4 + 2 * (r + 1), largest), kind), np.zeros(2 * (r + 1), np.bool_), np.zeros(largest, np.uint64),
-        np.zeros(largest + 1, np.int64), np.zeros(places, np.int64), np.zeros(2, np.int64), np.zeros((4, r + 2)),
+        np.zeros((4 + 2 * (r + 1), largest), kind), np.zeros(2 * (r + 1), np.bool_), np.zeros(largest + 1, np.int64),
+        np.zeros(largest, np.bool_), np.zeros(largest, np.int64), np.zeros(largest, np.int64), np.empty((HITS, 2), np.int64),
+        np.zeros(places, np.int64), np.zeros(2, np.int64), np.zeros((4, r + 2)),
         eights.view(np.uint8), eights,
         Group(
             np.zeros(_GROUP), np.zeros(_GROUP, np.uint64), np.zeros(_GROUP, kind), np.zeros(_GROUP + 1), np.zeros(_GROUP, kind),
@@ -153,46 +159,9 @@ def begin(c):
 
 
 @kernel
-def synapse(joints, row_ends, targets, slot, j, i, n):
-    """Where the synapse from neuron j to neuron i of n lies, counted from the slot's first; −1 if there is none."""
-    ends, at = joints[slot, ENDS], joints[slot, TARGETS]
-    if ends < 0:
-        return j * n + i
-    low, stop = row_ends[ends + j], row_ends[ends + j + 1]
-    if low == stop:
-        return -1
-    # Targets lie evenly, more or less: from where i should be the search goes on in steps that double, then halve.
-    high, step = low + int((stop - low) * (i / n)), 1
-    if targets[at + high] < i:
-        low, high = high + 1, stop
-        while low + step <= high and targets[at + low + step - 1] < i:
-            low += step
-            step *= 2
-        high = min(high, low + step - 1)
-    else:
-        while high - step >= low and targets[at + high - step] >= i:
-            high -= step
-            step *= 2
-        low = max(low, high - step + 1)
-    while low < high:
-        middle = (low + high) // 2
-        if targets[at + middle] < i:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < stop and targets[at + low] == i else -1
-
-
-@kernel
 def response(tau, tau_m, lapse):
     """v after `lapse` ms of a synaptic current that was 1 at their begin."""
     return tau / (tau - tau_m) * (math.exp(-lapse / tau) - math.exp(-lapse / tau_m))
-
-
-@kernel
-def reaches(bits, e):
-    """Whether arrival e of a chunk may reach a neuron that has these bits of `Room.reached`."""
-    return (bits >> _unsigned(min(e, _BITS - 1))) & _unsigned(1) != 0
 
 
 @kernel
@@ -344,29 +313,30 @@ def learn(c, k, now, state, scale, sums):
     a, b = c.first[k], c.first[k + 1]
     apart, number = now - state.base[k], state.rows.dtype.type
     left, weight = number(c.rho * math.exp(-apart / c.tau_z - apart / c.tau_x)), number(scale)
-    z, risen = state.rows[Z, a:b], state.rows[C, a:b]
+    z, risen, grown = state.rows[Z, a:b], state.rows[C, a:b], state.rows[LATER, a:b]
+    for i in range(z.size):
+        grown[i] = risen[i] + left * z[i]
     for e in range(c.slots[k], c.slots[k + 1]):
         if c.joints[e, TRACES] >= 0:
             y = state.y[c.joints[e, TRACES] : c.joints[e, TRACES] + c.sizes[c.joints[e, PRE]]]
-            _close(c.joints[e], c.row_ends, c.targets, y, z, risen, left, weight, sums)
+            _close(c.joints[e], c.row_ends, c.targets, y, grown, weight, sums)
 
 
 @kernel
-def _close(joint, row_ends, targets, y, z, risen, left, weight, sums):
-    """sums += weight y_j (C_i + left z_i) of one slot."""
-    n, to, at = z.size, joint[SUMS], joint[TARGETS]
+def _close(joint, row_ends, targets, y, grown, weight, sums):
+    """sums += weight y_j grown_i of one slot."""
+    n, to, at = _unsigned(grown.size), _unsigned(joint[SUMS]), _unsigned(joint[TARGETS])
     for j in range(y.size):
         size = weight * y[j]
         if size == 0:
             continue
         if joint[ENDS] < 0:
-            row = sums[to + j * n : to + (j + 1) * n]
+            row = to + _unsigned(j) * n
             for i in range(n):
-                row[i] += size * (risen[i] + left * z[i])
+                sums[row + i] += size * grown[i]
         else:
-            for s in range(row_ends[joint[ENDS] + j], row_ends[joint[ENDS] + j + 1]):
-                i = targets[at + s]
-                sums[to + s] += size * (risen[i] + left * z[i])
+            for s in range(_unsigned(row_ends[joint[ENDS] + j]), _unsigned(row_ends[joint[ENDS] + j + 1])):
+                sums[to + s] += size * grown[_unsigned(targets[at + s])]
 
 
 @kernel
@@ -407,16 +377,22 @@ def open_gate(c, k, state):
         risen[i] = -rho * z[i]
 
 
-@kernel
-def receive(
-    when, slots, who, reached, before, sent, queue, base, constants, scale, joints, row_ends, targets, z, risen, y, sums
-):  # fmt: skip
-    """The synapses of a population read what they must at the arrivals of a chunk, in which it sent spikes before … sent.
+@inlined
+def ask(slot, j, joints, row_ends, column, x):
+    """Ask for what x, which begins at this column of `joints`, holds of the synapses of neuron j, if its row is sparse."""
+    ends, at = joints[slot, ENDS], joints[slot, column]
+    if ends >= 0:
+        for s in range(row_ends[ends + j], row_ends[ends + j + 1], LINE // x.itemsize):
+            prefetch(x, at + s)
 
-    reached: of `Room`; queue: when and by whom they were sent; z, risen (n,): Z and C of the population; constants: τ_x, τ_z
-    and ρ.
+
+@kernel
+def receive(when, slots, who, base, constants, scale, joints, row_ends, targets, z, risen, y, sums):
+    """The synapses of a population read what they must at the arrivals of a chunk, as if all its spikes came later.
+
+    z, risen (n,): Z and C of the population; constants: τ_x, τ_z and ρ.
     """
-    n, number, (tau_x, tau_z, rho), (times, senders) = z.size, z.dtype.type, constants, queue
+    n, number, (tau_x, tau_z, rho) = _unsigned(z.size), z.dtype.type, constants
     for e in range(when.size):
         slot, j = slots[e], who[e]
         if joints[slot, TRACES] < 0:
@@ -426,26 +402,61 @@ def receive(
         y[joints[slot, TRACES] + j] += number(rise)
         if scale == 0:
             continue
-        of_c, of_z, to = number(scale * rise), number(scale * rho * math.exp(-apart / tau_z)), joints[slot, SUMS]
-        if joints[slot, ENDS] < 0:
-            row = sums[to + j * n : to + (j + 1) * n]
+        if e + 1 < when.size and joints[slots[e + 1], TRACES] >= 0:
+            ask(slots[e + 1], who[e + 1], joints, row_ends, SUMS, sums)
+        of_c, of_z, to = number(scale * rise), number(scale * rho * math.exp(-apart / tau_z)), _unsigned(joints[slot, SUMS])
+        ends, at = joints[slot, ENDS], _unsigned(joints[slot, TARGETS])
+        if ends < 0:
+            row = to + _unsigned(j) * n
             for i in range(n):
-                row[i] -= of_c * risen[i] + of_z * z[i]
+                sums[row + i] -= of_c * risen[i] + of_z * z[i]
             continue
-        at = joints[slot, TARGETS]
-        for s in range(row_ends[joints[slot, ENDS] + j], row_ends[joints[slot, ENDS] + j + 1]):
-            i = targets[at + s]
+        for s in range(_unsigned(row_ends[ends + j]), _unsigned(row_ends[ends + j + 1])):
+            i = _unsigned(targets[at + s])
             sums[to + s] -= of_c * risen[i] + of_z * z[i]
-        # Traces have risen by all spikes of the chunk; those after this arrival are taken back.
-        for f in range(sent - 1, before - 1, -1):
-            later = times[f] - base
-            if later <= apart:
-                break
-            s = synapse(joints, row_ends, targets, slot, j, senders[f], n) if reaches(reached[senders[f]], e) else -1
-            if s >= 0:
-                sums[to + s] += number(
-                    scale * rise * (1 - rho) * math.exp(-later / tau_x) + scale * rho * math.exp((later - apart) / tau_z)
-                )
+
+
+@inlined
+def give_back(time, rise, base, constants, scale, own, when, slots, joints, sums):
+    """Synapses read traces when the chunk is over: what they must not, a spike at `time` after these arrivals, they get back.
+
+    rise: as in `rises`; own: as in `look_up`.
+    """
+    number, (tau_x, tau_z, rho) = sums.dtype.type, constants
+    for h in range(len(own) if scale != 0 else 0):
+        e = own[h, ARRIVAL]
+        if joints[slots[e], TRACES] >= 0 and when[e] < time:
+            then = rises(when[e] - base, tau_x, tau_z)
+            sums[joints[slots[e], SUMS] + own[h, SYNAPSE]] += number(
+                scale * (then[0] / rise[0] * (1 - rho) + rho * rise[1] / then[1])
+            )
+
+
+@kernel
+def look_up(lot, n, slots, who, joints, row_ends, targets, marked, nth, heard, hits):
+    """Which arrivals of a chunk reach a lot of neurons, and through which synapses: heard[f] are those of neuron lot[f], and
+    lie in hits from f times the number of all on.
+
+    A row of targets is read to its end: to look for a few in it takes longer, as it is not near.
+    """
+    count = slots.size
+    for f in range(lot.size):
+        marked[lot[f]], nth[lot[f]], heard[f] = True, f, 0
+    for e in range(count):
+        ends, at = joints[slots[e], ENDS], joints[slots[e], TARGETS]
+        if ends < 0:
+            for f in range(lot.size):
+                hits[f * count + heard[f], ARRIVAL], hits[f * count + heard[f], SYNAPSE] = e, who[e] * n + lot[f]
+                heard[f] += 1
+            continue
+        to = targets[at:]
+        for s in range(_unsigned(row_ends[ends + who[e]]), _unsigned(row_ends[ends + who[e] + 1])):
+            if marked[_unsigned(to[s])]:
+                f = nth[to[s]]
+                hits[f * count + heard[f], ARRIVAL], hits[f * count + heard[f], SYNAPSE] = e, s
+                heard[f] += 1
+    for f in range(lot.size):
+        marked[lot[f]] = False
 
 
 @kernel
@@ -453,9 +464,7 @@ def chunk_end(first, longest, when, slots, who, joints, row_ends, n):
     """One after the last arrival of the chunk that begins with `first`: all of a moment, but else none that comes `longest` ms
     or more after the first, or after `_SHARE` n synapses."""
     e, synapses = first, 0.0
-    while e < when.size and (
-        when[e] == when[max(e - 1, first)] or (when[e] - when[first] < longest and e - first < _BITS and synapses < _SHARE * n)
-    ):
+    while e < when.size and (when[e] == when[max(e - 1, first)] or (when[e] - when[first] < longest and synapses < _SHARE * n)):
         ends = joints[slots[e], ENDS]
         synapses += _SHARE * n if ends < 0 else row_ends[ends + who[e] + 1] - row_ends[ends + who[e]]
         e += 1
@@ -671,27 +680,25 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
 
     @inlined
     def settle(
-        p, found, awake, met, to, v, later, begin, now, base, constants, tau_a, taus, theta, currents, a, x, z, risen, until,
-        spikes, joints, row_ends, targets, jumps, strength, when, slots, who, reached, every, one, times, senders, sent,
+        p, lot, awake, to, v, later, begin, now, base, constants, tau_a, taus, theta, currents, a, x, z, risen, until,
+        spikes, joints, jumps, strength, when, slots, hits, heard, scale, sums, one, times, senders, sent,
     ):  # fmt: skip
-        """The neurons found, of which the first `awake` are so from `begin` on, through the arrivals of a chunk and all their
+        """A lot of neurons, of which the first `awake` are so from `begin` on, through the arrivals of a chunk and all their
         spikes until `now`.
 
-        to: constant drives; theta … spikes (n,): of the population; reached, every: which arrivals reach a neuron, and all;
-        later: gets v, −∞ of those that are then refractory. Returns how many spikes the queue of the population holds.
+        to: constant drives; theta … spikes (n,): of the population; hits, heard: what reaches each neuron of the lot; later:
+        gets v, −∞ of those that are then refractory. Returns how many spikes the queue of the population holds.
         """
         last, count, number, (tau_x, tau_z, rho) = taus.size, when.size, x.dtype.type, constants
-        for f in range(met):
-            i, t, e, n = found[f], begin, 0, to.size
-            drive, bits, level = float(to[i]), reached[i] | every, float(v[i]) if f < awake else p.v_reset
+        for f in range(lot.size):
+            i, t, h, reached, own = lot[f], begin, 0, heard[f], hits[f * count : (f + 1) * count]
+            drive, level = float(to[i]), float(v[i]) if f < awake else p.v_reset
             if not simple:
                 for r in range(last):
                     one[2, r] = currents[r, a + i] * math.exp((base - t) / taus[r])
                 one[2, last] = theta[i] * math.exp((base - t) / tau_a)
             while True:
-                while e < count and not reaches(bits, e):
-                    e += 1
-                end = when[e] if e < count else now
+                end = when[own[h, ARRIVAL]] if h < reached else now
                 while t < end:
                     if until[i] > t:
                         rest = min(until[i], end)
@@ -710,25 +717,27 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                     else:
                         fade(time - t, taus, tau_a, one)
                     t = min(time, end)
-                    sent = fire(i, t, rises(t - base, tau_x, tau_z), rho, x, z, risen, spikes, times, senders, sent)
+                    rise = rises(t - base, tau_x, tau_z)
+                    sent = fire(i, t, rise, rho, x, z, risen, spikes, times, senders, sent)
+                    give_back(t, rise, base, constants, scale, own[:h], when, slots, joints, sums)
                     if adapts:
                         one[2, last] = raised(p, one[2, last])
                     level, until[i] = p.v_reset, t + p.t_ref
-                if e == count:
+                if h == reached:
                     break
                 takes = until[i] <= end
-                while e < count and when[e] == end:
-                    slot = slots[e]
-                    at = synapse(joints, row_ends, targets, slot, who[e], i, n) if reaches(bits, e) else -1
-                    if at >= 0:
-                        jump = jumps[joints[slot, START] + at] * strength[slot]
-                        if joints[slot, CURRENT_OF] >= 0:
-                            one[2, joints[slot, CURRENT_OF]] += jump
-                        elif takes:
-                            level += jump
-                    e += 1
+                while h < reached and when[own[h, ARRIVAL]] == end:
+                    slot = slots[own[h, ARRIVAL]]
+                    jump = jumps[joints[slot, START] + own[h, SYNAPSE]] * strength[slot]
+                    if joints[slot, CURRENT_OF] >= 0:
+                        one[2, joints[slot, CURRENT_OF]] += jump
+                    elif takes:
+                        level += jump
+                    h += 1
                 if takes and level >= p.v_th + one[2, last] * adapts:
-                    sent = fire(i, end, rises(end - base, tau_x, tau_z), rho, x, z, risen, spikes, times, senders, sent)
+                    rise = rises(end - base, tau_x, tau_z)
+                    sent = fire(i, end, rise, rho, x, z, risen, spikes, times, senders, sent)
+                    give_back(end, rise, base, constants, scale, own[:h], when, slots, joints, sums)
                     if adapts:
                         one[2, last] = raised(p, one[2, last])
                     level, until[i] = p.v_reset, end + p.t_ref
@@ -738,41 +747,35 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         return sent
 
     @kernel
-    def scatter(p, n, now, taus, joints, row_ends, targets, jumps, strength, when, slots, who, sums, live, reached):
-        """What the arrivals of a chunk leave at its end, and whom they reach: see `Room`, where all this begins with 0.
-
-        Returns those that reach all neurons, a bit each.
-        """
+    def scatter(p, n, now, taus, joints, row_ends, targets, jumps, strength, when, slots, who, sums, live):
+        """What the arrivals of a chunk leave at its end: see `Room`, where all this begins with 0."""
         jump, width, none, up, down = sums[_JUMP], _unsigned(n), sums.dtype.type(0), _unsigned(0), _unsigned(1)
-        every = _unsigned(0)
         for e in range(when.size):
             slot, j, lapse, size = slots[e], who[e], now - when[e], strength[slots[e]]
             r, ends, start, at = joints[slot, CURRENT_OF], joints[slot, ENDS], joints[slot, START], joints[slot, TARGETS]
-            stays = sums.dtype.type(math.exp(-lapse / (p.tau_m if r < 0 else taus[r])))
-            brings = sums.dtype.type(0.0 if r < 0 else response(taus[r], p.tau_m, lapse))
-            own, bit = sums[_FLOW + 2 * (r + 1) : _FLOW + 2 * (r + 2)], _unsigned(1) << _unsigned(min(e, _BITS - 1))
-            if ends < 0:
+            own = sums[_FLOW + 2 * (r + 1) : _FLOW + 2 * (r + 2)]
+            if ends < 0:  # the chunk ends with it
                 row, ups, downs = jumps[start + j * n : start + (j + 1) * n], own[up], own[down]
                 for i in range(width):
-                    ups[i] += max(row[i] * size, none) * stays
-                    downs[i] += min(row[i] * size, none) * stays
-                for i in range(width if r >= 0 else _unsigned(0)):
-                    jump[i] += row[i] * size * brings
-                every |= bit
+                    ups[i] += max(row[i] * size, none)
+                    downs[i] += min(row[i] * size, none)
                 live[2 * (r + 1)] = live[2 * (r + 1) + 1] = True
                 continue
+            stays = sums.dtype.type(math.exp(-lapse / (p.tau_m if r < 0 else taus[r])))
+            brings = sums.dtype.type(0.0 if r < 0 else response(taus[r], p.tau_m, lapse))
             first, last = _unsigned(row_ends[ends + j]), _unsigned(row_ends[ends + j + 1])
             to, row, sinks = targets[at:], jumps[start:], _unsigned(0)
+            if e + 1 < when.size:
+                ask(slots[e + 1], who[e + 1], joints, row_ends, START, jumps)
+                ask(slots[e + 1], who[e + 1], joints, row_ends, TARGETS, targets)
             for s in range(first, last):
                 i, found = _unsigned(to[s]), row[s] * size  # size changes the sign of what error spikes do
                 way = up if found >= 0 else down
                 own[way, i] += found * stays
                 jump[i] += found * brings
-                reached[i] |= bit
                 sinks += way
             live[2 * (r + 1)] |= sinks < last - first
             live[2 * (r + 1) + 1] |= sinks > 0
-        return every
 
     @kernel
     def glide(p, t, first_at, now, base, taus, v, later, to, currents, a, sums, live, found):
@@ -833,18 +836,19 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                     own[i] = none
 
     @kernel
-    def chunks(p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, times, senders, listed):
-        """Population k through the arrivals of a window until `now`, in chunks."""
+    def chunks(p, c, k, t, now, arrivals, v, later, to, state, room, hits, scale, reads, sends, sums, times, senders, listed):
+        """Population k through the arrivals of a window until `now`, in chunks; hits: of `Room`, a place for each arrival."""
         a, n, number, taus, tau_a, base = c.first[k], c.sizes[k], c.jumps.dtype.type, c.taus, c.tau_a, state.base[k]
         theta, x, z, risen = (
             state.rows[THETA, a : a + n], state.rows[X, a : a + n], state.rows[Z, a : a + n], state.rows[C, a : a + n]
         )  # fmt: skip
         until, spikes, currents, y = state.until[a : a + n], state.spikes[a : a + n], state.currents, state.y
         joints, row_ends, targets, jumps, strength = c.joints, c.row_ends, c.targets, c.jumps, state.strength
-        one, found, asleep, ring, reached = room.one, room.found, room.asleep, room.ring, room.reached
+        one, found, asleep, ring = room.one, room.found, room.asleep, room.ring
         jump_sums, live, bar = room.sums, room.live, room.sums[_BAR]
         # By the end of a chunk no jump has decayed by more than the bound on v can make up for.
         constants, longest, e, swapped = (c.tau_x, c.tau_z, c.rho), min(p.tau_m, c.shortest), 0, False
+        held = scale if reads else 0 * scale
         bar[:n] = number(p.v_th)
         while e < arrivals[0].size or t < now:
             first, e = e, chunk_end(e, longest, arrivals[0], arrivals[1], arrivals[2], joints, row_ends, n)
@@ -854,22 +858,22 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                 left = number(math.exp((base - end) / tau_a))
                 for i in range(n):
                     bar[i] = number(p.v_th) + theta[i] * left
-            for i in range(n):
-                reached[i] = 0
             for way in range(live.size):
                 live[way] = False
-            every = scatter(
-                p, n, end, taus, joints, row_ends, targets, jumps, strength, when, slots, who, jump_sums, live, reached
-            )  # fmt: skip
+            scatter(p, n, end, taus, joints, row_ends, targets, jumps, strength, when, slots, who, jump_sums, live)
             begins = when[0] if e > first else end
             met = glide(p, t, begins, end, base, taus, v, later, to, currents, a, jump_sums, live, found)
             awake, before = met, listed
             met = wake(asleep, ring, until, end, found, met)
-            listed = settle(
-                p, found, awake, met, to, v, later, t, end, base, constants, tau_a, taus, theta, currents, a, x, z, risen,
-                until, spikes, joints, row_ends, targets, jumps, strength, when, slots, who, reached, every, one, times,
-                senders, listed,
-            )  # fmt: skip
+            most = hits.shape[0] // max(when.size, 1)
+            for f in range(0, met, most):
+                lot = found[f : min(f + most, met)]
+                look_up(lot, n, slots, who, joints, row_ends, targets, room.marked, room.nth, room.heard, hits)
+                listed = settle(
+                    p, lot, awake - f, to, v, later, t, end, base, constants, tau_a, taus, theta, currents, a, x, z, risen,
+                    until, spikes, joints, jumps, strength, when, slots, hits, room.heard, held, sums, one, times, senders,
+                    listed,
+                )  # fmt: skip
             if listed - before > 1:
                 sort(times[before:listed], senders[before:listed])
             fall_asleep(asleep, ring, times, senders, before, listed, end, p.t_ref)
@@ -878,10 +882,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
             if exponential:
                 flows(taus, end - base, currents, a, n, jump_sums, live)
             if reads and e > first:
-                receive(
-                    when, slots, who, reached, before, listed, (times, senders), base, constants, scale, joints, row_ends,
-                    targets, z, risen, y, sums,
-                )  # fmt: skip
+                receive(when, slots, who, base, constants, scale, joints, row_ends, targets, z, risen, y, sums)
             if not sends:
                 listed = before
             v, later, t, swapped = later, v, end, not swapped
@@ -911,7 +912,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         v, later = state.rows[V, a : a + n], state.rows[LATER, a : a + n]
         to = state.rows[DRIVE, a : a + n] - state.rows[CURRENT, a : a + n]
         far, own, own_senders, listed, level = _FAR * c.shortest, times[k], senders[k], state.sent[k], simple
-        plastic = False
+        plastic, hits = False, room.hits
         for slot in range(lo, hi):
             level &= c.joints[slot, ENDS] < 0 and c.joints[slot, CURRENT_OF] < 0
             plastic |= c.joints[slot, TRACES] >= 0
@@ -930,8 +931,10 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                     p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, own, own_senders, listed
                 )
             if chunked and not (level and streams):
+                if arrivals[0].size > hits.shape[0]:
+                    hits = np.empty((arrivals[0].size, 2), np.int64)
                 listed = chunks(
-                    p, c, k, t, now, arrivals, v, later, to, state, room, scale, reads, sends, sums, own,
+                    p, c, k, t, now, arrivals, v, later, to, state, room, hits, scale, reads, sends, sums, own,
                     own_senders, listed,
                 )  # fmt: skip
             t = now
