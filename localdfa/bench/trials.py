@@ -41,16 +41,19 @@ def _both(name: str, hidden: list[int], code: str) -> list[Trials]:
     return [Trials(name, hidden, code, plastic) for plastic in (False, True)]
 
 
+def _recurrent(name: str, hidden: list[int], probability: float, trials: int) -> list[Trials]:
+    return [Trials(name, hidden, "current", plastic, trials, probability=probability) for plastic in (False, True)]
+
+
 SPIKING = [
     *_both("currents, 784-800-10", [800], "current"),
     *_both("currents, 784-400-400-10", [400, 400], "current"),
     *_both("spikes, 784-400-10", [400], "trains"),
     Trials("spikes, 784-400-10, online", [400], "trains", True, online=1e-3),
-    Trials("recurrent, 4,000 at 2 %", [3200, 800], "current", False, 8, probability=0.02),
-    Trials("recurrent, 4,000 at 2 %", [3200, 800], "current", True, 8, probability=0.02),
-    Trials("recurrent, 4,000 at 10 %", [3200, 800], "current", False, 8, probability=0.1),
-    Trials("recurrent, 20,000 at 2 %", [16000, 4000], "current", False, 2, probability=0.02),
-    Trials("recurrent, 20,000 at 2 %", [16000, 4000], "current", True, 2, probability=0.02),
+    *_recurrent("recurrent, 4,000 at 2 %", [3200, 800], 0.02, 8),
+    *_recurrent("recurrent, 4,000 at 10 %", [3200, 800], 0.1, 8),
+    *_recurrent("recurrent, 20,000 at 2 %", [16000, 4000], 0.02, 2),
+    *_recurrent("recurrent, 20,000 at 10 %", [16000, 4000], 0.1, 2),
 ]
 # Which of these each peer simulates; it is left out of the others.
 PEERS: dict[str, Callable[[Trials], bool]] = {

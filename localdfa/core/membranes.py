@@ -40,8 +40,8 @@ _ROOM = 2.0**22
 # The base moves on before a multiple grows beyond e^8: in ∫ x dz two such numbers are subtracted.
 _FAR = 8.0
 # Rows of the array of states. DRIVE: constant drive; CURRENT: of the feedback, to be subtracted; V; LATER: room for v at the
-# end of a chunk; THETA: by how much the threshold is raised, X, Z: traces of the own spikes, C: as above, all four in
-# multiples of their decay.
+# end of a chunk, or for what `learn` reads; THETA: by how much the threshold is raised, X, Z: traces of the own spikes, C: as
+# above, all four in multiples of their decay.
 DRIVE, CURRENT, V, LATER, THETA, X, Z, C = range(8)
 ROWS = 8
 # Loops over neurons that must be fast count without a sign: Numba would look at every index whether it is negative. `glide`
@@ -94,9 +94,10 @@ class Room(NamedTuple):
     meanwhile, what raises its drive, the lowest thresholds; and what is left at its end of the jumps that arrived, of v and
     then of each current, those up and those down apart; live (2 (R + 1),): whether there are any of these; found (n,): neurons
     that may spike; marked, nth, heard (n,), hits (·, 2): as in `look_up`; asleep: a ring of those that are refractory, the
-    first to wake first, of 2^k ≥ n places, and ring (2,): its head and tail, modulo that; one (4, R + 2): of one neuron, sizes
-    and time constants of a sum of exponentials, what is present and what will be; met: whether a neuron has met its threshold,
-    a byte each, and eights: the same bytes, eight a number; group: of moments, see there.
+    first to wake first, of 2^k ≥ n places, and ring (2,): its head and tail, modulo that; one (5, R + 2): of one neuron, sizes
+    and time constants of a sum of exponentials, what is present and what will be, and by how much it has decayed since the base
+    when a chunk begins; met: whether a neuron has met its threshold, a byte each, and eights: the same bytes, eight a number;
+    group: of moments, see there.
 
     Kernels that run at every arrival are put in place of their calls, or work off many neurons in one call: handing on arrays
     took longer than the work itself.
@@ -148,7 +149,7 @@ def begin(c):
     room = Room(
         np.zeros((4 + 2 * (r + 1), largest), kind), np.zeros(2 * (r + 1), np.bool_), np.zeros(largest + 1, np.int64),
         np.zeros(largest, np.bool_), np.zeros(largest, np.int64), np.zeros(largest, np.int64), np.empty((HITS, 2), np.int64),
-        np.zeros(places, np.int64), np.zeros(2, np.int64), np.zeros((4, r + 2)),
+        np.zeros(places, np.int64), np.zeros(2, np.int64), np.zeros((5, r + 2)),
         eights.view(np.uint8), eights,
         Group(
             np.zeros(_GROUP), np.zeros(_GROUP, np.uint64), np.zeros(_GROUP, kind), np.zeros(_GROUP + 1), np.zeros(_GROUP, kind),
@@ -690,13 +691,16 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         gets v, −∞ of those that are then refractory. Returns how many spikes the queue of the population holds.
         """
         last, count, number, (tau_x, tau_z, rho) = taus.size, when.size, x.dtype.type, constants
+        for r in range(last):
+            one[4, r] = math.exp((base - begin) / taus[r])
+        one[4, last] = math.exp((base - begin) / tau_a)
         for f in range(lot.size):
             i, t, h, reached, own = lot[f], begin, 0, heard[f], hits[f * count : (f + 1) * count]
             drive, level = float(to[i]), float(v[i]) if f < awake else p.v_reset
             if not simple:
                 for r in range(last):
-                    one[2, r] = currents[r, a + i] * math.exp((base - t) / taus[r])
-                one[2, last] = theta[i] * math.exp((base - t) / tau_a)
+                    one[2, r] = currents[r, a + i] * one[4, r]
+                one[2, last] = theta[i] * one[4, last]
             while True:
                 end = when[own[h, ARRIVAL]] if h < reached else now
                 while t < end:
