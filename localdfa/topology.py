@@ -16,7 +16,7 @@ class Projection:
     pre, post: populations, 0 the inputs, 1 the first hidden layer, and so on, the output last. delay: conduction delay, ms.
     tau: time constant of the synaptic current, ms; 0 for a synapse that moves v at once. plastic: whether it learns. biased:
     whether it carries the biases of its target, as those from each layer to the next do. ends (n_pre + 1,), targets: of a
-    sparse projection; neuron j reaches targets[ends[j]:ends[j + 1]], in ascending order. None where all reach all.
+    sparse projection; neuron j reaches targets[ends[j]:ends[j + 1]], each once, in ascending order. None where all reach all.
     """
 
     pre: int
