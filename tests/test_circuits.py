@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from localdfa import network as networks
 from localdfa import spec
 from localdfa.core import spikes
+from localdfa.core.chunks import HITS, Heard, look_up
 from localdfa.core.crossing import first_crossing
-from localdfa.core.membranes import HITS, look_up
-from localdfa.core.queues import ENDS, TARGETS
+from localdfa.core.queues import ENDS, TARGETS, Arrivals
+from localdfa.core.state import Synapses
 from localdfa.data.trains import Trains
 from localdfa.errors import SpecError
 from localdfa.network import generator
@@ -361,17 +362,17 @@ def test_neurons_are_told_all_that_reaches_them_and_no_more(n, data):
     joints[0, ENDS], joints[0, TARGETS], joints[1, ENDS] = 3, 1, -1
     arrivals = data.draw(st.lists(st.tuples(st.integers(0, 1), st.integers(0, len(rows) - 1)), max_size=6))
     slots, who = (np.array(column, np.int64) for column in zip(*arrivals, strict=True)) if arrivals else np.empty((2, 0), int)
-    marked, nth, heard = np.zeros(n, bool), np.zeros(n, np.int64), np.zeros(n, np.int64)
     hits = np.empty((max(1, len(lot) * len(arrivals)), 2), np.int64)
-    look_up(lot, n, slots, who, joints, ends, targets, marked, nth, heard, hits)
-    assert not marked.any()
+    heard = Heard(np.zeros(n, bool), np.zeros(n, np.int64), np.zeros(n, np.int64), hits)
+    look_up(lot, n, Arrivals(np.zeros(len(who)), slots, who), Synapses(joints, ends, targets, *[np.empty(0)] * 5), heard)
+    assert not heard.marked.any()
     for f, i in enumerate(lot):
         expected = [
             (e, j * n + i if slot else sum(map(len, rows[:j])) + sorted(rows[j]).index(i))
             for e, (slot, j) in enumerate(arrivals)
             if slot or i in rows[j]
         ]
-        assert [tuple(hit) for hit in hits[f * len(arrivals) :][: heard[f]]] == expected
+        assert [tuple(hit) for hit in hits[f * len(arrivals) :][: heard.counts[f]]] == expected
 
 
 @hypothesis_settings(max_examples=300, deadline=None)

@@ -15,7 +15,7 @@ from localdfa.bench import circuits, roofline, scaling
 from localdfa.bench import points as points_module
 from localdfa.bench.points import Point
 from localdfa.cli import main
-from localdfa.core import membranes, spikes
+from localdfa.core import spikes, streams
 
 
 @pytest.mark.parametrize("power", [-1.0, 0.0, 1.0, 1.7])
@@ -155,7 +155,7 @@ def calls(function, name):
 
 
 def test_a_synaptic_event_costs_what_stands_in_the_loops():
-    leap, over, read = membranes.leap.py_func, membranes.over.py_func, membranes.read.py_func
+    leap, over, read = streams.leap, streams.over, streams.read
     forward, entries = tally(next(loops_over_neurons(leap)))
     assert entries == {("v", False), ("bar", False), ("jumps", False), ("later", True), ("met", True)}
     events, each = len(calls(leap, "over")), tally(ast.parse(inspect.getsource(over)))[0] + len(calls(over, "max"))

@@ -3,7 +3,7 @@
 The machine's limits are measured beside them: arithmetic by a polynomial that stays in registers, bandwidth by a triad
 a = b + s c, or by a sum where a loop only reads, over as many bytes as the loop goes through, so in the same cache.
 
-`membranes.leap` goes once through the layer for four spikes that arrive: it reads v, the threshold and four rows of weights,
+`streams.leap` goes once through the layer for four spikes that arrive: it reads v, the threshold and four rows of weights,
 and writes v and who has met the threshold. The neurons' own rows stay in the nearest cache; the weights come from wherever all
 of them fit. While the gate is open `read` goes through a row of sums for each spike: it reads C and Z of the neurons, and
 changes the sums. What the neurons that have met their threshold cost is no part of what the loops must do.

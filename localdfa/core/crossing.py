@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from localdfa.core.compiled import kernel, part
 
 # An interval this short, in ms, is taken for a moment: a membrane that only touches its threshold cannot be told apart.
 _SHORTEST = 1e-9
@@ -11,7 +12,7 @@ _SHORTEST = 1e-9
 _ROUNDING = 2.0**-52
 
 
-@njit(error_model="numpy")
+@kernel
 def first_crossing(constant, sizes, taus, horizon):
     """The first t in (0, horizon] at which F(t) = constant + Σ_k sizes[k] e^(−t/taus[k]) ≥ 0, for F(0) < 0; else infinity.
 
@@ -47,7 +48,7 @@ def first_crossing(constant, sizes, taus, horizon):
     return np.inf
 
 
-@njit(error_model="numpy")
+@part
 def _root(constant, sizes, taus, a, b):
     """The root between a, where the sum is below zero, and b, where it is not, for a sum that rises."""
     t = b

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, prange
 
 from localdfa.core.blas import gemm
-from localdfa.core.uncounted import kernel
+from localdfa.core.compiled import kernel
 
 # Below this many rows a product is bound by memory: row by row it skips silent presynaptic neurons, and beats BLAS.
 FEW_ROWS = 4

@@ -1,14 +1,24 @@
 """Queues of spikes, when they were sent and by which neuron of a population; and what arrives from them at another one."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
-from localdfa.core.uncounted import OPTIONS, kernel
+from localdfa.core.compiled import COUNTED, kernel, part
 
 # Columns of `Circuit.joints`: what a slot is; see there.
 PRE, CURRENT_OF, START, ENDS, TARGETS, SUMS, TRACES = range(7)
 # So few spikes, and those that come within so short a time, ms, are put in order by insertion.
 _FEW, _MOMENT = 16, 1e-290
+
+
+class Arrivals(NamedTuple):
+    """Spikes that arrive, in order of time: when, through which slots, from whom."""
+
+    when: np.ndarray
+    slots: np.ndarray
+    who: np.ndarray
 
 
 @njit(error_model="numpy")
@@ -29,7 +39,7 @@ def sort(times, senders):
         _spread(times, senders)
 
 
-@njit(**{**OPTIONS, "_nrt": True})  # it allocates; left out, the option would be that of `sort`
+@njit(**COUNTED)
 def _spread(times, senders):
     """Sort by spreading over as many buckets of time as there are spikes, each of which is sorted likewise."""
     count, low, high = times.size, np.inf, -np.inf
@@ -59,7 +69,7 @@ def _spread(times, senders):
         begin = ends[b]
 
 
-@kernel
+@part
 def _insert(times, senders, first, n):
     for e in range(first + 1, n):
         time, sender, at = times[e], senders[e], e
@@ -71,7 +81,7 @@ def _insert(times, senders, first, n):
 
 @njit(error_model="numpy")
 def gather(lo, hi, stop, joints, delay, received, sent, times, senders):
-    """What arrives through the slots lo … hi − 1 before `stop`, in order of time: when, through which slot, from whom."""
+    """What arrives through the slots lo … hi − 1 before `stop`, as `Arrivals`."""
     count, until = 0, received.copy()
     for slot in range(lo, hi):
         queue, n = times[joints[slot, PRE]], sent[joints[slot, PRE]]
@@ -91,5 +101,5 @@ def gather(lo, hi, stop, joints, delay, received, sent, times, senders):
         sort(when, order)
         for e in range(count):
             sorted_slots[e], sorted_who[e] = slots[order[e]], who[order[e]]
-        return when, sorted_slots, sorted_who
-    return when, slots, who
+        return Arrivals(when, sorted_slots, sorted_who)
+    return Arrivals(when, slots, who)

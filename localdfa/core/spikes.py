@@ -16,7 +16,7 @@ The synapse reads the traces x_j of the arrivals and z_i of the postsynaptic spi
     ∫ x_j dz_i = τ_z/(τ_x+τ_z) Σ_post x_j − τ_x/(τ_x+τ_z) Σ_pre z_i + τ_x/(τ_x+τ_z) [x_j z_i]_{t0}^{t1},
 
 with x_j just before each postsynaptic spike and z_i just before each arrival: pair STDP of equal areas, and a term for the
-gate (`membranes` says how it is summed). The x of the integral is the one just before; so where an arrival makes the neuron
+gate (`traces` says how it is summed). The x of the integral is the one just before; so where an arrival makes the neuron
 fire, its spike does not count the x of that arrival, and the arrival then reads the z that the spike has raised. With a
 constant input, ∫ x_j dz_i = x_j (z_i(t1) − z_i(t0)). In units of activity, h = gain · rate, these are x gain/τ_x and z
 gain/τ_z.
@@ -46,11 +46,14 @@ from localdfa import inputs as input_codes
 from localdfa import registry
 from localdfa.core import finite
 from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
+from localdfa.core.compiled import allocating, part
 from localdfa.core.events import EVENT
 from localdfa.core.kernels import product
-from localdfa.core.membranes import CURRENT, DRIVE, V, X, Z, begin, kernels, learn, move_base, ways
+from localdfa.core.membranes import begin, kernels, ways
 from localdfa.core.queues import PRE, TRACES, longer, sort
+from localdfa.core.state import CURRENT, DRIVE, V, X, Z
 from localdfa.core.sums import Sums
+from localdfa.core.traces import learn, move_base
 
 # The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
 _BLOCKS = 16
@@ -310,14 +313,14 @@ def _in_order(
     return events, np.searchsorted(sample[order], np.arange(m + 1))
 
 
-@njit(error_model="numpy")
+@part
 def _read(c, k, state, i, row, tau, now):
     """The trace in a row of neuron i of population k."""
     at = c.first[k] + i
     return state.rows[row, at] * math.exp((state.base[k] - now) / tau)
 
 
-@njit(error_model="numpy")
+@part
 def _predict(c, state, now, drive, prediction):
     """ŷ of the output, and a_y = b + Σ W x of units that integrate."""
     n_out = drive.size
@@ -341,7 +344,7 @@ def _predict(c, state, now, drive, prediction):
         prediction[u] = math.exp(drive[u] - largest) / total if c.output == SOFTMAX else 0.5 * (1 + math.tanh(0.5 * drive[u]))
 
 
-@njit(error_model="numpy")
+@part
 def _errors(c, t, prediction, target, error, signal):
     """ŷ − y where it is noticed, else 0, and the signal c of all neurons; returns whether there is any."""
     noticed = False
@@ -357,7 +360,7 @@ def _errors(c, t, prediction, target, error, signal):
     return noticed
 
 
-@njit(error_model="numpy")
+@allocating
 def _error_spikes(c, t0, t1, error, level, times, senders, sent):
     """Error neurons from t0 to t1: each rises by |e| error_rate a ms where its sign is that of e, and spikes at every 1."""
     k, n = c.sizes.size - 1, error.size
@@ -378,7 +381,7 @@ def _error_spikes(c, t0, t1, error, level, times, senders, sent):
     times[k], senders[k] = own, own_senders
 
 
-@njit(error_model="numpy")
+@part
 def _rest(c, state, start, carried, lasted):
     """All somata as a trial finds them: at rest, or as the one before left them, `lasted` ms after its onset."""
     for k in range(c.sizes.size):
@@ -401,7 +404,7 @@ def _rest(c, state, start, carried, lasted):
         state.y[j] = 0
 
 
-@njit(error_model="numpy")
+@part
 def _part(c, state):
     """Twins begin where their somata are."""
     apart = c.layers + 1
@@ -423,7 +426,7 @@ def _part(c, state):
                     state.y[own + j] = state.y[others + j]
 
 
-@njit(error_model="numpy")
+@part
 def _note(c, state, now, notes):
     """V, X, Z, DRIVE and CURRENT of every neuron, (5, n)."""
     for k in range(c.sizes.size):
@@ -435,7 +438,7 @@ def _note(c, state, now, notes):
             notes[3, at], notes[4, at] = state.rows[DRIVE, at], state.rows[CURRENT, at]
 
 
-@njit(error_model="numpy")
+@part
 def _gate(c, k, now, opens, scale, state, room, s, sums):
     """The plasticity gate of population k opens or closes."""
     if opens:
@@ -447,7 +450,7 @@ def _gate(c, k, now, opens, scale, state, room, s, sums):
         room.moved[s, c.first[k] + i] += size * _read(c, k, state, i, Z, c.tau_z, now)
 
 
-@njit(error_model="numpy")
+@part
 def _framed(c, t, k, step, now, size, state, room, s):
     """What z of the first layer, population k, adds to its change in a frame."""
     for i in range(c.sizes[k]):
@@ -461,7 +464,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
     advance, periodic = kernels(neuron, exponential, streams, chunked, online)
     simple = not neuron.adapts and not exponential
 
-    @njit(error_model="numpy")
+    @allocating
     def trial(p, c, t, drive, start, target, keep, follows, state, scratch, times, senders, room, s, sums):
         """Trial s of a mini-batch; the spikes of all populations are left in `times` and `senders`, which hold the inputs'.
 

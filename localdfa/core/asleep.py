@@ -1,0 +1,78 @@
+"""A ring of the neurons of a population that are refractory, the first to wake first.
+
+Who is in it has v = −∞, which neither relaxation nor what arrives changes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from localdfa.core.compiled import allocating, inlined, unsigned
+from localdfa.core.queues import sort
+
+
+class Asleep(NamedTuple):
+    """ring: neurons, in 2^k places, at least one a neuron; ends (2,): its first entry and one after its last, counted from the
+    begin of a stretch of time."""
+
+    ring: np.ndarray
+    ends: np.ndarray
+
+
+@allocating
+def nobody(n):
+    """A ring for populations of up to n neurons."""
+    places = 1
+    while places < n:
+        places *= 2
+    return Asleep(np.zeros(places, np.int64), np.zeros(2, np.int64))
+
+
+@inlined
+def place(ring, e):
+    """Where entry e of the ring lies."""
+    return unsigned(e) & unsigned(ring.size - 1)
+
+
+@allocating
+def rest(v, until, t, asleep):
+    """Those who are refractory at t are alone in the ring."""
+    ring, n = asleep.ring, 0
+    for i in range(v.size):
+        if until[i] > t:
+            v[i], ring[n] = -np.inf, i
+            n += 1
+    order = np.empty(n)
+    for e in range(n):
+        order[e] = until[ring[e]]
+    sort(order, ring[:n])
+    asleep.ends[0], asleep.ends[1] = 0, n
+
+
+@inlined
+def wake(asleep, until, now, found, met):
+    """Those whose refractory period is over at `now` join the `met` neurons found; returns how many these are then."""
+    ring, head, tail = asleep.ring, asleep.ends[0], asleep.ends[1]
+    while head < tail and until[ring[place(ring, head)]] <= now:
+        found[met] = ring[place(ring, head)]
+        head += 1
+        met += 1
+    asleep.ends[0] = head
+    return met
+
+
+@inlined
+def fall_asleep(asleep, cells, before, listed, now, t_ref):
+    """After the spikes before … listed − 1, in order of time, those whose neuron is still refractory at `now` join the ring."""
+    ring, ends = asleep.ring, asleep.ends
+    for f in range(before, listed):
+        if cells.times[f] + t_ref > now:
+            ring[place(ring, ends[1])] = cells.senders[f]
+            ends[1] += 1
+
+
+@inlined
+def keep_asleep(asleep, v):
+    """v = −∞ of all in the ring."""
+    for e in range(asleep.ends[0], asleep.ends[1]):
+        v[asleep.ring[place(asleep.ring, e)]] = -np.inf

@@ -1,0 +1,28 @@
+"""How functions are compiled.
+
+A `kernel` can be called from Python. A function that only kernels call is a `part`, or `inlined`: nothing is compiled by which
+Python could call it, which would take longer than the function itself, with all the arrays that it is given; called from Python
+it is plain Python. One that allocates is `allocating`. In all others Numba counts no references: one is counted for each
+array that is handed on or cut from another, which, where arrays are short or several threads count at once, costs as much as
+the work itself. So nothing is allocated in them, and no array returned.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numba.extending import register_jitable
+
+_UNCOUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+# Said, for options that a function does not name are those of its caller.
+COUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": True}
+
+kernel: Callable[[Any], Any] = njit(**_UNCOUNTED)
+part: Callable[[Any], Any] = register_jitable(**_UNCOUNTED, no_cfunc_wrapper=True)
+# Put in place of every call: handing on many arrays, each as seven numbers, takes longer than a short function itself.
+inlined: Callable[[Any], Any] = register_jitable(**_UNCOUNTED, no_cfunc_wrapper=True, forceinline=True)
+allocating: Callable[[Any], Any] = register_jitable(**COUNTED, no_cfunc_wrapper=True)
+
+# Loops that must be fast count without a sign: Numba would look at every index whether it is negative.
+unsigned = np.uint64

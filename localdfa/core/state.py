@@ -1,0 +1,74 @@
+"""What is known of spiking neurons and of their synapses in a trial, and for how long that holds."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Rows of the array of states. DRIVE: constant drive; CURRENT: of the feedback, to be subtracted; V; LATER: room for v at the
+# end of a chunk, or for what `learn` reads; THETA: by how much the threshold is raised, X, Z: traces of the own spikes, C: see
+# `traces`, all four in multiples of their decay.
+DRIVE, CURRENT, V, LATER, THETA, X, Z, C = range(8)
+ROWS = 8
+
+
+class State(NamedTuple):
+    """All populations in a trial, neurons end to end.
+
+    rows (8, n): as above; until (n,): end of the last refractory period; spikes (n,): how many; currents (R, n): synaptic
+    currents, in multiples of their decay; y: presynaptic traces of all slots end to end; base (P,); sent (P,): spikes listed so
+    far; received: spikes of each slot that have arrived; strength: as in `Circuit`, but of error spikes with the phase's sign.
+    """
+
+    rows: np.ndarray
+    until: np.ndarray
+    spikes: np.ndarray
+    currents: np.ndarray
+    y: np.ndarray
+    base: np.ndarray
+    sent: np.ndarray
+    received: np.ndarray
+    strength: np.ndarray
+
+
+class Cells(NamedTuple):
+    """One population's parts of a `State`, and the room for its spikes.
+
+    to (n,): what v relaxes to, the constant drive less the feedback; until, spikes, theta, x, z, risen (n,): as there, risen
+    being C; currents (R, ·): of all populations, of which its own begin at `first`; times, senders: its queue.
+    """
+
+    to: np.ndarray
+    until: np.ndarray
+    spikes: np.ndarray
+    theta: np.ndarray
+    x: np.ndarray
+    z: np.ndarray
+    risen: np.ndarray
+    currents: np.ndarray
+    first: int
+    times: np.ndarray
+    senders: np.ndarray
+
+
+class Synapses(NamedTuple):
+    """All synapses: joints, row_ends, targets, jumps and online as in `Circuit`, strength and y as in `State`; sums: what
+    those that learn have come to, which is to be added up.
+    """
+
+    joints: np.ndarray
+    row_ends: np.ndarray
+    targets: np.ndarray
+    jumps: np.ndarray
+    online: np.ndarray
+    strength: np.ndarray
+    y: np.ndarray
+    sums: np.ndarray
+
+
+class Traces(NamedTuple):
+    """How the traces of a population decay: since `base`, x with tau_x and z with tau_z, ms; rho: τ_x/(τ_x+τ_z)."""
+
+    base: float
+    tau_x: float
+    tau_z: float
+    rho: float

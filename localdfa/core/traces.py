@@ -1,0 +1,110 @@
+"""Traces of spikes, and what the local rule needs of a synapse.
+
+Traces, adapted thresholds and synaptic currents are kept as multiples of their decay since the population's *base*, a moment
+that moves on before these multiples grow large, so that nothing needs to be touched in order to decay.
+
+The local rule needs ∫ x_j dz_i while the gate is open. With x_j(s) = y_j e^(−(s−base)/τ_x), where y_j rises by
+e^((t−base)/τ_x) at each arrival and is constant in between, and A_i(t) = ∫ e^(−(s−base)/τ_x) dz_i(s) up to t,
+
+    ∫ x_j dz_i = y_j A_i − Σ_arrivals e^((t−base)/τ_x) A_i(t),
+
+so nothing is done to a synapse at postsynaptic spikes and one pass over a row of synapses at an arrival. A_i = C_i + ρ z_i(t)
+e^(−(t−base)/τ_x) with ρ = τ_x/(τ_x+τ_z), where C_i begins at −ρ z_i and rises by (1 − ρ) e^(−(t−base)/τ_x) at each spike of i.
+"""
+
+import math
+
+from localdfa.core.compiled import inlined, part, unsigned
+from localdfa.core.queues import ENDS, PRE, SUMS, TARGETS, TRACES
+from localdfa.core.state import LATER, THETA, C, X, Z
+
+# The base moves on before a multiple grows beyond e^8: in ∫ x dz two such numbers are subtracted.
+FAR = 8.0
+
+
+@part
+def series(count, interval, age, tau):
+    """The trace of `count` spikes one `interval` apart, the last of them `age` ms ago."""
+    return (math.exp(-age / tau) - math.exp(-(age + count * interval) / tau)) / (1 - math.exp(-interval / tau))
+
+
+@inlined
+def rises(time, traces):
+    """What a spike adds to the traces x and z."""
+    apart = time - traces.base
+    rise = math.exp(apart / traces.tau_x)
+    return rise, (rise if traces.tau_x == traces.tau_z else math.exp(apart / traces.tau_z))
+
+
+@inlined
+def fire(i, time, rise, traces, cells, listed):
+    """Neuron i spikes, which adds `rise` to its traces. Returns how many spikes are listed then."""
+    number = cells.x.dtype.type
+    cells.x[i] += number(rise[0])
+    cells.z[i] += number(rise[1])
+    cells.risen[i] += number((1 - traces.rho) / rise[0])
+    cells.spikes[i] += 1
+    cells.times[listed], cells.senders[listed] = time, i
+    return listed + 1
+
+
+@part
+def learn(c, k, now, state, scale, sums):
+    """Close ∫ x dz of all synapses of population k that learn at `now`, times scale: y_j A_i."""
+    a, b = c.first[k], c.first[k + 1]
+    apart, number = now - state.base[k], state.rows.dtype.type
+    left, weight = number(c.rho * math.exp(-apart / c.tau_z - apart / c.tau_x)), number(scale)
+    z, risen, grown = state.rows[Z, a:b], state.rows[C, a:b], state.rows[LATER, a:b]
+    for i in range(z.size):
+        grown[i] = risen[i] + left * z[i]
+    for e in range(c.slots[k], c.slots[k + 1]):
+        if c.joints[e, TRACES] >= 0:
+            y = state.y[c.joints[e, TRACES] : c.joints[e, TRACES] + c.sizes[c.joints[e, PRE]]]
+            _close(c.joints[e], c.row_ends, c.targets, y, grown, weight, sums)
+
+
+@part
+def _close(joint, row_ends, targets, y, grown, weight, sums):
+    """sums += weight y_j grown_i of one slot."""
+    n, to, at = unsigned(grown.size), unsigned(joint[SUMS]), unsigned(joint[TARGETS])
+    for j in range(y.size):
+        size = weight * y[j]
+        if size == 0:
+            continue
+        if joint[ENDS] < 0:
+            row = to + unsigned(j) * n
+            for i in range(n):
+                sums[row + i] += size * grown[i]
+        else:
+            for s in range(unsigned(row_ends[joint[ENDS] + j]), unsigned(row_ends[joint[ENDS] + j + 1])):
+                sums[to + s] += size * grown[unsigned(targets[at + s])]
+
+
+@part
+def _scale(x, factor):
+    """x · factor in place."""
+    for i in range(x.size):
+        x[i] *= factor
+
+
+@part
+def move_base(c, k, now, state, scale, sums):
+    """The base of population k moves to `now`; where the gate is open (scale ≠ 0), ∫ x dz is closed there and begun anew."""
+    apart, number = now - state.base[k], state.rows.dtype.type
+    if scale != 0:
+        learn(c, k, now, state, scale, sums)
+    fade_x, fade_z = number(math.exp(-apart / c.tau_x)), number(math.exp(-apart / c.tau_z))
+    a, b = c.first[k], c.first[k + 1]
+    _scale(state.rows[X, a:b], fade_x)
+    _scale(state.rows[Z, a:b], fade_z)
+    _scale(state.rows[THETA, a:b], number(math.exp(-apart / c.tau_a)))
+    for r in range(c.taus.size):
+        _scale(state.currents[r, a:b], number(math.exp(-apart / c.taus[r])))
+    for e in range(c.slots[k], c.slots[k + 1]):
+        if c.joints[e, TRACES] >= 0:
+            first = c.joints[e, TRACES]
+            _scale(state.y[first : first + c.sizes[c.joints[e, PRE]]], fade_x)
+    state.base[k] = now
+    rho, risen, z = number(c.rho), state.rows[C, a:b], state.rows[Z, a:b]
+    for i in range(z.size):
+        risen[i] = -rho * z[i]
