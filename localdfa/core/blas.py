@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  (loads the BLAS that `one_thread` must find)
-from numba import njit, types
+from numba import types
 from numba.core.errors import TypingError
 from numba.extending import get_cython_function_address, overload
 from threadpoolctl import ThreadpoolController
+
+from localdfa.core.compiled import allocating
 
 _PROTOTYPE = ctypes.CFUNCTYPE(None, *([ctypes.c_void_p] * 13))
 _sgemm = _PROTOTYPE(get_cython_function_address("scipy.linalg.cython_blas", "sgemm"))
@@ -40,7 +42,7 @@ def gemm(
     c[...] = c + product if add else product
 
 
-@njit
+@allocating
 def _leading(x):
     """Entries from one row to the next; of a single row NumPy may say anything, and BLAS asks for at least its length."""
     return max(x.strides[0] // x.itemsize, x.shape[1])

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from localdfa.core.asleep import fall_asleep, keep_asleep, wake
-from localdfa.core.compiled import allocating, inlined, kernel, part, unsigned
+from localdfa.core.compiled import allocating, inlined, inner, kernel, unsigned
 from localdfa.core.crossing import first_crossing
 from localdfa.core.prefetch import LINE, prefetch
 from localdfa.core.queues import CURRENT_OF, ENDS, START, SUMS, TARGETS, TRACES, Arrivals, sort
@@ -90,13 +90,13 @@ def room_to_hear(heard, count):
     return Heard(heard.marked, heard.nth, heard.counts, np.empty((count, 2), np.int64))
 
 
-@part
+@inner
 def response(tau, tau_m, lapse):
     """v after `lapse` ms of a synaptic current that was 1 at their begin."""
     return tau / (tau - tau_m) * (math.exp(-lapse / tau) - math.exp(-lapse / tau_m))
 
 
-@part
+@inner
 def chunk_end(first, longest, arrivals, synapses, n):
     """One after the last arrival of the chunk that begins with `first`: all of a moment, but else none that comes `longest` ms
     or more after the first, or after `_SHARE` n synapses."""
@@ -117,7 +117,7 @@ def ask(slot, j, joints, row_ends, column, x):
             prefetch(x, at + s)
 
 
-@part
+@inner
 def scatter(tau_m, taus, now, chunk, synapses, n, room):
     """What the arrivals of a chunk leave at its end: see `ChunkRoom`, where all this begins with 0."""
     when, slots, who, sums, live = chunk.when, chunk.slots, chunk.who, room.sums, room.live
@@ -153,7 +153,7 @@ def scatter(tau_m, taus, now, chunk, synapses, n, room):
         live[2 * (r + 1) + 1] |= sinks > 0
 
 
-@part
+@inner
 def glide(tau_m, taus, t, first_at, now, base, v, later, cells, room, found):
     """v at the end of a chunk that `scatter` has gone through; how many neurons could have met their threshold: `found`.
 
@@ -202,7 +202,7 @@ def glide(tau_m, taus, t, first_at, now, base, v, later, cells, room, found):
     return met
 
 
-@part
+@inner
 def flows(taus, apart, cells, n, room):
     """Synaptic currents, in multiples of their decay since the base, `apart` ms ago, take in a chunk."""
     sums, live = room.sums, room.live
@@ -243,7 +243,7 @@ def look_up(lot, n, chunk, synapses, heard):
         marked[lot[f]] = False
 
 
-@part
+@inner
 def receive(chunk, synapses, traces, scale, cells):
     """The synapses of a population read what they must at the arrivals of a chunk, as if all its spikes came later."""
     when, slots, who, z, risen = chunk.when, chunk.slots, chunk.who, cells.z, cells.risen
@@ -293,7 +293,7 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
     wait, adapts, raised = neuron.wait, neuron.adapts, neuron.raised
     simple = not adapts and not exponential
 
-    @part
+    @inner
     def crossing(p, v, to, horizon, decay):
         """Time until v meets the threshold, if nothing arrives; infinite if it does not within `horizon`."""
         if simple:
@@ -308,7 +308,7 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
         sizes[last + 1], constants[last + 1] = -present[last], taus[last]
         return first_crossing(to - p.v_th, sizes, constants, horizon)
 
-    @part
+    @inner
     def drift(p, v, to, lapse, decay):
         """v after `lapse` ms without a spike, and whether v may have met the threshold meanwhile, by the bound of `glide`.
 
@@ -327,7 +327,7 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
             bar += min(present[last], after[last])
         return found, max(v, found, v * remains + largest * (1 - remains)) >= bar
 
-    @part
+    @inner
     def fade(lapse, decay):
         """What decays goes on for `lapse` ms."""
         for r in range(decay.taus.size if adapts else decay.taus.size - 1):
@@ -396,7 +396,7 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
             later[i] = number(-np.inf if until[i] > now else level)
         return listed
 
-    @part
+    @inner
     def chunks(
         p, t, now, shortest, taus, arrivals, v, later, cells, traces, synapses, asleep, found, room, heard, scale, reads, sends,
         listed,

@@ -1,6 +1,6 @@
 """How functions are compiled.
 
-A `kernel` can be called from Python. A function that only kernels call is a `part`, or `inlined`: nothing is compiled by which
+A `kernel` can be called from Python. A function that only kernels call is `inner` or `inlined`: nothing is compiled by which
 Python could call it, which would take longer than the function itself, with all the arrays that it is given; called from Python
 it is plain Python. One that allocates is `allocating`. In all others Numba counts no references: one is counted for each
 array that is handed on or cut from another, which, where arrays are short or several threads count at once, costs as much as
@@ -19,7 +19,7 @@ _UNCOUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 COUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": True}
 
 kernel: Callable[[Any], Any] = njit(**_UNCOUNTED)
-part: Callable[[Any], Any] = register_jitable(**_UNCOUNTED, no_cfunc_wrapper=True)
+inner: Callable[[Any], Any] = register_jitable(**_UNCOUNTED, no_cfunc_wrapper=True)
 # Put in place of every call: handing on many arrays, each as seven numbers, takes longer than a short function itself.
 inlined: Callable[[Any], Any] = register_jitable(**_UNCOUNTED, no_cfunc_wrapper=True, forceinline=True)
 allocating: Callable[[Any], Any] = register_jitable(**COUNTED, no_cfunc_wrapper=True)

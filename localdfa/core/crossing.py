@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from localdfa.core.compiled import kernel, part
+from localdfa.core.compiled import inner, kernel
 
 # An interval this short, in ms, is taken for a moment: a membrane that only touches its threshold cannot be told apart.
 _SHORTEST = 1e-9
@@ -48,7 +48,7 @@ def first_crossing(constant, sizes, taus, horizon):
     return np.inf
 
 
-@part
+@inner
 def _root(constant, sizes, taus, a, b):
     """The root between a, where the sum is below zero, and b, where it is not, for a sum that rises."""
     t = b

@@ -3,7 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from localdfa.core.compiled import allocating
 
 # An event: when it was sent (ms), by which neuron of its population, and its size: Δh of a graded event, 1 for a spike.
 EVENT = np.dtype([("time", np.float64), ("neuron", np.int64), ("size", np.float64)])
@@ -40,7 +41,7 @@ def routes(network: Any) -> np.ndarray:
     return np.concatenate(found, axis=1, dtype=np.float64)
 
 
-@njit(error_model="numpy")
+@allocating
 def projection(flat, sizes, l):
     """Projection l as (n_pre + 1, n_post), a view of an array in which all of them lie end to end."""
     start = 0
@@ -49,7 +50,7 @@ def projection(flat, sizes, l):
     return flat[start : start + (sizes[l] + 1) * sizes[l + 1]].reshape(sizes[l] + 1, sizes[l + 1])
 
 
-@njit(error_model="numpy")
+@allocating
 def add(queue, n, time, neuron, size):
     """Put an event behind the n of a queue; returns the queue, a longer one if there was no room."""
     if n == queue.size:
@@ -63,7 +64,7 @@ def add(queue, n, time, neuron, size):
     return queue
 
 
-@njit(error_model="numpy")
+@allocating
 def sort(queue, first, n):
     """Put the events from `first` on in order of time by merging runs; those sent together keep their order."""
     room, width = np.empty(n - first, EVENT), 1

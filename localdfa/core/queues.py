@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from localdfa.core.compiled import COUNTED, kernel, part
+from localdfa.core.compiled import COUNTED, inner, kernel
 
 # Columns of `Circuit.joints`: what a slot is; see there.
 PRE, CURRENT_OF, START, ENDS, TARGETS, SUMS, TRACES = range(7)
@@ -69,7 +69,7 @@ def _spread(times, senders):
         begin = ends[b]
 
 
-@part
+@inner
 def _insert(times, senders, first, n):
     for e in range(first + 1, n):
         time, sender, at = times[e], senders[e], e

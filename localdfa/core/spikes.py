@@ -46,7 +46,7 @@ from localdfa import inputs as input_codes
 from localdfa import registry
 from localdfa.core import finite
 from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
-from localdfa.core.compiled import allocating, part
+from localdfa.core.compiled import allocating, inner
 from localdfa.core.events import EVENT
 from localdfa.core.kernels import product
 from localdfa.core.membranes import begin, kernels, ways
@@ -313,14 +313,14 @@ def _in_order(
     return events, np.searchsorted(sample[order], np.arange(m + 1))
 
 
-@part
+@inner
 def _read(c, k, state, i, row, tau, now):
     """The trace in a row of neuron i of population k."""
     at = c.first[k] + i
     return state.rows[row, at] * math.exp((state.base[k] - now) / tau)
 
 
-@part
+@inner
 def _predict(c, state, now, drive, prediction):
     """ŷ of the output, and a_y = b + Σ W x of units that integrate."""
     n_out = drive.size
@@ -344,7 +344,7 @@ def _predict(c, state, now, drive, prediction):
         prediction[u] = math.exp(drive[u] - largest) / total if c.output == SOFTMAX else 0.5 * (1 + math.tanh(0.5 * drive[u]))
 
 
-@part
+@inner
 def _errors(c, t, prediction, target, error, signal):
     """ŷ − y where it is noticed, else 0, and the signal c of all neurons; returns whether there is any."""
     noticed = False
@@ -381,7 +381,7 @@ def _error_spikes(c, t0, t1, error, level, times, senders, sent):
     times[k], senders[k] = own, own_senders
 
 
-@part
+@inner
 def _rest(c, state, start, carried, lasted):
     """All somata as a trial finds them: at rest, or as the one before left them, `lasted` ms after its onset."""
     for k in range(c.sizes.size):
@@ -404,7 +404,7 @@ def _rest(c, state, start, carried, lasted):
         state.y[j] = 0
 
 
-@part
+@inner
 def _part(c, state):
     """Twins begin where their somata are."""
     apart = c.layers + 1
@@ -426,7 +426,7 @@ def _part(c, state):
                     state.y[own + j] = state.y[others + j]
 
 
-@part
+@inner
 def _note(c, state, now, notes):
     """V, X, Z, DRIVE and CURRENT of every neuron, (5, n)."""
     for k in range(c.sizes.size):
@@ -438,7 +438,7 @@ def _note(c, state, now, notes):
             notes[3, at], notes[4, at] = state.rows[DRIVE, at], state.rows[CURRENT, at]
 
 
-@part
+@inner
 def _gate(c, k, now, opens, scale, state, room, s, sums):
     """The plasticity gate of population k opens or closes."""
     if opens:
@@ -450,7 +450,7 @@ def _gate(c, k, now, opens, scale, state, room, s, sums):
         room.moved[s, c.first[k] + i] += size * _read(c, k, state, i, Z, c.tau_z, now)
 
 
-@part
+@inner
 def _framed(c, t, k, step, now, size, state, room, s):
     """What z of the first layer, population k, adds to its change in a frame."""
     for i in range(c.sizes[k]):

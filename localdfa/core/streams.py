@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from localdfa.core.asleep import fall_asleep, keep_asleep, wake
-from localdfa.core.compiled import allocating, inlined, part, unsigned
+from localdfa.core.compiled import allocating, inlined, inner, unsigned
 from localdfa.core.queues import START, SUMS, TRACES, sort
 from localdfa.core.traces import fire, rises
 
@@ -247,7 +247,7 @@ def stream_kernel(neuron: Any, online: bool) -> Any:
             later[i] = number(-np.inf if at > stop else away)
         return listed
 
-    @part
+    @inner
     def stream(p, t, now, arrivals, v, later, cells, traces, synapses, asleep, found, room, scale, reads, sends, listed):
         """A population through the arrivals of a window from t until `now`; returns how many spikes are listed.
 

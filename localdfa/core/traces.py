@@ -14,7 +14,7 @@ e^(−(t−base)/τ_x) with ρ = τ_x/(τ_x+τ_z), where C_i begins at −ρ z_i
 
 import math
 
-from localdfa.core.compiled import inlined, part, unsigned
+from localdfa.core.compiled import inlined, inner, unsigned
 from localdfa.core.queues import ENDS, PRE, SUMS, TARGETS, TRACES
 from localdfa.core.state import LATER, THETA, C, X, Z
 
@@ -22,7 +22,7 @@ from localdfa.core.state import LATER, THETA, C, X, Z
 FAR = 8.0
 
 
-@part
+@inner
 def series(count, interval, age, tau):
     """The trace of `count` spikes one `interval` apart, the last of them `age` ms ago."""
     return (math.exp(-age / tau) - math.exp(-(age + count * interval) / tau)) / (1 - math.exp(-interval / tau))
@@ -48,7 +48,7 @@ def fire(i, time, rise, traces, cells, listed):
     return listed + 1
 
 
-@part
+@inner
 def learn(c, k, now, state, scale, sums):
     """Close ∫ x dz of all synapses of population k that learn at `now`, times scale: y_j A_i."""
     a, b = c.first[k], c.first[k + 1]
@@ -63,7 +63,7 @@ def learn(c, k, now, state, scale, sums):
             _close(c.joints[e], c.row_ends, c.targets, y, grown, weight, sums)
 
 
-@part
+@inner
 def _close(joint, row_ends, targets, y, grown, weight, sums):
     """sums += weight y_j grown_i of one slot."""
     n, to, at = unsigned(grown.size), unsigned(joint[SUMS]), unsigned(joint[TARGETS])
@@ -80,14 +80,14 @@ def _close(joint, row_ends, targets, y, grown, weight, sums):
                 sums[to + s] += size * grown[unsigned(targets[at + s])]
 
 
-@part
+@inner
 def _scale(x, factor):
     """x · factor in place."""
     for i in range(x.size):
         x[i] *= factor
 
 
-@part
+@inner
 def move_base(c, k, now, state, scale, sums):
     """The base of population k moves to `now`; where the gate is open (scale ≠ 0), ∫ x dz is closed there and begun anew."""
     apart, number = now - state.base[k], state.rows.dtype.type
