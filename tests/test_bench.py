@@ -80,16 +80,47 @@ SPIKING = trials.Trials("tiny", [12], "current", plastic=False, trials=2, data="
 
 
 @pytest.mark.slow
-def test_spiking_trials_beside_brian2(monkeypatch):
-    """The same spikes from our engine and from a C++ program of Brian2's; sides that differ are not compared."""
+def test_spiking_trials_beside_brian2():
+    """The same spikes from our engine and from a C++ program of Brian2's."""
     pytest.importorskip("brian2", reason="Brian2 is not installed: pip install 'localdfa[brian2]'")
     if shutil.which("g++") is None:
         pytest.skip("no C++ compiler: g++")
     result = spiking.alternate(SPIKING, 1, ["brian2"], turns=1)
     assert result["spikes"]["brian2"] == pytest.approx(result["spikes"]["ours"], rel=spiking.RATE)
     assert result["milliseconds"].keys() == result["built"].keys() == {"ours", "brian2"}
-    monkeypatch.setattr(spiking, "STEPS", 0)
-    with pytest.raises(LocalDFAError, match=r"tiny: .* of the first spikes of hidden layer 1 by brian2 come within 0 steps"):
+
+
+class Side:
+    """A side of spiking trials that answers at once: eight first spikes, of which those of a peer come `late` ms later."""
+
+    late, ratio = np.zeros(8), 1.0
+
+    def __init__(self, side, worker):
+        self.ours = side == "ours_spiking"
+
+    def ask(self, call=None, **rest):
+        late = np.zeros(8) if self.ours else self.late
+        return {"first": [(np.arange(8.0) + late).tolist()], "spikes": 100.0 if self.ours else 100 * self.ratio}.get(call, 1.0)
+
+    def stop(self):
+        pass
+
+
+@pytest.mark.parametrize(("late", "ratio", "fails"), [
+    ([0.19] * 6 + [9.0] * 2, 1.019, None),
+    ([0.19] * 5 + [9.0] * 3, 1.0, r"tiny: 62% of the first spikes of hidden layer 1 by brian2 come within 2 steps of ours"),
+    ([-0.21] * 8, 1.0, "tiny: 0% of the first spikes"),
+    ([np.inf] * 3 + [0.0] * 5, 1.0, "tiny: 62% of the first spikes"),
+    ([0.0] * 8, 0.979, "tiny: 100 spikes a trial by ours, 98 by brian2"),
+])  # fmt: skip
+def test_spiking_sides_that_differ_are_not_compared(monkeypatch, late, ratio, fails):
+    monkeypatch.setattr(spiking, "Worker", Side)
+    monkeypatch.setattr(Side, "late", np.array(late))
+    monkeypatch.setattr(Side, "ratio", ratio)
+    if fails is None:
+        assert spiking.alternate(SPIKING, 1, ["brian2"], turns=1)["ratio"]["brian2"]["median"] == 1
+        return
+    with pytest.raises(LocalDFAError, match=fails):
         spiking.alternate(SPIKING, 1, ["brian2"], turns=1)
 
 
