@@ -334,9 +334,7 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
             decay.present[r] *= math.exp(-lapse / decay.taus[r])
 
     @inlined
-    def settle(
-        p, lot, awake, v, later, begin, now, traces, cells, chunk, synapses, heard, decay, scale, listed
-    ):  # fmt: skip
+    def settle(p, lot, awake, v, later, begin, now, traces, cells, chunk, synapses, heard, decay, scale, listed):
         """A lot of neurons, of which the first `awake` are so from `begin` on, through the arrivals of a chunk and all their
         spikes until `now`.
 
@@ -427,9 +425,7 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
             for f in range(0, met, most):
                 lot = found[f : min(f + most, met)]
                 look_up(lot, n, chunk, synapses, heard)
-                listed = settle(
-                    p, lot, awake - f, v, later, t, end, traces, cells, chunk, synapses, heard, decay, held, listed
-                )  # fmt: skip
+                listed = settle(p, lot, awake - f, v, later, t, end, traces, cells, chunk, synapses, heard, decay, held, listed)
             if listed - before > 1:
                 sort(cells.times[before:listed], cells.senders[before:listed])
             fall_asleep(asleep, cells, before, listed, end, p.t_ref)

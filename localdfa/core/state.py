@@ -1,4 +1,4 @@
-"""What is known of spiking neurons and of their synapses in a trial, and for how long that holds."""
+"""What is known of spiking neurons and of their synapses at a moment of a trial."""
 
 from typing import NamedTuple
 
@@ -51,8 +51,8 @@ class Cells(NamedTuple):
 
 
 class Synapses(NamedTuple):
-    """All synapses: joints, row_ends, targets, jumps and online as in `Circuit`, strength and y as in `State`; sums: what
-    those that learn have come to, which is to be added up.
+    """All synapses: joints, row_ends, targets, jumps and online as in `Circuit`, strength and y as in `State`; sums: where
+    those that learn add up scale ∫ x dz.
     """
 
     joints: np.ndarray
