@@ -80,14 +80,17 @@ SPIKING = trials.Trials("tiny", [12], "current", plastic=False, trials=2, data="
 
 
 @pytest.mark.slow
-def test_spiking_trials_beside_brian2():
-    """The same spikes from our engine and from a C++ program of Brian2's."""
+def test_spiking_trials_beside_brian2(monkeypatch):
+    """The same spikes from our engine and from a C++ program of Brian2's; sides that differ are not compared."""
     pytest.importorskip("brian2", reason="Brian2 is not installed: pip install 'localdfa[brian2]'")
     if shutil.which("g++") is None:
         pytest.skip("no C++ compiler: g++")
     result = spiking.alternate(SPIKING, 1, ["brian2"], turns=1)
     assert result["spikes"]["brian2"] == pytest.approx(result["spikes"]["ours"], rel=spiking.RATE)
     assert result["milliseconds"].keys() == result["built"].keys() == {"ours", "brian2"}
+    monkeypatch.setattr(spiking, "STEPS", 0)
+    with pytest.raises(LocalDFAError, match=r"tiny: .* of the first spikes of hidden layer 1 by brian2 come within 0 steps"):
+        spiking.alternate(SPIKING, 1, ["brian2"], turns=1)
 
 
 class Side:

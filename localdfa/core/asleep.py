@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from localdfa.core.compiled import allocating, inlined, unsigned
+from localdfa.core.compiled import counted, inlined, unsigned
 from localdfa.core.queues import sort
 
 
@@ -19,7 +19,7 @@ class Asleep(NamedTuple):
     ends: np.ndarray
 
 
-@allocating
+@counted
 def nobody(n):
     """A ring for populations of up to n neurons."""
     places = 1
@@ -34,7 +34,7 @@ def place(ring, e):
     return unsigned(e) & unsigned(ring.size - 1)
 
 
-@allocating
+@counted
 def rest(v, until, t, asleep):
     """Those who are refractory at t are alone in the ring."""
     ring, n = asleep.ring, 0
@@ -63,8 +63,10 @@ def wake(asleep, until, now, found, met):
 
 @inlined
 def fall_asleep(asleep, cells, before, listed, now, t_ref):
-    """After the spikes before … listed − 1, in order of time, those whose neuron is still refractory at `now` join the ring."""
+    """Spikes before … listed − 1 are put in order of time; those whose neuron is still refractory at `now` join the ring."""
     ring, ends = asleep.ring, asleep.ends
+    if listed - before > 1:
+        sort(cells.times[before:listed], cells.senders[before:listed])
     for f in range(before, listed):
         if cells.times[f] + t_ref > now:
             ring[place(ring, ends[1])] = cells.senders[f]

@@ -15,7 +15,7 @@ from numba.core.errors import TypingError
 from numba.extending import get_cython_function_address, overload
 from threadpoolctl import ThreadpoolController
 
-from localdfa.core.compiled import allocating
+from localdfa.core.compiled import counted
 
 _PROTOTYPE = ctypes.CFUNCTYPE(None, *([ctypes.c_void_p] * 13))
 _sgemm = _PROTOTYPE(get_cython_function_address("scipy.linalg.cython_blas", "sgemm"))
@@ -42,7 +42,7 @@ def gemm(
     c[...] = c + product if add else product
 
 
-@allocating
+@counted
 def _leading(x):
     """Entries from one row to the next; of a single row NumPy may say anything, and BLAS asks for at least its length."""
     return max(x.strides[0] // x.itemsize, x.shape[1])

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from localdfa.core.asleep import fall_asleep, keep_asleep, wake
-from localdfa.core.compiled import allocating, inlined, inner, kernel, unsigned
+from localdfa.core.compiled import counted, inlined, inner, kernel, unsigned
 from localdfa.core.crossing import first_crossing
 from localdfa.core.prefetch import LINE, prefetch
-from localdfa.core.queues import CURRENT_OF, ENDS, START, SUMS, TARGETS, TRACES, Arrivals, sort
+from localdfa.core.queues import CURRENT_OF, ENDS, START, SUMS, TARGETS, TRACES, Arrivals
 from localdfa.core.traces import fire, rises
 
 # Synapses a neuron whose arrivals are taken in at once: more, and bounds on v rule out too few; fewer, and there are too many
@@ -67,7 +67,7 @@ class ChunkRoom(NamedTuple):
     decay: Decay
 
 
-@allocating
+@counted
 def chunk_room(n, taus, tau_a, kind):
     """Scratch for populations of up to n neurons, whose v are of this kind of number."""
     r = taus.size
@@ -82,7 +82,7 @@ def chunk_room(n, taus, tau_a, kind):
     )  # fmt: skip
 
 
-@allocating
+@counted
 def room_to_hear(heard, count):
     """Room for all that `count` arrivals tell a lot of one neuron, at least."""
     if count <= heard.hits.shape[0]:
@@ -426,8 +426,6 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
                 lot = found[f : min(f + most, met)]
                 look_up(lot, n, chunk, synapses, heard)
                 listed = settle(p, lot, awake - f, v, later, t, end, traces, cells, chunk, synapses, heard, decay, held, listed)
-            if listed - before > 1:
-                sort(cells.times[before:listed], cells.senders[before:listed])
             fall_asleep(asleep, cells, before, listed, end, p.t_ref)
             keep_asleep(asleep, later)
             if exponential:

@@ -2,9 +2,9 @@
 
 A `kernel` can be called from Python. A function that only kernels call is `inner` or `inlined`: nothing is compiled by which
 Python could call it, which would take longer than the function itself, with all the arrays that it is given; called from Python
-it is plain Python. One that allocates is `allocating`. In all others Numba counts no references: one is counted for each
-array that is handed on or cut from another, which, where arrays are short or several threads count at once, costs as much as
-the work itself. So nothing is allocated in them, and no array returned.
+it is plain Python. In a `counted` one, which is `inner` else, Numba counts references, so that it may allocate and return
+arrays; in the others none: one is counted for each array that is handed on or cut from another, which, where arrays are short
+or several threads count at once, costs as much as the work itself. So nothing is allocated in them, and no array returned.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ kernel: Callable[[Any], Any] = njit(**_UNCOUNTED)
 inner: Callable[[Any], Any] = register_jitable(**_UNCOUNTED, no_cfunc_wrapper=True)
 # Put in place of every call: handing on many arrays, each as seven numbers, takes longer than a short function itself.
 inlined: Callable[[Any], Any] = register_jitable(**_UNCOUNTED, no_cfunc_wrapper=True, forceinline=True)
-allocating: Callable[[Any], Any] = register_jitable(**COUNTED, no_cfunc_wrapper=True)
+counted: Callable[[Any], Any] = register_jitable(**COUNTED, no_cfunc_wrapper=True)
 
 # Loops that must be fast count without a sign: Numba would look at every index whether it is negative.
 unsigned = np.uint64

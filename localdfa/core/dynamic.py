@@ -31,7 +31,7 @@ from numba import njit, prange
 
 from localdfa import registry
 from localdfa.core import finite
-from localdfa.core.compiled import allocating
+from localdfa.core.compiled import counted
 from localdfa.core.events import EVENT, add, projection, routes, sort, stretches
 from localdfa.core.kernels import product
 from localdfa.errors import NonFiniteError
@@ -181,7 +181,7 @@ def _totals(
     return totals
 
 
-@allocating
+@counted
 def _relax(state, remains):
     """v once its distance to a − βc has shrunk to the fraction `remains`; returns how many neurons have left their band."""
     left = 0
@@ -193,7 +193,7 @@ def _relax(state, remains):
     return left
 
 
-@allocating
+@counted
 def _predict(softmax, state, row, out):
     """ŷ of the drives in one row of the state into another."""
     n = state.shape[1]
@@ -211,7 +211,7 @@ def _predict(softmax, state, row, out):
         state[out, i] /= total
 
 
-@allocating
+@counted
 def _compartment(course, state, age):
     """v − u into the row U: it relaxes to −βc whatever arrives, for both compartments have the drive in common."""
     remains = math.exp(-age / course.tau)
@@ -219,7 +219,7 @@ def _compartment(course, state, age):
         state[_U, i] = (state[_APART, i] + state[_CURRENT, i]) * remains - state[_CURRENT, i]
 
 
-@allocating
+@counted
 def _signals(course, routes, target, states):
     """Feedback signal of every layer from the error e = ŷ − y at the end of the free phase; False if there is no error.
 
@@ -252,13 +252,13 @@ def _kernels(neuron: Any) -> _Kernels:
     """The kernels that simulate one trial and a mini-batch of them, for one model of hidden neurons."""
     f, inverse = neuron.f, neuron.inverse
 
-    @allocating
+    @counted
     def first_event(p, epsilon):
         """f(0), or 0 where that is no event."""
         h = f(p, 0.0)
         return h if abs(h) >= epsilon else 0.0
 
-    @allocating
+    @counted
     def step(p, epsilon, base, state, i, levels):
         """Move h_sent of neuron i, counted in whole levels so that it cannot drift; its band is f⁻¹(h_sent ± ε)."""
         level = state[_LEVEL, i] + levels
@@ -266,7 +266,7 @@ def _kernels(neuron: Any) -> _Kernels:
         state[_LOW, i] = inverse(p, base + (level - 1) * epsilon)
         state[_HIGH, i] = inverse(p, base + (level + 1) * epsilon)
 
-    @allocating
+    @counted
     def onset(p, course, biases, sends):
         """A population at t = 0, the queue of its events, and how many it has sent."""
         n, queue, sent = biases.size, np.empty(64, EVENT), 0
@@ -281,7 +281,7 @@ def _kernels(neuron: Any) -> _Kernels:
                 sent += 1
         return state, queue, sent
 
-    @allocating
+    @counted
     def send(p, course, state, t, until, queue, sent):
         """The events of all neurons that leave their band between t and `until`.
 
@@ -308,7 +308,7 @@ def _kernels(neuron: Any) -> _Kernels:
         sort(queue, first, sent)
         return queue, sent, 0
 
-    @allocating
+    @counted
     def activity(p, course, output, state, row, out):
         """f of one row of the state into another; ŷ if these are the output units."""
         if output:
@@ -317,7 +317,7 @@ def _kernels(neuron: Any) -> _Kernels:
         for i in range(state.shape[1]):
             state[out, i] = f(p, state[row, i])
 
-    @allocating
+    @counted
     def read(p, course, output, state, age):
         """ζ at `age` ms into a stretch; z is the activity, with two compartments less that of the one without feedback."""
         n = state.shape[1]
@@ -332,7 +332,7 @@ def _kernels(neuron: Any) -> _Kernels:
         for i in range(n):
             state[_ZETA, i] -= state[_Z0, i]
 
-    @allocating
+    @counted
     def carry(p, course, k, output, weights, state, x, incoming, queue, counts, late, pre, post):
         """One population through stretch k of the trial, with its part of ∫ x dz where the gate is open.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core.compiled import allocating
+from localdfa.core.compiled import counted
 
 # An event: when it was sent (ms), by which neuron of its population, and its size: Δh of a graded event, 1 for a spike.
 EVENT = np.dtype([("time", np.float64), ("neuron", np.int64), ("size", np.float64)])
@@ -41,7 +41,7 @@ def routes(network: Any) -> np.ndarray:
     return np.concatenate(found, axis=1, dtype=np.float64)
 
 
-@allocating
+@counted
 def projection(flat, sizes, l):
     """Projection l as (n_pre + 1, n_post), a view of an array in which all of them lie end to end."""
     start = 0
@@ -50,7 +50,7 @@ def projection(flat, sizes, l):
     return flat[start : start + (sizes[l] + 1) * sizes[l + 1]].reshape(sizes[l] + 1, sizes[l + 1])
 
 
-@allocating
+@counted
 def add(queue, n, time, neuron, size):
     """Put an event behind the n of a queue; returns the queue, a longer one if there was no room."""
     if n == queue.size:
@@ -64,7 +64,7 @@ def add(queue, n, time, neuron, size):
     return queue
 
 
-@allocating
+@counted
 def sort(queue, first, n):
     """Put the events from `first` on in order of time by merging runs; those sent together keep their order."""
     room, width = np.empty(n - first, EVENT), 1

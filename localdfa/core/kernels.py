@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, prange
 
 from localdfa.core.blas import gemm
-from localdfa.core.compiled import allocating, inner
+from localdfa.core.compiled import counted, inner
 
 # Below this many rows a product is bound by memory: row by row it skips silent presynaptic neurons, and beats BLAS.
 FEW_ROWS = 4
@@ -46,19 +46,19 @@ def _by_columns(alpha, a, b, transpose_b, c):
         gemm(alpha, a[:, 0 : a.shape[1]], False, part, transpose_b, c[:, j0:j1])
 
 
-@allocating
+@counted
 def _scattered(x):
     """Whether the entries of a row do not lie side by side."""
     return x.shape[0] > 0 and x.shape[1] > 1 and x.strides[1] != x.itemsize
 
 
-@allocating
+@counted
 def _require_rows(a, b, c):
     if _scattered(a) or _scattered(b) or _scattered(c):
         raise ValueError("product: an array whose rows are not contiguous")
 
 
-@allocating
+@counted
 def _columns(n):
     """Number and width of the blocks of postsynaptic neurons; the same everywhere, so that a core finds its own in cache."""
     blocks = 2 * ((n + 511) // 512)

@@ -18,7 +18,7 @@ import numpy as np
 
 from localdfa.core.asleep import Asleep, nobody, rest
 from localdfa.core.chunks import ChunkRoom, chunk_kernel, chunk_room, room_to_hear
-from localdfa.core.compiled import allocating
+from localdfa.core.compiled import counted
 from localdfa.core.queues import CURRENT_OF, ENDS, TRACES, gather, longer, sort
 from localdfa.core.state import CURRENT, DRIVE, LATER, ROWS, THETA, C, Cells, State, Synapses, Traces, V, X, Z
 from localdfa.core.streams import StreamRoom, stream_kernel, stream_room
@@ -44,7 +44,7 @@ def ways(c: Any, adapts: bool) -> tuple[bool, bool]:
     return simple and any(level), not simple or not all(level)
 
 
-@allocating
+@counted
 def begin(c):
     """States and scratch of a block of trials."""
     n, populations, slots, largest, kind = c.first[-1], c.sizes.size, c.delay.size, 0, c.jumps.dtype
@@ -70,7 +70,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
     relax, wait, simple = neuron.relax, neuron.wait, not neuron.adapts and not exponential
     stream, chunks = stream_kernel(neuron, online), chunk_kernel(neuron, exponential)
 
-    @allocating
+    @counted
     def advance(p, c, k, t, stop, state, times, senders, scale, reads, sends, sums, room):
         """Population k from t to stop; sums: gets scale ∫ x dz of the synapses that learn."""
         a, n, lo, hi = c.first[k], c.sizes[k], c.slots[k], c.slots[k + 1]
@@ -114,7 +114,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         for i in range(n):
             v[i] = number(p.v_reset) if v[i] == -np.inf else v[i]
 
-    @allocating
+    @counted
     def periodic(p, c, k, t, stop, state, times, senders, sends):
         """Population k, which nothing reaches, from t to stop: under a constant drive its spikes are periodic."""
         move_base(c, k, t, state, 0.0, c.jumps)

@@ -46,7 +46,7 @@ from localdfa import inputs as input_codes
 from localdfa import registry
 from localdfa.core import finite
 from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
-from localdfa.core.compiled import allocating, inner
+from localdfa.core.compiled import counted, inner
 from localdfa.core.events import EVENT
 from localdfa.core.kernels import product
 from localdfa.core.membranes import begin, kernels, ways
@@ -360,7 +360,7 @@ def _errors(c, t, prediction, target, error, signal):
     return noticed
 
 
-@allocating
+@counted
 def _error_spikes(c, t0, t1, error, level, times, senders, sent):
     """Error neurons from t0 to t1: each rises by |e| error_rate a ms where its sign is that of e, and spikes at every 1."""
     k, n = c.sizes.size - 1, error.size
@@ -464,7 +464,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
     advance, periodic = kernels(neuron, exponential, streams, chunked, online)
     simple = not neuron.adapts and not exponential
 
-    @allocating
+    @counted
     def trial(p, c, t, drive, start, target, keep, follows, state, scratch, times, senders, room, s, sums):
         """Trial s of a mini-batch; the spikes of all populations are left in `times` and `senders`, which hold the inputs'.
 

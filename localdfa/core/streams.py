@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from localdfa.core.asleep import fall_asleep, keep_asleep, wake
-from localdfa.core.compiled import allocating, inlined, inner, unsigned
-from localdfa.core.queues import START, SUMS, TRACES, sort
+from localdfa.core.compiled import counted, inlined, inner, unsigned
+from localdfa.core.queues import START, SUMS, TRACES
 from localdfa.core.traces import fire, rises
 
 # So many moments `leap` takes in at once.
@@ -47,7 +47,7 @@ class StreamRoom(NamedTuple):
     group: Group
 
 
-@allocating
+@counted
 def stream_room(n, kind):
     """Scratch for populations of up to n neurons, whose v are of this kind of number."""
     eights = np.zeros((n + 7) // 8, np.uint64)
@@ -290,8 +290,6 @@ def stream_kernel(neuron: Any, online: bool) -> Any:
                 p, found, awake, met, t, end, group, unsigned(count), unsigned(arrived), brought, own, left, traces, v, later,
                 cells, scale, synapses.sums, listed,
             )  # fmt: skip
-            if listed - before > 1:
-                sort(cells.times[before:listed], cells.senders[before:listed])
             fall_asleep(asleep, cells, before, listed, end, p.t_ref)
             if vanish:
                 keep_asleep(asleep, later)
