@@ -264,6 +264,19 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.option("--clear", is_flag=True, help="Remove them all; they are compiled again when they are needed.")
+def cache(clear: bool) -> None:
+    """Show the folder of compiled kernels, how many there are and how much room they take."""
+    from localdfa.core import kernel_cache
+
+    if clear:
+        click.echo(f"{kernel_cache.clear()} kernels removed from {kernel_cache.folder()}")
+        return
+    sizes = [path.stat().st_size for path in kernel_cache.contents()]
+    click.echo(f"{kernel_cache.folder()}: {len(sizes)} kernels, {sum(sizes) / 1e6:.1f} MB")
+
+
+@main.command()
 @click.argument("what", type=click.Choice(["rate", "spiking", "training", "startup", "memory", "scaling", "roofline", "torch"]))
 @click.option(
     "--against", multiple=True,

@@ -4,10 +4,10 @@
 columns of one matrix. This calls the ``gemm`` that SciPy exports to Cython, which takes leading dimensions.
 """
 
-import ctypes
 from contextlib import AbstractContextManager
 from typing import Any
 
+import llvmlite.binding
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  (loads the BLAS that `one_thread` must find)
 from numba import types
@@ -17,9 +17,18 @@ from threadpoolctl import ThreadpoolController
 
 from localdfa.core.compiled import counted
 
-_PROTOTYPE = ctypes.CFUNCTYPE(None, *([ctypes.c_void_p] * 13))
-_sgemm = _PROTOTYPE(get_cython_function_address("scipy.linalg.cython_blas", "sgemm"))
-_dgemm = _PROTOTYPE(get_cython_function_address("scipy.linalg.cython_blas", "dgemm"))
+
+def _external(name: str) -> Any:
+    """A function of SciPy's BLAS, all of whose arguments are addresses, by a name that compiled code refers to.
+
+    By its address, which differs from process to process, compiled code could not be kept on disk.
+    """
+    symbol = f"localdfa_{name}"
+    llvmlite.binding.add_symbol(symbol, get_cython_function_address("scipy.linalg.cython_blas", name))
+    return types.ExternalFunction(symbol, types.void(*[types.uintp] * 13))
+
+
+_sgemm, _dgemm = _external("sgemm"), _external("dgemm")
 _controller = ThreadpoolController()
 # Rows and columns of c and inner indices of one call: up to a million multiplications OpenBLAS multiplies without repacking its
 # operands first, unless the second is transposed. From so many rows on it is worth repacking them.

@@ -14,11 +14,19 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
+from localdfa.core import kernel_cache
+
 _UNCOUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 # Said, for options that a function does not name are those of its caller.
 COUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": True}
 
-kernel: Callable[[Any], Any] = njit(**_UNCOUNTED)
+
+def compiled(**options: Any) -> Callable[[Any], Any]:
+    """Numba's `njit` with these options, for what Python calls; what it compiles is kept on disk (`kernel_cache`)."""
+    return lambda function: kernel_cache.keep(njit(**options)(function))
+
+
+kernel: Callable[[Any], Any] = compiled(**_UNCOUNTED)
 inner: Callable[[Any], Any] = register_jitable(**_UNCOUNTED, no_cfunc_wrapper=True)
 # Put in place of every call: handing on many arrays, each as seven numbers, takes longer than a short function itself.
 inlined: Callable[[Any], Any] = register_jitable(**_UNCOUNTED, no_cfunc_wrapper=True, forceinline=True)

@@ -15,10 +15,10 @@ any number of threads gives the same bits.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from localdfa.core.blas import gemm
-from localdfa.core.compiled import counted
+from localdfa.core.compiled import compiled, counted
 
 # Blocks of samples, or of positions, that threads take; and the samples whose drives at all positions are held at once.
 BLOCKS, SAMPLES = 16, 64
@@ -162,7 +162,7 @@ def _to_winners(g, change, winner, arriving):
         arriving[q // n, winner[q]] += change[q]
 
 
-@njit(parallel=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy")
 def _shared_drive(g, maps, pooled, alpha, weights, pre, won, out, winner):
     """The largest drive in each window and its winner; or, if the competition is won already, alpha · W pre at the winners."""
     m, n_synapses, n_positions = out.shape[0], weights.shape[0] - 1, maps[0] * maps[1]
@@ -182,7 +182,7 @@ def _shared_drive(g, maps, pooled, alpha, weights, pre, won, out, winner):
             _compete(g, maps, pooled, drives, out[s], winner[s])
 
 
-@njit(parallel=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy")
 def _shared_descent(g, maps, alpha, matrix, change, winner, out):
     m, n_positions = out.shape[0], maps[0] * maps[1]
     blocks = min(BLOCKS, m)
@@ -195,7 +195,7 @@ def _shared_descent(g, maps, alpha, matrix, change, winner, out):
             _fold(g, maps, patches, out[s])
 
 
-@njit(parallel=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy")
 def _shared_total(g, maps, pre, change, winner, parts):
     """parts (blocks, synapses + 1, channels): the sum of each block of samples."""
     m, blocks, n_synapses, n_positions = change.shape[0], parts.shape[0], parts.shape[1] - 1, maps[0] * maps[1]
@@ -211,7 +211,7 @@ def _shared_total(g, maps, pre, change, winner, parts):
                     parts[block, n_synapses, c] += arriving[c, p]
 
 
-@njit(parallel=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy")
 def _own_drive(g, maps, pooled, alpha, weights, pre, won, out, winner):
     """As `_shared_drive`, of positions with weights of their own."""
     m, n_synapses, n_positions = out.shape[0], weights.shape[0] - 1, maps[0] * maps[1]
@@ -237,7 +237,7 @@ def _own_drive(g, maps, pooled, alpha, weights, pre, won, out, winner):
                 _compete(g, maps, pooled, drives[:, s].T, out[start + s], winner[start + s])
 
 
-@njit(parallel=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy")
 def _own_descent(g, maps, alpha, matrix, change, winner, out):
     m, n_positions, size = out.shape[0], maps[0] * maps[1], g.kernel * g.kernel
     for start in range(0, m, SAMPLES):
@@ -261,7 +261,7 @@ def _own_descent(g, maps, alpha, matrix, change, winner, out):
                             out[start + s, at + v] += brought[s, u * g.kernel + v]
 
 
-@njit(parallel=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy")
 def _own_total(g, maps, pre, change, winner, found):
     m, n_synapses, n_positions = change.shape[0], found.shape[0] - 1, maps[0] * maps[1]
     blocks = min(BLOCKS, n_positions)

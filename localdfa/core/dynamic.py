@@ -27,11 +27,11 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from localdfa import registry
 from localdfa.core import finite
-from localdfa.core.compiled import counted
+from localdfa.core.compiled import compiled, counted
 from localdfa.core.events import EVENT, add, projection, routes, sort, stretches
 from localdfa.core.kernels import product
 from localdfa.errors import NonFiniteError
@@ -398,7 +398,7 @@ def _kernels(neuron: Any) -> _Kernels:
         counts[1], counts[2] = received, sent
         return queue, came, wrong
 
-    @njit(error_model="numpy")
+    @compiled(error_model="numpy")
     def trial(p, course, sizes, weights, routes, inputs, target, drive, late, touched, pre, post, counts):
         """One trial: the queues of the inputs and all hidden layers, and the layer that fails (negative: it diverges), or 0.
 
@@ -443,7 +443,7 @@ def _kernels(neuron: Any) -> _Kernels:
                     drive[i] = states[-1][_V, i]
         return queues, 0
 
-    @njit(parallel=True, error_model="numpy")
+    @compiled(parallel=True, error_model="numpy")
     def batch(p, course, sizes, weights, routes, inputs, targets, drive, late, touched, pre, post, counts, broken):
         """The trials of a mini-batch, shared out in blocks; late and touched have one row a block, the others one a trial."""
         m, blocks = inputs.shape[0], late.shape[0]

@@ -11,10 +11,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from localdfa.core.blas import gemm
-from localdfa.core.compiled import counted, inner
+from localdfa.core.compiled import compiled, counted, inner
 
 # Below this many rows a product is bound by memory: row by row it skips silent presynaptic neurons, and beats BLAS.
 FEW_ROWS = 4
@@ -33,7 +33,7 @@ def product(alpha: float, a: np.ndarray, b: np.ndarray, transpose_b: bool, c: np
         _by_columns(alpha, a, b, transpose_b, c)
 
 
-@njit(parallel=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy")
 def _by_columns(alpha, a, b, transpose_b, c):
     """`product` of many samples, cut into blocks of postsynaptic neurons."""
     _require_rows(a, b, c)
@@ -65,7 +65,7 @@ def _columns(n):
     return blocks, (n + blocks - 1) // blocks
 
 
-@njit(parallel=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy")
 def _by_events(alpha, a, b, c):
     """c = alpha · a b of few samples, one pass over a row of b for each non-zero entry of a.
 
@@ -94,7 +94,7 @@ def activation(neuron: Any) -> Any:
     """The kernel that settles a population of rate neurons of one model."""
     f = neuron.f
 
-    @njit(parallel=True, error_model="numpy")
+    @compiled(parallel=True, error_model="numpy")
     def settle(p, threshold, drive, activity, sent):
         """h = f(a): drive and activity (m, n); sent (m, n + 1) gets the graded events, h where |h| > threshold.
 
@@ -122,7 +122,7 @@ def descent(neuron: Any) -> Any:
     """The kernel of −c ∘ f'(a), for the exact rules and the measurements; the local rule has no use for it."""
     df = neuron.df
 
-    @njit(parallel=True, error_model="numpy")
+    @compiled(parallel=True, error_model="numpy")
     def descend(p, drive, signal, change):
         """drive a, signal c and change, all (m, n)."""
         for s in prange(drive.shape[0]):
@@ -132,7 +132,7 @@ def descent(neuron: Any) -> Any:
     return descend
 
 
-@njit(error_model="numpy")
+@compiled(error_model="numpy")
 def active(pre):
     """Indices of the presynaptic neurons (columns) with any activity in the mini-batch, pre (m, n)."""
     any_activity, found, n = np.zeros(pre.shape[1], np.bool_), np.empty(pre.shape[1], np.int64), 0
@@ -183,7 +183,7 @@ def learning(optimiser: Any) -> Any:
             row(p, weights[j], g, state[j], step, step - last[j] - 1)
             last[j] = step
 
-    @njit(parallel=True, error_model="numpy")
+    @compiled(parallel=True, error_model="numpy")
     def from_factors(p, weight_decay, pre, rows, change, weights, state, last, step):
         """g = −Σ_samples pre · change for every synapse from the presynaptic neurons `rows`.
 
@@ -202,7 +202,7 @@ def learning(optimiser: Any) -> Any:
                 gemm(-1.0, activity[:, 0:count], True, change[:, 0:n], False, gradient[:, 0:n])
             visit(p, weight_decay, gradient, rows, first, weights, state, last, step)
 
-    @njit(parallel=True, error_model="numpy")
+    @compiled(parallel=True, error_model="numpy")
     def from_sum(p, weight_decay, total, weights, state, last, step):
         """g = −total, which already sums pre · post change over the samples: (n_pre + 1, n_post)."""
         rows = np.arange(weights.shape[0])

@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from localdfa.core.compiled import COUNTED, inner, kernel
+from localdfa.core.compiled import COUNTED, compiled, inner, kernel
 
 # Columns of `Circuit.joints`: what a slot is; see there.
 PRE, CURRENT_OF, START, ENDS, TARGETS, SUMS, TRACES = range(7)
@@ -21,7 +20,7 @@ class Arrivals(NamedTuple):
     who: np.ndarray
 
 
-@njit(error_model="numpy")
+@compiled(error_model="numpy")
 def longer(queue, n, room):
     """A queue with at least `room` places that begins with the n of the one given."""
     found = np.empty(max(room, 2 * n, 64), queue.dtype)
@@ -39,7 +38,7 @@ def sort(times, senders):
         _spread(times, senders)
 
 
-@njit(**COUNTED)
+@compiled(**COUNTED)
 def _spread(times, senders):
     """Sort by spreading over as many buckets of time as there are spikes, each of which is sorted likewise."""
     count, low, high = times.size, np.inf, -np.inf
@@ -79,7 +78,7 @@ def _insert(times, senders, first, n):
         times[at], senders[at] = time, sender
 
 
-@njit(error_model="numpy")
+@compiled(error_model="numpy")
 def gather(lo, hi, stop, joints, delay, received, sent, times, senders):
     """What arrives through the slots lo … hi − 1 before `stop`, as `Arrivals`."""
     count, until = 0, received.copy()

@@ -40,13 +40,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit
+from numba import get_num_threads
 
 from localdfa import inputs as input_codes
 from localdfa import registry
 from localdfa.core import finite
 from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
-from localdfa.core.compiled import counted, inner
+from localdfa.core.compiled import compiled, counted, inner
 from localdfa.core.events import EVENT
 from localdfa.core.kernels import product
 from localdfa.core.membranes import begin, kernels, ways
@@ -549,7 +549,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
                 room.counts[s, i] = state.spikes[i]
         room.events[s] = state.spikes.sum() + errors
 
-    @njit(error_model="numpy", nogil=True)
+    @compiled(error_model="numpy", nogil=True)
     def trials(p, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks):
         """The trials of a block of a mini-batch; returns the spikes of the last one, by population: when, by whom, how many."""
         m = drive.shape[0]

@@ -4,9 +4,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from localdfa.core import projections
+from localdfa.core.compiled import compiled
 from localdfa.core.settled import Trial
 
 
@@ -15,7 +16,7 @@ def _response(neuron: Any, propagation: str) -> Any:
     """The kernel that nudges a population; nowhere does it read f'."""
     f, climbs, two_compartment = neuron.f, propagation != "held", propagation == "two_compartment"
 
-    @njit(parallel=True, error_model="numpy")
+    @compiled(parallel=True, error_model="numpy")
     def respond(p, betas, threshold, drive, signal, activity, change, moved):
         """Activity f(a − β c) in each nudged phase; returns the number of graded events.
 
