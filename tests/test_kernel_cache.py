@@ -35,15 +35,17 @@ import model
 
 def factory(hook, sign):
     @inner
-    def helper(p, x):
-        return sign * hook(p, x)
+    def helper(p, x):  # too long to be put in place of its calls, so that it keeps a symbol of its own
+        y = sign * hook(p, x)
+        LONG
+        return y
 
     @compiled(error_model="numpy")
     def kernel(p, x):
         total = 0.0
         for i in range(x.size):
             total += helper(p, x[i])
-        return total
+        return total + helper(p, 1.0) - helper(p, 1.0)
 
     return kernel
 
@@ -55,6 +57,11 @@ assert results == again
 hits = [sum(kernel.stats.cache_hits.values()) for kernel in kernels]
 print(json.dumps({"results": results, "hits": hits, "entries": len(kernel_cache.contents())}))
 """
+
+
+PROGRAM = PROGRAM.replace("LONG", "\n        ".join(f"y = y + math.sin(x * {k}) - math.sin(x * {k})" for k in range(60))).replace(
+    "import json, sys", "import json, math, sys"
+)
 
 
 class Place:
