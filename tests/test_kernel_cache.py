@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
@@ -26,7 +25,7 @@ class Scaled(NamedTuple):
 """
 # Two kernels of one name and the same types of arguments, which differ in what they close over alone.
 PROGRAM = """
-import json, sys
+import json, math, sys
 import numpy as np
 from localdfa.core import kernel_cache
 from localdfa.core.compiled import compiled, inner
@@ -59,9 +58,7 @@ print(json.dumps({"results": results, "hits": hits, "entries": len(kernel_cache.
 """
 
 
-PROGRAM = PROGRAM.replace("LONG", "\n        ".join(f"y = y + math.sin(x * {k}) - math.sin(x * {k})" for k in range(60))).replace(
-    "import json, sys", "import json, math, sys"
-)
+LONG = "\n        ".join(f"y = y + math.sin(x * {k}) - math.sin(x * {k})" for k in range(60))
 
 
 class Place:
@@ -71,10 +68,10 @@ class Place:
         self.folder, self.cache = folder, folder / "cache"
         self.write("model.py", MODEL)
         self.write("constants.py", "SHIFT = 1.0")
-        self.write("program.py", PROGRAM)
+        self.write("program.py", PROGRAM.replace("LONG", LONG))
 
     def write(self, name, text):
-        (self.folder / name).write_text(textwrap.dedent(text))
+        (self.folder / name).write_text(text)
 
     def start(self, signs=(1.0,), **more):
         environment = {**os.environ, "LOCALDFA_CACHE": str(self.cache), "PYTHONDONTWRITEBYTECODE": "1", **more}
