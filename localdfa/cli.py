@@ -241,7 +241,7 @@ def list_() -> None:
     ):  # fmt: skip
         _section(heading, {name: registry.describe(package, name) for name in registry.names(package)})
     _section("data sets", data.available())
-    _section("experiments", {name: spec.load(name).title for name in spec.bundled()})
+    _section("experiments", {name: spec.title(name) for name in spec.bundled()})
     _section("figures", {name: registry.describe("analysis", name) for name in analysis.names()})
 
 

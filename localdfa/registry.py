@@ -3,10 +3,12 @@
 A file ``localdfa/neurons/tanh.py`` that sets ``model = Tanh`` makes the neuron ``tanh``; nothing else lists it.
 """
 
+import ast
 import difflib
 import importlib
 import pkgutil
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from localdfa.errors import SpecError
@@ -39,9 +41,21 @@ def cast(parameters: Any, number: Any) -> Any:
 
 
 def describe(package: str, name: str) -> str:
-    """The first line of the file's documentation."""
-    text = importlib.import_module(f"localdfa.{package}.{name}").__doc__ or ""
+    """The first line of the file's documentation, which is read without importing the file."""
+    text = ast.get_docstring(_source(package, name)) or ""
     return text.strip().splitlines()[0].rstrip(".")
+
+
+def defines(package: str, name: str, function: str) -> bool:
+    """Whether a file of a package defines a function of this name, which is looked up without importing the file."""
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in _source(package, name).body)
+
+
+@cache
+def _source(package: str, name: str) -> ast.Module:
+    within = importlib.import_module(f"localdfa.{package}").__path__
+    path = next(path for folder in within if (path := Path(folder) / f"{name}.py").is_file())
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def unknown(name: str, allowed: list[str]) -> str:

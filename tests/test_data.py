@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import requests
 
-from localdfa.data import Dataset, available, cache, cifar, load, mnist
+from localdfa.data import Dataset, available, cache, cifar, digits, load, mnist
 from localdfa.data.split import stratified
 from localdfa.data.whitening import Zca
 from localdfa.errors import DataError
@@ -40,6 +40,14 @@ def test_digits_values():
     assert data.x_train.min() == 0
     assert data.x_train.max() == 1
     np.testing.assert_array_equal(data.x_train * 16, np.round(data.x_train * 16))
+
+
+def test_digits_are_those_that_scikit_learn_carries():
+    from sklearn.datasets import load_digits
+
+    with np.load(Path(digits.__file__).with_name("digits.npz"), allow_pickle=False) as table:
+        assert np.array_equal(table["x"], load_digits()["data"])
+        assert np.array_equal(table["y"], load_digits()["target"])
 
 
 def test_digits_test_set_is_a_fifth_of_every_class_and_never_changes():

@@ -48,6 +48,11 @@ def find(name: str) -> Path:
     return bundled()[name]
 
 
+def title(name: str) -> str:
+    """The title of a bundled experiment, which is read without looking at the rest of it."""
+    return str(tomllib.loads(find(name).read_text(encoding="utf-8"))["title"])
+
+
 def load(name: str, overrides: Iterable[str] = ()) -> Experiment:
     """The experiment of a bundled name or a TOML file, with overrides ``key=value`` (TOML values) laid over it.
 
