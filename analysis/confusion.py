@@ -1,6 +1,6 @@
 """Confusion matrix of the test set at the end of training: which classes are taken for which.
 
-Reads the predictions that a finished run keeps.
+Reads the predictions that a finished run keeps, and the names of the classes from run.json.
 """
 
 import math
@@ -12,6 +12,8 @@ from localdfa.analysis import _kept, style
 from localdfa.record import Job, Run
 
 _ABREAST, _NUMBERED = 3, 12
+# Up to so many classes are named, in so many characters.
+_NAMED, _LONGEST = 40, 14
 
 
 def caption(run: Run) -> str:
@@ -21,7 +23,8 @@ def caption(run: Run) -> str:
         f"What the test set of {run.experiment.data} is taken for after training"
         + (f", all {number} seeds together. " if number > 1 else ". ")
         + "Each row is a true class, each column a predicted one; colour is the part of the row's samples that are mistaken "
-        "for another class, in percent, on a scale that all conditions share. On the diagonal, grey, are those that are right."
+        "for another class, in percent, on a scale that all conditions share. On the diagonal, grey, are those that are right. "
+        "A last column, “none”, stands where outputs were equal, so that no class was chosen; that is wrong."
     )
 
 
@@ -33,8 +36,10 @@ def figure(run: Run) -> style.Figure:
     RunError
         No condition and seed is finished.
     """
-    found = {name: _percent(jobs) for name, jobs in _kept.jobs(run, "outcome", "confusion").items()}
-    wrong = {name: np.where(np.eye(len(part), dtype=bool), np.nan, part) for name, part in found.items()}
+    kept = _kept.jobs(run, "outcome", "confusion")
+    classes = _classes(run, [job for jobs in kept.values() for job in jobs])
+    found = {name: _percent(jobs, len(classes)) for name, jobs in kept.items()}
+    wrong = {name: np.where(np.eye(*part.shape) > 0, np.nan, part) for name, part in found.items()}
     highest = max(float(np.nanmax(each)) for each in wrong.values()) or 1.0
     rows = math.ceil(len(found) / _ABREAST)
     columns = math.ceil(len(found) / rows)
@@ -50,8 +55,8 @@ def figure(run: Run) -> style.Figure:
             axes.grid(False)
             axes.spines[:].set_visible(False)
             axes.set(title=name, xlabel="Predicted class", ylabel="True class")
+            _name(axes, [*classes, "none"][: part.shape[1]], len(classes))
             if len(part) <= _NUMBERED:
-                axes.set(xticks=range(len(part)), yticks=range(len(part)))
                 _number(axes, part, highest)
         bar = drawn.colorbar(shown, ax=panels[: len(found)], shrink=0.6, aspect=50, location="bottom")
         bar.set_label("Mistaken samples of the true class (%)")
@@ -59,13 +64,34 @@ def figure(run: Run) -> style.Figure:
     return drawn
 
 
-def _percent(jobs: list[Job]) -> np.ndarray:
-    """Percent of the samples of each true class (rows) that are taken for each class (columns), over all seeds."""
-    pairs = np.concatenate([np.stack([(kept := job.outcome)["label"], kept["prediction"]]) for job in jobs], axis=1)
-    n = int(pairs.max()) + 1
-    counts = np.zeros((n, n))
-    np.add.at(counts, tuple(pairs), 1)
+def _classes(run: Run, jobs: list[Job]) -> list[str]:
+    """The names of the classes; their numbers where run.json, or an older one, does not tell."""
+    names = run.info.get("classes")
+    if isinstance(names, list) and names:
+        return [str(name) for name in names]
+    return [str(i) for i in range(max(int(max(map(np.max, job.outcome.values()))) for job in jobs) + 1)]
+
+
+def _percent(jobs: list[Job], n: int) -> np.ndarray:
+    """Percent of the samples of each true class (rows) that are taken for each of n classes (columns), over all seeds.
+
+    A last column where there are samples without a prediction.
+    """
+    label, prediction = np.concatenate([np.stack([(kept := job.outcome)["label"], kept["prediction"]]) for job in jobs], axis=1)
+    counts = np.zeros((n, n + bool((prediction < 0).any())))
+    np.add.at(counts, (label, np.where(prediction < 0, n, prediction)), 1)
     return 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def _name(axes: style.Axes, columns: list[str], n: int) -> None:
+    """Name the classes beside rows and columns where there is room: the columns, of which the first n are the rows as well."""
+    numbers = [str(i) for i in range(n)]
+    if n > (_NUMBERED if columns[:n] == numbers else _NAMED):
+        return
+    shown = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in columns]
+    small = {"fontsize": style.points(7 if n <= _NUMBERED else 4), "parse_math": False}
+    axes.set_xticks(range(len(shown)), shown, rotation=90 if max(map(len, shown)) > 2 else 0, **small)
+    axes.set_yticks(range(n), shown[:n], **small)
 
 
 def _number(axes: style.Axes, part: np.ndarray, highest: float) -> None:

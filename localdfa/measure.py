@@ -237,6 +237,12 @@ def unhealthy(row: dict[str, Any]) -> list[str]:
     return found
 
 
-def error_percent(prediction: np.ndarray, labels: np.ndarray) -> float:
-    """Percentage of samples whose largest output is not their label's: prediction (m, n_out), labels (m,)."""
-    return 100 * float(np.mean(prediction.argmax(axis=1) != labels))
+def decisions(drive: np.ndarray) -> np.ndarray:
+    """The class of the largest output of each sample, −1 where several share it: drive (m, n_out), result (m,), int64."""
+    largest = drive.max(axis=1, keepdims=True)
+    return np.where((drive == largest).sum(axis=1) == 1, drive.argmax(axis=1), -1)
+
+
+def error_percent(drive: np.ndarray, labels: np.ndarray) -> float:
+    """Percentage of samples whose largest output is not their label's, or shared by others: drive (m, n_out), labels (m,)."""
+    return 100 * float(np.mean(decisions(drive) != labels))

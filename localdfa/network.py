@@ -120,7 +120,10 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     if setting.spiking:
         code = registry.get("inputs", setting.input.code)
         if code.series and len(shape) != 2:
-            raise SpecError(f"input.code: {setting.input.code!r} needs samples of shape (frames, channels), not {shape}")
+            raise SpecError(
+                f"input.code: {setting.input.code!r} needs samples of shape (frames, channels), not {shape}; a file of your "
+                f"own says that it has them by the entry axes = 'samples frames channels'"
+            )
         n_in = inputs.n_in(code, shape, setting.input)
     sizes, geometry = lay_out(setting, n_in, n_out)
     parameters = registry.get("neurons", setting.network.neuron)(**setting.neuron)

@@ -1,7 +1,7 @@
 """The run directory: everything that a run leaves, and the only code that knows where in it things lie.
 
     spec.toml                     the resolved experiment
-    run.json                      versions, git revision, platform, fingerprint of the data, status
+    run.json                      versions, git revision, platform, fingerprint of the data, their classes, status
     run.lock                      held by the process that trains the run, while it lives
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
@@ -250,7 +250,7 @@ class Job:
 
     @property
     def outcome(self) -> dict[str, np.ndarray]:
-        """label and prediction, the class of the largest output, of each test sample at the end of training."""
+        """label and prediction, the class of the largest output, −1 where several share it, of each test sample at the end."""
         return dict(_read(self.folder / "outcome.npz", _arrays))
 
     def write_outcome(self, arrays: dict[str, np.ndarray]) -> None:

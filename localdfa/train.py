@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from localdfa.core.spikes import Recording
 from localdfa.engines import Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
 from localdfa.geometry import lay_out
+from localdfa.inputs.trains import implausible, unseen
 from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, Network, build, generator, handed_over, rewired
 from localdfa.spec import Experiment, Record, Setting, settings
 from localdfa.spec import experiment as validated
 
 # Rows of a forward pass when a whole set is evaluated.
 _CHUNK = 512
+# Spike trains are said to be cut off where more than this part of their spikes is.
+_UNSEEN = 0.1
 # What summary.json takes from the last row of metrics.
 _SUMMARY = (
     "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_settled",
@@ -227,7 +231,7 @@ class Trainer:
         part, drives, noise = self.parts["test"], [], generator(self.seed, WATCHED, self.epoch)
         for start in range(0, len(part), _CHUNK):
             drives.append(self._engine.read(self.network, part.inputs[start : start + _CHUNK], noise))
-        return {"label": part.labels, "prediction": np.concatenate(drives).argmax(axis=1)}
+        return {"label": part.labels, "prediction": measure.decisions(np.concatenate(drives))}
 
     def next_stage(self) -> None:
         """Take up the next stage where this one is over: its epochs are done, or its training error is reached."""
@@ -455,16 +459,35 @@ def load(experiment: Experiment) -> datasets.Dataset:
         experiment.data, validation=prepare.validation, whiten=prepare.whiten, whiten_epsilon=prepare.whiten_epsilon,
         dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
     )  # fmt: skip
-    spikes = isinstance(data.x_train, datasets.Trains)
-    for setting in settings(experiment).values():
-        code = setting.input.code
-        if registry.get("inputs", code).given != spikes:
-            what, allowed = ("are", "'trains'") if spikes else ("are not", "the other codes")
-            raise SpecError(
-                f"input.code: {code!r} does not go with data = {experiment.data!r}, which {what} spike trains; "
-                f"allowed: {allowed}"
-            )
-    return data
+    notes = [note for setting in settings(experiment).values() for note in _readable(data, setting)]
+    return replace(data, notes=tuple(dict.fromkeys((*data.notes, *notes))))
+
+
+def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
+    """Refuse data that the input code of a setting does not read; return what must be said of those that it does."""
+    name, spikes = setting.input.code, isinstance(data.x_train, datasets.Trains)
+    code = registry.get("inputs", name)
+    if code.given != spikes:
+        what, allowed = ("are", "'trains'") if spikes else ("are not", "the other codes")
+        raise SpecError(
+            f"input.code: {name!r} does not go with data = {data.name!r}, which {what} spike trains; allowed: {allowed}"
+        )
+    notes, free = [], setting.phases.free
+    for part, x in (("x_train", data.x_train), ("validation set", data.x_valid), ("x_test", data.x_test)):
+        if reason := code.refusal(x, data.shape, setting.input):
+            raise SpecError(f"input.code: {name!r} does not go with data = {data.name!r}: {part}: {reason}")
+        if isinstance(x, datasets.Trains):
+            if part == "x_train" and data.time_unit is None and (reason := implausible(x.time, free)):
+                raise DataError(
+                    f"{data.name}: {part}: {reason} Add to the file the entry time_unit = 's' or 'us'; or time_unit = 'ms' if "
+                    "the times are right"
+                )
+            if (late := unseen(x.time, free)) > _UNSEEN:
+                notes.append(
+                    f"{part}: {100 * late:.3g} % of the spikes come after the free phase, phases.free = {free:g} ms, and are "
+                    "not seen"
+                )
+    return notes
 
 
 def _fingerprint(data: datasets.Dataset) -> str:
@@ -495,7 +518,10 @@ def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> recor
     with run.held():
         fingerprints = {"data": _fingerprint(data), **_origins(run)}
         run.check_unchanged(**fingerprints)
-        run.update_info(**fingerprints, shape=list(data.shape), status="running")
+        told = {"shape": list(data.shape), "classes": list(data.classes), "notes": list(data.notes)}
+        run.update_info(**fingerprints, **told, status="running")
+        for note in data.notes:
+            progress.warn(note)
         try:
             with blas.one_thread():
                 _train_all(run, data, progress)

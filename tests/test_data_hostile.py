@@ -424,32 +424,44 @@ EVENTS = {
 TRAINS_REFUSED = {
     "missing": ({"sample_test": None}, "the array sample_test is missing; needed are time_train, neuron_train"),
     "too many": ({"x_train": np.ones((3, 3))}, "an array too many, 'x_train'; only time_train"),
-    "negative time": ({"time_train": [3.0, 0.0, -1.5]}, r"time_train[2] = -1.5: a time must be finite and at least 0 ms"),
+    "negative time": ({"time_train": [3.0, 0.0, -1.5]}, r"time_train[2] = -1.5: a time must be finite and at least 0"),
     "nan": ({"time_train": [3.0, np.nan, 1.0]}, "time_train[1] = nan: a time must be finite"),
     "infinite": ({"time_test": [np.inf]}, "time_test[0] = inf: a time must be finite"),
     "beyond float64": ({"time_test": np.array([np.finfo(np.longdouble).max])}, "time_test[0] = "),
-    "text": ({"time_train": ["a", "b", "c"]}, "time_train has the dtype <U1: times, in ms, must be real numbers"),
+    "text": ({"time_train": ["a", "b", "c"]}, "time_train has the dtype <U1: times must be real numbers"),
     "complex": ({"time_train": [1j, 2, 3]}, "time_train has the dtype complex128"),
     "two-dimensional": ({"time_train": np.ones((3, 1))}, "time_train has the shape (3, 1): it must be (n_spikes,)"),
     "zero-dimensional": ({"time_test": 1.0}, "time_test has the shape (): it must be (n_spikes,)"),
     "lengths": ({"neuron_train": [1, 0]}, "neuron_train has 2 entries and time_train 3: both need one a spike"),
-    "neuron float": ({"neuron_train": [1.0, 0.0, 2.0]}, "neuron_train has the dtype float64: indices must be integers"),
+    "neuron float": (
+        {"neuron_train": [1.0, 0.5, 2.0]},
+        "neuron_train has the dtype float64: indices must be integers below 2^53",
+    ),
+    "neuron text": ({"neuron_train": ["1", "0", "2"]}, "neuron_train has the dtype <U1: indices must be integers"),
+    "unit": ({"time_unit": "minutes"}, "time_unit = 'minutes': the unit of time_train and time_test; allowed: 's', 'ms', 'us'"),
+    "unit of bytes": ({"time_unit": b"ms"}, "time_unit = ''"),
+    "two units": ({"time_unit": ["ms", "s"]}, "time_unit = ''"),
+    "axes": ({"axes": "samples features"}, "an array too many, 'axes'; only time_train"),
+    "beyond float64 in ms": (
+        {"time_train": [1.0, 2.0, 1e308], "time_unit": "s"},
+        "time_train[2] = 1e+308: a time must be finite",
+    ),
     "neuron negative": (
         {"neuron_train": [1, -1, 2]},
         "neuron_train[1] = -1: the index of an input neuron must lie in 0 .. 999999",
     ),
     "neuron huge": ({"neuron_train": [1, 2**60, 2]}, f"neuron_train[1] = {2**60}: the index of an input neuron must lie in"),
-    "neuron unsigned": ({"neuron_test": np.array([2**64 - 1], np.uint64)}, f"neuron_test[0] = {2**64 - 1}: the index of one"),
+    "neuron unsigned": ({"neuron_test": np.array([2**64 - 1], np.uint64)}, "neuron_test has the dtype uint64: indices must"),
     "neuron of the test alone": ({"neuron_test": [3]}, "neuron_test[0] = 3: the index of one of training must lie in 0 .. 2"),
     "sample out of range": (
         {"sample_train": [0, 3, 0]},
         "sample_train[1] = 3: the index of a sample, of which y_train has 3, must",
     ),
     "sample negative": ({"sample_test": [-1]}, "sample_test[0] = -1: the index of a sample"),
-    "labels float": ({"y_train": [0.0, 1.0, 1.0]}, "y_train has the dtype float64: labels must be integers"),
+    "labels float": ({"y_train": [0.0, 1.5, 1.0]}, "y_train has the dtype float64: labels must be whole numbers"),
     "labels shape": ({"y_train": [[0, 1, 1]]}, "y_train has the shape (1, 3): it must be (3,)"),
-    "label of the test alone": ({"y_test": [1, 2]}, "y_test[1] = 2: a label must lie in 0 .. 1"),
-    "one class": ({"y_train": [0, 0, 0]}, "y_train[0] = 0 is the highest label"),
+    "label of the test alone": ({"y_test": [1, 2]}, "y_test[1] = 2 never occurs in y_train, whose labels are 0, 1"),
+    "one class": ({"y_train": [0, 0, 0]}, "y_train: every label is 0: there must be two classes"),
     "no samples": ({"y_test": np.empty(0, int)}, "y_test is empty"),
     "no spikes": ({f"{k}_train": np.empty(0, int) for k in ("time", "neuron", "sample")}, "time_train is empty"),
 }
@@ -466,6 +478,16 @@ def test_hostile_trains(tmp_path, changes, message):
     with pytest.raises(DataError) as error:
         load(f"npz:{path}")
     assert str(error.value).startswith(f"{path}: {message}")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1e3), ("ms", 1.0), ("us", 1e-3), ("µs", 1e-3), (None, 1.0)])
+def test_times_are_in_the_unit_that_the_file_names(tmp_path, unit, factor):
+    indices = {"neuron_train": np.array([1.0, 0.0, 2.0]), "sample_train": np.array([0, 2, 0], np.float32)}
+    data = load(f"npz:{trains_file(tmp_path / 'own.npz', time_unit=unit, **indices)}")
+    assert data.time_unit == unit
+    sample, neuron, time = data.x_train.events()
+    assert (sample.tolist(), neuron.tolist()) == ([0, 0, 2], [1, 2, 0])
+    np.testing.assert_array_equal(time, np.array([3.0, 12.5, 0.0]) * factor)
 
 
 def test_pickles_in_trains_are_not_run(tmp_path):

@@ -20,14 +20,21 @@ class Dataset:
     name : str
         The name it was loaded by.
     x_train, x_valid, x_test : float array, shape (n, n_features), C-contiguous
-        Inputs: in [0, 1], or of unit variance after whitening. `x_valid` has no rows unless a validation part
-        was asked for. Or `Trains` of as many samples, where the data are spike trains.
+        Inputs, finite: of published sets in [0, 1], or of unit variance after whitening; of npz:PATH as the file has them.
+        `x_valid` has no rows unless a validation part was asked for. Or `Trains` of as many samples, where the data are spike
+        trains.
     y_train, y_valid, y_test : int64 array, shape (n,)
         Labels, in 0 .. n_classes - 1.
     n_classes : int
         Number of classes.
     shape : tuple of int
-        Shape of one sample, (channels, height, width) or (n_features,).
+        Shape of one sample, (channels, height, width), (frames, channels) or (n_features,).
+    classes : tuple of str
+        Names of the classes, in the order of their labels.
+    notes : tuple of str
+        What was changed in the data, or is unusual in them, for a person to know.
+    time_unit : str or None
+        Of spike trains: the unit that their file names for its times, None if it names none.
     """
 
     name: str
@@ -39,6 +46,9 @@ class Dataset:
     y_test: NDArray[np.int64]
     n_classes: int
     shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+    time_unit: str | None
 
     @property
     def n_features(self) -> int:
@@ -47,7 +57,10 @@ class Dataset:
 
 
 class Source(NamedTuple):
-    """A data set as its files hold it; an input divided by `scale` is in the unit that a network sees."""
+    """A data set as its files hold it; an input divided by `scale` is in the unit that a network sees.
+
+    classes: their names, by default their numbers; notes and time_unit as in `Dataset`.
+    """
 
     x_train: NDArray[Any] | Trains
     y_train: NDArray[np.int64]
@@ -56,6 +69,9 @@ class Source(NamedTuple):
     n_classes: int
     shape: tuple[int, ...]
     scale: float
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    time_unit: str | None = "ms"
 
 
 def checked_labels(labels: NDArray[np.integer], n_classes: int, where: str) -> NDArray[np.int64]:

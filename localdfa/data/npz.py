@@ -6,34 +6,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from localdfa.data.dataset import Source, checked_labels
-from localdfa.data.trains import Trains
+from localdfa.data import axes as of_axes
+from localdfa.data import events, labels
+from localdfa.data.dataset import Source
 from localdfa.errors import DataError
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _SPIKES = tuple(f"{what}_{part}" for part in ("train", "test") for what in ("time", "neuron", "sample", "y"))
+_AXES, _UNIT = "axes", "time_unit"
 _LARGEST = 16 * 2**30  # bytes, decompressed
-_MOST_NEURONS = 1_000_000
+# So many units in the last place an input may lie outside [0, 1] before it counts as more than rounding.
+_ROUNDING = 4
 
 
-def load(path: Path, *, in_unit_range: bool) -> Source:
+def load(path: Path) -> Source:
     """Read a data set from a .npz file; pickled content is never opened.
 
-    The file holds four arrays and no other. `x_train` and `x_test` have the shape (n, n_features) or
-    (n, channels, height, width) and hold real numbers, integers or booleans. `y_train` and `y_test` have the shape
-    (n,) and hold integers from 0. There are max(y_train) + 1 classes, at least two and at most as many as there are
-    training samples; a class may be absent from either part, but the test set may not hold a higher label.
+    The file holds four arrays. `x_train` and `x_test` hold real numbers, integers or booleans, all finite, and have the shape
+    (n, n_features) or (n, channels, rows, columns). What other axes there are, an entry `axes` says: the names, in their order,
+    of one of
 
-    Inputs are taken as they are. Which factor brings them to [0, 1] cannot be known from a file: a maximum of 200
-    may mean a range of 200 or of 255, and it may differ between training and test. So inputs outside [0, 1] are
-    refused rather than guessed at, unless they are about to be whitened.
+        samples features        samples channels rows columns        samples rows columns
+        samples frames channels        samples frames
 
-    Or the file holds spike trains (``input.code = "trains"``), in eight arrays and no other: `y_train` and `y_test` as
-    above, and of either part, with one entry a spike, in any order,
+    so that ``axes = "samples frames channels"`` makes time series of x, and ``axes = "samples rows columns channels"`` pictures
+    whose channels come last. A shape that could mean two of these is refused without it.
 
-    - `time_train`, `time_test`, (n_spikes,), real numbers: when it comes, ms from the onset of the trial, at least 0;
-    - `neuron_train`, `neuron_test`, (n_spikes,), integers: which input neuron sends it, from 0;
-    - `sample_train`, `sample_test`, (n_spikes,), integers: in which sample, by its place in `y_train` or `y_test`.
+    `y_train` and `y_test` have the shape (n,) and hold integers, floats that are whole numbers, booleans, or names. The classes
+    are the sorted distinct labels of the training part; the test part may have no other, and need not have all.
+
+    Inputs are taken as they are, whatever their range: which factor brings them to [0, 1] cannot be known from a file. Input
+    codes that need [0, 1] refuse others by themselves. What lies outside [0, 1] by rounding alone is set to 0 or 1.
+
+    Or the file holds spike trains (``input.code = "trains"``), in eight arrays: `y_train` and `y_test` as above, and of either
+    part, with one entry a spike, in any order,
+
+    - `time_train`, `time_test`, (n_spikes,), real numbers: when it comes, from the onset of the trial, at least 0, in ms, or
+      in what an entry `time_unit` says, ``"s"``, ``"ms"`` or ``"us"``;
+    - `neuron_train`, `neuron_test`, (n_spikes,), whole numbers: which input neuron sends it, from 0;
+    - `sample_train`, `sample_test`, (n_spikes,), whole numbers: in which sample, by its place in `y_train` or `y_test`.
 
     A sample may have no spikes. There are max(neuron_train) + 1 input neurons, at most a million; the test set may not hold
     a higher one.
@@ -42,12 +53,11 @@ def load(path: Path, *, in_unit_range: bool) -> Source:
     ----------
     path : Path
         The file.
-    in_unit_range : bool
-        Refuse inputs outside [0, 1]; otherwise any finite input is accepted. Of no concern to spike trains.
 
     Returns
     -------
     Source
+        Its notes say what was changed in the inputs, or is unusual in the labels.
 
     Raises
     ------
@@ -57,77 +67,66 @@ def load(path: Path, *, in_unit_range: bool) -> Source:
     arrays = _arrays(path)
     if "time_train" in arrays:
         return _spike_trains(arrays, path)
-    for key in ("x_train", "x_test"):
-        _check_inputs(arrays[key], f"{path}: {key}", in_unit_range)
+    axes, notes = of_axes.named(arrays.get(_AXES), f"{path}: {_AXES}"), list[str]()
     for part in ("train", "test"):
-        _check_labels(arrays[f"y_{part}"], len(arrays[f"x_{part}"]), f"{path}: y_{part}")
-    x_train, y_train, x_test, y_test = (arrays[key] for key in _KEYS)
+        where = f"{path}: x_{part}"
+        x = of_axes.in_order(arrays[f"x_{part}"], axes, where)
+        arrays[f"x_{part}"] = _inputs(x, where, f"x_{part}", notes)
+        _check_shape(arrays[f"y_{part}"], len(x), f"{path}: y_{part}")
+    x_train, x_test = arrays["x_train"], arrays["x_test"]
     shape = x_train.shape[1:]
     if x_test.shape[1:] != shape:
         raise DataError(f"{path}: one sample has the shape {shape} in x_train and {x_test.shape[1:]} in x_test")
-    n_classes = _count_classes(y_train, f"{path}: y_train")
+    found = _classes(arrays, path, notes)
     return Source(
         x_train.reshape(len(x_train), -1),
-        checked_labels(y_train, n_classes, f"{path}: y_train"),
+        found.y_train,
         x_test.reshape(len(x_test), -1),
-        checked_labels(y_test, n_classes, f"{path}: y_test"),
-        n_classes,
+        found.y_test,
+        len(found.classes),
         shape,
         scale=1.0,
+        classes=found.classes,
+        notes=tuple(notes),
     )
 
 
 def _spike_trains(arrays: dict[str, NDArray[Any]], path: Path) -> Source:
     """A data set of spike trains."""
+    unit, notes = events.unit(arrays.get(_UNIT), f"{path}: {_UNIT}"), list[str]()
     for part in ("train", "test"):
-        for key in ("time", "neuron", "sample"):
-            _check_events(arrays[f"{key}_{part}"], key == "time", f"{path}: {key}_{part}")
-            if len(arrays[f"{key}_{part}"]) != len(arrays[f"time_{part}"]):
-                raise DataError(
-                    f"{path}: {key}_{part} has {len(arrays[f'{key}_{part}'])} entries and time_{part} "
-                    f"{len(arrays[f'time_{part}'])}: both need one a spike"
-                )
         y = arrays[f"y_{part}"]
-        _check_labels(y, y.size, f"{path}: y_{part}")
+        _check_shape(y, y.size, f"{path}: y_{part}")
         if not y.size:
             raise DataError(f"{path}: y_{part} is empty: it must have one label per sample")
-    if not arrays["neuron_train"].size:
-        raise DataError(f"{path}: time_train is empty: a training set needs spikes")
-    highest = int(arrays["neuron_train"].max())
-    n_classes = _count_classes(arrays["y_train"], f"{path}: y_train")
-    found: dict[str, Any] = {}
-    for part, limit in (("train", _MOST_NEURONS - 1), ("test", highest)):
-        time, neuron, sample, y = (arrays[f"{key}_{part}"] for key in ("time", "neuron", "sample", "y"))
-        _check_index(neuron, limit, f"{path}: neuron_{part}", "an input neuron" if part == "train" else "one of training")
-        _check_index(sample, len(y) - 1, f"{path}: sample_{part}", f"a sample, of which y_{part} has {len(y)},")
-        found[f"x_{part}"] = Trains(sample, neuron, time, len(y), min(highest, _MOST_NEURONS - 1) + 1)
-        found[f"y_{part}"] = checked_labels(y, n_classes, f"{path}: y_{part}")
-    return Source(**found, n_classes=n_classes, shape=(highest + 1,), scale=1.0)
+    x_train, x_test = events.read(arrays, unit, path)
+    found = _classes(arrays, path, notes)
+    return Source(
+        x_train,
+        found.y_train,
+        x_test,
+        found.y_test,
+        len(found.classes),
+        shape=(x_train.width,),
+        scale=1.0,
+        classes=found.classes,
+        notes=tuple(notes),
+        time_unit=unit,
+    )
 
 
-def _check_events(array: NDArray[Any], is_time: bool, where: str) -> None:
-    """Check dtype and shape of times or indices, and the values of times."""
-    if array.dtype.kind not in ("fiu" if is_time else "iu"):
-        needed = "times, in ms, must be real numbers" if is_time else "indices must be integers"
-        raise DataError(f"{where} has the dtype {array.dtype}: {needed}")
-    if array.ndim != 1:
-        raise DataError(f"{where} has the shape {array.shape}: it must be (n_spikes,)")
-    if is_time and array.size:
-        with np.errstate(over="ignore"):
-            wrong = ~(np.isfinite(array.astype(np.float64)) & (array >= 0))
-        if wrong.any():
-            raise DataError(f"{_first(wrong, array, where)}: a time must be finite and at least 0 ms")
-
-
-def _check_index(array: NDArray[np.integer], highest: int, where: str, what: str) -> None:
-    """Check that indices lie in 0 .. highest; what: they are the index of."""
-    wrong = (array < 0) | (array > highest)
-    if wrong.any():
-        raise DataError(f"{_first(wrong, array, where)}: the index of {what} must lie in 0 .. {highest}")
+def _classes(arrays: dict[str, NDArray[Any]], path: Path, notes: list[str]) -> labels.Labels:
+    """The labels as classes."""
+    found = labels.encode(arrays["y_train"], arrays["y_test"], path)
+    if found.note:
+        notes.append(found.note)
+    if (size := len(arrays["y_train"]) * len(found.classes) * 8) > _LARGEST:
+        raise DataError(f"{path}: y_train: {len(found.classes)} classes need {size} bytes, more than the limit of {_LARGEST}")
+    return found
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the four arrays, or the eight of spike trains."""
+    """Read the four arrays, or the eight of spike trains, and the entry that may go with them."""
     try:
         if not path.is_file():
             raise DataError(f"{path}: no such file")
@@ -135,22 +134,23 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: not a .npz file: write one with numpy.savez, as {', '.join(_KEYS)}")
-            keys = _SPIKES if set(archive.files) & (set(_SPIKES) - set(_KEYS)) else _KEYS
-            _check_contents(archive, keys, path)
-            return {key: _array(archive, key, path) for key in keys}
+            spikes = bool(set(archive.files) & (set(_SPIKES) - set(_KEYS)))
+            keys, extra = (_SPIKES, _UNIT) if spikes else (_KEYS, _AXES)
+            _check_contents(archive, keys, extra, path)
+            return {key: _array(archive, key, path) for key in (*keys, extra) if key in archive.files}
     except DataError:
         raise
     except Exception as error:  # numpy and zipfile raise many types of errors for a damaged file
-        raise DataError(f"{path}: not a readable .npz file without pickles: {error}") from error
+        raise DataError(f"{path}: not a readable .npz file without pickles: {_shortened(error)}") from error
 
 
-def _check_contents(archive: "np.lib.npyio.NpzFile", keys: tuple[str, ...], path: Path) -> None:
-    """Check the names in an archive, and the size that it takes when decompressed."""
+def _check_contents(archive: "np.lib.npyio.NpzFile", keys: tuple[str, ...], extra: str, path: Path) -> None:
+    """Check the names in an archive, and the size that it takes when decompressed; extra: a name that may be there."""
     if missing := [key for key in keys if key not in archive.files]:
         raise DataError(f"{path}: the array {missing[0]} is missing; needed are {', '.join(keys)}")
-    if len(archive.files) > len(keys):
-        extra = next((key for key in archive.files if key not in keys), "one of them twice")
-        raise DataError(f"{path}: an array too many, {extra!r}; only {', '.join(keys)} are used")
+    if len(archive.files) > len(keys) + (extra in archive.files):
+        more = next((key for key in archive.files if key not in (*keys, extra)), "one of them twice")
+        raise DataError(f"{path}: an array too many, {more[:60]!r}; only {', '.join(keys)} are used, and {extra}")
     size = sum(member.file_size for member in archive.zip.infolist()) if archive.zip else 0
     if size > _LARGEST:
         raise DataError(f"{path}: {size} bytes decompressed, more than the limit of {_LARGEST}")
@@ -161,49 +161,43 @@ def _array(archive: "np.lib.npyio.NpzFile", key: str, path: Path) -> NDArray[Any
     try:
         array = archive[key]
     except Exception as error:  # as above; here the array is known
-        raise DataError(f"{path}: {key} cannot be read without pickles or is damaged: {error}") from error
+        raise DataError(f"{path}: {key} cannot be read without pickles or is damaged: {_shortened(error)}") from error
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path}: {key} is not an array")
     return array
 
 
-def _check_inputs(x: NDArray[Any], where: str, in_unit_range: bool) -> None:
-    """Check dtype, shape and values of inputs."""
+def _shortened(error: Exception) -> str:
+    """What an error says, in one line: it may repeat what stands in the file."""
+    return " ".join(str(error).split())[:300]
+
+
+def _inputs(x: NDArray[Any], where: str, name: str, notes: list[str]) -> NDArray[Any]:
+    """Inputs, checked, without the rounding that led out of [0, 1]."""
     if x.dtype.kind not in "fiub":
         raise DataError(f"{where} has the dtype {x.dtype}: inputs must be real numbers")
-    if x.ndim not in (2, 4):
-        raise DataError(f"{where} has the shape {x.shape}: it must be (n, n_features) or (n, channels, height, width)")
     if x.size == 0:
         raise DataError(f"{where} is empty: its shape is {x.shape}")
+    given = x
+    if x.dtype.itemsize > 8:  # longer doubles have values that no float64 has, and bit patterns that are no number
+        with np.errstate(all="ignore"):
+            x = x.astype(np.float64)
     if not (finite := np.isfinite(x)).all():
-        raise DataError(f"{_first(~finite, x, where)} is not finite")
-    if in_unit_range and (x.min() < 0 or x.max() > 1):
-        raise DataError(
-            f"{_first((x < 0) | (x > 1), x, where)} is outside [0, 1]: scale the inputs (divide bytes by 255), "
-            "training and test alike, or set whiten"
-        )
+        index = np.unravel_index(int(finite.argmin()), x.shape)
+        raise DataError(f"{where}[{', '.join(map(str, index))}] = {given[index]} is not finite")
+    if x.dtype.kind != "f":
+        return x
+    slack = _ROUNDING * np.finfo(x.dtype).eps
+    beyond = max(-float(x.min()), float(x.max()) - 1)
+    if not 0 < beyond <= slack:
+        return x
+    number = int(((x < 0) | (x > 1)).sum())
+    values = f"{number} values lie" if number > 1 else "one value lies"
+    notes.append(f"{name}: {values} outside [0, 1] by rounding alone, at most {beyond:.1g}: set to 0 or 1")
+    return np.clip(x, 0, 1)
 
 
-def _first(selected: NDArray[np.bool_], x: NDArray[Any], where: str) -> str:
-    """Name the first selected value, as in 'file: x_train[3, 17] = 255'."""
-    index = np.unravel_index(int(selected.argmax()), x.shape)
-    return f"{where}[{', '.join(str(i) for i in index)}] = {x[index]}"
-
-
-def _check_labels(y: NDArray[Any], count: int, where: str) -> None:
-    """Check dtype and shape of labels."""
-    if y.dtype.kind not in "iu":
-        raise DataError(f"{where} has the dtype {y.dtype}: labels must be integers")
+def _check_shape(y: NDArray[Any], count: int, where: str) -> None:
+    """Check that there is a label for each sample."""
     if y.shape != (count,):
         raise DataError(f"{where} has the shape {y.shape}: it must be ({count},), one label per sample")
-
-
-def _count_classes(y_train: NDArray[np.integer], where: str) -> int:
-    """Count the classes up to the highest label."""
-    highest = int(y_train.max())
-    if not 1 <= highest < len(y_train):
-        raise DataError(
-            f"{where}[{int(y_train.argmax())}] = {highest} is the highest label: with {len(y_train)} training samples "
-            f"it must lie in 1 .. {len(y_train) - 1}, as labels count the classes from 0"
-        )
-    return highest + 1

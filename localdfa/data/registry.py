@@ -16,6 +16,9 @@ from localdfa.data.whitening import Zca
 from localdfa.errors import DataError
 
 _PREFIX = "npz:"
+# Standardised inputs have a root mean square of 1, those in [0, 1] less; and both parts have about the same.
+_LARGE = 5.0
+_ROWS = 4096  # samples squared in float64 at a time
 _PUBLISHED: dict[str, tuple[Callable[[], Source], str]] = {
     "digits": (digits.load, "1,797 handwritten digits, 8 x 8, embedded: needs no download"),
     "mnist": (mnist.load_mnist, "60,000 + 10,000 handwritten digits, 28 x 28 (12 MB)"),
@@ -30,7 +33,8 @@ _PUBLISHED: dict[str, tuple[Callable[[], Source], str]] = {
 def available() -> dict[str, str]:
     """Return a one-line description of each data set, by name."""
     published = {name: description for name, (_, description) in _PUBLISHED.items()}
-    return {**published, "npz:PATH": "your own: x_train, y_train, x_test, y_test in a numpy .npz file, or spike trains"}
+    own = "your own: x_train, y_train, x_test, y_test in a numpy .npz file, time series, or spike trains"
+    return {**published, "npz:PATH": own}
 
 
 def load(
@@ -53,8 +57,7 @@ def load(
         Fraction of every class of the training set, 0 <= validation < 1, that is taken out of it and becomes the
         validation set.
     whiten : bool
-        Apply ZCA whitening, fitted in float64 to what then remains of the training set. Otherwise inputs lie in
-        [0, 1].
+        Apply ZCA whitening, fitted in float64 to what then remains of the training set.
     whiten_epsilon : float
         Added to the eigenvalues of the covariance of the inputs, which are scaled to [0, 1] first except for
         npz:PATH.
@@ -72,12 +75,12 @@ def load(
     Raises
     ------
     DataError
-        There is no such data set, it is missing and cannot be downloaded, it is damaged, or an argument is out of
-        bounds.
+        There is no such data set, it is missing and cannot be downloaded, it is damaged, an input is not finite in the given
+        dtype, or an argument is out of bounds.
     """
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise DataError(f"dtype = {np.dtype(dtype)}: inputs must be float32 or float64")
-    source = _source(name, base, in_unit_range=not whiten)
+    source = _source(name, base)
     x_train, y_train, x_valid, y_valid = _split(source, validation, rng)
     zca = None
     if whiten:
@@ -85,25 +88,38 @@ def load(
             raise DataError(f"{name}: whiten = true goes with arrays of numbers; these are spike trains")
         zca = Zca.fit(x_train, source.scale, whiten_epsilon)
 
-    def convert(x: NDArray[Any] | Trains) -> NDArray[np.floating] | Trains:
+    def convert(x: NDArray[Any] | Trains, part: str) -> NDArray[np.floating] | Trains:
         if isinstance(x, Trains):
             return x
-        return zca.apply(x, dtype) if zca else np.divide(x, source.scale, dtype=dtype, order="C")
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = zca.apply(x, dtype) if zca else np.divide(x, source.scale, dtype=dtype, order="C")
+        if not (finite := np.isfinite(found)).all():
+            sample = int(finite.all(axis=1).argmin())
+            raise DataError(
+                f"{name}: {part}, sample {sample}: an input is not finite in {np.dtype(dtype)}{' after whitening' * whiten}: "
+                "it is too large; scale the inputs first"
+            )
+        return found
 
+    trained, tested = convert(x_train, "x_train"), convert(source.x_test, "x_test")
+    remarks = _remarks(trained, tested) if name not in _PUBLISHED and not whiten else ()
     return Dataset(
         name,
-        convert(x_train),
+        trained,
         y_train,
-        convert(x_valid),
+        convert(x_valid, "validation set"),
         y_valid,
-        convert(source.x_test),
+        tested,
         source.y_test,
         source.n_classes,
         source.shape,
+        source.classes or tuple(map(str, range(source.n_classes))),
+        (*source.notes, *remarks),
+        source.time_unit,
     )
 
 
-def _source(name: str, base: Path | None, in_unit_range: bool) -> Source:
+def _source(name: str, base: Path | None) -> Source:
     """Read a data set by its name."""
     if name in _PUBLISHED:
         return _PUBLISHED[name][0]()
@@ -111,7 +127,28 @@ def _source(name: str, base: Path | None, in_unit_range: bool) -> Source:
     if path == name or not path:
         nearest = f"{_PREFIX}{name}" if name.endswith(".npz") else _nearest(name)
         raise DataError(f"no data set {name!r}, the nearest is {nearest}; there are {', '.join(available())}")
-    return npz.load((base or Path()) / Path(path).expanduser(), in_unit_range=in_unit_range)
+    return npz.load((base or Path()) / Path(path).expanduser())
+
+
+def _remarks(x_train: NDArray[np.floating] | Trains, x_test: NDArray[np.floating] | Trains) -> tuple[str, ...]:
+    """What to say of inputs of the user's own that are unusually large, or not scaled alike in both parts."""
+    if isinstance(x_train, Trains) or isinstance(x_test, Trains):
+        return ()
+    train, test, found = _root_mean_square(x_train), _root_mean_square(x_test), []
+    if train > _LARGE:
+        found.append(
+            f"x_train: inputs are large, {train:.3g} in root mean square, and are taken as they are; networks learn best from "
+            "those in [0, 1] (bytes divided by 255), or of mean 0 and variance 1"
+        )
+    if max(train, test) > _LARGE * min(train, test):
+        found.append(f"x_test: the root mean square is {test:.3g}, that of x_train {train:.3g}: were both parts scaled alike?")
+    return tuple(found)
+
+
+def _root_mean_square(x: NDArray[np.floating]) -> float:
+    with np.errstate(over="ignore"):
+        blocks = (x[i : i + _ROWS] for i in range(0, len(x), _ROWS))
+        return float(np.sqrt(sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks) / x.size))
 
 
 def _nearest(name: str) -> str:
@@ -129,5 +166,5 @@ def _split(
         return x, y, x[:0], y[:0]
     if rng is None:
         raise DataError(f"validation = {fraction} needs a random generator: pass rng")
-    chosen = stratified(y, fraction, rng)
+    chosen = stratified(y, fraction, rng, source.classes)
     return x[~chosen], y[~chosen], x[chosen], y[chosen]

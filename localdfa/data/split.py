@@ -1,12 +1,16 @@
 """Random splits that keep the proportions of the classes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from localdfa.errors import DataError
 
 
-def stratified(y: NDArray[np.int64], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def stratified(
+    y: NDArray[np.int64], fraction: float, rng: np.random.Generator, classes: Sequence[str] = ()
+) -> NDArray[np.bool_]:
     """Choose the same fraction of every class at random.
 
     Of the n samples of a class, `fraction` * n are chosen, rounded to the nearest integer (halves up).
@@ -19,6 +23,8 @@ def stratified(y: NDArray[np.int64], fraction: float, rng: np.random.Generator) 
         Fraction to choose, 0 < fraction < 1.
     rng : numpy.random.Generator
         Draws one permutation per class, in the order of the classes.
+    classes : sequence of str
+        Their names, for messages; their labels if empty.
 
     Returns
     -------
@@ -35,7 +41,8 @@ def stratified(y: NDArray[np.int64], fraction: float, rng: np.random.Generator) 
         members = np.flatnonzero(y == label)
         count = int(fraction * members.size + 0.5)
         if count == members.size:
-            raise DataError(f"a split of {fraction:g} takes all {count} samples of class {label}: choose a smaller one")
+            name = classes[label] if classes else label
+            raise DataError(f"a split of {fraction:g} takes all {count} samples of class {name}: choose a smaller one")
         chosen[rng.permutation(members)[:count]] = True
     if not chosen.any():
         raise DataError(f"a split of {fraction:g} of {y.size} samples takes none: choose a larger one")

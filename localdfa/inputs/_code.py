@@ -41,3 +41,19 @@ class Code:
         spec: the table `input`; onsets: when phases begin, and with them a time series anew.
         """
         raise NotImplementedError
+
+    @staticmethod
+    def refusal(x: Any, shape: tuple[int, ...], spec: Any) -> str | None:
+        """Why these samples (n, n_features), each of this shape, cannot be sent so: words that follow their name; else None."""
+        return None
+
+
+def outside_unit_range(x: np.ndarray) -> str | None:
+    """What of the samples lies outside [0, 1], which is the range that the code reads; None where nothing does."""
+    if x.size == 0 or (x.min() >= 0 and x.max() <= 1):
+        return None
+    sample, value = np.unravel_index(int(((x < 0) | (x > 1)).argmax()), x.shape)
+    return (
+        f"input {value} of sample {sample} is {float(x[sample, value])!r}, and this code turns values in [0, 1] into spikes; "
+        f"scale the inputs to [0, 1], training and test alike, without preprocess.whiten; or send them as 'current'"
+    )

@@ -8,6 +8,9 @@ import numpy as np
 from localdfa.inputs._code import Code
 from localdfa.inputs.trains import repeated
 
+# So many spikes a neuron may send within a frame.
+_MOST = 10_000
+
 
 class Changes(Code):
     """Frames are `input.window` ms apart and joined by straight lines.
@@ -46,6 +49,19 @@ class Changes(Code):
             times.append((frame + np.clip(part, 0, 1)) * spec.window)
             level, before = level + steps * spec.step, after
         return repeated(np.concatenate(samples), np.concatenate(neurons), np.concatenate(times), onsets, stop)
+
+    @staticmethod
+    def refusal(x: np.ndarray, shape: tuple[int, ...], spec: Any) -> str | None:
+        if x.size == 0 or len(shape) != 2:
+            return None
+        # A channel cannot change by more than this, as each series begins at 0.
+        most = float(max(x.max(), 0)) - float(min(x.min(), 0))
+        if most <= _MOST * spec.step:
+            return None
+        return (
+            f"values differ by up to {most:g}, which are {most / spec.step:.3g} spikes of input.step = {spec.step:g} each; "
+            f"allowed: up to {_MOST} within a frame; scale the inputs, or choose a larger step"
+        )
 
 
 model = Changes

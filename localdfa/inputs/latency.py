@@ -4,14 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.inputs._code import Code
+from localdfa.inputs._code import Code, outside_unit_range
 
 
 class Latency(Code):
-    """Input neuron j spikes (1 − x_j) of `input.window` after the begin of each window, inputs up to 0 not at all.
-
-    Inputs above 1 count as 1.
-    """
+    """Input neuron j spikes (1 − x_j) of `input.window` after the begin of each window, inputs of 0 not at all."""
 
     @staticmethod
     def unit(spec: Any) -> float:
@@ -27,6 +24,10 @@ class Latency(Code):
         time = (begins[:, None] + late).ravel()
         before = time < stop
         return np.tile(sample, len(begins))[before], np.tile(neuron, len(begins))[before], time[before]
+
+    @staticmethod
+    def refusal(x: np.ndarray, shape: tuple[int, ...], spec: Any) -> str | None:
+        return outside_unit_range(x)
 
 
 model = Latency

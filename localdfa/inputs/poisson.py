@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.inputs._code import Code
+from localdfa.inputs._code import Code, outside_unit_range
 
 
 class Poisson(Code):
-    """Input neuron j spikes at random, x_j `input.rate` times a second; a negative input is silent."""
+    """Input neuron j spikes at random, x_j `input.rate` times a second."""
 
     @staticmethod
     def unit(spec: Any) -> float:
@@ -22,6 +22,10 @@ class Poisson(Code):
         counts = rng.poisson(x[sample, neuron] * (spec.rate * 1e-3 * stop))
         # Given their number, the spikes of a Poisson process are spread evenly.
         return np.repeat(sample, counts), np.repeat(neuron, counts), stop * rng.random(counts.sum())
+
+    @staticmethod
+    def refusal(x: np.ndarray, shape: tuple[int, ...], spec: Any) -> str | None:
+        return outside_unit_range(x)
 
 
 model = Poisson

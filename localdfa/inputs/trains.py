@@ -6,6 +6,10 @@ import numpy as np
 
 from localdfa.inputs._code import Code
 
+# Trains whose last spike comes this early, ms or as a part of the free phase, are likely given in seconds; those of whose
+# spikes this part or more comes after it, in microseconds.
+_EARLY, _EARLY_PART, _CUT_OFF = 2.0, 0.05, 0.95
+
 
 class Trains(Code):
     """Every sample is a spike train, which begins anew with every phase and is cut off at its end."""
@@ -18,6 +22,29 @@ class Trains(Code):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sample, neuron, time = x.events()
         return repeated(sample, neuron, time, onsets, stop)
+
+
+def implausible(times: np.ndarray, free: float) -> str | None:
+    """Why times of spikes, taken as ms, hardly are ms: words that follow the name of their array; None where they may be.
+
+    free: duration of the free phase, ms.
+    """
+    if not times.size:
+        return None
+    last, cut_off = float(times.max()), unseen(times, free)
+    if last <= max(_EARLY, _EARLY_PART * free):
+        return f"the last spike comes {last:.3g} ms after the onset, where the free phase lasts {free:g} ms: are these seconds?"
+    if cut_off >= _CUT_OFF:
+        return (
+            f"{100 * cut_off:.3g} % of the spikes come after the end of the free phase, {free:g} ms, the last one at "
+            f"{last:.3g} ms: are these microseconds?"
+        )
+    return None
+
+
+def unseen(times: np.ndarray, free: float) -> float:
+    """The part of the spikes that comes after the end of the free phase."""
+    return float((times >= free).mean()) if times.size else 0.0
 
 
 def repeated(

@@ -1,0 +1,107 @@
+"""The user's own spike trains: three arrays with an entry a spike become samples."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from localdfa.data.labels import whole
+from localdfa.data.trains import Trains
+from localdfa.errors import DataError
+
+_MOST_NEURONS = 1_000_000
+# ms
+_UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "μs": 1e-3}  # the micro sign, and the Greek letter
+
+
+def unit(entry: NDArray[Any] | None, where: str) -> str | None:
+    """The unit in a file's entry `time_unit`, or None where there is none.
+
+    Raises
+    ------
+    DataError
+        It is not one of ``s``, ``ms``, ``us`` and ``µs``.
+    """
+    if entry is None:
+        return None
+    try:
+        text = str(entry.item()) if entry.size == 1 and entry.dtype.kind == "U" else ""
+    except (ValueError, SystemError):  # code points that no character has
+        text = ""
+    if text not in _UNITS:
+        raise DataError(f"{where} = {text[:20]!a}: the unit of time_train and time_test; allowed: 's', 'ms', 'us'")
+    return text
+
+
+def read(arrays: dict[str, NDArray[Any]], in_unit: str | None, path: object) -> tuple[Trains, Trains]:
+    """The spike trains of training and test.
+
+    Parameters
+    ----------
+    arrays : dict
+        `time`, `neuron`, `sample`, each with `_train` and `_test`, shape (n_spikes,); `y_train` and `y_test`, of which only
+        the lengths count.
+    in_unit : str or None
+        Of the times; ms if None.
+    path : Path
+        The file, for messages.
+
+    Raises
+    ------
+    DataError
+        Dtype, shape or value of an array is not what `npz.load` says.
+    """
+    scale = _UNITS[in_unit or "ms"]
+    events = {part: _events(arrays, part, scale, path) for part in ("train", "test")}
+    if not events["train"][1].size:
+        raise DataError(f"{path}: time_train is empty: a training set needs spikes")
+    highest, found = int(events["train"][1].max()), []
+    for part, limit in (("train", _MOST_NEURONS - 1), ("test", highest)):
+        time, neuron, sample = events[part]
+        count = len(arrays[f"y_{part}"])
+        _check_index(neuron, limit, f"{path}: neuron_{part}", "an input neuron" if part == "train" else "one of training")
+        _check_index(sample, count - 1, f"{path}: sample_{part}", f"a sample, of which y_{part} has {count},")
+        found.append(Trains(sample, neuron, time, count, highest + 1))
+    return found[0], found[1]
+
+
+def _events(
+    arrays: dict[str, NDArray[Any]], part: str, scale: float, path: object
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Times, ms, neurons and samples of one part."""
+    for key in ("time", "neuron", "sample"):
+        array, where = arrays[f"{key}_{part}"], f"{path}: {key}_{part}"
+        if array.dtype.kind not in "fiu":
+            needed = "times must be real numbers" if key == "time" else "indices must be integers"
+            raise DataError(f"{where} has the dtype {array.dtype}: {needed}")
+        if array.ndim != 1:
+            raise DataError(f"{where} has the shape {array.shape}: it must be (n_spikes,)")
+        if len(array) != len(arrays[f"time_{part}"]):
+            raise DataError(
+                f"{where} has {len(array)} entries and time_{part} {len(arrays[f'time_{part}'])}: both need one a spike"
+            )
+    given = arrays[f"time_{part}"]
+    with np.errstate(all="ignore"):
+        time = given.astype(np.float64)
+        time = time if scale == 1 else time * scale
+        wrong = ~(np.isfinite(time) & (time >= 0))
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise DataError(f"{path}: time_{part}[{i}] = {given[i]}: a time must be finite and at least 0")
+    neuron, sample = (_indices(arrays[f"{key}_{part}"], f"{path}: {key}_{part}") for key in ("neuron", "sample"))
+    return time, neuron, sample
+
+
+def _indices(array: NDArray[Any], where: str) -> NDArray[np.int64]:
+    """Indices as int64."""
+    if (found := whole(array)) is None:
+        raise DataError(f"{where} has the dtype {array.dtype}: indices must be integers below 2^53")
+    return found
+
+
+def _check_index(array: NDArray[np.int64], highest: int, where: str, what: str) -> None:
+    """Check that indices lie in 0 .. highest; what: they are the index of."""
+    wrong = (array < 0) | (array > highest)
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise DataError(f"{where}[{i}] = {array[i]}: the index of {what} must lie in 0 .. {highest}")
