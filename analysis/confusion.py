@@ -66,10 +66,8 @@ def figure(run: Run) -> style.Figure:
 
 def _classes(run: Run, jobs: list[Job]) -> list[str]:
     """The names of the classes; their numbers where run.json, or an older one, does not tell."""
-    names = run.info.get("classes")
-    if isinstance(names, list) and names:
-        return [str(name) for name in names]
-    return [str(i) for i in range(max(int(max(map(np.max, job.outcome.values()))) for job in jobs) + 1)]
+    names, n = run.info.get("classes"), max(int(max(map(np.max, job.outcome.values()))) for job in jobs) + 1
+    return [str(name) for name in names] if isinstance(names, list) and len(names) >= n else [str(i) for i in range(n)]
 
 
 def _percent(jobs: list[Job], n: int) -> np.ndarray:
