@@ -91,10 +91,12 @@ N_TRAIN, N_TEST = 9, 5
 NUMBERS = ("f2", "f4", "f8", "g", ">f8", ">f4", "i1", "u1", ">i2", "i8", "u8", "?")
 ANYTHING = (*NUMBERS, "c8", "c16", "O", "U3", ">U2", "S2", "V8", "M8[s]", "m8[ns]", "f4,i4")
 WRONG = (np.nan, np.inf, -np.inf, 1e300, -1e300, 3e38, 65504.0, -1.0, 2.0**53 + 2, 1 + 2.0**-52, -(2.0**-53), 0.5)
-AXES = (
-    "samples frames channels", "samples rows columns", "samples channels rows columns", "samples rows columns channels",
-    "samples features", "frames samples", "", "samples samples", "a b c", "samples,frames , channels", "x" * 5000,
+# Of a sample, and what the file says of it.
+SHAPES = (
+    ((6,), None), ((6,), "samples frames"), ((3, 4), "samples frames channels"), ((3, 4), "samples rows columns"),
+    ((2, 3, 4), None), ((4, 4, 2), "samples rows columns channels"), ((1, 1, 1), None), ((5, 1), "samples, channels, frames"),
 )  # fmt: skip
+AXES = ("samples channels rows columns", "frames samples", "", "samples samples", "a b c", "x" * 5000)
 
 
 @pytest.fixture
@@ -109,11 +111,11 @@ def whole_arrays(draw, rng):
         for part, n in (("train", N_TRAIN), ("test", N_TEST)):
             arrays |= {f"time_{part}": rng.uniform(0, 100, 40), f"neuron_{part}": rng.integers(0, 4, 40)}
             arrays |= {f"sample_{part}": rng.integers(0, n, 40)}
-        extra = ("time_unit", draw(st.sampled_from([None, "s", "ms", "us", "µs", "h", "", "ms" * 99])))
+        extra = ("time_unit", draw(st.sampled_from([None, "ms", "s", "us", "µs"])) if rng.random() < 0.9 else "ms" * 99)
     else:
-        shape = draw(st.sampled_from([(6,), (3, 4), (2, 3, 4), (4, 4, 2), (1, 1, 1), (5, 1)]))
+        shape, axes = draw(st.sampled_from(SHAPES))
         arrays = {f"x_{part}": rng.random((n, *shape)) for part, n in (("train", N_TRAIN), ("test", N_TEST))}
-        extra = ("axes", draw(st.sampled_from([None, *AXES])))
+        extra = ("axes", axes if rng.random() < 0.9 else draw(st.sampled_from(AXES)))
     names = draw(st.sampled_from([np.arange(3), np.array(["a", "b", "c"]), np.array([1.0, 2.0, 5.0]), np.array([True, False])]))
     arrays |= {f"y_{part}": names[np.arange(n) % len(names)] for part, n in (("train", N_TRAIN), ("test", N_TEST))}
     return arrays if extra[1] is None else {**arrays, extra[0]: np.array(extra[1])}
@@ -121,7 +123,7 @@ def whole_arrays(draw, rng):
 
 def changed(array, draw, rng, trace):
     """An array with other values, of another type or shape, or of random bytes."""
-    how = draw(st.sampled_from(["value", "type", "any type", "bits", "bytes", "shape", "object"]))
+    how = draw(st.sampled_from(["value", "value", "type", "any type", "bits", "bytes", "shape", "object"]))
     with np.errstate(all="ignore"):
         if how == "value" and array.dtype.kind in "fiu" and array.size:
             array = array.astype(array.dtype if array.dtype.kind == "f" else float)
@@ -148,20 +150,20 @@ def changed(array, draw, rng, trace):
     return array
 
 
-def npz(arrays, draw):
+def npz(arrays, draw, rng):
     """The bytes of a file: its members, their headers and data, or the archive itself may be damaged."""
-    buffer, inside = io.BytesIO(), draw(st.booleans(), "damage a member")
+    buffer, inside = io.BytesIO(), rng.random() < 0.2
     with zipfile.ZipFile(buffer, "w", draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))) as archive:
         for key, array in arrays.items():
             member = io.BytesIO()
             np.save(member, array, allow_pickle=True)
             content = member.getvalue()
-            if inside and draw(st.booleans(), key):
+            if inside and rng.random() < 0.3:
                 start = draw(st.sampled_from([0, 8, 128]))
                 content = content[:start] + (damage(content[start:], draw) if content[start:] else b"")
-            archive.writestr(f"{key}.npy" if draw(st.integers(0, 50)) else key, content)
+            archive.writestr(f"{key}.npy" if rng.random() < 0.99 else key, content)
     content = buffer.getvalue()
-    return damage(content, draw) if draw(st.integers(0, 3), "damage the archive") == 0 else content
+    return damage(content, draw) if rng.random() < 0.1 else content
 
 
 def check_dataset(found, dtype):
@@ -190,16 +192,17 @@ def test_npz_files(attack, tmp_path, trace):
     def check(data):
         draw, rng = data.draw, np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), "seed"))
         arrays = whole_arrays(draw, rng)
-        for key in draw(st.lists(st.sampled_from(sorted(arrays)), max_size=2, unique=True)):
+        inputs = [key for key in sorted(arrays) if key[:2] in ("x_", "ti")]
+        for key in draw(st.sampled_from([[], inputs[:1], inputs[1:2], *([key] for key in sorted(arrays)), sorted(arrays)[:2]])):
             arrays[key] = changed(arrays[key], draw, rng, trace)
-        if draw(st.integers(0, 15)) == 0:
+        if rng.random() < 0.05:
             del arrays[draw(st.sampled_from(sorted(arrays)))]
-        if draw(st.integers(0, 15)) == 0:
+        if rng.random() < 0.05:
             arrays["more"] = np.zeros(2)
-        path.write_bytes(npz(arrays, draw))
+        path.write_bytes(npz(arrays, draw, rng))
         dtype = draw(st.sampled_from([np.float32, np.float64]))
         found = unless_refused(
-            datasets.load, f"npz:{path}", dtype=dtype, whiten=draw(st.booleans()), rng=rng,
+            datasets.load, f"npz:{path}", dtype=dtype, whiten="x_train" in arrays and draw(st.booleans()), rng=rng,
             validation=draw(st.sampled_from([0.0, 0.0, 0.3])),
         )  # fmt: skip
         assert not trace.exists()
@@ -213,8 +216,8 @@ def test_npz_files(attack, tmp_path, trace):
         )
 
     attack(check)
-    assert outcomes["read"] > 20  # else the attack meets nothing but the first check
-    assert outcomes["used"] > 5
+    assert outcomes["read"] > 60  # else the attack meets nothing but the first check
+    assert outcomes["used"] > 10
 
 
 # --- idx --------------------------------------------------------------------------------------------------------------
