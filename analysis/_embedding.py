@@ -33,6 +33,7 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane]) -> style.F
         panels = drawn.subplots(down, abreast, squeeze=False)
         for own_panels, job in zip(panels.T if len(found) <= _ABREAST else panels, found.values(), strict=True):
             layers, labels = of_layers(job), job.activity["label"][:MOST]
+            names = _kept.classes(run, int(labels.max()) + 1)
             for axes, layer in zip(own_panels, shown, strict=True):
                 if layer >= len(layers):
                     axes.remove()
@@ -42,8 +43,9 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane]) -> style.F
                     own, colour = points[labels == label], style.CLASSES[label % len(style.CLASSES)]
                     axes.plot(*own.T, "o", color=colour, markersize=style.mark(2), alpha=0.7)
                     axes.annotate(
-                        str(label), np.median(own, axis=0), ha="center", va="center", weight="bold", color=colour,
+                        names[label], np.median(own, axis=0), ha="center", va="center", weight="bold", color=colour,
                         fontsize=style.points(6.5), path_effects=[patheffects.withStroke(linewidth=1.5, foreground="white")],
+                        parse_math=False,
                     )  # fmt: skip
                 axes.set(xlabel=ends[0], ylabel=ends[1])
                 axes.grid(False)

@@ -3,6 +3,8 @@
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
+# Characters of the name of a class that a figure has room for.
+_LONGEST = 14
 # The line of the spec that makes a run keep a record; the others are always kept, once training is over.
 _ASKED_FOR = {
     "spikes": "record.spikes=4",
@@ -42,3 +44,11 @@ def _how(run: Run, record: str) -> str:
 def first(found: dict[str, list[Job]]) -> dict[str, Job]:
     """The first seed of each condition."""
     return {name: jobs[0] for name, jobs in found.items()}
+
+
+def classes(run: Run, n: int) -> list[str]:
+    """The names of the classes, shortened, of which a record has n; their numbers where run.json does not tell as many."""
+    names = run.info.get("classes")
+    if not isinstance(names, list) or len(names) < n:
+        return [str(i) for i in range(n)]
+    return [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in map(str, names)]

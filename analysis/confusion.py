@@ -12,8 +12,8 @@ from localdfa.analysis import _kept, style
 from localdfa.record import Job, Run
 
 _ABREAST, _NUMBERED = 3, 12
-# Up to so many classes are named, in so many characters.
-_NAMED, _LONGEST = 40, 14
+# Up to so many classes are named, where they have names of their own.
+_NAMED = 40
 
 
 def caption(run: Run) -> str:
@@ -23,9 +23,18 @@ def caption(run: Run) -> str:
         f"What the test set of {run.experiment.data} is taken for after training"
         + (f", all {number} seeds together. " if number > 1 else ". ")
         + "Each row is a true class, each column a predicted one; colour is the part of the row's samples that are mistaken "
-        "for another class, in percent, on a scale that all conditions share. On the diagonal, grey, are those that are right. "
-        "A last column, “none”, stands where outputs were equal, so that no class was chosen; that is wrong."
+        "for another class, in percent, on a scale that all conditions share. On the diagonal, grey, are those that are right."
+        + (
+            " In the column “none” stand those for which outputs were equal, so that no class was chosen."
+            if _undecided(run)
+            else ""
+        )
     )
+
+
+def _undecided(run: Run) -> bool:
+    """Whether there are test samples without a prediction."""
+    return any((job.outcome["prediction"] < 0).any() for job in run.jobs if job.keeps("outcome"))
 
 
 def figure(run: Run) -> style.Figure:
@@ -37,7 +46,8 @@ def figure(run: Run) -> style.Figure:
         No condition and seed is finished.
     """
     kept = _kept.jobs(run, "outcome", "confusion")
-    classes = _classes(run, [job for jobs in kept.values() for job in jobs])
+    outcomes = [array for jobs in kept.values() for job in jobs for array in job.outcome.values()]
+    classes = _kept.classes(run, int(max(map(np.max, outcomes))) + 1)
     found = {name: _percent(jobs, len(classes)) for name, jobs in kept.items()}
     wrong = {name: np.where(np.eye(*part.shape) > 0, np.nan, part) for name, part in found.items()}
     highest = max(float(np.nanmax(each)) for each in wrong.values()) or 1.0
@@ -64,12 +74,6 @@ def figure(run: Run) -> style.Figure:
     return drawn
 
 
-def _classes(run: Run, jobs: list[Job]) -> list[str]:
-    """The names of the classes; their numbers where run.json, or an older one, does not tell."""
-    names, n = run.info.get("classes"), max(int(max(map(np.max, job.outcome.values()))) for job in jobs) + 1
-    return [str(name) for name in names] if isinstance(names, list) and len(names) >= n else [str(i) for i in range(n)]
-
-
 def _percent(jobs: list[Job], n: int) -> np.ndarray:
     """Percent of the samples of each true class (rows) that are taken for each of n classes (columns), over all seeds.
 
@@ -86,10 +90,9 @@ def _name(axes: style.Axes, columns: list[str], n: int) -> None:
     numbers = [str(i) for i in range(n)]
     if n > (_NUMBERED if columns[:n] == numbers else _NAMED):
         return
-    shown = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in columns]
     small = {"fontsize": style.points(7 if n <= _NUMBERED else 4), "parse_math": False}
-    axes.set_xticks(range(len(shown)), shown, rotation=90 if max(map(len, shown)) > 2 else 0, **small)
-    axes.set_yticks(range(n), shown[:n], **small)
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if max(map(len, columns)) > 2 else 0, **small)
+    axes.set_yticks(range(n), columns[:n], **small)
 
 
 def _number(axes: style.Axes, part: np.ndarray, highest: float) -> None:

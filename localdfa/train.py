@@ -468,16 +468,17 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
     name, spikes = setting.input.code, isinstance(data.x_train, datasets.Trains)
     code = registry.get("inputs", name)
     if code.given != spikes:
-        what, allowed = ("are", "'trains'") if spikes else ("are not", "the other codes")
+        are, allowed = ("are", "'trains'") if spikes else ("are not", "the other codes")
         raise SpecError(
-            f"input.code: {name!r} does not go with data = {data.name!r}, which {what} spike trains; allowed: {allowed}"
+            f"input.code: {name!r} does not go with data = {data.name!r}, which {are} spike trains; allowed: {allowed}"
         )
     notes, free = [], setting.phases.free
-    for part, x in (("x_train", data.x_train), ("validation set", data.x_valid), ("x_test", data.x_test)):
+    what = "time" if spikes else "x"
+    for part, x in ((f"{what}_train", data.x_train), ("validation set", data.x_valid), (f"{what}_test", data.x_test)):
         if reason := code.refusal(x, data.shape, setting.input):
             raise SpecError(f"input.code: {name!r} does not go with data = {data.name!r}: {part}: {reason}")
         if isinstance(x, datasets.Trains):
-            if part == "x_train" and data.time_unit is None and (reason := implausible(x.time, free)):
+            if part == "time_train" and data.time_unit is None and (reason := implausible(x.time, free)):
                 raise DataError(
                     f"{data.name}: {part}: {reason} Add to the file the entry time_unit = 's' or 'us'; or time_unit = 'ms' if "
                     "the times are right"

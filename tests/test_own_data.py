@@ -172,7 +172,7 @@ def trains(path, factor, last=100.0, **entries):
     ],
 )
 def test_times_that_are_hardly_ms_are_refused_unless_the_file_says_so(tmp_path, unit, factor, message):
-    with pytest.raises(DataError, match=r"own.npz: x_train: " + message + ".*the entry time_unit = "):
+    with pytest.raises(DataError, match=r"own.npz: time_train: " + message + ".*the entry time_unit = "):
         train.load(trains(tmp_path / "own.npz", factor))
     found, as_ms = (
         train.load(trains(tmp_path / "own.npz", factor, time_unit=unit)),
@@ -186,7 +186,7 @@ def test_times_that_are_hardly_ms_are_refused_unless_the_file_says_so(tmp_path, 
 
 def test_spikes_that_are_not_seen_are_said(tmp_path):
     late, _ = train.load(trains(tmp_path / "own.npz", 1.0, last=200.0)).notes
-    assert late.startswith("x_train: ")
+    assert late.startswith("time_train: ")
     assert float(late.split()[1]) == pytest.approx(50, abs=5)
     assert late.endswith("% of the spikes come after the free phase, phases.free = 100 ms, and are not seen")
 
