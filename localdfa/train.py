@@ -477,7 +477,12 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
     for part, x in ((f"{what}_train", data.x_train), ("validation set", data.x_valid), (f"{what}_test", data.x_test)):
         if reason := code.refusal(x, data.shape, setting.input):
             raise SpecError(f"input.code: {name!r} does not go with data = {data.name!r}: {part}: {reason}")
-        if isinstance(x, datasets.Trains):
+        if not isinstance(x, datasets.Trains):
+            if x.size and max(x.max(), -x.min()) > np.finfo(setting.precision).max:  # where another condition has float64
+                raise SpecError(
+                    f"precision: {setting.precision!r} has no numbers as large as the inputs of {data.name}, {part}"
+                )
+        else:
             if part == "time_train" and data.time_unit is None and (reason := implausible(x.time, free)):
                 raise DataError(
                     f"{data.name}: {part}: {reason} Add to the file the entry time_unit = 's' or 'us'; or time_unit = 'ms' if "

@@ -400,6 +400,16 @@ def test_labels_with_gaps_are_said(tmp_path):
     assert load(f"npz:{save(tmp_path / 'own.npz', y_train=np.arange(12) % 3 + 1, y_test=np.full(6, 2))}").notes == ()
 
 
+def test_targets_of_too_many_classes_are_refused_before_they_are_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("localdfa.data.npz._LARGEST", 100_000)
+    y = np.arange(300) % 150
+    path = save(
+        tmp_path / "own.npz", x_train=np.zeros((300, 1), np.int8), y_train=y, y_test=np.arange(6), x_test=np.zeros((6, 1))
+    )
+    with pytest.raises(DataError, match="y_train: 150 classes need 360000 bytes, more than the limit of 100000"):
+        load(f"npz:{path}")
+
+
 def test_a_split_that_takes_a_class_names_it(tmp_path):
     path = save(tmp_path / "own.npz", y_train=np.array(["a", "rare"] + ["a"] * 10), y_test=np.array(["a"] * 6))
     with pytest.raises(DataError, match="takes all 1 samples of class rare"):

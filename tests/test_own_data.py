@@ -91,6 +91,16 @@ def test_rate_networks_and_currents_take_standardised_inputs(tmp_path, tables):
     assert data.notes == ()
 
 
+def test_inputs_beyond_float32_are_refused_where_one_condition_has_it(tmp_path):
+    data, conditions = save(tmp_path / "own.npz", STANDARDISED * 1e50, np.arange(30) % 2), [{"name": "a"}, {"name": "b"}]
+    assert train.load(experiment(data, precision="float64", condition=conditions)).x_train.dtype == np.float64
+    conditions[1]["precision"] = "float32"
+    with pytest.raises(
+        SpecError, match=r"precision: 'float32' has no numbers as large as the inputs of npz:.*own.npz, x_train"
+    ):
+        train.load(experiment(data, precision="float64", condition=conditions))
+
+
 @pytest.mark.parametrize("code", ["poisson", "latency"])
 def test_codes_of_the_unit_range_refuse_other_inputs(tmp_path, code):
     place, y = tmp_path / "own.npz", np.arange(30) % 2
