@@ -16,6 +16,7 @@ from localdfa.core.plasticity import Plasticity
 from localdfa.core.spikes import Recording
 from localdfa.engines import Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
+from localdfa.files import plain, write_json
 from localdfa.geometry import lay_out
 from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, Network, build, generator, handed_over, rewired
 from localdfa.spec import Experiment, Record, Setting, settings
@@ -247,7 +248,7 @@ class Trainer:
             }
         position = record.Position(
             stage=self.stage, epoch=self.epoch, epoch_of_stage=self.epoch_of_stage, steps=self.plasticity.steps,
-            seconds=self.seconds, events=self.events, rows=record.plain(self.rows),
+            seconds=self.seconds, events=self.events, rows=plain(self.rows),
         )  # fmt: skip
         self.job.write_checkpoint(arrays, position)
 
@@ -582,7 +583,7 @@ def summarise(run: record.Run) -> None:
                     **{key: last.get(key) for key in _SUMMARY},
                 }
             )
-    record.write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})
+    write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})
 
 
 def parts(data: datasets.Dataset, precision: str) -> dict[str, Part]:
