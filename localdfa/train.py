@@ -13,7 +13,7 @@ from localdfa import measure, record, registry
 from localdfa.core import blas, finite
 from localdfa.core.events import stretches
 from localdfa.core.plasticity import Plasticity
-from localdfa.core.spikes import Recording
+from localdfa.core.spikes import Carried, Recording, carried
 from localdfa.engines import Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
 from localdfa.files import plain, write_json
@@ -116,6 +116,7 @@ class Trainer:
         self.epoch, self.epoch_of_stage = 0, 0
         self.seconds, self.events = 0.0, 0
         self.rows: list[dict[str, Any]] = []
+        self.carried = Carried()
         keep, order = keep or Record(), generator(self.seed, PROBE).permutation(len(train))
         self._probe, self._watched = np.sort(order[: keep.probe]), np.sort(order[: keep.train])
 
@@ -185,7 +186,7 @@ class Trainer:
     def step(self, batch: np.ndarray, noise: np.random.Generator) -> None:
         """Learn from one mini-batch, the training samples `batch`; noise: for what is random in it."""
         train = self.parts["train"]
-        lesson = self._engine.learn(self.network, train.inputs[batch], train.targets[batch], noise, self._frozen)
+        lesson = self._engine.learn(self.network, train.inputs[batch], train.targets[batch], noise, self._frozen, self.carried)
         self.events += lesson.events
         self.plasticity.learn(lesson.sent, lesson.change, self._frozen, lesson.total)
 
@@ -213,21 +214,24 @@ class Trainer:
         return row
 
     def evaluate(self, part: Part, samples: np.ndarray | None = None) -> tuple[float, float]:
-        """Error in percent and mean cross-entropy on some samples of one part of the data, or on all of them."""
+        """Error in percent and mean cross-entropy on some samples of one part of the data, or on all of them.
+
+        Where trials begin as the one before has ended, these are a sequence of their own that starts at rest.
+        """
         samples = np.arange(len(part)) if samples is None else samples
-        wrong, loss, noise = 0.0, 0.0, generator(self.seed, WATCHED, self.epoch)
+        wrong, loss, noise, sequence = 0.0, 0.0, generator(self.seed, WATCHED, self.epoch), Carried()
         for start in range(0, len(samples), _CHUNK):
             rows = samples[start : start + _CHUNK]
-            drive = self._engine.read(self.network, part.inputs[rows], noise)
+            drive = self._engine.read(self.network, part.inputs[rows], noise, sequence)
             wrong += len(drive) * measure.error_percent(drive, part.labels[rows])
             loss += float(self.network.loss(drive, part.targets[rows]).sum())
         return wrong / len(samples), loss / len(samples)
 
     def outcome(self) -> dict[str, np.ndarray]:
         """label and prediction of the test set, as the network stands; see `record.Job.outcome`."""
-        part, drives, noise = self.parts["test"], [], generator(self.seed, WATCHED, self.epoch)
+        part, drives, noise, sequence = self.parts["test"], [], generator(self.seed, WATCHED, self.epoch), Carried()
         for start in range(0, len(part), _CHUNK):
-            drives.append(self._engine.read(self.network, part.inputs[start : start + _CHUNK], noise))
+            drives.append(self._engine.read(self.network, part.inputs[start : start + _CHUNK], noise, sequence))
         return {"label": part.labels, "prediction": np.concatenate(drives).argmax(axis=1)}
 
     def next_stage(self) -> None:
@@ -246,6 +250,7 @@ class Trainer:
                 f"state{l}": self.plasticity.state[l],
                 f"last{l}": self.plasticity.last[l],
             }
+        arrays |= {f"carried_{name}": array for name, array in self.carried.arrays().items()}
         position = record.Position(
             stage=self.stage, epoch=self.epoch, epoch_of_stage=self.epoch_of_stage, steps=self.plasticity.steps,
             seconds=self.seconds, events=self.events, rows=plain(self.rows),
@@ -279,6 +284,8 @@ class Trainer:
                     raise ValueError(f"last{l} is not between 0 and {position.steps[l]}")
             if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.weights):
                 raise ValueError(f"stage {position.stage}, {len(position.steps)} projections")
+            passed_on = {name.removeprefix("carried_"): a for name, a in arrays.items() if name.startswith("carried_")}
+            self.carried = carried(self.network, self.setting, passed_on)
         except (KeyError, IndexError, ValueError) as error:
             raise RunError(f"{self.job.folder / 'checkpoint.npz'}: does not fit this experiment: {error}") from None
         self.epoch, self.epoch_of_stage = position.epoch, position.epoch_of_stage

@@ -8,6 +8,9 @@ import numpy as np
 from localdfa.inputs._code import Code
 from localdfa.inputs.trains import repeated
 
+# The resolution of numbers in single precision; and the most of a step that may be missing.
+_SINGLE, _MOST_MISSING = float(np.finfo(np.float32).eps), 0.01
+
 
 class Changes(Code):
     """Frames are `input.window` ms apart and joined by straight lines.
@@ -33,7 +36,11 @@ class Changes(Code):
         before = level
         for frame in range(shape[0]):
             after = series[:, frame]
-            steps = np.trunc((after - level) / spec.step * (1 + 1e-9))
+            taken = (after - level) / spec.step
+            # A step counts as taken where less is missing than numbers in single precision, which the series may once have
+            # been, tell apart.
+            missing = np.minimum(2 * _SINGLE * np.maximum(np.abs(after), np.abs(level)) / spec.step, _MOST_MISSING)
+            steps = np.trunc(taken + np.copysign(missing, taken))
             sample, channel = np.nonzero(steps)
             counts = np.abs(steps[sample, channel]).astype(int)
             sign = np.repeat(np.sign(steps[sample, channel]), counts)
