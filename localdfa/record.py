@@ -1,7 +1,7 @@
 """The run directory: everything that a run leaves, and the only code that knows where in it things lie.
 
     spec.toml                     the resolved experiment
-    run.json                      versions, git revision, platform, fingerprint of the data, status
+    run.json                      versions, git revision, platform, fingerprint of the data, status, records not kept
     run.lock                      held by the process that trains the run, while it lives
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
@@ -28,6 +28,7 @@ without pickle.
 import errno
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -62,22 +63,46 @@ _PATIENCE = 2.0
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 
 
-def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of metrics: what every reader relies on is there, and of its type."""
-    named = isinstance(row.get("condition"), str) and isinstance(row.get("epoch"), int)
-    if not named or any(isinstance(value, list) != (key in PER_LAYER) for key, value in row.items()):
-        raise ValueError("not a row of metrics")
-    return row
-
-
-# Columns of the metrics that have a value for each layer.
+# Columns of the metrics that have a value for each layer, that are text, that count, and that every row has.
 PER_LAYER = (
     "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "cosine_to_settled",
     "alignment", "theorem_k", "theorem_l", "theorem_beta", "update_norm", "weight_norm", "rate", "silent", "saturated",
 )  # fmt: skip
-_Cell = str | int | float | None | list[float | None]
-_Row = Annotated[dict[str, _Cell], AfterValidator(_checked_row)]
-_ROWS = TypeAdapter(list[_Row])
+_TEXT = ("condition", "rule")
+_COUNTS = ("seed", "epoch", "stage")
+_ALWAYS = (*_TEXT, *_COUNTS, "train_error")
+
+
+def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of metrics: what every reader relies on is there, and all of it of its type."""
+    for key in _ALWAYS:
+        if key not in row:
+            raise ValueError(f"a row without {key}")
+    for key, value in row.items():
+        if key in _TEXT:
+            right = isinstance(value, str)
+        elif key in _COUNTS:
+            right = type(value) is int and value >= 0
+        else:
+            right = isinstance(value, list) == (key in PER_LAYER)
+            numbers = value if isinstance(value, list) else [value]
+            right = right and all(n is None or (type(n) in (int, float) and math.isfinite(n)) for n in numbers)
+        if not right:
+            raise ValueError(f"epoch {row['epoch']!r:.20}: {key!r:.40} has the value {value!r:.40}")
+    return row
+
+
+class NotKept(BaseModel):
+    """A record of a condition and seed that could not be kept, and why."""
+
+    condition: str
+    seed: int
+    record: str
+    why: str
+
+
+_Row = Annotated[dict[str, Any], AfterValidator(_checked_row)]
+_NOT_KEPT = TypeAdapter(list[NotKept])
 
 
 class Position(BaseModel):
@@ -112,7 +137,17 @@ class Job:
         path = self.folder / "metrics.jsonl"
         if not path.exists():
             return []
-        return list(read(path, lambda p: _ROWS.validate_python([json.loads(line) for line in p.read_text().splitlines()])))
+        return read(path, self._rows)
+
+    def _rows(self, path: Path) -> list[dict[str, Any]]:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for row in rows:
+            if not isinstance(row, dict):
+                raise ValueError("a line that is no row of metrics")
+            _checked_row(row)
+            if (row["condition"], row["seed"]) != (self.condition, self.seed):
+                raise ValueError(f"a row of condition {row['condition']!r:.60}, seed {row['seed']}")
+        return rows
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """All rows so far."""
@@ -134,8 +169,9 @@ class Job:
         """The spikes that were kept, one entry a spike, trial by trial and in order of time.
 
         time (ms from the onset of the trial); population, 1 the first hidden layer; neuron; twin: whether of the compartment
-        that gets the feedback and sends nothing; trial: the training sample. Besides, edges (ms) and sign: when the phases
-        begin and end, and the nudging in each.
+        that gets the feedback and sends nothing; trial: the training sample. Besides, trials: the training samples of all
+        trials that were kept, also of those in which nothing spikes; edges (ms) and sign: when the phases begin and end, and
+        the nudging in each. Every trial goes on to its end, without feedback where none of its errors is noticed.
         """
         return arrays.load(self.folder / "spikes.npz", "spikes")
 
@@ -202,6 +238,14 @@ class Job:
     def write_activity(self, found: dict[str, np.ndarray]) -> None:
         """Activities after training."""
         arrays.save(self.folder / "activity.npz", "activity", found)
+
+    def is_whole(self, record: str) -> bool:
+        """Whether a file of arrays is there, and what was written."""
+        try:
+            arrays.load(self.folder / f"{record}.npz", record)
+        except RunError:
+            return False
+        return True
 
     def keeps(self, what: str) -> bool:
         """Whether a record is there: ``metrics``, ``weights``, ``outcome``, ``spikes``, and so on."""
@@ -280,6 +324,20 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """summary.json."""
         return read_object(self.folder / "summary.json")
+
+    @property
+    def not_kept(self) -> "list[NotKept]":
+        """The records that could not be kept, and why."""
+        found = self.info.get("not_kept", [])
+        return read(self.folder / "run.json", lambda _: _NOT_KEPT.validate_python(found))
+
+    def note_not_kept(self, job: Job, why: dict[str, str]) -> None:
+        """Say in run.json which records of a job could not be kept, and why."""
+        before = self.not_kept
+        own = [NotKept(condition=job.condition, seed=job.seed, record=name, why=text) for name, text in why.items()]
+        now = [each for each in before if (each.condition, each.seed) != (job.condition, job.seed)] + own
+        if now != before:
+            self.update_info(not_kept=[each.model_dump() for each in now])
 
     @property
     def jobs(self) -> list[Job]:
