@@ -36,6 +36,9 @@ def _how(run: Run, record: str) -> str:
     spec = run.folder / "spec.toml"
     if record in ("spikes", "states") and not any(setting.spiking for setting in run.settings.values()):
         return 'only networks of spiking neurons have them (network.neuron = "lif")'
+    for each in run.not_kept:
+        if each.record == record:
+            return f"it could not be kept, {each.why}; try it again with: localdfa resume {run.folder}"
     if record not in _ASKED_FOR:
         return f"training writes them at its end; go on with: localdfa resume {run.folder}"
     return f"run it again with: localdfa run {spec} --set {_ASKED_FOR[record]}"

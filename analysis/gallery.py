@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import localdfa
-from localdfa import analysis, record, spec
+from localdfa import analysis, files, record, spec
 
 # The experiments, with the records that they do not keep by themselves.
 _RUNS = {
@@ -56,10 +56,10 @@ def write(folder: Path, to: Path) -> None:
         chosen = [found[each] for each in of]
         stream = io.BytesIO()
         module.figure(*chosen).savefig(stream, format="png", dpi=_DOTS_PER_INCH)
-        record.write_bytes(to / "gallery" / f"{name}.png", stream.getvalue())
+        files.write_bytes(to / "gallery" / f"{name}.png", stream.getvalue())
         shown = " and ".join(f"`{each}`" for each in of)
         page.append(f"\n## {name}\n\n![{name}](gallery/{name}.png)\n\n{module.caption(*chosen)} ({shown})")
-    record.write_bytes(to / "GALLERY.md", ("\n".join(page) + "\n").encode())
+    files.write_bytes(to / "GALLERY.md", ("\n".join(page) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from localdfa import analysis, record
+from localdfa import analysis, files, record
 from localdfa.analysis import style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
@@ -41,7 +41,7 @@ def write(*runs: Run, path: Path | None = None) -> Path:
         A file cannot be read or written.
     """
     path = path or (runs[0].folder if len(runs) == 1 else Path()) / "report.html"
-    record.write_bytes(path, page(*runs).encode(errors="replace"))
+    files.write_bytes(path, page(*runs).encode(errors="replace"))
     return path
 
 
@@ -81,7 +81,7 @@ def plot(
                 yield f"no {name}: {error}"
                 continue
             path = folder / f"{prefix}{name}.{form}"
-            record.write_bytes(path, content)
+            files.write_bytes(path, content)
             yield str(path)
 
 
@@ -163,7 +163,7 @@ def _figure(runs: list[Run], name: str) -> dict[str, str]:
     except RunError as error:
         return {"missing": f"{name}: {error}"}
     if len(runs) == 1:
-        record.write_bytes(runs[0].folder / "figures" / f"{name}.svg", svg)
+        files.write_bytes(runs[0].folder / "figures" / f"{name}.svg", svg)
     breadth = "narrow" if drawn.get_figwidth() < style.TWO_COLUMNS else "wide"
     return {"caption": caption, "svg": base64.b64encode(svg).decode(), "breadth": breadth}
 

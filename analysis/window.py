@@ -114,7 +114,7 @@ def occurring(job: Job, reach: float) -> np.ndarray:
 
 
 def density(job: Job, setting: Setting, nudged: int, bins: np.ndarray) -> np.ndarray:
-    """How many pairs of hidden layers 1 and 2 there are in each bin of lags, per synapse, trial and ms.
+    """How many pairs of hidden layers 1 and 2 there are in each bin of lags, per synapse, trial that was kept and ms.
 
     Only those whose later spike falls in an opening of the gate in a phase nudged with this sign count: that is when a
     postsynaptic spike adds x, and a presynaptic one subtracts z. bins: ms, ascending, with an edge at 0.
@@ -122,7 +122,7 @@ def density(job: Job, setting: Setting, nudged: int, bins: np.ndarray) -> np.nda
     kept = job.spikes
     edges, sign = kept["edges"], kept["sign"]
     gates = [(begin, begin + (setting.phases.gate or end - begin)) for begin, end in pairwise(edges)]
-    counts, trials = np.zeros(len(bins) - 1), np.unique(kept["trial"])
+    counts, trials = np.zeros(len(bins) - 1), kept["trials"]
     for trial in trials:
         pre, post = _spikes(kept, trial)
         for (begin, end), phase in zip(gates, sign, strict=True):

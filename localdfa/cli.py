@@ -318,6 +318,6 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
     }
     results = timed[what]()
     if path is not None:
-        from localdfa.record import write_json
+        from localdfa.files import write_json
 
         write_json(path, results)

@@ -1,7 +1,7 @@
 """How a mini-batch goes through a network under a rule: settled, in time, or spike by spike. The one place that decides it.
 
 An engine has two methods: `read`, the drive of the output at the end of the free phase, and `learn`, what a mini-batch teaches
-every synapse.
+every synapse. Where a trial begins as the one before it has ended, `carried` says where a sequence of mini-batches stands.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import numpy as np
 
 from localdfa import registry
 from localdfa.core import dynamic, settled, spikes
+from localdfa.core.spikes import Carried
 from localdfa.network import Network
 from localdfa.spec import Setting
 
@@ -35,17 +36,23 @@ class Lesson:
 
 
 class Engine(Protocol):
-    """What an engine does; inputs (m, n_features + 1), the last column ones; targets (m, n_out); rng: for what is random."""
+    """What an engine does; inputs (m, n_features + 1), the last column ones; targets (m, n_out); rng: for what is random;
+    carried: where the sequence stands that the mini-batch goes on with; a sequence of its own, from rest, if left out."""
 
-    def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def read(
+        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
+    ) -> np.ndarray:
         """The drive a_y of the output, (m, n_out)."""
 
-    def activity(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    def activity(
+        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
+    ) -> list[np.ndarray]:
         """h of each hidden layer in the free phase, (m, n_l); of spiking neurons their rate, Hz."""
 
     def learn(
-        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
-    ) -> Lesson:
+        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
+        carried: Carried | None = None,
+    ) -> Lesson:  # fmt: skip
         """What the mini-batch teaches; frozen: projections that nobody asks about."""
 
 
@@ -55,16 +62,21 @@ class Settled:
     def __init__(self, setting: Setting, rule: str) -> None:
         self._setting, self._rule = setting, registry.get("rules", rule)
 
-    def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def read(
+        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
+    ) -> np.ndarray:
         return settled.free_phase(network, inputs, self._setting.network.threshold).drive[-1]
 
-    def activity(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    def activity(
+        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
+    ) -> list[np.ndarray]:
         found = settled.free_phase(network, inputs, self._setting.network.threshold).activity
         return [1e3 * h / network.neuron.gain for h in found] if self._setting.spiking else found
 
     def learn(
-        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
-    ) -> Lesson:
+        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
+        carried: Carried | None = None,
+    ) -> Lesson:  # fmt: skip
         notice, (mask, *masks) = self._setting.feedback.threshold, dropout(self._setting, network, rng, len(inputs))
         if mask is not None:
             inputs = inputs.copy()
@@ -83,12 +95,15 @@ class Settled:
 class InTime(Settled):
     """τ > 0: rate neurons that relax, and send a graded event when they have moved by ε; their activity is the settled one."""
 
-    def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def read(
+        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
+    ) -> np.ndarray:
         return dynamic.simulate(network, self._setting, inputs).drive
 
     def learn(
-        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
-    ) -> Lesson:
+        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
+        carried: Carried | None = None,
+    ) -> Lesson:  # fmt: skip
         trial = dynamic.simulate(network, self._setting, inputs, targets)
         none: list[Any] = [None] * len(trial.total)
         return Lesson(none, none, [*trial.total], trial.events)
@@ -100,25 +115,30 @@ class Spiking:
     def __init__(self, setting: Setting, rate: float = 0.0) -> None:
         self._setting, self._rate = setting, rate
 
-    def read(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return spikes.simulate(network, self._setting, inputs, rng=rng).drive
+    def read(
+        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
+    ) -> np.ndarray:
+        return spikes.simulate(network, self._setting, inputs, rng=rng, carried=carried).drive
 
-    def activity(self, network: Network, inputs: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        counts = spikes.simulate(network, self._setting, inputs, rng=rng).counts
+    def activity(
+        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
+    ) -> list[np.ndarray]:
+        counts = spikes.simulate(network, self._setting, inputs, rng=rng, carried=carried).counts
         return [1e3 * found / self._setting.phases.free for found in counts]
 
     def learn(
-        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int]
-    ) -> Lesson:
-        trial = spikes.simulate(network, self._setting, inputs, targets, rng, self._rates(network, frozen))
+        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
+        carried: Carried | None = None,
+    ) -> Lesson:  # fmt: skip
+        trial = spikes.simulate(network, self._setting, inputs, targets, rng, self._rates(network, frozen), carried)
         return Lesson(trial.sent, trial.change, trial.total, trial.events)
 
     def record(
         self, network: Network, inputs: np.ndarray, target: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
-        times: np.ndarray | None = None,
+        times: np.ndarray | None = None, carried: Carried | None = None,
     ) -> spikes.Recording:  # fmt: skip
         """One trial of `learn` in detail, inputs (n_features + 1,) and target (n_out,), with the states at `times`, ms."""
-        return spikes.record(network, self._setting, inputs, target, rng, times, self._rates(network, frozen))
+        return spikes.record(network, self._setting, inputs, target, rng, times, self._rates(network, frozen), carried)
 
     def _rates(self, network: Network, frozen: frozenset[int]) -> list[float]:
         return [0.0 if q in frozen else self._rate for q in range(len(network.projections))]

@@ -34,7 +34,7 @@ def frame(run: Any) -> Any:
 
 
 def block(job: Any, sizes: list[int]) -> Any:
-    """The spikes of a `localdfa.record.Job` as a `neo.Block` with a segment for each trial.
+    """The spikes of a `localdfa.record.Job` as a `neo.Block` with a segment for each trial that was kept.
 
     A segment has a spike train for each neuron of the hidden layers, of widths `sizes`, silent ones included; where there are
     twin compartments, one for each of those follows. Times are in ms from the onset of the trial. Annotations of a train:
@@ -46,7 +46,7 @@ def block(job: Any, sizes: list[int]) -> Any:
     edges, labels = kept["edges"], [{0: "free", 1: "+β", -1: "−β"}[int(sign)] for sign in np.sign(kept["sign"])]
     found = neo.Block(name=f"{job.condition}, seed {job.seed}", condition=job.condition, seed=job.seed)
     compartments = ["soma", "twin"] if kept["twin"].any() else ["soma"]
-    for index, trial in enumerate(np.unique(kept["trial"])):
+    for index, trial in enumerate(kept["trials"]):
         segment = neo.Segment(name=f"training sample {trial}", index=index, sample=int(trial))
         segment.epochs.append(
             neo.Epoch(times=edges[:-1], durations=np.diff(edges), labels=np.array(labels), units="ms", name="phases")

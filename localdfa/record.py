@@ -1,7 +1,8 @@
 """The run directory: everything that a run leaves, and the only code that knows where in it things lie.
 
     spec.toml                     the resolved experiment
-    run.json                      versions, git revision, platform, fingerprint of the data, their classes, status
+    run.json                      versions, git revision, platform, fingerprint of the data, their classes, status, records not
+                                  kept
     run.lock                      held by the process that trains the run, while it lives
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
@@ -20,8 +21,9 @@
 W is (n_post, n_pre) and b (n_post,). Of a convolution W is (channels, in_channels · kernel²), its columns in (in_channel, row,
 column) order, and b (channels,); where each position has its own kernel, both have a row a (position, channel).
 
-Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file.
-Nothing in a run directory is ever executed: arrays are read without pickle.
+Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file. Files
+of arrays say what they hold and carry a checksum (see `arrays`). Nothing in a run directory is ever executed: arrays are read
+without pickle.
 """
 
 import errno
@@ -32,21 +34,22 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import numpy as np
 import tomli_w
 from filelock import FileLock, Timeout
 from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, TypeAdapter
 
-from localdfa import registry
+from localdfa import arrays, registry
 from localdfa.errors import RunError
+from localdfa.files import plain, read, read_object, write_bytes, write_json
 from localdfa.spec import Experiment, Setting, load, settings
 
 # What a run directory is made of.
@@ -61,90 +64,46 @@ _PATIENCE = 2.0
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its place only once it is whole; RunError names the file that cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        raise RunError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
-    with _writing(path) as stream:
-        stream.write(content)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; a NaN becomes null."""
-    write_bytes(path, (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode())
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it: NumPy's numbers as Python's, what is not finite as None."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with _writing(path) as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
-
-
-def _read(path: Path, how: Callable[[Path], Any]) -> Any:
-    """Read a file of the run directory; RunError names the file that is missing or damaged."""
-    try:
-        return how(path)
-    except FileNotFoundError:
-        raise RunError(f"{path}: there is no such file") from None
-    except Exception as error:  # whatever a damaged file makes json, zlib, zipfile or NumPy raise
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise RunError(f"{path}: damaged or not written by localdfa: {reason}") from None
-
-
-def _object(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise ValueError("not an object")
-    return found
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
-
-
-def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of metrics: what every reader relies on is there, and of its type."""
-    named = isinstance(row.get("condition"), str) and isinstance(row.get("epoch"), int)
-    if not named or any(isinstance(value, list) != (key in PER_LAYER) for key, value in row.items()):
-        raise ValueError("not a row of metrics")
-    return row
-
-
-# Columns of the metrics that have a value for each layer.
+# Columns of the metrics that have a value for each layer, that are text, that count, and that every row has.
 PER_LAYER = (
     "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "cosine_to_settled",
     "alignment", "theorem_k", "theorem_l", "theorem_beta", "update_norm", "weight_norm", "rate", "silent", "saturated",
 )  # fmt: skip
-_Cell = str | int | float | None | list[float | None]
-_Row = Annotated[dict[str, _Cell], AfterValidator(_checked_row)]
-_ROWS = TypeAdapter(list[_Row])
+_TEXT = ("condition", "rule")
+_COUNTS = ("seed", "epoch", "stage")
+_ALWAYS = (*_TEXT, *_COUNTS, "train_error")
+
+
+def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of metrics: what every reader relies on is there, and all of it of its type."""
+    for key in _ALWAYS:
+        if key not in row:
+            raise ValueError(f"a row without {key}")
+    for key, value in row.items():
+        if key in _TEXT:
+            right = isinstance(value, str)
+        elif key in _COUNTS:
+            right = type(value) is int and value >= 0
+        else:
+            right = isinstance(value, list) == (key in PER_LAYER)
+            numbers = value if isinstance(value, list) else [value]
+            right = right and all(n is None or (type(n) in (int, float) and math.isfinite(n)) for n in numbers)
+        if not right:
+            raise ValueError(f"epoch {row['epoch']!r:.20}: {key!r:.40} has the value {value!r:.40}")
+    return row
+
+
+class NotKept(BaseModel):
+    """A record of a condition and seed that could not be kept, and why."""
+
+    condition: str
+    seed: int
+    record: str
+    why: str
+
+
+_Row = Annotated[dict[str, Any], AfterValidator(_checked_row)]
+_NOT_KEPT = TypeAdapter(list[NotKept])
 
 
 class Position(BaseModel):
@@ -179,7 +138,17 @@ class Job:
         path = self.folder / "metrics.jsonl"
         if not path.exists():
             return []
-        return list(_read(path, lambda p: _ROWS.validate_python([json.loads(line) for line in p.read_text().splitlines()])))
+        return read(path, self._rows)
+
+    def _rows(self, path: Path) -> list[dict[str, Any]]:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for row in rows:
+            if not isinstance(row, dict):
+                raise ValueError("a line that is no row of metrics")
+            _checked_row(row)
+            if (row["condition"], row["seed"]) != (self.condition, self.seed):
+                raise ValueError(f"a row of condition {row['condition']!r:.60}, seed {row['seed']}")
+        return rows
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """All rows so far."""
@@ -189,22 +158,23 @@ class Job:
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """W1 [post, pre], b1, B1 …, at the end of training."""
-        return dict(_read(self.folder / "weights.npz", _arrays))
+        return arrays.load(self.folder / "weights.npz", "weights")
 
-    def write_weights(self, arrays: dict[str, np.ndarray], epoch: int | None = None) -> None:
+    def write_weights(self, found: dict[str, np.ndarray], epoch: int | None = None) -> None:
         """The weights at the end, or of one epoch."""
         name = "weights.npz" if epoch is None else f"weights-{epoch:05d}.npz"
-        _write_arrays(self.folder / name, arrays)
+        arrays.save(self.folder / name, "weights", found)
 
     @property
     def spikes(self) -> dict[str, np.ndarray]:
         """The spikes that were kept, one entry a spike, trial by trial and in order of time.
 
         time (ms from the onset of the trial); population, 1 the first hidden layer; neuron; twin: whether of the compartment
-        that gets the feedback and sends nothing; trial: the training sample. Besides, edges (ms) and sign: when the phases
-        begin and end, and the nudging in each.
+        that gets the feedback and sends nothing; trial: the training sample. Besides, trials: the training samples of all
+        trials that were kept, also of those in which nothing spikes; edges (ms) and sign: when the phases begin and end, and
+        the nudging in each. Every trial goes on to its end, without feedback where none of its errors is noticed.
         """
-        return dict(_read(self.folder / "spikes.npz", _arrays))
+        return arrays.load(self.folder / "spikes.npz", "spikes")
 
     def neo(self) -> Any:
         """The spikes as a `neo.Block`, a segment for each trial, a train for each neuron (see `localdfa.export.block`)."""
@@ -214,9 +184,9 @@ class Job:
         widths = [n for n in run.settings[self.condition].network.hidden if isinstance(n, int)]  # none of them convolves
         return export.block(self, widths)
 
-    def write_spikes(self, arrays: dict[str, np.ndarray]) -> None:
+    def write_spikes(self, found: dict[str, np.ndarray]) -> None:
         """The spikes of some trials after training."""
-        _write_arrays(self.folder / "spikes.npz", arrays)
+        arrays.save(self.folder / "spikes.npz", "spikes", found)
 
     @property
     def states(self) -> dict[str, np.ndarray]:
@@ -227,11 +197,11 @@ class Job:
         gets the feedback, x that of the soma's twin likewise. Besides, time (ms from the onset of the trial), trial (the
         training sample), neuron1 … (which neurons), edges and sign as in `spikes`.
         """
-        return dict(_read(self.folder / "states.npz", _arrays))
+        return arrays.load(self.folder / "states.npz", "states")
 
-    def write_states(self, arrays: dict[str, np.ndarray]) -> None:
+    def write_states(self, found: dict[str, np.ndarray]) -> None:
         """The states of some trials after training."""
-        _write_arrays(self.folder / "states.npz", arrays)
+        arrays.save(self.folder / "states.npz", "states", found)
 
     @property
     def changes(self) -> dict[str, np.ndarray]:
@@ -242,20 +212,20 @@ class Job:
         the neurons' gains g and traces that jump by 1, centered half the difference of the phases. pre1, post1 …: which
         neurons; trial: the training sample. Of a convolution pre and post are columns and rows of W (see above).
         """
-        return dict(_read(self.folder / "changes.npz", _arrays))
+        return arrays.load(self.folder / "changes.npz", "changes")
 
-    def write_changes(self, arrays: dict[str, np.ndarray]) -> None:
+    def write_changes(self, found: dict[str, np.ndarray]) -> None:
         """The weight change of some trials after training."""
-        _write_arrays(self.folder / "changes.npz", arrays)
+        arrays.save(self.folder / "changes.npz", "changes", found)
 
     @property
     def outcome(self) -> dict[str, np.ndarray]:
         """label and prediction, the class of the largest output, −1 where several share it, of each test sample at the end."""
-        return dict(_read(self.folder / "outcome.npz", _arrays))
+        return arrays.load(self.folder / "outcome.npz", "outcome")
 
-    def write_outcome(self, arrays: dict[str, np.ndarray]) -> None:
+    def write_outcome(self, found: dict[str, np.ndarray]) -> None:
         """Labels and predictions of the test set."""
-        _write_arrays(self.folder / "outcome.npz", arrays)
+        arrays.save(self.folder / "outcome.npz", "outcome", found)
 
     @property
     def activity(self) -> dict[str, np.ndarray]:
@@ -264,28 +234,36 @@ class Job:
         h1, h2 …: activity (samples, neurons) of each hidden layer; of spiking neurons rate1, rate2 … in its place: the firing
         rate of the free phase, Hz. label: of each sample; sample: its place in the training set.
         """
-        return dict(_read(self.folder / "activity.npz", _arrays))
+        return arrays.load(self.folder / "activity.npz", "activity")
 
-    def write_activity(self, arrays: dict[str, np.ndarray]) -> None:
+    def write_activity(self, found: dict[str, np.ndarray]) -> None:
         """Activities after training."""
-        _write_arrays(self.folder / "activity.npz", arrays)
+        arrays.save(self.folder / "activity.npz", "activity", found)
+
+    def is_whole(self, record: str) -> bool:
+        """Whether a file of arrays is there, and what was written."""
+        try:
+            arrays.load(self.folder / f"{record}.npz", record)
+        except RunError:
+            return False
+        return True
 
     def keeps(self, what: str) -> bool:
         """Whether a record is there: ``metrics``, ``weights``, ``outcome``, ``spikes``, and so on."""
         return any((self.folder / f"{what}{ending}").is_file() for ending in (".npz", ".jsonl"))
 
-    def write_checkpoint(self, arrays: dict[str, np.ndarray], position: "Position") -> None:
+    def write_checkpoint(self, found: dict[str, np.ndarray], position: "Position") -> None:
         """Arrays, and where training stands, in one file."""
         text = np.frombuffer(position.model_dump_json().encode(), np.uint8)
-        _write_arrays(self.folder / "checkpoint.npz", {**arrays, "position": text})
+        arrays.save(self.folder / "checkpoint.npz", "checkpoint", {**found, "position": text})
 
     def checkpoint(self) -> "tuple[dict[str, np.ndarray], Position] | None":
         """The last checkpoint, or None before the first."""
         path = self.folder / "checkpoint.npz"
         if not path.exists():
             return None
-        arrays = _read(path, _arrays)
-        return arrays, _read(path, lambda _: Position.model_validate_json(arrays.pop("position").tobytes()))
+        found = arrays.load(path, "checkpoint")
+        return found, read(path, lambda _: Position.model_validate_json(found.pop("position").tobytes()))
 
 
 class Run:
@@ -301,7 +279,7 @@ class Run:
     @property
     def info(self) -> dict[str, Any]:
         """run.json: versions, revision, platform, fingerprint of the data, status."""
-        return dict(_read(self.folder / "run.json", _object))
+        return read_object(self.folder / "run.json")
 
     def check_unchanged(self, **fingerprints: str) -> None:
         """Refuse to go on where the spec, or one of these entries of run.json, is not what the run began with."""
@@ -346,7 +324,21 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """summary.json."""
-        return dict(_read(self.folder / "summary.json", _object))
+        return read_object(self.folder / "summary.json")
+
+    @property
+    def not_kept(self) -> "list[NotKept]":
+        """The records that could not be kept, and why."""
+        found = self.info.get("not_kept", [])
+        return read(self.folder / "run.json", lambda _: _NOT_KEPT.validate_python(found))
+
+    def note_not_kept(self, job: Job, why: dict[str, str]) -> None:
+        """Say in run.json which records of a job could not be kept, and why."""
+        before = self.not_kept
+        own = [NotKept(condition=job.condition, seed=job.seed, record=name, why=text) for name, text in why.items()]
+        now = [each for each in before if (each.condition, each.seed) != (job.condition, job.seed)] + own
+        if now != before:
+            self.update_info(not_kept=[each.model_dump() for each in now])
 
     @property
     def jobs(self) -> list[Job]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from localdfa import data as datasets
-from localdfa import measure, record, registry
+from localdfa import measure, record, recorders, registry
 from localdfa.core import blas, finite
-from localdfa.core.events import stretches
 from localdfa.core.plasticity import Plasticity
-from localdfa.core.spikes import Recording
+from localdfa.core.spikes import Carried, carried
 from localdfa.engines import Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
+from localdfa.files import plain, write_json
 from localdfa.geometry import lay_out
 from localdfa.inputs.trains import implausible, unseen
 from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, Network, build, generator, handed_over, rewired
@@ -119,8 +118,9 @@ class Trainer:
         self.epoch, self.epoch_of_stage = 0, 0
         self.seconds, self.events = 0.0, 0
         self.rows: list[dict[str, Any]] = []
+        self.carried = Carried()
         keep, order = keep or Record(), generator(self.seed, PROBE).permutation(len(train))
-        self._probe, self._watched = np.sort(order[: keep.probe]), np.sort(order[: keep.train])
+        self.probe, self._watched = np.sort(order[: keep.probe]), np.sort(order[: keep.train])
 
     @property
     def finished(self) -> bool:
@@ -139,7 +139,7 @@ class Trainer:
     @property
     def spiked(self) -> bool:
         """Whether the last rule was learned from spikes."""
-        return isinstance(self._engine, Spiking)
+        return isinstance(self.engine, Spiking)
 
     def _enter(self, stage: int) -> None:
         """Take up a stage: its rule, the pathway of that rule, and its frozen layers."""
@@ -149,9 +149,9 @@ class Trainer:
         spec, n_layers = self.setting.stage[stage], self.network.n_hidden + 1
         self.rule_name = spec.rule or self.setting.rule
         self.network = rewired(self.network, self.setting, self.rule_name, self.seed)
-        self._engine = engine(self.setting, self.rule_name, self._optimiser().learning_rate)
+        self.engine = engine(self.setting, self.rule_name, self._optimiser().learning_rate)
         fixed = (q for q, joint in enumerate(self.network.projections) if not joint.plastic)
-        self._frozen = frozenset([*(layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen), *fixed])
+        self.frozen = frozenset([*(layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen), *fixed])
 
     def _optimiser(self) -> Any:
         """The optimiser with the parameters of the present stage, in the network's precision."""
@@ -188,9 +188,9 @@ class Trainer:
     def step(self, batch: np.ndarray, noise: np.random.Generator) -> None:
         """Learn from one mini-batch, the training samples `batch`; noise: for what is random in it."""
         train = self.parts["train"]
-        lesson = self._engine.learn(self.network, train.inputs[batch], train.targets[batch], noise, self._frozen)
+        lesson = self.engine.learn(self.network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
         self.events += lesson.events
-        self.plasticity.learn(lesson.sent, lesson.change, self._frozen, lesson.total)
+        self.plasticity.learn(lesson.sent, lesson.change, self.frozen, lesson.total)
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):
@@ -209,28 +209,31 @@ class Trainer:
                 seen = self.evaluate(part, self._watched if name == "train" else None)
                 row[f"{name}_error"], row[f"{name}_loss"] = seen
         row |= measure.probe(
-            self.network, self.setting, self.rule_name, self.seed, train.inputs[self._probe], train.targets[self._probe]
+            self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe]
         )
         row |= {"updates": max(self.plasticity.steps), "events": self.events, "seconds": self.seconds}
         self.rows.append(row)
         return row
 
     def evaluate(self, part: Part, samples: np.ndarray | None = None) -> tuple[float, float]:
-        """Error in percent and mean cross-entropy on some samples of one part of the data, or on all of them."""
+        """Error in percent and mean cross-entropy on some samples of one part of the data, or on all of them.
+
+        Where trials begin as the one before has ended, these are a sequence of their own that starts at rest.
+        """
         samples = np.arange(len(part)) if samples is None else samples
-        wrong, loss, noise = 0.0, 0.0, generator(self.seed, WATCHED, self.epoch)
+        wrong, loss, noise, sequence = 0.0, 0.0, generator(self.seed, WATCHED, self.epoch), Carried()
         for start in range(0, len(samples), _CHUNK):
             rows = samples[start : start + _CHUNK]
-            drive = self._engine.read(self.network, part.inputs[rows], noise)
+            drive = self.engine.read(self.network, part.inputs[rows], noise, sequence)
             wrong += len(drive) * measure.error_percent(drive, part.labels[rows])
             loss += float(self.network.loss(drive, part.targets[rows]).sum())
         return wrong / len(samples), loss / len(samples)
 
     def outcome(self) -> dict[str, np.ndarray]:
         """label and prediction of the test set, as the network stands; see `record.Job.outcome`."""
-        part, drives, noise = self.parts["test"], [], generator(self.seed, WATCHED, self.epoch)
+        part, drives, noise, sequence = self.parts["test"], [], generator(self.seed, WATCHED, self.epoch), Carried()
         for start in range(0, len(part), _CHUNK):
-            drives.append(self._engine.read(self.network, part.inputs[start : start + _CHUNK], noise))
+            drives.append(self.engine.read(self.network, part.inputs[start : start + _CHUNK], noise, sequence))
         return {"label": part.labels, "prediction": measure.decisions(np.concatenate(drives))}
 
     def next_stage(self) -> None:
@@ -249,9 +252,10 @@ class Trainer:
                 f"state{l}": self.plasticity.state[l],
                 f"last{l}": self.plasticity.last[l],
             }
+        arrays |= {f"carried_{name}": array for name, array in self.carried.arrays().items()}
         position = record.Position(
             stage=self.stage, epoch=self.epoch, epoch_of_stage=self.epoch_of_stage, steps=self.plasticity.steps,
-            seconds=self.seconds, events=self.events, rows=record.plain(self.rows),
+            seconds=self.seconds, events=self.events, rows=plain(self.rows),
         )  # fmt: skip
         self.job.write_checkpoint(arrays, position)
 
@@ -282,80 +286,16 @@ class Trainer:
                     raise ValueError(f"last{l} is not between 0 and {position.steps[l]}")
             if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.weights):
                 raise ValueError(f"stage {position.stage}, {len(position.steps)} projections")
+            passed_on = {name.removeprefix("carried_"): a for name, a in arrays.items() if name.startswith("carried_")}
+            self.carried = carried(self.network, self.setting, passed_on)
         except (KeyError, IndexError, ValueError) as error:
             raise RunError(f"{self.job.folder / 'checkpoint.npz'}: does not fit this experiment: {error}") from None
         self.epoch, self.epoch_of_stage = position.epoch, position.epoch_of_stage
         self.seconds, self.events, self.rows = position.seconds, position.events, position.rows
         self.plasticity.steps = position.steps
+        self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
         self._enter(position.stage)
         self.job.write_metrics(self.rows)
-
-    def spikes(self, trials: int) -> dict[str, np.ndarray]:
-        """Every spike of the first trials of the probe, as the network stands; see `record.Job.spikes`."""
-        parts = []
-        edges, sign, _ = stretches(self.setting.phases, True)
-        for sample, trial in self._trials(trials, None):
-            found = [
-                np.stack([events["time"], events["neuron"], *np.full((3, len(events)), [[l + 1], [twin], [sample]])])
-                for twin, layers in enumerate((trial.spikes, trial.twins))
-                for l, events in enumerate(layers)
-            ]
-            columns = np.concatenate(found, axis=1)
-            parts.append(columns[:, np.argsort(columns[0], kind="stable")])
-        time, neuron, population, twin, trial_of = np.concatenate(parts, axis=1)
-        return {
-            "time": time, "population": population.astype(np.int32), "neuron": neuron.astype(np.int32),
-            "twin": twin.astype(bool), "trial": trial_of.astype(np.int64), "edges": edges, "sign": sign,
-        }  # fmt: skip
-
-    def states(self, keep: Record) -> dict[str, np.ndarray]:
-        """Membranes, traces and drives of some neurons in the first trials of the probe; see `record.Job.states`."""
-        edges, sign, _ = stretches(self.setting.phases, True)
-        begin, end = keep.window or (0.0, float(edges[-1]))
-        times = np.arange(begin, min(end, edges[-1]), keep.interval)
-        samples, trials = zip(*self._trials(keep.states, times), strict=True)
-        arrays = {"time": trials[0].times, "trial": np.array(samples), "edges": edges, "sign": sign}
-        for l in range(len(trials[0].states)):
-            size = trials[0].states[l]["V"].shape[1]
-            neurons = np.array([i for i in keep.neurons if i < size])
-            arrays[f"neuron{l + 1}"] = neurons
-            for name in trials[0].states[l]:
-                arrays[f"{name.lower()}{l + 1}"] = np.stack([trial.states[l][name][:, neurons] for trial in trials])
-        return arrays
-
-    def _trials(self, count: int, times: np.ndarray | None) -> Iterator[tuple[int, Recording]]:
-        """The first trials of the probe in detail: the training sample, and what happens."""
-        assert isinstance(self._engine, Spiking)
-        train, noise = self.parts["train"], generator(self.seed, WATCHED, self.epoch)
-        for sample in self._probe[:count]:
-            inputs, target = train.inputs[sample], train.targets[sample]
-            yield int(sample), self._engine.record(self.network, inputs, target, noise, self._frozen, times)
-
-    def changes(self, keep: Record) -> dict[str, np.ndarray]:
-        """What each of the first trials of the probe by itself teaches some synapses; see `record.Job.changes`."""
-        train, noise = self.parts["train"], generator(self.seed, WATCHED, self.epoch)
-        arrays: dict[str, Any] = {"trial": self._probe[: keep.changes]}
-        for sample in arrays["trial"]:
-            rows = slice(sample, sample + 1)
-            lesson = self._engine.learn(self.network, train.inputs[rows], train.targets[rows], noise, frozenset())
-            for joint, name, total in zip(self.network.projections, self.network.names, lesson.totals(), strict=True):
-                dense = joint.dense(total, self.network.sizes[joint.post])
-                forward = dense[: len(dense) - joint.biased].T
-                post, pre = (np.array([i for i in keep.neurons if i < n], np.int64) for n in forward.shape)
-                arrays |= {f"post{name}": post, f"pre{name}": pre}
-                arrays.setdefault(f"dW{name}", []).append(forward[np.ix_(post, pre)])
-        return {name: np.array(array) for name, array in arrays.items()}
-
-    def activity(self, samples: int) -> dict[str, np.ndarray]:
-        """Activity or firing rate of every hidden neuron in so many training samples; see `record.Job.activity`."""
-        train, parts, noise = self.parts["train"], [], generator(self.seed, WATCHED, self.epoch)
-        chosen = np.sort(generator(self.seed, PROBE).permutation(len(train))[:samples])
-        for start in range(0, len(chosen), _CHUNK):
-            parts.append(self._engine.activity(self.network, train.inputs[chosen[start : start + _CHUNK]], noise))
-        name = "rate" if self.setting.spiking else "h"
-        layers = [np.concatenate(layer) for layer in zip(*parts, strict=True)]
-        kept = {f"{name}{l + 1}": layer.astype(np.float32) for l, layer in enumerate(layers)}
-        return {**kept, "label": train.labels[chosen], "sample": chosen}
 
     def weights(self) -> dict[str, np.ndarray]:
         """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1.
@@ -400,6 +340,7 @@ def run(
     """
     experiment = located(experiment, base)
     data = load(experiment)
+    recorders.check(experiment, data.shape, data.n_classes, len(data.y_train))
     for setting in settings(experiment).values():
         lay_out(setting, data.shape, data.n_classes)  # what does not fit is said before a directory is made
         for seed in experiment.seeds if setting.network.from_run else ():
@@ -563,42 +504,58 @@ def _train_all(run: record.Run, data: datasets.Dataset, progress: Progress) -> N
 
 def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
     """One condition and seed from where it stands to its end."""
-    keep = run.experiment.record
-    if trainer.finished:
-        return
+    keep, job, begun = run.experiment.record, trainer.job, not trainer.finished
     if not trainer.rows:
         row = trainer.measure()
-        trainer.job.write_metrics(trainer.rows)
+        job.write_metrics(trainer.rows)
         trainer.save()
         progress.epoch(row)
     while not trainer.finished:
         trainer.train_epoch(progress)
         row = trainer.measure()
-        trainer.job.write_metrics(trainer.rows)
+        job.write_metrics(trainer.rows)
         if keep.weights == "every_epoch":
-            trainer.job.write_weights(trainer.weights(), trainer.epoch)
+            job.write_weights(trainer.weights(), trainer.epoch)
         trainer.next_stage()
         progress.epoch(row)
         for message in measure.unhealthy(row):
-            progress.warn(f"{trainer.job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
+            progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
         if trainer.finished:
-            trainer.job.write_weights(trainer.weights())
-            trainer.job.write_outcome(trainer.outcome())
-            if keep.activity:
-                trainer.job.write_activity(trainer.activity(keep.activity))
-            if keep.spikes and trainer.spiked:
-                trainer.job.write_spikes(trainer.spikes(keep.spikes))
-            if keep.states and trainer.spiked:
-                trainer.job.write_states(trainer.states(keep))
-            if keep.changes:
-                trainer.job.write_changes(trainer.changes(keep))
+            job.write_weights(trainer.weights())
+            job.write_outcome(trainer.outcome())
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
+    if not begun:  # what was lost meanwhile is made again
+        if not job.is_whole("weights"):
+            job.write_weights(trainer.weights())
+        if not job.is_whole("outcome"):
+            job.write_outcome(trainer.outcome())
+    _record(trainer, run, progress, anew=begun)
+
+
+def _record(trainer: Trainer, run: record.Run, progress: Progress, anew: bool) -> None:
+    """Keep what the spec asks for of a trained network, or, if not anew, what of that is not there or damaged.
+
+    Whatever fails here costs no training: run.json says what could not be kept and why, and resuming tries it again.
+    """
+    keep, job, failed = run.experiment.record, trainer.job, dict[str, str]()
+    for name, recorder in recorders.asked_for(keep, trainer.spiked).items():
+        if not anew and job.is_whole(name):
+            continue
+        try:
+            getattr(job, f"write_{name}")(recorder.record(trainer, keep))
+        except Exception as error:
+            failed[name] = str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
+            progress.warn(
+                f"{job.condition} seed {trainer.seed}: record.{name} could not be kept: {failed[name]}; training is whole, and "
+                f"to try it again: localdfa resume {run.folder}"
+            )
+    run.note_not_kept(job, failed)
 
 
 def summarise(run: record.Run) -> None:
     """Write summary.json: one entry for every condition and seed that has been measured."""
-    entries = []
+    entries, missing = [], run.not_kept
     for job in run.jobs:
         rows = job.metrics
         if rows:
@@ -612,9 +569,10 @@ def summarise(run: record.Run) -> None:
                     "seed": job.seed,
                     "epochs": last["epoch"],
                     **{key: last.get(key) for key in _SUMMARY},
+                    "not_kept": {e.record: e.why for e in missing if (e.condition, e.seed) == (job.condition, job.seed)},
                 }
             )
-    record.write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})
+    write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})
 
 
 def parts(data: datasets.Dataset, precision: str) -> dict[str, Part]:

@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import naive_circuit as slow
 import naive_spikes as naive
@@ -17,7 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from localdfa import network as networks
-from localdfa import spec
+from localdfa import registry, spec
 from localdfa.core import spikes
 from localdfa.core.chunks import HITS, Heard, look_up
 from localdfa.core.crossing import first_crossing
@@ -465,6 +467,66 @@ def test_changes_of_a_series_make_spikes_up_and_down():
     np.testing.assert_allclose(down, [t + begin for begin in (0, 50, 100, 150) for t in once_down])
 
 
+def test_windows_of_latencies_begin_anew_with_each_phase():
+    """So each phase sees the same part of them, whatever its duration; what is cut off at its end does not come later."""
+    code, spec_ = registry.get("inputs", "latency"), SimpleNamespace(window=15.0)
+    x, onsets, stop = np.array([[1.0, 0.8, 0.2]]), np.array([0.0, 40.0, 60.0, 100.0]), 120.0
+    _, neuron, time = code.trains(x, (3,), spec_, onsets, stop, None)
+    for j, late in enumerate((0.0, 3.0, 12.0)):
+        expected = [a + k * 15 + late for a, b in pairwise([*onsets, stop]) for k in range(3) if k * 15 + late < b - a]
+        np.testing.assert_allclose(np.sort(time[neuron == j]), expected)
+
+
+def test_a_small_nudge_learns_the_derivative_where_phases_are_no_multiple_of_the_window():
+    """Inputs make neurons spike that would spike later by themselves, so that nothing is left of one phase in the next.
+
+    The derivative is that of a slow simulation of one phase; what the phases at +β and −β did not share would be divided by β.
+    """
+    free, nudged, beta, eps = 285.0, 28.0, 1e-6, 1e-4
+    setting, network = case(
+        code="latency", hidden=(4,), neuron_parameters={"baseline": 1.6},
+        phases={"nudging": "centered", "free": free, "nudged": nudged, "beta": beta},
+    )  # fmt: skip
+    network.weights[0][:-1] = np.random.default_rng(5).uniform(0.5, 0.8, (N_IN, 4))
+    inputs, target = samples(1)
+    total = spikes.simulate(network, setting, inputs, target).totals()[0]
+    p, trace, error = network.neuron, setting.trace, spikes.record(network, setting, inputs[0], target[0]).error
+    late = 15.0 * (1 - inputs[0, :-1])
+    begins = [
+        begin + 15.0 * k for begin, end in ((0, free), (free, free + nudged)) for k in range(20) if 15.0 * k < end - begin
+    ]
+    sent = [[b + l for b in begins if b + l < (free if b < free else free + nudged)] for l in late]
+    pre = [[s + 1.25 for s in train] for train in sent]
+    t0, t1, z_unit, expected = free, free + nudged, p.gain / trace.tau_z, np.zeros_like(total)
+    for i in range(4):
+        drive, away = p.baseline + network.b(0)[i], float(network.feedback[0][i] @ error)
+        for sign in (1, -1):
+            arrivals = [(s, 15.0 / p.tau_m * network.weights[0][j, i]) for j, train in enumerate(pre) for s in train]
+            post = naive.fire(p, [(0, t0, drive), (t0, t1, drive - sign * eps * away)], arrivals)
+            size = sign * z_unit / (2 * eps)
+            expected[-1, i] += size * (naive.trace(post, t1, trace.tau_z) - naive.trace(post, t0, trace.tau_z))
+            for j, train in enumerate(pre):
+                expected[j, i] += size * 15.0 / trace.tau_x * naive.integral(train, post, t0, t1, trace.tau_x, trace.tau_z)
+    assert np.abs(expected).max() > 0.01
+    np.testing.assert_allclose(total, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
+
+
+@given(
+    st.lists(st.integers(-20, 20), min_size=1, max_size=8),
+    st.sampled_from([0.1, 0.05, 0.3, 0.7]),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_changes_in_any_precision_come_in_the_frame_in_which_their_step_is_reached(levels, step, dtype):
+    """Frames at multiples of the step, as numbers have them: by each, neurons have sent as many spikes as steps were taken."""
+    series = (np.array(levels, np.float64) * step).astype(dtype)[None]
+    spec_ = SimpleNamespace(window=10.0, step=step)
+    _, neuron, time = registry.get("inputs", "changes").trains(series, (len(levels), 1), spec_, np.zeros(1), np.inf, None)
+    moves = np.diff([0, *levels])
+    for j, sign in enumerate((1, -1)):
+        by_frame = [np.count_nonzero(time[neuron == j] <= 10.0 * (frame + 1)) for frame in range(len(levels))]
+        assert by_frame == list(np.cumsum(np.maximum(sign * moves, 0)))
+
+
 def test_a_delay_line_is_a_longer_conduction_delay():
     """One line: as if the first projection were slower. Several: each brings all spikes, by neurons of its own."""
     found, (inputs, target) = [], samples(1)
@@ -587,17 +649,111 @@ def test_an_output_of_neurons_is_taught_on_its_activity_or_its_drive():
             assert (np.sign(away) == -np.sign(error.sum(axis=0)[np.abs(error.sum(axis=0)) > 0.3])).mean() > 0.6
 
 
-def test_trials_carried_over_go_on_where_the_last_one_ended():
-    """The same sample twice in a block: the second time v, traces and currents are not at rest."""
-    setting, network = case(code="current", hidden=(6,), phases={"onset": "carried"})
-    inputs, _ = samples(1)
-    many = np.repeat(inputs, 32, axis=0)
-    carried = spikes.simulate(network, setting, many).drive
-    rested = setting.model_copy(update={"phases": setting.phases.model_copy(update={"onset": "rest"})})
-    alone = spikes.simulate(network, rested, many).drive
-    np.testing.assert_array_equal(carried[::2], alone[::2])
-    assert not np.allclose(carried[1::2], alone[1::2])
-    # A trial twice as long ends where the second of two does.
-    longer = rested.model_copy(update={"phases": rested.phases.model_copy(update={"free": 2 * FREE})})
-    once = spikes.simulate(network, longer, inputs).drive
-    np.testing.assert_allclose(carried[1], once[0], rtol=0, atol=1e-9)
+def carried_on(setting, network, inputs, targets, sizes, rates=()):
+    """Mini-batches of these sizes one after the other: what each trial shows, Σ of the totals, and where it all ends."""
+    trials, total, at, own = [], [0.0] * len(network.projections), spikes.Carried(), spikes.Carried()
+    for first, last in pairwise(np.cumsum([0, *sizes])):
+        found = spikes.simulate(network, setting, inputs[first:last], targets[first:last], None, rates, at)
+        total = [a + b for a, b in zip(total, found.totals(), strict=True)]
+        for s in range(first, last):
+            trial = spikes.record(network, setting, inputs[s], targets[s], None, None, rates, own)
+            np.testing.assert_allclose(trial.error, found.prediction[s - first] - targets[s], rtol=0, atol=1e-12)
+            trials.append(trial)
+    return trials, total, at
+
+
+def test_trials_that_are_carried_on_are_one_long_sequence_at_any_batch_size():
+    """Two layers and their twins, three trials of 160 ms, spikes on their way from one to the next: as one of 480 ms."""
+    nudges = [(0, FREE, 0), (FREE, FREE + NUDGED, 1), (FREE + NUDGED, 2 * FREE + NUDGED, 0), (140.0, 160.0, -1)]
+    setting, network = case(
+        code="current",
+        network={"delay": 4.0},
+        phases={"onset": "carried", "propagation": "two_compartment", "nudging": "centered"},
+    )
+    inputs, targets = samples(3)
+    trials, total, at = carried_on(setting, network, inputs, targets, [3])
+    p, trace, beta, weights = network.neuron, setting.trace, setting.phases.beta, [dense(network, q) for q in range(2)]
+
+    def simulated(fed):
+        """Trains of both layers over all trials; of the twins where a trial is fed, which hear the somata."""
+        layers = []
+        for l in range(2):
+            below = [] if l == 0 else layers[0] if fed is None else somata[0]
+            layers.append([])
+            for i in range(HIDDEN[l]):
+                drives = []
+                for s, trial in enumerate(trials):
+                    constant = p.baseline + network.b(l)[i] + (inputs[s, :-1] @ weights[0][:, i] if l == 0 else 0)
+                    away = beta * float(network.feedback[l][i] @ trial.error) if s == fed else 0.0
+                    drives += [(160.0 * s + a, 160.0 * s + b, constant - sign * away) for a, b, sign in nudges]
+                arrivals = [(t + 4.0, p.gain / p.tau_m * weights[1][j, i]) for j, sent in enumerate(below) for t in sent]
+                layers[l].append(naive.fire(p, drives, arrivals))
+        return layers
+
+    somata, expected = simulated(None), [np.zeros_like(t) for t in total]
+    assert any(s % 160 > 156 for layer in somata[0] for s in layer if s < 320)  # spikes that arrive in the next trial
+    for s, trial in enumerate(trials):
+        for l, n in enumerate(HIDDEN):
+            for train, spiked in zip(trains(trial.spikes[l], n), somata[l], strict=True):
+                np.testing.assert_allclose(
+                    train, [t - 160 * s for t in spiked if 160 * s <= t < 160 * (s + 1)], rtol=0, atol=1e-8
+                )
+        for l, layer in enumerate(simulated(s)):
+            for i, post in enumerate(layer):
+                for t0, t1, sign in ((160 * s + 60.0, 160 * s + 80.0, 1), (160 * s + 140.0, 160 * s + 160.0, -1)):
+                    size = sign * p.gain / trace.tau_z / (2 * beta)
+                    moved = size * (naive.trace(post, t1, trace.tau_z) - naive.trace(post, t0, trace.tau_z))
+                    expected[l][-1, i] += moved
+                    for j in range(expected[l].shape[0] - 1):
+                        pre = [] if l == 0 else [t + 4.0 for t in somata[0][j]]
+                        expected[l][j, i] += moved * inputs[s, j] if l == 0 else (
+                            size * p.gain / trace.tau_x * naive.integral(pre, post, t0, t1, trace.tau_x, trace.tau_z)
+                        )  # fmt: skip
+    for l in range(2):
+        np.testing.assert_allclose(total[l], expected[l], rtol=0, atol=1e-7 * np.abs(expected[l]).max())
+    _, sums, ended = carried_on(setting, network, inputs, targets, [1, 2])
+    for name, array in at.arrays().items():
+        np.testing.assert_array_equal(ended.arrays()[name], array)
+    for one, other in zip(total, sums, strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-12 * np.abs(one).max())
+
+
+def test_thresholds_currents_and_inputs_on_their_way_are_carried_on():
+    """Recurrent, adaptive, with synaptic currents and delay lines, nudged in one compartment: three trials as one."""
+    circuit = CIRCUITS["adaptive, exponential, from anywhere"]
+    code = {"code": "latency", "window": 15.0, "lines": [0.0, 30.0]}
+    setting, network = case(**circuit, hidden=(4,), input=code, phases={"onset": "carried"})
+    inputs, targets = samples(3)
+    trials, _, at = carried_on(setting, network, inputs, targets, [2, 1])
+    stop = FREE + NUDGED
+    windows = [(b + 15.0 * k, e) for b, e in ((0, FREE), (FREE, stop)) for k in range(4) if 15.0 * k < e - b]
+    incoming = [
+        [stop * s + b + late + line for s in range(3) for b, e in windows if b + (late := 15.0 * (1 - inputs[s, j])) < e]
+        for line in (0.0, 30.0) for j in range(N_IN)
+    ]  # fmt: skip
+    assert any(t % stop < 30 for train in incoming[N_IN:] for t in train if t > stop)
+    p, taus = network.neuron, sorted({joint.tau for joint in network.projections if joint.tau})
+    synapses = [
+        ("in" if joint.pre == 0 else 0, 0, joint.delay, taus.index(joint.tau) if joint.tau else -1,
+         (15.0 if joint.pre == 0 else p.gain) / (joint.tau or p.tau_m) * dense(network, q))
+        for q, joint in enumerate(network.projections) if joint.post == 1
+    ]  # fmt: skip
+    away = [setting.phases.beta * network.feedback[0] @ trial.error for trial in trials]
+
+    def drive(k, i, t):
+        trial, within = divmod(t + 1e-9, stop)
+        return p.baseline + network.b(0)[i] - (away[int(trial)][i] if within >= FREE else 0.0)
+
+    expected = slow.simulate(p, taus, network.start, synapses, {"in": incoming}, drive, 3 * stop)[0]
+    for s, trial in enumerate(trials):
+        assert len(trial.spikes[0]) > 4
+        for train, spiked in zip(trains(trial.spikes[0], 4), expected, strict=True):
+            np.testing.assert_allclose(
+                train, [t - stop * s for t in spiked if stop * s <= t < stop * (s + 1)], rtol=0, atol=1e-7
+            )
+    restored = spikes.carried(network, setting, at.arrays())
+    assert all((restored.arrays()[name] == array).all() for name, array in at.arrays().items())
+    with pytest.raises(ValueError, match="rows has shape"):
+        spikes.carried(network, setting, {**at.arrays(), "rows": np.zeros((8, 3))})
+    with pytest.raises(ValueError, match="on their way"):
+        spikes.carried(network, setting, {**at.arrays(), "senders": at.arrays()["senders"] + 99})

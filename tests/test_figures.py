@@ -357,7 +357,7 @@ def test_raster_shows_the_trial_in_which_the_feedback_moves_most(spiking_run, tm
         {
             "time": time, "population": np.ones(6, np.int32), "neuron": np.zeros(6, np.int32),
             "twin": np.array([False, False, True, False, True, True]), "trial": np.array([quiet] * 3 + [moved] * 3),
-            "edges": np.array([0.0, 100, 150, 250, 300]), "sign": np.array([0.0, 1, 0, -1]),
+            "trials": np.array([quiet, moved]), "edges": np.array([0.0, 100, 150, 250, 300]), "sign": np.array([0.0, 1, 0, -1]),
         }
     )  # fmt: skip
     twins = raster.figure(run).axes[0].lines[1].get_xdata()
@@ -435,6 +435,15 @@ def test_window_shows_the_pairs_of_the_two_layers(spiking_run):
             found -= np.diff(reached.sum(axis=(1, 2)))
         assert shown.values * 2 * 12 * 8 * np.diff(bins) == pytest.approx(found)
         assert found.sum() > 0
+
+
+def test_window_counts_the_trials_in_which_nothing_spikes(spiking_run, tmp_path):
+    (job, _), setting, bins = spiking_run.jobs, spiking_run.settings["local"], np.linspace(-30, 30, 13)
+    again, kept = record.create(tmp_path / "run", spiking_run.experiment), job.spikes
+    again.jobs[0].write_spikes({**kept, "trials": np.append(kept["trials"], [900, 901])})
+    found, expected = (window.density(each, setting, 1, bins) for each in (again.jobs[0], job))
+    assert expected.sum() > 0
+    np.testing.assert_allclose(found, expected / 2)
 
 
 def test_window_of_one_hidden_layer_is_the_prediction_alone(map_run):

@@ -6,11 +6,12 @@ import pytest
 from conftest import setting_of
 
 from localdfa import data as datasets
-from localdfa import measure, record, spec, train
+from localdfa import measure, record, recorders, spec, train
 from localdfa.core import settled, spikes
 from localdfa.errors import DataError, RunError, SpecError
 from localdfa.network import WATCHED, build, generator, rewired
 from localdfa.neurons.lif import LIF
+from localdfa.spec import Record
 
 
 def tiny(**tables):
@@ -62,8 +63,8 @@ def test_trials_that_are_kept_learn_as_they_did_in_training(tmp_path):
     rng = np.random.default_rng(0)
     part = train.Part(rng.random((4, 30), np.float32), np.arange(4), 10, np.float32, (30,))
     trainer = train.Trainer(setting, {"train": part}, record.Job(tmp_path, "online", 0))
-    kept = trainer.spikes(1)["time"]
-    sample = part.inputs[trainer._probe[0]], part.targets[trainer._probe[0]]
+    kept = recorders.spikes(trainer, Record(spikes=1))["time"]
+    sample = part.inputs[trainer.probe[0]], part.targets[trainer.probe[0]]
     moving, still = (
         spikes.record(trainer.network, setting, *sample, generator(0, WATCHED, 0), rates=rates) for rates in ([0.3, 0.3], ())
     )
@@ -178,12 +179,12 @@ def test_a_layer_that_goes_silent_or_saturates_is_reported_while_it_runs(tmp_pat
 
 
 def test_states_of_chosen_neurons_are_kept_where_asked_for(tmp_path):
-    keep = {"states": 2, "neurons": [3, 0, 500], "window": [90.0, 160.0], "interval": 2.0, "spikes": 2}
+    keep = {"states": 2, "neurons": [3, 0, 23], "window": [90.0, 160.0], "interval": 2.0, "spikes": 2}
     run = train.run(tiny(stage=[{"epochs": 1}], record=keep), tmp_path / "run")
     kept, spikes_of = run.jobs[0].states, run.jobs[0].spikes
     np.testing.assert_allclose(kept["time"], np.arange(90, 160, 2.0))
-    assert list(kept["neuron1"]) == [3, 0]
-    assert kept["v1"].shape == kept["z1"].shape == kept["current1"].shape == (2, 35, 2)
+    assert list(kept["neuron1"]) == [3, 0, 23]
+    assert kept["v1"].shape == kept["z1"].shape == kept["current1"].shape == (2, 35, 3)
     assert (kept["v1"] <= LIF().v_th).all()
     free, nudged = kept["time"] < 100, (kept["time"] >= 100) & (kept["time"] < 150)
     assert (kept["current1"][:, free] == 0).all()

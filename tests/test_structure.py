@@ -14,6 +14,8 @@ ROOT = PACKAGE.parent
 # spec → network → simulate/train → record → measure → analysis: what each part must not import.
 FORBIDDEN = {
     "errors": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "data"],
+    "files": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "data"],
+    "arrays": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "data"],
     "data": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "rules", "neurons"],
     "spec": ["network", "core", "train", "record", "measure", "analysis", "cli", "data"],
     "neurons": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "feedback", "rules"],

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from localdfa import network, record, spec, train
+from localdfa import arrays, files, network, record, spec, train
 from localdfa.errors import LocalDFAError, NonFiniteError, RunError
 
 
@@ -230,11 +230,10 @@ def test_divergence_names_layer_step_and_sample_and_keeps_the_checkpoint(tmp_pat
 def test_a_checkpoint_that_was_tampered_with_is_refused(tmp_path, change):
     job = train.run(tiny(stage=[{"epochs": 1}]), tmp_path / "run").jobs[0]
     path = job.folder / "checkpoint.npz"
-    with np.load(path) as archive:
-        arrays = dict(archive)
-    position = json.loads(arrays["position"].tobytes()) | change
-    arrays["position"] = np.frombuffer(json.dumps(position).encode(), np.uint8)
-    np.savez(path, **arrays)
+    found = arrays.load(path, "checkpoint")
+    position = json.loads(found["position"].tobytes()) | change
+    found["position"] = np.frombuffer(json.dumps(position).encode(), np.uint8)
+    arrays.save(path, "checkpoint", found)
     with pytest.raises(RunError, match=r"checkpoint\.npz"):
         train.resume(tmp_path / "run")
 
@@ -280,25 +279,25 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
 
 def test_resume_refuses_changed_data(tmp_path):
     rng = np.random.default_rng(0)
-    arrays = {
+    own = {
         "x_train": rng.random((60, 5)),
         "y_train": np.arange(60) % 3,
         "x_test": rng.random((9, 5)),
         "y_test": np.arange(9) % 3,
     }
-    np.savez(tmp_path / "own.npz", **arrays)
+    np.savez(tmp_path / "own.npz", **own)
     train.run(tiny(data="npz:own.npz"), tmp_path / "run", base=tmp_path)
-    np.savez(tmp_path / "own.npz", **{**arrays, "x_train": arrays["x_train"] ** 2})
+    np.savez(tmp_path / "own.npz", **{**own, "x_train": own["x_train"] ** 2})
     with pytest.raises(RunError, match="no longer the one"):
         train.resume(tmp_path / "run")
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):
     target = tmp_path / "value.json"
-    record.write_json(target, {"a": [1.5, float("nan"), np.float32(2)]})
+    files.write_json(target, {"a": [1.5, float("nan"), np.float32(2)]})
     assert json.loads(target.read_text()) == {"a": [1.5, None, 2.0]}
     with pytest.raises(TypeError):
-        record.write_json(target, {"a": object()})
+        files.write_json(target, {"a": object()})
     assert json.loads(target.read_text())["a"][0] == 1.5
     assert [p.name for p in tmp_path.iterdir()] == ["value.json"]
 

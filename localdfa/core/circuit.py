@@ -74,7 +74,7 @@ class Course(NamedTuple):
     (n,): whether the error is read anew at its begin. sampled (n,): whether states are noted there. frame (n,): of the input;
     turns (n,): whether it is another one in the next step. free: steps of the first free phase; top: up to which step the
     somata of the top layer matter; last: one after the last step that matters. openings: of the gate. beta; notice: errors
-    no larger nudge nothing. carried: whether a trial begins where the one before it in its block ended.
+    no larger nudge nothing. carried: whether a trial begins where the one before it ended, so that every step matters.
     """
 
     edges: np.ndarray
@@ -116,13 +116,15 @@ def course(network: Any, setting: Any, nudges: bool, frames: int, times: np.ndar
     opens, closes = gate != np.append(-1, gate[:-1]), gate != np.append(gate[1:], -1)
     free, shut = int(np.searchsorted(begins, edges[1])), np.flatnonzero(gate >= 0)
     refresh = np.isin(begins, readings) if follows else np.arange(len(begins)) == free
-    last = len(begins) if times is not None or not shut.size else int(shut[-1]) + 1
+    carried = phases.onset == "carried"
+    whole = times is not None or carried
+    last = len(begins) if whole or not shut.size else int(shut[-1]) + 1
     matters = np.flatnonzero(refresh | (opens & (gate >= 0)))
-    top = int(matters[-1]) if times is None and matters.size and not loops else last
+    top = int(matters[-1]) if not whole and matters.size and not loops else last
     return Course(
         steps, sign, gate, opens & (gate >= 0), closes & (gate >= 0), refresh, np.isin(begins, sampled), frame,
         np.append(frame[1:] != frame[:-1], False), free, top, last, int(gate.max(initial=-1)) + 1, phases.beta,
-        feedback.threshold, phases.onset == "carried",
+        feedback.threshold, carried,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from localdfa.core.asleep import Asleep, nobody, rest
 from localdfa.core.chunks import ChunkRoom, chunk_kernel, chunk_room, room_to_hear
 from localdfa.core.compiled import counted
 from localdfa.core.queues import CURRENT_OF, ENDS, TRACES, gather, longer, sort
-from localdfa.core.state import CURRENT, DRIVE, LATER, ROWS, THETA, C, Cells, State, Synapses, Traces, V, X, Z
+from localdfa.core.state import CURRENT, DRIVE, LATER, THETA, C, Cells, Synapses, Traces, V, X, Z
 from localdfa.core.streams import StreamRoom, stream_kernel, stream_room
 from localdfa.core.traces import FAR, move_base, series
 
@@ -45,18 +45,13 @@ def ways(c: Any, adapts: bool) -> tuple[bool, bool]:
 
 
 @counted
-def begin(c):
-    """States and scratch of a block of trials."""
-    n, populations, slots, largest, kind = c.first[-1], c.sizes.size, c.delay.size, 0, c.jumps.dtype
+def room_of(c):
+    """Scratch for a block of trials."""
+    largest, kind = 0, c.jumps.dtype
     for size in c.sizes:
         largest = max(largest, size)
-    state = State(
-        np.zeros((ROWS, n), kind), np.zeros(n), np.zeros(n, np.int64), np.zeros((c.taus.size, n), kind),
-        np.zeros(c.n_traces, kind), np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64),
-        c.strength.copy(),
-    )  # fmt: skip
     found = np.zeros(largest + 1, np.int64)
-    return state, Room(found, nobody(largest), stream_room(largest, kind), chunk_room(largest, c.taus, c.tau_a, kind))
+    return Room(found, nobody(largest), stream_room(largest, kind), chunk_room(largest, c.taus, c.tau_a, kind))
 
 
 @cache

@@ -4,7 +4,8 @@ Neuron i of the first hidden layer has the constant drive I_i = b_i + Σ_j W_ij 
 in all other populations, the drive is b_i, and each spike of a neuron j below moves v_i by W_ij gain/τ_m (a delta synapse), or
 raises a synaptic current, which decays with τ_syn, by W_ij gain/τ_syn, `delay` ms after it was sent: W_ij h_j is its mean drive
 in both cases. Every drive has the model's own baseline besides, and in the nudged phases the feedback current −β c_i. At the
-onset of a trial every v is at its start and every trace 0, unless both are carried over from the sample before.
+onset of a trial every v is at its start and every trace 0; or a trial begins where the one before it ended, with every spike
+that is still on its way (`Carried`).
 
 Conventions. A spike comes when v reaches the threshold, by drift or by a jump. In the t_ref ms after it, v stays at v_reset
 and what arrives at v is lost. What arrives at one moment is taken in at once. Phases are half open: a spike at the edge
@@ -33,9 +34,9 @@ that is taught on its activity learns −e x_j.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -49,9 +50,9 @@ from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, cou
 from localdfa.core.compiled import compiled, counted, inner
 from localdfa.core.events import EVENT
 from localdfa.core.kernels import product
-from localdfa.core.membranes import begin, kernels, ways
+from localdfa.core.membranes import kernels, room_of, ways
 from localdfa.core.queues import PRE, TRACES, longer, sort
-from localdfa.core.state import CURRENT, DRIVE, V, X, Z
+from localdfa.core.state import CURRENT, DRIVE, State, V, X, Z, at_rest
 from localdfa.core.sums import Sums
 from localdfa.core.traces import learn, move_base
 
@@ -82,6 +83,74 @@ class SpikingTrial:
         """Σ_samples (1/β) ∫_gate x dz of every projection, shaped as its weights."""
         factors = zip(self.sent, self.change, strict=True)
         return [s.T @ c if t is None else t for (s, c), t in zip(factors, self.total, strict=True)]  # type: ignore[union-attr]
+
+
+_Spikes = list[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass
+class Carried:
+    """Where a trial ended and the next one begins, with ``phases.onset = "carried"``; a new one says that it begins at rest.
+
+    state: of all populations, times in ms from the onset of the next trial; spikes: of each population those that are still on
+    their way, when they were sent, as above, and by whom.
+    """
+
+    state: State | None = None
+    spikes: _Spikes = field(default_factory=list)
+
+    def end(self, c: Circuit, found: _Spikes, lasted: float) -> None:
+        """A trial of `lasted` ms has ended, in which populations have sent the spikes `found`."""
+        state = self.state
+        assert state is not None
+        state.base[:] -= lasted
+        state.until[:] -= lasted
+        state.spikes[:] = 0
+        state.rows[CURRENT] = 0
+        self.spikes = []
+        for k, (times, senders) in enumerate(found):
+            slots = np.flatnonzero(c.joints[:, PRE] == k)
+            arrived = int(state.received[slots].min(initial=len(times)))
+            waiting = times[arrived:] - lasted
+            state.received[slots] -= arrived
+            for slot in slots:  # rounded, none may have arrived before the onset
+                late = waiting[state.received[slot] :]
+                np.maximum(late, -c.delay[slot], out=late)
+            self.spikes.append((waiting, senders[arrived:].copy()))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it, for a checkpoint; nothing where no trial has ended yet."""
+        if self.state is None:
+            return {}
+        counts = np.array([len(times) for times, _ in self.spikes])
+        times, senders = (np.concatenate(columns) for columns in zip(*self.spikes, strict=True))
+        return {**self.state._asdict(), "counts": counts, "times": times, "senders": senders}
+
+
+def carried(network: Any, setting: Any, arrays: Mapping[str, np.ndarray]) -> Carried:
+    """What `Carried.arrays` gave of the training of a network.
+
+    Raises
+    ------
+    KeyError, ValueError
+        It is that of another network.
+    """
+    if not arrays:
+        return Carried()
+    c = circuit(network, setting, True, [0.0] * len(network.projections))
+    state = at_rest(c, np.zeros(c.first[-1]))
+    for name, own in state._asdict().items():
+        if arrays[name].shape != own.shape or arrays[name].dtype != own.dtype:
+            raise ValueError(f"{name} has shape {arrays[name].shape} {arrays[name].dtype}, not {own.shape} {own.dtype}")
+        own[...] = arrays[name]
+    counts, times, senders = (arrays[name] for name in ("counts", "times", "senders"))
+    sizes = np.repeat(c.sizes, counts)
+    if not (
+        len(counts) == len(c.sizes) and len(sizes) == len(times) == len(senders) and ((senders >= 0) & (senders < sizes)).all()
+    ):
+        raise ValueError("spikes that are on their way are not those of its populations")
+    ends = np.cumsum(counts)[:-1]
+    return Carried(state, list(zip(np.split(times, ends), np.split(senders, ends), strict=True)))
 
 
 @dataclass
@@ -126,11 +195,12 @@ class _Room(NamedTuple):
 
 def simulate(
     network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray | None = None,
-    rng: np.random.Generator | None = None, rates: Sequence[float] = (),
+    rng: np.random.Generator | None = None, rates: Sequence[float] = (), carried: Carried | None = None,
 ) -> SpikingTrial:  # fmt: skip
     """Trials of a mini-batch: inputs (m, n_features + 1), the last column ones; targets (m, n_out), or None to end after the
     free phase; rng: for input codes that draw spikes at random; rates: for each projection the learning rate of weights that
-    change while spikes pass, in the one trial that there is then, 0 of those that stand still, as all do by default.
+    change while spikes pass, in the one trial that there is then, 0 of those that stand still, as all do by default; carried:
+    where trials that begin where the last one ended go on, and then where this mini-batch has ended; from rest by default.
 
     Raises
     ------
@@ -138,12 +208,16 @@ def simulate(
         A drive or a weight is infinite or NaN; the message names the layer and, for a drive, the row.
     """
     case = Case(network, setting, inputs, targets, rng, rates=rates)
-    blocks, threads = min(_BLOCKS, len(inputs)), get_num_threads()
+    in_turn = case.course.carried
+    blocks, threads = (1, 1) if in_turn else (min(_BLOCKS, len(inputs)), get_num_threads())
     room, sums = case.room(0), Sums(threads + (threads > 1), case.n_sums, network.dtype)
 
     def run(block: int) -> None:
         with sums.part(block) as part:
-            case.run(room, part, False, block, blocks)
+            if in_turn:
+                case.go_on(room, part, False, carried or Carried())
+            else:
+                case.run(room, part, False, block, blocks)
 
     # Threads of Python's own: compiled for Numba's, the same kernel takes twice as long to compile.
     with ThreadPoolExecutor(threads) as pool:
@@ -165,20 +239,25 @@ def record(
     rng: np.random.Generator | None = None,
     times: np.ndarray | None = None,
     rates: Sequence[float] = (),
+    carried: Carried | None = None,
 ) -> Recording:
     """One trial from its onset to its end: all spikes, and the states at `times`, ms.
 
-    inputs (n_features + 1,) and target (n_out,) are rows of those of `simulate`; rates: as there.
+    inputs (n_features + 1,) and target (n_out,) are rows of those of `simulate`; rates, carried: as there. Where no error is
+    noticed, nothing is nudged and the trial goes on to its end all the same, as training needs not.
     """
     moments = np.unique(np.empty(0) if times is None else np.asarray(times, np.float64))
     case = Case(network, setting, inputs[None], None if target is None else target[None], rng, moments, rates)
     room = case.room(int(case.course.sampled.sum()))
-    times_of, senders, sent = case.run(room, np.zeros(case.n_sums, network.dtype), True, 0, 1)
-    c, n_hidden, begins = case.circuit, network.n_hidden, case.course.edges[:-1]
+    sums = np.zeros(case.n_sums, network.dtype)
+    sent = case.go_on(room, sums, True, carried or Carried()) if case.course.carried else case.run(room, sums, True, 0, 1)
+    c, n_hidden, begins, found = case.circuit, network.n_hidden, case.course.edges[:-1], []
     somata = n_hidden + (c.output == SPIKES)
-    found = [np.empty(n, EVENT) for n in sent]
-    for events, time, neuron, n in zip(found, times_of, senders, sent, strict=True):
-        events["time"], events["neuron"], events["size"] = time[:n], neuron[:n], 1
+    for times_of, senders in sent:
+        own = (times_of >= 0) & (times_of < case.course.edges[-1])  # not those that were on their way, or will be
+        events = np.empty(np.count_nonzero(own), EVENT)
+        events["time"], events["neuron"], events["size"] = times_of[own], senders[own], 1
+        found.append(events)
     found[-1]["size"] = case.course.sign[np.searchsorted(begins, found[-1]["time"], side="right") - 1]
     twins = found[n_hidden + 2 : -1]
     states, sampled = [], case.course.sampled
@@ -221,10 +300,11 @@ class Case:
             self._sent = None
             self.drive = np.zeros((m, 1, network.sizes[1]))
             begins, stop = onsets(setting, nudges)
+            end = np.inf if self.course.carried else stop
             if not code.given:
                 finite.require(inputs, "an input", 0, network.n_hidden)
                 inputs = inputs[:, :-1]
-            sample, neuron, time = input_codes.arrivals(code, inputs, network.shape, setting.input, begins, stop, rng)
+            sample, neuron, time = input_codes.arrivals(code, inputs, network.shape, setting.input, begins, stop, rng, end)
             self.incoming, self.until = _in_order(sample, neuron, time, m)
             return
         sent = inputs
@@ -242,15 +322,54 @@ class Case:
         """Number of synapses that spikes pass and that learn in these trials, and of the biases that stand behind them."""
         return self.circuit.n_sums if self.course.openings else 0
 
-    def run(
-        self, room: _Room, sums: np.ndarray, keep: bool, block: int, blocks: int
-    ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
-        """Simulate the trials of a block of so many, which add to sums (n_sums,); keep: list all spikes of the last one: when,
-        by whom, how many, by population."""
-        return self._kernel(
-            self.neuron, self.circuit, self.course, self.drive, self.start, self.incoming, self.until, self.target, keep,
-            room, sums, block, blocks,
+    def run(self, room: _Room, sums: np.ndarray, keep: bool, block: int, blocks: int) -> _Spikes:
+        """Simulate the trials of a block of so many, each from rest, which add to sums (n_sums,); keep: list all spikes.
+
+        Returns those of the last trial, by population: when, by whom.
+        """
+        state, none = at_rest(self.circuit, self.start), (np.empty(0), np.empty(0, np.int64))
+        return self._simulate(room, sums, keep, block, blocks, state, none, self.incoming, self.until)
+
+    def go_on(self, room: _Room, sums: np.ndarray, keep: bool, carried: Carried) -> _Spikes:
+        """Simulate all trials as `run` does, each from where the one before it ended, the first from where `carried` says."""
+        c, found, lasted = self.circuit, list[tuple[np.ndarray, np.ndarray]](), float(self.course.edges[-1])
+        if carried.state is None:
+            carried.state = at_rest(c, self.start)
+            carried.spikes = [(np.empty(0), np.empty(0, np.int64)) for _ in c.sizes]
+        state = carried.state
+        for s in range(len(self.drive)):
+            own = slice(self.until[s], self.until[s + 1])
+            incoming = [np.concatenate([old, new[own]]) for old, new in zip(carried.spikes[0], self.incoming, strict=True)]
+            # Among spikes of one moment, those come first that some slots have already received.
+            order = np.argsort(incoming[0], kind="stable")
+            until = np.zeros(len(self.until), np.int64)
+            until[s + 1] = len(order)
+            waiting = [np.concatenate(columns) for columns in zip(*carried.spikes[1:], strict=True)]
+            state.sent[:] = [0, *(len(times) for times, _ in carried.spikes[1:])]
+            found = self._simulate(
+                room, sums, keep, s, len(self.drive), state, (waiting[0], waiting[1]), (incoming[0][order], incoming[1][order]),
+                until,
+            )  # fmt: skip
+            carried.end(c, found, lasted)
+        return found
+
+    def _simulate(
+        self,
+        room: _Room,
+        sums: np.ndarray,
+        keep: bool,
+        block: int,
+        blocks: int,
+        state: State,
+        waiting: tuple[np.ndarray, np.ndarray],
+        incoming: tuple[np.ndarray, np.ndarray],
+        until: np.ndarray,
+    ) -> _Spikes:
+        times, senders = self._kernel(
+            self.neuron, self.circuit, self.course, self.drive, self.start, incoming, until, self.target, keep, room, sums,
+            block, blocks, state, waiting,
         )  # fmt: skip
+        return [(t[:n], who[:n]) for t, who, n in zip(times, senders, state.sent, strict=True)]
 
     def room(self, moments: int) -> _Room:
         """Where the trials leave what they find."""
@@ -382,26 +501,25 @@ def _error_spikes(c, t0, t1, error, level, times, senders, sent):
 
 
 @inner
-def _rest(c, state, start, carried, lasted):
-    """All somata as a trial finds them: at rest, or as the one before left them, `lasted` ms after its onset."""
+def _rest(c, state, start):
+    """All somata at rest, as in `at_rest`."""
     for k in range(c.sizes.size):
-        state.base[k] = state.base[k] - lasted if carried else 0.0
+        state.base[k] = 0
         state.sent[k] = 0
     for e in range(state.received.size):
         state.received[e] = 0
     for i in range(state.spikes.size):
         state.spikes[i] = 0
-        state.until[i] = state.until[i] - lasted if carried else -np.inf
-        state.rows[CURRENT, i] = 0
-        if carried:
-            continue
+        state.until[i] = -np.inf
         for row in range(state.rows.shape[0]):
             state.rows[row, i] = 0
         for r in range(c.taus.size):
             state.currents[r, i] = 0
         state.rows[V, i] = start[i]
-    for j in range(0 if carried else state.y.size):
+    for j in range(state.y.size):
         state.y[j] = 0
+    for u in range(state.level.size):
+        state.level[u] = 0
 
 
 @inner
@@ -465,10 +583,10 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
     simple = not neuron.adapts and not exponential
 
     @counted
-    def trial(p, c, t, drive, start, target, keep, follows, state, scratch, times, senders, room, s, sums):
+    def trial(p, c, t, drive, start, target, keep, state, scratch, times, senders, room, s, sums):
         """Trial s of a mini-batch; the spikes of all populations are left in `times` and `senders`, which hold the inputs'.
 
-        drive (frames, n_1): of the first layer; keep: list every spike; follows: there was a trial before it in its block; sums
+        drive (frames, n_1): of the first layer; keep: list every spike, and go on to the end where no error is noticed; sums
         (n_sums,): scale ∫ x dz of all synapses that spikes pass, added up.
         """
         n_out, populations = target.size, c.sizes.size
@@ -477,17 +595,17 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
         taught = populations - 1 if c.twins else somata + 1
         if not c.twins and c.output == SPIKES and not c.feedback[:, c.first[somata] : c.first[somata + 1]].any():
             taught = somata
-        _rest(c, state, start, follows and t.carried, t.edges[t.last])
+        if not t.carried:
+            _rest(c, state, start)
         state.sent[0] = times[0].size
         sends = np.zeros(populations, np.bool_)
         for e in range(c.delay.size):
             sends[c.joints[e, PRE]] = True
-        error, signal, level = np.zeros(n_out), np.zeros(c.first[-1]), np.zeros(2 * n_out)
+        error, signal, quiet = np.zeros(n_out), np.zeros(c.first[-1]), False
         prediction, read, noted, errors = np.zeros(n_out), np.zeros(n_out), 0, 0
         for step in range(t.last):
             t0, t1, sign, opening = t.edges[step], t.edges[step + 1], t.sign[step], t.gate[step]
-            scale = sign / (t.beta * t.openings) if opening >= 0 else 0.0
-            if t.refresh[step]:
+            if t.refresh[step] and not quiet:
                 _predict(c, state, t0, read, prediction)
                 noticed = _errors(c, t, prediction, target, error, signal)
             if step == t.free:
@@ -495,10 +613,12 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
                     room.readout[s, u], room.error[s, u] = read[u], error[u]
                 for i in range(c.first[c.layers + 2]):
                     room.counts[s, i] = state.spikes[i]
-                if not noticed:
+                quiet = not noticed
+                if quiet and not (keep or t.carried):
                     break
                 if c.twins:
                     _part(c, state)
+            scale = sign / (t.beta * t.openings) if opening >= 0 and not quiet else 0.0
             if step == 0 or t.frame[step] != t.frame[step - 1] or step == t.free:
                 for k in range(1, populations - 1):
                     for i in range(c.first[k + 1] - c.first[k]):
@@ -509,7 +629,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
                     state.rows[CURRENT, i] = 0.0 if c.error_spikes else sign * t.beta * signal[i]
                 if error_spikes and sign != 0:
                     before = state.sent[populations - 1]
-                    _error_spikes(c, t0, t1, error, level, times, senders, state.sent)
+                    _error_spikes(c, t0, t1, error, state.level, times, senders, state.sent)
                     errors += state.sent[populations - 1] - before
                     for e in range(c.delay.size):
                         if c.joints[e, PRE] == populations - 1:
@@ -530,7 +650,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
                     continue
                 if c.twins and not twin and k >= c.layers and step >= t.top and not keep:
                     continue  # nobody will read this soma any more
-                reads = twin or not c.twins or step < t.free
+                reads = twin or not c.twins or step < t.free or t.carried
                 if simple and c.slots[k + 1] == c.slots[k]:
                     periodic(p, c, k, t0, t1, state, times, senders, keep or sends[k])
                 else:
@@ -550,17 +670,21 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
         room.events[s] = state.spikes.sum() + errors
 
     @compiled(error_model="numpy", nogil=True)
-    def trials(p, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks):
-        """The trials of a block of a mini-batch; returns the spikes of the last one, by population: when, by whom, how many."""
-        m = drive.shape[0]
-        state, scratch = begin(c)
-        times, senders, first = [], [], block * m // blocks
-        for _ in range(c.sizes.size):
-            times.append(np.empty(64))
-            senders.append(np.empty(64, np.int64))
-        for s in range(first, (block + 1) * m // blocks):
+    def trials(p, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks, state, waiting):
+        """The trials of a block of a mini-batch; returns the spikes of the last one, by population: when, by whom.
+
+        state: where the first trial begins if that is carried, and where the last one has ended; waiting: spikes that are still
+        on their way then, of all populations end to end, state.sent of each.
+        """
+        m, scratch, at = drive.shape[0], room_of(c), 0
+        times, senders = [], []
+        for n in state.sent:
+            times.append(longer(waiting[0][at : at + n], n, 0))
+            senders.append(longer(waiting[1][at : at + n], n, 0))
+            at += n
+        for s in range(block * m // blocks, (block + 1) * m // blocks):
             times[0], senders[0] = incoming[0][until[s] : until[s + 1]], incoming[1][until[s] : until[s + 1]]
-            trial(p, c, t, drive[s], start, target[s], keep, s > first, state, scratch, times, senders, room, s, sums)
-        return times, senders, state.sent
+            trial(p, c, t, drive[s], start, target[s], keep, state, scratch, times, senders, room, s, sums)
+        return times, senders
 
     return trials

@@ -1,6 +1,6 @@
 """What is known of spiking neurons and of their synapses at a moment of a trial."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,8 @@ class State(NamedTuple):
 
     rows (8, n): as above; until (n,): end of the last refractory period; spikes (n,): how many; currents (R, n): synaptic
     currents, in multiples of their decay; y: presynaptic traces of all slots end to end; base (P,); sent (P,): spikes listed so
-    far; received: spikes of each slot that have arrived; strength: as in `Circuit`, but of error spikes with the phase's sign.
+    far; received: spikes of each slot that have arrived; strength: as in `Circuit`, but of error spikes with the phase's sign;
+    level (2 n_out,): how far each error neuron is on its way to its next spike, from 0 to 1.
     """
 
     rows: np.ndarray
@@ -28,6 +29,19 @@ class State(NamedTuple):
     sent: np.ndarray
     received: np.ndarray
     strength: np.ndarray
+    level: np.ndarray
+
+
+def at_rest(c: Any, start: np.ndarray) -> State:
+    """All populations of a circuit at the onset of a trial that begins at rest; start (n,): v of every neuron."""
+    n, populations, slots, kind = c.first[-1], c.sizes.size, c.delay.size, c.jumps.dtype
+    state = State(
+        np.zeros((ROWS, n), kind), np.full(n, -np.inf), np.zeros(n, np.int64), np.zeros((c.taus.size, n), kind),
+        np.zeros(c.n_traces, kind), np.zeros(populations), np.zeros(populations, np.int64), np.zeros(slots, np.int64),
+        c.strength.copy(), np.zeros(c.sizes[-1]),
+    )  # fmt: skip
+    state.rows[V] = start
+    return state
 
 
 class Cells(NamedTuple):

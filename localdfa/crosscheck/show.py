@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from localdfa.record import write_bytes, write_json
+from localdfa.files import write_bytes, write_json
 
 
 def write(certificate: dict[str, Any], folder: Path) -> Path:

@@ -16,14 +16,15 @@ def n_in(code: Any, shape: tuple[int, ...], spec: Any) -> int:
 
 
 def arrivals(
-    code: Any, x: Any, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    code: Any, x: Any, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator | None,
+    end: float | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Spikes of a mini-batch in [0, stop) ms, in any order: sample, neuron, time; all neurons of a line, then of the next.
 
-    Arguments as those of a code's `trains`; spec: the table `input`.
+    Arguments as those of a code's `trains`; spec: the table `input`; end: when lines cease to bring them, `stop` if left out.
     """
     sample, neuron, time = code.trains(x, shape, spec, onsets, stop, rng)
-    sent = [time + line < stop for line in spec.lines]
+    sent = [time + line < (stop if end is None else end) for line in spec.lines]
     return (
         np.concatenate([sample[k] for k in sent]),
         np.concatenate([neuron[k] + i * code.n_in(shape) for i, k in enumerate(sent)]),

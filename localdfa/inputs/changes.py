@@ -10,6 +10,8 @@ from localdfa.inputs.trains import repeated
 
 # So many spikes a neuron may send within a frame.
 _MOST = 10_000
+# The resolution of numbers in single precision; and the most of a step that may be missing.
+_SINGLE, _MOST_MISSING = float(np.finfo(np.float32).eps), 0.01
 
 
 class Changes(Code):
@@ -36,7 +38,11 @@ class Changes(Code):
         before = level
         for frame in range(shape[0]):
             after = series[:, frame]
-            steps = np.trunc((after - level) / spec.step * (1 + 1e-9))
+            taken = (after - level) / spec.step
+            # A step counts as taken where less is missing than numbers in single precision, which the series may once have
+            # been, tell apart.
+            missing = np.minimum(2 * _SINGLE * np.maximum(np.abs(after), np.abs(level)) / spec.step, _MOST_MISSING)
+            steps = np.trunc(taken + np.copysign(missing, taken))
             sample, channel = np.nonzero(steps)
             counts = np.abs(steps[sample, channel]).astype(int)
             sign = np.repeat(np.sign(steps[sample, channel]), counts)

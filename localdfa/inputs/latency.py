@@ -8,7 +8,11 @@ from localdfa.inputs._code import Code, outside_unit_range
 
 
 class Latency(Code):
-    """Input neuron j spikes (1 − x_j) of `input.window` after the begin of each window, inputs of 0 not at all."""
+    """Input neuron j spikes (1 − x_j) of `input.window` after the begin of each window, inputs up to 0 not at all.
+
+    Windows begin anew with every phase and are cut off at its end, so that the phases at +β and −β see the same of them,
+    whatever their duration. Inputs above 1 count as 1.
+    """
 
     @staticmethod
     def unit(spec: Any) -> float:
@@ -20,10 +24,13 @@ class Latency(Code):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sample, neuron = np.nonzero(x > 0)
         late = spec.window * (1 - np.minimum(x[sample, neuron], 1).astype(np.float64))
-        begins = np.arange(0.0, stop, spec.window)
-        time = (begins[:, None] + late).ravel()
-        before = time < stop
-        return np.tile(sample, len(begins))[before], np.tile(neuron, len(begins))[before], time[before]
+        ends = np.append(onsets[1:], stop)
+        phases = [(end, onset + np.arange(0.0, end - onset, spec.window)) for onset, end in zip(onsets, ends, strict=True)]
+        begins = np.concatenate([begins for _, begins in phases])
+        ends = np.concatenate([np.full(len(begins), end) for end, begins in phases])
+        time = begins[:, None] + late
+        window, spike = np.nonzero(time < ends[:, None])
+        return sample[spike], neuron[spike], time[window, spike]
 
     @staticmethod
     def refusal(x: np.ndarray, shape: tuple[int, ...], spec: Any) -> str | None:

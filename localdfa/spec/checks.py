@@ -269,9 +269,23 @@ def _spikes(setting: Any) -> None:
             f"phases.free: after {phases.free} ms the traces still rise, which would be learned as if it were taught; allowed: "
             f"at least {shortest} ms, {_SETTLED} times the longer of trace.tau_x and trace.tau_z, and the delays"
         )
+    _lines(setting)
     _gate(phases)
     if phases.update == "online":
         _online(setting)
+
+
+def _lines(setting: Any) -> None:
+    """Delay lines no longer than the free phase: what they bring into the nudged phases was then sent after the same onset."""
+    network = setting.network
+    delays = [network.delay if table.delay is None else table.delay for table in network.projection if table.pre == 0]
+    delay, longest = max(delays, default=network.delay), max(setting.input.lines)
+    if longest > 0 and longest + delay > setting.phases.free:
+        raise ValueError(
+            f"input.lines: what {longest} ms and the delay of {delay} ms bring comes after the first nudged phase has begun, "
+            f"which would be learned as if it were taught; allowed: up to {setting.phases.free - delay:g} ms, phases.free less "
+            f"the delay"
+        )
 
 
 def _online(setting: Any) -> None:

@@ -160,7 +160,9 @@ class Phases(Table):
         "after", description="weights change after a mini-batch; or online, while spikes pass (spiking neurons, batch_size = 1)"
     )
     onset: Literal["rest", "carried"] = Field(
-        "rest", description="a trial begins at rest, or where the sample before it in the mini-batch ended (spiking neurons)"
+        "rest",
+        description="a trial begins at rest; or carried, where the one before it ended, through mini-batches and epochs, which "
+        "takes one core; what is evaluated or recorded is then a sequence of its own from rest (spiking neurons)",
     )
 
 
@@ -222,11 +224,12 @@ class Record(Table):
     changes: int = Field(
         0, ge=0, le=10_000, description="trials of the probe whose weight change, each by itself, is kept likewise"
     )
-    neurons: list[Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
-        [0, 1, 2],
+    neurons: list[Annotated[int, Field(ge=0, le=1_000_000)]] | None = Field(
+        None,
         min_length=1,
         max_length=10_000,
-        description="neurons of each population of which states, and between which weight changes, are kept",
+        description="neurons of each population that has them of which states, and between which weight changes, are kept; the "
+        "first three if left out",
     )
     window: list[Annotated[float, Field(ge=0, le=1e9)]] | None = Field(
         None,
@@ -234,7 +237,7 @@ class Record(Table):
         max_length=2,
         description="begin and end of the time in which states are kept, ms; all of it if left out",
     )
-    interval: float = Field(0.5, gt=0, le=1e6, description="between two states that are kept, ms")
+    interval: float = Field(0.5, ge=0.01, le=1e6, description="between two states that are kept, ms")
 
 
 class Certify(Table):

@@ -1,0 +1,75 @@
+"""Files of named arrays: NumPy's .npz without pickles, and in it what kind of record it is, a format version and a checksum.
+
+`numpy.load` reads such a file as any other; the entry `localdfa` is JSON, ``{"kind": …, "version": …, "sha256": …}``, its
+checksum that of the names, types, shapes and values of all other arrays.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from localdfa.errors import RunError
+from localdfa.files import read, writing
+
+# The version of the format; a file of another one is refused.
+VERSION = 1
+_HEADER = "localdfa"
+
+
+def save(path: Path, kind: str, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays atomically, as a record of this kind.
+
+    Raises
+    ------
+    RunError
+        The file cannot be written.
+    """
+    header = json.dumps({"kind": kind, "version": VERSION, "sha256": _checksum(arrays)})
+    with writing(path) as stream:
+        np.savez(stream, **{_HEADER: np.array(header)}, **arrays)  # type: ignore[arg-type]
+
+
+def load(path: Path, kind: str) -> dict[str, np.ndarray]:
+    """The arrays of a record of this kind, the same bits that were saved.
+
+    Raises
+    ------
+    RunError
+        The file is missing, damaged, of another kind or of another version; the message names it.
+    """
+    arrays = read(path, _arrays)
+    header = read(path, lambda _: _parse(arrays.pop(_HEADER, None)))
+    if header.get("version") != VERSION:
+        raise RunError(
+            f"{path}: written by another version of localdfa: its format is {header.get('version')!r}, this one reads {VERSION}"
+        )
+    if header.get("kind") != kind:
+        raise RunError(f"{path}: holds {header.get('kind')!r}, not {kind!r}")
+    if header.get("sha256") != _checksum(arrays):
+        raise RunError(f"{path}: damaged: its checksum is not that of its content")
+    return arrays
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def _parse(header: np.ndarray | None) -> dict[str, object]:
+    if header is None:
+        raise ValueError("it does not say what it holds")
+    found = json.loads(str(header))
+    if not isinstance(found, dict):
+        raise ValueError("it does not say what it holds")
+    return found
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

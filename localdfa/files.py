@@ -1,0 +1,80 @@
+"""Files, written whole or not at all, and read with an error that names the file."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+
+from localdfa.errors import RunError
+
+_Content = TypeVar("_Content")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes its place only once it is whole; RunError names the file that cannot be written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        raise RunError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with writing(path) as stream:
+        stream.write(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; a NaN becomes null."""
+    write_bytes(path, (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode())
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: NumPy's numbers as Python's, what is not finite as None."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read(path: Path, how: Callable[[Path], _Content]) -> _Content:
+    """What `how` reads from a file; RunError names the file that is missing or damaged."""
+    try:
+        return how(path)
+    except FileNotFoundError:
+        raise RunError(f"{path}: there is no such file") from None
+    except RunError:
+        raise
+    except Exception as error:  # whatever a damaged file makes json, zlib, zipfile or NumPy raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise RunError(f"{path}: damaged or not written by localdfa: {reason}") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds."""
+
+    def parse(path: Path) -> dict[str, Any]:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("not an object")
+        return found
+
+    return read(path, parse)
