@@ -757,3 +757,37 @@ def test_thresholds_currents_and_inputs_on_their_way_are_carried_on():
         spikes.carried(network, setting, {**at.arrays(), "rows": np.zeros((8, 3))})
     with pytest.raises(ValueError, match="on their way"):
         spikes.carried(network, setting, {**at.arrays(), "senders": at.arrays()["senders"] + 99})
+
+
+def test_a_trial_without_a_noticed_error_teaches_nothing_and_goes_on_into_the_next():
+    """It lasts as long as others, so the trials after it are those of a nudge that moves nothing."""
+    inputs, targets = samples(3)
+    nudged, network = case(code="latency", phases={"onset": "carried", "beta": 1e-8})
+    quiet, _ = case(code="latency", feedback={"threshold": 0.999}, phases={"onset": "carried"})
+    expected, taught, _ = carried_on(nudged, network, inputs, targets, [3])
+    at, own = spikes.Carried(), spikes.Carried()
+    for rows in (slice(0, 1), slice(1, 3)):
+        assert not any(t.any() for t in spikes.simulate(network, quiet, inputs[rows], targets[rows], carried=at).totals())
+    assert any(t.any() for t in taught)
+    for s, trial in enumerate(expected):
+        found = spikes.record(network, quiet, inputs[s], targets[s], carried=own)
+        assert not found.error.any()
+        for l, n in enumerate(HIDDEN):
+            assert len(trial.spikes[l]) > 4
+            for one, other in zip(trains(found.spikes[l], n), trains(trial.spikes[l], n), strict=True):
+                np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+    assert all((own.arrays()[name] == array).all() for name, array in at.arrays().items())
+
+
+def test_weights_that_change_while_spikes_pass_do_so_in_trials_that_are_carried_on():
+    """At a vanishing rate the trials are those of weights that stand still, at any other they are not, nor are they at rest."""
+    tables = {**ONLINE, "phases": {**ONLINE["phases"], "onset": "carried"}}
+    (setting, network), (inputs, targets), found = case(code="latency", **tables), samples(3), []
+    for rate in (0.0, 1e-300, 0.2):
+        trials, _, _ = carried_on(setting, network, inputs, targets, [1, 1, 1], [rate] * len(network.projections))
+        found.append([train for trial in trials for l, n in enumerate(HIDDEN) for train in trains(trial.spikes[l], n)])
+    for still, slow_one in zip(*found[:2], strict=True):
+        np.testing.assert_allclose(slow_one, still, rtol=0, atol=1e-9)
+    assert found[2] != found[1]
+    alone = spikes.record(network, setting, inputs[2], targets[2], rates=[1e-300] * len(network.projections))
+    assert trains(alone.spikes[0], HIDDEN[0]) != found[1][-sum(HIDDEN) :][: HIDDEN[0]]

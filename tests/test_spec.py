@@ -260,6 +260,10 @@ LIF = {"neuron": "lif", "hidden": [20, 10]}
         ({"input": {"code": "poison"}}, "input.code: 'poison' is not one of .*; did you mean 'poisson'"),
         ({"input": {"lines": [1.0]}}, r"input.lines: \[1.0\] goes with spiking neurons under the local rule"),
         ({"network": LIF, "input": {"lines": [1.0]}}, r"input.lines: delay lines carry spikes; .* 'current': \[0\]"),
+        (
+            {"network": LIF, "phases": {"free": 400.0}, "input": {"code": "trains", "lines": [0.0, 399.5]}},
+            r"input.lines: what 399.5 ms and the delay of 1.0 ms bring .* taught; allowed: up to 399 ms",
+        ),
         ({"network": {"tau_syn": 2.0}}, "network.tau_syn: 2.0 goes with spiking neurons under the local rule"),
         (
             {"network": LIF, "rule": "dfa", "input": {"code": "poisson"}},

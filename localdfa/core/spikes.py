@@ -117,14 +117,14 @@ class Carried:
                 late = waiting[state.received[slot] :]
                 np.maximum(late, -c.delay[slot], out=late)
             self.spikes.append((waiting, senders[arrived:].copy()))
+            state.sent[k] = len(waiting)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it, for a checkpoint; nothing where no trial has ended yet."""
         if self.state is None:
             return {}
-        counts = np.array([len(times) for times, _ in self.spikes])
         times, senders = (np.concatenate(columns) for columns in zip(*self.spikes, strict=True))
-        return {**self.state._asdict(), "counts": counts, "times": times, "senders": senders}
+        return {**self.state._asdict(), "times": times, "senders": senders}
 
 
 def carried(network: Any, setting: Any, arrays: Mapping[str, np.ndarray]) -> Carried:
@@ -143,13 +143,11 @@ def carried(network: Any, setting: Any, arrays: Mapping[str, np.ndarray]) -> Car
         if arrays[name].shape != own.shape or arrays[name].dtype != own.dtype:
             raise ValueError(f"{name} has shape {arrays[name].shape} {arrays[name].dtype}, not {own.shape} {own.dtype}")
         own[...] = arrays[name]
-    counts, times, senders = (arrays[name] for name in ("counts", "times", "senders"))
-    sizes = np.repeat(c.sizes, counts)
-    if not (
-        len(counts) == len(c.sizes) and len(sizes) == len(times) == len(senders) and ((senders >= 0) & (senders < sizes)).all()
-    ):
+    times, senders = arrays["times"], arrays["senders"]
+    sizes = np.repeat(c.sizes, state.sent)
+    if not len(sizes) == len(times) == len(senders) or not ((senders >= 0) & (senders < sizes)).all():
         raise ValueError("spikes that are on their way are not those of its populations")
-    ends = np.cumsum(counts)[:-1]
+    ends = np.cumsum(state.sent)[:-1]
     return Carried(state, list(zip(np.split(times, ends), np.split(senders, ends), strict=True)))
 
 
@@ -345,7 +343,7 @@ class Case:
             until = np.zeros(len(self.until), np.int64)
             until[s + 1] = len(order)
             waiting = [np.concatenate(columns) for columns in zip(*carried.spikes[1:], strict=True)]
-            state.sent[:] = [0, *(len(times) for times, _ in carried.spikes[1:])]
+            state.sent[0] = 0  # those of the inputs are among `incoming`
             found = self._simulate(
                 room, sums, keep, s, len(self.drive), state, (waiting[0], waiting[1]), (incoming[0][order], incoming[1][order]),
                 until,
