@@ -8,10 +8,10 @@ from localdfa.inputs._code import Code, outside_unit_range
 
 
 class Latency(Code):
-    """Input neuron j spikes (1 − x_j) of `input.window` after the begin of each window, inputs up to 0 not at all.
+    """Input neuron j spikes (1 − x_j) of `input.window` after the begin of each window, inputs of 0 not at all.
 
     Windows begin anew with every phase and are cut off at its end, so that the phases at +β and −β see the same of them,
-    whatever their duration. Inputs above 1 count as 1.
+    whatever their duration.
     """
 
     @staticmethod
