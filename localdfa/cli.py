@@ -5,7 +5,6 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,15 +52,10 @@ def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool, te
     from localdfa import spec
 
     experiment, path = spec.load(name, overrides), spec.find(name)
-    folder = out or Path("runs") / f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     from localdfa import train
 
     base = _base(path, overrides)
-    _train(
-        folder,
-        lambda progress: train.run(experiment, folder, name=path.stem, force=force, progress=progress, base=base),
-        tensorboard,
-    )
+    _train(lambda shown: train.run(experiment, out, name=path.stem, force=force, progress=shown, base=base), tensorboard)
 
 
 @main.command()
@@ -71,39 +65,40 @@ def resume(folder: Path, tensorboard: bool) -> None:
     """Go on with the run in FOLDER, to the same bits as if it had not been interrupted."""
     from localdfa import train
 
-    _train(folder, lambda progress: train.resume(folder, progress), tensorboard)
+    _train(lambda progress: train.resume(folder, progress), tensorboard)
 
 
-def _train(folder: Path, go: Callable[[Any], Any], tensorboard: bool) -> None:
+def _train(go: Callable[[Any], Any], tensorboard: bool) -> None:
     """Train with a display of progress, then report; after Ctrl-C report what there is."""
     from rich.console import Console
 
-    from localdfa.progress import Several, display
+    from localdfa.progress import Several, Where, display
 
-    console = Console()
+    console, where = Console(), Where()
     try:
         with ExitStack() as displays:
-            shown: list[Any] = [displays.enter_context(display(console))]
+            shown: list[Any] = [where, displays.enter_context(display(console))]
             if tensorboard:
                 from localdfa.tensorboard import TensorBoard
 
-                shown.append(displays.enter_context(TensorBoard(folder)))
-            go(Several(*shown))
+                shown.append(displays.enter_context(TensorBoard()))
+            trained = go(Several(*shown))
     except KeyboardInterrupt:
-        if not (folder / "summary.json").is_file():
+        if where.folder is None or not (where.folder / "summary.json").is_file():
             raise click.Abort from None
-        _report(folder, console)
+        _report(where.folder, console)
         console.print(
-            f"interrupted; go on with: localdfa resume {shlex.quote(str(folder))}",
+            f"interrupted; go on with: localdfa resume {shlex.quote(str(where.folder))}",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
         sys.exit(130)
     except NonFiniteError:
-        _report(folder, console)
+        if where.folder is not None:
+            _report(where.folder, console)
         raise
-    _report(folder, console)
+    _report(trained.folder, console)
 
 
 def _report(folder: Path, console: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from localdfa import registry
-from localdfa.core import dynamic, settled, spikes
+from localdfa.core import dynamic, forked, settled, spikes
 from localdfa.core.spikes import Carried
 from localdfa.network import Network
 from localdfa.spec import Setting
@@ -148,7 +148,13 @@ def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
     """The engine of a setting under a rule: exact rules are those of the settled network.
 
     rate: of learning, for weights that change while spikes pass; 0 if they are to stand still whatever the setting says.
+
+    Raises
+    ------
+    ForkError
+        Nothing can be simulated in this process.
     """
+    forked.check()
     in_phases = registry.get("rules", rule).needs_phases
     if in_phases and setting.spiking:
         return Spiking(setting, rate if setting.phases.update == "online" else 0.0)

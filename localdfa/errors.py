@@ -17,6 +17,10 @@ class RunError(LocalDFAError):
     """A run directory cannot be written, read or resumed."""
 
 
+class ForkError(LocalDFAError):
+    """This process cannot simulate, because it was forked from one that has."""
+
+
 class NonFiniteError(LocalDFAError):
     """A weight or an activity became infinite or NaN while training.
 

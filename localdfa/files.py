@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 from localdfa.errors import RunError
 
 _Content = TypeVar("_Content")
+# The name of a file that is being written, .NAME.PROCESS; it stays where its process is killed.
+TEMPORARY = re.compile(r"\.(.+)\.\d+")
 
 
 @contextmanager
@@ -41,7 +44,20 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; a NaN becomes null."""
-    write_bytes(path, (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(path, to_json(value))
+
+
+def to_json(value: Any) -> bytes:
+    """A value as a file of JSON; a NaN becomes null."""
+    return (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode()
+
+
+def move(path: Path, place: Path) -> None:
+    """Put a file in the place of another, which is replaced; RunError names the place."""
+    try:
+        path.replace(place)
+    except OSError as error:
+        raise RunError(f"{place}: cannot be written: {error.strerror or error}") from None
 
 
 def plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -102,11 +103,24 @@ class Lines(Progress, AbstractContextManager["Lines"]):
         self._console.print(f"warning: {message}", highlight=False)
 
 
+class Where(Progress):
+    """Remembers the folder of the run; None until it has one."""
+
+    folder: Path | None = None
+
+    def place(self, folder: Path) -> None:
+        self.folder = folder
+
+
 class Several(Progress):
     """Tells each of several displays."""
 
     def __init__(self, *displays: Progress) -> None:
         self._displays = displays
+
+    def place(self, folder: Path) -> None:
+        for display in self._displays:
+            display.place(folder)
 
     def start(self, samples: int) -> None:
         for display in self._displays:

@@ -3,7 +3,7 @@
     spec.toml                     the resolved experiment
     run.json                      versions, git revision, platform, fingerprint of the data, their classes, status, records not
                                   kept
-    run.lock                      held by the process that trains the run, while it lives
+    run.lock                      held by the process that trains the run, while it lives (see `folder`)
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
     certificate.json              where the run was certified
@@ -11,6 +11,7 @@
     conditions/NAME/seed-N/
         metrics.jsonl             one row an epoch, epoch 0 before training
         checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
+        checkpoint-before.npz     the one before it, should the last be damaged
         outcome.npz               label and prediction of each test sample, at the end
         spikes.npz                where asked for: time, population, neuron, twin and trial of every spike of some trials
         states.npz                where asked for: membranes, traces and drives of some neurons in some trials
@@ -26,16 +27,12 @@ of arrays say what they hold and carry a checksum (see `arrays`). Nothing in a r
 without pickle.
 """
 
-import errno
 import hashlib
 import json
 import math
 import os
 import platform
-import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -44,23 +41,15 @@ from typing import Annotated, Any
 
 import numpy as np
 import tomli_w
-from filelock import FileLock, Timeout
 from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, TypeAdapter
 
 from localdfa import arrays, registry
+from localdfa import folder as folders
 from localdfa.errors import RunError
-from localdfa.files import plain, read, read_object, write_bytes, write_json
+from localdfa.files import move, plain, read, read_object, to_json, write_bytes, write_json
 from localdfa.spec import Experiment, Setting, load, settings
 
-# What a run directory is made of.
-_LOCK = "run.lock"
-_OWN = (
-    "conditions", "figures", "tensorboard", "report.html", "certificate.json", "summary.json", "run.json", _LOCK, "spec.toml"
-)  # fmt: skip
-# What file systems say that know no locks.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-# For so long, s, a process that would train a run waits for one that only looks whether it is trained.
-_PATIENCE = 2.0
+_BEFORE = "checkpoint-before.npz"
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 
 
@@ -253,17 +242,32 @@ class Job:
         return any((self.folder / f"{what}{ending}").is_file() for ending in (".npz", ".jsonl"))
 
     def write_checkpoint(self, found: dict[str, np.ndarray], position: "Position") -> None:
-        """Arrays, and where training stands, in one file."""
+        """Arrays, and where training stands, in one file; the last checkpoint becomes the one before it."""
         text = np.frombuffer(position.model_dump_json().encode(), np.uint8)
-        arrays.save(self.folder / "checkpoint.npz", "checkpoint", {**found, "position": text})
+        last = self.folder / "checkpoint.npz"
+        if last.exists():
+            move(last, self.folder / _BEFORE)
+        arrays.save(last, "checkpoint", {**found, "position": text})
 
-    def checkpoint(self) -> "tuple[dict[str, np.ndarray], Position] | None":
-        """The last checkpoint, or None before the first."""
-        path = self.folder / "checkpoint.npz"
+    def checkpoint(self, before: bool = False) -> "tuple[dict[str, np.ndarray], Position] | None":
+        """The last checkpoint, or the one before it; None where there is none.
+
+        Raises
+        ------
+        RunError
+            It is damaged.
+        """
+        path, older = self.folder / "checkpoint.npz", self.folder / _BEFORE
+        if before or not path.exists():  # a process may be killed between two, and before the first
+            path = older
         if not path.exists():
             return None
         found = arrays.load(path, "checkpoint")
         return found, read(path, lambda _: Position.model_validate_json(found.pop("position").tobytes()))
+
+    def drop_checkpoint(self) -> None:
+        """Give up the last checkpoint, which is damaged, for the one before it."""
+        move(self.folder / _BEFORE, self.folder / "checkpoint.npz")
 
 
 class Run:
@@ -271,8 +275,7 @@ class Run:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        if not (self.folder / "spec.toml").is_file():
-            raise RunError(f"{self.folder}: not a run directory: it has no spec.toml")
+        folders.check_run(self.folder)
         self.experiment: Experiment = load(str(self.folder / "spec.toml"))
         self.settings: dict[str, Setting] = settings(self.experiment)
 
@@ -292,24 +295,6 @@ class Run:
         """Change entries of run.json."""
         write_json(self.folder / "run.json", {**self.info, **changes})
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """For the time that this process trains the run, in which no other can; where files can be locked at all."""
-        lock = FileLock(self.folder / _LOCK)
-        try:
-            lock.acquire(timeout=_PATIENCE)
-        except Timeout:
-            raise RunError(f"{self.folder}: another process trains this run") from None
-        except NotImplementedError:
-            pass
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise RunError(f"{self.folder}: cannot be written: {error}") from None
-        try:
-            yield
-        finally:
-            lock.release()
-
     @property
     def status(self) -> str:
         """``running``, ``finished``, ``interrupted``, or ``stopped: `` and a reason.
@@ -317,7 +302,7 @@ class Run:
         Interrupted is also a run whose process has ended without saying so, as one does that is killed.
         """
         status = str(self.info.get("status", "unknown"))
-        if status == "running" and _is_held(self.folder) is False:
+        if status == "running" and folders.is_held(self.folder) is False:
             return str(self.info.get("status")).replace("running", "interrupted")  # it may have ended meanwhile
         return status
 
@@ -362,56 +347,26 @@ class Run:
 
 
 def create(folder: str | Path, experiment: Experiment, *, name: str = "", force: bool = False) -> Run:
-    """Begin a run directory.
+    """Begin a run directory, as `begin`, in a folder that is then nobody's again."""
+    folders.check(Path(folder), force)
+    with folders.held(folders.take(Path(folder), name)) as alone:
+        return begin(Path(folder), experiment, name=name, force=force, alone=alone)
+
+
+def begin(
+    folder: Path, experiment: Experiment, *, name: str = "", force: bool = False, alone: bool = True, **entries: Any
+) -> Run:
+    """Begin a run directory, in a folder that is held (see `folder.begin`); entries: further ones of run.json.
 
     Raises
     ------
     RunError
-        Something is there already; with `force` only another run directory is replaced, that no process trains.
+        Something is there already; with `force` only another run directory is replaced.
     """
-    folder, spec = Path(folder), to_toml(experiment).encode()
-    try:
-        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder}: cannot be read: {error}") from None
-    if taken:
-        _clear(folder, force)
-    write_bytes(folder / "spec.toml", spec)
-    write_json(folder / "run.json", {"name": name, **origin(), "spec": _sha256(spec), "status": "running"})
+    spec = to_toml(experiment).encode()
+    info = {"name": name, **origin(), "spec": _sha256(spec), **entries, "status": "running"}
+    folders.begin(folder, {"spec.toml": spec, "run.json": to_json(info)}, force=force, alone=alone)
     return Run(folder)
-
-
-def _clear(folder: Path, force: bool) -> None:
-    """Remove the run in a folder, and nothing else that lies there."""
-    if not force:
-        raise RunError(f"{folder}: exists already; name another place, or add --force to replace that run")
-    if not ((folder / "spec.toml").is_file() and (folder / "run.json").is_file()):
-        raise RunError(f"{folder}: not a run directory, so --force does not replace it")
-    if _is_held(folder):
-        raise RunError(f"{folder}: another process trains this run, so --force does not replace it")
-    try:
-        for name in _OWN:
-            if (folder / name).is_dir() and not (folder / name).is_symlink():
-                shutil.rmtree(folder / name)
-            else:
-                (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: the run there cannot be removed: {error}") from None
-
-
-def _is_held(folder: Path) -> bool | None:
-    """Whether a process trains the run in a folder; None if that cannot be told."""
-    if not (folder / _LOCK).exists():
-        return False
-    lock = FileLock(folder / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except (OSError, NotImplementedError):
-        return None
-    lock.release()
-    return False
 
 
 def _sha256(content: bytes) -> str:

@@ -21,13 +21,16 @@ class TensorBoard(Progress, AbstractContextManager["TensorBoard"]):
         tensorboardX is not installed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         try:
             from tensorboardX import SummaryWriter
         except ModuleNotFoundError:
             raise LocalDFAError("tensorboardX is not installed; get it with: pip install 'localdfa[tensorboard]'") from None
-        self._open, self._folder = SummaryWriter, folder / "tensorboard"
+        self._open, self._folder = SummaryWriter, Path()
         self._writer: Any = None
+
+    def place(self, folder: Path) -> None:
+        self._folder = folder / "tensorboard"
 
     def __exit__(self, *_: object) -> None:
         if self._writer is not None:

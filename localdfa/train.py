@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from localdfa import data as datasets
+from localdfa import folder as folders
 from localdfa import measure, record, recorders, registry
 from localdfa.core import blas, finite
 from localdfa.core.plasticity import Plasticity
@@ -16,7 +17,6 @@ from localdfa.core.spikes import Carried, carried
 from localdfa.engines import Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
 from localdfa.files import plain, write_json
-from localdfa.geometry import lay_out
 from localdfa.inputs.trains import implausible, unseen
 from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, Network, build, generator, handed_over, rewired
 from localdfa.spec import Experiment, Record, Setting, settings
@@ -35,6 +35,9 @@ _SUMMARY = (
 
 class Progress:
     """What a display of progress is told; this one shows nothing."""
+
+    def place(self, folder: Path) -> None:
+        """The run has its folder: it is begun, or gone on with."""
 
     def start(self, samples: int) -> None:
         """The run begins; the number of training samples still to come, over all conditions, seeds and epochs."""
@@ -259,15 +262,25 @@ class Trainer:
         )  # fmt: skip
         self.job.write_checkpoint(arrays, position)
 
-    def restore(self) -> None:
-        """Go on from the last checkpoint, where there is one.
+    def restore(self, progress: Progress) -> None:
+        """Go on from the last checkpoint, where there is one; from the one before it, with a warning, where it is damaged.
 
         Raises
         ------
         RunError
-            The checkpoint is damaged or belongs to another network.
+            Both are damaged, or the checkpoint belongs to another network.
         """
-        found = self.job.checkpoint()
+        try:
+            found = self.job.checkpoint()
+        except RunError as error:
+            try:
+                found = self.job.checkpoint(before=True)
+            except RunError as other:
+                raise RunError(f"{error}; {other}") from None
+            if found is None:
+                raise
+            self.job.drop_checkpoint()
+            progress.warn(f"{error}; {self.job.condition} seed {self.seed} goes on from the one before it")
         if found is None:
             return
         arrays, position = found
@@ -319,7 +332,7 @@ class Trainer:
 
 
 def run(
-    experiment: Experiment, out: str | Path, *, name: str = "experiment", force: bool = False,
+    experiment: Experiment, out: str | Path | None = None, *, name: str = "experiment", force: bool = False,
     progress: Progress | None = None, base: Path | None = None,
 ) -> record.Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
@@ -327,7 +340,7 @@ def run(
     Parameters
     ----------
     experiment: what to run.
-    out: the run directory.
+    out: the run directory; a new one, runs/NAME-DATE-TIME, if left out.
     name: the name of the experiment.
     force: replace a run that is there already.
     progress: told how it goes.
@@ -338,14 +351,20 @@ def run(
     DataError, SpecError, RunError, NonFiniteError
         The data cannot be had; a layer does not fit on them; the directory cannot be written; training diverged.
     """
-    experiment = located(experiment, base)
+    experiment, progress, place = located(experiment, base), progress or Progress(), None if out is None else Path(out)
+    if place is not None:
+        _keep_sources(experiment, place)
+        folders.check(place, force)
     data = load(experiment)
     recorders.check(experiment, data.shape, data.n_classes, len(data.y_train))
-    for setting in settings(experiment).values():
-        lay_out(setting, data.shape, data.n_classes)  # what does not fit is said before a directory is made
-        for seed in experiment.seeds if setting.network.from_run else ():
-            begin(setting, data.shape, data.n_classes, seed)
-    return _go_on(record.create(out, experiment, name=name, force=force), data, progress or Progress())
+    with blas.one_thread():
+        of = _parts_of(experiment, data)
+        warm = _rehearse(experiment, data, of)
+    place = folders.take(place, name)
+    with folders.held(place) as alone:
+        read = _fingerprints(experiment, data)
+        begun = record.begin(place, experiment, name=name, force=force, alone=alone, **read)
+        return _go_on(begun, data, read, of, progress, warm)
 
 
 def resume(folder: str | Path, progress: Progress | None = None) -> record.Run:
@@ -356,8 +375,39 @@ def resume(folder: str | Path, progress: Progress | None = None) -> record.Run:
     DataError, RunError, NonFiniteError
         As `run`; also where the data are no longer what the run began with.
     """
-    began = record.Run(folder)
-    return _go_on(began, load(began.experiment), progress or Progress())
+    folder = Path(folder)
+    folders.check_run(folder, coming=True)
+    with folders.held(folder):
+        began = record.Run(folder)
+        data = load(began.experiment)
+        read, of = _fingerprints(began.experiment, data), _parts_of(began.experiment, data)
+        return _go_on(began, data, read, of, progress or Progress(), set())
+
+
+def _keep_sources(experiment: Experiment, place: Path) -> None:
+    """Refuse a run in the place of what it reads."""
+    read = [("network.from_run", Path(path).parent) for path in _from_runs(experiment)]
+    if experiment.data.startswith("npz:"):
+        read.append(("data", Path(experiment.data.removeprefix("npz:"))))
+    for key, path in read:
+        if folders.owns(place, path):
+            raise RunError(f"{place}: {key} reads {path}, which this run would replace; name another place")
+
+
+def _rehearse(experiment: Experiment, data: datasets.Dataset, of: dict[str, dict[str, Part]]) -> set[str]:
+    """Build every network, and train the first for a mini-batch: what goes wrong there does so before a folder is made.
+
+    Returns the conditions whose kernels are compiled.
+    """
+    (name, setting), *others = settings(experiment).items()
+    seed, *seeds = experiment.seeds
+    built = [(other, seed) for _, other in others]
+    # Of another run each seed is read; networks that are built anew differ in nothing but their random numbers.
+    built += [(each, later) for each in (setting, *(other for _, other in others)) if each.network.from_run for later in seeds]
+    for each, number in built:
+        begin(each, data.shape, data.n_classes, number)
+    Trainer(setting, of[setting.precision], record.Job(Path(), name, seed)).warm_up()
+    return {name}
 
 
 def located(experiment: Experiment, base: Path | None = None) -> Experiment:
@@ -375,7 +425,7 @@ def located(experiment: Experiment, base: Path | None = None) -> Experiment:
         except (OSError, ValueError, RuntimeError) as error:
             raise DataError(f"{key}: {path!r}: {error}") from None
 
-    if any(setting.network.from_run for setting in settings(experiment).values()):
+    if _from_runs(experiment):
         tables = experiment.model_dump(exclude_unset=True)
         for table in (tables, *tables.get("condition", [])):
             if path := table.get("network", {}).get("from_run"):
@@ -447,49 +497,67 @@ def _fingerprint(data: datasets.Dataset) -> str:
     return digest.hexdigest()
 
 
-def _origins(run: record.Run) -> dict[str, str]:
+def _from_runs(experiment: Experiment) -> list[str]:
+    """RUN/CONDITION of each condition that starts from another run."""
+    return [path for setting in settings(experiment).values() if (path := setting.network.from_run)]
+
+
+def _origins(experiment: Experiment) -> dict[str, str]:
     """SHA-256 of the weights that conditions start from, where they start from those of another run."""
-    digest, paths = (
-        hashlib.sha256(),
-        [setting.network.from_run for setting in run.settings.values() if setting.network.from_run],
-    )
+    digest, paths = hashlib.sha256(), _from_runs(experiment)
     for path in paths:
-        for seed in run.experiment.seeds:
+        for seed in experiment.seeds:
             for array in _source(path, seed)[0].weights.values():
                 digest.update(np.ascontiguousarray(array).data)
     return {"from_run": digest.hexdigest()} if paths else {}
 
 
-def _go_on(run: record.Run, data: datasets.Dataset, progress: Progress) -> record.Run:
-    """Train what is not finished; whatever happens, leave a directory that can be read and resumed."""
-    with run.held():
-        fingerprints = {"data": _fingerprint(data), **_origins(run)}
-        run.check_unchanged(**fingerprints)
-        told = {"shape": list(data.shape), "classes": list(data.classes), "notes": list(data.notes)}
-        run.update_info(**fingerprints, **told, status="running")
-        for note in data.notes:
-            progress.warn(note)
-        try:
-            with blas.one_thread():
-                _train_all(run, data, progress)
-        except BaseException as error:
-            what = str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
-            run.update_info(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {what}")
-            raise
-        run.update_info(status="finished")
+def _fingerprints(experiment: Experiment, data: datasets.Dataset) -> dict[str, str]:
+    """Of all that a run reads, as run.json has them."""
+    return {"data": _fingerprint(data), **_origins(experiment)}
+
+
+def _go_on(
+    run: record.Run, data: datasets.Dataset, read: dict[str, str], of: dict[str, dict[str, Part]], progress: Progress,
+    warm: set[str],
+) -> record.Run:  # fmt: skip
+    """Train what is not finished, in a folder that is held; whatever happens, leave one that can be read and resumed.
+
+    read: fingerprints of the data and of other runs that are read; of: the parts of the data, by precision; warm: the
+    conditions whose kernels are compiled.
+    """
+    run.check_unchanged(**read)
+    told = {"shape": list(data.shape), "classes": list(data.classes), "notes": list(data.notes)}
+    run.update_info(**read, **told, status="running")
+    progress.place(run.folder)
+    for note in data.notes:
+        progress.warn(note)
+    try:
+        with blas.one_thread():
+            _train_all(run, of, progress, warm)
+    except BaseException as error:
+        what = str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
+        run.update_info(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {what}")
+        raise
+    run.update_info(status="finished")
     return run
 
 
-def _train_all(run: record.Run, data: datasets.Dataset, progress: Progress) -> None:
-    of = {precision: parts(data, precision) for precision in {s.precision for s in run.settings.values()}}
-    trained = len(data.y_train)
+def _parts_of(experiment: Experiment, data: datasets.Dataset) -> dict[str, dict[str, Part]]:
+    """The parts of a data set, in each precision that a condition has."""
+    return {precision: parts(data, precision) for precision in {s.precision for s in settings(experiment).values()}}
+
+
+def _train_all(run: record.Run, of: dict[str, dict[str, Part]], progress: Progress, warm: set[str]) -> None:
     epochs = {name: sum(stage.epochs for stage in setting.stage) for name, setting in run.settings.items()}
+    trained = len(next(iter(of.values()))["train"])
     progress.start(sum(epochs[job.condition] for job in run.jobs) * trained)
-    warm: set[str] = set()
     for job in run.jobs:
         setting = run.settings[job.condition]
         trainer = Trainer(setting, of[setting.precision], job, run.experiment.record)
-        trainer.restore()
+        if setting.network.from_run:  # which may have been replaced meanwhile
+            run.check_unchanged(**_origins(run.experiment))
+        trainer.restore(progress)
         if not trainer.finished and job.condition not in warm:
             Trainer(setting, of[setting.precision], job).warm_up()
             warm.add(job.condition)
@@ -572,7 +640,8 @@ def summarise(run: record.Run) -> None:
                     "not_kept": {e.record: e.why for e in missing if (e.condition, e.seed) == (job.condition, job.seed)},
                 }
             )
-    write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})
+    if entries:
+        write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})
 
 
 def parts(data: datasets.Dataset, precision: str) -> dict[str, Part]:

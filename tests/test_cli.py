@@ -93,6 +93,17 @@ def test_paths_on_the_command_line_start_where_the_command_is_given(place):
     assert "report: [/red]/report.html" in done.stdout
 
 
+def test_two_starts_at_once_get_a_folder_each(tmp_path):
+    (tmp_path / "small.toml").write_text(SPEC)
+    command = [sys.executable, "-m", "localdfa", "run", "small.toml", "--set", "stage=[{epochs=1}]"]
+    started = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    said = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    folders = list((tmp_path / "runs").iterdir())
+    assert len(folders) == 2
+    assert all(folder.name.startswith("small-") and record.Run(folder).status == "finished" for folder in folders)
+
+
 def test_list_and_show(place):
     listed = localdfa("list", cwd=place).stdout
     for word in ("tanh", "sequential", "rmsprop", "ifa", "fashion-mnist", "npz:PATH", "quickstart"):

@@ -83,7 +83,7 @@ def scalars(path):
 
 def test_tensorboard_gets_every_number_of_the_metrics(tmp_path):
     experiment = tiny(condition=[{"name": "local"}, {"name": "bp", "rule": "bp"}])
-    with TensorBoard(tmp_path / "run") as progress:
+    with TensorBoard() as progress:
         run = train.run(experiment, tmp_path / "run", progress=progress, force=True)
     for job in run.jobs:
         (path,) = (run.folder / "tensorboard" / job.condition / "seed-0").iterdir()
@@ -96,10 +96,10 @@ def test_tensorboard_gets_every_number_of_the_metrics(tmp_path):
                 assert (key not in found) if value is None else found[key] == pytest.approx(value, rel=1e-5, abs=1e-5)
 
 
-def test_tensorboard_that_is_missing_is_named(tmp_path, monkeypatch):
+def test_tensorboard_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
     with pytest.raises(LocalDFAError, match=r"pip install 'localdfa\[tensorboard\]'"):
-        TensorBoard(tmp_path)
+        TensorBoard()
 
 
 # --- progress and watching --------------------------------------------------------------------------------------------

@@ -102,6 +102,28 @@ def test_nothing_is_made_where_it_does_not_fit(rate, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_that_would_replace_its_own_source_is_refused(rate, tmp_path):
+    before = rate.jobs[0].weights
+    (tmp_path / "link").symlink_to(rate.folder)
+    for place in (rate.folder, tmp_path / "link"):
+        with pytest.raises(RunError, match=r"network\.from_run reads .*rate, which this run would replace; name another place"):
+            train.run(tables("local", 1, rate.folder / "dfa"), place, force=True)
+    assert all(np.array_equal(array, before[name]) for name, array in rate.jobs[0].weights.items())
+
+
+def test_a_source_that_is_replaced_under_way_stops_the_run(rate, tmp_path):
+    """Else later seeds would start from other weights than the first."""
+    source = train.run(tables("dfa", 1, record={"probe": 16}, seeds=[0, 1]), tmp_path / "source")
+    _, second = source.jobs
+
+    class Replace(train.Progress):
+        def epoch(self, row):
+            second.write_weights({**second.weights, "b2": second.weights["b2"] + 1})
+
+    with pytest.raises(RunError, match="the from_run is no longer the one that this run began with"):
+        train.run(tables("dfa", 1, source.folder / "dfa", seeds=[0, 1]), tmp_path / "run", progress=Replace())
+
+
 def test_an_unfinished_run_or_one_of_wrong_numbers_starts_nothing(rate, tmp_path):
     other = train.run(tables("dfa", 1, record={"probe": 16}), tmp_path / "run")
     (job,) = other.jobs

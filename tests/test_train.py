@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from localdfa import arrays, files, network, record, spec, train
-from localdfa.errors import LocalDFAError, NonFiniteError, RunError
+from localdfa.errors import LocalDFAError, NonFiniteError, RunError, SpecError
 
 
 def tiny(**tables):
@@ -195,6 +195,7 @@ def test_an_existing_run_is_kept_unless_forced(tmp_path):
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     with pytest.raises(RunError, match="not a run directory"):
         train.run(tiny(), tmp_path / "mine", force=True)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
     (place / "notes").mkdir()
     (place / "notes" / "ideas.txt").write_text("keep")
@@ -207,6 +208,54 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, place):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be"):
         train.run(tiny(), tmp_path / place)
+
+
+SPIKING = {
+    "trace": {"tau_x": 10.0, "tau_z": 10.0}, "phases": {"free": 200.0, "nudged": 50.0, "propagation": "two_compartment"},
+}  # fmt: skip
+ONE_TO_ONE = [{"pre": 1, "post": 2, "connect": "one_to_one"}]
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"network": {"neuron": "lif"}, "input": {"code": "frames"}, **SPIKING}, "needs samples of shape"),
+        ({"network": {"neuron": "lif", "projection": ONE_TO_ONE}, **SPIKING}, "one_to_one joins populations of one width"),
+        ({"network": {"hidden": [{"channels": 2, "kernel": 99}]}}, "kernel: 99 is larger"),
+    ],
+)
+def test_what_is_refused_leaves_no_folder(tmp_path, tables, message):
+    """Also where only the last of the conditions is wrong."""
+    conditions = [{"name": "right"}, {"name": "wrong", **tables}]
+    with pytest.raises(SpecError, match=message):
+        train.run(tiny(condition=conditions), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("failing", ["warm_up", "measure", "train_epoch"])
+def test_what_fails_before_an_epoch_is_over_blocks_nothing(tmp_path, monkeypatch, failing):
+    def fail(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train.Trainer, failing, fail)
+        with pytest.raises(MemoryError):
+            train.run(tiny(), tmp_path / "run")
+    assert (tmp_path / "run").exists() == (failing != "warm_up")
+    run = train.run(tiny(seeds=[4], stage=[{"epochs": 1}]), tmp_path / "run")
+    assert (run.info["status"], run.experiment.seeds) == ("finished", [4])
+
+
+def test_a_run_in_the_place_of_its_own_data_is_refused(tmp_path):
+    """Forced or not; a run that reads what it would remove could not be repeated."""
+    train.record.create(tmp_path / "run", tiny())
+    (tmp_path / "run" / "figures").mkdir()
+    own = tmp_path / "run" / "figures" / "own.npz"
+    labels = np.arange(6) % 2
+    np.savez(own, x_train=np.eye(6), y_train=labels, x_test=np.eye(6), y_test=labels)
+    with pytest.raises(RunError, match=r"data reads .*own\.npz, which this run would replace"):
+        train.run(tiny(data=f"npz:{own}"), tmp_path / "run", force=True)
+    assert own.exists()
 
 
 def test_divergence_names_layer_step_and_sample_and_keeps_the_checkpoint(tmp_path):
@@ -234,8 +283,55 @@ def test_a_checkpoint_that_was_tampered_with_is_refused(tmp_path, change):
     position = json.loads(found["position"].tobytes()) | change
     found["position"] = np.frombuffer(json.dumps(position).encode(), np.uint8)
     arrays.save(path, "checkpoint", found)
+    (job.folder / "checkpoint-before.npz").unlink()
     with pytest.raises(RunError, match=r"checkpoint\.npz"):
         train.resume(tmp_path / "run")
+
+
+class Warnings(train.Progress):
+    """Keeps what a run warns of."""
+
+    def __init__(self):
+        self.said = []
+
+    def warn(self, message):
+        self.said.append(message)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 cut", None])
+def test_a_run_with_a_damaged_checkpoint_goes_on_from_the_one_before(tmp_path, damage):
+    job = train.run(tiny(), tmp_path / "run").jobs[0]
+    whole, rows, path = job.weights, job.metrics, job.folder / "checkpoint.npz"
+    assert [job.checkpoint(before)[1].epoch for before in (False, True)] == [3, 2]
+    content = path.read_bytes()
+    path.write_bytes(content[:500] + bytes([content[500] ^ 1]) + content[501:] if damage is None else damage)
+    (job.folder / "weights.npz").unlink()
+    heard = Warnings()
+    train.resume(tmp_path / "run", heard)
+    assert str(path) in heard.said[0]
+    assert heard.said[0].endswith("local seed 0 goes on from the one before it")
+    assert len(heard.said) == 1
+    assert all(array.tobytes() == whole[name].tobytes() for name, array in job.weights.items())
+    assert without_time(job.metrics) == without_time(rows)
+    assert [job.checkpoint(before)[1].epoch for before in (False, True)] == [3, 2]
+
+
+def test_a_run_whose_checkpoints_are_both_damaged_is_refused(tmp_path):
+    job = train.run(tiny(stage=[{"epochs": 1}]), tmp_path / "run").jobs[0]
+    for name in ("checkpoint.npz", "checkpoint-before.npz"):
+        (job.folder / name).write_bytes(b"")
+    with pytest.raises(RunError, match=r"checkpoint\.npz: damaged .*checkpoint-before\.npz: damaged"):
+        train.resume(tmp_path / "run")
+
+
+def test_a_run_that_was_killed_between_two_checkpoints_goes_on_from_the_first(tmp_path):
+    job = train.run(tiny(stage=[{"epochs": 1}]), tmp_path / "run").jobs[0]
+    whole = job.weights
+    (job.folder / "checkpoint.npz").unlink()
+    heard = Warnings()
+    train.resume(tmp_path / "run", heard)
+    assert heard.said == []
+    assert all(array.tobytes() == whole[name].tobytes() for name, array in job.weights.items())
 
 
 def read_all(folder):
