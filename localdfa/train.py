@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from localdfa import data as datasets
-from localdfa import measure, record, recorders, registry
+from localdfa import measure, memory, record, recorders, registry
 from localdfa.core import blas, finite
 from localdfa.core.plasticity import Plasticity
 from localdfa.core.spikes import Carried, carried
@@ -22,8 +22,6 @@ from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, Network, 
 from localdfa.spec import Experiment, Record, Setting, settings
 from localdfa.spec import experiment as validated
 
-# Rows of a forward pass when a whole set is evaluated.
-_CHUNK = 512
 # Spike trains are said to be cut off where more than this part of their spikes is.
 _UNSEEN = 0.1
 # What summary.json takes from the last row of metrics.
@@ -222,8 +220,8 @@ class Trainer:
         """
         samples = np.arange(len(part)) if samples is None else samples
         wrong, loss, noise, sequence = 0.0, 0.0, generator(self.seed, WATCHED, self.epoch), Carried()
-        for start in range(0, len(samples), _CHUNK):
-            rows = samples[start : start + _CHUNK]
+        for start in range(0, len(samples), memory.CHUNK):
+            rows = samples[start : start + memory.CHUNK]
             drive = self.engine.read(self.network, part.inputs[rows], noise, sequence)
             wrong += len(drive) * measure.error_percent(drive, part.labels[rows])
             loss += float(self.network.loss(drive, part.targets[rows]).sum())
@@ -232,8 +230,8 @@ class Trainer:
     def outcome(self) -> dict[str, np.ndarray]:
         """label and prediction of the test set, as the network stands; see `record.Job.outcome`."""
         part, drives, noise, sequence = self.parts["test"], [], generator(self.seed, WATCHED, self.epoch), Carried()
-        for start in range(0, len(part), _CHUNK):
-            drives.append(self.engine.read(self.network, part.inputs[start : start + _CHUNK], noise, sequence))
+        for start in range(0, len(part), memory.CHUNK):
+            drives.append(self.engine.read(self.network, part.inputs[start : start + memory.CHUNK], noise, sequence))
         return {"label": part.labels, "prediction": measure.decisions(np.concatenate(drives))}
 
     def next_stage(self) -> None:
@@ -392,7 +390,7 @@ def load(experiment: Experiment) -> datasets.Dataset:
     Raises
     ------
     DataError, SpecError
-        The data cannot be had; or they are not what an input code reads.
+        The data cannot be had; or they are not what an input code reads; or a network on them does not fit into memory.
     """
     double = any(setting.precision == "float64" for setting in settings(experiment).values())
     prepare = experiment.preprocess
@@ -401,6 +399,8 @@ def load(experiment: Experiment) -> datasets.Dataset:
         dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
     )  # fmt: skip
     notes = [note for setting in settings(experiment).values() for note in _readable(data, setting)]
+    for setting in settings(experiment).values():
+        memory.require(setting, data.shape, data.n_classes, len(data.y_train) + len(data.y_valid) + len(data.y_test))
     return replace(data, notes=tuple(dict.fromkeys((*data.notes, *notes))))
 
 

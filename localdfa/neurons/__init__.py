@@ -8,14 +8,27 @@ True``, if it has no slope at zero drive and so cannot learn from there.
 
 A spiking neuron sets ``spiking = True`` and has hooks that are exact under a constant drive: ``relax``, the membrane after
 some time without a spike; ``wait``, the time to the next spike; ``rate``, the f–I curve in spikes per ms. Its ``f`` and
-``df`` are the activity of the rate neuron with the same f–I curve: the exact rules and the measurements read them. Where
+``df`` are the activity of the rate neuron with the same f–I curve: the exact rules and the measurements read them. ``beta`` is
+the nudging strength under the local rule where a spec leaves it out. Where
 ``adapts`` is true, a spike turns the raise θ of the threshold into ``raised(θ)``, and θ decays with the parameter ``tau_a``.
 The simulation reads ``tau_m``, ``v_th``, ``v_reset``, ``t_ref``, ``baseline`` and ``gain`` besides.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+
+def zero_or(least: float) -> Callable[[float], float]:
+    """The check of a time constant, ms, that is 0 or no shorter than `least`: between them lies what no simulation resolves."""
+
+    def check(value: float) -> float:
+        if 0 < value < least:
+            raise ValueError(f"Input should be 0, or greater than or equal to {least:g}")
+        return value
+
+    return check
 
 
 def spikes(model: Any) -> bool:
