@@ -2,6 +2,8 @@
 
 import hashlib
 import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,13 @@ from localdfa.files import plain, write_json
 from localdfa.geometry import lay_out
 from localdfa.inputs.trains import implausible, unseen
 from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, Network, build, generator, handed_over, rewired
-from localdfa.spec import Experiment, Record, Setting, settings
+from localdfa.spec import Experiment, Record, Setting, asked, checks, settings
 from localdfa.spec import experiment as validated
 
 # Spike trains are said to be cut off where more than this part of their spikes is.
 _UNSEEN = 0.1
+# After so many epochs, and at its end, a training is warned of that stays at chance.
+_TRIED = 5
 # What summary.json takes from the last row of metrics.
 _SUMMARY = (
     "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_settled",
@@ -36,6 +40,9 @@ class Progress:
 
     def start(self, samples: int) -> None:
         """The run begins; the number of training samples still to come, over all conditions, seeds and epochs."""
+
+    def compiling(self, condition: str) -> None:
+        """The kernels of a condition are compiled, before its first seed begins."""
 
     def job(self, condition: str, seed: int) -> None:
         """A condition and seed begins."""
@@ -133,6 +140,12 @@ class Trainer:
             self.plasticity.optimiser = self._optimiser()
             rows = slice(0, self.setting.batch_size)
             self.step(np.arange(len(train))[rows], generator(self.seed, NOISE))
+
+    @property
+    def chance(self) -> float:
+        """Training error of a network that takes every sample for one of the most frequent class, percent."""
+        labels = self.parts["train"].labels[self._watched]
+        return 100 * (1 - float(np.bincount(labels).max()) / len(labels))
 
     @property
     def spiked(self) -> bool:
@@ -317,37 +330,40 @@ class Trainer:
 
 
 def run(
-    experiment: Experiment, out: str | Path, *, name: str = "experiment", force: bool = False,
-    progress: Progress | None = None, base: Path | None = None,
+    experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path, *, name: str | None = None, force: bool = False,
+    progress: Progress | bool = True, base: Path | None = None,
 ) -> record.Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
 
     Parameters
     ----------
-    experiment: what to run.
+    experiment: what to run: an experiment, its tables, the name of a bundled one, or a .toml file.
     out: the run directory.
-    name: the name of the experiment.
+    name: the name of the experiment; that of its file if left out.
     force: replace a run that is there already.
-    progress: told how it goes.
-    base: the folder to which a path in ``data`` is relative; the working directory if left out.
+    progress: whether to show on stderr, or in the notebook, how it goes; or who is told.
+    base: the folder to which a path in ``data`` is relative; if left out, that of the file, or else the working directory.
 
     Raises
     ------
     DataError, SpecError, RunError, NonFiniteError
         The data cannot be had; a layer does not fit on them; the directory cannot be written; training diverged.
     """
-    experiment = located(experiment, base)
+    experiment, file = asked(experiment)
+    name = name or (file.stem if file else "experiment")
+    experiment = located(experiment, base or (file.resolve().parent if file else None))
     data = load(experiment)
     recorders.check(experiment, data.shape, data.n_classes, len(data.y_train))
     for setting in settings(experiment).values():
         lay_out(setting, data.shape, data.n_classes)  # what does not fit is said before a directory is made
         for seed in experiment.seeds if setting.network.from_run else ():
             begin(setting, data.shape, data.n_classes, seed)
-    return _go_on(record.create(out, experiment, name=name, force=force), data, progress or Progress())
+    with _shown(progress) as display:
+        return _go_on(record.create(out, experiment, name=name, force=force), data, display)
 
 
-def resume(folder: str | Path, progress: Progress | None = None) -> record.Run:
-    """Go on with a run that was interrupted, to the same bits as if it had not been.
+def resume(folder: str | Path, progress: Progress | bool = True) -> record.Run:
+    """Go on with a run that was interrupted, to the same bits as if it had not been; progress as for `run`.
 
     Raises
     ------
@@ -355,7 +371,19 @@ def resume(folder: str | Path, progress: Progress | None = None) -> record.Run:
         As `run`; also where the data are no longer what the run began with.
     """
     began = record.Run(folder)
-    return _go_on(began, load(began.experiment), progress or Progress())
+    with _shown(progress) as display:
+        return _go_on(began, load(began.experiment), display)
+
+
+def _shown(progress: Progress | bool) -> AbstractContextManager[Progress]:
+    """Who is told how a run goes: a display of its own, unless somebody else is."""
+    if progress is not True:
+        return nullcontext(progress or Progress())
+    from rich.console import Console
+
+    from localdfa.progress import display
+
+    return display(Console(stderr=True))
 
 
 def located(experiment: Experiment, base: Path | None = None) -> Experiment:
@@ -486,11 +514,15 @@ def _train_all(run: record.Run, data: datasets.Dataset, progress: Progress) -> N
     epochs = {name: sum(stage.epochs for stage in setting.stage) for name, setting in run.settings.items()}
     progress.start(sum(epochs[job.condition] for job in run.jobs) * trained)
     warm: set[str] = set()
+    for name, setting in run.settings.items():
+        for message in checks.slow(setting):
+            progress.warn(f"{name}: {message}")
     for job in run.jobs:
         setting = run.settings[job.condition]
         trainer = Trainer(setting, of[setting.precision], job, run.experiment.record)
         trainer.restore()
         if not trainer.finished and job.condition not in warm:
+            progress.compiling(job.condition)
             Trainer(setting, of[setting.precision], job).warm_up()
             warm.add(job.condition)
         progress.job(job.condition, job.seed)
@@ -518,7 +550,8 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
             job.write_weights(trainer.weights(), trainer.epoch)
         trainer.next_stage()
         progress.epoch(row)
-        for message in measure.unhealthy(row):
+        judged = trainer.finished or trainer.epoch == _TRIED
+        for message in measure.unhealthy(row, trainer.chance if judged else None):
             progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
         if trainer.finished:
             job.write_weights(trainer.weights())

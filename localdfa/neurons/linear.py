@@ -15,6 +15,8 @@ class Linear(NamedTuple):
 
     tau: RateTau = 0.0
 
+    learning_rates = {"rmsprop": 1e-3}  # type: ignore[misc] # noqa: RUF012
+
     @njit
     def f(p, v):
         return v

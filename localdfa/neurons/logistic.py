@@ -18,6 +18,7 @@ class Logistic(NamedTuple):
     tau: RateTau = 0.0
 
     from_zero = True  # type: ignore[misc]
+    learning_rates = {"rmsprop": 5e-3, "adam": 1e-2, "sgd": 3e-2, "momentum": 5e-3}  # type: ignore[misc] # noqa: RUF012
 
     @njit
     def f(p, v):

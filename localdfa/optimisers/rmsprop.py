@@ -13,7 +13,7 @@ class RMSprop(NamedTuple):
     learning_rate: η. decay: ρ. epsilon: ε.
     """
 
-    learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 3e-3
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
     epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
 

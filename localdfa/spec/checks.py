@@ -1,7 +1,7 @@
 """What pydantic cannot see in one key: names of models, their parameters, and combinations that cannot work."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -10,7 +10,8 @@ from localdfa import neurons, registry
 from localdfa.errors import clipped, quoted
 
 # The models that a spec means where it names none.
-NEURON, OPTIMISER, CODE, RULE, PRECISION = "tanh", "rmsprop", "current", "local", "float32"
+NEURON, OPTIMISER, CODE, RULE = "tanh", "rmsprop", "current", "local"
+PRECISION: Final = "float32"
 # Keys of the table `optimiser` that belong to no model.
 _OF_ALL_OPTIMISERS = ("name", "weight_decay")
 # A trace is settled after so many of its time constants; what is left of its rise would be learned as if it were taught.

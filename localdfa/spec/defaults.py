@@ -1,6 +1,6 @@
-"""What keys of the table `phases` stand for that a spec leaves out: one number does not fit all neurons and time constants."""
+"""What keys stand for that a spec leaves out where one number does not fit all neurons and time constants."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from localdfa import registry
 from localdfa.spec import checks
@@ -8,28 +8,39 @@ from localdfa.spec.tables import LONGEST, Phases, Setting
 
 # A nudge lasts so many time constants of what follows it.
 _NUDGED = 5
-# The keys that follow others where they are left out.
-KEYS = ("beta", "free", "nudged")
+
+_Setting = TypeVar("_Setting", bound=Setting)
 
 
-def completed(setting: Setting) -> Setting:
-    """The setting with these keys said.
+def completed(setting: _Setting) -> _Setting:
+    """The setting with these keys said; see `left_out`."""
+    found = left_out(setting)
+    tables = {name: getattr(setting, name).model_copy(update=keys) for name, keys in found.items()}
+    return setting.model_copy(update=tables) if tables else setting
+
+
+def left_out(setting: Setting) -> dict[str, dict[str, Any]]:
+    """Tables with the keys that a setting leaves out and that stand for something else than their defaults.
 
     The free phase lasts until traces or activity are settled, a nudge five time constants of what follows it, but under a gate
     that is held no longer than the conduction delay; neither is shorter than the default of settled networks, which have no
-    time. β is what the model of a spiking neuron says. Every model that the setting names is there.
+    time. β and the learning rate are what the neuron model says, if it says anything. Every model that the setting names is
+    there.
     """
-    phases = setting.phases
-    found = {key: value for key, value in _phases(setting).items() if key not in phases.model_fields_set}
-    return setting.model_copy(update={"phases": phases.model_copy(update=found)}) if found else setting
+    phases = {key: value for key, value in _phases(setting).items() if key not in setting.phases.model_fields_set}
+    found: dict[str, dict[str, Any]] = {"phases": phases} if phases else {}
+    rates = getattr(registry.get("neurons", setting.network.neuron), "learning_rates", {})
+    if setting.optimiser.name in rates and "learning_rate" not in setting.optimiser.parameters:
+        found["optimiser"] = {"learning_rate": rates[setting.optimiser.name]}
+    return found
 
 
-def _phases(setting: Setting) -> dict[str, Any]:
-    """What the keys stand for where they differ from their defaults."""
+def _phases(setting: Setting) -> dict[str, float]:
+    """Durations and β, where they differ from their defaults."""
     phases, tau = setting.phases, setting.neuron.get("tau", 0)
     if not checks.local(setting) or not (setting.spiking or tau):
         return {}
-    default = {key: Phases.model_fields[key].default for key in KEYS}
+    default = {key: Phases.model_fields[key].default for key in ("beta", "free", "nudged")}
     found = {"free": max(default["free"], min(LONGEST, checks.settled_after(setting)))}
     if setting.spiking:
         found["beta"] = registry.get("neurons", setting.network.neuron).beta

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,21 @@ def _quotes(text: str, error: str) -> str:
     return f"; text stands in quotes: {found[1]} = {json.dumps(found[2])}" if found else ""
 
 
+def asked(what: Experiment | str | Path | Mapping[str, Any]) -> tuple[Experiment, Path | None]:
+    """An experiment, and its file where it has one, of whatever stands for it: itself, its tables, a bundled name or a file.
+
+    Raises
+    ------
+    SpecError
+        There is no such experiment, or it is not valid.
+    """
+    if isinstance(what, Experiment):
+        return what, None
+    if isinstance(what, (str, Path)):
+        return load(str(what)), find(str(what))
+    return experiment(what), None
+
+
 def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", **more: Any) -> Experiment:
     """Validate an experiment given as nested tables, or as keyword arguments, one a table or key.
 
@@ -102,7 +117,9 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
     """
     prefix = f"{source}: " if source else ""
     if tables is not None and not isinstance(tables, Mapping):
-        raise SpecError(f"{prefix}an experiment is a dict of its tables, or a file by `localdfa.run`, not {quoted(tables)}")
+        raise SpecError(
+            f"{prefix}an experiment is a dict of its tables, not {quoted(tables)}; `localdfa.run` takes a file as well"
+        )
     given = _plain({**(tables or {}), **more}, prefix)
     try:
         found = Experiment.model_validate(given)
@@ -117,7 +134,8 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
             )
     if len(set(found.seeds)) < len(found.seeds):
         raise SpecError(f"{prefix}seeds: {quoted(found.seeds)} names a seed twice; allowed: different seeds")
-    return _spelled_out(found, settings(found, prefix))
+    settings(found, prefix)
+    return _spelled_out(found)
 
 
 def _plain(value: Any, prefix: str, where: tuple[str, ...] = ()) -> Any:
@@ -142,15 +160,13 @@ def settings(found: Experiment, prefix: str = "") -> dict[str, Setting]:
     SpecError
         What is wrong with a setting, a line each.
     """
-    keys = set(Setting.model_fields)
-    base = {k: v for k, v in found.model_dump(exclude_unset=True).items() if k in keys}
     result, wrong = {}, dict[str, str]()
-    for name, tables in _by_condition(base, found.condition):
+    for name, tables in _tables(found).items():
         try:
-            result[name or found.rule] = _setting(tables)
+            result[name] = _setting(tables)
         except SpecError as error:
             for line in str(error).splitlines():
-                wrong.setdefault(line, f"condition {name!r}: " if name else "")
+                wrong.setdefault(line, f"condition {name!r}: " if found.condition else "")
     if wrong:
         raise SpecError(_joined(prefix, [condition + line for line, condition in wrong.items()]))
     return result
@@ -172,12 +188,13 @@ def _setting(tables: Mapping[str, Any]) -> Setting:
     return found
 
 
-def _by_condition(base: Mapping[str, Any], conditions: list[Condition]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The name and the tables of each condition; without conditions those of the experiment, by no name."""
-    if not conditions:
-        yield "", base
-    for condition in conditions:
-        yield condition.name, _laid_over(_without_parameters(base, condition), condition.changes)
+def _tables(found: Experiment) -> dict[str, Mapping[str, Any]]:
+    """The tables of each condition by its name, or those of the experiment by its rule."""
+    keys = set(Setting.model_fields)
+    base = {k: v for k, v in found.model_dump(exclude_unset=True).items() if k in keys}
+    if not found.condition:
+        return {found.rule: base}
+    return {c.name: _laid_over(_without_parameters(base, c), c.changes) for c in found.condition}
 
 
 def _wrong_models(tables: Mapping[str, Any]) -> list[str]:
@@ -185,22 +202,13 @@ def _wrong_models(tables: Mapping[str, Any]) -> list[str]:
     return [] if tables.get("condition") else checks.models(tables)
 
 
-def _spelled_out(found: Experiment, own: Mapping[str, Setting]) -> Experiment:
-    """The experiment with what its settings say of keys that it leaves out, in itself or in its conditions."""
-    phases = found.phases
-
-    def missing(setting: Setting, given: Mapping[str, Any]) -> dict[str, Any]:
-        said = {key: given.get(key, getattr(phases, key)) for key in defaults.KEYS}
-        return {key: getattr(setting.phases, key) for key in defaults.KEYS if getattr(setting.phases, key) != said[key]}
-
+def _spelled_out(found: Experiment) -> Experiment:
+    """The experiment, whose settings are right, with what they say of keys that it leaves out, in itself or its conditions."""
     if not found.condition:
-        more = missing(own[found.rule], {})
-        return found.model_copy(update={"phases": phases.model_copy(update=more)}) if more else found
+        return defaults.completed(found)
     conditions = []
-    for condition in found.condition:
-        given = condition.changes.get("phases", {})
-        more = missing(own[condition.name], given)
-        changes = {**condition.changes, "phases": {**given, **more}} if more else condition.changes
+    for condition, tables in zip(found.condition, _tables(found).values(), strict=True):
+        changes = _laid_over(condition.changes, defaults.left_out(Setting.model_validate(tables)))
         conditions.append(Condition.model_validate({"name": condition.name, **changes}))
     return found.model_copy(update={"condition": conditions})
 
