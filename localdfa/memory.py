@@ -19,6 +19,8 @@ from localdfa.spec import Setting
 
 # Rows of a forward pass when a whole set is evaluated, and blocks of a mini-batch in time.
 CHUNK, _BLOCKS = 512, 16
+# Where Linux keeps control groups, the limits that containers and batch systems set.
+GROUPS = Path("/sys/fs/cgroup")
 # What a synapse of a sparse projection needs besides its weight: the number of its target, bytes.
 _TARGET = 4
 
@@ -122,7 +124,7 @@ def available() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         entries = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.endswith("kB")}
-        return min([entries["MemAvailable"] + entries.get("SwapFree", 0), *_limits()])
+        return min([entries["MemAvailable"] + entries.get("SwapFree", 0), *limits()])
     except (OSError, ValueError, KeyError):
         pass
     try:
@@ -131,14 +133,12 @@ def available() -> int | None:
         return None
 
 
-def _limits() -> Iterator[int]:
+def limits() -> Iterator[int]:
     """What the control groups of this process leave to it; caches of files can be given back."""
-    root = Path("/sys/fs/cgroup")
-    try:
-        own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-    except (OSError, StopIteration):
+    own = own_group()
+    if own is None:
         return
-    folder = root / own.lstrip("/")
+    folder = GROUPS / own.lstrip("/")
     for group in (folder, *folder.parents):
         try:
             limit = int((group / "memory.max").read_text())  # "max" where there is none
@@ -146,8 +146,17 @@ def _limits() -> Iterator[int]:
             yield max(0, limit - int((group / "memory.current").read_text()) + int(cached.get("inactive_file", 0)))
         except (OSError, ValueError):
             pass
-        if group == root:
+        if group == GROUPS:
             return
+
+
+def own_group() -> str | None:
+    """The control group of this process, a path below `GROUPS`."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    return next((line[3:] for line in lines if line.startswith("0::")), None)
 
 
 def _bytes(size: float) -> str:
