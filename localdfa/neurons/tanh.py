@@ -18,6 +18,7 @@ class Tanh(NamedTuple):
     tau: RateTau = 0.0
 
     from_zero = True  # type: ignore[misc]
+    learning_rates = {"momentum": 1e-3}  # type: ignore[misc] # noqa: RUF012
 
     @njit
     def f(p, v):

@@ -7,6 +7,7 @@ needs no visit; the hook is then told how many updates it missed, ``idle``, and 
 nothing.
 
 Default learning rates are chosen for ten epochs of the digits, by the error on a fifth of their training set kept for
-validation: under every rule, with one hidden layer of 100 neurons or two of 128, it is then 4 to 16 % of tanh, ReLU and linear
-neurons. A neuron model says its own in ``learning_rates`` where these do not suit it.
+validation: under every rule, with one hidden layer of 100 neurons or two of 128, it is then 3 to 18 % of tanh, ReLU and linear
+neurons, with RMSprop 4 to 11 %. Two layers of logistic neurons learn in so few epochs with RMSprop and Adam alone. A neuron
+model says its own in ``learning_rates`` where these do not suit it.
 """
