@@ -3,7 +3,7 @@
 import localdfa
 
 experiment = localdfa.experiment(data="digits", network={"hidden": [128, 128]}, stage=[{"epochs": 20}])
-run = localdfa.run(experiment, "runs/mine")
+run = localdfa.run(experiment, "runs/mine")  # or the name of a bundled experiment, or a .toml file
 print(run.summary)
 """
 
@@ -25,6 +25,10 @@ _PUBLIC = {
     "load": ("localdfa.record", "Run"),
 }
 __all__ = ["__version__", "experiment", "load", "resume", "run"]
+
+
+def __dir__() -> list[str]:
+    return [*__all__]
 
 
 def __getattr__(name: str) -> Any:

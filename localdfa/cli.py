@@ -1,5 +1,6 @@
 """The command line: ``localdfa run``, ``resume``, ``watch``, ``plot``, ``report``, ``certify``, ``list``, ``show`` …"""
 
+import io
 import json
 import shlex
 import sys
@@ -16,7 +17,13 @@ from localdfa.errors import LocalDFAError, NonFiniteError
 
 
 class _Group(click.Group):
-    """Says what localdfa raises on purpose as one message, without a traceback."""
+    """Says what localdfa raises on purpose as one message, without a traceback, and replaces what a terminal cannot show."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -106,8 +113,9 @@ def _report(folder: Path, console: Any) -> None:
     from localdfa.record import Run
 
     opened = Run(folder)
+    written = report.write(opened)  # whatever becomes of the table
     report.print_table(opened, console)
-    console.print(f"report: {report.write(opened)}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report: {written}", highlight=False, markup=False, soft_wrap=True)
 
 
 @main.command()
@@ -148,8 +156,8 @@ def certify(what: str, data: str | None, neuron: str | None, device: str, overri
     experiment = train.located(spec.load(str(path), overrides), _base(path, overrides))
     with console.status("certifying") as status:
         found = _certificate(experiment, neuron, device, trained, lambda text: status.update(text))
-    show.print_tables(found, console)
     written = show.write(found, out or (folder if trained else Path("certificates") / path.stem))
+    show.print_tables(found, console)
     console.print(f"certificate: {written}", highlight=False, markup=False, soft_wrap=True)
     sys.exit(0 if found["holds"] else 1)
 

@@ -21,6 +21,8 @@ SILENT, SATURATED = 1e-3, 0.05
 # A spiking neuron is called silent where it does not spike in the free phase, saturated where its spikes are less than two
 # refractory periods apart. A layer with more of them than these fractions is reported.
 MOSTLY_SILENT, MOSTLY_SATURATED = 0.9, 0.5
+# A training error of at least this part of that of guessing is no better than it.
+NEAR_CHANCE = 0.9
 
 
 def cosine(first: np.ndarray, second: np.ndarray) -> float:
@@ -223,9 +225,17 @@ def firing(neuron: Any, rates: list[np.ndarray]) -> dict[str, list[float]]:
     }
 
 
-def unhealthy(row: dict[str, Any]) -> list[str]:
-    """What to warn of in a row of metrics: spiking layers that have gone silent or saturate."""
+def unhealthy(row: dict[str, Any], chance: float | None = None) -> list[str]:
+    """What to warn of in a row of metrics: spiking layers that have gone silent or saturate, and training that stays at chance.
+
+    chance: the training error of guessing, percent, where training has gone on for long enough to be judged by it.
+    """
     found = []
+    if chance is not None and row["epoch"] > 1 and row["train_error"] >= NEAR_CHANCE * chance:
+        found.append(
+            f"nothing is learned: the training error is {row['train_error']:.1f} %, that of guessing {chance:.1f} %; another "
+            f"optimiser.learning_rate{' or phases.beta' if 'rate' in row else ''} may help"
+        )
     for l, rate in enumerate(row.get("rate", [])):
         silent, saturated = row["silent"][l], row["saturated"][l]
         if silent > MOSTLY_SILENT:

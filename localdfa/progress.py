@@ -2,6 +2,7 @@
 
 import time
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ class Bar(Progress, AbstractContextManager["Bar"]):
 
     def start(self, samples: int) -> None:
         self._bar.update(self._task, total=samples)
+
+    def compiling(self, condition: str) -> None:
+        self._bar.update(self._task, description=f"{condition}  compiling", rate="")
 
     def job(self, condition: str, seed: int) -> None:
         self._label = f"{condition} seed {seed}"
@@ -126,6 +130,10 @@ class Several(Progress):
         for display in self._displays:
             display.start(samples)
 
+    def compiling(self, condition: str) -> None:
+        for display in self._displays:
+            display.compiling(condition)
+
     def job(self, condition: str, seed: int) -> None:
         for display in self._displays:
             display.job(condition, seed)
@@ -144,5 +152,6 @@ class Several(Progress):
 
 
 def display(console: Console) -> Bar | Lines:
-    """The display that fits where the output goes."""
-    return Bar(console) if console.is_terminal else Lines(console)
+    """The display that fits where the output goes; in a notebook a bar takes ipywidgets."""
+    bar = find_spec("ipywidgets") is not None if console.is_jupyter else console.is_terminal
+    return Bar(console) if bar else Lines(console)

@@ -279,6 +279,9 @@ class Run:
         self.experiment: Experiment = load(str(self.folder / "spec.toml"))
         self.settings: dict[str, Setting] = settings(self.experiment)
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {self.experiment!r})"
+
     @property
     def info(self) -> dict[str, Any]:
         """run.json: versions, revision, platform, fingerprint of the data, status."""

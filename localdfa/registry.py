@@ -7,11 +7,15 @@ import ast
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from localdfa.errors import SpecError
+from localdfa.errors import SpecError, quoted
+
+# A name that is longer is like none.
+_LONGEST = 100
 
 
 def names(package: str) -> list[str]:
@@ -58,8 +62,38 @@ def _source(package: str, name: str) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def unknown(name: str, allowed: list[str]) -> str:
+# What other programs and papers call it.
+_SYNONYMS = {
+    "sigmoid": "logistic", "identity": "linear", "iaf": "lif", "integrate_and_fire": "lif", "adaptive_lif": "alif",
+    "lr": "learning_rate", "eta": "learning_rate", "backprop": "bp", "backpropagation": "bp", "feedback_alignment": "fa",
+    "optimizer": "optimiser", "dataset": "data", "seed": "seeds", "layers": "hidden", "width": "hidden", "units": "hidden",
+    "hidden_layers": "hidden", "bias": "weights", "batch": "batch_size", "minibatch": "batch_size", "activation": "neuron",
+    "loss": "output", "dtype": "precision", "learning_rule": "rule", "rho": "decay", "alpha": "decay", "tau_mem": "tau_m",
+    "tau": "tau_m", "threshold": "v_th", "refractory": "t_ref",
+}  # fmt: skip
+
+
+def synonym(name: str) -> str | None:
+    """What localdfa calls what others call `name`."""
+    return _SYNONYMS.get(_folded(name))
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """The allowed name that was most likely meant: the same but for case, a synonym, or one spelled much alike."""
+    plain = {entry.lower(): entry for entry in allowed}
+    for meant in (_folded(name), synonym(name)):
+        if meant in plain:
+            return plain[meant]
+    near = difflib.get_close_matches(_folded(name), plain, n=1)
+    return plain[near[0]] if near else None
+
+
+def _folded(name: str) -> str:
+    return name[:_LONGEST].lower().replace("-", "_").replace(" ", "_")
+
+
+def unknown(name: Any, allowed: list[str]) -> str:
     """The message for a name that is not among those allowed, with the nearest one."""
-    near = difflib.get_close_matches(str(name), allowed, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{name!r} is not one of {', '.join(allowed)}{hint}"
+    near = nearest(name, allowed) if isinstance(name, str) else None
+    hint = f"; did you mean {near!r}?" if near else ""
+    return f"{quoted(name)} is not one of {', '.join(allowed)}{hint}"

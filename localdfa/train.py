@@ -2,6 +2,8 @@
 
 import hashlib
 import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 
 from localdfa import data as datasets
 from localdfa import folder as folders
-from localdfa import measure, record, recorders, registry
+from localdfa import measure, memory, record, recorders, registry
 from localdfa.core import blas, finite
 from localdfa.core.plasticity import Plasticity
 from localdfa.core.spikes import Carried, carried
@@ -19,13 +21,13 @@ from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, 
 from localdfa.files import plain, write_json
 from localdfa.inputs.trains import implausible, unseen
 from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, Network, build, generator, handed_over, rewired
-from localdfa.spec import Experiment, Record, Setting, settings
+from localdfa.spec import Experiment, Record, Setting, asked, checks, settings
 from localdfa.spec import experiment as validated
 
-# Rows of a forward pass when a whole set is evaluated.
-_CHUNK = 512
 # Spike trains are said to be cut off where more than this part of their spikes is.
 _UNSEEN = 0.1
+# After so many epochs, and at its end, a training is warned of that stays at chance.
+_TRIED = 5
 # What summary.json takes from the last row of metrics.
 _SUMMARY = (
     "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_settled",
@@ -41,6 +43,9 @@ class Progress:
 
     def start(self, samples: int) -> None:
         """The run begins; the number of training samples still to come, over all conditions, seeds and epochs."""
+
+    def compiling(self, condition: str) -> None:
+        """The kernels of a condition are compiled, before its first seed begins."""
 
     def job(self, condition: str, seed: int) -> None:
         """A condition and seed begins."""
@@ -140,6 +145,12 @@ class Trainer:
             self.step(np.arange(len(train))[rows], generator(self.seed, NOISE))
 
     @property
+    def chance(self) -> float:
+        """Training error of a network that takes every sample for one of the most frequent class, percent."""
+        labels = self.parts["train"].labels[self._watched]
+        return 100 * (1 - float(np.bincount(labels).max()) / len(labels))
+
+    @property
     def spiked(self) -> bool:
         """Whether the last rule was learned from spikes."""
         return isinstance(self.engine, Spiking)
@@ -225,8 +236,8 @@ class Trainer:
         """
         samples = np.arange(len(part)) if samples is None else samples
         wrong, loss, noise, sequence = 0.0, 0.0, generator(self.seed, WATCHED, self.epoch), Carried()
-        for start in range(0, len(samples), _CHUNK):
-            rows = samples[start : start + _CHUNK]
+        for start in range(0, len(samples), memory.CHUNK):
+            rows = samples[start : start + memory.CHUNK]
             drive = self.engine.read(self.network, part.inputs[rows], noise, sequence)
             wrong += len(drive) * measure.error_percent(drive, part.labels[rows])
             loss += float(self.network.loss(drive, part.targets[rows]).sum())
@@ -235,8 +246,8 @@ class Trainer:
     def outcome(self) -> dict[str, np.ndarray]:
         """label and prediction of the test set, as the network stands; see `record.Job.outcome`."""
         part, drives, noise, sequence = self.parts["test"], [], generator(self.seed, WATCHED, self.epoch), Carried()
-        for start in range(0, len(part), _CHUNK):
-            drives.append(self.engine.read(self.network, part.inputs[start : start + _CHUNK], noise, sequence))
+        for start in range(0, len(part), memory.CHUNK):
+            drives.append(self.engine.read(self.network, part.inputs[start : start + memory.CHUNK], noise, sequence))
         return {"label": part.labels, "prediction": measure.decisions(np.concatenate(drives))}
 
     def next_stage(self) -> None:
@@ -332,43 +343,47 @@ class Trainer:
 
 
 def run(
-    experiment: Experiment, out: str | Path | None = None, *, name: str = "experiment", force: bool = False,
-    progress: Progress | None = None, base: Path | None = None,
+    experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path | None = None, *, name: str | None = None,
+    force: bool = False, progress: Progress | bool = True, base: Path | None = None,
 ) -> record.Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
 
     Parameters
     ----------
-    experiment: what to run.
+    experiment: what to run: an experiment, its tables, the name of a bundled one, or a .toml file.
     out: the run directory; a new one, runs/NAME-DATE-TIME, if left out.
-    name: the name of the experiment.
+    name: the name of the experiment; that of its file if left out.
     force: replace a run that is there already.
-    progress: told how it goes.
-    base: the folder to which a path in ``data`` is relative; the working directory if left out.
+    progress: whether to show on stderr, or in the notebook, how it goes; or who is told.
+    base: the folder to which a path in ``data`` is relative; if left out, that of the file, or else the working directory.
 
     Raises
     ------
     DataError, SpecError, RunError, NonFiniteError
         The data cannot be had; a layer does not fit on them; the directory cannot be written; training diverged.
     """
-    experiment, progress, place = located(experiment, base), progress or Progress(), None if out is None else Path(out)
+    experiment, file = asked(experiment)
+    name = name or (file.stem if file else "experiment")
+    experiment = located(experiment, base or (file.resolve().parent if file else None))
+    place = None if out is None else Path(out)
     if place is not None:
         _keep_sources(experiment, place)
         folders.check(place, force)
     data = load(experiment)
     recorders.check(experiment, data.shape, data.n_classes, len(data.y_train))
-    with blas.one_thread():
-        of = _parts_of(experiment, data)
-        warm = _rehearse(experiment, data, of)
-    place = folders.take(place, name)
-    with folders.held(place) as alone:
-        read = _fingerprints(experiment, data)
-        begun = record.begin(place, experiment, name=name, force=force, alone=alone, **read)
-        return _go_on(begun, data, read, of, progress, warm)
+    with _shown(progress) as display:
+        with blas.one_thread():
+            of = _parts_of(experiment, data)
+            warm = _rehearse(experiment, data, of, display)
+        place = folders.take(place, name)
+        with folders.held(place) as alone:
+            read = _fingerprints(experiment, data)
+            begun = record.begin(place, experiment, name=name, force=force, alone=alone, **read)
+            return _go_on(begun, data, read, of, display, warm)
 
 
-def resume(folder: str | Path, progress: Progress | None = None) -> record.Run:
-    """Go on with a run that was interrupted, to the same bits as if it had not been.
+def resume(folder: str | Path, progress: Progress | bool = True) -> record.Run:
+    """Go on with a run that was interrupted, to the same bits as if it had not been; progress as for `run`.
 
     Raises
     ------
@@ -381,7 +396,8 @@ def resume(folder: str | Path, progress: Progress | None = None) -> record.Run:
         began = record.Run(folder)
         data = load(began.experiment)
         read, of = _fingerprints(began.experiment, data), _parts_of(began.experiment, data)
-        return _go_on(began, data, read, of, progress or Progress(), set())
+        with _shown(progress) as display:
+            return _go_on(began, data, read, of, display, set())
 
 
 def _keep_sources(experiment: Experiment, place: Path) -> None:
@@ -394,7 +410,7 @@ def _keep_sources(experiment: Experiment, place: Path) -> None:
             raise RunError(f"{place}: {key} reads {path}, which this run would replace; name another place")
 
 
-def _rehearse(experiment: Experiment, data: datasets.Dataset, of: dict[str, dict[str, Part]]) -> set[str]:
+def _rehearse(experiment: Experiment, data: datasets.Dataset, of: dict[str, dict[str, Part]], progress: Progress) -> set[str]:
     """Build every network, and train the first for a mini-batch: what goes wrong there does so before a folder is made.
 
     Returns the conditions whose kernels are compiled.
@@ -406,8 +422,20 @@ def _rehearse(experiment: Experiment, data: datasets.Dataset, of: dict[str, dict
     built += [(each, later) for each in (setting, *(other for _, other in others)) if each.network.from_run for later in seeds]
     for each, number in built:
         begin(each, data.shape, data.n_classes, number)
+    progress.compiling(name)
     Trainer(setting, of[setting.precision], record.Job(Path(), name, seed)).warm_up()
     return {name}
+
+
+def _shown(progress: Progress | bool) -> AbstractContextManager[Progress]:
+    """Who is told how a run goes: a display of its own, unless somebody else is."""
+    if progress is not True:
+        return nullcontext(progress or Progress())
+    from rich.console import Console
+
+    from localdfa.progress import display
+
+    return display(Console(stderr=True))
 
 
 def located(experiment: Experiment, base: Path | None = None) -> Experiment:
@@ -442,7 +470,7 @@ def load(experiment: Experiment) -> datasets.Dataset:
     Raises
     ------
     DataError, SpecError
-        The data cannot be had; or they are not what an input code reads.
+        The data cannot be had; or they are not what an input code reads; or a network on them does not fit into memory.
     """
     double = any(setting.precision == "float64" for setting in settings(experiment).values())
     prepare = experiment.preprocess
@@ -451,6 +479,8 @@ def load(experiment: Experiment) -> datasets.Dataset:
         dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
     )  # fmt: skip
     notes = [note for setting in settings(experiment).values() for note in _readable(data, setting)]
+    for setting in settings(experiment).values():
+        memory.require(setting, data.shape, data.n_classes, len(data.y_train) + len(data.y_valid) + len(data.y_test))
     return replace(data, notes=tuple(dict.fromkeys((*data.notes, *notes))))
 
 
@@ -552,6 +582,9 @@ def _train_all(run: record.Run, of: dict[str, dict[str, Part]], progress: Progre
     epochs = {name: sum(stage.epochs for stage in setting.stage) for name, setting in run.settings.items()}
     trained = len(next(iter(of.values()))["train"])
     progress.start(sum(epochs[job.condition] for job in run.jobs) * trained)
+    for name, setting in run.settings.items():
+        for message in checks.slow(setting):
+            progress.warn(f"{name}: {message}")
     for job in run.jobs:
         setting = run.settings[job.condition]
         trainer = Trainer(setting, of[setting.precision], job, run.experiment.record)
@@ -559,6 +592,7 @@ def _train_all(run: record.Run, of: dict[str, dict[str, Part]], progress: Progre
             run.check_unchanged(**_origins(run.experiment))
         trainer.restore(progress)
         if not trainer.finished and job.condition not in warm:
+            progress.compiling(job.condition)
             Trainer(setting, of[setting.precision], job).warm_up()
             warm.add(job.condition)
         progress.job(job.condition, job.seed)
@@ -586,7 +620,8 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
             job.write_weights(trainer.weights(), trainer.epoch)
         trainer.next_stage()
         progress.epoch(row)
-        for message in measure.unhealthy(row):
+        judged = trainer.finished or trainer.epoch == _TRIED
+        for message in measure.unhealthy(row, trainer.chance if judged else None):
             progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
         if trainer.finished:
             job.write_weights(trainer.weights())

@@ -1,6 +1,8 @@
 """The command line, run as a user runs it."""
 
+import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from localdfa import record
 
@@ -29,8 +32,9 @@ rule = "dfa"
 """
 
 
-def localdfa(*arguments, cwd):
-    return subprocess.run([sys.executable, "-m", "localdfa", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+def localdfa(*arguments, cwd, **how):
+    command = [sys.executable, "-m", "localdfa", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **how)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,33 @@ def test_two_starts_at_once_get_a_folder_each(tmp_path):
     folders = list((tmp_path / "runs").iterdir())
     assert len(folders) == 2
     assert all(folder.name.startswith("small-") and record.Run(folder).status == "finished" for folder in folders)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_is_not_utf8_gets_what_it_can_show(place, encoding):
+    """What cannot be shown is replaced, and the report is whole."""
+    plain = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    (place / "greek.toml").write_text(SPEC.replace('"small"', '"Σ ± τ"'), encoding="utf-8")
+    small = ["--set", "condition=[]", "--set", "stage=[{epochs=1}]", "--out", encoding]
+    done = localdfa("run", "greek.toml", *small, cwd=place, env=plain, encoding=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"report: {encoding}/report.html" in done.stdout
+    assert ("? ± ?" if encoding == "latin-1" else "? ? ?") in done.stdout
+    assert "Σ ± τ" in (place / encoding / "report.html").read_text(encoding="utf-8")
+    helped = localdfa("certify", "--help", cwd=place, env=plain, encoding=encoding, errors="replace")
+    assert (helped.returncode, helped.stderr) == (0, "")
+
+
+def test_the_report_is_written_before_anything_is_printed(tmp_path, monkeypatch):
+    from localdfa import cli
+    from localdfa.analysis import report
+
+    done = []
+    monkeypatch.setattr(record, "Run", lambda folder: folder)
+    monkeypatch.setattr(report, "write", lambda run: done.append("written"))
+    monkeypatch.setattr(report, "print_table", lambda run, console: 1 / len(done) and done.append("printed"))
+    cli._report(tmp_path, Console(file=io.StringIO()))
+    assert done == ["written", "printed"]
 
 
 def test_list_and_show(place):

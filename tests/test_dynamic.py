@@ -294,6 +294,7 @@ def test_refuses_what_is_not_finite(value):
 
 
 def test_refuses_events_without_end():
-    setting, network = case("tanh", threshold=1e-7)
+    setting, network = case("tanh")
+    setting = setting.model_copy(update={"network": setting.network.model_copy(update={"threshold": 1e-7})})
     with pytest.raises(NonFiniteError, match="hidden layer 1 exceeds 1000000 times"):
         dynamic.simulate(network, setting, samples()[0])

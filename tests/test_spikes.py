@@ -169,14 +169,15 @@ def event_form(pre, post, t0, t1, tau_x, tau_z):
     setting = spec.experiment(
         {
             "precision": "float64",
-            "network": {"hidden": [1], "neuron": "lif", "delay": 1e-9, "weights": "uniform"},
+            "network": {"hidden": [1], "neuron": "lif", "weights": "uniform"},
             "neuron": {"tau_m": 5.0, "t_ref": 0.1, "baseline": 0.0, "gain": tau_z},
             "trace": {"tau_x": tau_x, "tau_z": tau_z},
             "input": {"code": "trains"},
-            "phases": {"free": 1e6, "nudged": t1 - t0, "nudging": "one_sided", "propagation": "live", "beta": 1.0},
+            "phases": {"free": 1e6, "nudging": "one_sided", "propagation": "live", "beta": 1.0},
         }
     )
-    setting = setting.model_copy(update={"phases": setting.phases.model_copy(update={"free": t0})})  # unsettled traces, too
+    changed = {"phases": {"free": t0, "nudged": t1 - t0}, "network": {"delay": 1e-9}}  # shorter than a spec allows, unsettled
+    setting = setting.model_copy(update={key: getattr(setting, key).model_copy(update=new) for key, new in changed.items()})
     network = networks.build(setting, 2, 2, 0)
     network.weights[0][:] = [[0.0], [1e3], [0.0]]
     network.feedback[0][:] = 0

@@ -11,11 +11,27 @@ some time without a spike; ``wait``, the time to the next spike; ``rate``, the f
 ``df`` are the activity of the rate neuron with the same f–I curve: the exact rules and the measurements read them. Where
 ``adapts`` is true, a spike turns the raise θ of the threshold into ``raised(θ)``, and θ decays with the parameter ``tau_a``.
 The simulation reads ``tau_m``, ``v_th``, ``v_reset``, ``t_ref``, ``baseline`` and ``gain`` besides.
+
+Both may have defaults of their own, where those of others do not suit them: ``learning_rates``, by optimiser, and, of a spiking
+neuron, ``beta``, the nudging strength under the local rule. They are chosen on a validation split of the digits, as
+`localdfa.optimisers` says; with 2, the ``beta`` of the models here, the validation error is 7 to 8 % after ten epochs.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+
+def zero_or(least: float) -> Callable[[float], float]:
+    """The check of a time constant, ms, that is 0 or no shorter than `least`: between them lies what no simulation resolves."""
+
+    def check(value: float) -> float:
+        if 0 < value < least:
+            raise ValueError(f"Input should be 0, or greater than or equal to {least:g}")
+        return value
+
+    return check
 
 
 def spikes(model: Any) -> bool:

@@ -53,6 +53,7 @@ class ALIF(NamedTuple):
 
     spiking = True  # type: ignore[misc]
     adapts = True  # type: ignore[misc]
+    beta = 2.0  # type: ignore[misc]
 
     relax = LIF.relax  # type: ignore[misc]
     wait = LIF.wait  # type: ignore[misc]

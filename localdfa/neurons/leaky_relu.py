@@ -5,15 +5,17 @@ from typing import Annotated, NamedTuple
 from numba import njit
 from pydantic import Field
 
+from localdfa.neurons._bounds import RateTau
+
 
 class LeakyReLU(NamedTuple):
     """f(v) = v where v > 0, else slope · v; the slope at 0 is taken as that below.
 
-    tau: time constant of the drive's relaxation, ms; 0 settles at once.
+    tau: time constant of the drive's relaxation, ms; 0 settles at once, else at least 0.1.
     slope: slope below 0, no unit.
     """
 
-    tau: Annotated[float, Field(ge=0, le=1e4)] = 0.0
+    tau: RateTau = 0.0
     slope: Annotated[float, Field(gt=0, lt=1)] = 0.01
 
     @njit

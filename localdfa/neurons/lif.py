@@ -36,6 +36,7 @@ class LIF(NamedTuple):
 
     spiking = True  # type: ignore[misc]
     adapts = False  # type: ignore[misc]
+    beta = 2.0  # type: ignore[misc]
 
     @njit(error_model="numpy")
     def raised(p, theta):

@@ -1,18 +1,21 @@
 """Linear, f(v) = v."""
 
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 from numba import njit
-from pydantic import Field
+
+from localdfa.neurons._bounds import RateTau
 
 
 class Linear(NamedTuple):
     """f(v) = v.
 
-    tau: time constant of the drive's relaxation, ms; 0 settles at once.
+    tau: time constant of the drive's relaxation, ms; 0 settles at once, else at least 0.1.
     """
 
-    tau: Annotated[float, Field(ge=0, le=1e4)] = 0.0
+    tau: RateTau = 0.0
+
+    learning_rates = {"rmsprop": 1e-3}  # type: ignore[misc] # noqa: RUF012
 
     @njit
     def f(p, v):

@@ -1,23 +1,24 @@
 """Logistic function, f(v) = 1/(1 + exp(−v))."""
 
 import math
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 from numba import njit
-from pydantic import Field
 
+from localdfa.neurons._bounds import RateTau
 from localdfa.neurons._elementary import logistic
 
 
 class Logistic(NamedTuple):
     """f(v) = 1/(1 + exp(−v)), between 0 and 1.
 
-    tau: time constant of the drive's relaxation, ms; 0 settles at once.
+    tau: time constant of the drive's relaxation, ms; 0 settles at once, else at least 0.1.
     """
 
-    tau: Annotated[float, Field(ge=0, le=1e4)] = 0.0
+    tau: RateTau = 0.0
 
     from_zero = True  # type: ignore[misc]
+    learning_rates = {"rmsprop": 5e-3, "adam": 1e-2, "sgd": 3e-2, "momentum": 5e-3}  # type: ignore[misc] # noqa: RUF012
 
     @njit
     def f(p, v):

@@ -1,19 +1,20 @@
 """Rectified linear, f(v) = max(v, 0)."""
 
 import math
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 from numba import njit
-from pydantic import Field
+
+from localdfa.neurons._bounds import RateTau
 
 
 class ReLU(NamedTuple):
     """f(v) = v where v > 0, else 0; the slope at 0 is taken as 0.
 
-    tau: time constant of the drive's relaxation, ms; 0 settles at once.
+    tau: time constant of the drive's relaxation, ms; 0 settles at once, else at least 0.1.
     """
 
-    tau: Annotated[float, Field(ge=0, le=1e4)] = 0.0
+    tau: RateTau = 0.0
 
     flat_at_zero = True  # type: ignore[misc]
 

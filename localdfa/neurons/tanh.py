@@ -1,23 +1,24 @@
 """Hyperbolic tangent, f(v) = tanh(v)."""
 
 import math
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 from numba import njit
-from pydantic import Field
 
+from localdfa.neurons._bounds import RateTau
 from localdfa.neurons._elementary import tanh
 
 
 class Tanh(NamedTuple):
     """f(v) = tanh(v), between −1 and 1.
 
-    tau: time constant of the drive's relaxation, ms; 0 settles at once.
+    tau: time constant of the drive's relaxation, ms; 0 settles at once, else at least 0.1.
     """
 
-    tau: Annotated[float, Field(ge=0, le=1e4)] = 0.0
+    tau: RateTau = 0.0
 
     from_zero = True  # type: ignore[misc]
+    learning_rates = {"momentum": 1e-3}  # type: ignore[misc] # noqa: RUF012
 
     @njit
     def f(p, v):

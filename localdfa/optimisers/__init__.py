@@ -5,4 +5,9 @@ place, the synapses ``w`` of one presynaptic neuron, shape (n_post,), given the 
 ``state`` (n_state, n_post) at the update number ``step`` (from 1). ``rests`` says that a row without presynaptic activity
 needs no visit; the hook is then told how many updates it missed, ``idle``, and makes up for them exactly. It allocates
 nothing.
+
+Default learning rates are chosen for ten epochs of the digits, by the error on a fifth of their training set kept for
+validation: under every rule, with one hidden layer of 100 neurons or two of 128, it is then 3 to 18 % of tanh, ReLU and linear
+neurons, with RMSprop 4 to 11 %. Two layers of logistic neurons learn in so few epochs with RMSprop and Adam alone. A neuron
+model says its own in ``learning_rates`` where these do not suit it.
 """

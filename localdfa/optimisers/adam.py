@@ -13,7 +13,7 @@ class Adam(NamedTuple):
     learning_rate: η. beta1, beta2: β₁, β₂. epsilon: ε. m̂ and r̂ are m and r without their bias towards 0.
     """
 
-    learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 3e-3
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8

@@ -12,7 +12,7 @@ class Momentum(NamedTuple):
     learning_rate: η. momentum: μ.
     """
 
-    learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 5e-4
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
 
     n_state = 1  # type: ignore[misc]

@@ -12,7 +12,7 @@ class SGD(NamedTuple):
     learning_rate: η.
     """
 
-    learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 3e-3
 
     n_state = 0  # type: ignore[misc]
     rests = True  # type: ignore[misc]

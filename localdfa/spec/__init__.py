@@ -5,7 +5,19 @@ tables of the experiment with that condition's changes laid over them. Everythin
 wrong is said in one message that names the key, the value, what is allowed and the nearest valid name.
 """
 
-from localdfa.spec.load import bundled, experiment, find, load, settings, title
+from localdfa.spec.load import asked, bundled, experiment, find, load, settings, title
 from localdfa.spec.tables import Convolution, Experiment, Record, Setting
 
-__all__ = ["Convolution", "Experiment", "Record", "Setting", "bundled", "experiment", "find", "load", "settings", "title"]
+__all__ = [
+    "Convolution",
+    "Experiment",
+    "Record",
+    "Setting",
+    "asked",
+    "bundled",
+    "experiment",
+    "find",
+    "load",
+    "settings",
+    "title",
+]

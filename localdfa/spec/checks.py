@@ -1,32 +1,99 @@
 """What pydantic cannot see in one key: names of models, their parameters, and combinations that cannot work."""
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from localdfa import neurons, registry
+from localdfa.errors import clipped, quoted
 
+# The models that a spec means where it names none.
+NEURON, OPTIMISER, CODE, RULE = "tanh", "rmsprop", "current", "local"
+PRECISION: Final = "float32"
+# Keys of the table `optimiser` that belong to no model.
+_OF_ALL_OPTIMISERS = ("name", "weight_decay")
 # A trace is settled after so many of its time constants; what is left of its rise would be learned as if it were taught.
-_SETTLED = 8
+SETTLED = 8
+# Graded events of a smaller size come by the ten thousand from every neuron, and are refused where activity takes time.
+_LEAST_EVENT = 1e-5
+# So many steps a trial are said to be slow.
+_MANY_STEPS = 20_000
+
+
+def models(tables: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the models that tables name, and with the parameters of these: a line each, ``key: reason``.
+
+    tables: as a spec has them, which need not be right otherwise: what has not even the type of a name is left to others.
+    """
+    network, optimiser, feedback, given = (_table(tables, key) for key in ("network", "optimiser", "feedback", "input"))
+    rules = [("rule", tables.get("rule", RULE))]
+    if isinstance(stages := tables.get("stage"), list):
+        rules += [(f"stage[{i}].rule", stage.get("rule")) for i, stage in enumerate(stages) if isinstance(stage, Mapping)]
+    found = [
+        line
+        for key, package, name in (
+            ("network.neuron", "neurons", network.get("neuron", NEURON)),
+            ("optimiser.name", "optimisers", optimiser.get("name", OPTIMISER)),
+            ("feedback.pathway", "feedback", feedback.get("pathway")),
+            ("input.code", "inputs", given.get("code", CODE)),
+            *((key, "rules", rule) for key, rule in rules),
+        )
+        for line in _named(key, package, name)
+    ]
+    own = {key: value for key, value in optimiser.items() if key not in _OF_ALL_OPTIMISERS}
+    precision = tables.get("precision")
+    precision = precision if precision in ("float32", "float64") else PRECISION
+    found += _parameters("neuron", "neurons", network.get("neuron", NEURON), _table(tables, "neuron"), precision)
+    found += _parameters("optimiser", "optimisers", optimiser.get("name", OPTIMISER), own, precision)
+    return found
 
 
 def check(setting: Any) -> None:
-    """Refuse a setting that names what does not exist or cannot learn; ValueError with ``key: reason``."""
-    _named("network.neuron", "neurons", setting.network.neuron)
-    _named("optimiser.name", "optimisers", setting.optimiser.name)
-    _parameters("neuron", "neurons", setting.network.neuron, setting.neuron, setting.precision)
-    _parameters("optimiser", "optimisers", setting.optimiser.name, setting.optimiser.parameters, setting.precision)
-    if setting.feedback.pathway is not None:
-        _named("feedback.pathway", "feedback", setting.feedback.pathway)
+    """Refuse a setting that cannot work, though each of its keys is right; ValueError, a line ``key: reason`` each.
+
+    Every model that it names is there: see `models`.
+    """
+    wrong: dict[str, None] = {}
+    for combination in (_rules_fit, _convolutions, _layers, _time, _spikes):
+        try:
+            combination(setting)
+        except ValueError as error:
+            wrong[str(error)] = None
+    if wrong:
+        raise ValueError("\n".join(wrong))
+
+
+def slow(setting: Any) -> Iterator[str]:
+    """What to warn of in a setting that works: keys that make its trials take long."""
+    if not local(setting) or not spiking(setting):
+        return
+    phases, network = setting.phases, setting.network
+    trial = phases.free + phases.nudged + (phases.free + phases.nudged) * (phases.nudging == "centered")
+    loops = [network.delay if table.delay is None else table.delay for table in network.projection if table.post <= table.pre]
+    cuts = [("the delay of a projection back", min(loops))] if loops else []
+    if setting.feedback.signal != "constant":
+        cuts.append(("feedback.interval", setting.feedback.interval))
+    for key, step in cuts:
+        if trial / step > _MANY_STEPS:
+            yield f"{key}: {step:g} ms makes {trial / step:,.0f} steps of each trial of {trial:g} ms, which takes long"
+
+
+def local(setting: Any) -> bool:
+    """Whether any stage trains under a rule with phases."""
+    return any(registry.get("rules", rule).needs_phases for _, rule in _rules(setting))
+
+
+def _table(tables: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = tables.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _rules_fit(setting: Any) -> None:
     for key, rule in _rules(setting):
-        _named(key, "rules", rule)
         _pathway(setting, key, rule)
         _learns(setting, key, rule)
-    _convolutions(setting)
-    _layers(setting)
-    _time(setting)
-    _spikes(setting)
 
 
 def spiking(setting: Any) -> bool:
@@ -61,28 +128,36 @@ def _pathway_model(setting: Any, rule: str) -> Any:
     return registry.get("feedback", pathway_of(setting, rule))
 
 
-def _named(key: str, package: str, name: str) -> None:
+def _named(key: str, package: str, name: Any) -> list[str]:
     allowed = registry.names(package)
-    if name not in allowed:
-        raise ValueError(f"{key}: {registry.unknown(name, allowed)}")
+    return [f"{key}: {registry.unknown(name, allowed)}"] if isinstance(name, str) and name not in allowed else []
 
 
-def _parameters(table: str, package: str, name: str, given: dict[str, Any], precision: str) -> None:
-    """Check the parameters of a model against the types and bounds that its file declares."""
-    model = registry.get(package, name)
+def _parameters(table: str, package: str, name: Any, given: Mapping[str, Any], precision: str) -> list[str]:
+    """What is wrong with the parameters of a model, by the types and bounds that its file declares."""
+    if not isinstance(name, str) or name not in registry.names(package):
+        return []
+    model, found = registry.get(package, name), []
     for key, value in given.items():
         if key not in model._fields:
-            raise ValueError(f"{table}.{key}: a parameter of {name} {registry.unknown(key, list(model._fields))}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{table}.{key}: {value!r} is not a number")
-        try:  # as the network will have it: 1e-60 is 0 in float32
-            with np.errstate(over="ignore"):
-                TypeAdapter(model.__annotations__[key]).validate_python(float(np.dtype(precision).type(value)))
-        except OverflowError:
-            raise ValueError(f"{table}.{key}: the number is too large") from None
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise ValueError(f"{table}.{key}: {value!r} is out of bounds in {precision}; {reason}") from None
+            found.append(f"{table}.{clipped(str(key))}: a parameter of {name} {registry.unknown(key, list(model._fields))}")
+        elif isinstance(value, bool) or not isinstance(value, (int, float)):
+            found.append(f"{table}.{key}: {quoted(value)} is not a number")
+        elif reason := _out_of_bounds(model.__annotations__[key], value, precision):
+            found.append(f"{table}.{key}: {quoted(value)} {reason}")
+    return found
+
+
+def _out_of_bounds(bounds: Any, value: float, precision: str) -> str | None:
+    """What is wrong with a number, as the network will have it: 1e-60 is 0 in float32."""
+    try:
+        with np.errstate(over="ignore"):
+            TypeAdapter(bounds).validate_python(float(np.dtype(precision).type(value)))
+    except OverflowError:
+        return "is too large a number"
+    except ValidationError as error:
+        return f"is out of bounds in {precision}; {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+    return None
 
 
 def _pathway(setting: Any, key: str, name: str) -> None:
@@ -139,7 +214,7 @@ def _convolutions(setting: Any) -> None:
     if spiking(setting) or setting.neuron.get("tau", 0):
         raise ValueError(
             f"network.hidden: convolutions work in settled mode only; allowed: rate neurons with neuron.tau = 0, not "
-            f"{setting.network.neuron!r} with neuron = {setting.neuron}"
+            f"{setting.network.neuron!r} with neuron = {quoted(setting.neuron)}"
         )
 
 
@@ -162,7 +237,9 @@ def _layers(setting: Any) -> None:
             )
     hidden = setting.network.hidden
     if setting.feedback.shared and all(isinstance(n, int) for n in hidden) and len(set(hidden)) > 1:
-        raise ValueError(f"feedback.shared: one B for all hidden layers needs equal widths, not network.hidden = {hidden}")
+        raise ValueError(
+            f"feedback.shared: one B for all hidden layers needs equal widths, not network.hidden = {quoted(hidden)}"
+        )
 
 
 def _in_time(setting: Any, rule: str) -> None:
@@ -172,6 +249,14 @@ def _in_time(setting: Any, rule: str) -> None:
             f"feedback.pathway: {pathway_of(setting, rule)!r} works in settled mode only; allowed with neuron.tau > 0 and with "
             f"spikes: {', '.join(allowed)}"
         )
+
+
+def settled_after(setting: Any) -> float:
+    """Time after the onset of a phase by which traces, of spiking neurons, or activity, of rate neurons, are settled, ms."""
+    network = setting.network
+    if spiking(setting):
+        return float(SETTLED * max(setting.trace.tau_x, setting.trace.tau_z) + (len(network.hidden) - 1) * network.delay)
+    return float(SETTLED * setting.neuron.get("tau", 0.0) + (len(network.hidden) + 1) * network.delay)
 
 
 def _gate(phases: Any) -> float:
@@ -185,12 +270,13 @@ def _gate(phases: Any) -> float:
 def _time(setting: Any) -> None:
     """Combinations of the dynamic mode, in which a trial is simulated event by event."""
     phases, network, tau = setting.phases, setting.network, setting.neuron.get("tau", 0)
-    if not tau or not any(registry.get("rules", rule).needs_phases for _, rule in _rules(setting)):
+    if not tau or not local(setting):
         return
-    if network.threshold == 0:
+    if network.threshold < _LEAST_EVENT:
+        many = "infinitely many" if network.threshold == 0 else f"{1 / network.threshold:.0e}"
         raise ValueError(
-            f"network.threshold: 0 would need infinitely many events while activity relaxes (neuron.tau = {tau} ms); "
-            f"allowed: more than 0, for instance 0.01"
+            f"network.threshold: {network.threshold} would need {many} events while activity relaxes (neuron.tau = {tau} ms); "
+            f"allowed: at least {_LEAST_EVENT:g}, for instance 0.01"
         )
     if network.dropout or network.input_dropout:
         raise ValueError(f"network.dropout: allowed only in settled mode, not with neuron.tau = {tau} ms")
@@ -222,7 +308,7 @@ def _only_spikes(setting: Any) -> None:
     for key, value, plain in (
         ("network.tau_syn", network.tau_syn, 0.0),
         ("network.start", network.start, "reset"),
-        ("network.projection", len(network.projection), 0),
+        ("network.projection", [table.model_dump(exclude_unset=True) for table in network.projection], []),
         ("input.code", setting.input.code, "current"),
         ("input.lines", setting.input.lines, [0.0]),
         ("feedback.signal", setting.feedback.signal, "constant"),
@@ -236,15 +322,14 @@ def _only_spikes(setting: Any) -> None:
 def _not_here(setting: Any, key: str, value: Any, allowed: Any) -> str:
     names, neuron = ", ".join(rule for _, rule in _rules(setting)), setting.network.neuron
     return (
-        f"{key}: {value!r} goes with spiking neurons under the local rule, not with network.neuron = {neuron!r} and the rules "
-        f"{names}; allowed here: {allowed!r}"
+        f"{key}: {quoted(value)} goes with spiking neurons under the local rule, not with network.neuron = {neuron!r} and the "
+        f"rules {names}; allowed here: {allowed!r}"
     )
 
 
 def _spikes(setting: Any) -> None:
     """Combinations of the spiking mode, in which a trial is simulated spike by spike."""
     rules = [rule for _, rule in _rules(setting) if registry.get("rules", rule).needs_phases]
-    _named("input.code", "inputs", setting.input.code)
     _only_spikes(setting)
     if not spiking(setting) or not rules:
         return
@@ -263,11 +348,11 @@ def _spikes(setting: Any) -> None:
     for rule in rules:
         _in_time(setting, rule)
     _projections(setting)
-    shortest = _SETTLED * max(setting.trace.tau_x, setting.trace.tau_z) + (len(network.hidden) - 1) * network.delay
+    shortest = settled_after(setting)
     if phases.free < shortest:
         raise ValueError(
             f"phases.free: after {phases.free} ms the traces still rise, which would be learned as if it were taught; allowed: "
-            f"at least {shortest} ms, {_SETTLED} times the longer of trace.tau_x and trace.tau_z, and the delays"
+            f"at least {shortest} ms, {SETTLED} times the longer of trace.tau_x and trace.tau_z, and the delays"
         )
     _lines(setting)
     _gate(phases)
@@ -305,7 +390,7 @@ def _online(setting: Any) -> None:
         ("input.code", setting.input.code, input_spikes or len(network.hidden) > 1 or bool(network.projection), "spikes"),
     ):
         if not goes:
-            raise ValueError(f"phases.update: 'online' does not go with {key} = {value!r}; allowed: {allowed}")
+            raise ValueError(f"phases.update: 'online' does not go with {key} = {quoted(value)}; allowed: {allowed}")
 
 
 def _projections(setting: Any) -> None:
@@ -316,7 +401,8 @@ def _projections(setting: Any) -> None:
         key, pair = f"network.projection[{i}]", (table.pre, table.post)
         if table.pre >= last or table.post > last:
             raise ValueError(
-                f"{key}: there are the populations 0 (inputs) to {last} (output), not {max(pair)}; the output sends none"
+                f"{key}: from {table.pre} to {table.post}; there are the populations 0 (inputs) to {last} (output); the output "
+                f"sends none"
             )
         if pair in seen:
             raise ValueError(f"{key}: a second projection from {table.pre} to {table.post}; allowed: one for each pair")

@@ -1,9 +1,10 @@
 """From TOML or Python to a validated experiment, and from what is wrong to one clear message."""
 
 import json
-import reprlib
+import re
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from localdfa import registry
-from localdfa.errors import SpecError
+from localdfa.errors import SpecError, clipped, quoted
+from localdfa.spec import checks, defaults
 from localdfa.spec.tables import Condition, Experiment, Optimiser, Setting
 
 if sys.version_info >= (3, 11):
@@ -19,8 +21,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-# A spec is written by hand; a larger file is something else.
-_LARGEST_SPEC = 1_000_000
+# A spec is written by hand; a larger file is something else, and so is one whose tables are nested so deep.
+_LARGEST_SPEC, _DEEPEST = 1_000_000, 20
 
 
 def bundled() -> dict[str, Path]:
@@ -40,8 +42,12 @@ def find(name: str) -> Path:
     """
     path = Path(name)
     if path.suffix == ".toml":
-        if not path.is_file():
-            raise SpecError(f"{name}: there is no such file")
+        try:
+            there = path.is_file()
+        except (OSError, ValueError) as error:  # longer than a path may be, or with a null byte
+            raise SpecError(f"{clipped(str(path))}: {getattr(error, 'strerror', None) or error}") from None
+        if not there:
+            raise SpecError(f"{clipped(str(path))}: there is no such file")
         return path
     if name not in bundled():
         raise SpecError(f"experiment {registry.unknown(name, list(bundled()))}; or give the path of a .toml file")
@@ -65,12 +71,40 @@ def load(name: str, overrides: Iterable[str] = ()) -> Experiment:
     try:
         if path.stat().st_size > _LARGEST_SPEC:
             raise SpecError(f"{path}: larger than {_LARGEST_SPEC} bytes, which no spec is")
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, or a number of 5000 digits
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8
         raise SpecError(f"{path}: cannot be read as TOML: {error}") from None
+    try:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: no TOML, or a number of 5000 digits
+        raise SpecError(f"{path}: cannot be read as TOML: {error}{_quotes(text, str(error))}") from None
+    tables = _plain(tables, f"{path}: ")
     for override in overrides:
         tables = _laid_over(tables, _parsed(override))
     return experiment(tables, source=str(path))
+
+
+def _quotes(text: str, error: str) -> str:
+    """What to add where TOML breaks off at a text without quotes."""
+    place = re.search(r"at line (\d+)", error)
+    line = text.splitlines()[int(place[1]) - 1] if place else ""
+    found = re.match(r"\s*([\w.-]+)\s*=\s*([A-Za-z][\w:./~-]*)\s*(#.*)?$", line)
+    return f"; text stands in quotes: {found[1]} = {json.dumps(found[2])}" if found else ""
+
+
+def asked(what: Experiment | str | Path | Mapping[str, Any]) -> tuple[Experiment, Path | None]:
+    """An experiment, and its file where it has one, of whatever stands for it: itself, its tables, a bundled name or a file.
+
+    Raises
+    ------
+    SpecError
+        There is no such experiment, or it is not valid.
+    """
+    if isinstance(what, Experiment):
+        return what, None
+    if isinstance(what, (str, Path)):
+        return load(str(what)), find(str(what))
+    return experiment(what), None
 
 
 def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", **more: Any) -> Experiment:
@@ -82,10 +116,15 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
         Every key that is wrong, a line each.
     """
     prefix = f"{source}: " if source else ""
+    if tables is not None and not isinstance(tables, Mapping):
+        raise SpecError(
+            f"{prefix}an experiment is a dict of its tables, not {quoted(tables)}; `localdfa.run` takes a file as well"
+        )
+    given = _plain({**(tables or {}), **more}, prefix)
     try:
-        found = Experiment.model_validate(_plain({**(tables or {}), **more}))
+        found = Experiment.model_validate(given)
     except ValidationError as error:
-        raise SpecError(prefix + _message(error, Experiment)) from None
+        raise SpecError(_joined(prefix, [*_lines(error, Experiment), *_wrong_models(given)])) from None
     names = [condition.name for condition in found.condition]
     for name in names:
         if [other.lower() for other in names].count(name.lower()) > 1:
@@ -94,41 +133,92 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
                 f"only in case"
             )
     if len(set(found.seeds)) < len(found.seeds):
-        raise SpecError(f"{prefix}seeds: {found.seeds} names a seed twice; allowed: different seeds")
+        raise SpecError(f"{prefix}seeds: {quoted(found.seeds)} names a seed twice; allowed: different seeds")
     settings(found, prefix)
-    return found
+    return _spelled_out(found)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, prefix: str, where: tuple[str, ...] = ()) -> Any:
     """Tables, lists and numbers as TOML has them: tuples, ranges and NumPy's numbers and arrays are welcome, too."""
+    if len(where) > _DEEPEST:
+        key = clipped(".".join(where))
+        raise SpecError(f"{prefix}{key}: nested more than {_DEEPEST} deep, which no spec is; does it hold itself?")
     if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: _plain(entry, prefix, (*where, str(key))) for key, entry in value.items()}
     if isinstance(value, (list, tuple, range)):
-        return [_plain(entry) for entry in value]
+        return [_plain(entry, prefix, (*where, str(i))) for i, entry in enumerate(value)]
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def settings(found: Experiment, prefix: str = "") -> dict[str, Setting]:
-    """The setting of each condition by name; an experiment without conditions has one, named after its rule."""
+    """The setting of each condition by name; an experiment without conditions has one, named after its rule.
+
+    What is left out that follows other keys stands in it (`defaults`).
+
+    Raises
+    ------
+    SpecError
+        What is wrong with a setting, a line each.
+    """
+    result, wrong = {}, dict[str, str]()
+    for name, tables in _tables(found).items():
+        try:
+            result[name] = _setting(tables)
+        except SpecError as error:
+            for line in str(error).splitlines():
+                wrong.setdefault(line, f"condition {name!r}: " if found.condition else "")
+    if wrong:
+        raise SpecError(_joined(prefix, [condition + line for line, condition in wrong.items()]))
+    return result
+
+
+def _setting(tables: Mapping[str, Any]) -> Setting:
+    """One setting, checked and completed."""
+    try:
+        found = Setting.model_validate(tables)
+    except ValidationError as error:
+        raise SpecError(_joined("", [*_lines(error, Setting), *checks.models(tables)])) from None
+    if wrong := checks.models(tables):
+        raise SpecError(_joined("", wrong))
+    found = defaults.completed(found)
+    try:
+        checks.check(found)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    return found
+
+
+def _tables(found: Experiment) -> dict[str, Mapping[str, Any]]:
+    """The tables of each condition by its name, or those of the experiment by its rule."""
     keys = set(Setting.model_fields)
     base = {k: v for k, v in found.model_dump(exclude_unset=True).items() if k in keys}
     if not found.condition:
-        return {found.rule: Setting.model_validate(base)}
-    result = {}
-    for condition in found.condition:
-        try:
-            result[condition.name] = Setting.model_validate(_laid_over(_without_parameters(base, condition), condition.changes))
-        except ValidationError as error:
-            raise SpecError(f"{prefix}condition {condition.name!r}: {_message(error, Setting)}") from None
-    return result
+        return {found.rule: base}
+    return {c.name: _laid_over(_without_parameters(base, c), c.changes) for c in found.condition}
+
+
+def _wrong_models(tables: Mapping[str, Any]) -> list[str]:
+    """What is wrong with models in tables that are not right otherwise; of conditions nothing can be said yet."""
+    return [] if tables.get("condition") else checks.models(tables)
+
+
+def _spelled_out(found: Experiment) -> Experiment:
+    """The experiment, whose settings are right, with what they say of keys that it leaves out, in itself or its conditions."""
+    if not found.condition:
+        return defaults.completed(found)
+    conditions = []
+    for condition, tables in zip(found.condition, _tables(found).values(), strict=True):
+        changes = _laid_over(condition.changes, defaults.left_out(Setting.model_validate(tables)))
+        conditions.append(Condition.model_validate({"name": condition.name, **changes}))
+    return found.model_copy(update={"condition": conditions})
 
 
 def _without_parameters(base: dict[str, Any], condition: Condition) -> dict[str, Any]:
     """The base without the parameters of a neuron or optimiser in whose place the condition names another."""
     base = dict(base)
-    if _names_another(base, condition.changes, "network", "neuron", "tanh"):
+    if _names_another(base, condition.changes, "network", "neuron", checks.NEURON):
         base.pop("neuron", None)
-    if _names_another(base, condition.changes, "optimiser", "name", "rmsprop"):
+    if _names_another(base, condition.changes, "optimiser", "name", checks.OPTIMISER):
         base["optimiser"] = {key: value for key, value in base.get("optimiser", {}).items() if key in Optimiser.model_fields}
     return base
 
@@ -148,35 +238,97 @@ def _laid_over(base: Any, changes: Any) -> Any:
 def _parsed(override: str) -> dict[str, Any]:
     """The tables that ``key=value`` stands for; a value that is no TOML is taken as text."""
     key, equals, value = override.partition("=")
-    if not equals or not key.strip():
-        raise SpecError(f"--set {override}: write it as key=value, for instance network.hidden=[200,200]")
+    key, shown = key.strip(), clipped(override)
+    if not equals or not key:
+        raise SpecError(f"--set {shown}: write it as key=value, for instance network.hidden=[200,200]")
     if "\n" not in override:
         for text in (value, json.dumps(value)):
             try:
-                return tomllib.loads(f"{key.strip()} = {text}")
+                found = tomllib.loads(f"{key} = {text}")
             except (ValueError, RecursionError):
                 continue
-    raise SpecError(f"--set {override}: {key.strip()!r} is not a key or {value!r} not a value")
+            return dict(_plain(found, f"--set {shown}: "))
+    raise SpecError(f"--set {shown}: {quoted(key)} is not a key or {quoted(value)} not a value")
 
 
-def _message(error: ValidationError, model: Any) -> str:
-    return "\n".join(dict.fromkeys(_line(entry, model) for entry in error.errors()))
+def _joined(prefix: str, lines: Iterable[str]) -> str:
+    """Lines as one message, none of them twice."""
+    return prefix + "\n".join(dict.fromkeys(lines))
+
+
+def _lines(error: ValidationError, model: Any) -> list[str]:
+    return [_line(entry, model) for entry in error.errors()]
 
 
 def _line(entry: Any, model: Any) -> str:
     """One thing that is wrong: key, value, what is allowed, the nearest valid name."""
     where = _key(entry["loc"])
     kind, value = entry["type"], entry["input"]
-    if kind == "value_error":
-        return f"{where}: {entry['ctx']['error']}" if where else str(entry["ctx"]["error"])
     if kind == "extra_forbidden":
-        return f"unknown key {where}: {registry.unknown(str(entry['loc'][-1]), _keys_at(model, entry['loc'][:-1]))}"
+        return f"unknown key {where}: {_unknown(entry['loc'], value, model)}"
     if kind == "literal_error":
         allowed = [name.strip(" '") for name in entry["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         return f"{where}: {registry.unknown(value, allowed)}"
     if kind == "missing":
         return f"{where}: missing"
-    return f"{where}: {reprlib.repr(value)} is not allowed: {entry['msg'][0].lower() + entry['msg'][1:]}"
+    reason = entry["msg"].removeprefix("Value error, ")
+    example = _as_list(entry["loc"], value, model) if kind == "list_type" else ""
+    return f"{where}: {quoted(value)} is not allowed: {reason[0].lower() + reason[1:]}{example}"
+
+
+def _as_list(location: tuple[Any, ...], value: Any, model: Any) -> str:
+    """How to write the list that a key wants, in whose place there is a value."""
+    within = _within(model, location[:-1])
+    entry = (getattr(within.model_fields[location[-1]].annotation, "__args__", None) or [None])[0]
+    if hasattr(entry, "model_fields"):
+        key = next(iter(entry.model_fields))
+        return f"; write a list of tables, for instance {location[-1]} = [{{{key} = {_toml(value) or '...'}}}]"
+    return f"; write [{_toml(value)}]" if _toml(value) else ""
+
+
+def _unknown(location: tuple[Any, ...], value: Any, model: Any) -> str:
+    """What to say of a key that is not there: where else there is one of this name, or what is spelled like it."""
+    name, allowed = str(location[-1]), _keys_at(model, location[:-1])
+    if name.lower() in map(str.lower, allowed):
+        return registry.unknown(name, allowed)
+    if model is Setting and len(location) == 1 and name in Experiment.model_fields:
+        return f"it is of the experiment as a whole; keys here are {', '.join(allowed)}"
+    places = _places()
+    meant = name if name in places else registry.synonym(name)
+    if meant not in places or meant in allowed:
+        return registry.unknown(name, allowed)
+    text = _toml(value) or "..."
+    ways = [before + (f"[{text}]" if is_list and not isinstance(value, list) else text) + after
+            for before, is_list, after in places[meant]]  # fmt: skip
+    return f"there is none of this name here; did you mean {' or '.join(ways)}? Keys here are {', '.join(allowed)}"
+
+
+@cache
+def _places() -> dict[str, list[tuple[str, bool, str]]]:
+    """Where keys of each name belong: what stands before the value, whether the value is a list, what stands after it."""
+    found: dict[str, list[tuple[str, bool, str]]] = {}
+    for table, field in Experiment.model_fields.items():
+        inner, is_list = _table(field.annotation), "list" in str(field.annotation)[:4]
+        if inner is None or inner is Condition:
+            found.setdefault(table, []).insert(0, (f"{table} = ", is_list, ""))
+            continue
+        for key, own in inner.model_fields.items():
+            if table == "certify" and key in found:  # what the certificate measures is seldom meant
+                continue
+            before, after = (f"{table} = [{{{key} = ", "}]") if is_list else (f"{table}.{key} = ", "")
+            found.setdefault(key, []).append((before, "list" in str(own.annotation)[:4], after))
+    for table, package in (("optimiser", "optimisers"), ("neuron", "neurons")):
+        for key in dict.fromkeys(key for name in registry.names(package) for key in registry.get(package, name)._fields):
+            found.setdefault(key, []).insert(0, (f"{table}.{key} = ", False, ""))
+    return {key: ways[:3] for key, ways in found.items()}
+
+
+def _toml(value: Any) -> str:
+    """A short number, text or list of them as TOML has it; nothing for anything else."""
+    if isinstance(value, (bool, int, float, str)) or (isinstance(value, list) and all(map(_toml, value))):
+        text = quoted(value) if isinstance(value, int) and not isinstance(value, bool) else json.dumps(value)
+        return text if len(text) <= 60 else ""
+    return ""
 
 
 def _key(location: tuple[Any, ...]) -> str:
@@ -184,15 +336,20 @@ def _key(location: tuple[Any, ...]) -> str:
     text = ""
     for part in _untagged(location):
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
+    return clipped(text)
 
 
 def _keys_at(model: Any, location: tuple[Any, ...]) -> list[str]:
     """The keys that the table at a location may have."""
+    return list(_within(model, location).model_fields)
+
+
+def _within(model: Any, location: tuple[Any, ...]) -> Any:
+    """The table at a location."""
     for part in _untagged(location):
         if isinstance(part, str):
             model = _table(model.model_fields[part].annotation)
-    return list(model.model_fields)
+    return model
 
 
 def _untagged(location: tuple[Any, ...]) -> list[Any]:

@@ -3,10 +3,18 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from localdfa.errors import quoted
+from localdfa.neurons import zero_or
 from localdfa.spec import checks
 
+# Times in ms that the simulations can tell apart from 0 and from each other: a trial lasts at most 3e6 ms and is reckoned in
+# float64, and what happens once in every such time happens at most so often in it.
+SHORTEST, LONGEST = 0.01, 1e6
+Duration = Annotated[float, Field(ge=SHORTEST, le=LONGEST)]
+Delay = Annotated[float, Field(ge=SHORTEST, le=1e4)]
+SynapticTau = Annotated[float, Field(ge=0, le=1e3), AfterValidator(zero_or(0.1))]
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -23,7 +31,7 @@ class Preprocess(Table):
 
     validation: float = Field(0.0, ge=0, lt=1, description="fraction of the training set kept for validation")
     whiten: bool = Field(False, description="ZCA whitening with the statistics of the training set")
-    whiten_epsilon: float = Field(1e-2, gt=0, le=1e3, description="added to the eigenvalues when whitening")
+    whiten_epsilon: float = Field(1e-2, ge=1e-12, le=1e3, description="added to the eigenvalues when whitening")
 
 
 class Convolution(Table):
@@ -62,8 +70,8 @@ class Projection(Table):
     post: int = Field(ge=1, le=101, description="population that receives: 1 the first hidden layer, …, last the output")
     connect: Literal["dense", "sparse", "one_to_one"] = Field("dense", description="which neurons are joined")
     probability: float = Field(0.1, gt=0, le=1, description="of a synapse between two neurons, where sparse")
-    delay: float | None = Field(None, gt=0, le=1e4, description="conduction delay, ms; network.delay if left out")
-    tau_syn: float | None = Field(None, ge=0, le=1e3, description="of the synaptic current, ms; network.tau_syn if left out")
+    delay: Delay | None = Field(None, description="conduction delay, ms; network.delay if left out")
+    tau_syn: SynapticTau | None = Field(None, description="of the synaptic current, ms; network.tau_syn if left out")
     weights: Literal["auto", "zero", "uniform", "constant"] = Field(
         "auto", description="initial weights: network.weights; zero; U(±scale/√fan_in); all equal to scale"
     )
@@ -77,7 +85,7 @@ class NetworkTable(Table):
     hidden: list[Layer] = Field(
         [100], min_length=1, max_length=100, description="hidden layers: the width of a dense one, the table of a convolution"
     )
-    neuron: str = Field("tanh", description="neuron model of the hidden layers")
+    neuron: str = Field(checks.NEURON, description="neuron model of the hidden layers")
     output: Literal["logistic", "softmax", "spikes"] = Field(
         "logistic", description="output units, with their cross-entropy; spikes: neurons as the hidden ones, with ½|ŷ − y|²"
     )
@@ -92,10 +100,8 @@ class NetworkTable(Table):
         description="RUN/CONDITION: a finished run and a condition, from whose weights and B of the same seed training starts",
     )
     threshold: float = Field(0.0, ge=0, le=10, description="graded event threshold ε, in units of activity; 0 is exact")
-    delay: float = Field(1.0, gt=0, le=1e4, description="conduction delay, ms (neuron.tau > 0, or spiking neurons)")
-    tau_syn: float = Field(
-        0.0, ge=0, le=1e3, description="of the synaptic current, ms; 0: a spike moves v at once (spiking neurons)"
-    )
+    delay: Delay = Field(1.0, description="conduction delay, ms (neuron.tau > 0, or spiking neurons)")
+    tau_syn: SynapticTau = Field(0.0, description="of the synaptic current, ms; 0: a spike moves v at once (spiking neurons)")
     start: Literal["reset", "uniform"] = Field(
         "reset", description="v at the onset of a trial: at the reset, or drawn between it and the threshold (spiking neurons)"
     )
@@ -120,17 +126,17 @@ class FeedbackTable(Table):
         description="what brings the error to spiking neurons: a current, set after the free phase; a current that follows "
         "the output; or the spikes of pairs of error neurons",
     )
-    interval: float = Field(1.0, gt=0, le=1e4, description="between two readings of the error that is followed, ms")
-    rate: float = Field(500.0, gt=0, le=1e5, description="of an error neuron where its error is 1, Hz")
+    interval: Delay = Field(1.0, description="between two readings of the error that is followed, ms")
+    rate: float = Field(500.0, ge=0.1, le=1e4, description="of an error neuron where its error is 1, Hz")
 
 
 class Input(Table):
     """How the inputs reach spiking neurons."""
 
-    code: str = Field("current", description="constant currents, or one of the codes that turn them into spikes")
-    rate: float = Field(100.0, gt=0, le=1e5, description="of an input neuron where its input is 1, Hz (poisson)")
-    window: float = Field(50.0, gt=0, le=1e5, description="of a latency, or of a frame, ms (latency, frames, changes)")
-    step: float = Field(0.1, gt=0, le=1e3, description="change of the input that makes a spike (changes)")
+    code: str = Field(checks.CODE, description="constant currents, or one of the codes that turn them into spikes")
+    rate: float = Field(100.0, ge=0.1, le=1e4, description="of an input neuron where its input is 1, Hz (poisson)")
+    window: float = Field(50.0, ge=0.1, le=1e5, description="of a latency, or of a frame, ms (latency, frames, changes)")
+    step: float = Field(0.1, ge=1e-3, le=1e3, description="change of the input that makes a spike (changes)")
     lines: list[Annotated[float, Field(ge=0, le=1e5)]] = Field(
         [0.0],
         min_length=1,
@@ -142,19 +148,20 @@ class Input(Table):
 class Phases(Table):
     """The trial under the local rule: a free phase, then one or two nudged phases."""
 
-    beta: float = Field(0.1, ge=1e-8, le=100, description="nudging strength β")
+    beta: float = Field(0.1, ge=1e-8, le=100, description="nudging strength β; if left out, as the neuron model says")
     nudging: Literal["one_sided", "centered"] = Field("centered", description="one phase at +β, or one at each of ±β")
     propagation: Literal["held", "two_compartment", "live"] = Field(
         "held", description="what the upper layers see, and synapses read, while the plasticity gate is open"
     )
     teacher: Literal["activity", "drive"] = Field("activity", description="where the output's teacher acts")
-    free: float = Field(100.0, gt=0, le=1e6, description="duration of the free phase, ms (in time)")
-    nudged: float = Field(20.0, gt=0, le=1e6, description="duration of a nudged phase, ms (in time)")
-    gate: float | None = Field(
-        None,
-        gt=0,
-        le=1e6,
-        description="time the gate stays open from a nudged onset, ms (in time); all of it if left out",
+    free: Duration = Field(
+        100.0, description="duration of the free phase, ms (in time); if left out, as long as traces, τ and delays need"
+    )
+    nudged: Duration = Field(
+        20.0, description="duration of a nudged phase, ms (in time); if left out, as long as traces and τ need"
+    )
+    gate: Duration | None = Field(
+        None, description="time the gate stays open from a nudged onset, ms (in time); all of it if left out"
     )
     update: Literal["after", "online"] = Field(
         "after", description="weights change after a mini-batch; or online, while spikes pass (spiking neurons, batch_size = 1)"
@@ -178,7 +185,7 @@ class Optimiser(Table):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field("rmsprop", description="optimiser")
+    name: str = Field(checks.OPTIMISER, description="optimiser")
     weight_decay: float = Field(0.0, ge=0, lt=1, description="λ in g + λ w; biases do not decay")
 
     @property
@@ -307,9 +314,9 @@ class Certify(Table):
 class Setting(Table):
     """All that one condition needs, apart from the data and the seed."""
 
-    rule: str = Field("local", description="learning rule")
+    rule: str = Field(checks.RULE, description="learning rule")
     batch_size: int = Field(64, ge=1, le=100_000, description="samples a weight update sums over")
-    precision: Literal["float32", "float64"] = Field("float32", description="of weights and activities")
+    precision: Literal["float32", "float64"] = Field(checks.PRECISION, description="of weights and activities")
     network: NetworkTable = NetworkTable()
     neuron: dict[str, Any] = Field({}, description="parameters of the neuron model")
     feedback: FeedbackTable = FeedbackTable()
@@ -318,11 +325,6 @@ class Setting(Table):
     trace: Trace = Trace()
     optimiser: Optimiser = Optimiser()
     stage: list[Stage] = Field([Stage()], min_length=1, max_length=1000)
-
-    @model_validator(mode="after")
-    def _check(self) -> "Setting":
-        checks.check(self)
-        return self
 
     def rule_of(self, stage: Stage) -> str:
         """The rule that a stage trains with."""
@@ -369,15 +371,17 @@ class Experiment(Setting):
     """A whole experiment: one data set, some seeds, the conditions to compare."""
 
     title: str = Field("", max_length=200, description="what the experiment asks, in a line")
-    data: str = Field("digits", description="data set, or npz:PATH for your own")
+    data: str = Field("digits", max_length=4100, description="data set, or npz:PATH for your own")
     seeds: list[Seed] = Field([0], min_length=1, max_length=1000, description="one training for each")
     preprocess: Preprocess = Preprocess()
     record: Record = Record()
     certify: Certify = Certify()
     condition: list[Condition] = Field([], max_length=1000)
 
-    @model_validator(mode="after")
-    def _check(self) -> "Experiment":
-        if not self.condition:  # else the settings of the conditions are what runs, and they are checked
-            checks.check(self)
-        return self
+    def __repr__(self) -> str:
+        names, seeds = [condition.name for condition in self.condition] or [self.rule], self.seeds
+        shown = ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:8])}, ... ({len(names)})"
+        title = f"{self.title!r}, " if self.title else ""
+        return f"Experiment({title}data={quoted(self.data)}, conditions: {shown}; seeds: {quoted(seeds)[1:-1]})"
+
+    __str__ = __repr__

@@ -1,0 +1,168 @@
+"""Will it fit? What training needs at least, from a setting and the shape of its data alone, against what the machine has."""
+
+import math
+import os
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import get_num_threads
+
+from localdfa import inputs, registry
+from localdfa.core.circuit import spiking
+from localdfa.errors import SpecError, quoted
+from localdfa.geometry import lay_out
+from localdfa.spec import Setting
+
+# Rows of a forward pass when a whole set is evaluated, and blocks of a mini-batch in time.
+CHUNK, _BLOCKS = 512, 16
+# Where Linux keeps control groups, the limits that containers and batch systems set.
+GROUPS = Path("/sys/fs/cgroup")
+# What a synapse of a sparse projection needs besides its weight: the number of its target, bytes.
+_TARGET = 4
+
+
+class Part(NamedTuple):
+    """What something needs: the key of the spec that makes it so large, what it is, and how many bytes."""
+
+    key: str
+    what: str
+    size: int
+
+
+def require(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -> None:
+    """Refuse a setting that needs more memory than there is, before any of it is taken.
+
+    shape: of a sample; samples: in all parts of the data.
+
+    Raises
+    ------
+    SpecError
+        The message names the key, what is needed and what there is.
+    """
+    there = available()
+    parts = list(needed(setting, shape, n_out, samples))
+    total = sum(part.size for part in parts)
+    if there is None or total <= there:
+        return
+    by_key: dict[str, int] = {}
+    for part in parts:
+        by_key[part.key] = by_key.get(part.key, 0) + part.size
+    key = max(by_key, key=by_key.__getitem__)
+    value: Any = setting
+    for name in key.split("."):
+        value = getattr(value, name)
+    if key == "network.projection":
+        value = [table.model_dump(exclude_unset=True) for table in value]
+    listed = ", ".join(f"{part.what} {_bytes(part.size)}" for part in sorted(parts, key=lambda part: -part.size) if part.size)
+    raise SpecError(
+        f"{key}: {quoted(value)} needs about {_bytes(total)} of memory ({listed}); allowed here: what fits into the "
+        f"{_bytes(there)} that this machine has available"
+    )
+
+
+def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -> Iterator[Part]:
+    """What training needs at the least, part by part."""
+    n_in: int | tuple[int, ...] = shape
+    if setting.spiking:
+        n_in = inputs.n_in(registry.get("inputs", setting.input.code), shape, setting.input)
+    sizes, geometry = lay_out(setting, n_in, n_out)
+    item, tables = np.dtype(setting.precision).itemsize, {(t.pre, t.post): t for t in setting.network.projection}
+    chain = list(pairwise(range(len(sizes))))
+    pairs = [*chain, *(pair for pair in tables if pair not in chain)]
+    shapes = [geometry[q].synapses if q < len(geometry) and geometry[q] else (sizes[a], sizes[b])  # type: ignore[union-attr]
+              for q, (a, b) in enumerate(pairs)]  # fmt: skip
+    dense, weights, sparse = [], [], 0
+    for pair, (rows, columns) in zip(pairs, shapes, strict=True):
+        table, biases = tables.get(pair), columns if pair in chain else 0
+        dense.append(rows * columns + biases)
+        if table is None or table.connect == "dense":
+            weights.append(dense[-1])
+            continue
+        synapses = math.ceil(table.probability * rows * columns) if table.connect == "sparse" else min(rows, columns)
+        weights.append(synapses + biases)
+        sparse += synapses * _TARGET + rows * 8
+    net = SimpleNamespace(
+        sizes=sizes, geometry=geometry, output=setting.network.output, synapses=lambda l: shapes[l],
+        projections=[SimpleNamespace(pre=a, post=b) for a, b in pairs],
+    )  # fmt: skip
+    pathway = registry.get("feedback", setting.pathway_of(setting.rule))
+    matrices = [pathway.shape(net, l) for l in range(len(setting.network.hidden))]
+    state, learned = registry.get("optimisers", setting.optimiser.name).n_state, sum(weights)
+    batch, rows = min(samples, setting.batch_size), min(samples, max(setting.batch_size, CHUNK))
+    wide = "batch_size" if setting.batch_size > CHUNK else "network.hidden"
+    yield Part("network.hidden", "weights", item * sum(weights[: len(chain)]))
+    yield Part("network.projection", "further weights", item * sum(weights[len(chain) :]))
+    yield Part("network.projection", "sparse projections", sparse)
+    yield Part("network.hidden", "feedback", item * sum(a * b for a, b in filter(None, matrices)))
+    yield Part("network.hidden", "the optimiser's state", item * state * learned)
+    local = any(registry.get("rules", stage.rule or setting.rule).needs_phases for stage in setting.stage)
+    if local and setting.spiking:
+        threads = get_num_threads()
+        summed = sum(weights[q] for q in spiking(net, setting))
+        yield Part("network.hidden", "updates", item * summed * (1 + threads + (threads > 1)))
+        yield Part(wide, "states of a mini-batch", 8 * rows * 3 * sum(sizes[1:]))
+    elif local and setting.dynamic:
+        yield Part("network.hidden", "updates", 8 * min(_BLOCKS, rows) * learned)
+        yield Part(wide, "activities of a mini-batch", 8 * rows * sum(sizes))
+    else:
+        # Drives and activities, and while a mini-batch learns the signal and the change of each neuron.
+        yield Part(wide, "activities of a mini-batch", item * max(2 * rows, 4 * batch) * sum(sizes[1:]))
+    if len(pairs) == len(chain):
+        yield Part("network.hidden", "the updates that are compared", 3 * item * sum(dense))
+    yield Part("data", "inputs", item * samples * (math.prod(shape) + 1))
+
+
+def available() -> int | None:
+    """Bytes that this process may still take: what is free, swap included, or less where a control group limits it.
+
+    None where the system does not say.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        entries = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.endswith("kB")}
+        return min([entries["MemAvailable"] + entries.get("SwapFree", 0), *limits()])
+    except (OSError, ValueError, KeyError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def limits() -> Iterator[int]:
+    """What the control groups of this process leave to it; caches of files can be given back."""
+    own = own_group()
+    if own is None:
+        return
+    folder = GROUPS / own.lstrip("/")
+    for group in (folder, *folder.parents):
+        try:
+            limit = int((group / "memory.max").read_text())  # "max" where there is none
+            cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            yield max(0, limit - int((group / "memory.current").read_text()) + int(cached.get("inactive_file", 0)))
+        except (OSError, ValueError):
+            pass
+        if group == GROUPS:
+            return
+
+
+def own_group() -> str | None:
+    """The control group of this process, a path below `GROUPS`."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    return next((line[3:] for line in lines if line.startswith("0::")), None)
+
+
+def _bytes(size: float) -> str:
+    """A size in the unit that suits it."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if size < 1024:
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:,.0f} EiB"

@@ -1,0 +1,53 @@
+"""What keys stand for that a spec leaves out where one number does not fit all neurons and time constants."""
+
+from typing import Any, TypeVar
+
+from localdfa import registry
+from localdfa.spec import checks
+from localdfa.spec.tables import LONGEST, Phases, Setting
+
+# A nudge lasts so many time constants of what follows it.
+_NUDGED = 5
+
+_Setting = TypeVar("_Setting", bound=Setting)
+
+
+def completed(setting: _Setting) -> _Setting:
+    """The setting with these keys said; see `left_out`."""
+    found = left_out(setting)
+    tables = {name: getattr(setting, name).model_copy(update=keys) for name, keys in found.items()}
+    return setting.model_copy(update=tables) if tables else setting
+
+
+def left_out(setting: Setting) -> dict[str, dict[str, Any]]:
+    """Tables with the keys that a setting leaves out and that stand for something else than their defaults.
+
+    The free phase lasts until traces or activity are settled, a nudge five time constants of what follows it, but under a gate
+    that is held no longer than the conduction delay; neither is shorter than the default of settled networks, which have no
+    time. β and the learning rate are what the neuron model says, if it says anything. Every model that the setting names is
+    there.
+    """
+    phases = {key: value for key, value in _phases(setting).items() if key not in setting.phases.model_fields_set}
+    found: dict[str, dict[str, Any]] = {"phases": phases} if phases else {}
+    rates = getattr(registry.get("neurons", setting.network.neuron), "learning_rates", {})
+    if setting.optimiser.name in rates and "learning_rate" not in setting.optimiser.parameters:
+        found["optimiser"] = {"learning_rate": rates[setting.optimiser.name]}
+    return found
+
+
+def _phases(setting: Setting) -> dict[str, float]:
+    """Durations and β, where they differ from their defaults."""
+    phases, tau = setting.phases, setting.neuron.get("tau", 0)
+    if not checks.local(setting) or not (setting.spiking or tau):
+        return {}
+    default = {key: Phases.model_fields[key].default for key in ("beta", "free", "nudged")}
+    found = {"free": max(default["free"], min(LONGEST, checks.settled_after(setting)))}
+    if setting.spiking:
+        found["beta"] = registry.get("neurons", setting.network.neuron).beta
+        nudged = _NUDGED * setting.trace.tau_z
+    else:
+        nudged = _NUDGED * tau + (phases.propagation != "held") * len(setting.network.hidden) * setting.network.delay
+    found["nudged"] = max(default["nudged"], phases.gate or 0.0, min(LONGEST, nudged))
+    if phases.propagation == "held" and not setting.spiking and phases.gate is None:
+        found["nudged"] = min(found["nudged"], setting.network.delay)
+    return {key: float(value) for key, value in found.items() if value != default[key]}

@@ -1,0 +1,134 @@
+"""What somebody does first: import it, look at it, run something with what it comes with, from Python or a notebook."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import localdfa
+from localdfa import measure, progress, train
+from localdfa.errors import SpecError
+
+TINY = {"network": {"hidden": [8]}, "stage": [{"epochs": 1}], "record": {"probe": 16}, "batch_size": 256}
+
+
+class Told(train.Progress):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.calls = []
+
+    def compiling(self, condition):
+        self.calls.append(("compiling", condition))
+
+    def job(self, condition, seed):
+        self.calls.append(("job", condition))
+
+    def warn(self, message):
+        self.calls.append(("warning", message))
+
+
+@pytest.mark.parametrize("kind", ["tables", "path", "text", "experiment"])
+def test_a_run_takes_whatever_stands_for_an_experiment(kind, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    np.savez(tmp_path / "own.npz", x_train=rng.random((40, 3)), y_train=labels, x_test=rng.random((40, 3)), y_test=labels)
+    spec = 'data = "npz:own.npz"\nbatch_size = 256\nnetwork.hidden = [8]\nrecord.probe = 16\nstage = [{epochs = 1}]\n'
+    (tmp_path / "mine.toml").write_text(spec)
+    tables = {**TINY, "data": f"npz:{tmp_path / 'own.npz'}"}
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # paths in a file start from the file
+    asked = {
+        "tables": tables, "path": tmp_path / "mine.toml", "text": str(tmp_path / "mine.toml"),
+        "experiment": localdfa.experiment(tables),
+    }[kind]  # fmt: skip
+    run = localdfa.run(asked, tmp_path / "run", progress=False)
+    assert run.status == "finished"
+    assert run.info["name"] == ("mine" if kind in ("path", "text") else "experiment")
+    assert repr(run) == f"Run('{tmp_path / 'run'}', {run.experiment!r})"
+
+
+def test_what_is_no_experiment_is_refused_by_what_it_is(tmp_path):
+    for wrong, words in (("quickstrat", "did you mean 'quickstart'"), (7, "not 7"), (tmp_path / "no.toml", "no such file")):
+        with pytest.raises(SpecError, match=words):
+            localdfa.run(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_package_shows_what_it_has():
+    assert dir(localdfa) == sorted(["__version__", "experiment", "load", "resume", "run"])
+
+
+def test_from_python_a_run_is_shown_unless_it_shall_not_be(tmp_path, capfd):
+    localdfa.run(TINY, tmp_path / "shown")
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert [line.split("  ")[:2] for line in shown.err.splitlines()] == [
+        ["local seed 0", "epoch 0"], ["local seed 0", "epoch 1"],
+    ]  # fmt: skip
+    localdfa.run(TINY, tmp_path / "silent", progress=False)
+    localdfa.resume(tmp_path / "silent", progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_notebook_without_widgets_gets_lines(monkeypatch):
+    console = Console(file=io.StringIO(), force_terminal=True)
+    assert isinstance(progress.display(console), progress.Bar)
+    console.is_jupyter = True
+    for there, kind in ((None, progress.Lines), (object(), progress.Bar)):
+        monkeypatch.setattr(progress, "find_spec", lambda name, there=there: there)
+        assert isinstance(progress.display(console), kind)
+
+
+def test_what_compiles_is_told_before_it_does(tmp_path):
+    told = Told()
+    localdfa.run({**TINY, "condition": [{"name": "a"}, {"name": "b", "rule": "bp"}]}, tmp_path / "run", progress=told)
+    assert [call for call in told.calls if call[0] != "warning"] == [
+        ("compiling", "a"), ("job", "a"), ("compiling", "b"), ("job", "b"),
+    ]  # fmt: skip
+    bar = progress.Bar(Console(file=io.StringIO(), force_terminal=True, width=100))
+    bar.job("a", 0)
+    progress.Several(bar).compiling("b")
+    assert [task.description for task in bar._bar.tasks] == ["b  compiling"]
+
+
+def test_the_example_of_the_package_learns(tmp_path):
+    """The defaults learn without a key that says how."""
+    assert 'network={"hidden": [128, 128]}, stage=[{"epochs": 20}]' in localdfa.__doc__
+    told = Told()
+    run = localdfa.run({"network": {"hidden": [128, 128]}, "stage": [{"epochs": 20}]}, tmp_path / "run", progress=told)
+    assert run.summary["conditions"][0]["test_error"] < 6
+    assert not any(kind == "warning" for kind, _ in told.calls)
+
+
+@pytest.mark.slow
+def test_spiking_neurons_learn_by_their_name_alone(tmp_path):
+    told = Told()
+    run = localdfa.run({"network": {"neuron": "lif"}, "record": {"probe": 16}}, tmp_path / "run", progress=told)
+    assert run.summary["conditions"][0]["test_error"] < 8
+    assert not any(kind == "warning" for kind, _ in told.calls)
+
+
+def test_training_that_stays_at_chance_is_warned_of(tmp_path):
+    told = Told()
+    tables = {**TINY, "optimiser": {"learning_rate": 1e-9}, "stage": [{"epochs": 6}]}
+    localdfa.run(tables, tmp_path / "run", progress=told)
+    warnings = [text for kind, text in told.calls if kind == "warning"]
+    assert [text.split(":")[0] for text in warnings] == ["local seed 0, epoch 5", "local seed 0, epoch 6"]
+    assert all("nothing is learned: the training error is" in text for text in warnings)
+    assert all("another optimiser.learning_rate may help" in text for text in warnings)
+
+
+@pytest.mark.parametrize(("error", "epoch", "warned"), [(90.0, 5, True), (81.0, 5, True), (80.0, 5, False), (90.0, 1, False)])
+def test_chance_is_that_of_guessing(error, epoch, warned):
+    row = {"epoch": epoch, "train_error": error}
+    assert bool(measure.unhealthy(row, 90.0)) == warned
+    assert measure.unhealthy(row) == []
+
+
+def test_trials_that_take_long_are_warned_of(tmp_path, monkeypatch):
+    told = Told()
+    monkeypatch.setattr(train.checks, "slow", lambda setting: iter([f"{setting.rule} is slow"]))
+    localdfa.run(TINY, tmp_path / "run", progress=told)
+    assert told.calls[0] == ("warning", "local: local is slow")
