@@ -372,6 +372,7 @@ def run(
     data = load(experiment)
     recorders.check(experiment, data.shape, data.n_classes, len(data.y_train))
     with _shown(progress) as display:
+        _warn_of_slow_trials(experiment, display)
         with blas.one_thread():
             of = _parts_of(experiment, data)
             warm = _rehearse(experiment, data, of, display)
@@ -397,7 +398,15 @@ def resume(folder: str | Path, progress: Progress | bool = True) -> record.Run:
         data = load(began.experiment)
         read, of = _fingerprints(began.experiment, data), _parts_of(began.experiment, data)
         with _shown(progress) as display:
+            _warn_of_slow_trials(began.experiment, display)
             return _go_on(began, data, read, of, display, set())
+
+
+def _warn_of_slow_trials(experiment: Experiment, progress: Progress) -> None:
+    """Say what is legal but takes long, before the first trial does."""
+    for name, setting in settings(experiment).items():
+        for message in checks.slow(setting):
+            progress.warn(f"{name}: {message}")
 
 
 def _keep_sources(experiment: Experiment, place: Path) -> None:
@@ -582,9 +591,6 @@ def _train_all(run: record.Run, of: dict[str, dict[str, Part]], progress: Progre
     epochs = {name: sum(stage.epochs for stage in setting.stage) for name, setting in run.settings.items()}
     trained = len(next(iter(of.values()))["train"])
     progress.start(sum(epochs[job.condition] for job in run.jobs) * trained)
-    for name, setting in run.settings.items():
-        for message in checks.slow(setting):
-            progress.warn(f"{name}: {message}")
     for job in run.jobs:
         setting = run.settings[job.condition]
         trainer = Trainer(setting, of[setting.precision], job, run.experiment.record)
