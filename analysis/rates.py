@@ -31,7 +31,7 @@ def figure(run: Run) -> style.Figure:
     found = _kept.jobs(run, "activity", "rates")
     kinds = {
         label: {name: jobs for name, jobs in found.items() if run.settings[name].spiking == spiking}
-        for label, spiking in (("Mean firing rate (Hz)", True), ("Mean activity (1)", False))
+        for label, spiking in (("Mean firing rate (Hz)", True), ("Mean activity", False))
     }
     kinds = {label: jobs for label, jobs in kinds.items() if jobs}
     shown = _layers.some(_layers.depth(run))
@@ -45,7 +45,8 @@ def figure(run: Run) -> style.Figure:
                 if not samples:  # a layer that only conditions of the other kind have
                     continue
                 values = np.concatenate([each for seeds in samples.values() for each in seeds])
-                edges = np.linspace(min(0.0, values.min()), values.max() or 1.0, _BINS + 1)
+                low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+                edges = np.linspace(low, high if high > low else 1.0, _BINS + 1)
                 curves = {name: summary.shares(seeds, edges) for name, seeds in samples.items()}
                 lines |= style.draw(axes, curves, list(run.settings))
                 axes.set(title=f"Hidden layer {layer + 1}", xlabel=label)

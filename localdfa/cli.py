@@ -110,9 +110,12 @@ def _report(folder: Path, console: Any) -> None:
     from localdfa.analysis import report
     from localdfa.record import Run
 
-    opened = Run(folder)
-    report.print_table(opened, console)
-    console.print(f"report: {report.write(opened)}", highlight=False, markup=False, soft_wrap=True)
+    opened, written = Run(folder), None
+    try:
+        written = report.write(opened)  # before anything is printed, and whatever becomes of it the table is
+    finally:
+        report.print_table(opened, console)
+    console.print(f"report: {written}", highlight=False, markup=False, soft_wrap=True)
 
 
 @main.command()
@@ -153,8 +156,8 @@ def certify(what: str, data: str | None, neuron: str | None, device: str, overri
     experiment = train.located(spec.load(str(path), overrides), _base(path, overrides))
     with console.status("certifying") as status:
         found = _certificate(experiment, neuron, device, trained, lambda text: status.update(text))
-    show.print_tables(found, console)
     written = show.write(found, out or (folder if trained else Path("certificates") / path.stem))
+    show.print_tables(found, console)
     console.print(f"certificate: {written}", highlight=False, markup=False, soft_wrap=True)
     sys.exit(0 if found["holds"] else 1)
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from localdfa import registry
 from localdfa.errors import SpecError
+from localdfa.spec import checks
 from localdfa.spec.tables import Condition, Experiment, Optimiser, Setting
 
 if sys.version_info >= (3, 11):
@@ -95,7 +96,11 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
             )
     if len(set(found.seeds)) < len(found.seeds):
         raise SpecError(f"{prefix}seeds: {found.seeds} names a seed twice; allowed: different seeds")
-    settings(found, prefix)
+    for name, setting in settings(found, prefix).items():
+        try:
+            checks.recorded(found.record, setting)
+        except ValueError as error:
+            raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(found.condition)}{error}") from None
     return found
 
 
