@@ -109,5 +109,6 @@ def said(run: Run) -> str:
     """What the points are, as sentences of a caption."""
     return (
         "A point is a training sample, coloured by its class, whose number stands at the median of its samples. First seed "
-        f"that keeps activities; at most {MOST} samples.{_layers.said(_layers.depth(run))}{_many.said(len(run.settings), _CONDITIONS)}"
+        f"that keeps activities; at most {MOST} samples.{_layers.said(_layers.depth(run))}"
+        f"{_many.said(len(run.settings), _CONDITIONS)}"
     )

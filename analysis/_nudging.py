@@ -118,6 +118,7 @@ def draw(axes: Axes, layers: list[dict[str, Any]], key: str) -> None:
             beta, values = np.array(found["beta"]), np.array(found[key], float)
             if key == "cosine":
                 values = np.maximum(1 - values, _LEAST)
+            values = np.where(values > 0, values, np.nan)  # a logarithmic axis has no place for zero
             (line,) = axes.loglog(beta, values, color=colour(i), linestyle=dashes, marker=marker, markerfacecolor="white")
             line.set_markeredgewidth(style.mark(0.7))
             if "low" in found:

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from localdfa.analysis import _layers, _nudging, style
+from localdfa.errors import RunError
 from localdfa.orders import ORDERS, slope
 from localdfa.record import Run
 from localdfa.spec import Setting
@@ -39,10 +40,12 @@ def figure(run: Run) -> style.Figure:
     Raises
     ------
     RunError
-        Nothing is measured yet; no conditions, or several groups of them, that differ in β and nudging alone.
+        Nothing is measured yet, or no error above zero; there is not one group of conditions that differ in β and nudging alone.
     """
     at = _sweep(run).points
     layers = [{"layer": l + 1, **_swept(run, l, at)} for l in _layers.some(_layers.depth(run))]
+    if not any(error > 0 for layer in layers for own in ORDERS if own in layer for error in layer[own]["relative_error"]):
+        raise RunError(f"{run.folder}: the figure beta has a logarithmic axis, and no error above zero is measured")
     with style.context():
         drawn = style.Figure(style.ONE_COLUMN * 1.5, 3.6 + 0.17 * len(layers))
         axes = drawn.subplots()

@@ -80,7 +80,7 @@ def _differences(axes: style.Axes, found: list[_Entry]) -> None:
             continue
         axes.plot(apart, [place] * len(apart), "o", color=colour, alpha=0.6)
         axes.plot([fmean(apart)], [place], "D", color=colour, markersize=style.mark(5), markeredgecolor="black")
-    axes.set_xlabel(_many.folded(f"Difference to {found[0].name} (percentage points)", 2.4))
+    axes.set_xlabel(_many.folded(f"Difference to {found[0].name} (percentage points)", 2.7))
     axes.tick_params(labelleft=False)
 
 
