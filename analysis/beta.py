@@ -40,7 +40,7 @@ def figure(run: Run) -> style.Figure:
     Raises
     ------
     RunError
-        Nothing is measured yet, or no error above zero; there is not one group of conditions that differ in β and nudging alone.
+        Nothing is measured yet, or no error above zero; not one group of conditions that differ in β and nudging alone.
     """
     at = _sweep(run).points
     layers = [{"layer": l + 1, **_swept(run, l, at)} for l in _layers.some(_layers.depth(run))]

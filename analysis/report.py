@@ -22,6 +22,8 @@ from localdfa.analysis import style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
+# A figure this much higher than wide is shown at its full height.
+_TALL = 1.3
 # Columns that a narrow terminal goes without, the first first.
 _DISPENSABLE = ("feedback", "epochs", "rule", "seeds", "seconds", "events")
 
@@ -183,8 +185,10 @@ def _figure(runs: list[Run], name: str) -> dict[str, str]:
         return {"missing": f"{name}: {error}"}
     if len(runs) == 1:
         files.write_bytes(runs[0].folder / "figures" / f"{name}.svg", svg)
-    breadth = "narrow" if drawn.get_figwidth() < style.TWO_COLUMNS else "wide"
-    return {"caption": caption, "svg": base64.b64encode(svg).decode(), "breadth": breadth}
+    shape = "narrow" if drawn.get_figwidth() < style.TWO_COLUMNS else "wide"
+    if drawn.get_figheight() > _TALL * drawn.get_figwidth():
+        shape += " tall"
+    return {"caption": caption, "svg": base64.b64encode(svg).decode(), "shape": shape}
 
 
 def print_table(run: Run, console: Any) -> None:

@@ -388,6 +388,7 @@ def test_panels_of_many_conditions_do_not_overlap(runs, name):
         ("raster", "spiking_run"), ("window", "spiking_run"), ("beta", "beta_run"), ("pairs", "pairs_run"),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # eight panels in three inches, with the text of a talk
 @pytest.mark.parametrize("look", ["paper", "talk"])
 def test_a_legend_fits_whatever_the_size(request, name, kind, look):
     with style.using(look):
