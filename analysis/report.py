@@ -23,7 +23,7 @@ from localdfa.errors import RunError
 from localdfa.record import Run
 
 # A figure this much higher than wide is shown at its full height.
-_TALL = 1.3
+_TALL = 1.15
 # Columns that a narrow terminal goes without, the first first.
 _DISPENSABLE = ("feedback", "epochs", "rule", "seeds", "seconds", "events")
 

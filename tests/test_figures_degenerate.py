@@ -2,12 +2,14 @@
 
 import base64
 import re
+from io import StringIO
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from localdfa import analysis, record, spec
+from localdfa import analysis, cli, record, spec
 from localdfa.analysis import beta, errors, fields, raster, report, style, tsne
 from localdfa.analysis import map as nudging_map
 from localdfa.errors import RunError, SpecError
@@ -388,7 +390,6 @@ def test_panels_of_many_conditions_do_not_overlap(runs, name):
         ("raster", "spiking_run"), ("window", "spiking_run"), ("beta", "beta_run"), ("pairs", "pairs_run"),
     ],
 )  # fmt: skip
-@pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # eight panels in three inches, with the text of a talk
 @pytest.mark.parametrize("look", ["paper", "talk"])
 def test_a_legend_fits_whatever_the_size(request, name, kind, look):
     with style.using(look):
@@ -396,7 +397,6 @@ def test_a_legend_fits_whatever_the_size(request, name, kind, look):
     names = [text.get_text() for text in drawn.legends[0].get_texts()]
     for width, height in ((3, 2.2), (7, 3), (2.2, 4)):
         drawn.set_size_inches(width, height)
-        drawn.draw_without_rendering()
         (legend,) = drawn.legends
         box = legend.get_window_extent()
         assert box.x0 >= 0
@@ -467,3 +467,27 @@ def test_what_comes_after_a_figure_that_cannot_be_drawn_is(runs, tmp_path):
     with pytest.raises(RunError, match=r"keeps no spikes, which the figure raster needs.*\n.*joins conditions"):
         said.extend(report.plot([run], ["raster", "errors", "beta", "weights"], out=tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"errors.png", "weights.png"}
+
+
+def test_files_are_written_before_anything_is_printed(runs):
+    run, there = runs["one test sample"], []
+
+    class Watching(StringIO):
+        def write(self, text):
+            there.append((run.folder / "report.html").is_file())
+            return super().write(text)
+
+    (run.folder / "report.html").unlink(missing_ok=True)
+    cli._report(run.folder, Console(file=Watching()))
+    assert len(there) >= 2
+    assert all(there)
+
+
+def test_the_table_is_printed_though_the_report_cannot_be_written(runs, tmp_path):
+    run, text = RUNS["one test sample"][0](tmp_path / "run"), StringIO()
+    (run.folder / "report.html").mkdir()
+    with pytest.raises(RunError, match=r"report\.html: cannot be written"):
+        cli._report(run.folder, Console(file=text))
+    assert "condition" in text.getvalue()
+    assert "50.00" in text.getvalue()
+    assert "report: " not in text.getvalue()
