@@ -1,61 +1,108 @@
 """Activities of each layer as points on a plane, coloured by class: what `pca` and `tsne` share."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from matplotlib import patheffects
+from matplotlib.axes import Axes
 
-from localdfa.analysis import _kept, _layers, style
+from localdfa.analysis import _kept, _layers, _many, style
 from localdfa.analysis.rates import of_layers
+from localdfa.errors import RunError
 from localdfa.record import Run
 
 # A plane for the samples (samples, 2) and the labels of its axes.
 Plane = tuple[np.ndarray, str, str]
-# Of more samples, so many are placed; so many conditions stand beside each other.
-MOST, _ABREAST = 300, 5
+# Of more samples, so many are placed, and of more conditions, each of which takes seconds.
+MOST, _CONDITIONS = 300, 12
+# So many conditions stand beside each other; of one layer, so many panels.
+_ABREAST, _FLOWING = 5, 4
 
 
-def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane]) -> style.Figure:
+def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> style.Figure:
     """A panel for each condition and hidden layer, up to five conditions beside each other; the first seed.
+
+    place: puts activities (samples, neurons), finite and not all alike, on a plane, or says why it cannot. A panel without a
+    plane says why.
 
     Raises
     ------
     RunError
-        The run keeps no activities.
+        The run keeps no activities, or no layer's can be placed.
     """
-    found = _kept.first(_kept.jobs(run, "activity", name))
+    found = dict(list(_kept.first(_kept.jobs(run, "activity", name)).items())[:_CONDITIONS])
     shown = _layers.some(_layers.depth(run))
-    abreast = len(found) if len(found) <= _ABREAST else len(shown)
-    down = len(found) * len(shown) // abreast
-    width = style.ONE_COLUMN if abreast == 1 else style.TWO_COLUMNS
+    planes: dict[tuple[str, int], Plane | str] = {}
+    for condition, job in found.items():
+        layers = of_layers(job)
+        planes |= {(condition, l): _placed(layers[l][:MOST], place) for l in shown if l < len(layers)}
+    reasons = [plane for plane in planes.values() if isinstance(plane, str)]
+    if len(reasons) == len(planes):
+        why = ", ".join(dict.fromkeys(reasons)) or "no hidden layer"
+        raise RunError(f"{run.folder}: the figure {name} cannot place what its layers do: {why}")
     with style.context():
-        drawn = style.Figure(width, 0.3 + down * max(1.7, 0.75 * width / abreast))
-        panels = drawn.subplots(down, abreast, squeeze=False)
-        for own_panels, job in zip(panels.T if len(found) <= _ABREAST else panels, found.values(), strict=True):
-            layers, labels = of_layers(job), job.activity["label"][:MOST]
-            names = _kept.classes(run, int(labels.max()) + 1)
-            for axes, layer in zip(own_panels, shown, strict=True):
-                if layer >= len(layers):
-                    axes.remove()
-                    continue
-                points, *ends = place(layers[layer][:MOST].astype(np.float64))
-                for label in np.unique(labels):
-                    own, colour = points[labels == label], style.CLASSES[label % len(style.CLASSES)]
-                    axes.plot(*own.T, "o", color=colour, markersize=style.mark(2), alpha=0.7)
-                    axes.annotate(
-                        names[label], np.median(own, axis=0), ha="center", va="center", weight="bold", color=colour,
-                        fontsize=style.points(6.5), path_effects=[patheffects.withStroke(linewidth=1.5, foreground="white")],
-                        parse_math=False,
-                    )  # fmt: skip
-                axes.set(xlabel=ends[0], ylabel=ends[1])
-                axes.grid(False)
-        heads = [list(found), [f"Hidden layer {layer + 1}" for layer in shown]]
-        for axes, head in zip(panels[0], heads[0 if len(found) <= _ABREAST else 1], strict=True):
-            axes.set_title(head)
-        for axes, head in zip(panels[:, 0], heads[1 if len(found) <= _ABREAST else 0], strict=True):
-            axes.set_ylabel(f"{head}\n{axes.get_ylabel()}")
-        style.letters([axes for axes in panels.ravel() if axes.figure])
+        drawn, panels = _grid(list(found), shown)
+        for (condition, layer), axes in panels.items():
+            plane = planes.get((condition, layer))
+            if plane is None:
+                axes.remove()
+            else:
+                labels = found[condition].activity["label"][:MOST]
+                _draw(axes, plane, labels, _kept.classes(run, int(labels.max(initial=0)) + 1))
+        style.letters([axes for axes in panels.values() if axes.figure])
     return drawn
+
+
+def _placed(activity: np.ndarray, place: Callable[[np.ndarray], Plane | str]) -> Plane | str:
+    """The plane of the samples' activities (samples, neurons), or why there is none."""
+    if not activity.size:
+        return "nothing is kept"
+    if not np.isfinite(activity).all():
+        return "not finite"
+    if not np.ptp(activity, axis=0).any():
+        return "the same in all samples"
+    return place(activity.astype(np.float64))
+
+
+def _grid(names: list[str], layers: list[int]) -> tuple[style.Figure, dict[tuple[str, int], Axes]]:
+    """The panels by condition and layer, in order on the page, and what they are written at its margins."""
+    heads = [f"Hidden layer {layer + 1}" for layer in layers]
+    beside, flowing = len(names) <= _ABREAST, len(names) > _ABREAST and len(layers) == 1
+    columns = len(names) if beside else _FLOWING if flowing else len(layers)
+    down = math.ceil(len(names) * len(layers) / columns)
+    width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
+    drawn = style.Figure(width, 0.3 + down * max(1.7, 0.75 * width / columns))
+    grid = drawn.subplots(down, columns, squeeze=False)
+    order = [(name, l) for l in layers for name in names] if beside else [(name, l) for name in names for l in layers]
+    panels = dict(zip(order, grid.ravel(), strict=False))
+    for axes in grid.ravel()[len(order) :]:
+        axes.remove()
+    for place, axes in enumerate(panels.values()):
+        row, column = divmod(place, columns)
+        if flowing or row == 0:
+            axes.set_title(_many.folded((names if beside or flowing else heads)[place], width / columns - 0.5))
+        if column == 0 and not flowing:
+            axes.set_ylabel(_many.folded((heads if beside else names)[row], 1.5))
+    return drawn, panels
+
+
+def _draw(axes: Axes, plane: Plane | str, labels: np.ndarray, names: list[str]) -> None:
+    """The points of one panel, or why there are none; names: of all classes."""
+    axes.grid(False)
+    if isinstance(plane, str):
+        axes.text(0.5, 0.5, plane, transform=axes.transAxes, ha="center", va="center")
+        axes.set(xticks=[], yticks=[])
+        return
+    points, *ends = plane
+    for label in np.unique(labels):
+        own, colour = points[labels == label], style.CLASSES[label % len(style.CLASSES)]
+        axes.plot(*own.T, "o", color=colour, markersize=style.mark(2), alpha=0.7)
+        axes.annotate(
+            names[label], np.median(own, axis=0), ha="center", va="center", weight="bold", color=colour,
+            fontsize=style.points(6.5), path_effects=[patheffects.withStroke(linewidth=1.5, foreground="white")],
+        )  # fmt: skip
+    axes.set(xlabel=ends[0], ylabel=f"{axes.get_ylabel()}\n{ends[1]}".strip())
 
 
 def said(run: Run) -> str:
@@ -63,4 +110,5 @@ def said(run: Run) -> str:
     return (
         "A point is a training sample, coloured by its class, whose number stands at the median of its samples. First seed "
         f"that keeps activities; at most {MOST} samples.{_layers.said(_layers.depth(run))}"
+        f"{_many.said(len(run.settings), _CONDITIONS)}"
     )

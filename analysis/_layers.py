@@ -73,6 +73,7 @@ def over_training(run: Run, rows: Sequence[Row], height: float = 1.5) -> tuple[s
     drawn, panels = grid(len(shown), len(known), height, names)
     lines: dict[str, Line2D] = {}
     for row, abreast in zip(known, panels, strict=True):
+        abreast[0].yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))  # else it depends on the layout
         for column, (layer, axes) in enumerate(zip(shown, abreast, strict=True)):
             curves = summary.curves(measured, row.key, layer, row.convert)
             if row.level is not None:

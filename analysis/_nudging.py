@@ -1,7 +1,9 @@
 """Sweeps of the nudging: which condition stands at which point, and errors against β as curves."""
 
-from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+import json
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from matplotlib import ticker
@@ -24,27 +26,70 @@ _LOOKS: dict[str, tuple[str, Any, str]] = {
 _LEAST = float(np.finfo(np.float64).eps)
 
 
-def points(run: Run, at: Callable[[Setting], Point], of: str, figure: str) -> dict[Point, str]:
-    """The condition that stands at each point of a sweep, of those that begin under the local rule.
+@dataclass(frozen=True)
+class Sweep(Generic[Point]):
+    """Conditions that differ in a few keys alone: the condition at each point, and those that are left out."""
 
-    at: the point of a setting. of: what its coordinates are, for the message.
+    points: dict[Point, str]
+    others: list[str]
+
+    @property
+    def said(self) -> str:
+        """A sentence of the caption where conditions under the local rule are left out."""
+        if not self.others:
+            return ""
+        return f" Drawn are {', '.join(self.points.values())}, which differ in nothing else; not {', '.join(self.others)}."
+
+
+def sweep(
+    run: Run, figure: str, apart: str, varied: Collection[str], at: Callable[[Setting], Point],
+    enough: Callable[[Collection[Point]], bool],
+) -> Sweep[Point]:  # fmt: skip
+    """The conditions that a figure joins: of those that begin under the local rule the ones that differ in a few keys alone.
+
+    Parameters
+    ----------
+    run: whose conditions.
+    figure: its name, for the message.
+    apart: what the conditions differ in and how many there must be, for the message.
+    varied: the keys that they may differ in, as ``phases.beta``.
+    at: the point of a setting.
+    enough: whether points make a sweep.
 
     Raises
     ------
     RunError
-        Two conditions have the same point.
+        There is no sweep, or more than one; or two of its conditions have the same point.
     """
-    found: dict[Point, str] = {}
+    families: dict[str, dict[Point, str]] = {}
+    twice: dict[str, str] = {}
     for name, setting in run.settings.items():
         if setting.rule_of(setting.stage[0]) != "local":
             continue
-        other = found.setdefault(at(setting), name)
+        family = _without(setting, varied)
+        other = families.setdefault(family, {}).setdefault(at(setting), name)
         if other != name:
-            raise RunError(
-                f"{run.folder}: the conditions {other} and {name} have the same {of}; the figure {figure} needs conditions "
-                "that differ in them alone"
-            )
-    return found
+            twice.setdefault(family, f"{other} and {name} do not differ in it")
+    sweeps = [family for family, found in families.items() if enough(found)]
+    if len(sweeps) != 1 or sweeps[0] in twice:
+        kinds = sweeps or list(twice)
+        why = f"there are {len(sweeps)} groups of such" if len(sweeps) > 1 else "there are no such"
+        raise RunError(
+            f"{run.folder}: the figure {figure} joins conditions under the local rule that differ in nothing but {apart}; "
+            f"{twice[kinds[0]] if len(kinds) == 1 and kinds[0] in twice else why}; localdfa run digits-{figure} has them"
+        )
+    found = families[sweeps[0]]
+    names = [name for members in families.values() for name in members.values()]
+    return Sweep(found, [name for name in names if name not in found.values()])
+
+
+def _without(setting: Setting, keys: Collection[str]) -> str:
+    """All of a setting but these keys, as text to compare."""
+    tables = setting.model_dump()
+    for key in keys:
+        table, name = key.split(".")
+        del tables[table][name]
+    return json.dumps(tables, sort_keys=True)
 
 
 def before(run: Run, key: str, layer: int, found: dict[Point, str]) -> dict[Point, summary.Curve]:
@@ -73,6 +118,7 @@ def draw(axes: Axes, layers: list[dict[str, Any]], key: str) -> None:
             beta, values = np.array(found["beta"]), np.array(found[key], float)
             if key == "cosine":
                 values = np.maximum(1 - values, _LEAST)
+            values = np.where(values > 0, values, np.nan)  # a logarithmic axis has no place for zero
             (line,) = axes.loglog(beta, values, color=colour(i), linestyle=dashes, marker=marker, markerfacecolor="white")
             line.set_markeredgewidth(style.mark(0.7))
             if "low" in found:
@@ -81,6 +127,8 @@ def draw(axes: Axes, layers: list[dict[str, Any]], key: str) -> None:
             axes.loglog(beta[fitted], values[fitted], color=colour(i), linestyle="", marker=marker)
             if key == "relative_error" and i == 0 and fitted:
                 _guide(axes, beta, beta[fitted[0]], values[fitted[0]], ORDERS[nudging])
+    for axis in (axes.xaxis, axes.yaxis):
+        style.powers(axis)
     axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.yaxis.set_major_locator(ticker.LogLocator(numticks=7))
     axes.yaxis.set_minor_locator(ticker.NullLocator())

@@ -30,5 +30,13 @@ def name(axes: Axes, spans: Iterable[tuple[float, float, float]]) -> None:
 
 
 def spans(edges: np.ndarray, sign: np.ndarray) -> list[tuple[float, float, float]]:
-    """The phases of a trial as (begin, end, sign), from their edges (P + 1,) and the signs of their nudges (P,)."""
-    return [(float(a), float(b), float(s)) for (a, b), s in zip(pairwise(edges), sign, strict=True)]
+    """The phases of a trial as (begin, end, sign), from the edges (P + 1,) and the nudges' signs (P,) of its stretches.
+
+    A nudge during which the gate closes is two stretches, but one phase.
+    """
+    found: list[tuple[float, float, float]] = []
+    for (begin, end), own in zip(pairwise(edges), sign, strict=True):
+        if found and found[-1][2] == own:
+            begin = found.pop()[0]
+        found.append((float(begin), float(end), float(own)))
+    return found

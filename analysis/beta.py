@@ -1,7 +1,7 @@
 """The error of the local rule's update against exact DFA, over the nudging strength β: its order, and where rounding ends it.
 
 Reads ``relative_error_to_dfa`` of the metrics, before training, of conditions that differ in ``phases.beta`` and
-``phases.nudging``.
+``phases.nudging``, and in nothing else.
 """
 
 from typing import Any
@@ -30,6 +30,7 @@ def caption(run: Run) -> str:
         "of them, the three of least β, all clear of rounding. At small β, Δz/β is a difference of almost equal numbers: the "
         "dashed line is ε/β, with the ε = 2.2 × 10⁻¹⁶ of double precision, in which all is measured. In spiking networks the "
         f"noise of single spikes, divided by β as well, takes over much earlier.{_layers.said(_layers.depth(run))} {seeds}."
+        f"{_sweep(run).said}"
     )
 
 
@@ -39,21 +40,17 @@ def figure(run: Run) -> style.Figure:
     Raises
     ------
     RunError
-        Nothing is measured yet; fewer than two values of β; two conditions with the same β and nudging.
+        Nothing is measured yet, or no error above zero; not one group of conditions that differ in β and nudging alone.
     """
-    at = _nudging.points(run, _at, "phases.beta and phases.nudging", "beta")
-    most = max((sum(own == nudging for own, _ in at) for nudging in ORDERS), default=0)
-    if most < 2:
-        raise RunError(
-            f"{run.folder}: values of phases.beta among its conditions under the local rule: {most}; the figure beta needs "
-            "two or more of one phases.nudging, as has: localdfa run digits-beta"
-        )
+    at = _sweep(run).points
     layers = [{"layer": l + 1, **_swept(run, l, at)} for l in _layers.some(_layers.depth(run))]
+    if not any(error > 0 for layer in layers for own in ORDERS if own in layer for error in layer[own]["relative_error"]):
+        raise RunError(f"{run.folder}: the figure beta has a logarithmic axis, and no error above zero is measured")
     with style.context():
         drawn = style.Figure(style.ONE_COLUMN * 1.5, 3.6 + 0.17 * len(layers))
         axes = drawn.subplots()
         _nudging.draw(axes, layers, "relative_error")
-        axes.set(xlabel="Nudging strength β (1)", ylabel="Relative error to exact DFA (1)")
+        axes.set(xlabel="Nudging strength β", ylabel="Relative error to exact DFA")
         handles = [_handle(i, layer) for i, layer in enumerate(layers)] + _nudging.handles(layers)
         low, high = axes.get_ylim()
         betas = np.array(sorted({beta for _, beta in at}))
@@ -61,8 +58,16 @@ def figure(run: Run) -> style.Figure:
             (floor,) = axes.plot(betas, _EPSILON / betas, label="ε/β", **style.LEVEL)
             handles.append(floor)
         axes.set_ylim(low, high)
-        drawn.legend(handles=handles, loc="outside lower center", ncols=1 if len(layers) == 1 else 2)
+        drawn.explain(handles)
     return drawn
+
+
+def _sweep(run: Run) -> _nudging.Sweep[tuple[str, float]]:
+    """The conditions by nudging and β, of one nudging at least two."""
+    return _nudging.sweep(
+        run, "beta", "phases.beta and phases.nudging, two or more of one phases.nudging", ("phases.beta", "phases.nudging"),
+        _at, lambda points: any(sum(own == nudging for own, _ in points) > 1 for nudging in ORDERS),
+    )  # fmt: skip
 
 
 def _at(setting: Setting) -> tuple[str, float]:

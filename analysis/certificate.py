@@ -36,7 +36,7 @@ def draw(certificate: dict[str, Any]) -> style.Figure:
             output = len(trajectory[0]["weight_distance"])
             handles.append(Line2D([], [], color=_nudging.colour(output - 1), label=f"layer {output}, the output"))
         handles += _nudging.handles(layers)
-        drawn.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
+        drawn.explain(handles)
     return drawn
 
 
@@ -51,6 +51,7 @@ def _trained(errors: Axes, distances: Axes, trajectory: list[dict[str, Any]]) ->
         distances.semilogy(
             epochs[1:], [row["weight_distance"][l] for row in trajectory[1:]], color=_nudging.colour(l), marker="o"
         )
+    style.powers(distances.yaxis)
     reached = [d for row in trajectory[1:] for d in row["weight_distance"] if d > 0]
     if reached:
         distances.set_ylim(10.0 ** np.floor(np.log10(min(reached))), 10.0 ** np.ceil(np.log10(max(reached))))

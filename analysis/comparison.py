@@ -6,7 +6,7 @@ Reads ``test_error`` of the last row of the metrics of each condition and seed.
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from localdfa.analysis import style, summary
+from localdfa.analysis import _many, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
@@ -44,7 +44,8 @@ def figure(*runs: Run) -> style.Figure:
         Nothing is measured yet.
     """
     found = _entries(*runs)
-    widest = max(len(entry.name) for entry in found)
+    names = [_many.folded(entry.name, 2.2) for entry in found]
+    widest = max(len(line) for name in names for line in name.splitlines())
     with style.context():
         drawn = style.Figure(style.TWO_COLUMNS, 0.8 + 0.27 * len(found))
         panels = drawn.subplots(1, min(2, len(found)), squeeze=False, sharey=True)[0]
@@ -59,7 +60,7 @@ def figure(*runs: Run) -> style.Figure:
                 capsize=style.mark(3), capthick=style.mark(0.9), zorder=3,
             )  # fmt: skip
             left.plot(values, [place] * len(values), "o", color=colour, markeredgecolor="white", markeredgewidth=0.4, zorder=4)
-        left.set(yticks=range(len(found)), yticklabels=[entry.name for entry in found], xlabel="Test error (%)")
+        left.set(yticks=range(len(found)), yticklabels=names, xlabel="Test error (%)")
         left.set_ylim(len(found) - 0.4, -0.6)
         left.tick_params(axis="y", labelsize=style.points(7 if widest < 30 else 5.5))
         if len(found) > 1:
@@ -79,7 +80,7 @@ def _differences(axes: style.Axes, found: list[_Entry]) -> None:
             continue
         axes.plot(apart, [place] * len(apart), "o", color=colour, alpha=0.6)
         axes.plot([fmean(apart)], [place], "D", color=colour, markersize=style.mark(5), markeredgecolor="black")
-    axes.set_xlabel(f"Difference to {found[0].name} (percentage points)")
+    axes.set_xlabel(_many.folded(f"Difference to {found[0].name} (percentage points)", 2.7))
     axes.tick_params(labelleft=False)
 
 
@@ -89,7 +90,8 @@ def _entries(*runs: Run) -> list[_Entry]:
     for run, label in zip(runs, summary.labels(runs), strict=True):
         for look, name in enumerate(run.settings):
             last = {job.seed: job.metrics[-1:] for job in run.jobs if job.condition == name}
-            errors = {seed: rows[0]["test_error"] for seed, rows in last.items() if rows and "test_error" in rows[0]}
+            known = ((seed, rows[0].get("test_error")) for seed, rows in last.items() if rows)
+            errors = {seed: error for seed, error in known if error is not None}
             if errors:
                 found.append(_Entry(f"{label}: {name}" if label else name, look, errors))
     if not found:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from matplotlib.colors import Normalize
 
-from localdfa.analysis import _kept, style
+from localdfa.analysis import _kept, _many, style
 from localdfa.record import Job, Run
 
 _ABREAST, _NUMBERED = 3, 12
@@ -29,6 +29,7 @@ def caption(run: Run) -> str:
             if _undecided(run)
             else ""
         )
+        + _many.said(len(run.settings))
     )
 
 
@@ -45,12 +46,12 @@ def figure(run: Run) -> style.Figure:
     RunError
         No condition and seed is finished.
     """
-    kept = _kept.jobs(run, "outcome", "confusion")
+    kept = dict(list(_kept.jobs(run, "outcome", "confusion").items())[: _many.MOST])
     outcomes = [array for jobs in kept.values() for job in jobs for array in job.outcome.values()]
     classes = _kept.classes(run, int(max(map(np.max, outcomes))) + 1)
     found = {name: _percent(jobs, len(classes)) for name, jobs in kept.items()}
     wrong = {name: np.where(np.eye(*part.shape) > 0, np.nan, part) for name, part in found.items()}
-    highest = max(float(np.nanmax(each)) for each in wrong.values()) or 1.0
+    highest = max(float(np.nan_to_num(each).max()) for each in wrong.values()) or 1.0
     rows = math.ceil(len(found) / _ABREAST)
     columns = math.ceil(len(found) / rows)
     width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
@@ -64,11 +65,11 @@ def figure(run: Run) -> style.Figure:
             axes.set_facecolor("#d9d9d9")
             axes.grid(False)
             axes.spines[:].set_visible(False)
-            axes.set(title=name, xlabel="Predicted class", ylabel="True class")
+            axes.set(title=_many.folded(name, width / columns - 0.7), xlabel="Predicted class", ylabel="True class")
             _name(axes, [*classes, "none"][: part.shape[1]], len(classes))
             if len(part) <= _NUMBERED:
                 _number(axes, part, highest)
-        bar = drawn.colorbar(shown, ax=panels[: len(found)], shrink=0.6, aspect=50, location="bottom")
+        bar = drawn.colorbar(shown, ax=panels[: len(found)], shrink=0.6, aspect=50, pad=0.05 / rows, location="bottom")
         bar.set_label("Mistaken samples of the true class (%)")
         style.letters(panels[: len(found)])
     return drawn
@@ -90,9 +91,9 @@ def _name(axes: style.Axes, columns: list[str], n: int) -> None:
     numbers = [str(i) for i in range(n)]
     if n > (_NUMBERED if columns[:n] == numbers else _NAMED):
         return
-    small = {"fontsize": style.points(7 if n <= _NUMBERED else 4), "parse_math": False}
-    axes.set_xticks(range(len(columns)), columns, rotation=90 if max(map(len, columns)) > 2 else 0, **small)
-    axes.set_yticks(range(n), columns[:n], **small)
+    size = style.points(7 if n <= _NUMBERED else 4)
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if max(map(len, columns)) > 2 else 0, fontsize=size)
+    axes.set_yticks(range(n), columns[:n], fontsize=size)
 
 
 def _number(axes: style.Axes, part: np.ndarray, highest: float) -> None:

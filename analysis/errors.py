@@ -3,22 +3,37 @@
 Reads ``train_error``, ``valid_error`` and ``test_error`` of the metrics.
 """
 
-from localdfa.analysis import style, summary
+import math
+from typing import Any
+
+from localdfa.analysis import _many, style, summary
 from localdfa.record import Run
 
 _PANELS = {"train_error": "Training error (%)", "valid_error": "Validation error (%)", "test_error": "Test error (%)"}
+# So many conditions share a panel; more have one each, so many beside each other, with these looks.
+_TOGETHER, _ABREAST = 8, 4
+_LOOKS = {
+    "train_error": (style.PALETTE[1], "--"), "valid_error": (style.PALETTE[2], ":"), "test_error": (style.PALETTE[0], "-"),
+}  # fmt: skip
+_OTHERS: dict[str, Any] = {"color": "#d4d4d4", "linewidth": 0.5, "zorder": 1}
+
+Curves = dict[str, dict[str, summary.Curve]]
 
 
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
+    named = {row["condition"] for row in run.metrics}
+    apart = ""
+    if len(named) > _TOGETHER:
+        apart = " Each condition has its panel, with the test errors of all others in grey." + _many.said(len(named))
     return (
-        f"Error on {run.experiment.data} against epochs of training, before training at 0, for each condition. "
+        f"Error on {run.experiment.data} against epochs of training, before training at 0, for each condition.{apart} "
         f"{summary.band(run)}"
     )
 
 
 def figure(run: Run) -> style.Figure:
-    """One panel for each part of the data, a line and a band for each condition.
+    """One panel for each part of the data, a line and a band for each condition; of many conditions one panel for each.
 
     Raises
     ------
@@ -26,19 +41,52 @@ def figure(run: Run) -> style.Figure:
         Nothing is measured yet.
     """
     rows = summary.measured(run)
-    panels = {"train_error": summary.curves(rows, "train_error")}
-    panels |= {key: summary.curves(rows, key) for key in _PANELS if any(key in row for row in rows)}
-    width = style.TWO_COLUMNS
+    found = {"train_error": summary.curves(rows, "train_error")}
+    found |= {key: summary.curves(rows, key) for key in _PANELS if any(key in row for row in rows)}
+    names = [name for name in run.settings if any(name in curves for curves in found.values())]
     with style.context():
-        drawn = style.Figure(width, 2.75 + style.legend_height(panels["train_error"], width))
-        grid = drawn.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, (key, curves) in zip(grid, panels.items(), strict=True):
+        if len(names) > _TOGETHER:
+            return _apart(found, names, rows)
+        width = style.TWO_COLUMNS
+        drawn = style.Figure(width, 2.75 + style.legend_height(names, width))
+        grid = drawn.subplots(1, len(found), sharey=True, squeeze=False)[0]
+        for axes, (key, curves) in zip(grid, found.items(), strict=True):
             lines = style.draw(axes, curves, list(run.settings))
             style.epoch_axis(axes, rows)
             axes.set(xlabel="Epoch", ylabel=_PANELS[key])
             axes.tick_params(labelleft=True)
-        drawn_values = [value for c in panels.values() for curve in c.values() for value in curve.low + curve.high]
-        style.error_axis(grid[0], drawn_values)
+        style.error_axis(grid[0], _values(found))
         style.letters(list(grid))
         style.legend(drawn, lines)
     return drawn
+
+
+def _apart(found: Curves, names: list[str], rows: list[dict[str, Any]]) -> style.Figure:
+    """A panel for each condition, with the test errors of the others behind."""
+    shown = names[: _many.MOST]
+    down = math.ceil(len(shown) / _ABREAST)
+    drawn = style.Figure(style.TWO_COLUMNS, 0.6 + 1.35 * down)
+    panels = list(drawn.subplots(down, _ABREAST, sharex=True, sharey=True, squeeze=False).ravel())
+    for axes in panels[len(shown) :]:
+        axes.remove()
+    for place, (axes, name) in enumerate(zip(panels, shown, strict=False)):
+        for other, curve in found.get("test_error", {}).items():
+            if other != name:
+                (behind,) = axes.plot(curve.x, curve.mean, label="test error of the others", **_OTHERS)
+        lines = []
+        for key, (colour, dashes) in _LOOKS.items():
+            if name in found.get(key, {}):
+                curve, label = found[key][name], _PANELS[key].partition(" (")[0].lower()
+                lines += axes.plot(curve.x, curve.mean, color=colour, linestyle=dashes, label=label, zorder=3)
+                axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0, zorder=2)
+        style.epoch_axis(axes, rows)
+        axes.set_title(_many.folded(name, style.TWO_COLUMNS / _ABREAST))
+        axes.set(xlabel="Epoch" if place + _ABREAST >= len(shown) else "", ylabel="" if place % _ABREAST else "Error (%)")
+        axes.tick_params(labelbottom=place + _ABREAST >= len(shown))
+    style.error_axis(panels[0], _values(found))
+    drawn.explain([*lines, behind])
+    return drawn
+
+
+def _values(found: Curves) -> list[float]:
+    return [value for curves in found.values() for curve in curves.values() for value in curve.low + curve.high]

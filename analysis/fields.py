@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from localdfa.analysis import _kept, style
+from localdfa.analysis import _kept, _many, style
 from localdfa.errors import RunError
 from localdfa.record import Run
 
@@ -22,9 +22,23 @@ def caption(run: Run) -> str:
     return (
         f"Receptive fields after training: the weights from the inputs to the {_SIDE**2} neurons of the first hidden layer "
         f"with the largest, laid out as {run.experiment.data} has its inputs; seed {run.experiment.seeds[0]}. Blue weights "
-        "are negative, red are positive, white ones are zero; of inputs in colour, grey is zero. Smooth structure is "
-        "learned, noise is what training started from."
+        "are negative, red are positive, white ones are zero; of inputs in colour, grey is zero. "
+        f"{_begun(run)}{_many.said(len(run.settings))}"
     )
+
+
+def _begun(run: Run) -> str:
+    """What the weights were before training, and so what of them is learned."""
+    zero = [name for name, setting in run.settings.items() if setting.initial_weights == "zero"]
+    taken = [name for name, setting in run.settings.items() if setting.network.from_run is not None]
+    random = [name for name in run.settings if name not in (*zero, *taken)]
+    if not zero and not taken:
+        return "Smooth structure is learned, noise is what training started from."
+    if not random and not taken:
+        return "Training started from zero, so all that is seen is learned."
+    parts = {"from zero, so that all that is seen is learned": zero, "from random weights, which are the noise": random}
+    parts["from the weights of another run"] = taken
+    return "Training started " + "; ".join(f"{how}: {', '.join(names)}" for how, names in parts.items() if names) + "."
 
 
 def figure(run: Run) -> style.Figure:
@@ -38,7 +52,8 @@ def figure(run: Run) -> style.Figure:
     shape = run.info.get("shape")
     if not (isinstance(shape, list) and len(shape) == 3 and shape[0] in (1, 3)):
         raise RunError(f"{run.folder}: its samples are no images, shape (1 or 3, height, width), which the figure fields needs")
-    weights = {name: job.weights["W1"] for name, job in _kept.first(_kept.jobs(run, "weights", "fields")).items()}
+    kept = list(_kept.first(_kept.jobs(run, "weights", "fields")).items())[: _many.MOST]
+    weights = {name: job.weights["W1"] for name, job in kept}
     fields = {name: _largest(w).reshape(-1, *shape) for name, w in weights.items()}
     limit = max(float(np.abs(each).max()) for each in fields.values()) or 1.0
     rows = math.ceil(len(fields) / _ABREAST)
@@ -52,10 +67,10 @@ def figure(run: Run) -> style.Figure:
         panels = panels[: len(fields)]
         for axes, (name, images) in zip(panels, fields.items(), strict=True):
             shown = _show(axes, _mosaic(images, limit), limit)
-            axes.set(title=name, xticks=[], yticks=[])
+            axes.set(title=_many.folded(name, width / columns - 0.5), xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
         if shape[0] == 1:
-            bar = drawn.colorbar(shown, ax=panels, shrink=0.7, aspect=50, location="bottom", label="Weight (1)")
+            bar = drawn.colorbar(shown, ax=panels, shrink=0.7, aspect=50, pad=0.05 / rows, location="bottom", label="Weight")
             bar.outline.set_linewidth(0.4)
         style.letters(panels)
     return drawn

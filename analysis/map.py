@@ -1,18 +1,20 @@
 """How close the local rule comes to exact DFA, over nudging strength and window: a map of its bias and its noise.
 
 Reads ``cosine_to_dfa`` and ``relative_error_to_dfa`` of the metrics, before training, of conditions that differ in
-``phases.beta`` and in the time that the plasticity gate is open, ``phases.gate`` or else ``phases.nudged``.
+``phases.beta`` and in the time that the plasticity gate is open, ``phases.gate`` or else ``phases.nudged``, and in nothing
+else but the traces and the free phase that go with that time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
 
 from localdfa.analysis import _nudging, style
-from localdfa.errors import RunError
 from localdfa.record import Run
 from localdfa.spec import Setting
+
+_TIMES = ("phases.nudged", "phases.gate", "phases.free", "trace.tau_x", "trace.tau_z")
 
 
 class _Panel(NamedTuple):
@@ -25,8 +27,8 @@ class _Panel(NamedTuple):
 
 
 _PANELS = (
-    _Panel("cosine_to_dfa", "Cosine to exact DFA (1)", f"{style.UNSIGNED}_r", lambda _: (0.0, 1.0)),
-    _Panel("relative_error_to_dfa", "Relative error to exact DFA (1)", style.UNSIGNED, lambda v: (0.0, float(np.nanmax(v)))),
+    _Panel("cosine_to_dfa", "Cosine to exact DFA", f"{style.UNSIGNED}_r", lambda _: (0.0, 1.0)),
+    _Panel("relative_error_to_dfa", "Relative error to exact DFA", style.UNSIGNED, lambda v: (0.0, float(np.nanmax(v)))),
 )
 
 
@@ -39,7 +41,7 @@ def caption(run: Run) -> str:
         "cosine. b, Length of their difference, by that of exact DFA's. Dark is far from exact DFA. Two errors meet. The noise "
         "of single spikes is divided by β and by the length of the window, and so largest at the lower left; the curvature of "
         "the f–I curve over a finite nudge, a bias that no length of the window removes, grows with β. Traces and free phases "
-        f"may change with the window. {'One seed' if number == 1 else f'Means over {number} seeds'}."
+        f"may change with the window. {'One seed' if number == 1 else f'Means over {number} seeds'}.{_sweep(run).said}"
     )
 
 
@@ -49,37 +51,47 @@ def figure(run: Run) -> style.Figure:
     Raises
     ------
     RunError
-        Nothing is measured yet; fewer than two values of β or of the window; two conditions with the same two.
+        Nothing is measured yet; no conditions, or several groups of them, that differ in β and the window alone.
     """
-    at = _nudging.points(run, _at, "phases.beta and the same window", "map")
+    at = _sweep(run).points
     betas, windows = (sorted({cell[axis] for cell in at}) for axis in (0, 1))
-    if len(betas) < 2 or len(windows) < 2:
-        raise RunError(
-            f"{run.folder}: values among its conditions under the local rule: of phases.beta {len(betas)}, of phases.nudged "
-            f"(or phases.gate) {len(windows)}; the figure map needs two of each, as has: localdfa run digits-map"
-        )
     with style.context():
         drawn = style.Figure(style.TWO_COLUMNS, 0.9 + max(1.5, 0.42 * len(betas)))
         panels = list(drawn.subplots(1, 2))
         for axes, panel in zip(panels, _PANELS, strict=True):
             values = np.full((len(betas), len(windows)), np.nan)
-            for (beta, window), curve in _nudging.before(run, panel.key, 0, at).items():
+            for (beta, window, *_), curve in _nudging.before(run, panel.key, 0, at).items():
                 values[betas.index(beta), windows.index(window)] = curve.mean[0]
             _draw(axes, panel, values)
             axes.set_xticks(range(len(windows)), [f"{each:g}" for each in windows])
             axes.set_yticks(range(len(betas)), [f"{each:g}" for each in betas])
-            axes.set(xlabel="Gate open (ms)", ylabel="Nudging strength β (1)")
+            axes.set(xlabel="Gate open (ms)", ylabel="Nudging strength β")
         style.letters(panels)
     return drawn
 
 
-def _at(setting: Setting) -> tuple[float, float]:
-    return setting.phases.beta, setting.phases.gate or setting.phases.nudged
+def _sweep(run: Run) -> _nudging.Sweep[tuple[float, ...]]:
+    """The conditions by β and window, two or more of each, all other times the same wherever the window is."""
+    return _nudging.sweep(
+        run, "map", "phases.beta and phases.nudged (or phases.gate), two values or more of each, and one trace and phases.free "
+        "for each window", ("phases.beta", *_TIMES), _at, _enough,
+    )  # fmt: skip
+
+
+def _at(setting: Setting) -> tuple[float, ...]:
+    """β, the window, and all times that may change with it."""
+    phases, trace = setting.phases, setting.trace
+    return phases.beta, phases.gate or phases.nudged, phases.nudged, phases.free, trace.tau_x, trace.tau_z
+
+
+def _enough(points: Collection[tuple[float, ...]]) -> bool:
+    betas, windows, times = {p[0] for p in points}, {p[1] for p in points}, {p[1:] for p in points}
+    return len(betas) > 1 and len(windows) == len(times) > 1
 
 
 def _draw(axes: style.Axes, panel: _Panel, values: np.ndarray) -> None:
     """One map, lowest β at the bottom; a cell without a value is grey."""
-    low, high = panel.limits(values)
+    low, high = panel.limits(values) if np.isfinite(values).any() else (0.0, 1.0)
     shown = axes.imshow(values, cmap=panel.colours, vmin=low, vmax=high, origin="lower", aspect="auto", interpolation="nearest")
     axes.set_facecolor("#d9d9d9")
     axes.grid(False)

@@ -4,12 +4,11 @@ Reads the weight changes and the spikes that a run keeps where asked for (``reco
 """
 
 import re
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from localdfa.analysis import _kept, style
+from localdfa.analysis import _kept, _phases, style
 from localdfa.analysis.window import pair
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
@@ -38,14 +37,18 @@ def caption(run: Run) -> str:
     found, trace = measured(job, setting), setting.trace
     after, before = (area(found, side) for side, _, _ in _SIDES)
     apart = np.abs(found.change - pair(found.lag, trace.tau_x, trace.tau_z)).max()
+    areas = "Where they do not fall, or are too few, no area is measured."
+    if np.isfinite([after, before]).all():
+        areas = (
+            f"The areas under the points, exponentials drawn through neighbours and beyond the ends, are {after:.4f} and "
+            f"{before:.4f} ms."
+        )
     return (
         "The weight change ∫ x dz of a synapse in trials in which its two neurons spike once each while the plasticity gate is "
         "open, against the lag of the postsynaptic spike behind the arrival of the presynaptic one. Points are as the run "
         f"recorded them ({len(found.lag)}, of all synapses whose change it keeps), the lines what the time constants of the "
         f"traces, τ_x = {trace.tau_x:g} and τ_z = {trace.tau_z:g} ms, predict: τ_z/(τ_x + τ_z) e^(−Δ/τ_x) and "
-        f"−τ_x/(τ_x + τ_z) e^(Δ/τ_z); the largest distance is {apart:.1g}. "
-        f"The areas under the points, exponentials drawn through neighbours and beyond the ends, are {after:.4f} and "
-        f"{before:.4f} ms. First seed."
+        f"−τ_x/(τ_x + τ_z) e^(Δ/τ_z); the largest distance is {apart:.1g}. {areas} First seed."
     )
 
 
@@ -71,8 +74,8 @@ def figure(run: Run) -> style.Figure:
             axes.plot(found.lag[own], found.change[own], "o", color=colour, markersize=style.mark(2.4), label="measured")
         axes.axhline(0, **style.LEVEL)
         axes.axvline(0, **style.LEVEL)
-        axes.set(xlabel="Lag of post behind pre (ms)", ylabel="Weight change ∫ x dz (1)", xlim=(-reach, reach))
-        drawn.legend(loc="outside lower center", ncols=2)
+        axes.set(xlabel="Lag of post behind pre (ms)", ylabel="Weight change ∫ x dz", xlim=(-reach, reach))
+        drawn.explain(axes.get_legend_handles_labels()[0])
     return drawn
 
 
@@ -85,7 +88,7 @@ def measured(job: Job, setting: Setting) -> Pairs:
         There are none.
     """
     changes, spikes, phases = job.changes, job.spikes, setting.phases
-    (begin,) = (a for (a, _), sign in zip(pairwise(spikes["edges"]), spikes["sign"], strict=True) if sign)
+    (begin,) = (a for a, _, sign in _phases.spans(spikes["edges"], spikes["sign"]) if sign)
     end = begin + (phases.gate or phases.nudged)
     open_ = (spikes["time"] >= begin) & (spikes["time"] < end)
     twins = bool(spikes["twin"].any())
@@ -119,7 +122,7 @@ def area(found: Pairs, side: int) -> float:
     """
     lag, at = np.unique(np.round(found.lag * side, 6), return_index=True)  # a lag that two synapses share counts once
     lag, change = lag[lag > 0], found.change[at][lag > 0]
-    if len(lag) < 2 or not (change[1:] / change[:-1] < 1).all() or not (change * change[0] > 0).all():
+    if len(lag) < 2 or not (change * change[0] > 0).all() or not (change[1:] / change[:-1] < 1).all():
         return float("nan")
     rates = np.log(change[:-1] / change[1:]) / np.diff(lag)
     head = change[0] * np.expm1(rates[0] * lag[0]) / rates[0]

@@ -3,27 +3,56 @@
 Reads the spikes that a run keeps where asked for (``record.spikes``).
 """
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from localdfa.analysis import _kept, _layers, _phases, style
-from localdfa.record import Job, Run
+from localdfa.analysis import _kept, _layers, _many, _phases, style
+from localdfa.errors import RunError
+from localdfa.record import Run
+from localdfa.spec import Setting
 
-# Spikes are counted in this many bins of a trial; of more neurons, this many of each layer are drawn.
-_BINS, _MOST = 60, 40
+# Spikes are counted in about this many bins of a trial; of more neurons, this many of each layer are drawn; of more
+# conditions and layers, this many, so many beside each other.
+_BINS, _MOST, _PANELS, _ABREAST = 60, 40, 12, 4
 _SOMA, _TWIN = style.PALETTE[0], style.PALETTE[5]
+
+
+class _Panel(NamedTuple):
+    """One layer in one trial: the condition, the layer (from 0), the spikes that the job keeps, the trial, None without."""
+
+    name: str
+    layer: int
+    kept: dict[str, np.ndarray]
+    trial: int | None
 
 
 def caption(run: Run) -> str:
     """What to see, and what marks and colours are."""
-    return (
+    found = _kept.first(_kept.jobs(run, "spikes", "raster"))
+    twins = {_twins(run.settings[name]) for name in found}
+    text = (
         "Spikes of one trial after training: of those that are kept of the first seed, the one in which the feedback moves the "
-        "twins most. Black: somata, whose spikes go to the layer above. Red, below each soma: its apical twin, which gets the "
-        "feedback as well, from the first nudged phase on, and whose trace the synapses read; with one compartment there is "
-        f"none. Shaded: the phases, nudged at +β and −β. Of wide layers the first {_MOST} neurons are drawn. Below: mean rate "
-        f"of all neurons of the layer, in {_BINS} bins. Where a twin fires more, or less, than its soma, it learns to."
-        f"{_layers.said(_layers.depth(run))}"
+        "twins most. Black: somata, whose spikes go to the layer above. "
     )
+    if True in twins:
+        text += (
+            "Red, below each soma: its apical twin, which gets the feedback as well, from the first nudged phase on, and whose "
+            f"trace the synapses read{'; with one compartment there is none' if False in twins else ''}. "
+        )
+    else:
+        text = text.replace("twins most", "neurons most").replace("somata, whose", "neurons, whose")
+    text += (
+        f"Shaded: the phases, nudged at +β and −β. Of wide layers the first {_MOST} neurons are drawn. Below: mean rate of all "
+        f"neurons of the layer, in {_BINS} bins or so, none of which lies in two phases. "
+    )
+    if True in twins:
+        text += "Where a twin fires more, or less, than its soma, it learns to."
+    number = sum(len(run.settings[name].network.hidden) for name in found)
+    return text.rstrip() + (f" Of {number} layers of all conditions the first {_PANELS} are drawn." if number > _PANELS else "")
 
 
 def figure(run: Run) -> style.Figure:
@@ -32,38 +61,59 @@ def figure(run: Run) -> style.Figure:
     Raises
     ------
     RunError
-        The run keeps no spikes.
+        The run keeps no spikes, or there are none in the trials that are kept.
     """
-    found = _kept.first(_kept.jobs(run, "spikes", "raster"))
-    panels = [
-        (name, job, layer) for name, job in found.items() for layer in _layers.some(len(run.settings[name].network.hidden))
-    ]
-    columns = len(panels)
+    panels = []
+    for name, job in _kept.first(_kept.jobs(run, "spikes", "raster")).items():
+        kept = job.spikes
+        panels += [_Panel(name, layer, kept, _trial(kept)) for layer in _layers.some(len(run.settings[name].network.hidden))]
+    if all(panel.trial is None for panel in panels):
+        raise RunError(f"{run.folder}: no neuron spikes in the trials that are kept, so the figure raster has nothing to show")
+    several = len({panel.name for panel in panels}) > 1
+    del panels[_PANELS:]
+    columns = min(len(panels), _ABREAST)
+    down = math.ceil(len(panels) / columns)
     width = style.ONE_COLUMN * 1.3 if columns == 1 else style.TWO_COLUMNS
     with style.context():
-        drawn = style.Figure(width, 3.8)
-        grid = drawn.subplots(2, columns, squeeze=False, sharex="col", height_ratios=(2.2, 1))
-        for column, (name, job, layer) in enumerate(panels):
-            upper, lower = grid[:, column]
-            _draw(upper, lower, job, layer, run.settings[name].network.hidden[layer])
+        drawn = style.Figure(width, 0.3 + 3.5 * down)
+        grid = drawn.subplots(2 * down, columns, squeeze=False, height_ratios=(2.2, 1) * down)
+        pairs = [(grid[2 * row, column], grid[2 * row + 1, column]) for row in range(down) for column in range(columns)]
+        for axes in (each for pair in pairs[len(panels) :] for each in pair):
+            axes.remove()
+        used = pairs[: len(panels)]
+        style.letters(
+            [pair[half] for row in range(0, len(used), columns) for half in (0, 1) for pair in used[row : row + columns]]
+        )
+        for place, ((upper, lower), panel) in enumerate(zip(used, panels, strict=True)):
+            _draw(upper, lower, panel, run.settings[panel.name])
+            title = f"Hidden layer {panel.layer + 1}" + (f", {panel.name}" if several else "")
+            upper.set_title(_many.folded(title, width / columns - 0.5), pad=style.points(16))
+            upper.tick_params(labelbottom=False)
             lower.set(xlabel="Time (ms)")
-        style.letters(list(grid.ravel()))
-        for axes, (name, _, layer) in zip(grid[0], panels, strict=True):
-            title = f"Hidden layer {layer + 1}" + (f", {name}" if len(found) > 1 else "")
-            axes.set_title(title, pad=style.points(16))
-        grid[0, 0].set_ylabel("Neuron (number)")
-        grid[1, 0].set_ylabel("Rate (Hz)")
-        handles = {label: lower.plot([], [], color=colour)[0] for label, colour in (("soma", _SOMA), ("twin", _TWIN))}
-        style.legend(drawn, handles)
+            if place % columns == 0:
+                upper.set_ylabel("Neuron (number)")
+                lower.set_ylabel("Rate (Hz)")
+        kinds = {"soma": _SOMA, "twin": _TWIN} if any(_twins(run.settings[panel.name]) for panel in panels) else {}
+        if kinds:
+            drawn.explain([Line2D([], [], color=colour, label=label) for label, colour in kinds.items()])
     return drawn
 
 
-def _draw(upper: Axes, lower: Axes, job: Job, layer: int, neurons: int) -> None:
-    kept = job.spikes
-    chosen = (kept["trial"] == _trial(kept)) & (kept["population"] == layer + 1)
-    edges, phases = kept["edges"], _phases.spans(kept["edges"], kept["sign"])
-    bins = np.linspace(edges[0], edges[-1], _BINS + 1)
+def _twins(setting: Setting) -> bool:
+    """Whether each neuron has an apical twin."""
+    return setting.phases.propagation != "live"
+
+
+def _draw(upper: Axes, lower: Axes, panel: _Panel, setting: Setting) -> None:
+    kept, neurons = panel.kept, setting.network.hidden[panel.layer]
+    assert isinstance(neurons, int)  # spiking layers are dense
+    chosen = (kept["trial"] == panel.trial) & (kept["population"] == panel.layer + 1)
+    phases = _phases.spans(kept["edges"], kept["sign"])
+    bins = _bins(phases)
+    nudged = next((begin for begin, _, sign in phases if sign), bins[-1])
     for twin, colour in ((False, _SOMA), (True, _TWIN)):
+        if twin and not _twins(setting):
+            continue
         own = chosen & (kept["twin"] == twin)
         time, neuron = kept["time"][own], kept["neuron"][own]
         low = neuron < _MOST
@@ -72,20 +122,32 @@ def _draw(upper: Axes, lower: Axes, job: Job, layer: int, neurons: int) -> None:
         x = np.column_stack([time[low], time[low], gap]).ravel()
         y = np.column_stack([neuron[low] + begin, neuron[low] + end, gap]).ravel()
         upper.plot(x, y, color=colour, linewidth=style.mark(0.6), solid_capstyle="butt")
-        if own.any():
-            rate = 1e3 * np.histogram(time, bins)[0] / np.diff(bins) / neurons
-            lower.stairs(
-                np.where(bins[1:] > time.min(), rate, np.nan), bins, color=colour, linewidth=style.mark(1), baseline=None
-            )
-    upper.set(xlim=(edges[0], edges[-1]), ylim=(min(neurons, _MOST), -1))
-    lower.set_ylim(bottom=0)
+        rate = 1e3 * np.histogram(time, bins)[0] / np.diff(bins) / neurons
+        if twin:
+            rate[bins[:-1] < nudged] = np.nan
+        lower.stairs(rate, bins, color=colour, linewidth=style.mark(1), baseline=None)
+    if not chosen.any():
+        upper.text(0.5, 0.5, "no spikes", transform=upper.transAxes, ha="center", va="center")
+    upper.set(xlim=(bins[0], bins[-1]), ylim=(min(neurons, _MOST), -1))
+    lower.set(xlim=(bins[0], bins[-1]), ylim=(0, None if chosen.any() else 1))
     for axes in (upper, lower):
         _phases.shade(axes, phases)
     _phases.name(upper, phases)
 
 
-def _trial(kept: dict[str, np.ndarray]) -> int:
-    """The trial in which twins and somata differ most in spikes, neuron by neuron, from the first nudged phase on."""
+def _bins(phases: list[tuple[float, float, float]]) -> np.ndarray:
+    """Edges of about _BINS bins over a trial, as equal as they can be where each phase is divided into its own."""
+    last = phases[-1][1]
+    width = (last - phases[0][0]) / _BINS
+    parts = [np.linspace(begin, end, max(1, round((end - begin) / width)) + 1)[:-1] for begin, end, _ in phases]
+    return np.append(np.concatenate(parts), last)
+
+
+def _trial(kept: dict[str, np.ndarray]) -> int | None:
+    """The trial in which twins and somata differ most in spikes, neuron by neuron, from the first nudged phase on.
+
+    None where there are no spikes.
+    """
     nudged, sign, apart = kept["time"] >= kept["edges"][1], np.where(kept["twin"], 1, -1), {}
     for trial in np.unique(kept["trial"]):
         own = nudged & (kept["trial"] == trial)
@@ -93,4 +155,4 @@ def _trial(kept: dict[str, np.ndarray]) -> int:
         counts = np.zeros((len(kept["edges"]) + 1, kept["population"].max() + 1, kept["neuron"].max() + 1))
         np.add.at(counts, (phase, kept["population"][own], kept["neuron"][own]), sign[own])
         apart[int(trial)] = float(np.abs(counts).sum())
-    return max(apart, key=lambda trial: apart[trial])
+    return max(apart, key=lambda trial: apart[trial], default=None)

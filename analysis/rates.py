@@ -6,6 +6,7 @@ Reads the activities that a run keeps where asked for (``record.activity``).
 import numpy as np
 
 from localdfa.analysis import _kept, _layers, style, summary
+from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
 _BINS = 30
@@ -26,14 +27,16 @@ def figure(run: Run) -> style.Figure:
     Raises
     ------
     RunError
-        The run keeps no activities.
+        The run keeps no activities, or those of no sample.
     """
     found = _kept.jobs(run, "activity", "rates")
     kinds = {
         label: {name: jobs for name, jobs in found.items() if run.settings[name].spiking == spiking}
-        for label, spiking in (("Mean firing rate (Hz)", True), ("Mean activity (1)", False))
+        for label, spiking in (("Mean firing rate (Hz)", True), ("Mean activity", False))
     }
-    kinds = {label: jobs for label, jobs in kinds.items() if jobs}
+    kinds = {label: jobs for label, jobs in kinds.items() if any(layer.size for own in jobs.values() for layer in _all(own))}
+    if not kinds:
+        raise RunError(f"{run.folder}: keeps activities of no sample, so the figure rates has nothing to show")
     shown = _layers.some(_layers.depth(run))
     with style.context():
         drawn, panels = _layers.grid(len(shown), len(kinds), 2.2, list(found))
@@ -45,7 +48,8 @@ def figure(run: Run) -> style.Figure:
                 if not samples:  # a layer that only conditions of the other kind have
                     continue
                 values = np.concatenate([each for seeds in samples.values() for each in seeds])
-                edges = np.linspace(min(0.0, values.min()), values.max() or 1.0, _BINS + 1)
+                low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+                edges = np.linspace(low, high if high > low else 1.0, _BINS + 1)
                 curves = {name: summary.shares(seeds, edges) for name, seeds in samples.items()}
                 lines |= style.draw(axes, curves, list(run.settings))
                 axes.set(title=f"Hidden layer {layer + 1}", xlabel=label)
@@ -55,9 +59,17 @@ def figure(run: Run) -> style.Figure:
     return drawn
 
 
+def _all(jobs: list[Job]) -> list[np.ndarray]:
+    return [layer for job in jobs for layer in of_layers(job)]
+
+
 def _means(jobs: list[Job], layer: int) -> list[np.ndarray]:
     """The mean activity of each neuron of a layer over samples, for each seed; none where there is no such layer."""
-    return [layers[layer].mean(axis=0) for job in jobs if layer < len(layers := of_layers(job))]
+    return [
+        layers[layer].mean(axis=0, dtype=np.float64)
+        for job in jobs
+        if layer < len(layers := of_layers(job)) and layers[layer].size
+    ]
 
 
 def of_layers(job: Job) -> list[np.ndarray]:

@@ -23,6 +23,7 @@ for (const card of document.querySelectorAll(".card")) {
   card.addEventListener("click", () => {
     const image = card.querySelector("img");
     Object.assign(dialog.querySelector("img"), { src: image.src, alt: image.alt });
+    dialog.classList.toggle("tall", card.classList.contains("tall")); // then it is scrolled, not shrunk
     dialog.showModal();
   });
 }

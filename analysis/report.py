@@ -9,6 +9,7 @@ import base64
 import hashlib
 import shlex
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from localdfa.analysis import style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
+# A figure this much higher than wide is shown at its full height.
+_TALL = 1.15
 # Columns that a narrow terminal goes without, the first first.
 _DISPENSABLE = ("feedback", "epochs", "rule", "seeds", "seconds", "events")
 
@@ -28,7 +31,7 @@ _DISPENSABLE = ("feedback", "epochs", "rule", "seeds", "seconds", "events")
 def write(*runs: Run, path: Path | None = None) -> Path:
     """Write the page on one run or several side by side, its figures as SVG files as well, and say where the page is.
 
-    A figure for which a run has nothing yet is replaced by the reason.
+    A figure that cannot be drawn is replaced by the reason.
 
     Parameters
     ----------
@@ -50,6 +53,8 @@ def plot(
 ) -> Iterator[str]:
     """Draw figures to files ``NAME.FORM``, and say of each where it is, or why it is not drawn.
 
+    Where a figure that was named cannot be drawn, the others are, and the error comes last.
+
     Parameters
     ----------
     runs: at least one; a figure that compares runs is drawn once, of all.
@@ -63,26 +68,41 @@ def plot(
     SpecError
         No such figure.
     RunError
-        A file cannot be read or written; a figure was named for which a run lacks the record.
+        A file cannot be read or written; a figure was named that cannot be drawn.
     """
     modules = {name: analysis.get(name) for name in names or analysis.names()}
-    labels = summary.labels(runs)
+    labels, failed = summary.labels(runs), list[str]()
     for name, module in modules.items():
         joint = analysis.joint(name)
         for group in [list(runs)] if joint else [[run] for run in runs]:
             prefix = labels[runs.index(group[0])].replace("/", "-") + "-" if out and len(runs) > 1 and not joint else ""
             folder = out or (group[0].folder / "figures" if len(group) == 1 else Path())
             try:
-                with style.using(look):
+                with style.using(look), _one_line(group[0], name):
                     content = module.figure(*group).content(form)
             except RunError as error:
                 if names:
-                    raise
-                yield f"no {name}: {error}"
+                    failed.append(str(error))
+                else:
+                    yield f"no {name}: {error}"
                 continue
             path = folder / f"{prefix}{name}.{form}"
             files.write_bytes(path, content)
             yield str(path)
+    if failed:
+        raise RunError("\n".join(dict.fromkeys(failed)))
+
+
+@contextmanager
+def _one_line(run: Run, name: str) -> Iterator[None]:
+    """Whatever a figure meets in the records of a run is a RunError of one line: the other figures and the table are drawn."""
+    try:
+        yield
+    except RunError:
+        raise
+    except Exception as error:
+        what = str(error).partition("\n")[0]
+        raise RunError(f"{run.folder}: the figure {name} cannot be drawn: {type(error).__name__}: {what}") from error
 
 
 def page(*runs: Run) -> str:
@@ -158,14 +178,17 @@ def _figures(runs: Sequence[Run], name: str) -> tuple[str, list[dict[str, str]]]
 def _figure(runs: list[Run], name: str) -> dict[str, str]:
     module = analysis.get(name)
     try:
-        drawn = module.figure(*runs)
-        svg, caption = drawn.content("svg"), module.caption(*runs)
+        with _one_line(runs[0], name):
+            drawn = module.figure(*runs)
+            svg, caption = drawn.content("svg"), module.caption(*runs)
     except RunError as error:
         return {"missing": f"{name}: {error}"}
     if len(runs) == 1:
         files.write_bytes(runs[0].folder / "figures" / f"{name}.svg", svg)
-    breadth = "narrow" if drawn.get_figwidth() < style.TWO_COLUMNS else "wide"
-    return {"caption": caption, "svg": base64.b64encode(svg).decode(), "breadth": breadth}
+    shape = "narrow" if drawn.get_figwidth() < style.TWO_COLUMNS else "wide"
+    if drawn.get_figheight() > _TALL * drawn.get_figwidth():
+        shape += " tall"
+    return {"caption": caption, "svg": base64.b64encode(svg).decode(), "shape": shape}
 
 
 def print_table(run: Run, console: Any) -> None:

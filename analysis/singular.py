@@ -39,9 +39,8 @@ def figure(run: Run) -> style.Figure:
         for axes, (key, title) in zip(panels, shown, strict=True):
             curves = {name: c for name, seeds in found.items() if (c := _curve([matrix(w, key) for w in seeds])).x}
             lines |= style.draw(axes, curves, list(run.settings))
-            axes.set(
-                yscale="log", title=title, xlabel="Index (1)", ylabel="" if axes is not panels[0] else "Singular value (1)"
-            )
+            axes.set(yscale="log", title=title, xlabel="Index", ylabel="Singular value" if axes is panels[0] else "")
+            style.powers(axes.yaxis)
         style.letters(panels)
         style.legend(drawn, lines)
     return drawn

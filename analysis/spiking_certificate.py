@@ -33,7 +33,7 @@ def draw(certificate: dict[str, Any]) -> style.Figure:
             for l, panels in enumerate(grid[rows - n_layers :]):
                 _cosines(panels[0], dfa, l, "window", "Duration of the nudge (ms)")
                 _cosines(panels[1], dfa, l, "beta", "Nudging strength β")
-            drawn.legend(handles=_handles(dfa), loc="outside lower center", ncols=5)
+            drawn.explain(_handles(dfa))
     return drawn
 
 
@@ -45,6 +45,7 @@ def _times(axes: Axes, clock: dict[str, Any]) -> None:
     if mean > 0:
         axes.loglog(steps, 0.5 * mean * np.array(steps) / steps[0], label="order 1", **style.LEVEL)
     axes.set(title="Against Brian2", ylabel="Difference of spike times (ms)")
+    style.powers(axes.yaxis)
     _step_axis(axes, steps)
 
 
@@ -55,6 +56,7 @@ def _relative(axes: Axes, clock: dict[str, Any]) -> None:
             axes.loglog(steps, _positive(row[what][name] for row in clock["steps"]), label=name, **style.line(position))
             position += 1
     axes.set(title="Against Brian2", ylabel="Relative difference")
+    style.powers(axes.yaxis)
     _step_axis(axes, steps)
 
 

@@ -3,18 +3,23 @@
 Only Matplotlib's object-oriented interface is used: no window opens, no backend is chosen, no setting stays changed.
 Two styles: ``paper``, at the width of one or two columns of a journal, and ``talk``, larger, with larger text still. In
 vector files the fonts are embedded (PDF) or drawn (SVG), so that a figure looks the same wherever it is opened.
+
+Text is text: names come from users, so nothing is read as Matplotlib's mathematics.
 """
 
 import io
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from itertools import product
 from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.lines import Line2D
@@ -36,6 +41,7 @@ SIGNED, UNSIGNED = "RdBu_r", "Blues"
 GREY = "#666666"
 LEVEL: dict[str, Any] = {"color": GREY, "linewidth": 0.7, "linestyle": (0, (5, 3)), "zorder": 1.5}
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 
 _RC: dict[str, Any] = {
@@ -47,6 +53,7 @@ _RC: dict[str, Any] = {
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4, "ytick.minor.width": 0.4,
     "lines.linewidth": 1.2, "lines.markersize": 3.2, "lines.markeredgewidth": 0.0,
     "legend.frameon": False, "legend.handlelength": 3.2,
+    "text.parse_math": False, "text.usetex": False,
     "figure.dpi": 100, "savefig.dpi": 300, "figure.facecolor": "white", "savefig.facecolor": "white",
     "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "localdfa",
 }  # fmt: skip
@@ -64,6 +71,10 @@ class Look(NamedTuple):
     text: float
     lines: float
 
+
+# Sizes of the text of a legend, points of a paper, from the first down, and columns, until the panels have so much height,
+# inches.
+_LEGEND_SIZES, _LEGEND_COLUMNS, _LEAST_PANELS = (8, 7, 6, 5, 4), 8, 1.2
 
 STYLES = {"paper": Look(1, 1, 1), "talk": Look(1.5, 1.9, 1.8)}
 _current: ContextVar[Look] = ContextVar("look", default=STYLES["paper"])
@@ -101,21 +112,57 @@ def mark(size: float) -> float:
 
 
 class Figure(MatplotlibFigure):
-    """A figure without pyplot, saved with the settings it was made with, whoever saves it. Sizes in inches, of a paper."""
+    """A figure without pyplot, drawn with the settings it was made with, whoever draws it. Sizes in inches, of a paper.
+
+    Its legend is laid out anew where its size is changed.
+    """
 
     def __init__(self, width: float, height: float) -> None:
         self._look = _current.get()
+        self._explained: list[Line2D] = []
         super().__init__(figsize=(width * self._look.size, height * self._look.size), layout="constrained")
         FigureCanvasAgg(self)
 
-    def savefig(self, fname: Any, **options: Any) -> None:
-        """As Matplotlib's."""
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
         token = _current.set(self._look)
         try:
             with context():
-                super().savefig(fname, **options)
+                yield
         finally:
             _current.reset(token)
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """As Matplotlib's."""
+        with self._settings():
+            super().savefig(fname, **options)
+
+    def draw(self, renderer: Any) -> None:
+        """As Matplotlib's."""
+        with self._settings():
+            super().draw(renderer)
+
+    def set_size_inches(self, w: Any, h: float | None = None, forward: bool = True) -> None:
+        """As Matplotlib's."""
+        super().set_size_inches(w, h, forward)
+        if self._explained:
+            self.explain(self._explained)
+
+    def explain(self, lines: Sequence[Line2D]) -> None:
+        """A legend of lines and their labels below the panels, in as many columns as the figure is wide.
+
+        Where the panels would be left too little, the text is made smaller, down to a limit.
+        """
+        self._explained = list(lines)
+        with self._settings():
+            for size, columns in product(_LEGEND_SIZES, range(min(len(lines), _LEGEND_COLUMNS), 0, -1)):
+                for before in list(self.legends):
+                    before.remove()
+                found = self.legend(handles=lines, loc="outside lower center", ncols=columns, fontsize=points(size))
+                box, pad = found.get_window_extent(), 2 * found.borderaxespad * points(size) / 72
+                left = self.get_figheight() - box.height / self.dpi - pad
+                if box.width / self.dpi + pad <= self.get_figwidth() and left >= _LEAST_PANELS * self._look.size:
+                    break
 
     def content(self, form: str) -> bytes:
         """The figure as a file: ``svg``, ``pdf`` or ``png``; the same bytes each time that it is drawn anew."""
@@ -168,23 +215,14 @@ def _marked(values: Sequence[float], position: int) -> list[int]:
 
 def legend(drawn: Figure, lines: dict[str, Line2D]) -> None:
     """The conditions below the figure, away from the data."""
-    columns = _columns(lines, drawn.get_figwidth() / _current.get().size)
-    drawn.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=columns)
+    drawn.explain(list(lines.values()))
 
 
 def legend_height(names: Collection[str], width: float) -> float:
-    """What `legend` takes of the height of a figure of this width, inches."""
-    return _wider() * (0.1 + 0.17 * math.ceil(len(names) / _columns(names, width)))
-
-
-def _columns(names: Collection[str], width: float) -> int:
-    """How many entries of a legend stand side by side."""
-    return max(1, min(len(names), int(width / _wider() / (0.65 + 0.075 * max(map(len, names), default=0)))))
-
-
-def _wider() -> float:
-    """How much more of a figure's width the same text takes than in a paper."""
-    return _current.get().text / _current.get().size
+    """What `legend` takes of the height of a figure of this width, inches of a paper; called inside `context`."""
+    tall = Figure(width, 1000)
+    tall.explain([Line2D([], [], label=name) for name in names])
+    return float(tall.legends[0].get_window_extent().height / tall.dpi / _current.get().size)
 
 
 def letters(panels: Sequence[Axes]) -> None:
@@ -194,6 +232,20 @@ def letters(panels: Sequence[Axes]) -> None:
             first, last = divmod(i, 26)
             letter = (chr(96 + first) if first else "") + chr(97 + last)
             axes.set_title(letter, loc="left", fontweight="bold", fontsize=points(9))
+
+
+def powers(axis: Axis) -> None:
+    """Ticks of a logarithmic axis as 10⁻³ or 2×10⁻³, without Matplotlib's mathematics."""
+    axis.set_major_formatter(_Powers())
+    axis.set_minor_formatter(_Powers())
+
+
+class _Powers(ticker.LogFormatterSciNotation):
+    """Matplotlib's choice of what is labelled, in characters."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = super().__call__(x, pos).replace(r"$\mathdefault{", "").replace(r"\times", "×").removesuffix("}$")
+        return re.sub(r"\^\{(.*?)\}", lambda exponent: exponent[1].translate(_RAISED), text)
 
 
 def error_axis(axes: Axes, values: Iterable[float]) -> None:

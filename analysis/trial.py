@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from localdfa.analysis import _kept, _phases, style
+from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
 _LINE, _CHANGE = style.PALETTE[0], style.PALETTE[5]
@@ -32,7 +33,7 @@ def figure(run: Run) -> style.Figure:
     Raises
     ------
     RunError
-        The run keeps no states, or no spikes.
+        The run keeps no states, or no spikes; or states of no neuron or of less than two times.
     """
     _kept.jobs(run, "spikes", "trial")
     name, job = next(iter(_kept.first(_kept.jobs(run, "states", "trial")).items()))
@@ -40,6 +41,11 @@ def figure(run: Run) -> style.Figure:
     neuron, phases = setting.neuron, setting.phases
     time, spans = kept["time"], _phases.spans(kept["edges"], kept["sign"])
     v_th = float(neuron.get("v_th", 1.0))
+    if not kept["neuron1"].size or len(time) < 2:
+        what = "of no neuron of the first hidden layer (record.neurons)"
+        if kept["neuron1"].size:
+            what = f"at {len(time)} time{'s' * (len(time) != 1)} (record.window, record.interval)"
+        raise RunError(f"{run.folder}: keeps states {what}, too few for the figure trial")
     z = kept["z1"] * float(neuron.get("gain", 10.0)) / setting.trace.tau_z
     gates = [(begin, begin + (phases.gate or phases.nudged), sign) for begin, _, sign in spans if sign != 0]
     change = np.stack([learned(time, z[..., k], gates, phases.beta) for k in range(z.shape[2])], axis=-1)

@@ -4,11 +4,10 @@ Exactly, ∫ x dz over the openings of the plasticity gate is a sum over pairs o
 boundary term. Reads the spikes that a run keeps where asked for (``record.spikes``).
 """
 
-from itertools import pairwise
-
 import numpy as np
 
 from localdfa.analysis import _kept, _phases, style
+from localdfa.errors import RunError
 from localdfa.record import Job, Run
 from localdfa.spec import Setting
 
@@ -46,11 +45,13 @@ def figure(run: Run) -> style.Figure:
     Raises
     ------
     RunError
-        The run keeps no spikes.
+        The run keeps no spikes, or there are none in the trials that are kept.
     """
     name, job = _first(run)
     setting = run.settings[name]
     trace, deep = setting.trace, len(setting.network.hidden) > 1
+    if deep and not job.spikes["time"].size:
+        raise RunError(f"{run.folder}: no neuron spikes in the trials that are kept, so the figure window has no pairs to show")
     reach = _REACH * max(trace.tau_x, trace.tau_z)
     with style.context():
         drawn = style.Figure(style.TWO_COLUMNS if deep else style.ONE_COLUMN, 3.2)
@@ -59,7 +60,7 @@ def figure(run: Run) -> style.Figure:
             lag = side * np.linspace(1e-9 * reach, reach, 200)
             panels[0].plot(lag, pair(lag, trace.tau_x, trace.tau_z), color=colour, label=label)
         panels[0].axhline(0, **style.LEVEL)
-        panels[0].set(ylabel="Weight change of a pair (1)")
+        panels[0].set(ylabel="Weight change of a pair")
         if deep:
             bins = np.linspace(-reach, reach, _BINS + 1)
             found = occurring(job, reach)
@@ -75,9 +76,9 @@ def figure(run: Run) -> style.Figure:
             panels[1].set(ylabel="Pairs per synapse and trial (1/ms)")
         for axes in panels:
             axes.axvline(0, **style.LEVEL)
-            axes.set(xlabel="Lag $t_{post} - t_{pre}$ (ms)", xlim=(-reach, reach))
+            axes.set(xlabel="Lag of post behind pre (ms)", xlim=(-reach, reach))
         handles = [handle for axes in panels for handle in axes.get_legend_handles_labels()[0]]
-        drawn.legend(handles=handles, loc="outside lower center", ncols=3)
+        drawn.explain(handles)
         style.letters(panels)
     return drawn
 
@@ -120,16 +121,15 @@ def density(job: Job, setting: Setting, nudged: int, bins: np.ndarray) -> np.nda
     postsynaptic spike adds x, and a presynaptic one subtracts z. bins: ms, ascending, with an edge at 0.
     """
     kept = job.spikes
-    edges, sign = kept["edges"], kept["sign"]
-    gates = [(begin, begin + (setting.phases.gate or end - begin)) for begin, end in pairwise(edges)]
+    phases, gate = _phases.spans(kept["edges"], kept["sign"]), setting.phases.gate
+    gates = [(begin, begin + (gate or end - begin)) for begin, end, sign in phases if np.sign(sign) == nudged]
     counts, trials = np.zeros(len(bins) - 1), kept["trials"]
     for trial in trials:
         pre, post = _spikes(kept, trial)
-        for (begin, end), phase in zip(gates, sign, strict=True):
-            if np.sign(phase) == nudged:
-                after = lags(pre, post[(post >= begin) & (post < end)], bins)
-                before = lags(pre[(pre >= begin) & (pre < end)], post, bins)
-                counts += np.where(bins[1:] > 0, after, before)
+        for begin, end in gates:
+            after = lags(pre, post[(post >= begin) & (post < end)], bins)
+            before = lags(pre[(pre >= begin) & (pre < end)], post, bins)
+            counts += np.where(bins[1:] > 0, after, before)
     first_layer, second_layer = (int(width) for width in setting.network.hidden[:2])  # type: ignore[arg-type]
     return counts / (len(trials) * first_layer * second_layer * np.diff(bins))
 

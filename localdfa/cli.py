@@ -112,9 +112,11 @@ def _report(folder: Path, console: Any) -> None:
     from localdfa.analysis import report
     from localdfa.record import Run
 
-    opened = Run(folder)
-    written = report.write(opened)  # whatever becomes of the table
-    report.print_table(opened, console)
+    opened, written = Run(folder), None
+    try:
+        written = report.write(opened)  # before anything is printed, and whatever becomes of it the table is
+    finally:
+        report.print_table(opened, console)
     console.print(f"report: {written}", highlight=False, markup=False, soft_wrap=True)
 
 

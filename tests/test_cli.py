@@ -208,6 +208,9 @@ def test_plot_report_and_watch(place):
         "localdfa: drawn: keeps no activity, which the figure pca needs; "
         "run it again with: localdfa run drawn/spec.toml --set record.activity=500\n"
     )
+    both = localdfa("plot", "drawn", "--figure", "raster", "--figure", "weights", cwd=place)
+    assert (both.returncode, both.stdout) == (1, "drawn/figures/weights.png\n")
+    assert both.stderr.startswith("localdfa: drawn: keeps no spikes")
     assert "figure 'pcb' is not one of" in localdfa("plot", "drawn", "--figure", "pcb", cwd=place).stderr
     assert localdfa("report", "drawn", "--out", "page.html", cwd=place).stdout == "report: page.html\n"
     assert (place / "page.html").stat().st_size > 10_000

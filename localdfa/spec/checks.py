@@ -96,6 +96,19 @@ def _rules_fit(setting: Any) -> None:
         _learns(setting, key, rule)
 
 
+def recorded(record: Any, setting: Any) -> None:
+    """Refuse what a setting cannot record; ValueError with ``key: reason``."""
+    last = setting.rule_of(setting.stage[-1])
+    if record.window is None or not (spiking(setting) and registry.get("rules", last).needs_phases):
+        return
+    phases = setting.phases
+    end = (phases.free + phases.nudged) * (2 if phases.nudging == "centered" else 1)
+    if record.window[0] >= end:
+        raise ValueError(
+            f"record.window: it begins at {record.window[0]:g} ms, when the trial is over; allowed: less than {end:g} ms"
+        )
+
+
 def spiking(setting: Any) -> bool:
     """Whether the neuron model spikes."""
     return neurons.spikes(registry.get("neurons", setting.network.neuron))

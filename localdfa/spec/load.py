@@ -134,7 +134,11 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
             )
     if len(set(found.seeds)) < len(found.seeds):
         raise SpecError(f"{prefix}seeds: {quoted(found.seeds)} names a seed twice; allowed: different seeds")
-    settings(found, prefix)
+    for name, setting in settings(found, prefix).items():
+        try:
+            checks.recorded(found.record, setting)
+        except ValueError as error:
+            raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(found.condition)}{error}") from None
     return _spelled_out(found)
 
 

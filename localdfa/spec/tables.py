@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from localdfa.errors import quoted
 from localdfa.neurons import zero_or
@@ -245,6 +245,13 @@ class Record(Table):
         description="begin and end of the time in which states are kept, ms; all of it if left out",
     )
     interval: float = Field(0.5, ge=0.01, le=1e6, description="between two states that are kept, ms")
+
+    @field_validator("window")
+    @classmethod
+    def _in_order(cls, value: list[float] | None) -> list[float] | None:
+        if value is not None and not value[0] < value[1]:
+            raise ValueError(f"{value} does not begin before it ends; allowed: [begin, end], for instance {sorted(value)}")
+        return value
 
 
 class Certify(Table):
