@@ -34,7 +34,6 @@ that is taught on its activity learns −e x_j.
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -44,7 +43,7 @@ from numba import get_num_threads
 
 from localdfa import inputs as input_codes
 from localdfa import registry
-from localdfa.core import finite
+from localdfa.core import finite, interrupt
 from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
 from localdfa.core.compiled import compiled, counted, inner
 from localdfa.core.events import EVENT
@@ -140,13 +139,13 @@ def simulate(
     case = Case(network, setting, inputs, targets, rng, rates=rates)
     blocks, threads = min(_BLOCKS, len(inputs)), get_num_threads()
     room, sums = case.room(0), Sums(threads + (threads > 1), case.n_sums, network.dtype)
-
-    def run(block: int) -> None:
-        with sums.part(block) as part:
-            case.run(room, part, False, block, blocks)
-
     # Threads of Python's own: compiled for Numba's, the same kernel takes twice as long to compile.
-    with ThreadPoolExecutor(threads) as pool:
+    with interrupt.threads(threads) as (pool, cancelled):
+
+        def run(block: int) -> None:
+            with sums.part(block) as part:
+                case.run(room, part, False, block, blocks, cancelled)
+
         list(pool.map(run, range(blocks)))
     read = room.readout.astype(network.dtype)
     finite.require(read, "an activity", network.n_hidden, network.n_hidden)
@@ -173,7 +172,9 @@ def record(
     moments = np.unique(np.empty(0) if times is None else np.asarray(times, np.float64))
     case = Case(network, setting, inputs[None], None if target is None else target[None], rng, moments, rates)
     room = case.room(int(case.course.sampled.sum()))
-    times_of, senders, sent = case.run(room, np.zeros(case.n_sums, network.dtype), True, 0, 1)
+    with interrupt.threads(1) as (pool, cancelled):
+        sums = np.zeros(case.n_sums, network.dtype)
+        times_of, senders, sent = pool.submit(case.run, room, sums, True, 0, 1, cancelled).result()
     c, n_hidden, begins = case.circuit, network.n_hidden, case.course.edges[:-1]
     somata = n_hidden + (c.output == SPIKES)
     found = [np.empty(n, EVENT) for n in sent]
@@ -243,13 +244,13 @@ class Case:
         return self.circuit.n_sums if self.course.openings else 0
 
     def run(
-        self, room: _Room, sums: np.ndarray, keep: bool, block: int, blocks: int
+        self, room: _Room, sums: np.ndarray, keep: bool, block: int, blocks: int, cancelled: np.ndarray
     ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
         """Simulate the trials of a block of so many, which add to sums (n_sums,); keep: list all spikes of the last one: when,
-        by whom, how many, by population."""
+        by whom, how many, by population. cancelled (1,): as soon as it is set the block ends, and what it leaves is void."""
         return self._kernel(
             self.neuron, self.circuit, self.course, self.drive, self.start, self.incoming, self.until, self.target, keep,
-            room, sums, block, blocks,
+            room, sums, block, blocks, cancelled,
         )  # fmt: skip
 
     def room(self, moments: int) -> _Room:
@@ -370,7 +371,9 @@ def _error_spikes(c, t0, t1, error, level, times, senders, sent):
         if rise <= 0:
             continue
         time = t0 + (1 - level[u]) / rise
-        while time < t1:
+        for _ in range(2 + int((t1 - t0) * rise)):  # no more than there can be: 1 / rise may be less than the rounding of time
+            if not time < t1:
+                break
             if sent[k] == own.size:
                 own, own_senders = longer(own, sent[k], 0), longer(own_senders, sent[k], 0)
             own[sent[k]], own_senders[sent[k]] = time, u
@@ -465,11 +468,11 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
     simple = not neuron.adapts and not exponential
 
     @counted
-    def trial(p, c, t, drive, start, target, keep, follows, state, scratch, times, senders, room, s, sums):
+    def trial(p, c, t, drive, start, target, keep, follows, state, scratch, times, senders, room, s, sums, cancelled):
         """Trial s of a mini-batch; the spikes of all populations are left in `times` and `senders`, which hold the inputs'.
 
         drive (frames, n_1): of the first layer; keep: list every spike; follows: there was a trial before it in its block; sums
-        (n_sums,): scale ∫ x dz of all synapses that spikes pass, added up.
+        (n_sums,): scale ∫ x dz of all synapses that spikes pass, added up; cancelled (1,): ends the trial when it is set.
         """
         n_out, populations = target.size, c.sizes.size
         somata = c.layers + (c.output == SPIKES)
@@ -485,6 +488,8 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
         error, signal, level = np.zeros(n_out), np.zeros(c.first[-1]), np.zeros(2 * n_out)
         prediction, read, noted, errors = np.zeros(n_out), np.zeros(n_out), 0, 0
         for step in range(t.last):
+            if cancelled[0]:
+                return
             t0, t1, sign, opening = t.edges[step], t.edges[step + 1], t.sign[step], t.gate[step]
             scale = sign / (t.beta * t.openings) if opening >= 0 else 0.0
             if t.refresh[step]:
@@ -535,7 +540,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
                     periodic(p, c, k, t0, t1, state, times, senders, keep or sends[k])
                 else:
                     learns = scale if fed <= k < taught else 0.0
-                    advance(p, c, k, t0, t1, state, times, senders, learns, reads, keep or sends[k], sums, scratch)
+                    advance(p, c, k, t0, t1, state, times, senders, learns, reads, keep or sends[k], sums, scratch, cancelled)
             if opening >= 0 and (t.closes[step] or t.turns[step]):
                 _framed(c, t, fed, step, t1, scale, state, room, s)
             if t.closes[step]:
@@ -550,7 +555,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
         room.events[s] = state.spikes.sum() + errors
 
     @compiled(error_model="numpy", nogil=True)
-    def trials(p, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks):
+    def trials(p, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks, cancelled):
         """The trials of a block of a mini-batch; returns the spikes of the last one, by population: when, by whom, how many."""
         m = drive.shape[0]
         state, scratch = begin(c)
@@ -560,7 +565,9 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
             senders.append(np.empty(64, np.int64))
         for s in range(first, (block + 1) * m // blocks):
             times[0], senders[0] = incoming[0][until[s] : until[s + 1]], incoming[1][until[s] : until[s + 1]]
-            trial(p, c, t, drive[s], start, target[s], keep, s > first, state, scratch, times, senders, room, s, sums)
+            trial(
+                p, c, t, drive[s], start, target[s], keep, s > first, state, scratch, times, senders, room, s, sums, cancelled
+            )
         return times, senders, state.sent
 
     return trials
