@@ -35,7 +35,6 @@ that is taught on its activity learns −e x_j.
 
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -45,7 +44,7 @@ from numba import get_num_threads
 
 from localdfa import inputs as input_codes
 from localdfa import registry
-from localdfa.core import finite
+from localdfa.core import finite, interrupt
 from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
 from localdfa.core.compiled import compiled, counted, inner
 from localdfa.core.events import EVENT
@@ -209,16 +208,16 @@ def simulate(
     in_turn = case.course.carried
     blocks, threads = (1, 1) if in_turn else (min(_BLOCKS, len(inputs)), get_num_threads())
     room, sums = case.room(0), Sums(threads + (threads > 1), case.n_sums, network.dtype)
-
-    def run(block: int) -> None:
-        with sums.part(block) as part:
-            if in_turn:
-                case.go_on(room, part, False, carried or Carried())
-            else:
-                case.run(room, part, False, block, blocks)
-
     # Threads of Python's own: compiled for Numba's, the same kernel takes twice as long to compile.
-    with ThreadPoolExecutor(threads) as pool:
+    with interrupt.threads(threads) as (pool, cancelled):
+
+        def run(block: int) -> None:
+            with sums.part(block) as part:
+                if in_turn:
+                    case.go_on(room, part, False, carried or Carried(), cancelled)
+                else:
+                    case.run(room, part, False, block, blocks, cancelled)
+
         list(pool.map(run, range(blocks)))
     read = room.readout.astype(network.dtype)
     finite.require(read, "an activity", network.n_hidden, network.n_hidden)
@@ -247,8 +246,12 @@ def record(
     moments = np.unique(np.empty(0) if times is None else np.asarray(times, np.float64))
     case = Case(network, setting, inputs[None], None if target is None else target[None], rng, moments, rates)
     room = case.room(int(case.course.sampled.sum()))
-    sums = np.zeros(case.n_sums, network.dtype)
-    sent = case.go_on(room, sums, True, carried or Carried()) if case.course.carried else case.run(room, sums, True, 0, 1)
+    with interrupt.threads(1) as (pool, cancelled):
+        sums = np.zeros(case.n_sums, network.dtype)
+        if case.course.carried:
+            sent = pool.submit(case.go_on, room, sums, True, carried or Carried(), cancelled).result()
+        else:
+            sent = pool.submit(case.run, room, sums, True, 0, 1, cancelled).result()
     c, n_hidden, begins, found = case.circuit, network.n_hidden, case.course.edges[:-1], []
     somata = n_hidden + (c.output == SPIKES)
     for times_of, senders in sent:
@@ -320,15 +323,16 @@ class Case:
         """Number of synapses that spikes pass and that learn in these trials, and of the biases that stand behind them."""
         return self.circuit.n_sums if self.course.openings else 0
 
-    def run(self, room: _Room, sums: np.ndarray, keep: bool, block: int, blocks: int) -> _Spikes:
+    def run(self, room: _Room, sums: np.ndarray, keep: bool, block: int, blocks: int, cancelled: np.ndarray) -> _Spikes:
         """Simulate the trials of a block of so many, each from rest, which add to sums (n_sums,); keep: list all spikes.
 
-        Returns those of the last trial, by population: when, by whom.
+        cancelled (1,): as soon as it is set the block ends, and what it leaves is void. Returns the spikes of the last trial, by
+        population: when, by whom.
         """
         state, none = at_rest(self.circuit, self.start), (np.empty(0), np.empty(0, np.int64))
-        return self._simulate(room, sums, keep, block, blocks, state, none, self.incoming, self.until)
+        return self._simulate(room, sums, keep, block, blocks, state, none, self.incoming, self.until, cancelled)
 
-    def go_on(self, room: _Room, sums: np.ndarray, keep: bool, carried: Carried) -> _Spikes:
+    def go_on(self, room: _Room, sums: np.ndarray, keep: bool, carried: Carried, cancelled: np.ndarray) -> _Spikes:
         """Simulate all trials as `run` does, each from where the one before it ended, the first from where `carried` says."""
         c, found, lasted = self.circuit, list[tuple[np.ndarray, np.ndarray]](), float(self.course.edges[-1])
         if carried.state is None:
@@ -346,7 +350,7 @@ class Case:
             state.sent[0] = 0  # those of the inputs are among `incoming`
             found = self._simulate(
                 room, sums, keep, s, len(self.drive), state, (waiting[0], waiting[1]), (incoming[0][order], incoming[1][order]),
-                until,
+                until, cancelled,
             )  # fmt: skip
             carried.end(c, found, lasted)
         return found
@@ -362,10 +366,11 @@ class Case:
         waiting: tuple[np.ndarray, np.ndarray],
         incoming: tuple[np.ndarray, np.ndarray],
         until: np.ndarray,
+        cancelled: np.ndarray,
     ) -> _Spikes:
         times, senders = self._kernel(
             self.neuron, self.circuit, self.course, self.drive, self.start, incoming, until, self.target, keep, room, sums,
-            block, blocks, state, waiting,
+            block, blocks, state, waiting, cancelled,
         )  # fmt: skip
         return [(t[:n], who[:n]) for t, who, n in zip(times, senders, state.sent, strict=True)]
 
@@ -487,7 +492,9 @@ def _error_spikes(c, t0, t1, error, level, times, senders, sent):
         if rise <= 0:
             continue
         time = t0 + (1 - level[u]) / rise
-        while time < t1:
+        for _ in range(2 + int((t1 - t0) * rise)):  # no more than there can be: 1 / rise may be less than the rounding of time
+            if not time < t1:
+                break
             if sent[k] == own.size:
                 own, own_senders = longer(own, sent[k], 0), longer(own_senders, sent[k], 0)
             own[sent[k]], own_senders[sent[k]] = time, u
@@ -581,11 +588,11 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
     simple = not neuron.adapts and not exponential
 
     @counted
-    def trial(p, c, t, drive, start, target, keep, state, scratch, times, senders, room, s, sums):
+    def trial(p, c, t, drive, start, target, keep, state, scratch, times, senders, room, s, sums, cancelled):
         """Trial s of a mini-batch; the spikes of all populations are left in `times` and `senders`, which hold the inputs'.
 
         drive (frames, n_1): of the first layer; keep: list every spike, and go on to the end where no error is noticed; sums
-        (n_sums,): scale ∫ x dz of all synapses that spikes pass, added up.
+        (n_sums,): scale ∫ x dz of all synapses that spikes pass, added up; cancelled (1,): ends the trial when it is set.
         """
         n_out, populations = target.size, c.sizes.size
         somata = c.layers + (c.output == SPIKES)
@@ -602,6 +609,8 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
         error, signal, quiet = np.zeros(n_out), np.zeros(c.first[-1]), False
         prediction, read, noted, errors = np.zeros(n_out), np.zeros(n_out), 0, 0
         for step in range(t.last):
+            if cancelled[0]:
+                return
             t0, t1, sign, opening = t.edges[step], t.edges[step + 1], t.sign[step], t.gate[step]
             if t.refresh[step] and not quiet:
                 _predict(c, state, t0, read, prediction)
@@ -653,7 +662,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
                     periodic(p, c, k, t0, t1, state, times, senders, keep or sends[k])
                 else:
                     learns = scale if fed <= k < taught else 0.0
-                    advance(p, c, k, t0, t1, state, times, senders, learns, reads, keep or sends[k], sums, scratch)
+                    advance(p, c, k, t0, t1, state, times, senders, learns, reads, keep or sends[k], sums, scratch, cancelled)
             if opening >= 0 and (t.closes[step] or t.turns[step]):
                 _framed(c, t, fed, step, t1, scale, state, room, s)
             if t.closes[step]:
@@ -668,11 +677,11 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
         room.events[s] = state.spikes.sum() + errors
 
     @compiled(error_model="numpy", nogil=True)
-    def trials(p, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks, state, waiting):
+    def trials(p, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks, state, waiting, cancelled):
         """The trials of a block of a mini-batch; returns the spikes of the last one, by population: when, by whom.
 
         state: where the first trial begins if that is carried, and where the last one has ended; waiting: spikes that are still
-        on their way then, of all populations end to end, state.sent of each.
+        on their way then, of all populations end to end, state.sent of each; cancelled (1,): ends them when it is set.
         """
         m, scratch, at = drive.shape[0], room_of(c), 0
         times, senders = [], []
@@ -682,7 +691,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
             at += n
         for s in range(block * m // blocks, (block + 1) * m // blocks):
             times[0], senders[0] = incoming[0][until[s] : until[s + 1]], incoming[1][until[s] : until[s + 1]]
-            trial(p, c, t, drive[s], start, target[s], keep, state, scratch, times, senders, room, s, sums)
+            trial(p, c, t, drive[s], start, target[s], keep, state, scratch, times, senders, room, s, sums, cancelled)
         return times, senders
 
     return trials
