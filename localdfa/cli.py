@@ -294,7 +294,7 @@ def cache(clear: bool) -> None:
 def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
     """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch and numpy), spiking (trials of
     spiking networks, beside brian2 and, where they are recurrent and static, nest and annarchy), training (training steps of a
-    spiking network, beside snntorch), startup (to the first epoch), memory (peaks against the size of the network), scaling,
+    spiking network, beside snntorch), startup (to the first epoch, compiling and not), memory (peaks against the size of the network), scaling,
     roofline or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
@@ -315,7 +315,7 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
         "rate": lambda: show.rate(chosen, turns),
         "spiking": lambda: show.spiking(chosen, turns),
         "training": lambda: show.spiking_training(chosen, turns),
-        "startup": lambda: show.cold_start(turns),
+        "startup": lambda: show.starts(turns),
         "memory": show.memory,
         "torch": lambda: show.pytorch(turns, device),
         "scaling": lambda: tables.scaling(turns),

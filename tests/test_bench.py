@@ -218,11 +218,12 @@ def test_a_peer_of_another_workload_is_refused():
 
 
 @pytest.mark.slow
-def test_cold_start_is_the_time_to_the_first_epoch(monkeypatch):
-    assert startup.first_epoch() > 0.5
+def test_a_start_is_timed_to_the_first_epoch_and_leaves_its_kernels(tmp_path, monkeypatch):
+    assert startup.first_epoch("quickstart", tmp_path / "kernels") > 0.5
+    assert list((tmp_path / "kernels").glob("*/*.kernel"))
     monkeypatch.setattr(startup.sys, "executable", shutil.which("true"))
     with pytest.raises(LocalDFAError, match="ended before its first epoch"):
-        startup.first_epoch()
+        startup.first_epoch("quickstart", tmp_path / "kernels")
 
 
 def test_bytes_a_synapse_are_the_slope_of_the_peaks(monkeypatch):
