@@ -66,10 +66,11 @@ def interrupted(folder, samples, **changes):
 
 
 def made(folder, rows, **changes):
-    """A run directory with these rows for each condition and seed."""
+    """A run directory with these rows for each condition and seed, and in each row what none goes without."""
     result = record.create(folder, experiment(**changes))
     for job in result.jobs:
-        job.write_metrics([{"condition": job.condition, "seed": job.seed, **row} for row in rows(job)])
+        always = {"condition": job.condition, "seed": job.seed, "rule": "local", "stage": 0, "train_error": 50.0}
+        job.write_metrics([{**always, **row} for row in rows(job)])
     return result
 
 
@@ -359,7 +360,7 @@ def test_a_run_without_rows(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", sorted(OF_METRICS))
+@pytest.mark.parametrize("name", sorted(OF_METRICS - {"errors"}))  # no row is without a training error
 def test_rows_without_the_measure(tmp_path, name):
     with pytest.raises(RunError, match="this run has no measure"):
         analysis.get(name).figure(made(tmp_path / "run", lambda job: [{"epoch": 0}]))

@@ -24,8 +24,9 @@ EDGES, SIGN = np.array([0.0, 100, 150, 250, 300]), np.array([0.0, 1, 0, -1])
 def row(job, epoch=0, depth=2, **changes):
     """A row of metrics in which everything is defined."""
     layers = dict.fromkeys(record.PER_LAYER, [0.5] * depth)
+    where = {"condition": job.condition, "seed": job.seed, "epoch": epoch, "rule": "local", "stage": 0}
     plain = {"train_error": 50.0, "test_error": 50.0, "events": 10 * epoch, "seconds": 0.1 * epoch}
-    return {"condition": job.condition, "seed": job.seed, "epoch": epoch, "rule": "local", **plain, **layers, **changes}
+    return {**where, **plain, **layers, **changes}
 
 
 def activity(samples=12, hidden=(4, 3), of=lambda shape: np.random.default_rng(0).random(shape), classes=3, name="h"):
@@ -41,7 +42,7 @@ def weights(hidden=(4, 3), n_in=64, n_out=3, of=lambda shape: np.random.default_
 def spikes(time=(), population=(), neuron=(), twin=(), trial=(), edges=EDGES, sign=SIGN):
     return {
         "time": np.array(time, float), "population": np.array(population, np.int32), "neuron": np.array(neuron, np.int32),
-        "twin": np.array(twin, bool), "trial": np.array(trial, np.int64), "edges": edges, "sign": sign,
+        "twin": np.array(twin, bool), "trial": np.array(trial, np.int64), "trials": np.array([7]), "edges": edges, "sign": sign,
     }  # fmt: skip
 
 
