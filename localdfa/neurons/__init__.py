@@ -1,18 +1,19 @@
 """Neuron models, one file each: of rate neurons, and of spiking neurons.
 
-A rate neuron is a ``NamedTuple`` of parameters (``tau`` in ms among them) with three compiled hooks: the activity ``f``,
-its slope ``df`` (only the exact rules and the measurements read it) and ``inverse``, which turns an activity back into a
-drive so that threshold crossings are solved in closed form. ``learning_rates``, by optimiser, are its own where the optimiser's
-default does not suit it. Every ``f`` is monotone: the events rely on it. It may set ``from_zero = True``, if ``network.weights =
+A rate neuron is a ``NamedTuple`` of parameters (``tau`` in ms among them) with three compiled hooks: the activity ``f``, its
+slope ``df`` (only the exact rules and the measurements read it) and ``inverse``, which turns an activity back into a drive so
+that threshold crossings are solved in closed form. ``learning_rates``, by optimiser, are its own where the optimiser's default
+does not suit it. Every ``f`` is monotone: the events rely on it. It may set ``from_zero = True``, if ``network.weights =
 "auto"`` shall start it from zero where the rule allows it, or ``flat_at_zero = True``, if it has no slope at zero drive and so
 cannot learn from there.
 
-A spiking neuron sets ``spiking = True`` and has hooks that are exact under a constant drive: ``relax``, the membrane after
-some time without a spike; ``wait``, the time to the next spike; ``rate``, the f–I curve in spikes per ms. Its ``f`` and
-``df`` are the activity of the rate neuron with the same f–I curve: the exact rules and the measurements read them. ``beta`` is
-the nudging strength under the local rule where a spec leaves it out: 2 of the models here, chosen as the learning rates are
-(`localdfa.optimisers`), with which digits have a validation error of 7 to 8 % after ten epochs. Where ``adapts`` is true, a spike turns the raise θ of the threshold into ``raised(θ)``, and θ decays with the parameter ``tau_a``.
-The simulation reads ``tau_m``, ``v_th``, ``v_reset``, ``t_ref``, ``baseline`` and ``gain`` besides.
+A spiking neuron sets ``spiking = True`` and has hooks that are exact under a constant drive: ``relax``, the membrane after some
+time without a spike; ``wait``, the time to the next spike; ``rate``, the f–I curve in spikes per ms. Its ``f`` and ``df`` are
+the activity of the rate neuron with the same f–I curve: the exact rules and the measurements read them. ``beta`` is the nudging
+strength under the local rule where a spec leaves it out: 2 of the models here, chosen as the learning rates are
+(`localdfa.optimisers`), with which digits have a validation error of 7 to 8 % after ten epochs. Where ``adapts`` is true, a
+spike turns the raise θ of the threshold into ``raised(θ)``, and θ decays with the parameter ``tau_a``. The simulation reads
+``tau_m``, ``v_th``, ``v_reset``, ``t_ref``, ``baseline`` and ``gain`` besides.
 """
 
 from collections.abc import Callable
