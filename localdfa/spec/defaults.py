@@ -43,7 +43,7 @@ def _phases(setting: Setting) -> dict[str, float]:
     default = {key: Phases.model_fields[key].default for key in ("beta", "free", "nudged")}
     found = {"free": max(default["free"], min(LONGEST, checks.settled_after(setting)))}
     if setting.spiking:
-        found["beta"] = registry.get("neurons", setting.network.neuron).beta
+        found["beta"] = getattr(registry.get("neurons", setting.network.neuron), "beta", default["beta"])
         nudged = _NUDGED * setting.trace.tau_z
     else:
         nudged = _NUDGED * tau + (phases.propagation != "held") * len(setting.network.hidden) * setting.network.delay
