@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from localdfa import registry
-from localdfa.core import kernels, projections, spikes
+from localdfa.core import finite, kernels, projections, spikes
 from localdfa.core.settled import Trial, free_phase, post_changes
 from localdfa.engines import Settled, Spiking, engine
 from localdfa.network import WATCHED, Network, generator, rewired
@@ -43,14 +43,16 @@ def degrees(cos: float) -> float:
     return float(np.degrees(np.arccos(np.clip(cos, -1, 1))))
 
 
-def changes(network: Network, setting: Setting, rule: str, inputs: np.ndarray, target: np.ndarray) -> tuple[Trial, list]:
+def changes(
+    network: Network, setting: Setting, rule: str, inputs: np.ndarray, target: np.ndarray, directions: bool = False
+) -> tuple[Trial, list]:
     """The free phase and the postsynaptic changes of each layer under a rule, settled, without an error threshold.
 
-    inputs (m, n_in + 1), the last column ones; target (m, n_out).
+    inputs (m, n_in + 1), the last column ones; target (m, n_out); directions: as `post_changes` takes it.
     """
     trial = free_phase(network, inputs, setting.network.threshold)
     model = registry.get("rules", rule)(network, setting.phases)
-    return trial, post_changes(network, model, trial, trial.prediction - target)[0]
+    return trial, post_changes(network, model, trial, trial.prediction - target, directions)[0]
 
 
 def gradients(trial: Trial, change: list[np.ndarray]) -> list[np.ndarray]:
@@ -129,7 +131,10 @@ def _against_exact(
         return [joint.by_synapse(g) for joint, g in zip(network.projections, updates, strict=True)]
 
     exact = setting.without_threshold()
-    dfa, bp = (joined(gradients(*changes(rewired(network, setting, name, seed), exact, name, x, y))) for name in ("dfa", "bp"))
+    dfa, bp = (
+        joined(gradients(*changes(rewired(network, setting, name, seed), exact, name, x, y, directions=name == "bp")))
+        for name in ("dfa", "bp")
+    )
     to_dfa, to_bp, dfa_to_bp = compare(own, dfa), compare(own, bp), compare(dfa, bp)
     found = {
         "cosine_to_dfa": to_dfa["cosine"],
@@ -164,9 +169,13 @@ def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[st
     descend = kernels.descent(network.neuron.__class__)
     change, signal = ([np.empty((len(error), n), error.dtype) for n in network.sizes[1:]] for _ in range(2))
     np.negative(error, out=change[-1])
+    # change[l] is kept as 2^−shift[l] times what it is, as in `post_changes`; signal[l] then as its source is.
+    shift = np.zeros(network.n_hidden + 1, int)
     for l in network.pathway.order(network.n_hidden):
         network.pathway.signal(network, l, error, change, signal[l], trial.route)
         descend(network.neuron, trial.drive[l], signal[l], change[l])
+        source = network.pathway.source(network, l)
+        shift[l] = finite.scale_near_one(change[l]) + (0 if source is None else shift[source])
     found: dict[str, list[float]] = {"theorem_k": [], "theorem_l": [], "theorem_beta": []}
     for l, (prescribed, activity) in enumerate(zip(signal[:-1], trial.activity, strict=True)):
         above = np.empty_like(prescribed)
@@ -175,7 +184,7 @@ def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[st
         sizes, dot = np.linalg.norm(prescribed, axis=1), np.einsum("si,si->s", prescribed, above)
         steep = sizes * np.linalg.norm(above, axis=1)
         found["theorem_k"].append(_mean(np.einsum("si,si->s", prescribed, activity), sizes))
-        found["theorem_l"].append(_mean(dot, sizes))
+        found["theorem_l"].append(float(np.ldexp(_mean(dot, sizes), shift[l + 1])))
         found["theorem_beta"].append(_mean(np.degrees(np.arccos(np.clip(_ratio(dot, steep), -1, 1))), steep > 0))
     return found
 

@@ -1,5 +1,7 @@
 """What tests share: small networks with everything random, in float64."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,17 @@ from localdfa import train
 from localdfa.core import blas
 from localdfa.network import build
 from localdfa.spec import experiment, load, settings
+
+
+def pytest_addoption(parser):
+    parser.addoption("--attack", type=int, metavar="N", help="cases of each attack in tests/attack [default: a few hundred]")
+
+
+@pytest.fixture(scope="session")
+def attack_size(request):
+    """How many cases of each attack were asked for, by --attack N or LOCALDFA_ATTACK=N; None: a few hundred."""
+    asked = request.config.getoption("--attack") or os.environ.get("LOCALDFA_ATTACK")
+    return int(asked) if asked else None
 
 
 @pytest.fixture(autouse=True, scope="session")

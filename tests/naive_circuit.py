@@ -2,13 +2,17 @@
 
 In steps of 0.01 ms, cut at every arrival; a step that ends above the threshold is searched for the crossing. Nothing of
 localdfa is used.
+
+Conventions. A refractory period is closed at its end, and times are rounded sums: what arrives at its end to within `ROUNDING` of
+the time is taken in. v spikes where a jump takes it up to the threshold, or where it rises through the threshold by drift; v that
+only comes near to it is rounded to it in the end, and does not spike.
 """
 
 import numpy as np
 from scipy.linalg import expm
 from scipy.optimize import brentq
 
-STEP = 0.01
+STEP, ROUNDING = 0.01, 2.0**-46
 
 
 class Neuron:
@@ -39,6 +43,16 @@ class Neuron:
     def above(self, state):
         return state[0] - self.p.v_th - state[-2]
 
+    def rises(self, state, drive):
+        """Whether v, where it is at the threshold, rises above it."""
+        currents, raised = state[1:-2].sum(), state[-2]
+        away = drive + currents - self.p.v_th - raised + raised * self.p.tau_m / getattr(self.p, "tau_a", np.inf)
+        return away > 1e-13 * (abs(drive) + np.abs(state[1:-1]).sum() + self.p.v_th)
+
+    def slope(self, state, drive):
+        """How fast v rises against the threshold."""
+        return (drive + state[1:-2].sum() - state[0]) / self.p.tau_m + state[-2] / getattr(self.p, "tau_a", np.inf)
+
     def fire(self, t):
         self.spikes.append(t)
         self.state[0], self.until = self.p.v_reset, t + self.p.t_ref
@@ -50,13 +64,34 @@ class Neuron:
             stop = min(end, self.until) if self.until > t else end
             awake = self.until <= t
             after = self.propagator(awake, drive, stop - t) @ self.state
-            if awake and self.above(after) >= 0:
-                late = brentq(lambda s, t=t: self.above(self.propagator_once(drive, s) @ self.state), 0, stop - t, xtol=1e-14)
+            late = None
+            if awake and self.above(self.state) < 0:
+                late = self.crossing(after, drive, stop - t)
+            elif awake and self.rises(self.state, drive):
+                late = 0.0
+            if late is not None:
                 self.state = self.propagator_once(drive, late) @ self.state
                 t += late
                 self.fire(t)
                 continue
             self.state, t = after, stop
+
+    def crossing(self, after, drive, lapse):
+        """When within `lapse`, at whose end the state is `after`, v rises to the threshold, or None."""
+
+        def then(s):
+            return self.propagator_once(drive, s) @ self.state
+
+        if self.above(after) < -0.1:
+            return None
+        if self.above(after) < 0 and self.slope(then(0.0), drive) > 0 > self.slope(then(lapse), drive):
+            lapse = brentq(lambda s: self.slope(then(s), drive), 0, lapse)  # v may have been above in between
+            after = then(lapse)
+        if self.above(after) < 0 or not self.rises(after, drive):
+            return None
+        if self.above(then(lapse)) < 0:
+            return lapse  # rounded otherwise than `after`
+        return brentq(lambda s: self.above(then(s)), 0, lapse, xtol=1e-14)
 
     def propagator_once(self, drive, lapse):
         flow = self.flow.copy()
@@ -65,13 +100,15 @@ class Neuron:
 
     def take(self, t, jumps):
         """What arrives at one moment: [(index of the current or −1, size)]."""
-        awake = self.until <= t
+        awake, before = self.until * (1 - ROUNDING) <= t, self.state[0]
         for current, size in jumps:
             if current >= 0:
                 self.state[1 + current] += size
             elif awake:
                 self.state[0] += size
-        if awake and self.above(self.state) >= 0:
+        if awake:
+            self.until = min(self.until, t)
+        if awake and self.state[0] > before and self.above(self.state) >= 0:
             self.fire(t)
 
 

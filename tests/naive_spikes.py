@@ -1,12 +1,18 @@
 """Spiking networks, slow and obvious: one neuron after the other, one event after the other, and a reference on a clock.
 
 Traces are sums over all spikes so far, ∫ x dz is integrated piece by piece; nothing of localdfa is used.
+
+Conventions. A refractory period is closed at its end, and times are rounded sums: what arrives at its end to within `ROUNDING` of
+the time is taken in. Where the drive is at most v_th, only a jump up makes a spike, although v may be rounded to the threshold.
 """
 
 import math
 from itertools import pairwise
 
 import numpy as np
+
+
+ROUNDING = 2.0**-46
 
 
 def fire(p, drives, arrivals):
@@ -22,19 +28,17 @@ def fire(p, drives, arrivals):
                 if begin >= now:
                     break
                 reach = math.inf
-                if v >= p.v_th:
-                    reach = begin
-                elif drive > p.v_th:
-                    reach = begin + p.tau_m * math.log((drive - v) / (drive - p.v_th))
+                if drive > p.v_th:
+                    reach = begin + (p.tau_m * math.log((drive - v) / (drive - p.v_th)) if v < p.v_th else 0.0)
                 if reach >= now:
                     v = drive + (v - drive) * math.exp(-(now - begin) / p.tau_m)
                     break
                 spikes.append(reach)
                 v, t, until = p.v_reset, reach, reach + p.t_ref
             t = now
-            if now < stop and now >= until:
-                v += jumps[now]
-                if v >= p.v_th:
+            if now < stop and now >= until * (1 - ROUNDING):
+                v, until = v + jumps[now], min(until, now)
+                if v >= p.v_th and jumps[now] > 0:
                     spikes.append(now)
                     v, until = p.v_reset, now + p.t_ref
     return spikes
@@ -129,7 +133,7 @@ def clock(p, drive, arrivals, stop, dt, tau=0.0):
     decay, rest = math.exp(-dt / p.tau_m), round(p.t_ref / dt)
     fade, lower = math.exp(-dt / tau) if tau else 0.0, math.exp(-dt / getattr(p, "tau_a", 1.0))
     for step in range(1, round(stop / dt)):
-        awake = step > until
+        awake, takes = step > until, step >= until
         to = drive + current * (1 + fade) / 2
         v = np.where(awake, to + (v - to) * decay, v)
         current, raised = current * fade, raised * lower
@@ -137,7 +141,7 @@ def clock(p, drive, arrivals, stop, dt, tau=0.0):
             if tau:
                 current = current + jumps
             else:
-                v = np.where(awake, v + jumps, v)
+                v = np.where(takes, v + jumps, v)
         if (v >= p.v_th + raised).any():
             for i in np.flatnonzero(v >= p.v_th + raised):
                 spikes[i].append(step * dt)

@@ -134,13 +134,14 @@ def test_a_periodic_train_in_closed_form_is_the_train_spike_by_spike():
     np.testing.assert_allclose(found[1][-1], found[0][-1], rtol=0, atol=1e-10)
 
 
-def test_a_neuron_that_begins_at_its_threshold_under_a_drive_below_it_spikes_once():
+@pytest.mark.parametrize("baseline", [0.5, 1.5])
+def test_a_neuron_that_begins_at_its_threshold_spikes_at_once_if_it_rises_and_not_if_it_falls(baseline):
     """As rounding leaves v, now and then, at the end of a phase."""
-    setting, network = case((3, 40, 4, 2), neuron={"baseline": 0.5}, scale=0.1)
+    setting, network = case((3, 40, 4, 2), neuron={"baseline": baseline}, scale=0.1)
     started = dataclasses.replace(network, start=[np.full(40, 1.0), np.zeros(4)])
-    spiked = spikes.record(started, setting, samples(1, 3, 2)[0][0]).spikes[0]
-    np.testing.assert_array_equal(np.sort(spiked["neuron"]), np.arange(40))
-    np.testing.assert_array_equal(spiked["time"], 0.0)
+    first = spikes.record(started, setting, samples(1, 3, 2)[0][0]).spikes[0]
+    assert len(first[first["time"] == 0.0]) == (40 if baseline > 1 else 0)
+    assert len(first) == 0 or baseline > 1
 
 
 def test_no_crossing_is_missed():

@@ -118,7 +118,7 @@ class Loops(Driven):
         case = spikes.Case(self.network, self.setting, self.inputs, self.target, None)
         room, sums = case.room(0), np.full(case.n_sums, 0, self.network.dtype)
         began = time.perf_counter()
-        case.run(room, sums, False, 0, 1)
+        case.run(room, sums, False, 0, 1, np.zeros(1, np.bool_))
         return time.perf_counter() - began
 
     def counts(self) -> dict[str, float]:

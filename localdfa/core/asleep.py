@@ -1,6 +1,9 @@
 """A ring of the neurons of a population that are refractory, the first to wake first.
 
 Who is in it has v = −∞, which neither relaxation nor what arrives changes.
+
+A refractory period is closed at its end: what arrives t_ref after the spike is taken in. Spike times are rounded sums, so on a
+grid two ways to one moment differ in their last digits; `recovered` therefore asks to within rounding, and it alone decides.
 """
 
 from typing import NamedTuple
@@ -9,6 +12,16 @@ import numpy as np
 
 from localdfa.core.compiled import counted, inlined, unsigned
 from localdfa.core.queues import sort
+
+
+# Moments apart by less than this fraction of the time since the onset are one: 64 units in the last place.
+_ROUNDING = 2.0**-46
+
+
+@inlined
+def recovered(until, t):
+    """Whether a refractory period that lasts until `until` (−∞: there was none) is over at t, to within rounding."""
+    return until <= t or until - t <= _ROUNDING * until
 
 
 class Asleep(NamedTuple):
@@ -39,7 +52,7 @@ def rest(v, until, t, asleep):
     """Those who are refractory at t are alone in the ring."""
     ring, n = asleep.ring, 0
     for i in range(v.size):
-        if until[i] > t:
+        if not recovered(until[i], t):
             v[i], ring[n] = -np.inf, i
             n += 1
     order = np.empty(n)
@@ -53,7 +66,7 @@ def rest(v, until, t, asleep):
 def wake(asleep, until, now, found, met):
     """Those whose refractory period is over at `now` join the `met` neurons found; returns how many these are then."""
     ring, head, tail = asleep.ring, asleep.ends[0], asleep.ends[1]
-    while head < tail and until[ring[place(ring, head)]] <= now:
+    while head < tail and recovered(until[ring[place(ring, head)]], now):
         found[met] = ring[place(ring, head)]
         head += 1
         met += 1
@@ -68,7 +81,7 @@ def fall_asleep(asleep, cells, before, listed, now, t_ref):
     if listed - before > 1:
         sort(cells.times[before:listed], cells.senders[before:listed])
     for f in range(before, listed):
-        if cells.times[f] + t_ref > now:
+        if not recovered(cells.times[f] + t_ref, now):
             ring[place(ring, ends[1])] = cells.senders[f]
             ends[1] += 1
 

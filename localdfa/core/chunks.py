@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from localdfa.core.asleep import fall_asleep, keep_asleep, wake
+from localdfa.core.asleep import fall_asleep, keep_asleep, recovered, wake
 from localdfa.core.compiled import counted, inlined, inner, kernel, unsigned
 from localdfa.core.crossing import first_crossing
 from localdfa.core.prefetch import LINE, prefetch
@@ -101,7 +101,9 @@ def chunk_end(first, longest, arrivals, synapses, n):
     """One after the last arrival of the chunk that begins with `first`: all of a moment, but else none that comes `longest` ms
     or more after the first, or after `_SHARE` n synapses."""
     when, joints, ends_of_rows, e, passed = arrivals.when, synapses.joints, synapses.row_ends, first, 0.0
-    while e < when.size and (when[e] == when[max(e - 1, first)] or (when[e] - when[first] < longest and passed < _SHARE * n)):
+    while e < when.size and (
+        e == first or when[e] == when[e - 1] or (when[e] - when[first] < longest and passed < _SHARE * n)
+    ):
         ends, j = joints[arrivals.slots[e], ENDS], arrivals.who[e]
         passed += _SHARE * n if ends < 0 else ends_of_rows[ends + j + 1] - ends_of_rows[ends + j]
         e += 1
@@ -294,18 +296,43 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
     simple = not adapts and not exponential
 
     @inner
-    def crossing(p, v, to, horizon, decay):
-        """Time until v meets the threshold, if nothing arrives; infinite if it does not within `horizon`."""
+    def climbs(p, to, decay, ulp):
+        """Whether v, at the threshold, rises above it: τ_m d(v − v_th − θ)/dt = I + Σ currents − v_th − θ + θ τ_m/τ_a > 0.
+
+        What currents and θ make of I − v_th counts where v can tell it from nothing: it is rounded by the fraction `ulp`.
+        """
+        if simple:
+            return to > p.v_th
+        taus, present, last, more, size = decay.taus, decay.present, decay.taus.size - 1, 0.0, abs(to) + p.v_th
+        for r in range(last):
+            more += present[r]
+            size += abs(present[r])
+        if adapts:
+            more += present[last] * (p.tau_m / taus[last] - 1)
+            size += present[last] * (p.tau_m / taus[last] + 1)
+        return to - p.v_th + (more if abs(more) > ulp * size else 0.0) > 0
+
+    @inner
+    def crossing(p, v, to, horizon, decay, ulp):
+        """Time until v meets the threshold, if nothing arrives; infinite if it does not within `horizon`.
+
+        v beyond the threshold, where it has not been taken by a jump, is there by rounding: it spikes if it rises; if it falls,
+        it was just below.
+        """
         if simple:
             return wait(p, v, to)
         taus, present, sizes, constants, last = decay.taus, decay.present, decay.sizes, decay.constants, decay.taus.size - 1
-        if v >= p.v_th + present[last]:
+        above = v - (p.v_th + present[last])
+        if above >= 0 and climbs(p, to, decay, ulp):
             return 0.0
-        sizes[last], constants[last] = v - to, p.tau_m
+        sizes[last], constants[last], size = v - to, p.tau_m, abs(to) + p.v_th + present[last]
         for r in range(last):
             sizes[r], constants[r] = present[r] * taus[r] / (taus[r] - p.tau_m), taus[r]
             sizes[last] -= sizes[r]
+            size += abs(sizes[r])
         sizes[last + 1], constants[last + 1] = -present[last], taus[last]
+        if above >= 0:
+            sizes[last] -= above + 8 * ulp * size
         return first_crossing(to - p.v_th, sizes, constants, horizon)
 
     @inner
@@ -341,6 +368,7 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
         v, later (n,): at begin and at the end, −∞ of those that are then refractory. Returns how many spikes are listed.
         """
         last, count, number, until, present = decay.taus.size - 1, chunk.when.size, later.dtype.type, cells.until, decay.present
+        ulp = 2.0**-23 if later.itemsize == 4 else 2.0**-52
         for r in range(last + 1):
             decay.kept[r] = math.exp((traces.base - begin) / decay.taus[r])
         for f in range(lot.size):
@@ -350,15 +378,15 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
                 for r in range(last):
                     present[r] = cells.currents[r, cells.first + i] * decay.kept[r]
                 present[last] = cells.theta[i] * decay.kept[last]
-            while True:
+            while True:  # ends, as every pass takes in an arrival, or leaves the interval before it by a spike, once in t_ref
                 end, met = chunk.when[own[h, ARRIVAL]] if h < reached else now, False
-                if t < end and until[i] > t:
+                if t < end and not recovered(until[i], t):
                     fade(min(until[i], end) - t, decay)
                     t, level = min(until[i], end), p.v_reset
                     continue
                 if t < end:
                     after, may = drift(p, level, drive, end - t, decay)
-                    time = t + crossing(p, level, drive, end - t, decay) if may else np.inf
+                    time = t + crossing(p, level, drive, end - t, decay, ulp) if may else np.inf
                     met = time < end
                     if met:
                         fade(time - t, decay)
@@ -368,12 +396,12 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
                             present[r] = decay.after[r]
                         level, t = after, end
                         # Only rounding can take a crossing by drift out of the interval.
-                        met = end < now and level >= p.v_th + present[last] * adapts
+                        met = end < now and level >= p.v_th + present[last] * adapts and climbs(p, drive, decay, ulp)
                 if not met:
                     if h == reached:
                         break
-                    takes = until[i] <= t
-                    while h < reached and chunk.when[own[h, ARRIVAL]] == t:
+                    takes, before = recovered(until[i], t), level
+                    while h < reached and chunk.when[own[h, ARRIVAL]] <= t:
                         slot = chunk.slots[own[h, ARRIVAL]]
                         jump = synapses.jumps[synapses.joints[slot, START] + own[h, SYNAPSE]] * synapses.strength[slot]
                         if synapses.joints[slot, CURRENT_OF] >= 0:
@@ -381,7 +409,7 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
                         elif takes:
                             level += jump
                         h += 1
-                    met = takes and level >= p.v_th + present[last] * adapts
+                    met = takes and level > before and level >= p.v_th + present[last] * adapts
                 if met:
                     rise = rises(t, traces)
                     listed = fire(i, t, rise, traces, cells, listed)
@@ -391,7 +419,7 @@ def chunk_kernel(neuron: Any, exponential: bool) -> Any:
                     level, until[i] = p.v_reset, t + p.t_ref
             if adapts:
                 cells.theta[i] = number(present[last] * math.exp((now - traces.base) / decay.taus[last]))
-            later[i] = number(-np.inf if until[i] > now else level)
+            later[i] = number(level if recovered(until[i], now) else -np.inf)
         return listed
 
     @inner

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
-from localdfa.core import kernel_cache
+from localdfa.core import interrupt, kernel_cache
 
 _UNCOUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 # Said, for options that a function does not name are those of its caller.
@@ -22,8 +22,9 @@ COUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": True}
 
 
 def compiled(**options: Any) -> Callable[[Any], Any]:
-    """Numba's `njit` with these options, for what Python calls; what it compiles is kept on disk (`kernel_cache`)."""
-    return lambda function: kernel_cache.keep(njit(**options)(function))
+    """Numba's `njit` with these options, for what Python calls; what it compiles is kept on disk (`kernel_cache`), and Ctrl-C is
+    heard meanwhile (`interrupt`)."""
+    return lambda function: interrupt.compiled_apart(kernel_cache.keep(njit(**options)(function)))
 
 
 kernel: Callable[[Any], Any] = compiled(**_UNCOUNTED)

@@ -6,8 +6,9 @@ import numpy as np
 
 from localdfa.core.compiled import inner, kernel
 
-# An interval this short, in ms, is taken for a moment: a membrane that only touches its threshold cannot be told apart.
-_SHORTEST = 1e-9
+# An interval this short, in ms, is taken for a moment: a membrane that only touches its threshold cannot be told apart. Moments
+# are twice as long after so many passes, of which a search takes some ten where the sum does not stay close to zero.
+_SHORTEST, _PASSES = 1e-9, 64
 # A sum this small, as a fraction of its terms, cannot be told from zero.
 _ROUNDING = 2.0**-52
 
@@ -20,9 +21,19 @@ def first_crossing(constant, sizes, taus, horizon):
     upwards, to its end downwards. Intervals in which F stays below zero are passed over; one on which F rises through zero has
     one root, which Newton steps find, kept inside by bisection; any other is halved. So no crossing is missed, whatever the
     number of terms.
+
+    No interval is shorter than half a moment, and moments grow, so that after `_PASSES` log₂(horizon/_SHORTEST) passes one is all
+    that is left: rounding, which can keep a sum near zero for long, cannot keep the search from its end.
     """
-    a, width = 0.0, horizon
+    a, width, moment, passes, falls = 0.0, horizon, _SHORTEST, 0, constant <= 0
+    for k in range(sizes.size):
+        falls &= sizes[k] <= 0
+    if falls:  # below zero for ever, although what decays is rounded to nothing in the end
+        return np.inf
     while a < horizon:
+        passes += 1
+        if passes % _PASSES == 0:
+            moment *= 2
         b = min(a + width, horizon)
         begin, end, steepest, slowest = constant, constant, 0.0, 0.0
         for k in range(sizes.size):
@@ -39,7 +50,7 @@ def first_crossing(constant, sizes, taus, horizon):
             a, width = b, 2 * width
         elif end >= 0 and slowest > 0:
             return _root(constant, sizes, taus, a, b)
-        elif b - a > _SHORTEST:
+        elif b - a > moment:
             width = 0.5 * (b - a)
         elif end >= 0:
             return b

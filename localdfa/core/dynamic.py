@@ -30,7 +30,7 @@ import numpy as np
 from numba import prange
 
 from localdfa import registry
-from localdfa.core import finite
+from localdfa.core import finite, interrupt
 from localdfa.core.compiled import compiled, counted
 from localdfa.core.events import EVENT, add, projection, routes, sort, stretches
 from localdfa.core.kernels import product
@@ -101,10 +101,11 @@ def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray
     late, touched = np.zeros((blocks, len(weights))), np.zeros((blocks, layers - 1), np.bool_)
     pre, post = _room(sizes, course, m)
     target = np.zeros_like(drive) if targets is None else targets.astype(np.float64)
-    _kernels(network.neuron.__class__).batch(
-        registry.cast(network.neuron, float), course, sizes, weights, feedback, inputs.astype(np.float64), target,
-        drive, late, touched, pre, post, counts, broken,
-    )  # fmt: skip
+    with interrupt.threads(1) as (pool, cancelled):
+        pool.submit(
+            _kernels(network.neuron.__class__).batch, registry.cast(network.neuron, float), course, sizes, weights, feedback,
+            inputs.astype(np.float64), target, drive, late, touched, pre, post, counts, broken, cancelled,
+        ).result()  # fmt: skip
     _refuse(broken, network.n_hidden)
     total = _totals(network, sizes, late, touched, pre, post) if course.openings else []
     drive = drive.astype(network.dtype)
@@ -120,11 +121,12 @@ def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | 
     sizes, weights, feedback = _flat(network)
     pre, post = _room(sizes, course, 1)
     counts = np.zeros(len(sizes), np.int64)
-    queues, broken = _kernels(network.neuron.__class__).trial(
-        registry.cast(network.neuron, float), course, sizes, weights, feedback, inputs.astype(np.float64),
-        np.zeros(sizes[-1]) if target is None else target.astype(np.float64),
-        np.zeros(sizes[-1]), np.zeros(len(weights)), np.zeros(len(sizes) - 1, np.bool_), pre[0], post[0], counts,
-    )  # fmt: skip
+    with interrupt.threads(1) as (pool, cancelled):
+        queues, broken = pool.submit(
+            _kernels(network.neuron.__class__).trial, registry.cast(network.neuron, float), course, sizes, weights, feedback,
+            inputs.astype(np.float64), np.zeros(sizes[-1]) if target is None else target.astype(np.float64),
+            np.zeros(sizes[-1]), np.zeros(len(weights)), np.zeros(len(sizes) - 1, np.bool_), pre[0], post[0], counts, cancelled,
+        ).result()  # fmt: skip
     _refuse(np.array([broken]), network.n_hidden)
     return [queue[:n] for queue, n in zip(queues[1:-1], counts[1:-1], strict=True)]
 
@@ -294,12 +296,13 @@ def _kernels(neuron: Any) -> _Kernels:
                 continue
             if not abs(later) < np.inf:
                 return queue, sent, 1
-            if abs(f(p, later)) > _LEVELS * epsilon:
+            if abs(f(p, later) - base) > _LEVELS * epsilon:
                 return queue, sent, -1
             v, to = state[_V, i], state[_DRIVE, i] - state[_CURRENT, i]
             way = 1 if later > v else -1
             row = _HIGH if later > v else _LOW
-            while way * later > way * state[row, i]:  # ends, as each event moves the bound on by one level
+            # Each event moves the bound on by one level, of which there are no more than `_LEVELS` up to f(later).
+            while way * later > way * state[row, i]:
                 # The bound lies between v and `to`; only rounding can take the time out of the interval.
                 time = t + course.tau * math.log((v - to) / (state[row, i] - to))
                 queue = add(queue, sent, min(max(time, t), until), i, way * epsilon)
@@ -333,12 +336,13 @@ def _kernels(neuron: Any) -> _Kernels:
             state[_ZETA, i] -= state[_Z0, i]
 
     @counted
-    def carry(p, course, k, output, weights, state, x, incoming, queue, counts, late, pre, post):
+    def carry(p, course, k, output, weights, state, x, incoming, queue, counts, late, pre, post, cancelled):
         """One population through stretch k of the trial, with its part of ∫ x dz where the gate is open.
 
         x (n_pre + 1,): what has arrived, the last always 1; incoming: the events of the population below; counts: [events
         below, those of them received, own events]. pre (n_pre + 1,) gets x(t1), post (n_post,) ζ(t1) · scale, and late
-        (n_pre + 1, n_post) adds up Σ Δx ζ · scale, where scale = ±1/β, halved if there are two nudged phases.
+        (n_pre + 1, n_post) adds up Σ Δx ζ · scale, where scale = ±1/β, halved if there are two nudged phases. cancelled (1,): ends
+        it when it is set.
 
         Returns the queue of own events, whether anything came while the gate was open, and what is wrong, as `send`.
         """
@@ -361,7 +365,7 @@ def _kernels(neuron: Any) -> _Kernels:
             read(p, course, output, state, 0.0)
             for i in range(n):
                 state[_Z0, i] = state[_ZETA, i]
-        while True:
+        while not cancelled[0]:
             arrives = received < below and incoming[received]["time"] + course.delay < stop
             now = incoming[received]["time"] + course.delay if arrives else stop
             if _relax(state, math.exp((t - now) / course.tau)):
@@ -398,8 +402,8 @@ def _kernels(neuron: Any) -> _Kernels:
         counts[1], counts[2] = received, sent
         return queue, came, wrong
 
-    @compiled(error_model="numpy")
-    def trial(p, course, sizes, weights, routes, inputs, target, drive, late, touched, pre, post, counts):
+    @compiled(error_model="numpy", nogil=True)
+    def trial(p, course, sizes, weights, routes, inputs, target, drive, late, touched, pre, post, counts, cancelled):
         """One trial: the queues of the inputs and all hidden layers, and the layer that fails (negative: it diverges), or 0.
 
         late, touched, pre and post are of all projections end to end, pre and post with one row an opening of the gate;
@@ -431,7 +435,7 @@ def _kernels(neuron: Any) -> _Kernels:
                 queues[l + 1], came, wrong = carry(
                     p, course, k, output, projection(weights, sizes, l), states[l], arrived[l],
                     queues[l], queues[l + 1], tally, projection(late, sizes, l),
-                    pre[gate, row : row + n_pre + 1], post[gate, column : column + n_post],
+                    pre[gate, row : row + n_pre + 1], post[gate, column : column + n_post], cancelled,
                 )  # fmt: skip
                 received[l], counts[l + 1] = tally[1], tally[2]
                 touched[l] |= came
@@ -443,15 +447,15 @@ def _kernels(neuron: Any) -> _Kernels:
                     drive[i] = states[-1][_V, i]
         return queues, 0
 
-    @compiled(parallel=True, error_model="numpy")
-    def batch(p, course, sizes, weights, routes, inputs, targets, drive, late, touched, pre, post, counts, broken):
+    @compiled(parallel=True, error_model="numpy", nogil=True)
+    def batch(p, course, sizes, weights, routes, inputs, targets, drive, late, touched, pre, post, counts, broken, cancelled):
         """The trials of a mini-batch, shared out in blocks; late and touched have one row a block, the others one a trial."""
         m, blocks = inputs.shape[0], late.shape[0]
         for block in prange(blocks):
             for s in range(block * m // blocks, (block + 1) * m // blocks):
                 _, broken[s] = trial(
                     p, course, sizes, weights, routes, inputs[s], targets[s],
-                    drive[s], late[block], touched[block], pre[s], post[s], counts[s],
+                    drive[s], late[block], touched[block], pre[s], post[s], counts[s], cancelled,
                 )  # fmt: skip
 
     return _Kernels(trial, batch)

@@ -15,6 +15,18 @@ def all_are(values: np.ndarray) -> bool:
     return bool(np.isfinite(values.min(initial=0)) and np.isfinite(values.max(initial=0)))
 
 
+def scale_near_one(values: np.ndarray) -> int:
+    """Multiply values in place by the power of two that brings the largest between 1/2 and 1; returns k where they were 2^k times
+    as large. No digit is lost. Zeros, and what is not finite, stay as they are, with k = 0.
+    """
+    largest = max(values.max(initial=0), -values.min(initial=0))
+    if not 0 < largest < np.inf:
+        return 0
+    exponent = int(np.frexp(largest)[1])
+    np.ldexp(values, -exponent, out=values)
+    return exponent
+
+
 def require(values: np.ndarray, what: str, l: int, n_hidden: int) -> None:
     """Refuse values (m, n) of layer l, one row a sample, that are not all finite; the error has the first such row.
 

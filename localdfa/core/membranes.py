@@ -66,8 +66,8 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
     stream, chunks = stream_kernel(neuron, online), chunk_kernel(neuron, exponential)
 
     @counted
-    def advance(p, c, k, t, stop, state, times, senders, scale, reads, sends, sums, room):
-        """Population k from t to stop; sums: gets scale ∫ x dz of the synapses that learn."""
+    def advance(p, c, k, t, stop, state, times, senders, scale, reads, sends, sums, room, cancelled):
+        """Population k from t to stop; sums: gets scale ∫ x dz of the synapses that learn; cancelled (1,): ends it when set."""
         a, n, lo, hi = c.first[k], c.sizes[k], c.slots[k], c.slots[k + 1]
         v, later = state.rows[V, a : a + n], state.rows[LATER, a : a + n]
         to = state.rows[DRIVE, a : a + n] - state.rows[CURRENT, a : a + n]
@@ -79,10 +79,12 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
         reads &= plastic
         synapses = Synapses(c.joints, c.row_ends, c.targets, c.jumps, c.online, state.strength, state.y, sums)
         rest(v, state.until[a : a + n], t, room.asleep)
-        while t < stop:
+        while t < stop and not cancelled[0]:
             if t - state.base[k] > 0.5 * far:
                 move_base(c, k, t, state, scale, sums)
             now = min(stop, state.base[k] + far, t + _ROOM / n * p.t_ref)
+            if not now > t:  # a window shorter than the rounding of t: without this the loop would not end
+                now = stop
             room_for = listed + n * (2 + int((now - t) / p.t_ref))
             if room_for > own.size:
                 own, own_senders = longer(own, listed, room_for), longer(own_senders, listed, room_for)
@@ -91,7 +93,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                 state.rows[Z, a : a + n], state.rows[C, a : a + n], state.currents, a, own, own_senders,
             )  # fmt: skip
             traces = Traces(state.base[k], c.tau_x, c.tau_z, c.rho)
-            arrivals = gather(lo, hi, now, c.joints, c.delay, state.received, state.sent, times, senders)
+            arrivals = gather(lo, hi, t, now, c.joints, c.delay, state.received, state.sent, times, senders)
             if streams and (level or not chunked):
                 listed = stream(
                     p, t, now, arrivals, v, later, cells, traces, synapses, room.asleep, room.found, room.streams, scale, reads,
@@ -145,8 +147,7 @@ def kernels(neuron: Any, exponential: bool, streams: bool, chunked: bool, online
                 if sent + count > own.size:
                     own, own_senders = longer(own, sent, sent + count), longer(own_senders, sent, sent + count)
                 for e in range(count):
-                    # Where v was at the threshold and the drive is below it, there is no interval.
-                    own[sent], own_senders[sent] = first + e * interval if e > 0 else first, i - a
+                    own[sent], own_senders[sent] = first + e * interval, i - a
                     sent += 1
         if sends:
             sort(own[before:sent], own_senders[before:sent])

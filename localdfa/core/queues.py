@@ -79,8 +79,12 @@ def _insert(times, senders, first, n):
 
 
 @compiled(error_model="numpy")
-def gather(lo, hi, stop, joints, delay, received, sent, times, senders):
-    """What arrives through the slots lo … hi − 1 before `stop`, as `Arrivals`."""
+def gather(lo, hi, begin, stop, joints, delay, received, sent, times, senders):
+    """What arrives through the slots lo … hi − 1 from `begin` until `stop`, as `Arrivals`.
+
+    What arrives in a step was sent before it, as no step is longer than the delay. Where a spike was sent as the step before
+    began, the sum of its time and the delay may round to a moment before `begin`: then it arrives at `begin`.
+    """
     count, until = 0, received.copy()
     for slot in range(lo, hi):
         queue, n = times[joints[slot, PRE]], sent[joints[slot, PRE]]
@@ -92,7 +96,7 @@ def gather(lo, hi, stop, joints, delay, received, sent, times, senders):
     for slot in range(lo, hi):
         queue, senders_ = times[joints[slot, PRE]], senders[joints[slot, PRE]]
         for nth in range(received[slot], until[slot]):
-            when[e], slots[e], who[e] = queue[nth] + delay[slot], slot, senders_[nth]
+            when[e], slots[e], who[e] = max(queue[nth] + delay[slot], begin), slot, senders_[nth]
             e += 1
         received[slot] = until[slot]
     if hi - lo > 1:

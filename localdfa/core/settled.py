@@ -78,10 +78,13 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
     return trial
 
 
-def post_changes(network: Any, rule: Any, trial: Trial, error: np.ndarray) -> tuple[list[np.ndarray], int]:
+def post_changes(
+    network: Any, rule: Any, trial: Trial, error: np.ndarray, directions: bool = False
+) -> tuple[list[np.ndarray], int]:
     """The postsynaptic change Δz/β of each layer, hidden then output, for the output error ŷ − y, (m, n_out).
 
-    Returns the changes (m, n_l) and the number of graded events in the nudged phases.
+    directions: of an exact rule, each hidden layer's change times a power of two, so that what is carried back through a hundred
+    layers neither vanishes nor overflows. Returns the changes (m, n_l) and the number of graded events in the nudged phases.
     """
     pathway, m, events = network.pathway, error.shape[0], 0
     change = [np.empty((m, n), error.dtype) for n in network.sizes[1:]]
@@ -94,6 +97,8 @@ def post_changes(network: Any, rule: Any, trial: Trial, error: np.ndarray) -> tu
         else:
             pathway.signal(network, l, error, change, signal, trial.route)
         events += rule.hidden(l, trial, signal, change[l])
+        if directions:
+            finite.scale_near_one(change[l])
     rule.output(trial, error, change[-1])
     return change, events
 

@@ -7,9 +7,10 @@ in both cases. Every drive has the model's own baseline besides, and in the nudg
 onset of a trial every v is at its start and every trace 0; or a trial begins where the one before it ended, with every spike
 that is still on its way (`Carried`).
 
-Conventions. A spike comes when v reaches the threshold, by drift or by a jump. In the t_ref ms after it, v stays at v_reset
-and what arrives at v is lost. What arrives at one moment is taken in at once. Phases are half open: a spike at the edge
-belongs to the later one.
+Conventions. A spike comes when v reaches the threshold, by drift or by a jump; where v relaxes to v_th or less, by a jump up
+alone, although v is rounded to v_th after some tens of τ_m. In the t_ref ms after a spike, v stays at v_reset and what arrives
+at v is lost; what arrives at their end, to within rounding of the time, is taken in. What arrives at one moment is taken in at
+once. Phases are half open: a spike at the edge belongs to the later one.
 
 The synapse reads the traces x_j of the arrivals and z_i of the postsynaptic spikes, which jump by 1 and decay with τ_x and
 τ_z. Exactly, for the gate from t0 to t1,
@@ -35,7 +36,6 @@ that is taught on its activity learns −e x_j.
 
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ from numba import get_num_threads
 
 from localdfa import inputs as input_codes
 from localdfa import registry
-from localdfa.core import finite
+from localdfa.core import finite, interrupt
 from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
 from localdfa.core.compiled import compiled, counted, inner
 from localdfa.core.events import EVENT
@@ -211,16 +211,16 @@ def simulate(
     in_turn = case.course.carried
     blocks, threads = (1, 1) if in_turn else (min(_BLOCKS, len(inputs)), get_num_threads())
     room, sums = case.room(0), Sums(threads + (threads > 1), case.n_sums, network.dtype)
-
-    def run(block: int) -> None:
-        with sums.part(block) as part:
-            if in_turn:
-                case.go_on(room, part, False, carried or Carried())
-            else:
-                case.run(room, part, False, block, blocks)
-
     # Threads of Python's own: compiled for Numba's, the same kernel takes twice as long to compile.
-    with ThreadPoolExecutor(threads) as pool:
+    with interrupt.threads(threads) as (pool, cancelled):
+
+        def run(block: int) -> None:
+            with sums.part(block) as part:
+                if in_turn:
+                    case.go_on(room, part, False, carried or Carried(), cancelled)
+                else:
+                    case.run(room, part, False, block, blocks, cancelled)
+
         list(pool.map(run, range(blocks)))
     read = room.readout.astype(network.dtype)
     finite.require(read, "an activity", network.n_hidden, network.n_hidden)
@@ -250,7 +250,11 @@ def record(
     case = Case(network, setting, inputs[None], None if target is None else target[None], rng, moments, rates)
     room = case.room(int(case.course.sampled.sum()))
     sums = np.zeros(case.n_sums, network.dtype)
-    sent = case.go_on(room, sums, True, carried or Carried()) if case.course.carried else case.run(room, sums, True, 0, 1)
+    with interrupt.threads(1) as (pool, cancelled):
+        if case.course.carried:
+            sent = pool.submit(case.go_on, room, sums, True, carried or Carried(), cancelled).result()
+        else:
+            sent = pool.submit(case.run, room, sums, True, 0, 1, cancelled).result()
     c, n_hidden, begins, found = case.circuit, network.n_hidden, case.course.edges[:-1], []
     somata = n_hidden + (c.output == SPIKES)
     for times_of, senders in sent:
@@ -322,15 +326,16 @@ class Case:
         """Number of synapses that spikes pass and that learn in these trials, and of the biases that stand behind them."""
         return self.circuit.n_sums if self.course.openings else 0
 
-    def run(self, room: _Room, sums: np.ndarray, keep: bool, block: int, blocks: int) -> _Spikes:
+    def run(self, room: _Room, sums: np.ndarray, keep: bool, block: int, blocks: int, cancelled: np.ndarray) -> _Spikes:
         """Simulate the trials of a block of so many, each from rest, which add to sums (n_sums,); keep: list all spikes.
 
-        Returns those of the last trial, by population: when, by whom.
+        Returns those of the last trial, by population: when, by whom. cancelled (1,): when it is set the trials end, and what
+        they leave is void.
         """
         state, none = at_rest(self.circuit, self.start), (np.empty(0), np.empty(0, np.int64))
-        return self._simulate(room, sums, keep, block, blocks, state, none, self.incoming, self.until)
+        return self._simulate(room, sums, keep, block, blocks, state, none, self.incoming, self.until, cancelled)
 
-    def go_on(self, room: _Room, sums: np.ndarray, keep: bool, carried: Carried) -> _Spikes:
+    def go_on(self, room: _Room, sums: np.ndarray, keep: bool, carried: Carried, cancelled: np.ndarray) -> _Spikes:
         """Simulate all trials as `run` does, each from where the one before it ended, the first from where `carried` says."""
         c, found, lasted = self.circuit, list[tuple[np.ndarray, np.ndarray]](), float(self.course.edges[-1])
         if carried.state is None:
@@ -338,6 +343,8 @@ class Case:
             carried.spikes = [(np.empty(0), np.empty(0, np.int64)) for _ in c.sizes]
         state = carried.state
         for s in range(len(self.drive)):
+            if cancelled[0]:
+                break
             own = slice(self.until[s], self.until[s + 1])
             incoming = [np.concatenate([old, new[own]]) for old, new in zip(carried.spikes[0], self.incoming, strict=True)]
             # Among spikes of one moment, those come first that some slots have already received.
@@ -348,7 +355,7 @@ class Case:
             state.sent[:] = [0, *(len(times) for times, _ in carried.spikes[1:])]
             found = self._simulate(
                 room, sums, keep, s, len(self.drive), state, (waiting[0], waiting[1]), (incoming[0][order], incoming[1][order]),
-                until,
+                until, cancelled,
             )  # fmt: skip
             carried.end(c, found, lasted)
         return found
@@ -364,10 +371,11 @@ class Case:
         waiting: tuple[np.ndarray, np.ndarray],
         incoming: tuple[np.ndarray, np.ndarray],
         until: np.ndarray,
+        cancelled: np.ndarray,
     ) -> _Spikes:
         times, senders = self._kernel(
             self.neuron, self.circuit, self.course, self.drive, self.start, incoming, until, self.target, keep, room, sums,
-            block, blocks, state, waiting,
+            block, blocks, state, waiting, cancelled,
         )  # fmt: skip
         return [(t[:n], who[:n]) for t, who, n in zip(times, senders, state.sent, strict=True)]
 
@@ -489,7 +497,9 @@ def _error_spikes(c, t0, t1, error, level, times, senders, sent):
         if rise <= 0:
             continue
         time = t0 + (1 - level[u]) / rise
-        while time < t1:
+        for _ in range(2 + int((t1 - t0) * rise)):  # no more than there can be: 1 / rise may be less than the rounding of time
+            if not time < t1:
+                break
             if sent[k] == own.size:
                 own, own_senders = longer(own, sent[k], 0), longer(own_senders, sent[k], 0)
             own[sent[k]], own_senders[sent[k]] = time, u
@@ -583,11 +593,11 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
     simple = not neuron.adapts and not exponential
 
     @counted
-    def trial(p, c, t, drive, start, target, keep, state, scratch, times, senders, room, s, sums):
+    def trial(p, c, t, drive, start, target, keep, state, scratch, times, senders, room, s, sums, cancelled):
         """Trial s of a mini-batch; the spikes of all populations are left in `times` and `senders`, which hold the inputs'.
 
         drive (frames, n_1): of the first layer; keep: list every spike, and go on to the end where no error is noticed; sums
-        (n_sums,): scale ∫ x dz of all synapses that spikes pass, added up.
+        (n_sums,): scale ∫ x dz of all synapses that spikes pass, added up; cancelled (1,): ends the trial when it is set.
         """
         n_out, populations = target.size, c.sizes.size
         somata = c.layers + (c.output == SPIKES)
@@ -604,6 +614,8 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
         error, signal, quiet = np.zeros(n_out), np.zeros(c.first[-1]), False
         prediction, read, noted, errors = np.zeros(n_out), np.zeros(n_out), 0, 0
         for step in range(t.last):
+            if cancelled[0]:
+                return
             t0, t1, sign, opening = t.edges[step], t.edges[step + 1], t.sign[step], t.gate[step]
             if t.refresh[step] and not quiet:
                 _predict(c, state, t0, read, prediction)
@@ -655,7 +667,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
                     periodic(p, c, k, t0, t1, state, times, senders, keep or sends[k])
                 else:
                     learns = scale if fed <= k < taught else 0.0
-                    advance(p, c, k, t0, t1, state, times, senders, learns, reads, keep or sends[k], sums, scratch)
+                    advance(p, c, k, t0, t1, state, times, senders, learns, reads, keep or sends[k], sums, scratch, cancelled)
             if opening >= 0 and (t.closes[step] or t.turns[step]):
                 _framed(c, t, fed, step, t1, scale, state, room, s)
             if t.closes[step]:
@@ -670,7 +682,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
         room.events[s] = state.spikes.sum() + errors
 
     @compiled(error_model="numpy", nogil=True)
-    def trials(p, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks, state, waiting):
+    def trials(p, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks, state, waiting, cancelled):
         """The trials of a block of a mini-batch; returns the spikes of the last one, by population: when, by whom.
 
         state: where the first trial begins if that is carried, and where the last one has ended; waiting: spikes that are still
@@ -684,7 +696,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
             at += n
         for s in range(block * m // blocks, (block + 1) * m // blocks):
             times[0], senders[0] = incoming[0][until[s] : until[s + 1]], incoming[1][until[s] : until[s + 1]]
-            trial(p, c, t, drive[s], start, target[s], keep, state, scratch, times, senders, room, s, sums)
+            trial(p, c, t, drive[s], start, target[s], keep, state, scratch, times, senders, room, s, sums, cancelled)
         return times, senders
 
     return trials

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from localdfa.core.asleep import fall_asleep, keep_asleep, wake
+from localdfa.core.asleep import fall_asleep, keep_asleep, recovered, wake
 from localdfa.core.compiled import counted, inlined, inner, unsigned
 from localdfa.core.queues import START, SUMS, TRACES
 from localdfa.core.traces import fire, rises
@@ -219,19 +219,22 @@ def stream_kernel(neuron: Any, online: bool) -> Any:
             at, away, stays, bar = t, float(v[i]), group.stays[0], p.v_th - drive
             if f >= awake:
                 at, away = until[i], p.v_reset - drive
-                while when[e] < at:
+                while e + one < count and not recovered(at, when[e]):  # it has recovered at the last moment
                     e += one
+                at = min(at, when[e])
                 stays = math.exp((at - when[e]) / p.tau_m)
-            while e < count:
+            while e < count:  # ends, as every pass goes on by a moment, or spikes, which it does once in t_ref
                 # Without arrivals v goes one way: a spike comes before the next one only if v is at threshold now or then.
                 after, time = away * stays, when[e]
                 if max(away, after) >= bar:
                     time = min(time, at + wait(p, drive + away, drive))
                 if time == when[e]:
+                    before = after
                     after += jumps[group.rows[e] + unsigned(i)] * group.sizes[e]
                     if online:  # its own spikes since t have changed its synapses
                         after += own * (risen[i] - risen_before + left * (z[i] - z_before))
-                    if after < bar or e == arrived:
+                    # Where the drive is at most v_th, only a jump up makes a spike: rounding takes v to the threshold, too.
+                    if after < bar or e == arrived or (bar >= 0 and after <= before):
                         at, away, e = time, after, e + one
                         stays = group.stays[e]
                         continue
@@ -241,10 +244,12 @@ def stream_kernel(neuron: Any, online: bool) -> Any:
                     give_back(i, time, rise, e, group, traces, sums)
                 at, away = time + p.t_ref, p.v_reset - drive
                 until[i] = at
-                while e < count and when[e] < at:
+                while e < count and not recovered(at, when[e]):
                     e += one
-                stays = math.exp((at - when[e]) / p.tau_m) if e < count else 0.0
-            later[i] = number(-np.inf if at > stop else away)
+                if e < count:
+                    at = min(at, when[e])
+                    stays = math.exp((at - when[e]) / p.tau_m)
+            later[i] = number(away if recovered(at, stop) else -np.inf)
         return listed
 
     @inner
@@ -267,6 +272,7 @@ def stream_kernel(neuron: Any, online: bool) -> Any:
             several = arrived == 0 and e < when.size
             if several:
                 group.when[0], group.rows[0], group.sizes[0], group.into[0], arrived = when[e], 0, 1, -1, 1
+                e += 1
                 while e < when.size and when[e] == group.when[0]:
                     e += 1
                 if online:

@@ -9,6 +9,8 @@ currents; thresholds are tested; a postsynaptic spike adds τ_z/(τ_x+τ_z) x_j 
 arrives now; v is reset and z_i rises; an arrival subtracts τ_x/(τ_x+τ_z) z_i; x_j rises. With τ_x/(τ_x+τ_z) x_j z_i at the
 gate's ends this is ∫ x_j dz_i. Weights stand still while they run: each synapse sums what it would learn.
 
+A refractory period is closed at its end: v is held in the step that ends there, and what arrives with that end moves it.
+
 Where synapses learn, spikes go through *terminals*: a spike reaches the terminals of its neuron with the conduction delay, and
 from there all synapses at once; the trace x_j of the arrivals is theirs, one a neuron instead of one a synapse. With two
 compartments every fed population has a twin that gets the same and sends nothing.
@@ -215,11 +217,18 @@ class Model:
         values |= {"v_th": float(p.v_th), "v_reset": float(p.v_reset)}
         if p.adapts:
             values |= {"tau_a": float(p.tau_a) * ms, "step": float(p.step)}
-        # A spike that Brian2 stamps t has come by t + dt, and v rests from there.
+        # A spike that Brian2 stamps t has come by t + dt, and v rests from there: not in the step stamped t + t_ref either, but
+        # what arrives at the end of that step is taken in. Where spikes are only counted, which is where trials are timed and no
+        # spike comes on a grid, it is lost, as this takes another pass over the neurons in each step.
+        refractory = float(p.t_ref) + (0.0 if self._keep else self._dt)
         group = brian2.NeuronGroup(
-            self._network.sizes[k], model, threshold=threshold, reset=reset, refractory=(float(p.t_ref) + self._dt) * ms,
-            method="exact", clock=self._clock, namespace=values, name=name,
+            self._network.sizes[k], model, threshold=threshold, reset=reset, refractory=refractory * ms,
+            method="exact", clock=self._clock, namespace=values | {"t_ref": float(p.t_ref) * ms}, name=name,
         )  # fmt: skip
+        if self._keep:
+            group.run_regularly(
+                "v = v_reset + (v - v_reset) * int(timestep(t - lastspike, dt) != timestep(t_ref, dt))", when=_REACH, order=-1
+            )
         group.v = float(p.v_reset) if self._network.start is None else self._network.start[k - 1]
         group.drive = float(p.baseline) + self._network.b(k - 1).astype(float)
         self._objects.append(group)

@@ -48,9 +48,14 @@ class Pathway:
         raise NotImplementedError
 
     @staticmethod
+    def source(network: Any, l: int) -> int | None:
+        """The layer k whose change[k] the signal of layer l passes on; None where it comes from the error itself."""
+        return None
+
+    @staticmethod
     def replaces(network: Any, l: int) -> np.ndarray | None:
         """The forward weights that the matrix of layer l stands in for, in its shape: what `measure.alignment` compares.
 
-        None where they are no matrix.
+        Their direction: they may be multiplied by a number. None where they are no matrix.
         """
         raise NotImplementedError

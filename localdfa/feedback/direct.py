@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from localdfa.core import finite
 from localdfa.core.kernels import product
 from localdfa.feedback._pathway import Pathway
 
@@ -32,12 +33,16 @@ class Direct(Pathway):
 
     @staticmethod
     def replaces(network: Any, l: int) -> np.ndarray | None:
-        """The product of all weights above, W_{l+1}ᵀ … W_Lᵀ, which B_l stands in for, (n_l, n_out); None under pooling."""
+        """The product of all weights above, W_{l+1}ᵀ … W_Lᵀ, which B_l stands in for, (n_l, n_out); None under pooling.
+
+        Times a power of two: of a hundred layers the product itself may be larger than any number, or less.
+        """
         if any(network.geometry[l + 1 :]):
             return None
         above = network.weights[-1][:-1]
         for weights in network.weights[-2:l:-1]:
             above = weights[:-1] @ above
+            finite.scale_near_one(above)
         return above
 
 

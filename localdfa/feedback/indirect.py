@@ -36,6 +36,10 @@ class Indirect(Pathway):
         else:
             projections.climb(route[l], -1.0, network.weights[l], change[l - 1], out)
 
+    @staticmethod
+    def source(network: Any, l: int) -> int | None:
+        return l - 1 if l > 0 else None
+
     replaces = Direct.replaces
 
 

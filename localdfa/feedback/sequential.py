@@ -36,6 +36,10 @@ class Sequential(Pathway):
             projections.descend(route[l + 1], -1.0, network.feedback[l], change[l + 1], out)
 
     @staticmethod
+    def source(network: Any, l: int) -> int | None:
+        return l + 1 if l < network.n_hidden - 1 else None
+
+    @staticmethod
     def replaces(network: Any, l: int) -> np.ndarray:
         """W_{l+1}ᵀ, which B_{l+1} stands in for, (n_l, n_{l+1}), or the kernel of a convolution."""
         return network.weights[l + 1][:-1]

@@ -24,5 +24,9 @@ class Transpose(Pathway):
         else:
             projections.descend(route[l + 1], -1.0, above, change[l + 1], out)
 
+    @staticmethod
+    def source(network: Any, l: int) -> int | None:
+        return l + 1 if l < network.n_hidden - 1 else None
+
 
 model = Transpose

@@ -49,11 +49,15 @@ class LIF(NamedTuple):
 
     @njit(error_model="numpy")
     def wait(p, v, drive):
-        """Time from v to the next spike, ms; infinite if there is none."""
-        if v >= p.v_th:
-            return 0.0
+        """Time from v to the next spike, ms, if nothing arrives; infinite if there is none.
+
+        Where the drive is at most v_th, v comes near the threshold from below and never meets it, although after some tens of
+        τ_m it is rounded to it.
+        """
         if drive <= p.v_th:
             return math.inf
+        if v >= p.v_th:
+            return 0.0
         return p.tau_m * math.log((drive - v) / (drive - p.v_th))
 
     @njit(error_model="numpy")

@@ -1,0 +1,131 @@
+"""Ctrl-C while kernels are compiled and while they run."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from test_circuits import case, samples
+
+from localdfa import record, spec
+from localdfa import network as networks
+from localdfa.core import dynamic, interrupt, spikes
+from localdfa.train import resume
+
+# Seconds within which Ctrl-C is heard. Compiling takes some times as long, even where nothing else runs.
+SOON = 4.0
+
+COMPILING = """
+import sys
+
+import numpy as np
+
+from localdfa import network as networks
+from localdfa import spec
+from localdfa.core import dynamic, settled, spikes
+
+def build(**tables):
+    setting = spec.experiment(network={"hidden": [3], "weights": "uniform", **tables.pop("network", {})}, **tables)
+    return networks.build(setting, 3, 2, 0), setting, np.ones((1, 4), np.float32)
+
+spiking = build(network={"neuron": "alif", "tau_syn": 3.0}, phases={"free": 400.0})
+timed = build(neuron={"tau": 10.0}, network={"threshold": 1e-3}, phases={"gate": 1.0})
+still, _, inputs = build()
+for work in (lambda: spikes.simulate(*spiking), lambda: dynamic.simulate(*timed), lambda: settled.free_phase(still, inputs)):
+    print("compiling", flush=True)
+    try:
+        work()
+        print("done", flush=True)
+    except KeyboardInterrupt:
+        print("heard", flush=True)
+"""
+
+
+@pytest.fixture
+def nothing_compiled(tmp_path):
+    """An environment without compiled kernels on disk."""
+    return {**os.environ, "LOCALDFA_CACHE": str(tmp_path / "kernels")}
+
+
+def test_ctrl_c_is_heard_while_kernels_are_compiled_and_does_not_wait_for_the_compiler_at_the_end(nothing_compiled):
+    """Spiking, in time and settled."""
+    with subprocess.Popen([sys.executable, "-c", COMPILING], env=nothing_compiled, stdout=subprocess.PIPE, text=True) as process:
+        for _ in range(3):
+            assert process.stdout.readline() == "compiling\n"
+            time.sleep(1)
+            sent = time.perf_counter()
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == "heard\n"
+            assert time.perf_counter() - sent < SOON
+        assert process.wait(SOON) == 0
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_the_command_line_while_kernels_are_compiled_leaves_a_run_that_goes_on(nothing_compiled, tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'batch_size = 1000\n[network]\nhidden = [12]\nneuron = "lif"\n[phases]\nfree = 320.0\n[[stage]]\nepochs = 1\n'
+    )
+    command = [sys.executable, "-m", "localdfa", "run", "mine.toml", "--out", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=nothing_compiled, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    began = time.perf_counter()
+    while not (tmp_path / "out/run.json").is_file() or '"running"' not in (tmp_path / "out/run.json").read_text():
+        assert time.perf_counter() - began < 60
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=SOON)
+    assert process.returncode == 1
+    assert "Aborted" in output.decode()
+    assert "Traceback" not in output.decode()
+    assert record.Run(tmp_path / "out").info["status"] == "interrupted"
+    assert resume(tmp_path / "out").info["status"] == "finished"
+
+
+def interrupted(work):
+    """Seconds from Ctrl-C, half a second after `work` has begun, to its end."""
+    sent = []
+
+    def press():
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.5, press)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    return time.perf_counter() - sent[0]
+
+
+def test_ctrl_c_is_heard_in_a_long_trial():
+    setting, network = case()
+    spikes.simulate(network, setting, *samples(), np.random.default_rng(0))  # compiled by now
+    long = setting.model_copy(update={"phases": setting.phases.model_copy(update={"free": 1e6})})
+    inputs, _ = samples(64)
+    assert interrupted(lambda: spikes.simulate(network, long, inputs, rng=np.random.default_rng(0))) < SOON
+    assert interrupted(lambda: spikes.record(network, long, inputs[0], rng=np.random.default_rng(0))) < SOON
+
+
+def test_ctrl_c_is_heard_in_a_long_trial_of_graded_events():
+    setting = spec.experiment(
+        precision="float64", neuron={"tau": 10.0}, network={"hidden": [60, 60], "weights": "uniform", "threshold": 1e-6},
+        phases={"gate": 1.0},
+    )  # fmt: skip
+    network, inputs = networks.build(setting, 3, 2, 0), np.ones((1, 4))
+    coarse = setting.model_copy(update={"network": setting.network.model_copy(update={"threshold": 0.1})})
+    dynamic.simulate(network, coarse, inputs)  # compiled by now
+    assert interrupted(lambda: dynamic.simulate(network, setting, np.repeat(inputs, 32, axis=0))) < SOON
+
+
+def test_threads_end_when_one_of_them_fails():
+    def work(fails, cancelled):
+        while not cancelled[0]:
+            if fails:
+                raise ValueError("one of them")
+            time.sleep(0.01)
+
+    with pytest.raises(ValueError, match="one of them"), interrupt.threads(2) as (pool, cancelled):
+        list(pool.map(work, (True, False), (cancelled, cancelled)))
