@@ -3,9 +3,9 @@
 In steps of 0.01 ms, cut at every arrival; a step that ends above the threshold is searched for the crossing. Nothing of
 localdfa is used.
 
-Conventions. A refractory period is closed at its end, and times are rounded sums: what arrives at its end to within `ROUNDING` of
-the time is taken in. v spikes where a jump takes it up to the threshold, or where it rises through the threshold by drift; v that
-only comes near to it is rounded to it in the end, and does not spike.
+Conventions. A refractory period is closed at its end, and times are rounded sums: what arrives at its end to within `ROUNDING`
+of the time is taken in. v spikes where a jump takes it up to the threshold, or where it rises through the threshold by drift; v
+that only comes near to it is rounded to it in the end, and does not spike.
 """
 
 import numpy as np

@@ -2,15 +2,14 @@
 
 Traces are sums over all spikes so far, ∫ x dz is integrated piece by piece; nothing of localdfa is used.
 
-Conventions. A refractory period is closed at its end, and times are rounded sums: what arrives at its end to within `ROUNDING` of
-the time is taken in. Where the drive is at most v_th, only a jump up makes a spike, although v may be rounded to the threshold.
+Conventions. A refractory period is closed at its end, and times are rounded sums: what arrives at its end to within `ROUNDING`
+of the time is taken in. Where the drive is at most v_th, only a jump up makes a spike, although v may be rounded to v_th.
 """
 
 import math
 from itertools import pairwise
 
 import numpy as np
-
 
 ROUNDING = 2.0**-46
 

@@ -13,7 +13,6 @@ import numpy as np
 from localdfa.core.compiled import counted, inlined, unsigned
 from localdfa.core.queues import sort
 
-
 # Moments apart by less than this fraction of the time since the onset are one: 64 units in the last place.
 _ROUNDING = 2.0**-46
 

@@ -101,9 +101,7 @@ def chunk_end(first, longest, arrivals, synapses, n):
     """One after the last arrival of the chunk that begins with `first`: all of a moment, but else none that comes `longest` ms
     or more after the first, or after `_SHARE` n synapses."""
     when, joints, ends_of_rows, e, passed = arrivals.when, synapses.joints, synapses.row_ends, first, 0.0
-    while e < when.size and (
-        e == first or when[e] == when[e - 1] or (when[e] - when[first] < longest and passed < _SHARE * n)
-    ):
+    while e < when.size and (e == first or when[e] == when[e - 1] or (when[e] - when[first] < longest and passed < _SHARE * n)):
         ends, j = joints[arrivals.slots[e], ENDS], arrivals.who[e]
         passed += _SHARE * n if ends < 0 else ends_of_rows[ends + j + 1] - ends_of_rows[ends + j]
         e += 1
