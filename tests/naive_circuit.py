@@ -3,16 +3,16 @@
 In steps of 0.01 ms, cut at every arrival; a step that ends above the threshold is searched for the crossing. Nothing of
 localdfa is used.
 
-Conventions. A refractory period is closed at its end, and times are rounded sums: what arrives at its end to within `ROUNDING` of
-the time is taken in. v spikes where a jump takes it up to the threshold, or where it rises through the threshold by drift; v that
-only comes near to it is rounded to it in the end, and does not spike.
+Conventions. A refractory period is closed at its end, and times are rounded sums: what arrives at its end to within `NEAR` ms
+is taken in. v spikes where a jump takes it up to the threshold, or where it rises through the threshold by drift; v
+that only comes near to it is rounded to it in the end, and does not spike.
 """
 
 import numpy as np
 from scipy.linalg import expm
 from scipy.optimize import brentq
 
-STEP, ROUNDING = 0.01, 2.0**-46
+STEP, NEAR = 0.01, 1e-11
 
 
 class Neuron:
@@ -100,7 +100,7 @@ class Neuron:
 
     def take(self, t, jumps):
         """What arrives at one moment: [(index of the current or −1, size)]."""
-        awake, before = self.until * (1 - ROUNDING) <= t, self.state[0]
+        awake, before = self.until - NEAR <= t, self.state[0]
         for current, size in jumps:
             if current >= 0:
                 self.state[1 + current] += size

@@ -2,8 +2,8 @@
 
 Traces are sums over all spikes so far, ∫ x dz is integrated piece by piece; nothing of localdfa is used.
 
-Conventions. A refractory period is closed at its end, and times are rounded sums: what arrives at its end to within `ROUNDING` of
-the time is taken in. Where the drive is at most v_th, only a jump up makes a spike, although v may be rounded to the threshold.
+Conventions. A refractory period is closed at its end, and times are rounded sums: what arrives at its end to within `NEAR`
+ms is taken in. Where the drive is at most v_th, only a jump up makes a spike, although v may be rounded to v_th.
 """
 
 import math
@@ -11,8 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-
-ROUNDING = 2.0**-46
+NEAR = 1e-11
 
 
 def fire(p, drives, arrivals):
@@ -36,7 +35,7 @@ def fire(p, drives, arrivals):
                 spikes.append(reach)
                 v, t, until = p.v_reset, reach, reach + p.t_ref
             t = now
-            if now < stop and now >= until * (1 - ROUNDING):
+            if now < stop and now >= until - NEAR:
                 v, until = v + jumps[now], min(until, now)
                 if v >= p.v_th and jumps[now] > 0:
                     spikes.append(now)

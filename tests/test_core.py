@@ -160,6 +160,24 @@ def test_what_is_measured_in_single_precision_is_what_double_precision_finds(rng
         np.testing.assert_allclose(found[name], values, rtol=3e-5, atol=far, err_msg=name)
 
 
+@pytest.mark.parametrize("rule", ["local", "bp", "fa"])
+@pytest.mark.parametrize("scale", [0.3, 6.0])
+def test_of_a_hundred_layers_nothing_that_is_measured_vanishes_or_overflows(rng, rule, scale):
+    """In single precision, where the product of a hundred matrices is nothing, or more than there are numbers for."""
+    small = Small(rng, hidden=(8,) * 100, scale=scale, rule=rule)
+    exact = measure.probe(small.network, small.setting, rule, 0, small.inputs, small.target)
+    inputs, target = (x.astype(np.float32) for x in (small.inputs, small.target))
+    single = small.setting.model_copy(update={"precision": "float32"})
+    found = measure.probe(in_precision(small.network, np.float32), single, rule, 0, inputs, target)
+    np.testing.assert_allclose(found["alignment"], exact["alignment"], rtol=0, atol=1e-4)
+    for name in ("theorem_k", "theorem_beta", "angle_dfa_to_bp", *(["angle_to_bp"] if rule == "local" else [])):
+        assert np.isfinite(found[name]).all(), name
+        if scale < 1:  # else activity is chaotic, and another one in each precision
+            np.testing.assert_allclose(found[name], exact[name], rtol=0, atol=0.5, err_msg=name)
+    if scale < 1:
+        np.testing.assert_allclose(found["theorem_l"], exact["theorem_l"], rtol=1e-2)
+
+
 def test_frozen_layers_keep_their_weights(rng):
     small = Small(rng)
     before = [w.copy() for w in small.network.weights]

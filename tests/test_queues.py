@@ -1,5 +1,7 @@
 """Queues of spikes: their order, and what arrives from several of them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,13 +33,24 @@ def test_what_arrives_in_a_window_comes_once_and_in_order(rng, slots):
     times = [np.sort(rng.uniform(0, 50, n)) for n in (40, 0, 25)]
     senders = [rng.integers(0, 9, len(found)) for found in times]
     sent, received, came = np.array([40, 0, 25]), np.zeros(slots, np.int64), []
-    for stop in (3.0, 3.0, 20.0, 20.5, 60.0):
-        when, slot, who = gather(0, slots, stop, joints, delay, received, sent, List(times), List(senders))
+    for begin, stop in pairwise((0.0, 3.0, 3.0, 20.0, 20.5, 60.0)):
+        when, slot, who = gather(0, slots, begin, stop, joints, delay, received, sent, List(times), List(senders))
         assert (when < stop).all()
         assert (np.diff(when) >= 0).all()
         came += zip(when, slot, who, strict=True)
     expected = [(t + delay[s], s, j) for s in range(slots) for t, j in zip(times[s], senders[s], strict=True)]
     assert came == sorted(expected)
+
+
+def test_what_is_sent_as_a_step_begins_arrives_no_earlier_than_the_next_step():
+    """A step lasts as long as the delay, but a sum of time and delay is rounded."""
+    edges = 0.8 * np.arange(126)
+    k = np.flatnonzero(edges[:-1] + 0.8 < edges[1:])[0]
+    times, senders = List([edges[[k]]]), List([np.array([4])])
+    joints, received, sent = np.zeros((1, 7), np.int64), np.zeros(1, np.int64), np.ones(1, np.int64)
+    when, _, who = gather(0, 1, edges[k + 1], edges[k + 2], joints, np.array([0.8]), received, sent, times, senders)
+    np.testing.assert_array_equal(when, edges[k + 1])
+    np.testing.assert_array_equal(who, [4])
 
 
 def test_a_longer_queue_begins_as_the_one_before():

@@ -11,7 +11,6 @@ from localdfa import registry, spec
 from localdfa.core import spikes
 from localdfa.core.circuit import course
 from localdfa.core.crossing import first_crossing
-from localdfa.core.queues import gather
 from localdfa.data.trains import Trains
 
 # What the populations of a layer are simulated by, and how one is asked for.
@@ -78,18 +77,6 @@ def rounds_down(edges, delay):
     return np.flatnonzero(edges[:-1] + delay < edges[1:])
 
 
-def test_what_is_sent_as_a_step_begins_arrives_no_earlier_than_the_next_step():
-    edges, delay = 0.8 * np.arange(126), np.array([0.8])
-    k = rounds_down(edges, 0.8)[0]
-    times, senders = [edges[[k]]], [np.array([4])]
-    joints, received, sent = np.zeros((1, 7), np.int64), np.zeros(1, np.int64), np.ones(1, np.int64)
-    assert edges[k] + 0.8 < edges[k + 1]
-    python = getattr(gather, "py_func", gather)  # compiled, it takes lists of its own kind only
-    arrivals = python(0, 1, edges[k + 1], edges[k + 2], joints, delay, received, sent, times, senders)
-    np.testing.assert_array_equal(arrivals.when, edges[k + 1])
-    np.testing.assert_array_equal(arrivals.who, [4])
-
-
 def test_a_recurrent_trial_ends_where_a_spike_arrives_before_its_step_by_rounding():
     given_weights = {"connect": "sparse", "probability": 1.0, "plastic": False, "weights": "constant"}
     inward = {"pre": 0, "post": 1, "tau_syn": 0.0, **given_weights}
@@ -117,9 +104,8 @@ def test_on_a_grid_the_end_of_a_refractory_period_takes_in_what_arrives_then(way
     times are rounded to, and phases at +β and −β that are alike teach nothing."""
     grid, counts = np.arange(1, 551) / 10, []
     for times in (grid, grid * (1 + 1e-7), grid + 1e-7, np.cumsum(np.full(550, 0.1))):
-        setting, network = build(
-            WAYS[way], 1, neuron={"t_ref": 0.3, "baseline": 0.0} | ({"step": 0.0} if way == "adaptive" else {})
-        )
+        parameters = {"t_ref": 0.3, "baseline": 0.0} | ({"step": 0.0} if way == "adaptive" else {})
+        setting, network = build(WAYS[way], 1, neuron=parameters)
         weights(network)[:] = 3.0
         inputs, target = given([times]), np.eye(2)[:1]
         trial = spikes.record(network, setting, inputs[0], target[0])
@@ -143,9 +129,9 @@ def test_on_a_grid_the_end_of_a_refractory_period_takes_in_what_arrives_then(way
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_drive_at_the_threshold_makes_no_spike_without_a_jump(way, precision):
-    """v is rounded to the threshold after some tens of τ_m. A pulse at the begin of each phase may move v beyond it, later arrivals
-    come through synapses of weight zero; there are the spikes of the slow simulation and no others. Currents decay faster than v,
-    so that after their pulse v comes near the threshold from below."""
+    """v is rounded to the threshold after some tens of τ_m. A pulse at the begin of each phase may move v beyond it, later
+    arrivals come through synapses of weight zero; there are the spikes of the slow simulation and no others. Currents decay
+    faster than v, so that after their pulse v comes near the threshold from below."""
     parameters = {"tau_m": 1.7, "v_th": 0.8, "baseline": 0.8} | ({"tau_a": 1.1, "step": 0.3} if "adaptive" in way else {})
     trains, expected = [[1.0], [2.0], np.arange(3.0, 75.0, 3.5)], None
     for propagation in ("live", "two_compartment"):
@@ -182,9 +168,8 @@ def test_a_constant_drive_at_the_threshold_makes_no_spike(precision):
 
 def test_a_threshold_that_decays_to_v_makes_a_spike_without_a_jump():
     """θ, raised by an early spike, decays faster than v from a jump that has not reached it."""
-    setting, network = build(
-        WAYS["adaptive"], 2, neuron={"tau_m": 20.0, "tau_a": 2.0, "step": 0.5, "baseline": 0.3, "t_ref": 0.5}
-    )
+    parameters = {"tau_m": 20.0, "tau_a": 2.0, "step": 0.5, "baseline": 0.3, "t_ref": 0.5}
+    setting, network = build(WAYS["adaptive"], 2, neuron=parameters)
     weights(network)[0], weights(network)[1] = 2.5, np.linspace(2.2, 2.7, 6)
     trains = [[1.0], [2.0]]
     trial = spikes.record(network, setting, given(trains)[0])

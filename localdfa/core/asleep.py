@@ -13,6 +13,16 @@ import numpy as np
 from localdfa.core.compiled import counted, inlined, unsigned
 from localdfa.core.queues import sort
 
+# Moments are one that are apart by less than this fraction of the time since the onset, 64 units in the last place, or by less
+# than so many ms: carried trials count time anew, and it keeps the rounding of the trials before.
+_ROUNDING, _NEAR = 2.0**-46, 1e-11
+
+
+@inlined
+def recovered(until, t):
+    """Whether a refractory period that lasts until `until` (−∞: there was none) is over at t, to within rounding."""
+    return until <= t or until - t <= _ROUNDING * until + _NEAR
+
 
 # Moments apart by less than this fraction of the time since the onset are one: 64 units in the last place.
 _ROUNDING = 2.0**-46

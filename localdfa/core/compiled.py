@@ -22,8 +22,8 @@ COUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": True}
 
 
 def compiled(**options: Any) -> Callable[[Any], Any]:
-    """Numba's `njit` with these options, for what Python calls; what it compiles is kept on disk (`kernel_cache`), and Ctrl-C is
-    heard meanwhile (`interrupt`)."""
+    """Numba's `njit` with these options, for what Python calls; what it compiles is kept on disk (`kernel_cache`), and Ctrl-C
+    is heard meanwhile (`interrupt`)."""
     return lambda function: interrupt.compiled_apart(kernel_cache.keep(njit(**options)(function)))
 
 

@@ -22,8 +22,8 @@ def first_crossing(constant, sizes, taus, horizon):
     one root, which Newton steps find, kept inside by bisection; any other is halved. So no crossing is missed, whatever the
     number of terms.
 
-    No interval is shorter than half a moment, and moments grow, so that after `_PASSES` log₂(horizon/_SHORTEST) passes one is all
-    that is left: rounding, which can keep a sum near zero for long, cannot keep the search from its end.
+    No interval is shorter than half a moment, and moments grow, so that after `_PASSES` log₂(horizon/_SHORTEST) passes one is
+    all that is left: rounding, which can keep a sum near zero for long, cannot keep the search from its end.
     """
     a, width, moment, passes, falls = 0.0, horizon, _SHORTEST, 0, constant <= 0
     for k in range(sizes.size):

@@ -341,8 +341,8 @@ def _kernels(neuron: Any) -> _Kernels:
 
         x (n_pre + 1,): what has arrived, the last always 1; incoming: the events of the population below; counts: [events
         below, those of them received, own events]. pre (n_pre + 1,) gets x(t1), post (n_post,) ζ(t1) · scale, and late
-        (n_pre + 1, n_post) adds up Σ Δx ζ · scale, where scale = ±1/β, halved if there are two nudged phases. cancelled (1,): ends
-        it when it is set.
+        (n_pre + 1, n_post) adds up Σ Δx ζ · scale, where scale = ±1/β, halved if there are two nudged phases. cancelled (1,):
+        ends it when it is set.
 
         Returns the queue of own events, whether anything came while the gate was open, and what is wrong, as `send`.
         """

@@ -16,8 +16,9 @@ def all_are(values: np.ndarray) -> bool:
 
 
 def scale_near_one(values: np.ndarray) -> int:
-    """Multiply values in place by the power of two that brings the largest between 1/2 and 1; returns k where they were 2^k times
-    as large. No digit is lost. Zeros, and what is not finite, stay as they are, with k = 0.
+    """Multiply values in place by the power of two that brings the largest between 1/2 and 1.
+
+    Returns k where they were 2^k times as large. No digit is lost. Zeros, and what is not finite, stay as they are, with k = 0.
     """
     largest = max(values.max(initial=0), -values.min(initial=0))
     if not 0 < largest < np.inf:

@@ -1,9 +1,9 @@
 """Ctrl-C while kernels are compiled or run.
 
-Python raises KeyboardInterrupt between two of its own steps, in its main thread. Neither LLVM, which may take half a minute, nor a
-kernel is such a step. So both work in threads of their own, while the thread that asked for it waits and can be interrupted. A
-kernel is given a flag, `cancelled`, and returns soon after that has been set. Compiling cannot be ended: it goes on in a daemon
-thread, which the end of the process does not wait for, and nothing is run by it.
+Python raises KeyboardInterrupt between two of its own steps, in its main thread. Neither LLVM, which may take half a minute,
+nor a long kernel is such a step. So both work in threads of their own, while the thread that asked for it waits and can be
+interrupted. A kernel is given a flag, `cancelled`, and returns soon after that has been set. Compiling cannot be ended: it goes
+on in a daemon thread, which the end of the process does not wait for, and nothing is run by it.
 """
 
 import threading
@@ -44,8 +44,8 @@ def _begin(cancelled: np.ndarray, numba_threads: int) -> None:
 def compiled_apart(dispatcher: Any) -> Any:
     """Have a function of Numba compiled by a thread of its own, wherever Python calls it; returns the function."""
     if isinstance(dispatcher, Dispatcher):  # with NUMBA_DISABLE_JIT it is plain Python
-        # Numba's dispatcher calls this, looked up by name, where it has no code yet for the types of the arguments; no public way.
-        compile_here = dispatcher._compile_for_args
+        # Numba calls this, which it looks up by name, where it has no code yet for the types of the arguments; no public way.
+        compile_here = getattr(dispatcher, "_compile_for_args")  # noqa: B009
         setattr(dispatcher, "_compile_for_args", lambda *args, **kws: _apart(compile_here, args, kws))  # noqa: B010
     return dispatcher
 

@@ -83,8 +83,9 @@ def post_changes(
 ) -> tuple[list[np.ndarray], int]:
     """The postsynaptic change Δz/β of each layer, hidden then output, for the output error ŷ − y, (m, n_out).
 
-    directions: of an exact rule, each hidden layer's change times a power of two, so that what is carried back through a hundred
-    layers neither vanishes nor overflows. Returns the changes (m, n_l) and the number of graded events in the nudged phases.
+    directions: of an exact rule, each hidden layer's change times a power of two, so that what is carried back through a
+    hundred layers neither vanishes nor overflows. Returns the changes (m, n_l) and the number of graded events in the nudged
+    phases.
     """
     pathway, m, events = network.pathway, error.shape[0], 0
     change = [np.empty((m, n), error.dtype) for n in network.sizes[1:]]

@@ -7,9 +7,10 @@ in both cases. Every drive has the model's own baseline besides, and in the nudg
 onset of a trial every v is at its start and every trace 0; or a trial begins where the one before it ended, with every spike
 that is still on its way (`Carried`).
 
-Conventions. A spike comes when v reaches the threshold, by drift or by a jump. In the t_ref ms after it, v stays at v_reset
-and what arrives at v is lost. What arrives at one moment is taken in at once. Phases are half open: a spike at the edge
-belongs to the later one.
+Conventions. A spike comes when v reaches the threshold, by drift or by a jump; where v relaxes to v_th or less, by a jump up
+alone, although v is rounded to v_th after some tens of τ_m. In the t_ref ms after a spike, v stays at v_reset and what arrives
+at v is lost; what arrives at their end, to within rounding of the time, is taken in. What arrives at one moment is taken in at
+once. Phases are half open: a spike at the edge belongs to the later one.
 
 The synapse reads the traces x_j of the arrivals and z_i of the postsynaptic spikes, which jump by 1 and decay with τ_x and
 τ_z. Exactly, for the gate from t0 to t1,
@@ -116,14 +117,14 @@ class Carried:
                 late = waiting[state.received[slot] :]
                 np.maximum(late, -c.delay[slot], out=late)
             self.spikes.append((waiting, senders[arrived:].copy()))
-            state.sent[k] = len(waiting)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it, for a checkpoint; nothing where no trial has ended yet."""
         if self.state is None:
             return {}
+        counts = np.array([len(times) for times, _ in self.spikes])
         times, senders = (np.concatenate(columns) for columns in zip(*self.spikes, strict=True))
-        return {**self.state._asdict(), "times": times, "senders": senders}
+        return {**self.state._asdict(), "counts": counts, "times": times, "senders": senders}
 
 
 def carried(network: Any, setting: Any, arrays: Mapping[str, np.ndarray]) -> Carried:
@@ -142,11 +143,13 @@ def carried(network: Any, setting: Any, arrays: Mapping[str, np.ndarray]) -> Car
         if arrays[name].shape != own.shape or arrays[name].dtype != own.dtype:
             raise ValueError(f"{name} has shape {arrays[name].shape} {arrays[name].dtype}, not {own.shape} {own.dtype}")
         own[...] = arrays[name]
-    times, senders = arrays["times"], arrays["senders"]
-    sizes = np.repeat(c.sizes, state.sent)
-    if not len(sizes) == len(times) == len(senders) or not ((senders >= 0) & (senders < sizes)).all():
+    counts, times, senders = (arrays[name] for name in ("counts", "times", "senders"))
+    sizes = np.repeat(c.sizes, counts)
+    if not (
+        len(counts) == len(c.sizes) and len(sizes) == len(times) == len(senders) and ((senders >= 0) & (senders < sizes)).all()
+    ):
         raise ValueError("spikes that are on their way are not those of its populations")
-    ends = np.cumsum(state.sent)[:-1]
+    ends = np.cumsum(counts)[:-1]
     return Carried(state, list(zip(np.split(times, ends), np.split(senders, ends), strict=True)))
 
 
@@ -246,8 +249,8 @@ def record(
     moments = np.unique(np.empty(0) if times is None else np.asarray(times, np.float64))
     case = Case(network, setting, inputs[None], None if target is None else target[None], rng, moments, rates)
     room = case.room(int(case.course.sampled.sum()))
+    sums = np.zeros(case.n_sums, network.dtype)
     with interrupt.threads(1) as (pool, cancelled):
-        sums = np.zeros(case.n_sums, network.dtype)
         if case.course.carried:
             sent = pool.submit(case.go_on, room, sums, True, carried or Carried(), cancelled).result()
         else:
@@ -326,8 +329,8 @@ class Case:
     def run(self, room: _Room, sums: np.ndarray, keep: bool, block: int, blocks: int, cancelled: np.ndarray) -> _Spikes:
         """Simulate the trials of a block of so many, each from rest, which add to sums (n_sums,); keep: list all spikes.
 
-        cancelled (1,): as soon as it is set the block ends, and what it leaves is void. Returns the spikes of the last trial, by
-        population: when, by whom.
+        Returns those of the last trial, by population: when, by whom. cancelled (1,): when it is set the trials end, and what
+        they leave is void.
         """
         state, none = at_rest(self.circuit, self.start), (np.empty(0), np.empty(0, np.int64))
         return self._simulate(room, sums, keep, block, blocks, state, none, self.incoming, self.until, cancelled)
@@ -340,6 +343,8 @@ class Case:
             carried.spikes = [(np.empty(0), np.empty(0, np.int64)) for _ in c.sizes]
         state = carried.state
         for s in range(len(self.drive)):
+            if cancelled[0]:
+                break
             own = slice(self.until[s], self.until[s + 1])
             incoming = [np.concatenate([old, new[own]]) for old, new in zip(carried.spikes[0], self.incoming, strict=True)]
             # Among spikes of one moment, those come first that some slots have already received.
@@ -347,7 +352,7 @@ class Case:
             until = np.zeros(len(self.until), np.int64)
             until[s + 1] = len(order)
             waiting = [np.concatenate(columns) for columns in zip(*carried.spikes[1:], strict=True)]
-            state.sent[0] = 0  # those of the inputs are among `incoming`
+            state.sent[:] = [0, *(len(times) for times, _ in carried.spikes[1:])]
             found = self._simulate(
                 room, sums, keep, s, len(self.drive), state, (waiting[0], waiting[1]), (incoming[0][order], incoming[1][order]),
                 until, cancelled,
@@ -681,7 +686,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
         """The trials of a block of a mini-batch; returns the spikes of the last one, by population: when, by whom.
 
         state: where the first trial begins if that is carried, and where the last one has ended; waiting: spikes that are still
-        on their way then, of all populations end to end, state.sent of each; cancelled (1,): ends them when it is set.
+        on their way then, of all populations end to end, state.sent of each.
         """
         m, scratch, at = drive.shape[0], room_of(c), 0
         times, senders = [], []

@@ -217,9 +217,9 @@ class Model:
         values |= {"v_th": float(p.v_th), "v_reset": float(p.v_reset)}
         if p.adapts:
             values |= {"tau_a": float(p.tau_a) * ms, "step": float(p.step)}
-        # A spike that Brian2 stamps t has come by t + dt, and v rests from there: not in the step stamped t + t_ref either, but
-        # what arrives at the end of that step is taken in. Where spikes are only counted, which is where trials are timed and no
-        # spike comes on a grid, it is lost, as this takes another pass over the neurons in each step.
+        # A spike that Brian2 stamps t has come by t + dt, and v rests from there. In the step stamped t + t_ref it still rests,
+        # but takes in what arrives at the end of that step. This is another pass over the neurons in each step, so it is left
+        # out where spikes are only counted, for trials that are timed: there no spike comes on a grid.
         refractory = float(p.t_ref) + (0.0 if self._keep else self._dt)
         group = brian2.NeuronGroup(
             self._network.sizes[k], model, threshold=threshold, reset=reset, refractory=refractory * ms,
