@@ -294,8 +294,8 @@ def cache(clear: bool) -> None:
 def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
     """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch and numpy), spiking (trials of
     spiking networks, beside brian2 and, where they are recurrent and static, nest and annarchy), training (training steps of a
-    spiking network, beside snntorch), startup (to the first epoch, compiling and not), memory (peaks against the size of the network), scaling,
-    roofline or torch.
+    spiking network, beside snntorch), startup (to the first epoch, when kernels are compiled and when they are on disk), memory
+    (peaks against the size of the network), scaling, roofline or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
     the other.

@@ -24,16 +24,6 @@ def recovered(until, t):
     return until <= t or until - t <= _ROUNDING * until + _NEAR
 
 
-# Moments apart by less than this fraction of the time since the onset are one: 64 units in the last place.
-_ROUNDING = 2.0**-46
-
-
-@inlined
-def recovered(until, t):
-    """Whether a refractory period that lasts until `until` (−∞: there was none) is over at t, to within rounding."""
-    return until <= t or until - t <= _ROUNDING * until
-
-
 class Asleep(NamedTuple):
     """ring: neurons, in 2^k places, at least one a neuron; ends (2,): its first entry and one after its last, counted from the
     begin of a stretch of time."""
