@@ -42,7 +42,8 @@ def rate_run(tmp_path_factory):
     """A finished run of rate networks: three conditions and seeds, two hidden layers, every record that they can keep."""
     tables = experiment(
         title="A title", seeds=[0, 1, 2], condition=[{"name": name, "rule": name} for name in ("local", "ifa", "bp")],
-        network={"hidden": [6, 5]}, stage=[{"epochs": 3}], record={"probe": 32, "activity": 40},
+        network={"hidden": [6, 5]}, optimiser={"learning_rate": 1e-4}, stage=[{"epochs": 3}],
+        record={"probe": 32, "activity": 40},
     )  # fmt: skip
     return train.run(tables, tmp_path_factory.mktemp("rate") / "run", name="tiny")
 

@@ -44,7 +44,7 @@ def case(neuron="lif", code="poisson", projections=(), precision="float64", hidd
             "trace": {"tau_x": 6.0, "tau_z": 4.0},
             "input": {"code": code, "rate": 60.0, "window": 15.0},
             "feedback": {"gain": 3.0} | tables.pop("feedback", {}),
-            "phases": {"free": FREE, "nudged": NUDGED, "propagation": "live", "nudging": "one_sided"}
+            "phases": {"free": FREE, "nudged": NUDGED, "propagation": "live", "nudging": "one_sided", "beta": 0.1}
             | tables.pop("phases", {}),
             **tables,
         }

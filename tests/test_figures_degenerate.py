@@ -289,8 +289,11 @@ def test_a_nudge_in_which_the_gate_closes_is_one_phase(runs):
 @pytest.mark.parametrize(
     ("window", "why"),
     [
-        ([500.0, 100.0], r"record\.window: \[500\.0, 100\.0\] does not begin before it ends; allowed: \[begin, end\]"),
-        ([100.0, 100.0], r"record\.window: .* does not begin before it ends"),
+        (
+            [500.0, 100.0],
+            r"record\.window: \[500\.0, 100\.0\] is not allowed: .* before it ends; allowed: \[begin, end\]",
+        ),
+        ([100.0, 100.0], r"record\.window: .* it does not begin before it ends"),
         ([300.0, 400.0], r"record\.window: it begins at 300 ms, when the trial is over; allowed: less than 300 ms"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from localdfa import arrays, cli, record, recorders, spec, train
+from localdfa import arrays, cli, memory, record, recorders, spec, train
 from localdfa.errors import RunError, SpecError
 
 
@@ -80,7 +80,7 @@ def test_a_neuron_is_kept_of_each_population_that_has_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tables", "memory", "message"),
+    ("tables", "installed", "message"),
     [
         ({"neurons": [2, 20], "changes": 0}, 2e9, r"record.neurons: no population .* has a neuron 20; allowed: 0 to 11$"),
         ({"neurons": [64]}, 2e9, r"record.neurons: no population .* has a neuron 64; allowed: 0 to 63$"),
@@ -90,8 +90,8 @@ def test_a_neuron_is_kept_of_each_population_that_has_it(tmp_path):
         ({"changes": 16, "neurons": list(range(60)), "states": 0}, 1e5, r"record.changes: 16 would need"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_recorded_is_refused_before_there_is_a_folder(tmp_path, monkeypatch, tables, memory, message):
-    monkeypatch.setattr(recorders, "_memory", lambda: memory)
+def test_what_cannot_be_recorded_is_refused_before_there_is_a_folder(tmp_path, monkeypatch, tables, installed, message):
+    monkeypatch.setattr(recorders, "_memory", lambda: installed)
     with pytest.raises(SpecError, match=message):
         train.run(spiking(record=tables), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -240,7 +240,7 @@ def test_carried_trials_go_on_through_mini_batches_epochs_and_checkpoints(tmp_pa
             if row["epoch"] == 2:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "_CHUNK", 100)
+    monkeypatch.setattr(memory, "CHUNK", 100)
     monkeypatch.setattr(recorders, "_CHUNK", 3)
     with pytest.raises(KeyboardInterrupt):
         train.run(carried(), tmp_path / "parts", progress=Stop())

@@ -228,7 +228,7 @@ def test_braille_series_go_through_a_spiking_network(tmp_path):
         pytest.skip(str(error))
     experiment = tiny(
         data="braille", input={"code": "frames", "window": 2.0}, stage=[{"epochs": 1}],
-        phases={"free": 154.0, "nudged": 50.0, "propagation": "two_compartment"},
+        phases={"beta": 0.1, "free": 154.0, "nudged": 50.0, "propagation": "two_compartment"},
     )  # fmt: skip
     row = train.run(experiment, tmp_path / "run").jobs[0].metrics[-1]
     assert row["train_error"] < 96

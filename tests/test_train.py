@@ -310,7 +310,7 @@ def test_a_run_with_a_damaged_checkpoint_goes_on_from_the_one_before(tmp_path, d
     train.resume(tmp_path / "run", heard)
     assert str(path) in heard.said[0]
     assert heard.said[0].endswith("local seed 0 goes on from the one before it")
-    assert len(heard.said) == 1
+    assert sum("goes on from" in said for said in heard.said) == 1
     assert all(array.tobytes() == whole[name].tobytes() for name, array in job.weights.items())
     assert without_time(job.metrics) == without_time(rows)
     assert [job.checkpoint(before)[1].epoch for before in (False, True)] == [3, 2]

@@ -11,6 +11,9 @@ PRE, CURRENT_OF, START, ENDS, TARGETS, SUMS, TRACES = range(7)
 # So few spikes, and those that come within so short a time, ms, are put in order by insertion.
 _FEW, _MOMENT = 16, 1e-290
 
+# By so much of itself a moment may be rounded: four units in the last place.
+_ROUNDING = 2.0**-50
+
 
 class Arrivals(NamedTuple):
     """Spikes that arrive, in order of time: when, through which slots, from whom."""
@@ -83,12 +86,13 @@ def gather(lo, hi, begin, stop, joints, delay, received, sent, times, senders):
     """What arrives through the slots lo … hi − 1 from `begin` until `stop`, as `Arrivals`.
 
     What arrives in a step was sent before it, as no step is longer than the delay. Where a spike was sent as the step before
-    began, the sum of its time and the delay may round to a moment before `begin`: then it arrives at `begin`.
+    began, the sum of its time and the delay may round to a moment before `begin`, when that step is over. So whatever comes
+    within rounding of an edge, with all that arrives at the same moment, belongs to the later step and arrives at `begin`.
     """
-    count, until = 0, received.copy()
+    count, until, edge = 0, received.copy(), stop - _ROUNDING * abs(stop)
     for slot in range(lo, hi):
         queue, n = times[joints[slot, PRE]], sent[joints[slot, PRE]]
-        while until[slot] < n and queue[until[slot]] + delay[slot] < stop:
+        while until[slot] < n and queue[until[slot]] + delay[slot] < edge:
             until[slot] += 1
         count += until[slot] - received[slot]
     when, slots, who = np.empty(count), np.empty(count, np.int64), np.empty(count, np.int64)

@@ -250,7 +250,7 @@ class Record(Table):
     @classmethod
     def _in_order(cls, value: list[float] | None) -> list[float] | None:
         if value is not None and not value[0] < value[1]:
-            raise ValueError(f"{value} does not begin before it ends; allowed: [begin, end], for instance {sorted(value)}")
+            raise ValueError(f"it does not begin before it ends; allowed: [begin, end], for instance {sorted(value)}")
         return value
 
 
