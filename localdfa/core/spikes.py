@@ -116,6 +116,7 @@ class Carried:
             for slot in slots:  # rounded, none may have arrived before the onset
                 late = waiting[state.received[slot] :]
                 np.maximum(late, -c.delay[slot], out=late)
+            state.sent[k] = len(waiting)
             self.spikes.append((waiting, senders[arrived:].copy()))
 
     def arrays(self) -> dict[str, np.ndarray]:
