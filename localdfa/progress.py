@@ -73,7 +73,7 @@ class Bar(Progress, AbstractContextManager["Bar"]):
         self._bar.update(self._task, description=f"{self._label}  {said(row)}", rate=rate)
 
     def warn(self, message: str) -> None:
-        self._bar.console.print(f"warning: {message}", highlight=False)
+        self._bar.console.print(f"warning: {message}", highlight=False, markup=False)
 
 
 class Lines(Progress, AbstractContextManager["Lines"]):
@@ -104,7 +104,7 @@ class Lines(Progress, AbstractContextManager["Lines"]):
         self._console.print(f"{self._label}  {said(row)}{left}", highlight=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
-        self._console.print(f"warning: {message}", highlight=False)
+        self._console.print(f"warning: {message}", highlight=False, markup=False, soft_wrap=True)
 
 
 class Where(Progress):

@@ -81,6 +81,14 @@ def test_a_notebook_without_widgets_gets_lines(monkeypatch):
         assert isinstance(progress.display(console), kind)
 
 
+@pytest.mark.parametrize("kind", [progress.Lines, progress.Bar])
+def test_a_warning_is_printed_as_it_is(kind):
+    """Brackets are no markup, and in a file it is one line."""
+    text = io.StringIO()
+    kind(Console(file=text, width=200 if kind is progress.Bar else 20)).warn("network.hidden=[100] and [/red] are slow")
+    assert text.getvalue() == "warning: network.hidden=[100] and [/red] are slow\n"
+
+
 def test_what_compiles_is_told_before_it_does(tmp_path):
     told = Told()
     localdfa.run({**TINY, "condition": [{"name": "a"}, {"name": "b", "rule": "bp"}]}, tmp_path / "run", progress=told)

@@ -1,9 +1,8 @@
 """Specs from nowhere: whatever tables, text or overrides are given, a spec is valid or refused in a message of bounded length.
 
-A few hundred of each by default, the same in each run; more with ``pytest --attack N``, or $LOCALDFA_ATTACK.
+A few hundred of each by default, the same in each run; more with ``pytest --attack N``.
 """
 
-import os
 import string
 from contextlib import suppress
 from types import SimpleNamespace
@@ -24,11 +23,10 @@ LONGEST = 25 * 2100
 
 
 @pytest.fixture
-def attack(request):
+def attack(attack_size):
     """Runs a function on so many examples of a strategy."""
-    count = int(request.config.getoption("--attack", None) or os.environ.get("LOCALDFA_ATTACK", 300))
     how = hypothesis_settings(
-        max_examples=count, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=attack_size or 300, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     return lambda strategy, check: how(given(strategy)(check))()
 
