@@ -284,15 +284,15 @@ def _kernels(neuron: Any) -> _Kernels:
         return state, queue, sent
 
     @counted
-    def send(p, course, state, t, until, queue, sent):
-        """The events of all neurons that leave their band between t and `until`.
+    def send(p, course, state, t, until, queue, sent, cancelled):
+        """The events of all neurons that leave their band between t and `until`; cancelled (1,): those so far when it is set.
 
         Returns the queue, how many events are in it, and 1 if an activity is not finite, −1 if it diverges.
         """
         first, base, epsilon = sent, first_event(p, course.epsilon), course.epsilon
         for i in range(state.shape[1]):
             later = state[_LATER, i]
-            if state[_LOW, i] <= later <= state[_HIGH, i]:
+            if cancelled[0] or state[_LOW, i] <= later <= state[_HIGH, i]:
                 continue
             if not abs(later) < np.inf:
                 return queue, sent, 1
@@ -308,7 +308,7 @@ def _kernels(neuron: Any) -> _Kernels:
                 queue = add(queue, sent, min(max(time, t), until), i, way * epsilon)
                 sent += 1
                 step(p, epsilon, base, state, i, way)
-        sort(queue, first, sent)
+        sort(queue, first, sent, cancelled)
         return queue, sent, 0
 
     @counted
@@ -369,7 +369,7 @@ def _kernels(neuron: Any) -> _Kernels:
             arrives = received < below and incoming[received]["time"] + course.delay < stop
             now = incoming[received]["time"] + course.delay if arrives else stop
             if _relax(state, math.exp((t - now) / course.tau)):
-                queue, sent, wrong = send(p, course, state, t, now, queue, sent)
+                queue, sent, wrong = send(p, course, state, t, now, queue, sent, cancelled)
                 if wrong:
                     break
             for i in range(n):

@@ -65,10 +65,13 @@ def add(queue, n, time, neuron, size):
 
 
 @counted
-def sort(queue, first, n):
-    """Put the events from `first` on in order of time by merging runs; those sent together keep their order."""
+def sort(queue, first, n, cancelled):
+    """Put the events from `first` on in order of time by merging runs; those sent together keep their order.
+
+    cancelled (1,): when it is set they are left as they are then.
+    """
     room, width = np.empty(n - first, EVENT), 1
-    while width < n - first:
+    while width < n - first and not cancelled[0]:
         for start in range(first, n, 2 * width):
             middle, stop = min(start + width, n), min(start + 2 * width, n)
             i, j = start, middle
