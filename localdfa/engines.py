@@ -60,7 +60,7 @@ class Settled:
     """τ = 0: every neuron sends one graded event a phase; also all exact rules."""
 
     def __init__(self, setting: Setting, rule: str) -> None:
-        self._setting, self._rule = setting, registry.get("rules", rule)
+        self._setting, self._rule = setting.under(rule), rule
 
     def read(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
@@ -87,8 +87,9 @@ class Settled:
             error[np.abs(error) <= notice] = 0
             noticed = np.flatnonzero(error.any(axis=1))
             if len(noticed) < len(error):
-                trial, error = trial.keep(noticed), error[noticed]
-        change, events = settled.post_changes(network, self._rule(network, self._setting.phases), trial, error)
+                trial, error, targets = trial.keep(noticed), error[noticed], targets[noticed]
+        rule = settled_rule(network, self._setting, self._rule)
+        change, events = settled.post_changes(network, rule, trial, error, targets)
         return Lesson([*trial.sent], [*change], settled.totals(trial, change, frozen), trial.events + events)
 
 
@@ -110,10 +111,10 @@ class InTime(Settled):
 
 
 class Spiking:
-    """Spiking neurons under the local rule; rate: of learning, where weights change while spikes pass."""
+    """Spiking neurons under a rule for spikes; rate: of learning, where weights change while spikes pass."""
 
-    def __init__(self, setting: Setting, rate: float = 0.0) -> None:
-        self._setting, self._rate = setting, rate
+    def __init__(self, setting: Setting, rule: str, rate: float = 0.0) -> None:
+        self._setting, self._rate = setting.under(rule), rate
 
     def read(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
@@ -155,12 +156,16 @@ def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
         Nothing can be simulated in this process.
     """
     forked.check()
-    in_phases = registry.get("rules", rule).needs_phases
-    if in_phases and setting.spiking:
-        return Spiking(setting, rate if setting.phases.update == "online" else 0.0)
-    if in_phases and setting.dynamic:
-        return InTime(setting, rule)
-    return Settled(setting, rule)
+    name = setting.engine_of(rule)
+    if name == "spiking":
+        return Spiking(setting, rule, rate if setting.phases.update == "online" else 0.0)
+    return InTime(setting, rule) if name == "timed" else Settled(setting, rule)
+
+
+def settled_rule(network: Network, setting: Setting, rule: str) -> Any:
+    """A rule as it teaches a network that settles; see `localdfa.rules`."""
+    model = registry.get("rules", rule)
+    return model(network, setting.phases, model.Parameters(**setting.rules.get(rule, {})))
 
 
 def dropout(setting: Setting, network: Network, rng: np.random.Generator, m: int) -> list[np.ndarray | None]:

@@ -12,7 +12,7 @@ import numpy as np
 from localdfa import registry
 from localdfa.core import finite, kernels, projections, spikes
 from localdfa.core.settled import Trial, free_phase, post_changes
-from localdfa.engines import Settled, Spiking, engine
+from localdfa.engines import Settled, Spiking, engine, settled_rule
 from localdfa.network import WATCHED, Network, generator, rewired
 from localdfa.spec import Setting
 
@@ -53,8 +53,9 @@ def changes(
     inputs (m, n_in + 1), the last column ones; target (m, n_out); directions: as `post_changes` takes it.
     """
     trial = free_phase(network, inputs, setting.network.threshold)
-    model = registry.get("rules", rule)(network, setting.phases)
-    return trial, post_changes(network, model, trial, trial.prediction - target, directions)[0]
+    return trial, post_changes(
+        network, settled_rule(network, setting, rule), trial, trial.prediction - target, target, directions
+    )[0]
 
 
 def gradients(trial: Trial, change: list[np.ndarray]) -> list[np.ndarray]:
@@ -108,7 +109,7 @@ def probe(
     """
     spiked = None
     if isinstance(engine(setting, rule), Spiking):
-        spiked = spikes.simulate(network, setting, inputs, target, generator(seed, WATCHED))
+        spiked = spikes.simulate(network, setting.under(rule), inputs, target, generator(seed, WATCHED))
         own = spiked.totals()
     else:
         own = update(network, setting, rule, inputs, target)
@@ -147,7 +148,7 @@ def _against_exact(
         "alignment": alignment(network),
         **theorem(network, x, y),
     }
-    if spiked:
+    if spiked and "settled" in registry.get("rules", rule).engines:
         found["cosine_to_settled"] = compare(own, joined(gradients(*changes(network, setting, rule, x, y))))["cosine"]
     return found
 
@@ -171,10 +172,11 @@ def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[st
     descend = kernels.descent(network.neuron.__class__)
     change, signal = ([np.empty((len(error), n), error.dtype) for n in network.sizes[1:]] for _ in range(2))
     np.negative(error, out=change[-1])
+    carried = network.pathway.carries(trial.prediction, target, error)
     # change[l] is kept as 2^−shift[l] times what it is, as in `post_changes`; signal[l] then as its source is.
     shift = np.zeros(network.n_hidden + 1, int)
     for l in network.pathway.order(network.n_hidden):
-        network.pathway.signal(network, l, error, change, signal[l], trial.route)
+        network.pathway.signal(network, l, carried, change, signal[l], trial.route)
         descend(network.neuron, trial.drive[l], signal[l], change[l])
         source = network.pathway.source(network, l)
         shift[l] = finite.scale_near_one(change[l]) + (0 if source is None else shift[source])

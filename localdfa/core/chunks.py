@@ -259,7 +259,7 @@ def receive(chunk, synapses, traces, scale, cells):
             continue
         if e + 1 < when.size and joints[slots[e + 1], TRACES] >= 0:
             ask(slots[e + 1], who[e + 1], joints, row_ends, SUMS, sums)
-        of_c, of_z, to = number(scale * rise), number(scale * traces.rho / fall), unsigned(joints[slot, SUMS])
+        of_c, of_z, to = number(scale * rise), number(scale * traces.pre / fall), unsigned(joints[slot, SUMS])
         ends, targets = joints[slot, ENDS], synapses.targets[joints[slot, TARGETS] :]
         if ends < 0:
             row = to + unsigned(j) * n
@@ -283,7 +283,7 @@ def give_back(time, rise, traces, scale, own, chunk, synapses):
         if joints[slot, TRACES] >= 0 and then < time:
             risen = rises(then, traces)
             sums[joints[slot, SUMS] + own[h, SYNAPSE]] += sums.dtype.type(
-                scale * (risen[0] / rise[0] * (1 - traces.rho) + traces.rho * rise[1] / risen[1])
+                scale * (risen[0] / rise[0] * traces.post + traces.pre * rise[1] / risen[1])
             )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from localdfa import registry
 from localdfa.core import finite
 from localdfa.core.events import routes, stretches
-from localdfa.errors import NonFiniteError
+from localdfa.errors import NonFiniteError, SpecError
 
 # Output units that integrate the spikes of the top layer with τ_x, or neurons that spike themselves.
 LOGISTIC, SOFTMAX, SPIKES = range(3)
@@ -21,7 +21,8 @@ class Circuit(NamedTuple):
     the feedback, of the hidden layers and of an output that is taught by a current; last the error neurons, two a unit.
 
     tau_m, tau_x, tau_z, tau_a: time constants of membranes, traces and adapted thresholds, ms; taus (R,): of synaptic
-    currents; shortest: of all but tau_m. rho: τ_x/(τ_x+τ_z). layers: hidden ones; output: as above; twins, error_spikes:
+    currents; shortest: of all but tau_m. post, pre, edge: what pairs of spikes do to a synapse, as in `traces.Pairing`.
+    injects: whether the rule feeds the signal back as a current. layers: hidden ones; output: as above; twins, error_spikes:
     whether there are any. sizes (P,): neurons of each population; first (P + 1,): where they begin among all neurons that have
     a membrane. slots (P + 1,): where the *slots* of each population begin, one for each projection into it, twins having those
     of their somata as well. Of each slot: delay, ms; and joints (·, 7): the population that sends; the index in taus of the
@@ -42,7 +43,10 @@ class Circuit(NamedTuple):
     tau_a: float
     taus: np.ndarray
     shortest: float
-    rho: float
+    post: float
+    pre: float
+    edge: float
+    injects: bool
     layers: int
     output: int
     twins: bool
@@ -164,8 +168,8 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
     p, n_hidden, dtype = network.neuron, network.n_hidden, network.dtype
     code, trace = registry.get("inputs", setting.input.code), setting.trace
     output, taught = _OUTPUTS[network.output], network.output == "spikes" and setting.phases.teacher == "drive"
-    n_somata = n_hidden + (output == SPIKES)
-    n_twins = n_hidden + taught if nudges and setting.phases.propagation != "live" else 0
+    n_somata, rule = n_hidden + (output == SPIKES), spiking_rule(setting)
+    n_twins = n_hidden + taught if nudges and rule.injects and setting.phases.propagation != "live" else 0
     error_spikes = nudges and setting.feedback.signal == "spikes"
     real = [*range(n_hidden + 2), *range(1, n_twins + 1)]
     sizes = [*(network.sizes[k] for k in real), 2 * network.sizes[-1]]
@@ -207,13 +211,52 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
     readout[:-1] *= gain / trace.tau_x
     tau_a = float(getattr(p, "tau_a", np.inf))
     taus = np.array(tables.taus)
+    row_ends, targets, jumps = tables.arrays()
     return Circuit(
-        float(p.tau_m), trace.tau_x, trace.tau_z, tau_a, taus, float(min(trace.tau_x, trace.tau_z, tau_a, *taus)),
-        trace.tau_x / (trace.tau_x + trace.tau_z), n_hidden, output, n_twins > 0, error_spikes, np.array(sizes),
-        np.append(first, first[-1]), np.array(slots), np.array(tables.delay, float)[order], joints, n_traces, tables.n_sums,
-        *tables.arrays(), np.array(tables.strength, dtype)[order], np.array(tables.online, dtype)[order], bias, readout, signal,
-        setting.feedback.rate * 1e-3, gain / trace.tau_z,
-    )  # fmt: skip
+        tau_m=float(p.tau_m),
+        tau_x=trace.tau_x,
+        tau_z=trace.tau_z,
+        tau_a=tau_a,
+        taus=taus,
+        shortest=float(min(trace.tau_x, trace.tau_z, tau_a, *taus)),
+        **rule.pairing(trace.tau_x, trace.tau_z)._asdict(),
+        injects=rule.injects,
+        layers=n_hidden,
+        output=output,
+        twins=n_twins > 0,
+        error_spikes=error_spikes,
+        sizes=np.array(sizes),
+        first=np.append(first, first[-1]),
+        slots=np.array(slots),
+        delay=np.array(tables.delay, float)[order],
+        joints=joints,
+        n_traces=n_traces,
+        n_sums=tables.n_sums,
+        row_ends=row_ends,
+        targets=targets,
+        jumps=jumps,
+        strength=np.array(tables.strength, dtype)[order],
+        online=np.array(tables.online, dtype)[order],
+        bias=bias,
+        readout=readout,
+        feedback=signal,
+        error_rate=setting.feedback.rate * 1e-3,
+        unit=gain / trace.tau_z,
+    )
+
+
+def spiking_rule(setting: Any) -> Any:
+    """The rule of a setting, which serves spikes; see `localdfa.rules`.
+
+    Raises
+    ------
+    SpecError
+        It does not.
+    """
+    rule = registry.get("rules", setting.rule)
+    if "spiking" not in rule.engines:
+        raise SpecError(f"rule: {setting.rule!r} says nothing of spikes; it serves {', '.join(rule.engines)}")
+    return rule
 
 
 def spiking(network: Any, setting: Any) -> list[int]:

@@ -103,7 +103,7 @@ def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray
     target = np.zeros_like(drive) if targets is None else targets.astype(np.float64)
     with interrupt.threads(1) as (pool, cancelled):
         pool.submit(
-            _kernels(network.neuron.__class__).batch, registry.cast(network.neuron, float), course, sizes, weights, feedback,
+            _kernels_of(network, setting).batch, registry.cast(network.neuron, float), course, sizes, weights, feedback,
             inputs.astype(np.float64), target, drive, late, touched, pre, post, counts, broken, cancelled,
         ).result()  # fmt: skip
     _refuse(broken, network.n_hidden)
@@ -123,7 +123,7 @@ def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | 
     counts = np.zeros(len(sizes), np.int64)
     with interrupt.threads(1) as (pool, cancelled):
         queues, broken = pool.submit(
-            _kernels(network.neuron.__class__).trial, registry.cast(network.neuron, float), course, sizes, weights, feedback,
+            _kernels_of(network, setting).trial, registry.cast(network.neuron, float), course, sizes, weights, feedback,
             inputs.astype(np.float64), np.zeros(sizes[-1]) if target is None else target.astype(np.float64),
             np.zeros(sizes[-1]), np.zeros(len(weights)), np.zeros(len(sizes) - 1, np.bool_), pre[0], post[0], counts, cancelled,
         ).result()  # fmt: skip
@@ -221,38 +221,50 @@ def _compartment(course, state, age):
         state[_U, i] = (state[_APART, i] + state[_CURRENT, i]) * remains - state[_CURRENT, i]
 
 
-@counted
-def _signals(course, routes, target, states):
-    """Feedback signal of every layer from the error e = ŷ − y at the end of the free phase; False if there is no error.
-
-    The output's own signal is e.
-    """
-    output, start, noticed = states[-1], 0, False
-    _predict(course.softmax, output, _V, _SIGNAL)
-    for k in range(target.size):
-        error = output[_SIGNAL, k] - target[k]
-        if abs(error) <= course.notice:
-            error = 0.0
-        output[_SIGNAL, k] = error
-        noticed |= error != 0
-    for l in range(len(states) - 1):
-        state = states[l]
-        for k in range(target.size):
-            for i in range(state.shape[1]):
-                state[_SIGNAL, i] += output[_SIGNAL, k] * routes[k, start + i]
-        start += state.shape[1]
-    return noticed
-
-
 class _Kernels(NamedTuple):
     trial: Any
     batch: Any
 
 
+def _kernels_of(network: Any, setting: Any) -> _Kernels:
+    """The kernels for the models of a network and the rule of a setting, which reads the network's own activity if it names
+    none: then nothing is taught."""
+    neuron, rule = network.neuron.__class__, registry.get("rules", setting.rule)
+    postsynaptic = rule.postsynaptic(neuron) if "timed" in rule.engines else neuron.f
+    return _kernels(neuron, postsynaptic, network.pathway.carries)
+
+
 @cache
-def _kernels(neuron: Any) -> _Kernels:
-    """The kernels that simulate one trial and a mini-batch of them, for one model of hidden neurons."""
+def _kernels(neuron: Any, postsynaptic: Any, carries: Any) -> _Kernels:
+    """The kernels that simulate one trial and a mini-batch of them.
+
+    neuron: model of the hidden neurons; postsynaptic: a compiled function of its parameters and v, the activity z that a
+    synapse reads; carries: what of an output unit the feedback pathway sends back.
+    """
     f, inverse = neuron.f, neuron.inverse
+
+    @counted
+    def signals(course, routes, target, states):
+        """Feedback signal of every layer from what the pathway carries at the end of the free phase; False if that is nothing.
+
+        The output's own signal is the error e = ŷ − y.
+        """
+        output, start, noticed = states[-1], 0, False
+        _predict(course.softmax, output, _V, _SIGNAL)
+        for k in range(target.size):
+            prediction = output[_SIGNAL, k]
+            error = prediction - target[k]
+            if abs(error) <= course.notice:
+                error = 0.0
+            output[_SIGNAL, k], output[_U, k] = error, carries(prediction, target[k], error)
+            noticed |= error != 0 or output[_U, k] != 0
+        for l in range(len(states) - 1):
+            state = states[l]
+            for k in range(target.size):
+                for i in range(state.shape[1]):
+                    state[_SIGNAL, i] += output[_U, k] * routes[k, start + i]
+            start += state.shape[1]
+        return noticed
 
     @counted
     def first_event(p, epsilon):
@@ -313,16 +325,16 @@ def _kernels(neuron: Any) -> _Kernels:
 
     @counted
     def activity(p, course, output, state, row, out):
-        """f of one row of the state into another; ŷ if these are the output units."""
+        """The z of one row of the state into another; ŷ if these are the output units."""
         if output:
             _predict(course.softmax, state, row, out)
             return
         for i in range(state.shape[1]):
-            state[out, i] = f(p, state[row, i])
+            state[out, i] = postsynaptic(p, state[row, i])
 
     @counted
     def read(p, course, output, state, age):
-        """ζ at `age` ms into a stretch; z is the activity, with two compartments less that of the one without feedback."""
+        """ζ at `age` ms into a stretch; z is what the rule reads, with two compartments less that of the other."""
         n = state.shape[1]
         activity(p, course, output, state, _V, _ZETA)
         if course.two_compartment:
@@ -426,7 +438,7 @@ def _kernels(neuron: Any) -> _Kernels:
             arrived.append(x)
         tally = np.zeros(3, np.int64)
         for k in range(course.sign.size):
-            if k == 1 and not _signals(course, routes, target, states):
+            if k == 1 and not signals(course, routes, target, states):
                 break
             row, column, gate = 0, 0, max(0, course.gate[k])
             for l in range(n_layers):

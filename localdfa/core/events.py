@@ -29,9 +29,9 @@ def stretches(phases: Any, nudges: bool) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def routes(network: Any) -> np.ndarray:
-    """(n_out, Σ n_hidden) the feedback signal of each unit error.
+    """(n_out, Σ n_hidden) the feedback signal of a 1 that each output unit sends back.
 
-    A pathway that works in time is linear in the error. Where the activity itself carries it, only the first layer gets a
+    A pathway that works in time is linear in what it carries. Where the activity itself carries it, only the first layer gets a
     current.
     """
     sizes, pathway, dtype = network.sizes, network.pathway, network.dtype

@@ -79,9 +79,9 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
 
 
 def post_changes(
-    network: Any, rule: Any, trial: Trial, error: np.ndarray, directions: bool = False
+    network: Any, rule: Any, trial: Trial, error: np.ndarray, target: np.ndarray, directions: bool = False
 ) -> tuple[list[np.ndarray], int]:
-    """The postsynaptic change Δz/β of each layer, hidden then output, for the output error ŷ − y, (m, n_out).
+    """The postsynaptic change Δz/β of each layer, hidden then output, for the error ŷ − y and the target, both (m, n_out).
 
     directions: of an exact rule, each hidden layer's change times a power of two, so that what is carried back through a
     hundred layers neither vanishes nor overflows. Returns the changes (m, n_l) and the number of graded events in the nudged
@@ -91,12 +91,13 @@ def post_changes(
     change = [np.empty((m, n), error.dtype) for n in network.sizes[1:]]
     if m == 0:
         return change, events
+    carried = pathway.carries(trial.prediction, target, error)
     for l in pathway.order(network.n_hidden):
         signal = np.empty_like(change[l])
         if l > 0 and pathway.by_propagation and rule.needs_phases:
             signal[:] = 0  # the activity itself brings it
         else:
-            pathway.signal(network, l, error, change, signal, trial.route)
+            pathway.signal(network, l, carried, change, signal, trial.route)
         events += rule.hidden(l, trial, signal, change[l])
         if directions:
             finite.scale_near_one(change[l])

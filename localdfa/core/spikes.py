@@ -46,11 +46,11 @@ from numba import get_num_threads
 from localdfa import inputs as input_codes
 from localdfa import registry
 from localdfa.core import finite, interrupt
-from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking
+from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking, spiking_rule
 from localdfa.core.compiled import compiled, counted, inner
 from localdfa.core.events import EVENT
 from localdfa.core.kernels import product
-from localdfa.core.membranes import kernels, room_of, ways
+from localdfa.core.membranes import Ways, kernels, room_of, ways_of
 from localdfa.core.queues import PRE, TRACES, longer, sort
 from localdfa.core.state import CURRENT, DRIVE, State, V, X, Z, at_rest
 from localdfa.core.sums import Sums
@@ -288,12 +288,11 @@ class Case:
         nudges, m = targets is not None, len(inputs)
         rates = rates if nudges and rates else [0.0] * len(network.projections)
         frames = 1 if code.spikes else code.frames(network.shape)
-        self.neuron = registry.cast(network.neuron, float)
+        self.neuron, rule = registry.cast(network.neuron, float), spiking_rule(setting)
+        self.rule = registry.cast(rule.Parameters(**setting.rules.get(setting.rule, {})), float)
         self.circuit: Circuit = circuit(network, setting, nudges, rates)
-        streams, chunked = ways(self.circuit, network.neuron.adapts)
-        self._kernel = _engine(
-            network.neuron.__class__, self.circuit.taus.size > 0, self.circuit.error_spikes, streams, chunked, any(rates)
-        )  # fmt: skip
+        ways = ways_of(self.circuit, network.neuron.__class__, rule, any(rates))
+        self._kernel = _engine(network.neuron.__class__, ways, self.circuit.error_spikes, network.pathway.carries)
         self.course: Course = course(network, setting, nudges, frames, times)
         self.target = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64)
         self.start = np.full(self.circuit.first[-1], self.neuron.v_reset)
@@ -375,8 +374,8 @@ class Case:
         cancelled: np.ndarray,
     ) -> _Spikes:
         times, senders = self._kernel(
-            self.neuron, self.circuit, self.course, self.drive, self.start, incoming, until, self.target, keep, room, sums,
-            block, blocks, state, waiting, cancelled,
+            self.neuron, self.rule, self.circuit, self.course, self.drive, self.start, incoming, until, self.target, keep, room,
+            sums, block, blocks, state, waiting, cancelled,
         )  # fmt: skip
         return [(t[:n], who[:n]) for t, who, n in zip(times, senders, state.sent, strict=True)]
 
@@ -397,6 +396,8 @@ class Case:
         """
         network, trace, c = self._network, self._setting.trace, self.circuit
         dtype, gain, top = network.dtype, float(network.neuron.gain), network.n_hidden
+        phases, rule = self._setting.phases, spiking_rule(self._setting)
+        gate = phases.nudged if phases.gate is None else phases.gate
         code = registry.get("inputs", self._setting.input.code)
         by_spikes, at = spiking(network, self._setting), 0
         sent: list[np.ndarray | None] = []
@@ -409,16 +410,18 @@ class Case:
                 unit = code.unit(self._setting.input) if joint.pre == 0 else gain
                 own, at = summed[at : at + network.weights[q].size], at + network.weights[q].size
                 synapses = own.size - joint.biased * network.sizes[joint.post]
-                own[:synapses] *= dtype.type(gain * unit / (trace.tau_x * trace.tau_z))
+                own[:synapses] *= dtype.type(rule.in_activity(unit, gain, trace, gate))
                 if joint.biased:
                     fed = top + 1 + joint.post if c.twins and top + 1 + joint.post < len(c.sizes) - 1 else joint.post
-                    own[synapses:] = gain / trace.tau_z * room.moved[:, c.first[fed] : c.first[fed + 1]].sum(axis=0)
+                    moved = room.moved[:, c.first[fed] : c.first[fed + 1]].sum(axis=0)
+                    own[synapses:] = rule.constant * gain / trace.tau_z * moved
                 found = own.reshape(network.weights[q].shape)
             elif q in by_spikes:
                 found = np.zeros_like(network.weights[q])
             elif joint.pre == 0:
-                factors = self._sent, (gain / trace.tau_z * room.change).astype(dtype).reshape(-1, network.sizes[1])
-            if joint.post == top + 1 and not (self._setting.phases.teacher == "drive" and network.output == "spikes"):
+                change_1 = rule.constant * gain / trace.tau_z * room.change
+                factors = self._sent, change_1.astype(dtype).reshape(-1, network.sizes[1])
+            if joint.post == top + 1 and not (phases.teacher == "drive" and network.output == "spikes"):
                 clamped = np.ones((len(room.clamped), network.sizes[-2] + 1), dtype)
                 clamped[:, :-1] = gain / trace.tau_x * room.clamped
                 factors, found = (clamped, -room.error.astype(dtype)), None
@@ -470,22 +473,6 @@ def _predict(c, state, now, drive, prediction):
         total += math.exp(drive[u] - largest)
     for u in range(n_out):
         prediction[u] = math.exp(drive[u] - largest) / total if c.output == SOFTMAX else 0.5 * (1 + math.tanh(0.5 * drive[u]))
-
-
-@inner
-def _errors(c, t, prediction, target, error, signal):
-    """ŷ − y where it is noticed, else 0, and the signal c of all neurons; returns whether there is any."""
-    noticed = False
-    for i in range(signal.size):
-        signal[i] = 0.0
-    for u in range(error.size):
-        away = prediction[u] - target[u]
-        error[u] = away if abs(away) > t.notice else 0.0
-        if error[u] != 0:
-            noticed = True
-            for i in range(signal.size):
-                signal[i] += error[u] * c.feedback[u, i]
-    return noticed
 
 
 @counted
@@ -587,14 +574,37 @@ def _framed(c, t, k, step, now, size, state, room, s):
 
 
 @cache
-def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, chunked: bool, online: bool) -> Any:
-    """The kernel that simulates some trials one after the other, for one model of neurons; what it does not need is not
-    compiled."""
-    advance, periodic = kernels(neuron, exponential, streams, chunked, online)
-    simple = not neuron.adapts and not exponential
+def _engine(neuron: Any, ways: Ways, error_spikes: bool, carries: Any) -> Any:
+    """The kernel that simulates some trials one after the other; what it does not need is not compiled.
+
+    neuron: the model of all neurons; carries: what of an output unit the feedback pathway sends back.
+    """
+    advance, periodic = kernels(neuron, ways)
+    simple = not neuron.adapts and not ways.exponential
+
+    @inner
+    def errors_and_signals(c, t, prediction, target, error, signal):
+        """ŷ − y where it is noticed, else 0, and the signal c of all neurons; returns whether there is any.
+
+        Hidden neurons get what the pathway carries, output neurons that are taught by a current the error itself.
+        """
+        noticed = False
+        for i in range(signal.size):
+            signal[i] = 0.0
+        for u in range(error.size):
+            away = prediction[u] - target[u]
+            error[u] = away if abs(away) > t.notice else 0.0
+            carried = carries(prediction[u], target[u], error[u])
+            if error[u] != 0 or carried != 0:
+                noticed = True
+                for k in range(1, c.sizes.size - 1):
+                    of_output = k == c.layers + 1 or k == 2 * (c.layers + 1)
+                    for i in range(c.first[k], c.first[k + 1]):
+                        signal[i] += (error[u] if of_output else carried) * c.feedback[u, i]
+        return noticed
 
     @counted
-    def trial(p, c, t, drive, start, target, keep, state, scratch, times, senders, room, s, sums, cancelled):
+    def trial(p, r, c, t, drive, start, target, keep, state, scratch, times, senders, room, s, sums, cancelled):
         """Trial s of a mini-batch; the spikes of all populations are left in `times` and `senders`, which hold the inputs'.
 
         drive (frames, n_1): of the first layer; keep: list every spike, and go on to the end where no error is noticed; sums
@@ -620,7 +630,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
             t0, t1, sign, opening = t.edges[step], t.edges[step + 1], t.sign[step], t.gate[step]
             if t.refresh[step] and not quiet:
                 _predict(c, state, t0, read, prediction)
-                noticed = _errors(c, t, prediction, target, error, signal)
+                noticed = errors_and_signals(c, t, prediction, target, error, signal)
             if step == t.free:
                 for u in range(n_out):
                     room.readout[s, u], room.error[s, u] = read[u], error[u]
@@ -668,7 +678,9 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
                     periodic(p, c, k, t0, t1, state, times, senders, keep or sends[k])
                 else:
                     learns = scale if fed <= k < taught else 0.0
-                    advance(p, c, k, t0, t1, state, times, senders, learns, reads, keep or sends[k], sums, scratch, cancelled)
+                    advance(
+                        p, r, c, k, t0, t1, state, times, senders, learns, reads, keep or sends[k], sums, scratch, cancelled
+                    )
             if opening >= 0 and (t.closes[step] or t.turns[step]):
                 _framed(c, t, fed, step, t1, scale, state, room, s)
             if t.closes[step]:
@@ -683,7 +695,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
         room.events[s] = state.spikes.sum() + errors
 
     @compiled(error_model="numpy", nogil=True)
-    def trials(p, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks, state, waiting, cancelled):
+    def trials(p, r, c, t, drive, start, incoming, until, target, keep, room, sums, block, blocks, state, waiting, cancelled):
         """The trials of a block of a mini-batch; returns the spikes of the last one, by population: when, by whom.
 
         state: where the first trial begins if that is carried, and where the last one has ended; waiting: spikes that are still
@@ -697,7 +709,7 @@ def _engine(neuron: Any, exponential: bool, error_spikes: bool, streams: bool, c
             at += n
         for s in range(block * m // blocks, (block + 1) * m // blocks):
             times[0], senders[0] = incoming[0][until[s] : until[s + 1]], incoming[1][until[s] : until[s + 1]]
-            trial(p, c, t, drive[s], start, target[s], keep, state, scratch, times, senders, room, s, sums, cancelled)
+            trial(p, r, c, t, drive[s], start, target[s], keep, state, scratch, times, senders, room, s, sums, cancelled)
         return times, senders
 
     return trials

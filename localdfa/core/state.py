@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# Rows of the array of states. DRIVE: constant drive; CURRENT: of the feedback, to be subtracted; V; LATER: room for v at the
+# Rows of the array of states. DRIVE: constant drive; CURRENT: ±β c of the feedback, which is
+# subtracted from the drive where the rule injects it; V; LATER: room for v at the
 # end of a chunk, or for what `learn` reads; THETA: by how much the threshold is raised, X, Z: traces of the own spikes, C: see
 # `traces`, all four in multiples of their decay.
 DRIVE, CURRENT, V, LATER, THETA, X, Z, C = range(8)
@@ -80,9 +81,12 @@ class Synapses(NamedTuple):
 
 
 class Traces(NamedTuple):
-    """How the traces of a population decay: since `base`, x with tau_x and z with tau_z, ms; rho: τ_x/(τ_x+τ_z)."""
+    """How the traces of a population decay: since `base`, x with tau_x and z with tau_z, ms; and what pairs of spikes do to a
+    synapse: post, pre and edge as in `traces.Pairing`."""
 
     base: float
     tau_x: float
     tau_z: float
-    rho: float
+    post: float
+    pre: float
+    edge: float

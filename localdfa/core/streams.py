@@ -145,7 +145,7 @@ def weigh(group, count, traces, scale):
     """What the synapses will read at each moment of a group."""
     for g in range(count):
         rise = rises(group.when[g], traces)
-        group.rise[g], group.of_c[g], group.of_z[g] = rise[0], scale * rise[0], scale * traces.rho / rise[1]
+        group.rise[g], group.of_c[g], group.of_z[g] = rise[0], scale * rise[0], scale * traces.pre / rise[1]
 
 
 @inlined
@@ -168,7 +168,7 @@ def read(group, first, last, several, arrivals, synapses, scale, cells):
 def give_back(i, time, rise, e, group, traces, sums):
     """Synapses read traces when a group is over: what they must not, a spike of neuron i at `time`, those of the first e of its
     moments get back."""
-    more_c, more_z = sums.dtype.type((1 - traces.rho) / rise[0]), sums.dtype.type(rise[1])
+    more_c, more_z = sums.dtype.type(traces.post / rise[0]), sums.dtype.type(rise[1])
     for g in range(e):
         if group.when[g] < time and group.into[g] >= 0:
             sums[group.into[g] + i] += group.of_c[g] * more_c + group.of_z[g] * more_z
@@ -276,7 +276,7 @@ def stream_kernel(neuron: Any, online: bool) -> Any:
                 while e < when.size and when[e] == group.when[0]:
                     e += 1
                 if online:
-                    left = number(traces.rho * math.exp((traces.base - group.when[0]) * (1 / traces.tau_z + 1 / traces.tau_x)))
+                    left = number(traces.edge * math.exp((traces.base - group.when[0]) * (1 / traces.tau_z + 1 / traces.tau_x)))
                 own = bring(room.jump, first, e, arrivals, synapses, number(scale), cells, left)
             count = arrived
             if e == when.size and not several and count < _GROUP:

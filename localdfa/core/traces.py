@@ -3,20 +3,35 @@
 Traces, adapted thresholds and synaptic currents are kept as multiples of their decay since the population's *base*, a moment
 that moves on before these multiples grow large, so that nothing needs to be touched in order to decay.
 
-The local rule needs ∫ x_j dz_i while the gate is open. With x_j(s) = y_j e^(−(s−base)/τ_x), where y_j rises by
-e^((t−base)/τ_x) at each arrival and is constant in between, and A_i(t) = ∫ e^(−(s−base)/τ_x) dz_i(s) up to t,
+A rule says what a synapse gains from pairs of spikes while the gate is open (`Pairing`):
 
-    ∫ x_j dz_i = y_j A_i − Σ_arrivals e^((t−base)/τ_x) A_i(t),
+    post Σ_post x_j − pre Σ_pre z_i + edge [x_j z_i] from the gate's opening to its closing.
 
-so nothing is done to a synapse at postsynaptic spikes and one pass over a row of synapses at an arrival. A_i = C_i + ρ z_i(t)
-e^(−(t−base)/τ_x) with ρ = τ_x/(τ_x+τ_z), where C_i begins at −ρ z_i and rises by (1 − ρ) e^(−(t−base)/τ_x) at each spike of i.
+With x_j(s) = y_j e^(−(s−base)/τ_x), where y_j rises by e^((t−base)/τ_x) at each arrival and is constant in between, this is
+
+    y_j (C_i + edge z_i e^(−(t−base)/τ_x)) − Σ_arrivals [e^((t−base)/τ_x) C_i(t) + pre z_i(t)],
+
+where C_i begins at −edge z_i and rises by post e^(−(t−base)/τ_x) at each spike of i. So nothing is done to a synapse at
+postsynaptic spikes, and one pass over a row of synapses at an arrival. The local rule is post = 1 − ρ, pre = edge = ρ with ρ =
+τ_x/(τ_x+τ_z), for which all this is ∫ x_j dz_i.
 """
 
 import math
+from typing import NamedTuple
 
 from localdfa.core.compiled import inlined, inner, unsigned
 from localdfa.core.queues import ENDS, PRE, SUMS, TARGETS, TRACES
 from localdfa.core.state import LATER, THETA, C, X, Z
+
+
+class Pairing(NamedTuple):
+    """What a synapse gains from pairs of spikes: at a postsynaptic spike post · x_j, at an arrival −pre · z_i, both as they are
+    just before it, and edge · x_j z_i from where the gate opens to where it closes."""
+
+    post: float
+    pre: float
+    edge: float
+
 
 # The base moves on before a multiple grows beyond e^8: in ∫ x dz two such numbers are subtracted.
 FAR = 8.0
@@ -42,7 +57,7 @@ def fire(i, time, rise, traces, cells, listed):
     number = cells.x.dtype.type
     cells.x[i] += number(rise[0])
     cells.z[i] += number(rise[1])
-    cells.risen[i] += number((1 - traces.rho) / rise[0])
+    cells.risen[i] += number(traces.post / rise[0])
     cells.spikes[i] += 1
     cells.times[listed], cells.senders[listed] = time, i
     return listed + 1
@@ -50,10 +65,10 @@ def fire(i, time, rise, traces, cells, listed):
 
 @inner
 def learn(c, k, now, state, scale, sums):
-    """Close ∫ x dz of all synapses of population k that learn at `now`, times scale: y_j A_i."""
+    """Close what all synapses of population k that learn have gained at `now`, times scale: y_j (C_i + edge z_i)."""
     a, b = c.first[k], c.first[k + 1]
     apart, number = now - state.base[k], state.rows.dtype.type
-    left, weight = number(c.rho * math.exp(-apart / c.tau_z - apart / c.tau_x)), number(scale)
+    left, weight = number(c.edge * math.exp(-apart / c.tau_z - apart / c.tau_x)), number(scale)
     z, risen, grown = state.rows[Z, a:b], state.rows[C, a:b], state.rows[LATER, a:b]
     for i in range(z.size):
         grown[i] = risen[i] + left * z[i]
@@ -89,7 +104,8 @@ def _scale(x, factor):
 
 @inner
 def move_base(c, k, now, state, scale, sums):
-    """The base of population k moves to `now`; where the gate is open (scale ≠ 0), ∫ x dz is closed there and begun anew."""
+    """The base of population k moves to `now`; where the gate is open (scale ≠ 0), what synapses gain is closed there and
+    begun anew."""
     apart, number = now - state.base[k], state.rows.dtype.type
     if scale != 0:
         learn(c, k, now, state, scale, sums)
@@ -105,6 +121,6 @@ def move_base(c, k, now, state, scale, sums):
             first = c.joints[e, TRACES]
             _scale(state.y[first : first + c.sizes[c.joints[e, PRE]]], fade_x)
     state.base[k] = now
-    rho, risen, z = number(c.rho), state.rows[C, a:b], state.rows[Z, a:b]
+    edge, risen, z = number(c.edge), state.rows[C, a:b], state.rows[Z, a:b]
     for i in range(z.size):
-        risen[i] = -rho * z[i]
+        risen[i] = -edge * z[i]

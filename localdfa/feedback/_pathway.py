@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from localdfa.core.compiled import inner
+
 
 class Pathway:
     """Through which matrix the signal c_l of hidden layer l, counted from 0, comes, and what it carries.
@@ -12,7 +14,9 @@ class Pathway:
     propagations: the values of ``phases.propagation`` with which it works under the local rule, where the signal is a current
     and what a layer passes on must not be on its way at the same time. by_propagation: above the first layer the activity
     itself carries the signal. passes_weights: the signal passes forward weights, so it is zero while they are. in_time: it
-    is linear in the error alone, so it can be a current in the simulations in time. shareable: all its matrices can be one.
+    is linear in what is carried alone, so it can be a current in the simulations in time. shareable: all its matrices can be
+    one. follows_error: what is carried depends on the error e, so that it can be read anew while the error changes, be left out
+    where the error is below a threshold, and be brought by the spikes of error neurons.
     """
 
     propagations: tuple[str, ...] = ("held",)
@@ -20,6 +24,14 @@ class Pathway:
     passes_weights = False
     in_time = False
     shareable = False
+    follows_error = True
+
+    @staticmethod
+    @inner
+    def carries(prediction, target, error):
+        """What of an output unit is sent back, from its prediction ŷ, its target y* and its error e = ŷ − y*, 0 where that is
+        below the threshold: of one unit in a kernel, of arrays (m, n_out) in a settled network. By default the error."""
+        return error
 
     @staticmethod
     def shape(network: Any, l: int) -> tuple[int, int] | None:
@@ -38,9 +50,9 @@ class Pathway:
 
     @staticmethod
     def signal(
-        network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+        network: Any, l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
     ) -> None:
-        """Write c_l (m, n_l), in units of the error (m, n_out), into `out`.
+        """Write c_l (m, n_l) into `out`; carried (m, n_out): as `carries` gives it.
 
         change[k]: −δa_k of a layer already done. route[k]: how the mini-batch passed through projection k, which a signal
         through the synapses of a convolution needs (`core.projections`).

@@ -27,9 +27,9 @@ class Direct(Pathway):
 
     @staticmethod
     def signal(
-        network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+        network: Any, l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
     ) -> None:
-        product(1.0, error, network.feedback[l], True, out)
+        product(1.0, carried, network.feedback[l], True, out)
 
     @staticmethod
     def replaces(network: Any, l: int) -> np.ndarray | None:

@@ -29,10 +29,10 @@ class Indirect(Pathway):
 
     @staticmethod
     def signal(
-        network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+        network: Any, l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
     ) -> None:
         if l == 0:
-            product(1.0, error, network.feedback[0], True, out)
+            product(1.0, carried, network.feedback[0], True, out)
         else:
             projections.climb(route[l], -1.0, network.weights[l], change[l - 1], out)
 

@@ -28,10 +28,10 @@ class Sequential(Pathway):
 
     @staticmethod
     def signal(
-        network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+        network: Any, l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
     ) -> None:
         if l == network.n_hidden - 1:
-            projections.descend(None, 1.0, network.feedback[l], error, out)
+            projections.descend(None, 1.0, network.feedback[l], carried, out)
         else:
             projections.descend(route[l + 1], -1.0, network.feedback[l], change[l + 1], out)
 

@@ -16,11 +16,11 @@ class Transpose(Pathway):
 
     @staticmethod
     def signal(
-        network: Any, l: int, error: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+        network: Any, l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
     ) -> None:
         above = network.weights[l + 1][:-1]
         if l == network.n_hidden - 1:
-            projections.descend(None, 1.0, above, error, out)
+            projections.descend(None, 1.0, above, carried, out)
         else:
             projections.descend(route[l + 1], -1.0, above, change[l + 1], out)
 

@@ -7,10 +7,15 @@ drive so that threshold crossings are solved in closed form. Every ``f`` is mono
 True``, if it has no slope at zero drive and so cannot learn from there.
 
 A spiking neuron sets ``spiking = True`` and has hooks that are exact under a constant drive: ``relax``, the membrane after
-some time without a spike; ``wait``, the time to the next spike; ``rate``, the f–I curve in spikes per ms. Its ``f`` and
-``df`` are the activity of the rate neuron with the same f–I curve: the exact rules and the measurements read them. Where
-``adapts`` is true, a spike turns the raise θ of the threshold into ``raised(θ)``, and θ decays with the parameter ``tau_a``.
-The simulation reads ``tau_m``, ``v_th``, ``v_reset``, ``t_ref``, ``baseline`` and ``gain`` besides.
+some time without a spike; ``wait``, the time to the next spike, infinite if none comes; ``rate``, the f–I curve in spikes per
+ms. The simulation reads ``tau_m``, ``v_th`` (where v spikes), ``v_reset``, ``t_ref``, ``baseline`` and ``gain`` besides, and a
+spike that arrives moves v at once. A model without such closed forms cannot be simulated from event to event. Its ``f`` and
+``df`` are the activity of the rate neuron with the same f–I curve: the exact rules and the measurements read them.
+
+``linear = True`` says that the membrane is τ_m dv/dt = −v + I, for which there are faster kernels and synaptic currents. They
+do not ask for ``relax``. Where ``adapts`` is true, the membrane is linear, a spike turns the raise θ of the threshold into
+``raised(θ)``, and θ decays with the parameter ``tau_a``; false otherwise. ``equation`` is the right-hand side of τ_m dv/dt
+as text, of v and the drive I, by which Brian2 simulates the model as a witness.
 
 Both may have defaults of their own, where those of others do not suit them: ``learning_rates``, by optimiser, and, of a spiking
 neuron, ``beta``, the nudging strength under the local rule. They are chosen on a validation split of the digits, as

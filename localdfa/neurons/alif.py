@@ -52,6 +52,7 @@ class ALIF(NamedTuple):
     step: Annotated[float, Field(ge=0, le=1e3)] = 0.1
 
     spiking = True  # type: ignore[misc]
+    linear = True  # type: ignore[misc]
     adapts = True  # type: ignore[misc]
     beta = 2.0  # type: ignore[misc]
 

@@ -35,6 +35,7 @@ class LIF(NamedTuple):
     gain: Annotated[float, Field(ge=1e-3, le=1e6)] = 10.0
 
     spiking = True  # type: ignore[misc]
+    linear = True  # type: ignore[misc]
     adapts = False  # type: ignore[misc]
     beta = 2.0  # type: ignore[misc]
 

@@ -1,6 +1,6 @@
 """The exact rules: δa_l = c_l ∘ f'(a_l), whatever pathway brings the signal c_l."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,11 +11,15 @@ from localdfa.core.settled import Trial
 class Exact:
     """Δz = −c ∘ f'(a) in the hidden layers and −e at the output (Nøkland 2016, eqs. 5–10)."""
 
+    class Parameters(NamedTuple):
+        """None."""
+
+    engines = ("settled",)
     pathways: tuple[str, ...]
     own: str
     needs_phases = False
 
-    def __init__(self, network: Any, phases: Any) -> None:
+    def __init__(self, network: Any, phases: Any, parameters: Any) -> None:
         self._neuron = network.neuron
         self._descend = kernels.descent(network.neuron.__class__)
 

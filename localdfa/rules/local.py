@@ -1,7 +1,7 @@
 """The local rule: presynaptic activity × temporal derivative of postsynaptic activity."""
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -9,6 +9,8 @@ from numba import prange
 from localdfa.core import projections
 from localdfa.core.compiled import compiled
 from localdfa.core.settled import Trial
+from localdfa.core.traces import Pairing
+from localdfa.rules._spiking import SpikingRule
 
 
 @cache
@@ -46,19 +48,43 @@ def _response(neuron: Any, propagation: str) -> Any:
     return respond
 
 
-class Local:
-    """ΔW_ij = (η/β) ∫_gate x_j (dz_i/dt) dt with one graded event a neuron and phase: (η/β) (z_i^β − z_i) x_j.
+class Local(SpikingRule):
+    """ΔW_ij = (η/β) ∫_gate x_j (dz_i/dt) dt.
 
-    x_j is read just before the event. One-sided nudging has one phase at +β and an error of O(β) against exact DFA;
-    centered nudging has one at +β and one at −β, takes half the difference, and has an error of O(β²) (the Discussion of
-    Nøkland 2016; phases as in Scellier & Bengio 2017 and Laborieux et al. 2021).
+    Settled, with one graded event a neuron and phase, it is (η/β) (z_i^β − z_i) x_j, where x_j is read just before the event.
+    In time z_i = f(v_i). Of spikes it is pair STDP of equal areas, and a term for the gate: exactly ∫ x_j dz_i, for traces
+    that jump by 1 at each spike and decay with τ_x and τ_z.
+
+    One-sided nudging has one phase at +β and an error of O(β) against exact DFA; centered nudging has one at +β and one at −β,
+    takes half the difference, and has an error of O(β²) (the Discussion of Nøkland 2016; phases as in Scellier & Bengio 2017
+    and Laborieux et al. 2021).
     """
 
+    class Parameters(NamedTuple):
+        """None."""
+
+    engines = ("settled", "timed", "spiking")
     pathways = ()  # any
     own = "direct"
     needs_phases = True
 
-    def __init__(self, network: Any, phases: Any) -> None:
+    @staticmethod
+    def postsynaptic(neuron: Any) -> Any:
+        """The activity: reading the membrane in its place would silently drop f'."""
+        return neuron.f
+
+    @staticmethod
+    def pairing(tau_x: float, tau_z: float) -> Pairing:
+        """With ρ = τ_x/(τ_x+τ_z): (1 − ρ) Σ_post x_j − ρ Σ_pre z_i + ρ [x_j z_i] is ∫ x_j dz_i."""
+        rho = tau_x / (tau_x + tau_z)
+        return Pairing(1 - rho, rho, rho)
+
+    @staticmethod
+    def in_activity(pre_unit: float, post_unit: float, trace: Any, gate: float) -> float:
+        """A trace of a steady rate is rate · τ, so that h = unit · trace / τ."""
+        return post_unit * pre_unit / (trace.tau_x * trace.tau_z)
+
+    def __init__(self, network: Any, phases: Any, parameters: Any) -> None:
         self._network = network
         self._phases = phases
         self._betas = phases.beta * np.array([1, -1] if phases.nudging == "centered" else [1], network.dtype)

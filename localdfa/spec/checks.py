@@ -47,6 +47,10 @@ def models(tables: Mapping[str, Any]) -> list[str]:
     precision = precision if precision in ("float32", "float64") else PRECISION
     found += _parameters("neuron", "neurons", network.get("neuron", NEURON), _table(tables, "neuron"), precision)
     found += _parameters("optimiser", "optimisers", optimiser.get("name", OPTIMISER), own, precision)
+    for name, given in _table(tables, "rules").items():
+        key = f"rules.{clipped(str(name))}"
+        found += _named(key, "rules", name)
+        found += _parameters(key, "rules", name, given if isinstance(given, Mapping) else {}, precision)
     return found
 
 
@@ -90,8 +94,32 @@ def _table(tables: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def engine_of(setting: Any, rule: str) -> str:
+    """The engine that trains under a rule: rules without phases are of the settled network, whatever its neurons."""
+    if not registry.get("rules", rule).needs_phases:
+        return "settled"
+    if spiking(setting):
+        return "spiking"
+    return "timed" if setting.neuron.get("tau", 0) else "settled"
+
+
+_ENGINES = {
+    "settled": "rate neurons that settle at once (neuron.tau = 0)",
+    "timed": "rate neurons in time (neuron.tau > 0)",
+    "spiking": "spiking neurons",
+}
+
+
 def _rules_fit(setting: Any) -> None:
     for key, rule in _rules(setting):
+        needed, serves = engine_of(setting, rule), registry.get("rules", rule).engines
+        if needed not in serves:
+            others = [name for name in registry.names("rules") if needed in registry.get("rules", name).engines]
+            raise ValueError(
+                f"{key}: {rule!r} is a rule for {' and '.join(_ENGINES[name] for name in serves)}, not for {_ENGINES[needed]}, "
+                f"as network.neuron = {setting.network.neuron!r} with neuron = {quoted(setting.neuron)} asks for; allowed: "
+                f"{', '.join(others)}"
+            )
         _pathway(setting, key, rule)
         _learns(setting, key, rule)
 
@@ -151,9 +179,12 @@ def _parameters(table: str, package: str, name: Any, given: Mapping[str, Any], p
     if not isinstance(name, str) or name not in registry.names(package):
         return []
     model, found = registry.get(package, name), []
+    model = getattr(model, "Parameters", model)
     for key, value in given.items():
         if key not in model._fields:
-            found.append(f"{table}.{clipped(str(key))}: a parameter of {name} {registry.unknown(key, list(model._fields))}")
+            allowed = list(model._fields)
+            known = registry.unknown(key, allowed) if allowed else f"{quoted(key)}: it has none"
+            found.append(f"{table}.{clipped(str(key))}: a parameter of {name} {known}")
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
             found.append(f"{table}.{key}: {quoted(value)} is not a number")
         elif reason := _out_of_bounds(model.__annotations__[key], value, precision):
@@ -180,13 +211,21 @@ def _pathway(setting: Any, key: str, name: str) -> None:
         raise ValueError(
             f"feedback.pathway: {path!r} does not go with {key} = {name!r}, whose pathway is {' or '.join(rule.pathways)}"
         )
+    model, feedback = _pathway_model(setting, name), setting.feedback
+    if not model.follows_error:
+        for what, value, plain in (("threshold", feedback.threshold, 0.0), ("signal", feedback.signal, "constant")):
+            if value != plain:
+                raise ValueError(
+                    f"feedback.{what}: {quoted(value)} is about the error, which feedback.pathway = "
+                    f"{pathway_of(setting, name)!r} does not carry; allowed: {plain!r}"
+                )
     if not rule.needs_phases:
         return
-    model, propagation = _pathway_model(setting, name), setting.phases.propagation
+    propagation = setting.phases.propagation
     if propagation not in model.propagations:
         raise ValueError(
             f"phases.propagation: {propagation!r} does not go with feedback.pathway = {pathway_of(setting, name)!r} under "
-            f"the local rule; allowed: {', '.join(model.propagations)}"
+            f"{key} = {name!r}; allowed: {', '.join(model.propagations)}"
         )
 
 
@@ -212,7 +251,7 @@ def _below_threshold(setting: Any) -> bool:
     if not spiking(setting):
         return False
     neuron = registry.get("neurons", setting.network.neuron)(**setting.neuron)
-    return bool(neuron.baseline <= neuron.v_th)
+    return bool(neuron.rate(neuron, neuron.baseline) == 0)
 
 
 def _convolutions(setting: Any) -> None:
@@ -360,6 +399,8 @@ def _spikes(setting: Any) -> None:
         raise ValueError(f"input.lines: delay lines carry spikes; allowed with input.code = {setting.input.code!r}: [0]")
     for rule in rules:
         _in_time(setting, rule)
+        _rule_for_spikes(setting, rule)
+    _closed_forms(setting, rules)
     _projections(setting)
     shortest = settled_after(setting)
     if phases.free < shortest:
@@ -371,6 +412,51 @@ def _spikes(setting: Any) -> None:
     _gate(phases)
     if phases.update == "online":
         _online(setting)
+
+
+def _rule_for_spikes(setting: Any, name: str) -> None:
+    """What a rule that does not inject the signal, or that says nothing of constant inputs, does not go with."""
+    rule, code, signal = registry.get("rules", name), setting.input.code, setting.feedback.signal
+    if not rule.injects and signal == "spikes":
+        raise ValueError(
+            f"feedback.signal: 'spikes' move the membrane, and the rule {name!r} reads the signal without injecting it; "
+            f"allowed: 'constant', 'continuous'"
+        )
+    if not rule.injects and _pathway_model(setting, name).by_propagation:
+        raise ValueError(
+            f"feedback.pathway: {pathway_of(setting, name)!r} is carried on by the activity that feedback has changed, and the "
+            f"rule {name!r} injects none; allowed: direct, drtp"
+        )
+    if not rule.constant and not registry.get("inputs", code).spikes:
+        spiking_codes = [other for other in registry.names("inputs") if registry.get("inputs", other).spikes]
+        raise ValueError(
+            f"input.code: {code!r} sends no spikes, at which alone the rule {name!r} changes a synapse; allowed: "
+            f"{', '.join(spiking_codes)}"
+        )
+
+
+def _closed_forms(setting: Any, rules: list[str]) -> None:
+    """Spiking neurons that can be carried from event to event, and what only linear membranes go with."""
+    network, neuron = setting.network, registry.get("neurons", setting.network.neuron)
+    missing = [hook for hook in ("relax", "wait", "rate") if not callable(getattr(neuron, hook, None))]
+    if missing:
+        raise ValueError(
+            f"network.neuron: {network.neuron!r} gives no closed form {' and '.join(missing)} between events, which the "
+            f"simulation needs: it has no time step (see localdfa.neurons)"
+        )
+    others = [f"rule = {rule!r}" for rule in rules if not registry.get("rules", rule).by_pairs()]
+    if not neuron.linear:
+        others.append(f"network.neuron = {network.neuron!r}")
+    if not others:
+        return
+    taus = sorted({network.tau_syn, *(t.tau_syn for t in network.projection if t.tau_syn is not None)} - {0.0})
+    for key, value, goes, allowed in (
+        ("network.tau_syn", taus, not taus, "0"),
+        ("network.neuron", network.neuron, not neuron.adapts, "neurons whose threshold does not adapt"),
+        ("phases.update", setting.phases.update, setting.phases.update == "after", "'after'"),
+    ):
+        if not goes:
+            raise ValueError(f"{key}: {quoted(value)} does not go with {' and '.join(others)}; allowed: {allowed}")
 
 
 def _lines(setting: Any) -> None:

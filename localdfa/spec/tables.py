@@ -322,6 +322,7 @@ class Setting(Table):
     """All that one condition needs, apart from the data and the seed."""
 
     rule: str = Field(checks.RULE, description="learning rule")
+    rules: dict[str, dict[str, Any]] = Field({}, description="parameters of rules that have any, a table for each by its name")
     batch_size: int = Field(64, ge=1, le=100_000, description="samples a weight update sums over")
     precision: Literal["float32", "float64"] = Field(checks.PRECISION, description="of weights and activities")
     network: NetworkTable = NetworkTable()
@@ -336,6 +337,14 @@ class Setting(Table):
     def rule_of(self, stage: Stage) -> str:
         """The rule that a stage trains with."""
         return stage.rule or self.rule
+
+    def under(self, rule: str) -> "Setting":
+        """The same setting with this rule for all of its stages that name none."""
+        return self.model_copy(update={"rule": rule})
+
+    def engine_of(self, rule: str) -> str:
+        """The engine that trains under a rule: ``settled``, ``timed`` or ``spiking``."""
+        return checks.engine_of(self, rule)
 
     def pathway_of(self, rule: str) -> str:
         """The feedback pathway under a rule."""

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from localdfa import registry
-from localdfa.crosscheck.pytorch.rules import BackPropagation, Exact, Local
+from localdfa.crosscheck.pytorch.rules import PATHWAYS, BackPropagation, Exact, Local
 from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Stack
 from localdfa.errors import SpecError
+from localdfa.rules._exact import Exact as ExactRule
 from localdfa.spec import Setting
 
 _FUNCTIONS = {
@@ -39,6 +40,11 @@ def check(setting: Setting) -> None:
         raise SpecError(f"network.neuron: {name!r} spikes; the PyTorch path has rate neurons: {', '.join(_FUNCTIONS)}")
     if name not in _FUNCTIONS:
         raise SpecError(f"network.neuron: the PyTorch path has no {registry.unknown(name, list(_FUNCTIONS))}")
+    rule, pathway = registry.get("rules", setting.rule), setting.pathway_of(setting.rule)
+    if setting.rule != "local" and not issubclass(rule, ExactRule):
+        raise SpecError(f"rule: {setting.rule!r} is not built in PyTorch; allowed there: bp, fa, dfa, ifa and local")
+    if pathway not in PATHWAYS:
+        raise SpecError(f"feedback.pathway: {pathway!r} is not built in PyTorch; allowed there: {', '.join(PATHWAYS)}")
     if setting.dynamic:
         raise SpecError(f"neuron.tau: {setting.neuron['tau']} ms; the PyTorch path has settled neurons alone: 0")
     for table, threshold in (("network", setting.network.threshold), ("feedback", setting.feedback.threshold)):

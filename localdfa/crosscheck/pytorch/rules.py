@@ -16,6 +16,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Stack, Trial
 from localdfa.errors import SpecError
 
+PATHWAYS = ("direct", "drtp", "sequential", "indirect", "transpose")
+
 
 class BackPropagation:
     """The gradient of the loss, by automatic differentiation through all layers (Nøkland 2016, eq. 6)."""
@@ -30,7 +32,7 @@ class BackPropagation:
 class _Feedback:
     """How the error reaches the hidden layers.
 
-    pathway: ``direct``, ``sequential``, ``indirect`` or ``transpose``; matrices: B of each hidden layer, (n_l, width of its
+    pathway: one of `PATHWAYS`; matrices: B of each hidden layer, (n_l, width of its
     source), or None where the pathway has none. Of S networks at once (S, n_l, …).
     """
 
@@ -49,12 +51,16 @@ class _Feedback:
 
     def _order(self, n: int) -> range:
         """The order in which hidden layers get their signals."""
-        return range(n) if self.pathway in ("direct", "indirect") else range(n - 1, -1, -1)
+        return range(n) if self.pathway in ("direct", "drtp", "indirect") else range(n - 1, -1, -1)
 
-    def _signal(self, stack: Stack, trial: Trial, l: int, error: Tensor, delta: list[Tensor]) -> Tensor:
+    def _carried(self, error: Tensor, target: Tensor) -> Tensor:
+        """What the output sends back: its error, or minus its target (Frenkel et al. 2021)."""
+        return -target if self.pathway == "drtp" else error
+
+    def _signal(self, stack: Stack, trial: Trial, l: int, carried: Tensor, delta: list[Tensor]) -> Tensor:
         """c_l, what δa_l is before the slope f'(a_l) (eqs. 6–10), shaped like the drive; delta[k] of layers already done."""
         top = l == stack.n_hidden - 1
-        above = error if top else delta[l + 1] if self.pathway in ("sequential", "transpose") else error
+        above = carried if top else delta[l + 1] if self.pathway in ("sequential", "transpose") else carried
         if self.pathway == "transpose":
             source = trial.x[l + 1]
             (signal,) = torch.autograd.grad(trial.drive[l + 1], source, above, retain_graph=True)
@@ -68,7 +74,7 @@ class _Feedback:
             if self.pathway == "sequential" and isinstance(upper, Convolved):
                 signal = upper.transposed(trial.x[l + 1], above, matrix)
             else:
-                signal = above.flatten(error.dim() - 1) @ matrix.mT
+                signal = above.flatten(carried.dim() - 1) @ matrix.mT
         return signal.view_as(trial.drive[l])
 
 
@@ -91,9 +97,9 @@ class Exact(_Feedback):
     def teach(self, stack: Stack, x: Tensor, target: Tensor, masks: Masks = None) -> tuple[Trial, list[Tensor]]:
         trial = stack.free(x, masks, slopes=True, inputs=self.pathway == "transpose")
         error = trial.prediction - target
-        delta = [error] * (stack.n_hidden + 1)
+        delta, carried = [error] * (stack.n_hidden + 1), self._carried(error, target)
         for l in self._order(stack.n_hidden):
-            signal = self._signal(stack, trial, l, error, delta)
+            signal = self._signal(stack, trial, l, carried, delta)
             (delta[l],) = torch.autograd.grad(trial.activity[l], trial.drive[l], signal)
         return trial, delta
 
@@ -120,11 +126,11 @@ class Local(_Feedback):
             )
         trial = stack.free(x, masks, inputs=self.pathway == "transpose")
         error = trial.prediction - target
-        delta = [error] * (stack.n_hidden + 1)
+        delta, carried = [error] * (stack.n_hidden + 1), self._carried(error, target)
         below: list[Tensor] = []  # nudged activity of the layer below, a phase each
         for l in self._order(stack.n_hidden):
-            carried = self.pathway == "indirect" and l > 0  # the activity itself brings the signal
-            current = None if carried else self._beta * self._signal(stack, trial, l, error, delta)
+            climbs = self.pathway == "indirect" and l > 0  # the activity itself brings the signal
+            current = None if climbs else self._beta * self._signal(stack, trial, l, carried, delta)
             delta[l], below = self._nudge(stack, trial, l, current, below)
         if self._phases.teacher == "drive":
             delta[-1] = self._taught_by_drive(stack, trial, error, below)

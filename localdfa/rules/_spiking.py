@@ -1,0 +1,57 @@
+"""What a rule says to the engine of spikes."""
+
+from typing import Any
+
+from localdfa.core.compiled import inner
+from localdfa.core.traces import Pairing
+
+
+class SpikingRule:
+    """What a synapse from j to i gains while the plasticity gate is open.
+
+    Where only pairs of spikes count, `pairing` says all of it, and every kernel serves the rule. A rule that sets `at_arrival`
+    or `at_spike` is served by the general kernel alone, which asks them:
+
+    at_arrival(r, z, v, c, traces): what a presynaptic spike adds as it arrives, by default −pre · z.
+    at_spike(r, z, v, c, traces): what a postsynaptic spike adds for a presynaptic trace of 1, by default post.
+
+    r: the rule's parameters, in float64. z: the postsynaptic trace, v: the membrane, both just before the event. c: the
+    feedback signal of neuron i times ±β in the nudged phases, 0 in the free one; as all that is gained is divided by ±β, what
+    is linear in c does not depend on β. traces: the pairing and the time constants, `core.state.Traces`.
+
+    injects: whether the signal acts on the neuron, as a current −±β c; else the rule alone reads it, and there are no twins.
+    constant: what a presynaptic activity that does not change, an input current or that of a bias, multiplies z(t1) − z(t0) by,
+    the trace z where the gate closes and opens; with 0 biases stay, and inputs must spike.
+    """
+
+    injects = True
+    constant = 1.0
+
+    @staticmethod
+    def pairing(tau_x: float, tau_z: float) -> Pairing:
+        """What pairs of spikes do, for traces with these time constants, ms."""
+        return Pairing(0.0, 0.0, 0.0)
+
+    @staticmethod
+    @inner
+    def at_arrival(r, z, v, c, traces):
+        return -traces.pre * z
+
+    @staticmethod
+    @inner
+    def at_spike(r, z, v, c, traces):
+        return traces.post
+
+    @staticmethod
+    def in_activity(pre_unit: float, post_unit: float, trace: Any, gate: float) -> float:
+        """What turns the sum over spikes into Δz · h_j, in units of activity.
+
+        h = unit · rate with rates in spikes per ms; trace: the time constants tau_x and tau_z, ms; gate: how long it is open,
+        ms.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def by_pairs(cls) -> bool:
+        """Whether pairs of spikes are all that counts, so that the fast kernels serve the rule."""
+        return cls.at_arrival is SpikingRule.at_arrival and cls.at_spike is SpikingRule.at_spike
