@@ -151,6 +151,12 @@ DRIFTING = {
         "network": {"tau_syn": 4.0, "delay": 1.3, "projection": [{"pre": 1, "post": 2, "tau_syn": 0.0, "delay": 2.1}, LOOP]},
         "phases": {"propagation": "two_compartment"},
     },
+    "quadratic neurons, two compartments": {
+        "neuron": "qif",
+        "parameters": {"v_reset": -1.0, "baseline": 0.8, "tau_m": 5.0},
+        "network": {"delay": 1.3, "projection": [{"pre": 2, "post": 1, "connect": "sparse", "probability": 0.3}]},
+        "phases": {"propagation": "two_compartment"},
+    },
     "exponential synapses": {
         "network": {"tau_syn": 3.0, "delay": 0.7, "projection": [{"pre": 0, "post": 1, "tau_syn": 6.0}, LOOP]},
         "phases": {"propagation": "live"},
@@ -185,18 +191,19 @@ def pairs(ours, theirs, sizes, since=0.0):
 
 
 @pytest.mark.parametrize(
-    ("name", "seed"),
+    ("name", "seed", "moved"),
     [
-        ("currents, delta synapses, live", 203),
-        ("exponential synapses, alif, two compartments", 467),
-        pytest.param("exponential synapses", 31, marks=pytest.mark.slow),
+        ("currents, delta synapses, live", 203, 0.01),
+        ("exponential synapses, alif, two compartments", 467, 0.01),
+        ("quadratic neurons, two compartments", 89, 0.03),
+        pytest.param("exponential synapses", 31, 0.01, marks=pytest.mark.slow),
     ],
 )
-def test_off_the_clock_the_difference_shrinks_with_the_step(name, seed):
+def test_off_the_clock_the_difference_shrinks_with_the_step(name, seed, moved):
     """The seed is the first of which, by ours alone, no neuron has another number of spikes in any phase when thresholds move
-    by 1 %, which moves spikes more than the clock does."""
+    by the fraction `moved`, which moves spikes more than the clock does."""
     changes = DRIFTING[name]
-    assert counts(seed, changes, 0.99) == counts(seed, changes, 1.0) == counts(seed, changes, 1.01)
+    assert counts(seed, changes, 1 - moved) == counts(seed, changes, 1.0) == counts(seed, changes, 1 + moved)
     setting, network, inputs = drifting(seed, changes)
     target = np.eye(3)[0]
     trial = spikes.record(network, setting, inputs, target)
