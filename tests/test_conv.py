@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from localdfa import measure, registry, spec, train
 from localdfa.core import convolution, settled
 from localdfa.core.plasticity import Plasticity
+from localdfa.engines import settled_rule
 from localdfa.errors import NonFiniteError, SpecError
 from localdfa.network import build, rewired
 
@@ -300,8 +301,8 @@ def test_dropout_leaves_pooled_neurons_out(rng):
     theirs = Torch(images, masks)
     theirs.loss().backward()
     trial = settled.free_phase(images.network, images.inputs, 0.0, masks)
-    model = registry.get("rules", "bp")(images.network, images.setting.phases)
-    change, _ = settled.post_changes(images.network, model, trial, trial.prediction - images.target)
+    model = settled_rule(images.network, images.setting, "bp")
+    change, _ = settled.post_changes(images.network, model, trial, trial.prediction - images.target, images.target)
     for total, weights in zip(measure.gradients(trial, change), theirs.weights, strict=True):
         np.testing.assert_allclose(-total, weights.grad.numpy(), rtol=1e-10, atol=1e-12)
 
@@ -374,8 +375,8 @@ def test_a_trial_without_samples_teaches_nothing(rng):
         images = Images(rng, DEEP, (1, 8, 8), rule=rule)
         trial, _ = images.changes()
         none = trial.keep(np.empty(0, np.int64))
-        model = registry.get("rules", rule)(images.network, images.setting.phases)
-        change, events = settled.post_changes(images.network, model, none, np.empty((0, 4)))
+        model = settled_rule(images.network, images.setting, rule)
+        change, events = settled.post_changes(images.network, model, none, np.empty((0, 4)), np.empty((0, 4)))
         assert events == 0
         for total, weights in zip(measure.gradients(none, change), images.network.weights, strict=True):
             assert total.shape == weights.shape

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from localdfa import measure, registry
 from localdfa.core import settled
 from localdfa.core.plasticity import Plasticity
+from localdfa.engines import settled_rule
 from localdfa.errors import LocalDFAError, SpecError
 from localdfa.network import build, rewired
 
@@ -202,8 +203,8 @@ def test_dropout_leaves_neurons_out_of_activity_and_learning(rule, rng):
     masks = [(rng.random((5, n)) < 0.6) / 0.6 for n in (7, 5, 6)]
     network = rewired(small.network, small.setting, rule, 0)
     trial = settled.free_phase(network, small.inputs, 0.0, masks)
-    model = registry.get("rules", rule)(network, small.setting.phases)
-    change, _ = settled.post_changes(network, model, trial, trial.prediction - small.target)
+    model = settled_rule(network, small.setting, rule)
+    change, _ = settled.post_changes(network, model, trial, trial.prediction - small.target, small.target)
     for moved, mask in zip(change, masks, strict=False):
         assert (moved[mask == 0] == 0).all()
         assert (moved[mask != 0] != 0).all()

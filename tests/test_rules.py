@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from localdfa import measure, registry
 from localdfa.core.plasticity import Plasticity
+from localdfa.engines import settled_rule
 from localdfa.network import rewired
 
 NEURONS = sorted(naive.F)
@@ -168,7 +169,7 @@ def poisoned(array, keep):
 def test_a_synapse_reads_nothing_but_its_own_neurons_and_weight(rng):
     """Every entry but the synapse's own pre, post, weight and optimiser memory is NaN: the update is unchanged."""
     small = Small(rng, hidden=(9, 6), m=5)
-    model = registry.get("rules", "local")(small.network, small.setting.phases)
+    model = settled_rule(small.network, small.setting, "local")
     trial, change = changes_of(small)
     signal = (trial.prediction - small.target) @ small.network.feedback[1].T
     optimiser = registry.get("optimisers", "rmsprop")()

@@ -426,7 +426,7 @@ def test_bundled_experiments_are_valid_and_survive_their_own_resolution(name, tm
 
 
 def test_models_are_found_by_their_files():
-    assert registry.names("rules") == ["bp", "dfa", "fa", "ifa", "local"]
+    assert registry.names("rules") == ["bp", "dfa", "drtp", "erbp", "fa", "ifa", "local"]
     for package in ("neurons", "feedback", "rules", "optimisers"):
         for name in registry.names(package):
             assert registry.get(package, name)

@@ -250,8 +250,9 @@ def _below_threshold(setting: Any) -> bool:
     """Whether a spiking neuron without synaptic drive is silent, so that a small change of its drive changes nothing."""
     if not spiking(setting):
         return False
-    neuron = registry.get("neurons", setting.network.neuron)(**setting.neuron)
-    return bool(neuron.rate(neuron, neuron.baseline) == 0)
+    model = registry.get("neurons", setting.network.neuron)
+    neuron = model(**setting.neuron)
+    return bool(model.rate(neuron, neuron.baseline) == 0)
 
 
 def _convolutions(setting: Any) -> None:

@@ -11,7 +11,6 @@ from localdfa import registry
 from localdfa.crosscheck.pytorch.rules import PATHWAYS, BackPropagation, Exact, Local
 from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Stack
 from localdfa.errors import SpecError
-from localdfa.rules._exact import Exact as ExactRule
 from localdfa.spec import Setting
 
 _FUNCTIONS = {
@@ -21,6 +20,7 @@ _FUNCTIONS = {
     "leaky_relu": lambda p: nn.LeakyReLU(float(p.slope)),
     "linear": lambda p: nn.Identity(),
 }
+_RULES = ("bp", "fa", "dfa", "ifa", "drtp", "local")
 # Those with kinks, across which the error of a nudge has no order in β.
 KINKED = ("relu", "leaky_relu")
 # Rows of a forward pass when a whole set is evaluated.
@@ -40,10 +40,9 @@ def check(setting: Setting) -> None:
         raise SpecError(f"network.neuron: {name!r} spikes; the PyTorch path has rate neurons: {', '.join(_FUNCTIONS)}")
     if name not in _FUNCTIONS:
         raise SpecError(f"network.neuron: the PyTorch path has no {registry.unknown(name, list(_FUNCTIONS))}")
-    rule, pathway = registry.get("rules", setting.rule), setting.pathway_of(setting.rule)
-    if setting.rule != "local" and not issubclass(rule, ExactRule):
-        raise SpecError(f"rule: {setting.rule!r} is not built in PyTorch; allowed there: bp, fa, dfa, ifa and local")
-    if pathway not in PATHWAYS:
+    if setting.rule not in _RULES:
+        raise SpecError(f"rule: {setting.rule!r} is not built in PyTorch; allowed there: {', '.join(_RULES)}")
+    if (pathway := setting.pathway_of(setting.rule)) not in PATHWAYS:
         raise SpecError(f"feedback.pathway: {pathway!r} is not built in PyTorch; allowed there: {', '.join(PATHWAYS)}")
     if setting.dynamic:
         raise SpecError(f"neuron.tau: {setting.neuron['tau']} ms; the PyTorch path has settled neurons alone: 0")
