@@ -11,17 +11,14 @@ from localdfa.core import finite
 from localdfa.core.events import routes, stretches
 from localdfa.errors import NonFiniteError
 
-# Output units that integrate the spikes of the top layer with τ_x, or neurons that spike themselves.
-LOGISTIC, SOFTMAX, SPIKES = range(3)
-_OUTPUTS = {"logistic": LOGISTIC, "softmax": SOFTMAX, "spikes": SPIKES}
-
 
 class Circuit(NamedTuple):
     """Populations, in this order: the inputs, the hidden layers, the output; with two compartments then the *twins*, which get
     the feedback, of the hidden layers and of an output that is taught by a current; last the error neurons, two a unit.
 
     tau_m, tau_x, tau_z, tau_a: time constants of membranes, traces and adapted thresholds, ms; taus (R,): of synaptic
-    currents; shortest: of all but tau_m. rho: τ_x/(τ_x+τ_z). layers: hidden ones; output: as above; twins, error_spikes:
+    currents; shortest: of all but tau_m. rho: τ_x/(τ_x+τ_z). layers: hidden ones; output_spikes: whether output units are
+    neurons that spike, and do not integrate the spikes of the top layer with τ_x; twins, error_spikes:
     whether there are any. sizes (P,): neurons of each population; first (P + 1,): where they begin among all neurons that have
     a membrane. slots (P + 1,): where the *slots* of each population begin, one for each projection into it, twins having those
     of their somata as well. Of each slot: delay, ms; and joints (·, 7): the population that sends; the index in taus of the
@@ -44,7 +41,7 @@ class Circuit(NamedTuple):
     shortest: float
     rho: float
     layers: int
-    output: int
+    output_spikes: bool
     twins: bool
     error_spikes: bool
     sizes: np.ndarray
@@ -163,8 +160,9 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
     """
     p, n_hidden, dtype = network.neuron, network.n_hidden, network.dtype
     code, trace = registry.get("inputs", setting.input.code), setting.trace
-    output, taught = _OUTPUTS[network.output], network.output == "spikes" and setting.phases.teacher == "drive"
-    n_somata = n_hidden + (output == SPIKES)
+    output_spikes = network.output.spiking
+    taught = output_spikes and setting.phases.teacher == "drive"
+    n_somata = n_hidden + output_spikes
     n_twins = n_hidden + taught if nudges and setting.phases.propagation != "live" else 0
     error_spikes = nudges and setting.feedback.signal == "spikes"
     real = [*range(n_hidden + 2), *range(1, n_twins + 1)]
@@ -209,7 +207,7 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
     taus = np.array(tables.taus)
     return Circuit(
         float(p.tau_m), trace.tau_x, trace.tau_z, tau_a, taus, float(min(trace.tau_x, trace.tau_z, tau_a, *taus)),
-        trace.tau_x / (trace.tau_x + trace.tau_z), n_hidden, output, n_twins > 0, error_spikes, np.array(sizes),
+        trace.tau_x / (trace.tau_x + trace.tau_z), n_hidden, output_spikes, n_twins > 0, error_spikes, np.array(sizes),
         np.append(first, first[-1]), np.array(slots), np.array(tables.delay, float)[order], joints, n_traces, tables.n_sums,
         *tables.arrays(), np.array(tables.strength, dtype)[order], np.array(tables.online, dtype)[order], bias, readout, signal,
         setting.feedback.rate * 1e-3, gain / trace.tau_z,
@@ -219,7 +217,7 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
 def spiking(network: Any, setting: Any) -> list[int]:
     """The projections that spikes pass: not those of input currents, and not those to units that only integrate."""
     analog = not registry.get("inputs", setting.input.code).spikes
-    readout = None if network.output == "spikes" else len(network.sizes) - 1
+    readout = None if network.output.spiking else len(network.sizes) - 1
     return [q for q, p in enumerate(network.projections) if not (p.pre == 0 and analog) and p.post != readout]
 
 

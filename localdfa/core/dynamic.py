@@ -65,8 +65,8 @@ class TimedTrial:
 class Course(NamedTuple):
     """How a trial goes, for the kernels: times in ms.
 
-    tau, delay, epsilon (of the graded events), beta; notice: errors no larger send nothing; softmax: output units; clamped:
-    the teacher acts on the output's activity; two_compartment: z is read against the neuron's own prediction. edges: where
+    tau, delay, epsilon (of the graded events), beta; notice: errors no larger send nothing; clamped: the
+    teacher acts on the output's activity; two_compartment: z is read against the neuron's own prediction. edges: where
     the stretches of the trial begin and end, the free phase the first of them; sign: of the nudging in each, 0 while the
     feedback is off; gate: which opening of the gate each stretch is, −1 while it is closed; openings: how many there are.
     """
@@ -76,7 +76,6 @@ class Course(NamedTuple):
     epsilon: float
     beta: float
     notice: float
-    softmax: bool
     clamped: bool
     two_compartment: bool
     edges: np.ndarray
@@ -103,8 +102,8 @@ def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray
     target = np.zeros_like(drive) if targets is None else targets.astype(np.float64)
     with interrupt.threads(1) as (pool, cancelled):
         pool.submit(
-            _kernels(network.neuron.__class__).batch, registry.cast(network.neuron, float), course, sizes, weights, feedback,
-            inputs.astype(np.float64), target, drive, late, touched, pre, post, counts, broken, cancelled,
+            _kernels(network.neuron.__class__, network.output).batch,
+            registry.cast(network.neuron, float), course, sizes, weights, feedback, inputs.astype(np.float64), target, drive, late, touched, pre, post, counts, broken, cancelled,
         ).result()  # fmt: skip
     _refuse(broken, network.n_hidden)
     total = _totals(network, sizes, late, touched, pre, post) if course.openings else []
@@ -123,8 +122,8 @@ def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | 
     counts = np.zeros(len(sizes), np.int64)
     with interrupt.threads(1) as (pool, cancelled):
         queues, broken = pool.submit(
-            _kernels(network.neuron.__class__).trial, registry.cast(network.neuron, float), course, sizes, weights, feedback,
-            inputs.astype(np.float64), np.zeros(sizes[-1]) if target is None else target.astype(np.float64),
+            _kernels(network.neuron.__class__, network.output).trial,
+            registry.cast(network.neuron, float), course, sizes, weights, feedback, inputs.astype(np.float64), np.zeros(sizes[-1]) if target is None else target.astype(np.float64),
             np.zeros(sizes[-1]), np.zeros(len(weights)), np.zeros(len(sizes) - 1, np.bool_), pre[0], post[0], counts, cancelled,
         ).result()  # fmt: skip
     _refuse(np.array([broken]), network.n_hidden)
@@ -136,7 +135,7 @@ def _course(network: Any, setting: Any, nudges: bool) -> Course:
     edges, sign, gate = stretches(phases, nudges)
     return Course(
         float(network.neuron.tau), setting.network.delay, setting.network.threshold, phases.beta,
-        setting.feedback.threshold, network.output == "softmax", phases.teacher == "activity",
+        setting.feedback.threshold, phases.teacher == "activity",
         phases.propagation == "two_compartment",
         edges, sign, gate, int(gate.max()) + 1,
     )  # fmt: skip
@@ -196,52 +195,11 @@ def _relax(state, remains):
 
 
 @counted
-def _predict(softmax, state, row, out):
-    """ŷ of the drives in one row of the state into another."""
-    n = state.shape[1]
-    if not softmax:
-        for i in range(n):
-            state[out, i] = 0.5 * (1 + math.tanh(0.5 * state[row, i]))
-        return
-    largest, total = -np.inf, 0.0
-    for i in range(n):
-        largest = max(largest, state[row, i])
-    for i in range(n):
-        state[out, i] = math.exp(state[row, i] - largest)
-        total += state[out, i]
-    for i in range(n):
-        state[out, i] /= total
-
-
-@counted
 def _compartment(course, state, age):
     """v − u into the row U: it relaxes to −βc whatever arrives, for both compartments have the drive in common."""
     remains = math.exp(-age / course.tau)
     for i in range(state.shape[1]):
         state[_U, i] = (state[_APART, i] + state[_CURRENT, i]) * remains - state[_CURRENT, i]
-
-
-@counted
-def _signals(course, routes, target, states):
-    """Feedback signal of every layer from the error e = ŷ − y at the end of the free phase; False if there is no error.
-
-    The output's own signal is e.
-    """
-    output, start, noticed = states[-1], 0, False
-    _predict(course.softmax, output, _V, _SIGNAL)
-    for k in range(target.size):
-        error = output[_SIGNAL, k] - target[k]
-        if abs(error) <= course.notice:
-            error = 0.0
-        output[_SIGNAL, k] = error
-        noticed |= error != 0
-    for l in range(len(states) - 1):
-        state = states[l]
-        for k in range(target.size):
-            for i in range(state.shape[1]):
-                state[_SIGNAL, i] += output[_SIGNAL, k] * routes[k, start + i]
-        start += state.shape[1]
-    return noticed
 
 
 class _Kernels(NamedTuple):
@@ -250,9 +208,32 @@ class _Kernels(NamedTuple):
 
 
 @cache
-def _kernels(neuron: Any) -> _Kernels:
-    """The kernels that simulate one trial and a mini-batch of them, for one model of hidden neurons."""
-    f, inverse = neuron.f, neuron.inverse
+def _kernels(neuron: Any, output: Any) -> _Kernels:
+    """The kernels that simulate one trial and a mini-batch of them, for one model of hidden neurons and one of the output."""
+    f, inverse, predict_into, error_into = neuron.f, neuron.inverse, output.predict_into, output.error_into
+
+    @counted
+    def signals(course, routes, target, states):
+        """Feedback signal of every layer from the error e at the end of the free phase; False if there is no error.
+
+        The output's own signal is e.
+        """
+        output, start, noticed = states[-1], 0, False
+        predict_into(output[_V], output[_SIGNAL])
+        error_into(output[_SIGNAL], target, output[_SIGNAL])
+        for k in range(target.size):
+            error = output[_SIGNAL, k]
+            if abs(error) <= course.notice:
+                error = 0.0
+            output[_SIGNAL, k] = error
+            noticed |= error != 0
+        for l in range(len(states) - 1):
+            state = states[l]
+            for k in range(target.size):
+                for i in range(state.shape[1]):
+                    state[_SIGNAL, i] += output[_SIGNAL, k] * routes[k, start + i]
+            start += state.shape[1]
+        return noticed
 
     @counted
     def first_event(p, epsilon):
@@ -315,7 +296,7 @@ def _kernels(neuron: Any) -> _Kernels:
     def activity(p, course, output, state, row, out):
         """f of one row of the state into another; ŷ if these are the output units."""
         if output:
-            _predict(course.softmax, state, row, out)
+            predict_into(state[row], state[out])
             return
         for i in range(state.shape[1]):
             state[out, i] = f(p, state[row, i])
@@ -426,7 +407,7 @@ def _kernels(neuron: Any) -> _Kernels:
             arrived.append(x)
         tally = np.zeros(3, np.int64)
         for k in range(course.sign.size):
-            if k == 1 and not _signals(course, routes, target, states):
+            if k == 1 and not signals(course, routes, target, states):
                 break
             row, column, gate = 0, 0, max(0, course.gate[k])
             for l in range(n_layers):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from localdfa import registry
 from localdfa.crosscheck.pytorch.rules import BackPropagation, Exact, Local
-from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Stack
+from localdfa.crosscheck.pytorch.stack import OUTPUTS, Convolved, ManyLinear, Masks, Stack
 from localdfa.errors import SpecError
 from localdfa.spec import Setting
 
@@ -39,6 +39,8 @@ def check(setting: Setting) -> None:
         raise SpecError(f"network.neuron: {name!r} spikes; the PyTorch path has rate neurons: {', '.join(_FUNCTIONS)}")
     if name not in _FUNCTIONS:
         raise SpecError(f"network.neuron: the PyTorch path has no {registry.unknown(name, list(_FUNCTIONS))}")
+    if setting.network.output not in OUTPUTS:
+        raise SpecError(f"network.output: the PyTorch path has no {registry.unknown(setting.network.output, list(OUTPUTS))}")
     if setting.dynamic:
         raise SpecError(f"neuron.tau: {setting.neuron['tau']} ms; the PyTorch path has settled neurons alone: 0")
     for table, threshold in (("network", setting.network.threshold), ("feedback", setting.feedback.threshold)):
