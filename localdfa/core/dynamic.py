@@ -103,7 +103,8 @@ def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray
     with interrupt.threads(1) as (pool, cancelled):
         pool.submit(
             _kernels(network.neuron.__class__, network.output).batch,
-            registry.cast(network.neuron, float), course, sizes, weights, feedback, inputs.astype(np.float64), target, drive, late, touched, pre, post, counts, broken, cancelled,
+            registry.cast(network.neuron, float), course, sizes, weights, feedback,
+            inputs.astype(np.float64), target, drive, late, touched, pre, post, counts, broken, cancelled,
         ).result()  # fmt: skip
     _refuse(broken, network.n_hidden)
     total = _totals(network, sizes, late, touched, pre, post) if course.openings else []
@@ -123,7 +124,8 @@ def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | 
     with interrupt.threads(1) as (pool, cancelled):
         queues, broken = pool.submit(
             _kernels(network.neuron.__class__, network.output).trial,
-            registry.cast(network.neuron, float), course, sizes, weights, feedback, inputs.astype(np.float64), np.zeros(sizes[-1]) if target is None else target.astype(np.float64),
+            registry.cast(network.neuron, float), course, sizes, weights, feedback,
+            inputs.astype(np.float64), np.zeros(sizes[-1]) if target is None else target.astype(np.float64),
             np.zeros(sizes[-1]), np.zeros(len(weights)), np.zeros(len(sizes) - 1, np.bool_), pre[0], post[0], counts, cancelled,
         ).result()  # fmt: skip
     _refuse(np.array([broken]), network.n_hidden)
