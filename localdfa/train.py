@@ -512,9 +512,12 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
             f"network.output: {setting.network.output!r} is taught {takes}, and data = {data.name!r} has {has}; allowed with "
             f"{has}: {checks.outputs(regression=data.regression)}"
         )
-    largest = np.finfo(setting.precision).max
+    largest = 1e-3 * float(np.sqrt(np.finfo(setting.precision).max))  # so that squares of errors can be added up
     if data.regression and max(float(np.abs(y).max(initial=0)) for y in (data.y_train, data.y_valid, data.y_test)) > largest:
-        raise SpecError(f"precision: {setting.precision!r} has no numbers as large as the targets of {data.name}")
+        raise SpecError(
+            f"precision: {setting.precision!r} has no numbers as large as the squares of the targets of {data.name}; allowed: "
+            f"targets up to {largest:.0e}"
+        )
     name, spikes = setting.input.code, isinstance(data.x_train, datasets.Trains)
     code = registry.get("inputs", name)
     if code.given != spikes:

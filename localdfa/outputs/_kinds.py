@@ -10,6 +10,8 @@ from localdfa.outputs import Measure, decisions, error_percent, one_hot
 
 # A training error of at least this part of that of guessing is no better than it.
 _NEAR_CHANCE = 0.9
+# With an R² below this, predictions are no better than the mean of the targets.
+_NEAR_MEAN = 0.01
 
 
 class _Difference:
@@ -98,9 +100,9 @@ class Regression(_Difference):
 
     @staticmethod
     def not_learned(found: Mapping[str, float], target: np.ndarray) -> str | None:
-        if not found["r2"] <= 0:
+        if not found["r2"] < _NEAR_MEAN:
             return None
-        return f"R² on the training set is {found['r2']:.2f}, that of predicting its mean 0"
+        return f"R² on the training set is {found['r2']:.3f}, that of predicting its mean 0"
 
     @staticmethod
     def percent(found: Mapping[str, float]) -> float:
