@@ -58,8 +58,9 @@ class Measure(NamedTuple):
 
 @cache
 def measures() -> dict[str, Measure]:
-    """The measures of all outputs by their keys."""
-    return {measure.key: measure for name in registry.names("outputs") for measure in registry.get("outputs", name).measures}
+    """The measures of all outputs by their keys, those of labels first."""
+    models = [registry.get("outputs", name) for name in registry.names("outputs")]
+    return {measure.key: measure for model in sorted(models, key=lambda model: model.regression) for measure in model.measures}
 
 
 def one_hot(labels: np.ndarray, n_out: int, dtype: np.dtype | str | type) -> np.ndarray:
