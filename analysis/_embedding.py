@@ -29,8 +29,9 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> s
     Raises
     ------
     RunError
-        The run keeps no activities, or no layer's can be placed.
+        The run keeps no activities, or no layer's can be placed; or it is a regression, without classes.
     """
+    _kept.with_classes(run, name)
     found = dict(list(_kept.first(_kept.jobs(run, "activity", name)).items())[:_CONDITIONS])
     shown = _layers.some(_layers.depth(run))
     planes: dict[tuple[str, int], Plane | str] = {}

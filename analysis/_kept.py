@@ -55,3 +55,18 @@ def classes(run: Run, n: int) -> list[str]:
     if not isinstance(names, list) or len(names) < n:
         return [str(i) for i in range(n)]
     return [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in map(str, names)]
+
+
+def with_classes(run: Run, figure: str) -> None:
+    """Refuse a regression, whose samples have no classes.
+
+    Raises
+    ------
+    RunError
+        The message names the figure.
+    """
+    output = next(iter(run.settings.values())).network.output
+    if next(iter(run.settings.values())).output.regression:
+        raise RunError(
+            f"{run.folder}: the figure {figure} shows classes, and network.output = {output!r} fits numbers, which have none"
+        )

@@ -30,7 +30,7 @@ def draw(certificate: dict[str, Any]) -> style.Figure:
         _nudging.draw(grid[0, 1], layers, "cosine")
         grid[0, 1].set(title=f"Update, {when}", xlabel="Nudging strength β", ylabel="1 − cosine to DFA")
         if trained:
-            _trained(grid[1, 0], grid[1, 1], trajectory)
+            _trained(grid[1, 0], grid[1, 1], trajectory, f"{certificate['in_percent'].capitalize()} (%)")
         handles = [Line2D([], [], color=_nudging.colour(i), label=f"layer {layer['layer']}") for i, layer in enumerate(layers)]
         if trained:
             output = len(trajectory[0]["weight_distance"])
@@ -40,11 +40,11 @@ def draw(certificate: dict[str, Any]) -> style.Figure:
     return drawn
 
 
-def _trained(errors: Axes, distances: Axes, trajectory: list[dict[str, Any]]) -> None:
+def _trained(errors: Axes, distances: Axes, trajectory: list[dict[str, Any]], label: str) -> None:
     epochs = [row["epoch"] for row in trajectory]
-    for position, (key, label) in enumerate({"local_error": "local, Numba", "dfa_error": "dfa, PyTorch"}.items()):
-        errors.plot(epochs, [row[key] for row in trajectory], label=label, **style.line(position))
-    errors.set(title="Training", xlabel="Epoch", ylabel="Test error (%)")
+    for position, (key, side) in enumerate({"local_error": "local, Numba", "dfa_error": "dfa, PyTorch"}.items()):
+        errors.plot(epochs, [row[key] for row in trajectory], label=side, **style.line(position))
+    errors.set(title="Training", xlabel="Epoch", ylabel=label)
     style.error_axis(errors, [row[key] for row in trajectory for key in ("local_error", "dfa_error")])
     errors.legend()
     for l in range(len(trajectory[0]["weight_distance"])):

@@ -1,6 +1,6 @@
 """Conditions, of one run or of several, beside each other: test error at the end, and differences seed by seed.
 
-Reads ``test_error`` of the last row of the metrics of each condition and seed.
+Reads ``test_error``, of a regression ``test_rmse``, of the last row of the metrics of each condition and seed.
 """
 
 from statistics import fmean, stdev
@@ -23,12 +23,12 @@ def caption(*runs: Run) -> str:
     """What to see, and what bars and lines are."""
     found = _entries(*runs)
     text = (
-        "a, Test error at the end of training. Bars are means over seeds, lines reach one standard deviation to each side, "
-        "points are the seeds. "
+        f"a, Test {summary.error(runs[0]).name} at the end of training. Bars are means over seeds, lines reach one standard "
+        "deviation to each side, points are the seeds. "
     )
     if len(found) > 1:
         text += (
-            f"b, Differences to {found[0].name}, seed by seed, in percentage points: points are the seeds that both have, "
+            f"b, Differences to {found[0].name}, seed by seed{_points(*runs)}: points are the seeds that both have, "
             "which share initial weights, feedback and the order of samples as far as the experiments do; the large mark is "
             "their mean. To the right of the dashed line is worse. "
         )
@@ -60,16 +60,21 @@ def figure(*runs: Run) -> style.Figure:
                 capsize=style.mark(3), capthick=style.mark(0.9), zorder=3,
             )  # fmt: skip
             left.plot(values, [place] * len(values), "o", color=colour, markeredgecolor="white", markeredgewidth=0.4, zorder=4)
-        left.set(yticks=range(len(found)), yticklabels=names, xlabel="Test error (%)")
+        left.set(yticks=range(len(found)), yticklabels=names, xlabel=f"Test {summary.error(runs[0]).label}")
         left.set_ylim(len(found) - 0.4, -0.6)
         left.tick_params(axis="y", labelsize=style.points(7 if widest < 30 else 5.5))
         if len(found) > 1:
-            _differences(panels[1], found)
+            _differences(panels[1], found, _points(*runs))
         style.letters(list(panels))
     return drawn
 
 
-def _differences(axes: style.Axes, found: list[_Entry]) -> None:
+def _points(*runs: Run) -> str:
+    """The unit of differences, behind a comma; none where errors have none."""
+    return ", in percentage points" if summary.error(runs[0]).unit == "%" else ""
+
+
+def _differences(axes: style.Axes, found: list[_Entry], unit: str) -> None:
     """Differences of each entry to the first, for the seeds that both have."""
     axes.axvline(0, **style.LEVEL)
     for place, entry in enumerate(found[1:], 1):
@@ -80,24 +85,28 @@ def _differences(axes: style.Axes, found: list[_Entry]) -> None:
             continue
         axes.plot(apart, [place] * len(apart), "o", color=colour, alpha=0.6)
         axes.plot([fmean(apart)], [place], "D", color=colour, markersize=style.mark(5), markeredgecolor="black")
-    axes.set_xlabel(_many.folded(f"Difference to {found[0].name} (percentage points)", 2.7))
+    axes.set_xlabel(_many.folded(f"Difference to {found[0].name}" + (" (percentage points)" if unit else ""), 2.7))
     axes.tick_params(labelleft=False)
 
 
 def _entries(*runs: Run) -> list[_Entry]:
     """Every condition that is measured, of every run; runs are named by their folders where there are several."""
-    found = []
+    found, what = [], summary.error(runs[0])
+    if other := next((run for run in runs if summary.error(run) != what), None):
+        raise RunError(
+            f"{other.folder}: has the measure {summary.error(other).name}, {runs[0].folder} {what.name}, which do not compare"
+        )
     for run, label in zip(runs, summary.labels(runs), strict=True):
         for look, name in enumerate(run.settings):
             last = {job.seed: job.metrics[-1:] for job in run.jobs if job.condition == name}
-            known = ((seed, rows[0].get("test_error")) for seed, rows in last.items() if rows)
+            known = ((seed, rows[0].get(f"test_{what.key}")) for seed, rows in last.items() if rows)
             errors = {seed: error for seed, error in known if error is not None}
             if errors:
                 found.append(_Entry(f"{label}: {name}" if label else name, look, errors))
     if not found:
         for run in runs:
             summary.measured(run)
-        raise RunError(f"{runs[0].folder}: this run has no measure 'test_error'")
+        raise RunError(f"{runs[0].folder}: this run has no measure 'test_{what.key}'")
     return found
 
 

@@ -44,8 +44,9 @@ def figure(run: Run) -> style.Figure:
     Raises
     ------
     RunError
-        No condition and seed is finished.
+        No condition and seed is finished; or it is a regression, without classes.
     """
+    _kept.with_classes(run, "confusion")
     kept = dict(list(_kept.jobs(run, "outcome", "confusion").items())[: _many.MOST])
     outcomes = [array for jobs in kept.values() for job in jobs for array in job.outcome.values()]
     classes = _kept.classes(run, int(max(map(np.max, outcomes))) + 1)

@@ -1,20 +1,19 @@
-"""Error in percent against epochs, on the training, validation and test set: how well each condition learns.
+"""Error against epochs, on the training, validation and test set: how well each condition learns.
 
-Reads ``train_error``, ``valid_error`` and ``test_error`` of the metrics.
+Reads ``train_error``, ``valid_error`` and ``test_error`` of the metrics, percent; of a regression ``train_rmse`` and so on.
 """
 
 import math
 from typing import Any
 
 from localdfa.analysis import _many, style, summary
+from localdfa.outputs import Measure
 from localdfa.record import Run
 
-_PANELS = {"train_error": "Training error (%)", "valid_error": "Validation error (%)", "test_error": "Test error (%)"}
+_PARTS = {"train": "Training", "valid": "Validation", "test": "Test"}
 # So many conditions share a panel; more have one each, so many beside each other, with these looks.
 _TOGETHER, _ABREAST = 8, 4
-_LOOKS = {
-    "train_error": (style.PALETTE[1], "--"), "valid_error": (style.PALETTE[2], ":"), "test_error": (style.PALETTE[0], "-"),
-}  # fmt: skip
+_LOOKS = {"train": (style.PALETTE[1], "--"), "valid": (style.PALETTE[2], ":"), "test": (style.PALETTE[0], "-")}
 _OTHERS: dict[str, Any] = {"color": "#d4d4d4", "linewidth": 0.5, "zorder": 1}
 
 Curves = dict[str, dict[str, summary.Curve]]
@@ -22,13 +21,14 @@ Curves = dict[str, dict[str, summary.Curve]]
 
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
+    what = summary.error(run)
     named = {row["condition"] for row in run.metrics}
     apart = ""
     if len(named) > _TOGETHER:
-        apart = " Each condition has its panel, with the test errors of all others in grey." + _many.said(len(named))
+        apart = f" Each condition has its panel, with the test {what.name}s of all others in grey." + _many.said(len(named))
     return (
-        f"Error on {run.experiment.data} against epochs of training, before training at 0, for each condition.{apart} "
-        f"{summary.band(run)}"
+        f"{_capital(what.name)} on {run.experiment.data} against epochs of training, before training at 0, for each condition."
+        f"{apart} {summary.band(run)}"
     )
 
 
@@ -40,20 +40,21 @@ def figure(run: Run) -> style.Figure:
     RunError
         Nothing is measured yet.
     """
-    rows = summary.measured(run)
-    found = {"train_error": summary.curves(rows, "train_error")}
-    found |= {key: summary.curves(rows, key) for key in _PANELS if any(key in row for row in rows)}
+    rows, what = summary.measured(run), summary.error(run)
+    keys = {part: f"{part}_{what.key}" for part in _PARTS}
+    found = {"train": summary.curves(rows, keys["train"])}
+    found |= {part: summary.curves(rows, key) for part, key in keys.items() if any(key in row for row in rows)}
     names = [name for name in run.settings if any(name in curves for curves in found.values())]
     with style.context():
         if len(names) > _TOGETHER:
-            return _apart(found, names, rows)
+            return _apart(found, names, rows, what)
         width = style.TWO_COLUMNS
         drawn = style.Figure(width, 2.75 + style.legend_height(names, width))
         grid = drawn.subplots(1, len(found), sharey=True, squeeze=False)[0]
-        for axes, (key, curves) in zip(grid, found.items(), strict=True):
+        for axes, (part, curves) in zip(grid, found.items(), strict=True):
             lines = style.draw(axes, curves, list(run.settings))
             style.epoch_axis(axes, rows)
-            axes.set(xlabel="Epoch", ylabel=_PANELS[key])
+            axes.set(xlabel="Epoch", ylabel=f"{_PARTS[part]} {what.label}")
             axes.tick_params(labelleft=True)
         style.error_axis(grid[0], _values(found))
         style.letters(list(grid))
@@ -61,7 +62,7 @@ def figure(run: Run) -> style.Figure:
     return drawn
 
 
-def _apart(found: Curves, names: list[str], rows: list[dict[str, Any]]) -> style.Figure:
+def _apart(found: Curves, names: list[str], rows: list[dict[str, Any]], what: Measure) -> style.Figure:
     """A panel for each condition, with the test errors of the others behind."""
     shown = names[: _many.MOST]
     down = math.ceil(len(shown) / _ABREAST)
@@ -70,22 +71,28 @@ def _apart(found: Curves, names: list[str], rows: list[dict[str, Any]]) -> style
     for axes in panels[len(shown) :]:
         axes.remove()
     for place, (axes, name) in enumerate(zip(panels, shown, strict=False)):
-        for other, curve in found.get("test_error", {}).items():
+        for other, curve in found.get("test", {}).items():
             if other != name:
-                (behind,) = axes.plot(curve.x, curve.mean, label="test error of the others", **_OTHERS)
+                (behind,) = axes.plot(curve.x, curve.mean, label=f"test {what.name} of the others", **_OTHERS)
         lines = []
-        for key, (colour, dashes) in _LOOKS.items():
-            if name in found.get(key, {}):
-                curve, label = found[key][name], _PANELS[key].partition(" (")[0].lower()
+        for part, (colour, dashes) in _LOOKS.items():
+            if name in found.get(part, {}):
+                curve, label = found[part][name], f"{_PARTS[part].lower()} {what.name}"
                 lines += axes.plot(curve.x, curve.mean, color=colour, linestyle=dashes, label=label, zorder=3)
                 axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0, zorder=2)
         style.epoch_axis(axes, rows)
         axes.set_title(_many.folded(name, style.TWO_COLUMNS / _ABREAST))
-        axes.set(xlabel="Epoch" if place + _ABREAST >= len(shown) else "", ylabel="" if place % _ABREAST else "Error (%)")
+        axes.set(
+            xlabel="Epoch" if place + _ABREAST >= len(shown) else "", ylabel="" if place % _ABREAST else _capital(what.label)
+        )
         axes.tick_params(labelbottom=place + _ABREAST >= len(shown))
     style.error_axis(panels[0], _values(found))
     drawn.explain([*lines, behind])
     return drawn
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _values(found: Curves) -> list[float]:

@@ -1,6 +1,7 @@
 """Events over training: how many a pass through the training set takes, and what error they buy.
 
-Reads ``events`` and ``test_error`` of the metrics. An event is a spike, or a graded event of a rate neuron.
+Reads ``events`` and ``test_error``, of a regression ``test_rmse``, of the metrics. An event is a spike, or a graded event of a
+rate neuron.
 """
 
 from localdfa.analysis import style, summary
@@ -11,8 +12,8 @@ def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
     return (
         "a, Events of each epoch of training: spikes, those of the twin compartments included, or graded events of rate "
-        "neurons. b, Test error against the events of training so far, both means over seeds: further to the left is "
-        f"cheaper. Measuring and testing are not counted. {summary.band(run)}"
+        f"neurons. b, Test {summary.error(run).name} against the events of training so far, both means over seeds: further to "
+        f"the left is cheaper. Measuring and testing are not counted. {summary.band(run)}"
     )
 
 
@@ -24,8 +25,8 @@ def figure(run: Run) -> style.Figure:
     RunError
         Nothing is measured yet.
     """
-    rows, order = summary.measured(run), list(run.settings)
-    total, error = summary.curves(rows, "events"), summary.curves(rows, "test_error")
+    rows, order, what = summary.measured(run), list(run.settings), summary.error(run)
+    total, error = summary.curves(rows, "events"), summary.curves(rows, f"test_{what.key}")
     each = summary.curves(_epochs(run), "events") if len(rows) > len(run.jobs) else {}
     with style.context():
         drawn = style.Figure(style.TWO_COLUMNS, 2.6 + style.legend_height(order, style.TWO_COLUMNS))
@@ -37,7 +38,7 @@ def figure(run: Run) -> style.Figure:
         style.count_axis(left, "y", values)
         courses = {name: summary.Curve(total[name].mean, curve.mean, curve.mean, curve.mean) for name, curve in error.items()}
         lines = style.draw(right, {name: _begun(curve) for name, curve in courses.items()}, order)
-        right.set(xlabel="Events so far (count)", ylabel="Test error (%)")
+        right.set(xlabel="Events so far (count)", ylabel=f"Test {what.label}")
         style.error_axis(right, [value for curve in courses.values() for value in curve.mean])
         style.count_axis(right, "x", [value for curve in total.values() for value in curve.mean])
         style.letters([left, right])

@@ -131,7 +131,7 @@ def area(found: Pairs, side: int) -> float:
 
 def _projections(changes: dict[str, np.ndarray], setting: Setting) -> list[tuple[str, int, int, float]]:
     """Projections between spiking populations other than the inputs: name, pre, post, delay in ms."""
-    network, last, found = setting.network, len(setting.network.hidden) + (setting.network.output == "spikes"), []
+    network, last, found = setting.network, len(setting.network.hidden) + setting.output.spiking, []
     for key in changes:
         if match := re.fullmatch(r"dW((\d+)to)?(\d+)", key):
             post = int(match[3])

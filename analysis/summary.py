@@ -8,22 +8,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from localdfa import outputs
 from localdfa.errors import RunError
 from localdfa.record import Run
 
+# Parts of the data, and of what is measured of predictions the columns of the metrics, with headings.
+_PARTS = {"train": "train", "valid": "validation", "test": "test"}
+_PREDICTIONS = {f"{part}_{m.key}": f"{said} {m.label}" for m in outputs.measures().values() for part, said in _PARTS.items()}
 # Columns of the table that have a mean and a standard deviation over seeds.
-MEASURES = (
-    "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "events", "seconds",
-)  # fmt: skip
+MEASURES = (*_PREDICTIONS, "angle_to_dfa", "angle_to_bp", "events", "seconds")
 # Headings of the columns that are words.
 NAMES = ("condition", "rule", "feedback")
 _PER_LAYER = ("angle_to_dfa", "angle_to_bp")
 _HEADINGS = {
     "condition": "condition", "rule": "rule", "feedback": "feedback", "seeds": "seeds", "epochs": "epochs",
-    "train_error": "train error (%)", "valid_error": "validation error (%)", "test_error": "test error (%)",
-    "angle_to_dfa": "angle to DFA (°)", "angle_to_bp": "angle to BP (°)", "events": "events", "seconds": "seconds",
+    **_PREDICTIONS, "angle_to_dfa": "angle to DFA (°)", "angle_to_bp": "angle to BP (°)", "events": "events",
+    "seconds": "seconds",
 }  # fmt: skip
-_DECIMALS = {"train_error": 2, "valid_error": 2, "test_error": 2, "angle_to_dfa": 1, "angle_to_bp": 1, "seconds": 1}
+_DECIMALS = {**dict.fromkeys(_PREDICTIONS, 2), "angle_to_dfa": 1, "angle_to_bp": 1, "seconds": 1}
 
 
 class Curve(NamedTuple):
@@ -36,6 +38,12 @@ class Curve(NamedTuple):
     mean: list[float]
     low: list[float]
     high: list[float]
+
+
+def error(run: Run) -> outputs.Measure:
+    """What figures show as the error of a run's predictions, 0 at best: the first measure of its outputs, all of one kind."""
+    found: outputs.Measure = next(iter(run.settings.values())).output.measures[0]
+    return found
 
 
 def measured(run: Run) -> list[dict[str, Any]]:
@@ -147,8 +155,8 @@ def rows(run: Run) -> list[dict[str, Any]]:
     and for each of MEASURES its mean over seeds at the last epoch, ``NAME``, and its standard deviation, ``NAME_sd``.
 
     Angles, in degrees, are means over hidden layers first, then over seeds. A mean is None where nothing is defined, a
-    deviation (n − 1) with fewer than two values. Errors are in percent; ``events`` and ``seconds``
-    are those of the whole training.
+    deviation (n − 1) with fewer than two values. Errors are in percent, RMSE in the unit of the targets; ``events`` and
+    ``seconds`` are those of the whole training.
     """
     last: dict[str, list[dict[str, Any]]] = {name: [] for name in run.settings}
     for job in run.jobs:

@@ -238,11 +238,12 @@ def report(folders: tuple[Path, ...], out: Path | None) -> None:
 
 @main.command("list")
 def list_() -> None:
-    """Show the neurons, pathways, rules, optimisers, data sets, experiments and figures there are."""
+    """Show the neurons, outputs, pathways, rules, optimisers, data sets, experiments and figures there are."""
     from localdfa import analysis, data, registry, spec
 
     for package, heading in (
-        ("neurons", "neurons"), ("feedback", "feedback pathways"), ("rules", "rules"), ("optimisers", "optimisers"),
+        ("neurons", "neurons"), ("outputs", "outputs"), ("feedback", "feedback pathways"), ("rules", "rules"),
+        ("optimisers", "optimisers"),
     ):  # fmt: skip
         _section(heading, {name: registry.describe(package, name) for name in registry.names(package)})
     _section("data sets", data.available())

@@ -82,7 +82,7 @@ class Settled:
             inputs = inputs.copy()
             inputs[:, :-1] *= mask
         trial = settled.free_phase(network, inputs, self._setting.network.threshold, masks)
-        error = trial.prediction - targets
+        error = network.output.error(trial.prediction, targets)
         if notice:
             error[np.abs(error) <= notice] = 0
             noticed = np.flatnonzero(error.any(axis=1))

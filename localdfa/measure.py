@@ -21,8 +21,6 @@ SILENT, SATURATED = 1e-3, 0.05
 # A spiking neuron is called silent where it does not spike in the free phase, saturated where its spikes are less than two
 # refractory periods apart. A layer with more of them than these fractions is reported.
 MOSTLY_SILENT, MOSTLY_SATURATED = 0.9, 0.5
-# A training error of at least this part of that of guessing is no better than it.
-NEAR_CHANCE = 0.9
 
 
 def cosine(first: np.ndarray, second: np.ndarray) -> float:
@@ -53,9 +51,8 @@ def changes(
     inputs (m, n_in + 1), the last column ones; target (m, n_out); directions: as `post_changes` takes it.
     """
     trial = free_phase(network, inputs, setting.network.threshold)
-    return trial, post_changes(
-        network, settled_rule(network, setting, rule), trial, trial.prediction - target, target, directions
-    )[0]
+    model, error = settled_rule(network, setting, rule), network.output.error(trial.prediction, target)
+    return trial, post_changes(network, model, trial, error, target, directions)[0]
 
 
 def gradients(trial: Trial, change: list[np.ndarray]) -> list[np.ndarray]:
@@ -168,7 +165,7 @@ def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[st
     output, whose δa is e: there c_l = Wᵀ e, the gradient of the loss itself.
     """
     trial = free_phase(network, inputs)
-    error = trial.prediction - target
+    error = network.output.error(trial.prediction, target)
     descend = kernels.descent(network.neuron.__class__)
     change, signal = ([np.empty((len(error), n), error.dtype) for n in network.sizes[1:]] for _ in range(2))
     np.negative(error, out=change[-1])
@@ -236,17 +233,16 @@ def firing(neuron: Any, rates: list[np.ndarray]) -> dict[str, list[float]]:
     }
 
 
-def unhealthy(row: dict[str, Any], chance: float | None = None) -> list[str]:
+def unhealthy(row: dict[str, Any], not_learned: str | None = None) -> list[str]:
     """What to warn of in a row of metrics: spiking layers that have gone silent or saturate, and training that stays at chance.
 
-    chance: the training error of guessing, percent, where training has gone on for long enough to be judged by it.
+    not_learned: why the training set is predicted no better than by guessing, where it is not, and training has gone on for
+    long enough to be judged by it.
     """
     found = []
-    if chance is not None and row["epoch"] > 1 and row["train_error"] >= NEAR_CHANCE * chance:
-        found.append(
-            f"nothing is learned: the training error is {row['train_error']:.1f} %, that of guessing {chance:.1f} %; another "
-            f"optimiser.learning_rate{' or phases.beta' if 'rate' in row else ''} may help"
-        )
+    if not_learned is not None and row["epoch"] > 1:
+        keys = "optimiser.learning_rate" + (" or phases.beta" if "rate" in row else "")
+        found.append(f"nothing is learned: {not_learned}; another {keys} may help")
     for l, rate in enumerate(row.get("rate", [])):
         silent, saturated = row["silent"][l], row["saturated"][l]
         if silent > MOSTLY_SILENT:
@@ -256,14 +252,3 @@ def unhealthy(row: dict[str, Any], chance: float | None = None) -> list[str]:
                 f"hidden layer {l + 1} saturates: {100 * saturated:.0f} % near one spike a t_ref, {rate:.3g} Hz on average"
             )
     return found
-
-
-def decisions(drive: np.ndarray) -> np.ndarray:
-    """The class of the largest output of each sample, −1 where several share it: drive (m, n_out), result (m,), int64."""
-    largest = drive.max(axis=1, keepdims=True)
-    return np.where((drive == largest).sum(axis=1) == 1, drive.argmax(axis=1), -1)
-
-
-def error_percent(drive: np.ndarray, labels: np.ndarray) -> float:
-    """Percentage of samples whose largest output is not their label's, or shared by others: drive (m, n_out), labels (m,)."""
-    return 100 * float(np.mean(decisions(drive) != labels))

@@ -86,7 +86,7 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
         weights.append(synapses + biases)
         sparse += synapses * _TARGET + rows * 8
     net = SimpleNamespace(
-        sizes=sizes, geometry=geometry, output=setting.network.output, synapses=lambda l: shapes[l],
+        sizes=sizes, geometry=geometry, output=setting.output, synapses=lambda l: shapes[l],
         projections=[SimpleNamespace(pre=a, post=b) for a, b in pairs],
     )  # fmt: skip
     pathway = registry.get("feedback", setting.pathway_of(setting.rule))

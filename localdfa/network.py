@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa import inputs, neurons, registry
+from localdfa import inputs, registry
 from localdfa.errors import SpecError
 from localdfa.geometry import Geometry, lay_out
 from localdfa.spec import Setting
@@ -31,7 +31,7 @@ class Network:
     """A network of rate or spiking neurons: layers that each reach the next and, of spiking neurons, further projections.
 
     sizes: (n_in, hidden …, n_out). geometry: of each projection that is a convolution, None of a dense one. neuron: the
-    parameters of the hidden neurons, in the network's precision. output: ``logistic``, ``softmax`` or ``spikes``.
+    parameters of the hidden neurons, in the network's precision. output: its model (`localdfa.outputs`).
     projections: from each layer to the next, then any others. weights: for each projection an array (n_pre + 1, n_post), one
     row a presynaptic neuron, the biases last (without them where the projection has none); of a convolution one row a
     synapse of its kernels, and columns as `Geometry.synapses` says; of a sparse projection one row of all synapses by
@@ -43,7 +43,7 @@ class Network:
     sizes: tuple[int, ...]
     geometry: tuple[Geometry | None, ...]
     neuron: Any
-    output: str
+    output: Any
     weights: list[np.ndarray]
     pathway: Any
     feedback: list[np.ndarray | None]
@@ -92,20 +92,11 @@ class Network:
 
     def predict(self, drive: np.ndarray) -> np.ndarray:
         """Output activity ŷ of the drive a_y, both (m, n_out)."""
-        if self.output == "softmax":
-            raised = np.exp(drive - drive.max(axis=1, keepdims=True))
-            return raised / raised.sum(axis=1, keepdims=True)
-        if self.output == "spikes":
-            return neurons.response(self.neuron, drive)
-        return 0.5 * (1 + np.tanh(0.5 * drive))
+        return self.output.predict(self.neuron, drive)
 
     def loss(self, drive: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """Cross-entropy, or half the squared error, of each sample, (m,), from drive a_y and targets, both (m, n_out)."""
-        if self.output == "spikes":
-            return 0.5 * ((self.predict(drive) - target) ** 2).sum(axis=1)
-        if self.output == "softmax":
-            return np.logaddexp.reduce(drive, axis=1) - (drive * target).sum(axis=1)
-        return (np.logaddexp(0, drive) - drive * target).sum(axis=1)
+        """The loss of each sample, (m,), from drive a_y and targets, both (m, n_out)."""
+        return self.output.loss(self.neuron, drive, target)
 
 
 def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) -> Network:
@@ -137,7 +128,7 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     weights = _end_to_end(shapes, setting.precision)
     for q, joint in enumerate(projections):
         _draw(weights[q], setting, joint, fans[q], q, seed)
-    network = Network(sizes, geometry, neuron, setting.network.output, weights, None, [], projections, shape)
+    network = Network(sizes, geometry, neuron, setting.output, weights, None, [], projections, shape)
     return rewired(replace(network, start=_start(setting, network, seed)), setting, setting.rule, seed)
 
 
@@ -258,7 +249,7 @@ def _start(setting: Setting, network: Network, seed: int) -> list[np.ndarray] | 
     """v of each spiking layer at the onset of a trial: U(v_reset, v_th), or None for the reset."""
     if not setting.spiking or setting.network.start == "reset":
         return None
-    p, last = network.neuron, len(network.sizes) if network.output == "spikes" else -1
+    p, last = network.neuron, len(network.sizes) if network.output.spiking else -1
     return [generator(seed, START, l).uniform(p.v_reset, p.v_th, n) for l, n in enumerate(network.sizes[1:last])]
 
 

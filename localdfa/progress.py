@@ -10,13 +10,16 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from localdfa import outputs
 from localdfa.train import Progress
 
 
 def said(row: dict[str, Any]) -> str:
     """A row of metrics in a line: epoch, errors, and the firing rate of each hidden layer where neurons spike."""
     parts = [f"epoch {row['epoch']}"]
-    parts += [f"{name} {row[f'{name}_error']:.2f} %" for name in ("train", "test") if f"{name}_error" in row]
+    for name in ("train", "test"):
+        found = [m.said(row[f"{name}_{m.key}"]) for m in outputs.measures().values() if f"{name}_{m.key}" in row]
+        parts += [f"{name} {' '.join(found)}"] if found else []
     if "rate" in row:
         parts.append(" ".join(f"{rate:.0f}" for rate in row["rate"]) + " Hz")
     return "  ".join(parts)

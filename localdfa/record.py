@@ -12,7 +12,7 @@
         metrics.jsonl             one row an epoch, epoch 0 before training
         checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
         checkpoint-before.npz     the one before it, should the last be damaged
-        outcome.npz               label and prediction of each test sample, at the end
+        outcome.npz               label, or target, and prediction of each test sample, at the end
         spikes.npz                where asked for: time, population, neuron, twin and trial of every spike of some trials
         states.npz                where asked for: membranes, traces and drives of some neurons in some trials
         changes.npz               where asked for: the weight change of some synapses in each of some trials
@@ -43,7 +43,7 @@ import numpy as np
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, TypeAdapter
 
-from localdfa import arrays, registry
+from localdfa import arrays, outputs, registry
 from localdfa import folder as folders
 from localdfa.errors import RunError
 from localdfa.files import move, plain, read, read_object, to_json, write_bytes, write_json
@@ -60,7 +60,7 @@ PER_LAYER = (
 )  # fmt: skip
 _TEXT = ("condition", "rule")
 _COUNTS = ("seed", "epoch", "stage")
-_ALWAYS = (*_TEXT, *_COUNTS, "train_error")
+_ALWAYS = (*_TEXT, *_COUNTS)
 
 
 def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +68,9 @@ def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
     for key in _ALWAYS:
         if key not in row:
             raise ValueError(f"a row without {key}")
+    measured = [f"train_{key}" for key in outputs.measures()]
+    if not any(key in row for key in measured):
+        raise ValueError(f"a row without {' or '.join(measured)}")
     for key, value in row.items():
         if key in _TEXT:
             right = isinstance(value, str)
@@ -209,11 +212,15 @@ class Job:
 
     @property
     def outcome(self) -> dict[str, np.ndarray]:
-        """label and prediction, the class of the largest output, −1 where several share it, of each test sample at the end."""
+        """What is predicted of each test sample at the end.
+
+        label and prediction, the class of the largest output, −1 where several share it; of a regression target and prediction,
+        numbers (n, n_out).
+        """
         return arrays.load(self.folder / "outcome.npz", "outcome")
 
     def write_outcome(self, found: dict[str, np.ndarray]) -> None:
-        """Labels and predictions of the test set."""
+        """Labels, or targets, and predictions of the test set."""
         arrays.save(self.folder / "outcome.npz", "outcome", found)
 
     @property
@@ -221,7 +228,8 @@ class Job:
         """What hidden neurons do in some training samples at the end of training.
 
         h1, h2 …: activity (samples, neurons) of each hidden layer; of spiking neurons rate1, rate2 … in its place: the firing
-        rate of the free phase, Hz. label: of each sample; sample: its place in the training set.
+        rate of the free phase, Hz. label: of each sample, or target, its numbers (samples, n_out); sample: its place in the
+        training set.
         """
         return arrays.load(self.folder / "activity.npz", "activity")
 

@@ -95,7 +95,7 @@ def activity(trainer: "Trainer", keep: Record) -> dict[str, np.ndarray]:
         )
     name = "rate" if trainer.setting.spiking else "h"
     kept = {f"{name}{l + 1}": np.concatenate(layer) for l, layer in enumerate(zip(*parts, strict=True))}
-    return {**kept, "label": train.labels[chosen], "sample": chosen}
+    return {**kept, "target" if trainer.network.output.regression else "label": train.y[chosen], "sample": chosen}
 
 
 class Recorder(NamedTuple):
@@ -165,7 +165,7 @@ def check(experiment: Experiment, shape: tuple[int, ...], n_out: int, samples: i
                     f"machine has {there / 2**30:,.0f}; allowed: fewer{_FEWER.get(name, '')}"
                 )
             if name == "states":
-                widest = max(widest, *(sizes[1:] if setting.network.output == "spikes" else sizes[1:-1]))
+                widest = max(widest, *(sizes[1:] if setting.output.spiking else sizes[1:-1]))
             if name == "changes":
                 widest = max(widest, *sizes)
     if widest and keep.neurons and (beyond := [i for i in keep.neurons if i >= widest]):

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from localdfa import data as datasets
 from localdfa import folder as folders
-from localdfa import measure, memory, record, recorders, registry
+from localdfa import measure, memory, outputs, record, recorders, registry
 from localdfa.core import blas, finite
 from localdfa.core.plasticity import Plasticity
 from localdfa.core.spikes import Carried, carried
@@ -26,13 +26,12 @@ from localdfa.spec import experiment as validated
 
 # Spike trains are said to be cut off where more than this part of their spikes is.
 _UNSEEN = 0.1
+# Parts of a data set.
+_PARTS = ("train", "valid", "test")
 # After so many epochs, and at its end, a training is warned of that stays at chance.
 _TRIED = 5
-# What summary.json takes from the last row of metrics.
-_SUMMARY = (
-    "train_error", "valid_error", "test_error", "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_settled",
-    "rate", "events", "seconds",
-)  # fmt: skip
+# What summary.json takes from the last row of metrics, besides the measures of predictions.
+_SUMMARY = ("angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_settled", "rate", "events", "seconds")
 
 
 class Progress:
@@ -63,22 +62,30 @@ class Progress:
 class Part:
     """One part of a data set as a network reads it.
 
-    inputs (n, n_in + 1), the last column ones for the biases, or spike trains; labels (n,); targets (n, n_out), one-hot;
-    shape: of one sample before it was flattened.
+    inputs (n, n_in + 1), the last column ones for the biases, or spike trains; y: labels (n,), or numbers (n, n_out); targets
+    (n, n_out): what an output makes of them, one-hot unless another form is given; shape: of one sample before it was
+    flattened.
     """
 
-    def __init__(self, x: Any, labels: np.ndarray, n_classes: int, dtype: Any, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        x: Any,
+        y: np.ndarray,
+        n_out: int,
+        dtype: Any,
+        shape: tuple[int, ...],
+        form: Callable[..., np.ndarray] = outputs.one_hot,
+    ) -> None:
         self.shape = shape
         self.inputs: Any = x
         if not isinstance(x, datasets.Trains):
             self.inputs = np.ones((x.shape[0], x.shape[1] + 1), dtype)
             self.inputs[:, :-1] = x
-        self.labels = labels
-        self.targets = np.zeros((len(labels), n_classes), dtype)
-        self.targets[np.arange(len(labels)), labels] = 1
+        self.y = y
+        self.targets = form(y, n_out, dtype)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.y)
 
 
 def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int) -> Network:
@@ -144,11 +151,10 @@ class Trainer:
             rows = slice(0, self.setting.batch_size)
             self.step(np.arange(len(train))[rows], generator(self.seed, NOISE))
 
-    @property
-    def chance(self) -> float:
-        """Training error of a network that takes every sample for one of the most frequent class, percent."""
-        labels = self.parts["train"].labels[self._watched]
-        return 100 * (1 - float(np.bincount(labels).max()) / len(labels))
+    def not_learned(self) -> str | None:
+        """Why the training set, as last measured, is predicted no better than by guessing; None where it is."""
+        found = {m.key: self.rows[-1][f"train_{m.key}"] for m in self.network.output.measures}
+        return self.network.output.not_learned(found, self.parts["train"].targets[self._watched])
 
     @property
     def spiked(self) -> bool:
@@ -221,7 +227,7 @@ class Trainer:
         for name, part in self.parts.items():
             if len(part):
                 seen = self.evaluate(part, self._watched if name == "train" else None)
-                row[f"{name}_error"], row[f"{name}_loss"] = seen
+                row |= {f"{name}_{key}": value for key, value in seen.items()}
         row |= measure.probe(
             self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe]
         )
@@ -229,31 +235,35 @@ class Trainer:
         self.rows.append(row)
         return row
 
-    def evaluate(self, part: Part, samples: np.ndarray | None = None) -> tuple[float, float]:
-        """Error in percent and mean cross-entropy on some samples of one part of the data, or on all of them.
+    def evaluate(self, part: Part, samples: np.ndarray | None = None) -> dict[str, float]:
+        """The output's measures by their keys, and the mean ``loss``, on some samples of one part of the data, or on all.
 
         Where trials begin as the one before has ended, these are a sequence of their own that starts at rest.
         """
         samples = np.arange(len(part)) if samples is None else samples
-        wrong, loss, noise, sequence = 0.0, 0.0, generator(self.seed, WATCHED, self.epoch), Carried()
+        network, total, loss = self.network, 0.0, 0.0
+        noise, sequence = generator(self.seed, WATCHED, self.epoch), Carried()
         for start in range(0, len(samples), memory.CHUNK):
             rows = samples[start : start + memory.CHUNK]
-            drive = self.engine.read(self.network, part.inputs[rows], noise, sequence)
-            wrong += len(drive) * measure.error_percent(drive, part.labels[rows])
-            loss += float(self.network.loss(drive, part.targets[rows]).sum())
-        return wrong / len(samples), loss / len(samples)
+            drive = self.engine.read(network, part.inputs[rows], noise, sequence)
+            total = total + network.output.tally(network.neuron, drive, part.targets[rows])
+            loss += float(network.loss(drive, part.targets[rows]).sum())
+        return {**network.output.measured(total, part.targets[samples]), "loss": loss / len(samples)}
 
     def outcome(self) -> dict[str, np.ndarray]:
-        """label and prediction of the test set, as the network stands; see `record.Job.outcome`."""
+        """What is predicted of the test set, as the network stands; see `record.Job.outcome`."""
         part, drives, noise, sequence = self.parts["test"], [], generator(self.seed, WATCHED, self.epoch), Carried()
         for start in range(0, len(part), memory.CHUNK):
             drives.append(self.engine.read(self.network, part.inputs[start : start + memory.CHUNK], noise, sequence))
-        return {"label": part.labels, "prediction": measure.decisions(np.concatenate(drives))}
+        found: dict[str, np.ndarray] = self.network.output.outcome(self.network.neuron, np.concatenate(drives), part.y)
+        return found
 
     def next_stage(self) -> None:
         """Take up the next stage where this one is over: its epochs are done, or its training error is reached."""
-        stage, error = self.setting.stage[self.stage], self.rows[-1]["train_error"]
-        if self.epoch_of_stage >= stage.epochs or (stage.stop_at_error is not None and error <= stage.stop_at_error):
+        stage, row = self.setting.stage[self.stage], self.rows[-1]
+        if self.epoch_of_stage >= stage.epochs or (
+            stage.stop_at_error is not None and row["train_error"] <= stage.stop_at_error
+        ):
             self.epoch_of_stage = 0
             self._enter(self.stage + 1)
 
@@ -370,7 +380,7 @@ def run(
         _keep_sources(experiment, place)
         folders.check(place, force)
     data = load(experiment)
-    recorders.check(experiment, data.shape, data.n_classes, len(data.y_train))
+    recorders.check(experiment, data.shape, data.n_out, len(data.y_train))
     with _shown(progress) as display:
         _warn_of_slow_trials(experiment, display)
         with blas.one_thread():
@@ -419,7 +429,7 @@ def _keep_sources(experiment: Experiment, place: Path) -> None:
             raise RunError(f"{place}: {key} reads {path}, which this run would replace; name another place")
 
 
-def _rehearse(experiment: Experiment, data: datasets.Dataset, of: dict[str, dict[str, Part]], progress: Progress) -> set[str]:
+def _rehearse(experiment: Experiment, data: datasets.Dataset, of: "_Parts", progress: Progress) -> set[str]:
     """Build every network, and train the first for a mini-batch: what goes wrong there does so before a folder is made.
 
     Returns the conditions whose kernels are compiled.
@@ -430,9 +440,9 @@ def _rehearse(experiment: Experiment, data: datasets.Dataset, of: dict[str, dict
     # Of another run each seed is read; networks that are built anew differ in nothing but their random numbers.
     built += [(each, later) for each in (setting, *(other for _, other in others)) if each.network.from_run for later in seeds]
     for each, number in built:
-        begin(each, data.shape, data.n_classes, number)
+        begin(each, data.shape, data.n_out, number)
     progress.compiling(name)
-    Trainer(setting, of[setting.precision], record.Job(Path(), name, seed)).warm_up()
+    Trainer(setting, of[_form(setting)], record.Job(Path(), name, seed)).warm_up()
     return {name}
 
 
@@ -482,19 +492,32 @@ def load(experiment: Experiment) -> datasets.Dataset:
         The data cannot be had; or they are not what an input code reads; or a network on them does not fit into memory.
     """
     double = any(setting.precision == "float64" for setting in settings(experiment).values())
-    prepare = experiment.preprocess
+    prepare, output = experiment.preprocess, next(iter(settings(experiment).values())).output  # all are of its kind
     data = datasets.load(
         experiment.data, validation=prepare.validation, whiten=prepare.whiten, whiten_epsilon=prepare.whiten_epsilon,
         dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
+        regression=output.regression,
     )  # fmt: skip
     notes = [note for setting in settings(experiment).values() for note in _readable(data, setting)]
     for setting in settings(experiment).values():
-        memory.require(setting, data.shape, data.n_classes, len(data.y_train) + len(data.y_valid) + len(data.y_test))
+        memory.require(setting, data.shape, data.n_out, len(data.y_train) + len(data.y_valid) + len(data.y_test))
     return replace(data, notes=tuple(dict.fromkeys((*data.notes, *notes))))
 
 
 def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
-    """Refuse data that the input code of a setting does not read; return what must be said of those that it does."""
+    """Refuse data that the input code or the output of a setting does not read; return what must be said of those they do."""
+    if data.regression != setting.output.regression:
+        takes, has = ("numbers", "labels") if setting.output.regression else ("labels", "numbers")
+        raise SpecError(
+            f"network.output: {setting.network.output!r} is taught {takes}, and data = {data.name!r} has {has}; allowed with "
+            f"{has}: {checks.outputs(regression=data.regression)}"
+        )
+    largest = 1e-3 * float(np.sqrt(np.finfo(setting.precision).max))  # so that squares of errors can be added up
+    if data.regression and max(float(np.abs(y).max(initial=0)) for y in (data.y_train, data.y_valid, data.y_test)) > largest:
+        raise SpecError(
+            f"precision: {setting.precision!r} has no numbers as large as the squares of the targets of {data.name}; allowed: "
+            f"targets up to {largest:.0e}"
+        )
     name, spikes = setting.input.code, isinstance(data.x_train, datasets.Trains)
     code = registry.get("inputs", name)
     if code.given != spikes:
@@ -557,12 +580,11 @@ def _fingerprints(experiment: Experiment, data: datasets.Dataset) -> dict[str, s
 
 
 def _go_on(
-    run: record.Run, data: datasets.Dataset, read: dict[str, str], of: dict[str, dict[str, Part]], progress: Progress,
-    warm: set[str],
+    run: record.Run, data: datasets.Dataset, read: dict[str, str], of: "_Parts", progress: Progress, warm: set[str],
 ) -> record.Run:  # fmt: skip
     """Train what is not finished, in a folder that is held; whatever happens, leave one that can be read and resumed.
 
-    read: fingerprints of the data and of other runs that are read; of: the parts of the data, by precision; warm: the
+    read: fingerprints of the data and of other runs that are read; of: the parts of the data; warm: the
     conditions whose kernels are compiled.
     """
     run.check_unchanged(**read)
@@ -582,24 +604,41 @@ def _go_on(
     return run
 
 
-def _parts_of(experiment: Experiment, data: datasets.Dataset) -> dict[str, dict[str, Part]]:
-    """The parts of a data set, in each precision that a condition has."""
-    return {precision: parts(data, precision) for precision in {s.precision for s in settings(experiment).values()}}
+# The parts of a data set, by precision and output.
+_Parts = dict[tuple[str, str], dict[str, Part]]
 
 
-def _train_all(run: record.Run, of: dict[str, dict[str, Part]], progress: Progress, warm: set[str]) -> None:
+def _form(setting: Setting) -> tuple[str, str]:
+    """What decides in which form a setting reads data."""
+    return setting.precision, setting.network.output
+
+
+def _parts_of(experiment: Experiment, data: datasets.Dataset) -> _Parts:
+    """The parts of a data set, in each form in which a condition reads them."""
+    found: _Parts = {}
+    for setting in settings(experiment).values():
+        if _form(setting) not in found:
+            made = parts(data, setting)
+            same = next((of for (precision, _), of in found.items() if precision == setting.precision), made)
+            for name, part in made.items():
+                part.inputs = same[name].inputs  # kept once
+            found[_form(setting)] = made
+    return found
+
+
+def _train_all(run: record.Run, of: _Parts, progress: Progress, warm: set[str]) -> None:
     epochs = {name: sum(stage.epochs for stage in setting.stage) for name, setting in run.settings.items()}
     trained = len(next(iter(of.values()))["train"])
     progress.start(sum(epochs[job.condition] for job in run.jobs) * trained)
     for job in run.jobs:
         setting = run.settings[job.condition]
-        trainer = Trainer(setting, of[setting.precision], job, run.experiment.record)
+        trainer = Trainer(setting, of[_form(setting)], job, run.experiment.record)
         if setting.network.from_run:  # which may have been replaced meanwhile
             run.check_unchanged(**_origins(run.experiment))
         trainer.restore(progress)
         if not trainer.finished and job.condition not in warm:
             progress.compiling(job.condition)
-            Trainer(setting, of[setting.precision], job).warm_up()
+            Trainer(setting, of[_form(setting)], job).warm_up()
             warm.add(job.condition)
         progress.job(job.condition, job.seed)
         progress.advance(trainer.epoch * trained)
@@ -627,7 +666,7 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
         trainer.next_stage()
         progress.epoch(row)
         judged = trainer.finished or trainer.epoch == _TRIED
-        for message in measure.unhealthy(row, trainer.chance if judged else None):
+        for message in measure.unhealthy(row, trainer.not_learned() if judged else None):
             progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
         if trainer.finished:
             job.write_weights(trainer.weights())
@@ -677,6 +716,7 @@ def summarise(run: record.Run) -> None:
                     "feedback": setting.pathway_of(last["rule"]),
                     "seed": job.seed,
                     "epochs": last["epoch"],
+                    **{f"{part}_{m.key}": last.get(f"{part}_{m.key}") for m in setting.output.measures for part in _PARTS},
                     **{key: last.get(key) for key in _SUMMARY},
                     "not_kept": {e.record: e.why for e in missing if (e.condition, e.seed) == (job.condition, job.seed)},
                 }
@@ -685,10 +725,8 @@ def summarise(run: record.Run) -> None:
         write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})
 
 
-def parts(data: datasets.Dataset, precision: str) -> dict[str, Part]:
-    """The parts of a data set as networks of a precision read them."""
-    return {
-        "train": Part(data.x_train, data.y_train, data.n_classes, precision, data.shape),
-        "valid": Part(data.x_valid, data.y_valid, data.n_classes, precision, data.shape),
-        "test": Part(data.x_test, data.y_test, data.n_classes, precision, data.shape),
-    }
+def parts(data: datasets.Dataset, setting: Setting) -> dict[str, Part]:
+    """The parts of a data set as networks of a setting read them."""
+    of = {"train": (data.x_train, data.y_train), "valid": (data.x_valid, data.y_valid), "test": (data.x_test, data.y_test)}
+    form = setting.output.targets
+    return {name: Part(x, y, data.n_out, setting.precision, data.shape, form) for name, (x, y) in of.items()}

@@ -84,9 +84,12 @@ def table(run: Run, status: str, left: str = "") -> Table:
     spiking = any("rate" in rows[-1] for _, rows in jobs if rows)
     title = Text(f"{run.folder}: {status}{left}")
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    for heading in ("condition", "seed", "epoch", "train error (%)", "test error (%)", *(["rate (Hz)"] if spiking else [])):
+    # All conditions are of one kind.
+    measures = next(iter(run.settings.values())).output.measures
+    errors = [f"{part} {m.label}" for m in measures for part in ("train", "test")]
+    for heading in ("condition", "seed", "epoch", *errors, *(["rate (Hz)"] if spiking else [])):
         shown.add_column(heading, justify="left" if heading == "condition" else "right")
-    shown.add_column("test error", no_wrap=True)
+    shown.add_column(f"test {measures[0].name}", no_wrap=True)
     for job, rows in jobs:
         last = rows[-1] if rows else {}
         rates = ["  ".join(f"{rate:.0f}" for rate in last.get("rate", []))] if spiking else []
@@ -94,11 +97,15 @@ def table(run: Run, status: str, left: str = "") -> Table:
             job.condition,
             str(job.seed),
             f"{last.get('epoch', '–')} of {planned(run, job.condition)}",
-            *(f"{last[key]:.2f}" if key in last else "–" for key in ("train_error", "test_error")),
+            *(_number(last.get(f"{part}_{m.key}")) for m in measures for part in ("train", "test")),
             *rates,
-            sparkline([row["test_error"] for row in rows if "test_error" in row]),
+            sparkline([value for row in rows if (value := row.get(f"test_{measures[0].key}")) is not None]),
         )
     return shown
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def sparkline(values: list[float]) -> str:

@@ -78,8 +78,8 @@ class Trial:
     free phase.
     """
 
-    def __init__(self, model, tau, delay, epsilon, beta, weights, feedback, softmax, x, y, course, teacher="activity"):
-        self.model, self.softmax, self.teacher, self.beta = model, softmax, teacher, beta
+    def __init__(self, model, tau, delay, epsilon, beta, weights, feedback, output, x, y, course, teacher="activity"):
+        self.model, self.output, self.teacher, self.beta = model, output, teacher, beta
         self.weights, self.delay, self.epsilon = weights, delay, epsilon
         n_hidden = len(weights) - 1
         self.v = [[Membrane(tau, b) for b in w[-1]] for w in weights]
@@ -111,9 +111,7 @@ class Trial:
             self.drive = np.array([m.at(t) for m in self.v[-1]])
 
     def predict(self, v):
-        if self.softmax:
-            return np.exp(v) / np.exp(v).sum(axis=0)
-        return 1 / (1 + np.exp(-v))
+        return np.exp(v) / np.exp(v).sum(axis=0) if self.output == "softmax" else ACTIVITY[self.output](v)
 
     def nudge(self, t, sign, feedback):
         for l, b in enumerate(feedback):

@@ -63,7 +63,7 @@ def integral(pre, post, t0, t1, tau_x, tau_z):
 class Trial:
     """One trial of a network: spikes [layer][neuron] of the somata and of the compartments that the synapse reads."""
 
-    def __init__(self, p, delay, weights, feedback, softmax, x, y, course, beta, tau_x, tau_z, two, fed=None):
+    def __init__(self, p, delay, weights, feedback, output, x, y, course, beta, tau_x, tau_z, two, fed=None):
         self.p, self.tau_x, self.tau_z, self.weights, self.two = p, tau_x, tau_z, weights, two
         edges = np.cumsum([0.0] + [length for length, _, _ in course])
         self.gates = [(a, b, sign) for a, b, (_, sign, opens) in zip(edges[:-1], edges[1:], course, strict=True) if opens]
@@ -92,7 +92,8 @@ class Trial:
         free = network(none)
         top = np.array([trace(train, edges[1], tau_x) for train in free[-1]])
         self.drive = weights[-1][-1] + p.gain / tau_x * top @ weights[-1][:-1]
-        predicted = np.exp(self.drive) / np.exp(self.drive).sum() if softmax else 1 / (1 + np.exp(-self.drive))
+        a = self.drive
+        predicted = {"softmax": np.exp(a) / np.exp(a).sum(), "logistic": 1 / (1 + np.exp(-a)), "linear": a}[output]
         self.error = predicted - y
         signals = [b @ self.error if fed is None or l in fed else none[l] for l, b in enumerate(feedback)]
         self.read = network(signals, free if two else None)

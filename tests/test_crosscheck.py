@@ -61,7 +61,7 @@ def assert_same(ours, theirs, tolerance=1e-10):
     m=st.integers(1, 9),
     n_out=st.integers(2, 6),
     neuron=st.sampled_from(NEURONS),
-    output=st.sampled_from(["logistic", "softmax"]),
+    output=st.sampled_from(["logistic", "softmax", "linear"]),
     rule=st.sampled_from(EXACT + LOCAL),
     trial=phases,
 )

@@ -71,7 +71,17 @@ def test_dtype_is_the_one_asked_for_or_refused():
 
 
 def test_available_names_in_order():
-    assert list(available()) == ["digits", "mnist", "fashion-mnist", "cifar10", "braille", "pairs", "cifar100", "npz:PATH"]
+    assert list(available()) == [
+        "digits",
+        "diabetes",
+        "mnist",
+        "fashion-mnist",
+        "cifar10",
+        "braille",
+        "pairs",
+        "cifar100",
+        "npz:PATH",
+    ]
     assert all(line and "\n" not in line for line in available().values())
 
 

@@ -56,7 +56,7 @@ def obvious(setting, network, x, y):
         course += [(phases.free, 0, 0), (phases.nudged, -1, gate)]
     return naive.Trial(
         setting.network.neuron, setting.neuron["tau"], setting.network.delay, setting.network.threshold, phases.beta,
-        network.weights, network.feedback, setting.network.output == "softmax", x[:-1], y, course, phases.teacher,
+        network.weights, network.feedback, setting.network.output, x[:-1], y, course, phases.teacher,
     )  # fmt: skip
 
 
@@ -129,6 +129,7 @@ def test_every_model_equals_the_naive_simulation(model, unjitted):
         {"pathway": "indirect", "teacher": "drive"},
         {"output": "softmax", "teacher": "drive"},
         {"output": "softmax", "teacher": "drive", "propagation": "two_compartment", "free": 9.0},
+        {"output": "linear", "teacher": "drive", "propagation": "two_compartment", "free": 9.0},
         {"free": 4.5, "nudged": 6.0, "teacher": "drive"},  # the output has hardly begun to move when the gate opens
         {"threshold": 0.7},  # some neurons never send
     ],

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 import localdfa
-from localdfa import measure, progress, train
+from localdfa import measure, progress, registry, train
 from localdfa.errors import SpecError
 
 TINY = {"network": {"hidden": [8]}, "stage": [{"epochs": 1}], "record": {"probe": 16}, "batch_size": 256}
@@ -131,7 +131,9 @@ def test_training_that_stays_at_chance_is_warned_of(tmp_path):
 @pytest.mark.parametrize(("error", "epoch", "warned"), [(90.0, 5, True), (81.0, 5, True), (80.0, 5, False), (90.0, 1, False)])
 def test_chance_is_that_of_guessing(error, epoch, warned):
     row = {"epoch": epoch, "train_error": error}
-    assert bool(measure.unhealthy(row, 90.0)) == warned
+    labels = np.eye(10)[np.arange(50) % 10]  # all ten classes are as frequent
+    reason = registry.get("outputs", "softmax").not_learned({"error": error}, labels)
+    assert bool(measure.unhealthy(row, reason)) == warned
     assert measure.unhealthy(row) == []
 
 

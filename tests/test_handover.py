@@ -146,7 +146,7 @@ def test_sparse_and_recurrent_synapses_are_handed_over(rate, tmp_path):
     sparse = tables("local", 1, network=network)
     job = train.record.Job(tmp_path / "run" / "conditions" / "local" / "seed-0", "local", 0)
     train.record.create(tmp_path / "run", sparse)
-    own = train.Trainer(spec.settings(sparse)["local"], train.parts(train.load(sparse), "float32"), job)
+    own = train.Trainer(spec.settings(sparse)["local"], train.parts(train.load(sparse), spec.settings(sparse)["local"]), job)
     rng = np.random.default_rng(0)
     own.network.weights[0][...] = rng.normal(size=own.network.weights[0].shape)
     own.network.weights[2][...] = rng.normal(size=own.network.weights[2].shape)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from localdfa import measure, spec, train
+from localdfa import outputs, spec, train
 from localdfa.analysis import confusion
 from localdfa.errors import DataError, SpecError
 from localdfa.inputs.trains import implausible
@@ -40,11 +40,11 @@ def experiment(data, **tables):
 
 def test_equal_outputs_are_no_decision():
     drive = np.array([[0.0, 0.0, 0.0], [1.0, 2.0, 2.0], [3.0, 1.0, 1.0], [-1.0, -2.0, 5.0], [np.inf, 1.0, 0.0]])
-    assert measure.decisions(drive).tolist() == [-1, -1, 0, 2, 0]
-    assert measure.error_percent(drive, np.array([0, 1, 0, 2, 0])) == 40
+    assert outputs.decisions(drive).tolist() == [-1, -1, 0, 2, 0]
+    assert outputs.error_percent(drive, np.array([0, 1, 0, 2, 0])) == 40
     rng = np.random.default_rng(0)
     drive, labels = rng.normal(size=(1000, 10)).astype(np.float32), rng.integers(0, 10, 1000)
-    assert measure.error_percent(drive, labels) == 100 * float(np.mean(drive.argmax(axis=1) != labels))
+    assert outputs.error_percent(drive, labels) == 100 * float(np.mean(drive.argmax(axis=1) != labels))
 
 
 def test_a_network_that_learned_nothing_has_no_class_right(tmp_path):

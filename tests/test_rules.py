@@ -28,7 +28,7 @@ def changes_of(small, rule=None):
     n_out=st.integers(2, 6),
     m=st.integers(1, 9),
     neuron=st.sampled_from(NEURONS),
-    output=st.sampled_from(["logistic", "softmax"]),
+    output=st.sampled_from(["logistic", "softmax", "linear"]),
     rule=st.sampled_from(["bp", "fa", "dfa", "ifa"]),
 )
 def test_exact_rules_equal_the_paper_equations(seed, hidden, n_out, m, neuron, output, rule):
@@ -50,7 +50,7 @@ def test_exact_rules_equal_the_paper_equations(seed, hidden, n_out, m, neuron, o
     hidden=st.lists(st.integers(1, 9), min_size=1, max_size=4),
     m=st.integers(1, 6),
     neuron=st.sampled_from(NEURONS),
-    output=st.sampled_from(["logistic", "softmax"]),
+    output=st.sampled_from(["logistic", "softmax", "linear"]),
     propagation=st.sampled_from(["held", "two_compartment", "live"]),
     nudging=st.sampled_from(["one_sided", "centered"]),
     teacher=st.sampled_from(["activity", "drive"]),

@@ -35,6 +35,7 @@ def refusal(tables):
         ({"network": {"hidden": [10.5]}}, ["network.hidden[0]", "10.5", "integer"]),
         ({"network": {"neuron": "tahn"}}, ["network.neuron", "'tahn'", "did you mean 'tanh'", "relu"]),
         ({"network": {"output": "softmx"}}, ["network.output", "did you mean 'softmax'", "logistic"]),
+        ({"network": {"output": "mse"}}, ["network.output", "did you mean 'linear'", "spikes"]),
         ({"network": {"dropout": 1.0}}, ["network.dropout", "1.0", "less than 1"]),
         ({"neuron": {"tua": 1.0}}, ["neuron.tua", "did you mean 'tau'"]),
         ({"neuron": {"tau": -1.0}}, ["neuron.tau", "-1.0", "greater than or equal to 0"]),
@@ -427,7 +428,7 @@ def test_bundled_experiments_are_valid_and_survive_their_own_resolution(name, tm
 
 def test_models_are_found_by_their_files():
     assert registry.names("rules") == ["bp", "dfa", "drtp", "erbp", "fa", "ifa", "local"]
-    for package in ("neurons", "feedback", "rules", "optimisers"):
+    for package in ("neurons", "outputs", "feedback", "rules", "optimisers"):
         for name in registry.names(package):
             assert registry.get(package, name)
             assert registry.describe(package, name)

@@ -68,7 +68,7 @@ def obvious(setting, network, x, y):
         np.zeros((n, network.sizes[-1])) if b is None else b for n, b in zip(SIZES[1:-1], network.feedback, strict=True)
     ]
     return naive.Trial(
-        network.neuron, setting.network.delay, network.weights, feedback, network.output == "softmax", x[:-1], y, course,
+        network.neuron, setting.network.delay, network.weights, feedback, setting.network.output, x[:-1], y, course,
         phases.beta, setting.trace.tau_x, setting.trace.tau_z, phases.propagation != "live", fed,
     )  # fmt: skip
 
@@ -88,6 +88,7 @@ def trains(events, n):
         {"propagation": "held"},
         {"propagation": "two_compartment", "gate": 20.0},
         {"gate": 36.9, "output": "softmax"},
+        {"output": "linear"},
         {"pathway": "indirect"},
         {"neuron": {"t_ref": 4.0, "v_reset": -0.5, "tau_m": 6.0, "gain": 9.0, "v_th": 0.8}},
         {"neuron": {"baseline": 0.9}, "trace": {"tau_x": 11.0}},  # driven by fluctuations; τ_x = τ_z

@@ -24,6 +24,7 @@ FORBIDDEN = {
     "geometry": ["network", "core", "train", "record", "measure", "analysis", "cli", "rules", "neurons", "data"],
     "engines": ["train", "record", "measure", "analysis", "cli", "data", "crosscheck"],
     "optimisers": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli"],
+    "outputs": ["spec", "network", "train", "record", "measure", "analysis", "cli", "data", "feedback", "rules"],
     "core": ["spec", "train", "record", "measure", "analysis", "cli", "rules", "data"],
     "feedback": ["spec", "network", "train", "record", "measure", "analysis", "cli", "rules"],
     "rules": ["spec", "network", "train", "record", "measure", "analysis", "cli", "data"],

@@ -35,7 +35,7 @@ class Ours:
     def error(self) -> float:
         x, labels = tested(self._workload)
         test = Part(x, labels, self._workload.sizes[-1], np.float32, x.shape[1:])
-        return self._trainer.evaluate(test)[0]
+        return self._trainer.evaluate(test)["error"]
 
 
 make = Ours

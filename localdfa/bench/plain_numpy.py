@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from localdfa.bench.workloads import Workload, samples, setting, tested
-from localdfa.measure import error_percent
 from localdfa.network import build
+from localdfa.outputs import error_percent
 
 
 class Plain:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from localdfa.bench.workloads import Workload, samples, setting, tested
-from localdfa.measure import error_percent
 from localdfa.network import build
+from localdfa.outputs import error_percent
 
 
 class PyTorch:

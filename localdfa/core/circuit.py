@@ -11,10 +11,6 @@ from localdfa.core import finite
 from localdfa.core.events import routes, stretches
 from localdfa.errors import NonFiniteError, SpecError
 
-# Output units that integrate the spikes of the top layer with τ_x, or neurons that spike themselves.
-LOGISTIC, SOFTMAX, SPIKES = range(3)
-_OUTPUTS = {"logistic": LOGISTIC, "softmax": SOFTMAX, "spikes": SPIKES}
-
 
 class Circuit(NamedTuple):
     """Populations, in this order: the inputs, the hidden layers, the output; with two compartments then the *twins*, which get
@@ -22,7 +18,8 @@ class Circuit(NamedTuple):
 
     tau_m, tau_x, tau_z, tau_a: time constants of membranes, traces and adapted thresholds, ms; taus (R,): of synaptic
     currents; shortest: of all but tau_m. post, pre, edge: what pairs of spikes do to a synapse, as in `traces.Pairing`.
-    injects: whether the rule feeds the signal back as a current. layers: hidden ones; output: as above; twins, error_spikes:
+    injects: whether the rule feeds the signal back as a current. layers: hidden ones; output_spikes: whether output units are
+    neurons that spike, and do not integrate the spikes of the top layer with τ_x; twins, error_spikes:
     whether there are any. sizes (P,): neurons of each population; first (P + 1,): where they begin among all neurons that have
     a membrane. slots (P + 1,): where the *slots* of each population begin, one for each projection into it, twins having those
     of their somata as well. Of each slot: delay, ms; and joints (·, 7): the population that sends; the index in taus of the
@@ -48,7 +45,7 @@ class Circuit(NamedTuple):
     edge: float
     injects: bool
     layers: int
-    output: int
+    output_spikes: bool
     twins: bool
     error_spikes: bool
     sizes: np.ndarray
@@ -167,8 +164,9 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
     """
     p, n_hidden, dtype = network.neuron, network.n_hidden, network.dtype
     code, trace = registry.get("inputs", setting.input.code), setting.trace
-    output, taught = _OUTPUTS[network.output], network.output == "spikes" and setting.phases.teacher == "drive"
-    n_somata, rule = n_hidden + (output == SPIKES), spiking_rule(setting)
+    output_spikes, rule = network.output.spiking, spiking_rule(setting)
+    taught = output_spikes and setting.phases.teacher == "drive"
+    n_somata = n_hidden + output_spikes
     n_twins = n_hidden + taught if nudges and rule.injects and setting.phases.propagation != "live" else 0
     error_spikes = nudges and setting.feedback.signal == "spikes"
     real = [*range(n_hidden + 2), *range(1, n_twins + 1)]
@@ -222,7 +220,7 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
         **rule.pairing(trace.tau_x, trace.tau_z)._asdict(),
         injects=rule.injects,
         layers=n_hidden,
-        output=output,
+        output_spikes=output_spikes,
         twins=n_twins > 0,
         error_spikes=error_spikes,
         sizes=np.array(sizes),
@@ -262,7 +260,7 @@ def spiking_rule(setting: Any) -> Any:
 def spiking(network: Any, setting: Any) -> list[int]:
     """The projections that spikes pass: not those of input currents, and not those to units that only integrate."""
     analog = not registry.get("inputs", setting.input.code).spikes
-    readout = None if network.output == "spikes" else len(network.sizes) - 1
+    readout = None if network.output.spiking else len(network.sizes) - 1
     return [q for q, p in enumerate(network.projections) if not (p.pre == 0 and analog) and p.post != readout]
 
 

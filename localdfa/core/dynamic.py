@@ -65,8 +65,8 @@ class TimedTrial:
 class Course(NamedTuple):
     """How a trial goes, for the kernels: times in ms.
 
-    tau, delay, epsilon (of the graded events), beta; notice: errors no larger send nothing; softmax: output units; clamped:
-    the teacher acts on the output's activity; two_compartment: z is read against the neuron's own prediction. edges: where
+    tau, delay, epsilon (of the graded events), beta; notice: errors no larger send nothing; clamped: the
+    teacher acts on the output's activity; two_compartment: z is read against the neuron's own prediction. edges: where
     the stretches of the trial begin and end, the free phase the first of them; sign: of the nudging in each, 0 while the
     feedback is off; gate: which opening of the gate each stretch is, −1 while it is closed; openings: how many there are.
     """
@@ -76,7 +76,6 @@ class Course(NamedTuple):
     epsilon: float
     beta: float
     notice: float
-    softmax: bool
     clamped: bool
     two_compartment: bool
     edges: np.ndarray
@@ -136,7 +135,7 @@ def _course(network: Any, setting: Any, nudges: bool) -> Course:
     edges, sign, gate = stretches(phases, nudges)
     return Course(
         float(network.neuron.tau), setting.network.delay, setting.network.threshold, phases.beta,
-        setting.feedback.threshold, network.output == "softmax", phases.teacher == "activity",
+        setting.feedback.threshold, phases.teacher == "activity",
         phases.propagation == "two_compartment",
         edges, sign, gate, int(gate.max()) + 1,
     )  # fmt: skip
@@ -196,24 +195,6 @@ def _relax(state, remains):
 
 
 @counted
-def _predict(softmax, state, row, out):
-    """ŷ of the drives in one row of the state into another."""
-    n = state.shape[1]
-    if not softmax:
-        for i in range(n):
-            state[out, i] = 0.5 * (1 + math.tanh(0.5 * state[row, i]))
-        return
-    largest, total = -np.inf, 0.0
-    for i in range(n):
-        largest = max(largest, state[row, i])
-    for i in range(n):
-        state[out, i] = math.exp(state[row, i] - largest)
-        total += state[out, i]
-    for i in range(n):
-        state[out, i] /= total
-
-
-@counted
 def _compartment(course, state, age):
     """v − u into the row U: it relaxes to −βc whatever arrives, for both compartments have the drive in common."""
     remains = math.exp(-age / course.tau)
@@ -231,33 +212,32 @@ def _kernels_of(network: Any, setting: Any) -> _Kernels:
     none: then nothing is taught."""
     neuron, rule = network.neuron.__class__, registry.get("rules", setting.rule)
     postsynaptic = rule.postsynaptic(neuron) if "timed" in rule.engines else neuron.f
-    return _kernels(neuron, postsynaptic, network.pathway.carries)
+    return _kernels(neuron, network.output, postsynaptic, network.pathway.carries)
 
 
 @cache
-def _kernels(neuron: Any, postsynaptic: Any, carries: Any) -> _Kernels:
+def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> _Kernels:
     """The kernels that simulate one trial and a mini-batch of them.
 
-    neuron: model of the hidden neurons; postsynaptic: a compiled function of its parameters and v, the activity z that a
-    synapse reads; carries: what of an output unit the feedback pathway sends back.
+    neuron: model of the hidden neurons; output: of the output units; postsynaptic: a compiled function of its parameters and v,
+    the activity z that a synapse reads; carries: what of an output unit the feedback pathway sends back.
     """
-    f, inverse = neuron.f, neuron.inverse
+    f, inverse, predict_into, error_into = neuron.f, neuron.inverse, output.predict_into, output.error_into
 
     @counted
     def signals(course, routes, target, states):
         """Feedback signal of every layer from what the pathway carries at the end of the free phase; False if that is nothing.
 
-        The output's own signal is the error e = ŷ − y.
+        The output's own signal is the error e.
         """
         output, start, noticed = states[-1], 0, False
-        _predict(course.softmax, output, _V, _SIGNAL)
+        predict_into(output[_V], output[_U])
+        error_into(output[_U], target, output[_SIGNAL])
         for k in range(target.size):
-            prediction = output[_SIGNAL, k]
-            error = prediction - target[k]
-            if abs(error) <= course.notice:
-                error = 0.0
-            output[_SIGNAL, k], output[_U, k] = error, carries(prediction, target[k], error)
-            noticed |= error != 0 or output[_U, k] != 0
+            if abs(output[_SIGNAL, k]) <= course.notice:
+                output[_SIGNAL, k] = 0.0
+            output[_U, k] = carries(output[_U, k], target[k], output[_SIGNAL, k])
+            noticed |= output[_SIGNAL, k] != 0 or output[_U, k] != 0
         for l in range(len(states) - 1):
             state = states[l]
             for k in range(target.size):
@@ -327,7 +307,7 @@ def _kernels(neuron: Any, postsynaptic: Any, carries: Any) -> _Kernels:
     def activity(p, course, output, state, row, out):
         """The z of one row of the state into another; ŷ if these are the output units."""
         if output:
-            _predict(course.softmax, state, row, out)
+            predict_into(state[row], state[out])
             return
         for i in range(state.shape[1]):
             state[out, i] = postsynaptic(p, state[row, i])

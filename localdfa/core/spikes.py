@@ -46,7 +46,7 @@ from numba import get_num_threads
 from localdfa import inputs as input_codes
 from localdfa import registry
 from localdfa.core import finite, interrupt
-from localdfa.core.circuit import SOFTMAX, SPIKES, Circuit, Course, circuit, course, onsets, spiking, spiking_rule
+from localdfa.core.circuit import Circuit, Course, circuit, course, onsets, spiking, spiking_rule
 from localdfa.core.compiled import compiled, counted, inner
 from localdfa.core.events import EVENT
 from localdfa.core.kernels import product
@@ -228,7 +228,7 @@ def simulate(
     first = case.circuit.first
     counts = [room.counts[:, first[k] : first[k + 1]] for k in range(1, network.n_hidden + 1)]
     learned = case.learned(room, sums.total) if case.course.openings else ([], [], [])
-    prediction = read if network.output == "spikes" else network.predict(read)
+    prediction = read if network.output.spiking else network.predict(read)
     return SpikingTrial(read, prediction, counts, *learned, int(room.events.sum()))
 
 
@@ -257,7 +257,7 @@ def record(
         else:
             sent = pool.submit(case.run, room, sums, True, 0, 1, cancelled).result()
     c, n_hidden, begins, found = case.circuit, network.n_hidden, case.course.edges[:-1], []
-    somata = n_hidden + (c.output == SPIKES)
+    somata = n_hidden + c.output_spikes
     for times_of, senders in sent:
         own = (times_of >= 0) & (times_of < case.course.edges[-1])  # not those that were on their way, or will be
         events = np.empty(np.count_nonzero(own), EVENT)
@@ -292,7 +292,9 @@ class Case:
         self.rule = registry.cast(rule.Parameters(**setting.rules.get(setting.rule, {})), float)
         self.circuit: Circuit = circuit(network, setting, nudges, rates)
         ways = ways_of(self.circuit, network.neuron.__class__, rule, any(rates))
-        self._kernel = _engine(network.neuron.__class__, ways, self.circuit.error_spikes, network.pathway.carries)
+        self._kernel = _engine(
+            network.neuron.__class__, network.output, ways, self.circuit.error_spikes, network.pathway.carries
+        )  # fmt: skip
         self.course: Course = course(network, setting, nudges, frames, times)
         self.target = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64)
         self.start = np.full(self.circuit.first[-1], self.neuron.v_reset)
@@ -421,7 +423,7 @@ class Case:
             elif joint.pre == 0:
                 change_1 = rule.constant * gain / trace.tau_z * room.change
                 factors = self._sent, change_1.astype(dtype).reshape(-1, network.sizes[1])
-            if joint.post == top + 1 and not (phases.teacher == "drive" and network.output == "spikes"):
+            if joint.post == top + 1 and not (phases.teacher == "drive" and network.output.spiking):
                 clamped = np.ones((len(room.clamped), network.sizes[-2] + 1), dtype)
                 clamped[:, :-1] = gain / trace.tau_x * room.clamped
                 factors, found = (clamped, -room.error.astype(dtype)), None
@@ -452,12 +454,12 @@ def _read(c, k, state, i, row, tau, now):
 
 
 @inner
-def _predict(c, state, now, drive, prediction):
-    """ŷ of the output, and a_y = b + Σ W x of units that integrate."""
+def _read_out(c, state, now, drive):
+    """a_y = b + Σ W x of output units that integrate, the activity of those that spike."""
     n_out = drive.size
-    if c.output == SPIKES:
+    if c.output_spikes:
         for u in range(n_out):
-            prediction[u] = drive[u] = c.unit * _read(c, c.layers + 1, state, u, Z, c.tau_z, now)
+            drive[u] = c.unit * _read(c, c.layers + 1, state, u, Z, c.tau_z, now)
         return
     n = c.sizes[c.layers]
     for u in range(n_out):
@@ -466,13 +468,6 @@ def _predict(c, state, now, drive, prediction):
         x = _read(c, c.layers, state, i, X, c.tau_x, now)
         for u in range(n_out):
             drive[u] += x * c.readout[i, u]
-    largest, total = -np.inf, 0.0
-    for u in range(n_out):
-        largest = max(largest, drive[u])
-    for u in range(n_out):
-        total += math.exp(drive[u] - largest)
-    for u in range(n_out):
-        prediction[u] = math.exp(drive[u] - largest) / total if c.output == SOFTMAX else 0.5 * (1 + math.tanh(0.5 * drive[u]))
 
 
 @counted
@@ -574,17 +569,18 @@ def _framed(c, t, k, step, now, size, state, room, s):
 
 
 @cache
-def _engine(neuron: Any, ways: Ways, error_spikes: bool, carries: Any) -> Any:
+def _engine(neuron: Any, output: Any, ways: Ways, error_spikes: bool, carries: Any) -> Any:
     """The kernel that simulates some trials one after the other; what it does not need is not compiled.
 
-    neuron: the model of all neurons; carries: what of an output unit the feedback pathway sends back.
+    neuron: the model of all neurons; output: of the output; carries: what of an output unit the feedback pathway sends back.
     """
     advance, periodic = kernels(neuron, ways)
+    predict_into, error_into = output.predict_into, output.error_into
     simple = not neuron.adapts and not ways.exponential
 
     @inner
-    def errors_and_signals(c, t, prediction, target, error, signal):
-        """ŷ − y where it is noticed, else 0, and the signal c of all neurons; returns whether there is any.
+    def signals(c, t, prediction, target, error, signal):
+        """The error where it is noticed, else 0, and the signal c of all neurons; returns whether there is any.
 
         Hidden neurons get what the pathway carries, output neurons that are taught by a current the error itself.
         """
@@ -592,8 +588,7 @@ def _engine(neuron: Any, ways: Ways, error_spikes: bool, carries: Any) -> Any:
         for i in range(signal.size):
             signal[i] = 0.0
         for u in range(error.size):
-            away = prediction[u] - target[u]
-            error[u] = away if abs(away) > t.notice else 0.0
+            error[u] = error[u] if abs(error[u]) > t.notice else 0.0
             carried = carries(prediction[u], target[u], error[u])
             if error[u] != 0 or carried != 0:
                 noticed = True
@@ -611,10 +606,10 @@ def _engine(neuron: Any, ways: Ways, error_spikes: bool, carries: Any) -> Any:
         (n_sums,): scale ∫ x dz of all synapses that spikes pass, added up; cancelled (1,): ends the trial when it is set.
         """
         n_out, populations = target.size, c.sizes.size
-        somata = c.layers + (c.output == SPIKES)
+        somata = c.layers + c.output_spikes
         fed = c.layers + 2 if c.twins else 1
         taught = populations - 1 if c.twins else somata + 1
-        if not c.twins and c.output == SPIKES and not c.feedback[:, c.first[somata] : c.first[somata + 1]].any():
+        if not c.twins and c.output_spikes and not c.feedback[:, c.first[somata] : c.first[somata + 1]].any():
             taught = somata
         if not t.carried:
             _rest(c, state, start)
@@ -629,8 +624,10 @@ def _engine(neuron: Any, ways: Ways, error_spikes: bool, carries: Any) -> Any:
                 return
             t0, t1, sign, opening = t.edges[step], t.edges[step + 1], t.sign[step], t.gate[step]
             if t.refresh[step] and not quiet:
-                _predict(c, state, t0, read, prediction)
-                noticed = errors_and_signals(c, t, prediction, target, error, signal)
+                _read_out(c, state, t0, read)
+                predict_into(read, prediction)
+                error_into(prediction, target, error)
+                noticed = signals(c, t, prediction, target, error, signal)
             if step == t.free:
                 for u in range(n_out):
                     room.readout[s, u], room.error[s, u] = read[u], error[u]
@@ -687,7 +684,7 @@ def _engine(neuron: Any, ways: Ways, error_spikes: bool, carries: Any) -> Any:
                 for k in range(fed, taught):
                     _gate(c, k, t1, False, scale, state, room, s, sums)
         if t.free >= t.last:
-            _predict(c, state, t.edges[t.last], read, prediction)
+            _read_out(c, state, t.edges[t.last], read)
             for u in range(n_out):
                 room.readout[s, u] = read[u]
             for i in range(c.first[c.layers + 2]):

@@ -66,7 +66,7 @@ def simulate(
     model = Model(network, setting, inputs, target is not None, rng, dt, keep=True, rate=rate)
     model.free()
     prediction = model.prediction()
-    found = prediction - target if error is None and target is not None else error
+    found = network.output.error(prediction, target) if error is None and target is not None else error
     if found is None:
         return model.trial(prediction, np.zeros(0))
     found = np.where(np.abs(found) > setting.feedback.threshold, found, 0)
@@ -90,7 +90,7 @@ class Model:
         self._clock = brian2.Clock(dt * brian2.ms)
         self._objects: list[Any] = []
         self._top = network.n_hidden
-        self._spiking_output = network.output == "spikes"
+        self._spiking_output = network.output.spiking
         self._taught = nudges and self._spiking_output and setting.phases.teacher == "drive"
         last = self._top + self._spiking_output
         fed = range(1, self._top + 1 + self._taught) if nudges else range(0)

@@ -59,7 +59,7 @@ def certify(
     with arithmetic(), blas.one_thread():
         witness = _Witness(setting, seed, str(device(where)))
         say("reading the data")
-        of = parts(load(alone), "float64")
+        of = parts(load(alone), setting)
         sample = np.sort(generator(seed, PROBE).permutation(len(of["train"]))[: alone.certify.samples])
         probe = of["train"].inputs[sample], of["train"].targets[sample]
         checkpoints, trajectory = [], []
@@ -75,6 +75,7 @@ def certify(
     rows = list(judge(checkpoints, trajectory, alone))
     return plain({
         "kind": "rate", **subject.verdict(rows), "condition": name, "seed": seed, "device": where, **origin(),
+        "in_percent": setting.output.in_percent,
         "spec": alone.model_dump(exclude_none=True), "rows": rows, "checkpoints": checkpoints, "trajectory": trajectory,
     })  # fmt: skip
 
@@ -177,11 +178,12 @@ def _training(
 
 def _both(epoch: int, trainer: Trainer, learner: Learner, test: Part) -> dict[str, Any]:
     """Test errors in percent on both sides, and the relative distance between their weights, layer by layer."""
+    output = trainer.network.output
     drive = learner.drive(learner.tensor(test.inputs[:, :-1])).cpu().numpy()
     return {
         "epoch": epoch,
-        "local_error": trainer.evaluate(test)[0],
-        "dfa_error": measure.error_percent(drive, test.labels),
+        "local_error": output.percent(trainer.evaluate(test)),
+        "dfa_error": output.percent(output.measured(output.tally(trainer.network.neuron, drive, test.targets), test.targets)),
         "weight_distance": [_difference(*pair) for pair in zip(trainer.network.weights, learner.weights(), strict=True)],
     }
 
@@ -205,4 +207,4 @@ def judge(checkpoints: list[dict[str, Any]], trajectory: list[dict[str, Any]], a
             yield subject.row(f"{where}: Numba against PyTorch", layer["agreement"], most=limits.agreement)
     if len(trajectory) > 1:
         gap = max(abs(each["local_error"] - each["dfa_error"]) for each in trajectory)
-        yield subject.row("test errors under local and dfa", gap, most=limits.error_difference)
+        yield subject.row(f"{alone.output.in_percent}s under local and dfa", gap, most=limits.error_difference)

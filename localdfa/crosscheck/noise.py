@@ -48,8 +48,9 @@ def require(network: Network, setting: Setting, n_features: int) -> None:
         raise SpecError("network.projection: exact DFA is that of dense layers, each to the next; allowed here: none")
     if network.sizes[0] != n_features:
         raise SpecError(f"input.code: {setting.input.code!r} has no settled network; allowed here: one activity an input")
-    if network.output == "spikes":
-        raise SpecError("network.output: 'spikes' is not compared with exact DFA; allowed here: 'logistic', 'softmax'")
+    if network.output.spiking:
+        allowed = ", ".join(repr(name) for name in registry.names("outputs") if not registry.get("outputs", name).spiking)
+        raise SpecError(f"network.output: {setting.network.output!r} is not compared with exact DFA; allowed here: {allowed}")
 
 
 def ripple(rate: np.ndarray, tau: float) -> np.ndarray:
@@ -141,7 +142,7 @@ def _sum(updates: list[list[np.ndarray]], group: range) -> list[np.ndarray]:
 def _theory(network: Network, setting: Setting, x: np.ndarray, y: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The update G of the settled network of each layer, and N² of each hidden layer."""
     trial, change = measure.changes(network, setting, "local", x, y)
-    error, (beta, p) = trial.prediction - y, (setting.phases.beta, network.neuron)
+    error, (beta, p) = network.output.error(trial.prediction, y), (setting.phases.beta, network.neuron)
     noise = []
     for l, (drive, matrix) in enumerate(zip(trial.drive[:-1], network.feedback, strict=True)):
         nudge = np.zeros_like(drive) if matrix is None else beta * error @ matrix.T

@@ -38,7 +38,7 @@ def print_tables(certificate: dict[str, Any], console: Console) -> None:
         _say(console, f"Local rule (Numba) against exact DFA (PyTorch, {certificate['device']}): {about}")
         console.print(_updates(certificate["checkpoints"]))
         if len(certificate["trajectory"]) > 1:
-            console.print(_trajectory(certificate["trajectory"]))
+            console.print(_trajectory(certificate["trajectory"], certificate["in_percent"]))
     else:
         _spiking(certificate, about, console)
     failed = [row for row in certificate["rows"] if not row["holds"]]
@@ -132,8 +132,9 @@ def _updates(checkpoints: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _trajectory(rows: list[dict[str, Any]]) -> Table:
-    table = _table("epoch", "test error (%)\nlocal, Numba", "test error (%)\ndfa, PyTorch", "relative distance\nof weights")
+def _trajectory(rows: list[dict[str, Any]], in_percent: str) -> Table:
+    errors = [f"{in_percent} (%)\n{side}" for side in ("local, Numba", "dfa, PyTorch")]
+    table = _table("epoch", *errors, "relative distance\nof weights")
     for row in rows:
         table.add_row(
             str(row["epoch"]), f"{row['local_error']:.2f}", f"{row['dfa_error']:.2f}", _number(max(row["weight_distance"]))

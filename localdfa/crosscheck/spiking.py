@@ -64,7 +64,7 @@ def certify(
     name, alone = certified(found, neuron)
     setting, seed, limits = next(iter(settings(alone).values())), alone.seeds[0], alone.certify
     say("reading the data")
-    train = parts(load(alone), "float64")["train"]
+    train = parts(load(alone), setting)["train"]
     epoch, network = 0, build(setting, train.shape, train.targets.shape[1], seed)
     if run is not None:
         network, epoch = subject.trained(run, name, setting, train)

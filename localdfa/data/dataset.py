@@ -23,14 +23,14 @@ class Dataset:
         Inputs, finite: of published sets in [0, 1], or of unit variance after whitening; of npz:PATH as the file has them.
         `x_valid` has no rows unless a validation part was asked for. Or `Trains` of as many samples, where the data are spike
         trains.
-    y_train, y_valid, y_test : int64 array, shape (n,)
-        Labels, in 0 .. n_classes - 1.
+    y_train, y_valid, y_test : int64 array, shape (n,), or float64 array, shape (n, n_out)
+        Labels, in 0 .. n_classes - 1; or, for regression, numbers, finite, in the unit that the data set documents.
     n_classes : int
-        Number of classes.
+        Number of classes; 0 for regression.
     shape : tuple of int
         Shape of one sample, (channels, height, width), (frames, channels) or (n_features,).
     classes : tuple of str
-        Names of the classes, in the order of their labels.
+        Names of the classes, in the order of their labels; none for regression.
     notes : tuple of str
         What was changed in the data, or is unusual in them, for a person to know.
     time_unit : str or None
@@ -39,11 +39,11 @@ class Dataset:
 
     name: str
     x_train: NDArray[np.floating] | Trains
-    y_train: NDArray[np.int64]
+    y_train: NDArray[Any]
     x_valid: NDArray[np.floating] | Trains
-    y_valid: NDArray[np.int64]
+    y_valid: NDArray[Any]
     x_test: NDArray[np.floating] | Trains
-    y_test: NDArray[np.int64]
+    y_test: NDArray[Any]
     n_classes: int
     shape: tuple[int, ...]
     classes: tuple[str, ...]
@@ -55,17 +55,28 @@ class Dataset:
         """Number of inputs of one sample."""
         return math.prod(self.shape)
 
+    @property
+    def regression(self) -> bool:
+        """Whether the targets are numbers, and not labels."""
+        return self.y_train.ndim == 2
+
+    @property
+    def n_out(self) -> int:
+        """Number of targets of one sample: that of its numbers, or of the classes."""
+        return self.y_train.shape[1] if self.regression else self.n_classes
+
 
 class Source(NamedTuple):
     """A data set as its files hold it; an input divided by `scale` is in the unit that a network sees.
 
-    classes: their names, by default their numbers; notes and time_unit as in `Dataset`.
+    y_train, y_test: labels, int64 (n,); or for regression numbers, float64 (n, n_out), and n_classes is 0. classes: their
+    names, by default their numbers; notes and time_unit as in `Dataset`.
     """
 
     x_train: NDArray[Any] | Trains
-    y_train: NDArray[np.int64]
+    y_train: NDArray[Any]
     x_test: NDArray[Any] | Trains
-    y_test: NDArray[np.int64]
+    y_test: NDArray[Any]
     n_classes: int
     shape: tuple[int, ...]
     scale: float

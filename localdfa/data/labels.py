@@ -10,6 +10,7 @@ from localdfa.errors import DataError
 _LONGEST = 100  # characters of a name
 _SHOWN = 8  # labels that a message gives
 _EXACT = 2**53  # whole numbers up to here have their own float64
+_TO_FIT = "; numbers are fitted by an output for them, network.output = 'linear'"
 
 
 class Labels(NamedTuple):
@@ -50,7 +51,7 @@ def encode(y_train: NDArray[Any], y_test: NDArray[Any], path: object) -> Labels:
     if len(values) == len(train) > 2:
         raise DataError(
             f"{path}: y_train: all {len(train)} labels differ, so that nothing can be learned of a class: labels are classes, "
-            f"not numbers to be fitted"
+            f"not numbers to be fitted{_TO_FIT}"
         )
     places = np.minimum(np.searchsorted(values, test), len(values) - 1)
     if (unseen := values[places] != test).any():
@@ -98,7 +99,7 @@ def _instead(y: NDArray[Any]) -> str:
         return ""
     with np.errstate(all="ignore"):
         wrong = ~((np.abs(y) <= _EXACT) & (np.trunc(y) == y))
-    return f", and y[{int(wrong.argmax())}] = {y[int(wrong.argmax())]}"
+    return f", and y[{int(wrong.argmax())}] = {y[int(wrong.argmax())]}{_TO_FIT}"
 
 
 def _check_names(y: NDArray[np.str_], where: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from localdfa.data import axes as of_axes
-from localdfa.data import events, labels
+from localdfa.data import events, labels, numbers
 from localdfa.data.dataset import Source
 from localdfa.errors import DataError
 
@@ -19,7 +19,7 @@ _LARGEST = 16 * 2**30  # bytes, decompressed
 _ROUNDING = 4
 
 
-def load(path: Path) -> Source:
+def load(path: Path, regression: bool = False) -> Source:
     """Read a data set from a .npz file; pickled content is never opened.
 
     The file holds four arrays. `x_train` and `x_test` hold real numbers, integers or booleans, all finite, and have the shape
@@ -33,7 +33,8 @@ def load(path: Path) -> Source:
     whose channels come last. A shape that could mean two of these is refused without it.
 
     `y_train` and `y_test` have the shape (n,) and hold integers, floats that are whole numbers, booleans, or names. The classes
-    are the sorted distinct labels of the training part; the test part may have no other, and need not have all.
+    are the sorted distinct labels of the training part; the test part may have no other, and need not have all. Of a regression
+    they have the shape (n,) or (n, n_out) and hold floats or integers, finite, which are taken as they are.
 
     Inputs are taken as they are, whatever their range: which factor brings them to [0, 1] cannot be known from a file. Input
     codes that need [0, 1] refuse others by themselves. What lies outside [0, 1] by rounding alone is set to 0 or 1.
@@ -53,11 +54,13 @@ def load(path: Path) -> Source:
     ----------
     path : Path
         The file.
+    regression : bool
+        Whether `y_train` and `y_test` are numbers to be fitted, and not labels.
 
     Returns
     -------
     Source
-        Its notes say what was changed in the inputs, or is unusual in the labels.
+        Its notes say what was changed in the inputs, or is unusual in the targets.
 
     Raises
     ------
@@ -66,63 +69,70 @@ def load(path: Path) -> Source:
     """
     arrays = _arrays(path)
     if "time_train" in arrays:
-        return _spike_trains(arrays, path)
+        return _spike_trains(arrays, path, regression)
     axes, notes = of_axes.named(arrays.get(_AXES), f"{path}: {_AXES}"), list[str]()
     for part in ("train", "test"):
         where = f"{path}: x_{part}"
         x = of_axes.in_order(arrays[f"x_{part}"], axes, where)
         arrays[f"x_{part}"] = _inputs(x, where, f"x_{part}", notes)
-        _check_shape(arrays[f"y_{part}"], len(x), f"{path}: y_{part}")
+        _check_shape(arrays[f"y_{part}"], len(x), f"{path}: y_{part}", regression)
     x_train, x_test = arrays["x_train"], arrays["x_test"]
     shape = x_train.shape[1:]
     if x_test.shape[1:] != shape:
         raise DataError(f"{path}: one sample has the shape {shape} in x_train and {x_test.shape[1:]} in x_test")
-    found = _classes(arrays, path, notes)
+    y_train, y_test, classes = _targets(arrays, path, notes, regression)
     return Source(
         x_train.reshape(len(x_train), -1),
-        found.y_train,
+        y_train,
         x_test.reshape(len(x_test), -1),
-        found.y_test,
-        len(found.classes),
+        y_test,
+        len(classes),
         shape,
         scale=1.0,
-        classes=found.classes,
+        classes=classes,
         notes=tuple(notes),
     )
 
 
-def _spike_trains(arrays: dict[str, NDArray[Any]], path: Path) -> Source:
+def _spike_trains(arrays: dict[str, NDArray[Any]], path: Path, regression: bool) -> Source:
     """A data set of spike trains."""
     unit, notes = events.unit(arrays.get(_UNIT), f"{path}: {_UNIT}"), list[str]()
     for part in ("train", "test"):
         y = arrays[f"y_{part}"]
-        _check_shape(y, y.size, f"{path}: y_{part}")
+        _check_shape(y, len(y) if regression and y.ndim else y.size, f"{path}: y_{part}", regression)
         if not y.size:
-            raise DataError(f"{path}: y_{part} is empty: it must have one label per sample")
+            raise DataError(f"{path}: y_{part} is empty: it must have one {'number' if regression else 'label'} per sample")
     x_train, x_test = events.read(arrays, unit, path)
-    found = _classes(arrays, path, notes)
+    y_train, y_test, classes = _targets(arrays, path, notes, regression)
     return Source(
         x_train,
-        found.y_train,
+        y_train,
         x_test,
-        found.y_test,
-        len(found.classes),
+        y_test,
+        len(classes),
         shape=(x_train.width,),
         scale=1.0,
-        classes=found.classes,
+        classes=classes,
         notes=tuple(notes),
         time_unit=unit,
     )
 
 
-def _classes(arrays: dict[str, NDArray[Any]], path: Path, notes: list[str]) -> labels.Labels:
-    """The labels as classes."""
+def _targets(
+    arrays: dict[str, NDArray[Any]], path: Path, notes: list[str], regression: bool
+) -> tuple[NDArray[Any], NDArray[Any], tuple[str, ...]]:
+    """The targets of training and test: numbers, or labels and the names of their classes."""
+    if regression:
+        y_train, y_test = numbers.read(arrays["y_train"], arrays["y_test"], path)
+        if arrays["y_train"].dtype.kind in "iu":
+            notes.append("y_train: whole numbers, which are fitted as numbers: they are not taken for classes")
+        return y_train, y_test, ()
     found = labels.encode(arrays["y_train"], arrays["y_test"], path)
     if found.note:
         notes.append(found.note)
     if (size := len(arrays["y_train"]) * len(found.classes) * 8) > _LARGEST:
         raise DataError(f"{path}: y_train: {len(found.classes)} classes need {size} bytes, more than the limit of {_LARGEST}")
-    return found
+    return found.y_train, found.y_test, found.classes
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -197,7 +207,10 @@ def _inputs(x: NDArray[Any], where: str, name: str, notes: list[str]) -> NDArray
     return np.clip(x, 0, 1)
 
 
-def _check_shape(y: NDArray[Any], count: int, where: str) -> None:
-    """Check that there is a label for each sample."""
-    if y.shape != (count,):
+def _check_shape(y: NDArray[Any], count: int, where: str, regression: bool) -> None:
+    """Check that there is a label for each sample, or one number or more."""
+    if regression:
+        if y.shape[:1] != (count,) or y.ndim > 2 or not y.size:
+            raise DataError(f"{where} has the shape {y.shape}: it must be ({count},) or ({count}, n_out), numbers a sample")
+    elif y.shape != (count,):
         raise DataError(f"{where} has the shape {y.shape}: it must be ({count},), one label per sample")

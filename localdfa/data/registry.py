@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from localdfa.data import braille, cifar, digits, mnist, npz, pairs
+from localdfa.data import braille, cifar, diabetes, digits, mnist, npz, pairs
 from localdfa.data.dataset import Dataset, Source
-from localdfa.data.split import stratified
+from localdfa.data.split import plain, stratified
 from localdfa.data.trains import Trains
 from localdfa.data.whitening import Zca
 from localdfa.errors import DataError
@@ -21,6 +21,7 @@ _LARGE = 5.0
 _ROWS = 4096  # samples squared in float64 at a time
 _PUBLISHED: dict[str, tuple[Callable[[], Source], str]] = {
     "digits": (digits.load, "1,797 handwritten digits, 8 x 8, embedded: needs no download"),
+    "diabetes": (diabetes.load, "442 patients, 10 measures, and a number to predict (regression), embedded: needs no download"),
     "mnist": (mnist.load_mnist, "60,000 + 10,000 handwritten digits, 28 x 28 (12 MB)"),
     "fashion-mnist": (mnist.load_fashion, "60,000 + 10,000 pictures of clothing, 28 x 28 (31 MB)"),
     "cifar10": (cifar.load_cifar10, "50,000 + 10,000 colour images in 10 classes, 32 x 32 (170 MB)"),
@@ -46,6 +47,7 @@ def load(
     dtype: DTypeLike = np.float32,
     rng: np.random.Generator | None = None,
     base: Path | None = None,
+    regression: bool = False,
 ) -> Dataset:
     """Load a data set; a published one is downloaded on first use.
 
@@ -55,7 +57,7 @@ def load(
         A name that `available` lists; npz:PATH is the file PATH.
     validation : float
         Fraction of every class of the training set, 0 <= validation < 1, that is taken out of it and becomes the
-        validation set.
+        validation set; of the whole training set where there are no classes.
     whiten : bool
         Apply ZCA whitening, fitted in float64 to what then remains of the training set.
     whiten_epsilon : float
@@ -67,6 +69,8 @@ def load(
         Chooses the validation set; not used, and not needed, without one.
     base : Path, optional
         The folder that a relative PATH starts from; the current one by default.
+    regression : bool
+        Whether numbers in npz:PATH are targets to be fitted, and not labels. A published data set has one or the other.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def load(
     """
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise DataError(f"dtype = {np.dtype(dtype)}: inputs must be float32 or float64")
-    source = _source(name, base)
+    source = _source(name, base, regression)
     x_train, y_train, x_valid, y_valid = _split(source, validation, rng)
     zca = None
     if whiten:
@@ -102,7 +106,8 @@ def load(
         return found
 
     trained, tested = convert(x_train, "x_train"), convert(source.x_test, "x_test")
-    remarks = _remarks(trained, tested) if name not in _PUBLISHED and not whiten else ()
+    own = name not in _PUBLISHED
+    remarks = (*(_remarks(trained, tested) if own and not whiten else ()), *(_remarks_on_targets(y_train) if own else ()))
     return Dataset(
         name,
         trained,
@@ -119,7 +124,7 @@ def load(
     )
 
 
-def _source(name: str, base: Path | None) -> Source:
+def _source(name: str, base: Path | None, regression: bool) -> Source:
     """Read a data set by its name."""
     if name in _PUBLISHED:
         return _PUBLISHED[name][0]()
@@ -127,7 +132,7 @@ def _source(name: str, base: Path | None) -> Source:
     if path == name or not path:
         nearest = f"{_PREFIX}{name}" if name.endswith(".npz") else _nearest(name)
         raise DataError(f"no data set {name!r}, the nearest is {nearest}; there are {', '.join(available())}")
-    return npz.load((base or Path()) / Path(path).expanduser())
+    return npz.load((base or Path()) / Path(path).expanduser(), regression)
 
 
 def _remarks(x_train: NDArray[np.floating] | Trains, x_test: NDArray[np.floating] | Trains) -> tuple[str, ...]:
@@ -145,6 +150,16 @@ def _remarks(x_train: NDArray[np.floating] | Trains, x_test: NDArray[np.floating
     return tuple(found)
 
 
+def _remarks_on_targets(y_train: NDArray[Any]) -> tuple[str, ...]:
+    """What to say of numbers to be fitted that are unusually large."""
+    if y_train.ndim == 1 or (size := _root_mean_square(y_train)) <= _LARGE:
+        return ()
+    return (
+        f"y_train: targets are large, {size:.3g} in root mean square, and are taken as they are; networks learn best those "
+        "of mean 0 and variance 1",
+    )
+
+
 def _root_mean_square(x: NDArray[np.floating]) -> float:
     with np.errstate(over="ignore"):
         blocks = (x[i : i + _ROWS] for i in range(0, len(x), _ROWS))
@@ -157,8 +172,8 @@ def _nearest(name: str) -> str:
 
 def _split(
     source: Source, fraction: float, rng: np.random.Generator | None
-) -> tuple[NDArray[Any] | Trains, NDArray[np.int64], NDArray[Any] | Trains, NDArray[np.int64]]:
-    """Return inputs and labels of the training set and of the validation set, each in the order of the source."""
+) -> tuple[NDArray[Any] | Trains, NDArray[Any], NDArray[Any] | Trains, NDArray[Any]]:
+    """Return inputs and targets of the training set and of the validation set, each in the order of the source."""
     x, y = source.x_train, source.y_train
     if not 0 <= fraction < 1:
         raise DataError(f"validation = {fraction}: it must be at least 0 and below 1")
@@ -166,5 +181,5 @@ def _split(
         return x, y, x[:0], y[:0]
     if rng is None:
         raise DataError(f"validation = {fraction} needs a random generator: pass rng")
-    chosen = stratified(y, fraction, rng, source.classes)
+    chosen = plain(len(y), fraction, rng) if y.ndim == 2 else stratified(y, fraction, rng, source.classes)
     return x[~chosen], y[~chosen], x[chosen], y[chosen]

@@ -1,4 +1,4 @@
-"""Random splits that keep the proportions of the classes."""
+"""Random splits: that keep the proportions of the classes, or plain ones."""
 
 from collections.abc import Sequence
 
@@ -46,4 +46,21 @@ def stratified(
         chosen[rng.permutation(members)[:count]] = True
     if not chosen.any():
         raise DataError(f"a split of {fraction:g} of {y.size} samples takes none: choose a larger one")
+    return chosen
+
+
+def plain(n: int, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose `fraction` * n of n samples at random, rounded to the nearest integer (halves up); True, (n,), where chosen.
+
+    Raises
+    ------
+    DataError
+        Nothing would be chosen, or less than two samples would remain.
+    """
+    count = int(fraction * n + 0.5)
+    if not 0 < count <= n - 2:
+        larger = "larger" if count == 0 else "smaller"
+        raise DataError(f"a split of {fraction:g} takes {count} of {n} samples: choose a {larger} one")
+    chosen = np.zeros(n, dtype=np.bool_)
+    chosen[rng.permutation(n)[:count]] = True
     return chosen

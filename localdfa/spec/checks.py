@@ -10,7 +10,7 @@ from localdfa import neurons, registry
 from localdfa.errors import clipped, quoted
 
 # The models that a spec means where it names none.
-NEURON, OPTIMISER, CODE, RULE = "tanh", "rmsprop", "current", "local"
+NEURON, OUTPUT, OPTIMISER, CODE, RULE = "tanh", "logistic", "rmsprop", "current", "local"
 PRECISION: Final = "float32"
 # Keys of the table `optimiser` that belong to no model.
 _OF_ALL_OPTIMISERS = ("name", "weight_decay")
@@ -35,6 +35,7 @@ def models(tables: Mapping[str, Any]) -> list[str]:
         line
         for key, package, name in (
             ("network.neuron", "neurons", network.get("neuron", NEURON)),
+            ("network.output", "outputs", network.get("output", OUTPUT)),
             ("optimiser.name", "optimisers", optimiser.get("name", OPTIMISER)),
             ("feedback.pathway", "feedback", feedback.get("pathway")),
             ("input.code", "inputs", given.get("code", CODE)),
@@ -60,7 +61,7 @@ def check(setting: Any) -> None:
     Every model that it names is there: see `models`.
     """
     wrong: dict[str, None] = {}
-    for combination in (_rules_fit, _convolutions, _layers, _time, _spikes):
+    for combination in (_rules_fit, _convolutions, _layers, _stops, _time, _spikes):
         try:
             combination(setting)
         except ValueError as error:
@@ -140,6 +141,31 @@ def recorded(record: Any, setting: Any) -> None:
 def spiking(setting: Any) -> bool:
     """Whether the neuron model spikes."""
     return neurons.spikes(registry.get("neurons", setting.network.neuron))
+
+
+def output(setting: Any) -> Any:
+    """The model of the output."""
+    return registry.get("outputs", setting.network.output)
+
+
+def outputs(**attributes: Any) -> str:
+    """The names of outputs that have these attributes, for messages."""
+    models = {name: registry.get("outputs", name) for name in registry.names("outputs")}
+    return ", ".join(repr(n) for n, model in models.items() if all(getattr(model, k) == v for k, v in attributes.items()))
+
+
+def of_one_kind(settings: Mapping[str, Any]) -> None:
+    """Refuse settings, by the names of conditions, of which some fit numbers and others labels: they have their data in common.
+
+    ValueError with ``key: reason``.
+    """
+    kinds = {output(setting).regression: (name, setting.network.output) for name, setting in settings.items()}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"network.output: {kinds[True][1]!r} of condition {kinds[True][0]!r} fits numbers, {kinds[False][1]!r} of "
+            f"condition {kinds[False][0]!r} labels, and all conditions have the same data; allowed: outputs of one kind, "
+            f"{outputs(regression=True)}, or {outputs(regression=False)}"
+        )
 
 
 def initial_weights(setting: Any) -> str:
@@ -295,6 +321,16 @@ def _layers(setting: Any) -> None:
         )
 
 
+def _stops(setting: Any) -> None:
+    for i, stage in enumerate(setting.stage):
+        if stage.stop_at_error is not None and output(setting).regression:
+            raise ValueError(
+                f"stage[{i}].stop_at_error: {stage.stop_at_error:g} is a percentage of samples, and network.output = "
+                f"{setting.network.output!r} fits numbers, which are not right or wrong; allowed with "
+                f"{outputs(regression=False)}, or left out"
+            )
+
+
 def _in_time(setting: Any, rule: str) -> None:
     if not _pathway_model(setting, rule).in_time:
         allowed = [name for name in registry.names("feedback") if registry.get("feedback", name).in_time]
@@ -356,8 +392,8 @@ def _only_spikes(setting: Any) -> None:
     local = all(registry.get("rules", rule).needs_phases for _, rule in _rules(setting))
     if spiking(setting) and local:
         return
-    if network.output == "spikes":
-        raise ValueError(_not_here(setting, "network.output", network.output, "logistic' or 'softmax"))
+    if output(setting).spiking:
+        raise ValueError(_not_here(setting, "network.output", network.output, outputs(spiking=False)))
     for key, value, plain in (
         ("network.tau_syn", network.tau_syn, 0.0),
         ("network.start", network.start, "reset"),
@@ -369,14 +405,14 @@ def _only_spikes(setting: Any) -> None:
         ("phases.update", setting.phases.update, "after"),
     ):
         if value != plain:
-            raise ValueError(_not_here(setting, key, value, plain))
+            raise ValueError(_not_here(setting, key, value, repr(plain)))
 
 
-def _not_here(setting: Any, key: str, value: Any, allowed: Any) -> str:
+def _not_here(setting: Any, key: str, value: Any, allowed: str) -> str:
     names, neuron = ", ".join(rule for _, rule in _rules(setting)), setting.network.neuron
     return (
         f"{key}: {quoted(value)} goes with spiking neurons under the local rule, not with network.neuron = {neuron!r} and the "
-        f"rules {names}; allowed here: {allowed!r}"
+        f"rules {names}; allowed here: {allowed}"
     )
 
 
@@ -391,10 +427,10 @@ def _spikes(setting: Any) -> None:
         raise ValueError(f"network.threshold: {network.threshold} is of graded events; allowed with spikes: 0")
     if network.dropout or network.input_dropout:
         raise ValueError("network.dropout: allowed only in settled mode, not with spikes")
-    if phases.teacher != "activity" and network.output != "spikes":
+    if phases.teacher != "activity" and not output(setting).spiking:
         raise ValueError(
-            f"phases.teacher: {phases.teacher!r} works with rate neurons, or with network.output = 'spikes'; allowed here: "
-            f"'activity'"
+            f"phases.teacher: {phases.teacher!r} works with rate neurons, or with network.output = {outputs(spiking=True)}; "
+            f"allowed here: 'activity'"
         )
     if setting.input.lines != [0.0] and not registry.get("inputs", setting.input.code).spikes:
         raise ValueError(f"input.lines: delay lines carry spikes; allowed with input.code = {setting.input.code!r}: [0]")
@@ -507,8 +543,9 @@ def _projections(setting: Any) -> None:
         if pair in seen:
             raise ValueError(f"{key}: a second projection from {table.pre} to {table.post}; allowed: one for each pair")
         seen.add(pair)
-        if table.post == last and table.pre != last - 1 and network.output != "spikes":
-            raise ValueError(f"{key}.post: only the layer below reaches an output that integrates; allowed with 'spikes'")
+        if table.post == last and table.pre != last - 1 and not output(setting).spiking:
+            allowed = outputs(spiking=True)
+            raise ValueError(f"{key}.post: only the layer below reaches an output that integrates; allowed with {allowed}")
         if table.pre == 0 and table.post != 1 and not registry.get("inputs", setting.input.code).spikes:
             raise ValueError(f"{key}.pre: input currents reach the first hidden layer only; name an input.code that spikes")
         if table.connect != "dense" and setting.optimiser.weight_decay:

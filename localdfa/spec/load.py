@@ -134,7 +134,12 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
             )
     if len(set(found.seeds)) < len(found.seeds):
         raise SpecError(f"{prefix}seeds: {quoted(found.seeds)} names a seed twice; allowed: different seeds")
-    for name, setting in settings(found, prefix).items():
+    by_name = settings(found, prefix)
+    try:
+        checks.of_one_kind(by_name)
+    except ValueError as error:
+        raise SpecError(f"{prefix}{error}") from None
+    for name, setting in by_name.items():
         try:
             checks.recorded(found.record, setting)
         except ValueError as error:

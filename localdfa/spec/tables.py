@@ -80,15 +80,13 @@ class Projection(Table):
 
 
 class NetworkTable(Table):
-    """The layers between the inputs and the classes."""
+    """The layers between the inputs and the targets."""
 
     hidden: list[Layer] = Field(
         [100], min_length=1, max_length=100, description="hidden layers: the width of a dense one, the table of a convolution"
     )
     neuron: str = Field(checks.NEURON, description="neuron model of the hidden layers")
-    output: Literal["logistic", "softmax", "spikes"] = Field(
-        "logistic", description="output units, with their cross-entropy; spikes: neurons as the hidden ones, with ½|ŷ − y|²"
-    )
+    output: str = Field(checks.OUTPUT, description="output units and their loss: for labels, or for numbers (regression)")
     weights: Literal["auto", "zero", "uniform"] = Field(
         "auto",
         description="initial weights: zero; U(±1/√fan_in); or zero where the rule can learn from zero, as the paper",
@@ -201,7 +199,9 @@ class Stage(Table):
     rule: str | None = Field(None, description="rule of this stage; the condition's if left out")
     frozen: list[int] = Field([], description="layers that keep their weights: 1 the first hidden, -1 the output")
     learning_rate: float | None = Field(None, gt=0, le=1e3, description="in place of the optimiser's")
-    stop_at_error: float | None = Field(None, ge=0, le=100, description="stop at this training error, percent")
+    stop_at_error: float | None = Field(
+        None, ge=0, le=100, description="stop at this training error, percent (outputs of labels)"
+    )
 
 
 class Record(Table):
@@ -354,6 +354,11 @@ class Setting(Table):
     def initial_weights(self) -> str:
         """``zero`` or ``uniform``, once ``auto`` is decided."""
         return checks.initial_weights(self)
+
+    @property
+    def output(self) -> Any:
+        """The model of the output (`localdfa.outputs`)."""
+        return checks.output(self)
 
     def without_threshold(self) -> "Setting":
         """The same setting with every event sent: what measurements compare with."""

@@ -39,7 +39,11 @@ def tables_of(model):
 
 
 NAMES = sorted(
-    {name for package in ("neurons", "feedback", "rules", "optimisers", "inputs") for name in registry.names(package)}
+    {
+        name
+        for package in ("neurons", "outputs", "feedback", "rules", "optimisers", "inputs")
+        for name in registry.names(package)
+    }
     | {"logistic", "softmax", "spikes", "zero", "uniform", "constant", "sparse", "one_to_one", "dense", "held", "live"}
     | {"two_compartment", "centered", "one_sided", "online", "after", "carried", "drive", "float64", "continuous", "digits"}
 )

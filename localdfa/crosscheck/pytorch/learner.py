@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from localdfa import registry
 from localdfa.crosscheck.pytorch.rules import PATHWAYS, BackPropagation, Exact, Local
-from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Stack
+from localdfa.crosscheck.pytorch.stack import OUTPUTS, Convolved, ManyLinear, Masks, Stack
 from localdfa.errors import SpecError
 from localdfa.spec import Setting
 
@@ -44,6 +44,8 @@ def check(setting: Setting) -> None:
         raise SpecError(f"rule: {setting.rule!r} is not built in PyTorch; allowed there: {', '.join(_RULES)}")
     if (pathway := setting.pathway_of(setting.rule)) not in PATHWAYS:
         raise SpecError(f"feedback.pathway: {pathway!r} is not built in PyTorch; allowed there: {', '.join(PATHWAYS)}")
+    if setting.network.output not in OUTPUTS:
+        raise SpecError(f"network.output: the PyTorch path has no {registry.unknown(setting.network.output, list(OUTPUTS))}")
     if setting.dynamic:
         raise SpecError(f"neuron.tau: {setting.neuron['tau']} ms; the PyTorch path has settled neurons alone: 0")
     for table, threshold in (("network", setting.network.threshold), ("feedback", setting.feedback.threshold)):

@@ -1,6 +1,6 @@
 """A feed-forward network as torch.nn modules, cut where feedback enters: right before each non-linearity."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,13 +98,20 @@ class Trial:
 
 Masks = Sequence[Tensor | None] | None
 
+# Outputs: ŷ of the drive a_y, and the loss of drive and targets, summed, whose gradient in a_y is ŷ − y.
+OUTPUTS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
+    "logistic": (torch.sigmoid, lambda a, y: nn.functional.binary_cross_entropy_with_logits(a, y, reduction="sum")),
+    "softmax": (lambda a: torch.softmax(a, -1), lambda a, y: -(torch.log_softmax(a, -1) * y).sum()),
+    "linear": (lambda a: a, lambda a, y: 0.5 * nn.functional.mse_loss(a, y, reduction="sum")),
+}
+
 
 class Stack(nn.Module):
     """Projections and non-linearities in turn, and an output.
 
     drives: for each hidden layer and the output the modules whose result is a_l: linear, convolution, pooling, batch-norm;
-    functions: the non-linearity of each hidden layer, which acts on each neuron by itself; output:
-    ``logistic`` or ``softmax``; dropout: probabilities for the inputs and each hidden layer, in training mode.
+    functions: the non-linearity of each hidden layer, which acts on each neuron by itself; output: one of
+    `OUTPUTS`; dropout: probabilities for the inputs and each hidden layer, in training mode.
     """
 
     def __init__(
@@ -132,13 +139,11 @@ class Stack(nn.Module):
 
     def predict(self, drive: Tensor) -> Tensor:
         """Output activity ŷ of the drive a_y."""
-        return torch.softmax(drive, -1) if self.output == "softmax" else torch.sigmoid(drive)
+        return OUTPUTS[self.output][0](drive)
 
     def loss(self, drive: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy summed over the mini-batch; its gradient in a_y is ŷ − y."""
-        if self.output == "softmax":
-            return -(torch.log_softmax(drive, -1) * target).sum()
-        return nn.functional.binary_cross_entropy_with_logits(drive, target, reduction="sum")
+        """The loss summed over the mini-batch; its gradient in a_y is ŷ − y."""
+        return OUTPUTS[self.output][1](drive, target)
 
     def free(self, x: Tensor, masks: Masks = None, *, slopes: bool = False, inputs: bool = False) -> Trial:
         """Settle every layer on the inputs x; masks: dropout of the inputs and each hidden layer, drawn if left out.

@@ -1,0 +1,81 @@
+"""Outputs, one file each: what a network predicts, what it is taught towards, and how far off it is.
+
+An output is a class, ``model``, of static functions. a_y is the drive of the output units, ŷ their prediction, y their targets
+and e the error, which feedback brings to the hidden layers; each (m, n_out) of m samples.
+
+- ``predict(neuron, drive)``: ŷ of a_y; neuron: the parameters of the hidden neurons, of which an output that spikes is made.
+- ``loss(neuron, drive, target)``: of each sample, (m,).
+- ``error(prediction, target)``: e, the derivative of the loss in a_y.
+- ``predict_into(drive, prediction)`` and ``error_into(prediction, target, error)``: the same of one sample, arrays (n_out,), as
+  the compiled kernels of simulated trials do it; written with `localdfa.core.compiled.inner`, and right where the result goes
+  where ŷ, or a_y, stands.
+- ``spiking``: whether the units are neurons like the hidden ones, which spike, instead of integrating what reaches them. In a
+  simulated trial their drive then stands for the activity that their trace shows, which ``predict_into`` gets.
+
+What is left, `Classification` and `Regression` have in common for all outputs of one kind:
+
+- ``regression``: whether it is taught numbers, and not labels.
+- ``targets(y, n_out, dtype)``: of each sample (n, n_out), from the labels (n,) or the numbers (n, n_out) of a data set.
+- ``measures``: what is measured of predictions, each a `Measure`. The first is an error, which is 0 at best: figures draw it.
+- ``tally(neuron, drive, target)``: what is added up over mini-batches, and ``measured(total, target)``: the measures, by their
+  keys, from that sum and all targets.
+- ``not_learned(found, target)``: why the training set, of which this was measured, is predicted no better than by guessing;
+  None where it is.
+- ``percent(found)``: these measures as one error in percent, ``in_percent`` its name: a certificate compares by it.
+- ``outcome(neuron, drive, y)``: what a run keeps of the test set, as arrays.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from localdfa import registry
+
+
+class Measure(NamedTuple):
+    """What is measured of predictions on a part of the data.
+
+    key: of its column of the metrics, after the part, as in ``train_error``. name: in words. unit: empty for that of the
+    targets, or none.
+    """
+
+    key: str
+    name: str
+    unit: str = ""
+
+    @property
+    def label(self) -> str:
+        """Of an axis or a column."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    def said(self, value: float | None) -> str:
+        """A value in a line of text, as 12.34 %, or RMSE 0.71."""
+        known = value is not None and np.isfinite(value)
+        shown = f"{value:.2f}" if known else "–"
+        return f"{shown} {self.unit}" if self.unit else f"{self.name} {shown}"
+
+
+@cache
+def measures() -> dict[str, Measure]:
+    """The measures of all outputs by their keys, those of labels first."""
+    models = [registry.get("outputs", name) for name in registry.names("outputs")]
+    return {measure.key: measure for model in sorted(models, key=lambda model: model.regression) for measure in model.measures}
+
+
+def one_hot(labels: np.ndarray, n_out: int, dtype: np.dtype | str | type) -> np.ndarray:
+    """Targets (n, n_out): 1 for the label of each sample (n,), 0 for all other classes."""
+    targets = np.zeros((len(labels), n_out), dtype)
+    targets[np.arange(len(labels)), labels] = 1
+    return targets
+
+
+def decisions(drive: np.ndarray) -> np.ndarray:
+    """The class of the largest output of each sample, −1 where several share it: drive (m, n_out), result (m,), int64."""
+    largest = drive.max(axis=1, keepdims=True)
+    return np.where((drive == largest).sum(axis=1) == 1, drive.argmax(axis=1), -1)
+
+
+def error_percent(drive: np.ndarray, labels: np.ndarray) -> float:
+    """Percentage of samples whose largest output is not their label's, or shared by others: drive (m, n_out), labels (m,)."""
+    return 100 * float(np.mean(decisions(drive) != labels))
