@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from localdfa import registry
-from localdfa.core import dynamic, forked, settled, spikes
-from localdfa.core.spikes import Carried
+from localdfa.core import dynamic, forked, settled
+from localdfa.core.spiking import batch as spikes
+from localdfa.core.spiking.carried import Carried
 from localdfa.network import Network
 from localdfa.spec import Setting
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from localdfa import registry
-from localdfa.core import finite, kernels, projections, spikes
+from localdfa.core import finite, kernels, projections
 from localdfa.core.settled import Trial, free_phase, post_changes
+from localdfa.core.spiking import batch as spikes
 from localdfa.engines import Settled, Spiking, engine, settled_rule
 from localdfa.network import WATCHED, Network, generator, rewired
 from localdfa.spec import Setting

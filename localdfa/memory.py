@@ -12,7 +12,7 @@ import numpy as np
 from numba import get_num_threads
 
 from localdfa import inputs, registry
-from localdfa.core.circuit import spiking
+from localdfa.core.spiking.circuit import spiking_projections
 from localdfa.errors import SpecError, quoted
 from localdfa.geometry import lay_out
 from localdfa.spec import Setting
@@ -102,7 +102,7 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
     local = any(registry.get("rules", stage.rule or setting.rule).needs_phases for stage in setting.stage)
     if local and setting.spiking:
         threads = get_num_threads()
-        summed = sum(weights[q] for q in spiking(net, setting))
+        summed = sum(weights[q] for q in spiking_projections(net, setting))
         yield Part("network.hidden", "updates", item * summed * (1 + threads + (threads > 1)))
         yield Part(wide, "states of a mini-batch", 8 * rows * 3 * sum(sizes[1:]))
     elif local and setting.dynamic:

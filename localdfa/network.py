@@ -1,13 +1,13 @@
 """From a setting and a seed to a network: sizes, weights and feedback matrices. No dynamics."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from localdfa import inputs, registry
+from localdfa.core.weights import Weights
 from localdfa.errors import SpecError
 from localdfa.geometry import Geometry, lay_out
 from localdfa.spec import Setting
@@ -44,7 +44,7 @@ class Network:
     geometry: tuple[Geometry | None, ...]
     neuron: Any
     output: Any
-    weights: list[np.ndarray]
+    weights: Sequence[np.ndarray]
     pathway: Any
     feedback: list[np.ndarray | None]
     projections: tuple[Projection, ...]
@@ -125,7 +125,7 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
         fields = geometry[q] if q < len(geometry) else None
         fans.append((sizes[joint.pre], sizes[joint.post]) if fields is None else fields.synapses)
         shapes.append(_shape(joint, *fans[-1]))
-    weights = _end_to_end(shapes, setting.precision)
+    weights = Weights.empty(shapes, setting.precision)
     for q, joint in enumerate(projections):
         _draw(weights[q], setting, joint, fans[q], q, seed)
     network = Network(sizes, geometry, neuron, setting.output, weights, None, [], projections, shape)
@@ -168,7 +168,7 @@ def handed_over(
 
     if extra := {key for key in found if key[0] == "W"} - {f"W{name}" for name in network.names}:
         raise SpecError(f"network.from_run: {where}: {min(extra)} is of a projection that this network does not have")
-    weights = _end_to_end([own.shape for own in network.weights], network.dtype)
+    weights = Weights.empty([own.shape for own in network.weights], network.dtype)
     for q, (joint, own, name) in enumerate(zip(network.projections, network.weights, network.names, strict=True)):
         if q > network.n_hidden and f"W{name}" not in found:
             weights[q][...] = own
@@ -197,7 +197,7 @@ def handed_over(
 
 def in_precision(network: Network, dtype: Any) -> Network:
     """A copy of a network in another precision."""
-    weights = _end_to_end([w.shape for w in network.weights], dtype)
+    weights = Weights.empty([w.shape for w in network.weights], dtype)
     for copy, own in zip(weights, network.weights, strict=True):
         copy[...] = own
     return replace(
@@ -213,13 +213,6 @@ def _shape(joint: Projection, n_pre: int, n_post: int) -> tuple[int, int]:
     if joint.n_synapses is None:
         return n_pre + joint.biased, n_post
     return 1, joint.n_synapses + joint.biased * n_post
-
-
-def _end_to_end(shapes: list[tuple[int, int]], dtype: Any) -> list[np.ndarray]:
-    """Arrays of these shapes that are parts of one: spiking circuits, which need it whole, then need no copy of it."""
-    ends = np.cumsum([0, *(rows * columns for rows, columns in shapes)])
-    whole = np.empty(ends[-1], dtype)
-    return [whole[a:b].reshape(shape) for (a, b), shape in zip(pairwise(ends), shapes, strict=True)]
 
 
 def _draw(weights: np.ndarray, setting: Setting, joint: Projection, fans: tuple[int, int], q: int, seed: int) -> None:
@@ -240,7 +233,8 @@ def _draw(weights: np.ndarray, setting: Setting, joint: Projection, fans: tuple[
         return
     mean_fan_in = float(fan_in) if joint.n_synapses is None else max(1.0, joint.n_synapses / n_post)
     bound, rng = abs(scale / np.sqrt(mean_fan_in)), generator(seed, WEIGHTS, q)
-    for start in range(0, flat.size, _DRAWN):  # else the peak of memory would be that of as many numbers in float64
+    # Weights are drawn in blocks: drawing all at once would need float64 temporaries twice the size of the weights.
+    for start in range(0, flat.size, _DRAWN):
         part = flat[start : start + _DRAWN]
         part[:] = rng.uniform(-bound, bound, part.size)
 

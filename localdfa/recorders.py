@@ -14,7 +14,8 @@ import numpy as np
 
 from localdfa import inputs, registry
 from localdfa.core.events import stretches
-from localdfa.core.spikes import Carried, Recording
+from localdfa.core.spiking.batch import Recording
+from localdfa.core.spiking.carried import Carried
 from localdfa.engines import Spiking
 from localdfa.errors import SpecError
 from localdfa.geometry import lay_out

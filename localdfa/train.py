@@ -15,7 +15,7 @@ from localdfa import folder as folders
 from localdfa import measure, memory, outputs, record, recorders, registry
 from localdfa.core import blas, finite
 from localdfa.core.plasticity import Plasticity
-from localdfa.core.spikes import Carried, carried
+from localdfa.core.spiking.carried import Carried, restored
 from localdfa.engines import Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
 from localdfa.files import plain, write_json
@@ -321,7 +321,7 @@ class Trainer:
             if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.weights):
                 raise ValueError(f"stage {position.stage}, {len(position.steps)} projections")
             passed_on = {name.removeprefix("carried_"): a for name, a in arrays.items() if name.startswith("carried_")}
-            self.carried = carried(self.network, self.setting, passed_on)
+            self.carried = restored(self.network, self.setting, passed_on)
         except (KeyError, IndexError, ValueError) as error:
             raise RunError(f"{self.job.folder / 'checkpoint.npz'}: does not fit this experiment: {error}") from None
         self.epoch, self.epoch_of_stage = position.epoch, position.epoch_of_stage

@@ -11,7 +11,7 @@ import pytest
 
 from localdfa import network as networks
 from localdfa import spec
-from localdfa.core import spikes
+from localdfa.core.spiking import batch as spikes
 from localdfa.data.trains import Trains
 from localdfa.errors import SpecError
 

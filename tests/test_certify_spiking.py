@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from localdfa import analysis, spec, train
 from localdfa.cli import main
-from localdfa.core import spikes
+from localdfa.core.spiking import batch as spikes
 from localdfa.crosscheck import noise, spiking
 from localdfa.errors import SpecError
 

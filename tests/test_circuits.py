@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 
 from localdfa import network as networks
 from localdfa import registry, spec
-from localdfa.core import spikes
-from localdfa.core.chunks import HITS, Heard, look_up
-from localdfa.core.crossing import first_crossing
-from localdfa.core.queues import ENDS, TARGETS, Arrivals
-from localdfa.core.state import Synapses
+from localdfa.core.spiking import batch as spikes
+from localdfa.core.spiking.circuit import PORT
+from localdfa.core.spiking.crossing import first_crossing
+from localdfa.core.spiking.queues import Arrivals
+from localdfa.core.spiking.sparse import PAIRS, Reached, look_up_arrivals
+from localdfa.core.spiking.state import Synapses
 from localdfa.data.trains import Trains
 from localdfa.errors import SpecError
 from localdfa.network import generator
@@ -229,7 +230,7 @@ def test_single_precision_misses_no_spike_where_jumps_decay_to_nothing_between_a
 def test_volleys_that_move_more_neurons_than_are_looked_up_at_once(tau_syn):
     """All inputs spike at the same moments; between them they spike alone."""
     n_in, n, few, volleys = 1500, 12, 30, (5.0, 9.0, 9.5)
-    assert HITS // n_in < n
+    assert PAIRS // n_in < n
     joint = {"pre": 0, "post": 1, "connect": "sparse", "probability": 0.6, "tau_syn": tau_syn, "scale": 2.0}
     setting, _ = case(code="trains", hidden=(n,), projections=[joint])
     network = networks.build(setting, n_in, N_OUT, 4)
@@ -357,24 +358,26 @@ def test_without_the_compiler_the_same_bits_come_out():
 def test_neurons_are_told_all_that_reaches_them_and_no_more(n, data):
     """Through sparse rows and through one that reaches all."""
     rows = data.draw(st.lists(st.sets(st.integers(0, n - 1)), min_size=1, max_size=4))
-    lot = np.array(sorted(data.draw(st.sets(st.integers(0, n - 1), min_size=1))))
+    candidates = np.array(sorted(data.draw(st.sets(st.integers(0, n - 1), min_size=1))))
     targets = np.array([7, *(i for row in rows for i in sorted(row))], np.int32)  # another projection's comes first
     ends = np.array([0, 3, 3, *np.cumsum([0, *map(len, rows)])])
-    joints = np.zeros((2, 7), np.int64)
-    joints[0, ENDS], joints[0, TARGETS], joints[1, ENDS] = 3, 1, -1
+    ports = np.zeros(2, PORT)
+    ports["rows"], ports["targets"] = (3, -1), (1, 0)
     arrivals = data.draw(st.lists(st.tuples(st.integers(0, 1), st.integers(0, len(rows) - 1)), max_size=6))
-    slots, who = (np.array(column, np.int64) for column in zip(*arrivals, strict=True)) if arrivals else np.empty((2, 0), int)
-    hits = np.empty((max(1, len(lot) * len(arrivals)), 2), np.int64)
-    heard = Heard(np.zeros(n, bool), np.zeros(n, np.int64), np.zeros(n, np.int64), hits)
-    look_up(lot, n, Arrivals(np.zeros(len(who)), slots, who), Synapses(joints, ends, targets, *[np.empty(0)] * 5), heard)
-    assert not heard.marked.any()
-    for f, i in enumerate(lot):
+    through, who = (np.array(column, np.int64) for column in zip(*arrivals, strict=True)) if arrivals else np.empty((2, 0), int)
+    pairs = np.empty((2, max(1, len(candidates) * len(arrivals))), np.int64)
+    reached = Reached(np.zeros(n, bool), np.zeros(n, np.int64), np.zeros(n, np.int64), *pairs)
+    synapses = Synapses(ports, ends, targets, *[np.empty(0)] * 5)
+    look_up_arrivals(candidates, n, Arrivals(np.zeros(len(who)), through, who), synapses, reached)
+    assert not reached.marked.any()
+    for f, i in enumerate(candidates):
         expected = [
-            (e, j * n + i if slot else sum(map(len, rows[:j])) + sorted(rows[j]).index(i))
-            for e, (slot, j) in enumerate(arrivals)
-            if slot or i in rows[j]
+            (e, j * n + i if port else sum(map(len, rows[:j])) + sorted(rows[j]).index(i))
+            for e, (port, j) in enumerate(arrivals)
+            if port or i in rows[j]
         ]
-        assert [tuple(hit) for hit in hits[f * len(arrivals) :][: heard.counts[f]]] == expected
+        own = pairs[:, f * len(arrivals) :][:, : reached.counts[f]]
+        assert [tuple(pair) for pair in own.T] == expected
 
 
 @hypothesis_settings(max_examples=300, deadline=None)

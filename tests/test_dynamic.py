@@ -50,7 +50,7 @@ def samples(m=3, dtype=np.float64):
 def obvious(setting, network, x, y):
     """The same trial by the naive simulation."""
     phases = setting.phases
-    gate = phases.nudged if phases.gate is None else phases.gate
+    gate = phases.gate_duration
     course = [(phases.free, 0, 0), (phases.nudged, 1, gate)]
     if phases.nudging == "centered":
         course += [(phases.free, 0, 0), (phases.nudged, -1, gate)]

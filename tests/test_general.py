@@ -9,8 +9,9 @@ from test_circuits import FREE, HIDDEN, N_IN, N_OUT, NUDGED, case, samples
 
 from localdfa import network as networks
 from localdfa import registry, spec
-from localdfa.core import dynamic, settled, spikes
-from localdfa.core.compiled import inner
+from localdfa.core import dynamic, settled
+from localdfa.core.compiled import device
+from localdfa.core.spiking import batch as spikes
 from localdfa.engines import engine
 from localdfa.errors import SpecError
 from localdfa.neurons.qif import QIF
@@ -25,12 +26,12 @@ class Asked(Local):
     """The local rule as one that only the general kernel serves."""
 
     @staticmethod
-    @inner
+    @device
     def at_arrival(r, z, v, c, traces):
         return -traces.pre * z
 
     @staticmethod
-    @inner
+    @device
     def at_spike(r, z, v, c, traces):
         return traces.post
 

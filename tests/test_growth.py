@@ -15,7 +15,8 @@ from localdfa.bench import circuits, roofline, scaling
 from localdfa.bench import points as points_module
 from localdfa.bench.points import Point
 from localdfa.cli import main
-from localdfa.core import spikes, streams
+from localdfa.core.spiking import batch as spikes
+from localdfa.core.spiking import dense
 
 
 @pytest.mark.parametrize("power", [-1.0, 0.0, 1.0, 1.7])
@@ -155,12 +156,12 @@ def calls(function, name):
 
 
 def test_a_synaptic_event_costs_what_stands_in_the_loops():
-    leap, over, read = streams.leap, streams.over, streams.read
+    leap, over, read = dense.advance_group, dense.relax_and_jump, dense.accumulate_on_arrival
     forward, entries = tally(next(loops_over_neurons(leap)))
-    assert entries == {("v", False), ("bar", False), ("jumps", False), ("later", True), ("met", True)}
-    events, each = len(calls(leap, "over")), tally(ast.parse(inspect.getsource(over)))[0] + len(calls(over, "max"))
+    assert entries == {("v", False), ("threshold", False), ("jumps", False), ("later", True), ("crossed", True)}
+    events, each = len(calls(leap, "relax_and_jump")), tally(ast.parse(inspect.getsource(over)))[0] + len(calls(over, "max"))
     own = 3 * 4 + 1  # of a neuron once in so many events: v twice, the threshold and a byte
     assert roofline.Cost(forward / events + each, own / events + 4, 4) == roofline.FORWARD
     learns, entries = tally(next(loops_over_neurons(read)))
-    assert entries == {("risen", False), ("z", False), ("sums", False), ("sums", True)}
+    assert entries == {("accumulator", False), ("z", False), ("sums", False), ("sums", True)}
     assert roofline.Cost(learns, 4 * len(entries), 8) == roofline.LEARN

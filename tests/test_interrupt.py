@@ -13,7 +13,8 @@ from test_circuits import case, samples
 
 from localdfa import network as networks
 from localdfa import record, spec
-from localdfa.core import dynamic, interrupt, spikes
+from localdfa.core import dynamic, interrupt
+from localdfa.core.spiking import batch as spikes
 from localdfa.train import resume
 
 # Seconds within which Ctrl-C is heard. Compiling takes some times as long, even where nothing else runs.
@@ -26,7 +27,8 @@ import numpy as np
 
 from localdfa import network as networks
 from localdfa import spec
-from localdfa.core import dynamic, settled, spikes
+from localdfa.core import dynamic, settled
+from localdfa.core.spiking import batch as spikes
 
 def build(**tables):
     setting = spec.experiment(network={"hidden": [3], "weights": "uniform", **tables.pop("network", {})}, **tables)

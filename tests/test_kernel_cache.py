@@ -28,12 +28,12 @@ PROGRAM = """
 import json, math, sys
 import numpy as np
 from localdfa.core import kernel_cache
-from localdfa.core.compiled import compiled, inner
+from localdfa.core.compiled import compiled, device
 import model
 
 
 def factory(hook, sign):
-    @inner
+    @device
     def helper(p, x):  # too long to be put in place of its calls, so that it keeps a symbol of its own
         y = sign * hook(p, x)
         LONG

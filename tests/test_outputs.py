@@ -10,7 +10,8 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 
 import localdfa
 from localdfa import measure, outputs, registry
-from localdfa.core import dynamic, spikes
+from localdfa.core import dynamic
+from localdfa.core.spiking import batch as spikes
 from localdfa.neurons.lif import LIF
 
 NAMES = registry.names("outputs")
@@ -18,7 +19,7 @@ PACKAGE = Path(localdfa.__file__).parent
 CUBIC = '''
 """Linear units with a third of the cubed error, for numbers."""
 import numpy as np
-from localdfa.core.compiled import inner
+from localdfa.core.compiled import device
 from localdfa.outputs._kinds import Regression
 
 class Cubic(Regression):
@@ -35,13 +36,13 @@ class Cubic(Regression):
         return (prediction - target) * np.abs(prediction - target)
 
     @staticmethod
-    @inner
+    @device
     def predict_into(drive, prediction):
         for u in range(drive.size):
             prediction[u] = drive[u]
 
     @staticmethod
-    @inner
+    @device
     def error_into(prediction, target, error):
         for u in range(error.size):
             error[u] = (prediction[u] - target[u]) * abs(prediction[u] - target[u])

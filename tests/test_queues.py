@@ -9,7 +9,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numba.typed import List
 
-from localdfa.core.queues import gather, longer, sort
+from localdfa.core.spiking.circuit import PORT
+from localdfa.core.spiking.queues import collect_arrivals, longer, sort
 
 TIMES = st.one_of(st.floats(0, 100), st.sampled_from([0.0, 1.0, 2.5]), st.integers(0, 900).map(lambda k: 2.0**-k))
 
@@ -26,19 +27,19 @@ def test_spikes_are_sorted_by_time_and_those_of_one_moment_keep_their_order(foun
     np.testing.assert_array_equal(senders, expected[1])
 
 
-@pytest.mark.parametrize("slots", [1, 3])
-def test_what_arrives_in_a_window_comes_once_and_in_order(rng, slots):
-    joints, delay = np.zeros((slots, 7), np.int64), np.array([1.5, 0.0, 4.0][:slots])
-    joints[:, 0] = np.arange(slots)
+@pytest.mark.parametrize("n_ports", [1, 3])
+def test_what_arrives_in_a_window_comes_once_and_in_order(rng, n_ports):
+    ports, delay = np.zeros(n_ports, PORT), np.array([1.5, 0.0, 4.0][:n_ports])
+    ports["pre"] = np.arange(n_ports)
     times = [np.sort(rng.uniform(0, 50, n)) for n in (40, 0, 25)]
     senders = [rng.integers(0, 9, len(found)) for found in times]
-    sent, received, came = np.array([40, 0, 25]), np.zeros(slots, np.int64), []
+    sent, received, came = np.array([40, 0, 25]), np.zeros(n_ports, np.int64), []
     for begin, stop in pairwise((0.0, 3.0, 3.0, 20.0, 20.5, 60.0)):
-        when, slot, who = gather(0, slots, begin, stop, joints, delay, received, sent, List(times), List(senders))
+        when, port, who = collect_arrivals(0, n_ports, begin, stop, ports, delay, received, sent, List(times), List(senders))
         assert (when < stop).all()
         assert (np.diff(when) >= 0).all()
-        came += zip(when, slot, who, strict=True)
-    expected = [(t + delay[s], s, j) for s in range(slots) for t, j in zip(times[s], senders[s], strict=True)]
+        came += zip(when, port, who, strict=True)
+    expected = [(t + delay[s], s, j) for s in range(n_ports) for t, j in zip(times[s], senders[s], strict=True)]
     assert came == sorted(expected)
 
 
@@ -47,8 +48,8 @@ def test_what_is_sent_as_a_step_begins_arrives_no_earlier_than_the_next_step():
     edges = 0.8 * np.arange(126)
     k = np.flatnonzero(edges[:-1] + 0.8 < edges[1:])[0]
     times, senders = List([edges[[k]]]), List([np.array([4])])
-    joints, received, sent = np.zeros((1, 7), np.int64), np.zeros(1, np.int64), np.ones(1, np.int64)
-    when, _, who = gather(0, 1, edges[k + 1], edges[k + 2], joints, np.array([0.8]), received, sent, times, senders)
+    ports, received, sent = np.zeros(1, PORT), np.zeros(1, np.int64), np.ones(1, np.int64)
+    when, _, who = collect_arrivals(0, 1, edges[k + 1], edges[k + 2], ports, np.array([0.8]), received, sent, times, senders)
     np.testing.assert_array_equal(when, edges[k + 1])
     np.testing.assert_array_equal(who, [4])
 

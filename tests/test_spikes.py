@@ -16,8 +16,8 @@ from scipy.integrate import quad
 
 from localdfa import network as networks
 from localdfa import spec
-from localdfa.core import spikes
-from localdfa.core.circuit import circuit
+from localdfa.core.spiking import batch as spikes
+from localdfa.core.spiking.circuit import circuit
 from localdfa.data.trains import Trains as Given
 from localdfa.errors import NonFiniteError
 
@@ -58,7 +58,7 @@ def samples(m=3, n_in=SIZES[0], n_out=SIZES[-1], dtype=np.float64):
 def obvious(setting, network, x, y):
     """The same trial by the naive simulation."""
     phases = setting.phases
-    gate = phases.nudged if phases.gate is None else phases.gate
+    gate = phases.gate_duration
     after = [(phases.nudged - gate, 0, False)] if gate < phases.nudged else []
     course = [(phases.free, 0, False), (gate, 1, True), *((length, 1, opens) for length, _, opens in after)]
     if phases.nudging == "centered":
@@ -302,7 +302,7 @@ def test_weights_that_lie_in_an_array_of_another_type_are_copied():
     ]
     assert tables[0].jumps.dtype == tables[1].jumps.dtype == np.float64
     np.testing.assert_array_equal(tables[0].jumps, tables[1].jumps)
-    np.testing.assert_array_equal(tables[0].joints, tables[1].joints)
+    np.testing.assert_array_equal(tables[0].ports, tables[1].ports)
 
 
 def test_samples_without_an_error_teach_nothing():

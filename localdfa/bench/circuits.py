@@ -11,9 +11,10 @@ import numpy as np
 
 from localdfa.bench.worker import Side
 from localdfa.bench.workloads import Workload
-from localdfa.core import blas, spikes
-from localdfa.core.circuit import onsets
+from localdfa.core import blas
 from localdfa.core.events import stretches
+from localdfa.core.spiking import batch as spikes
+from localdfa.core.spiking.schedule import phase_begins
 from localdfa.data.trains import Trains
 from localdfa.inputs.trains import repeated
 from localdfa.network import build
@@ -26,7 +27,7 @@ _OUTPUTS = 10
 
 
 class _Simulated:
-    """A mini-batch of `localdfa.core.spikes.simulate` on whatever threads Numba has."""
+    """A mini-batch of `localdfa.core.spiking.batch.simulate` on whatever threads Numba has."""
 
     def __init__(self, setting: Any, n_in: int, inputs: Any, target: np.ndarray | None) -> None:
         blas.one_thread()
@@ -96,7 +97,7 @@ class Driven(_Simulated):
         """Of a mini-batch: synaptic events, one for each neuron of the layer at each spike that arrives, and those while the
         gate is open; spikes of the layer and its rate, Hz."""
         width, plastic = self.network.sizes[1], self.target is not None
-        begins, stop = onsets(self.setting, plastic)
+        begins, stop = phase_begins(self.setting, plastic)
         sample, neuron, sent = self.inputs.events()
         _, _, sent = repeated(sample, neuron, sent, begins, stop)
         arrived = sent + self.network.projections[0].delay

@@ -1,4 +1,4 @@
-"""Our side of spiking trials: mini-batches of `localdfa.core.spikes.simulate`."""
+"""Our side of spiking trials: mini-batches of `localdfa.core.spiking.batch.simulate`."""
 
 import dataclasses
 import time
@@ -9,8 +9,9 @@ import numpy as np
 
 from localdfa import registry
 from localdfa.bench.trials import Trials, network, sample, setting
-from localdfa.core import blas, spikes
+from localdfa.core import blas
 from localdfa.core.plasticity import Plasticity
+from localdfa.core.spiking import batch as spikes
 
 
 class Ours:

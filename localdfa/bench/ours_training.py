@@ -34,7 +34,7 @@ class Ours:
 
     def weights(self) -> list[Any]:
         """Of each layer (n_pre + 1, n_post), the last row the biases."""
-        return self._trainer.network.weights
+        return list(self._trainer.network.weights)
 
     def rates(self, n: int) -> np.ndarray:
         """Rates of the hidden layer in the free phase of the first n samples, Hz (n, n_hidden)."""

@@ -21,7 +21,7 @@ from localdfa.bench import points
 from localdfa.bench.circuits import INPUT_RATE, Driven
 from localdfa.bench.compare import spread
 from localdfa.bench.points import Point
-from localdfa.core import spikes
+from localdfa.core.spiking import batch as spikes
 
 
 class Cost(NamedTuple):
@@ -111,14 +111,14 @@ class Sum:
 
 
 class Loops(Driven):
-    """A driven layer without what `localdfa.core.spikes.simulate` does before and after its kernel."""
+    """A driven layer without what `localdfa.core.spiking.batch.simulate` does before and after its kernel."""
 
     def turn(self) -> float:
         """Seconds of the kernel."""
-        case = spikes.Case(self.network, self.setting, self.inputs, self.target, None)
-        room, sums = case.room(0), np.full(case.n_sums, 0, self.network.dtype)
+        batch = spikes.Batch(self.network, self.setting, self.inputs, self.target, None)
+        findings, sums = batch.findings(0), np.full(batch.n_sums, 0, self.network.dtype)
         began = time.perf_counter()
-        case.run(room, sums, False, 0, 1, np.zeros(1, np.bool_))
+        batch.run(findings, sums, False, 0, 1, np.zeros(1, np.bool_))
         return time.perf_counter() - began
 
     def counts(self) -> dict[str, float]:

@@ -105,7 +105,7 @@ def _balanced(work: Trials) -> dict[str, Any]:
 
 
 def sample(work: Trials, m: int) -> tuple[Any, np.ndarray]:
-    """m times the same sample, inputs as `localdfa.core.spikes.simulate` takes them, and its target (m, 10)."""
+    """m times the same sample, inputs as `localdfa.core.spiking.batch.simulate` takes them, and its target (m, 10)."""
     from localdfa import data
     from localdfa.data.trains import Trains
 

@@ -15,7 +15,7 @@ from numba.core.errors import TypingError
 from numba.extending import get_cython_function_address, overload
 from threadpoolctl import ThreadpoolController
 
-from localdfa.core.compiled import counted
+from localdfa.core.compiled import allocating
 
 
 def _external(name: str) -> Any:
@@ -51,7 +51,7 @@ def gemm(
     c[...] = c + product if add else product
 
 
-@counted
+@allocating
 def _leading(x):
     """Entries from one row to the next; of a single row NumPy may say anything, and BLAS asks for at least its length."""
     return max(x.strides[0] // x.itemsize, x.shape[1])

@@ -1,10 +1,11 @@
 """How functions are compiled.
 
-A `kernel` can be called from Python. A function that only kernels call is `inner` or `inlined`: nothing is compiled by which
-Python could call it, which would take longer than the function itself, with all the arrays that it is given; called from Python
-it is plain Python. In a `counted` one, which is `inner` else, Numba counts references, so that it may allocate and return
-arrays; in the others none: one is counted for each array that is handed on or cut from another, which, where arrays are short
-or several threads count at once, costs as much as the work itself. So nothing is allocated in them, and no array returned.
+A `kernel` can be called from Python. A function that only kernels call is a `device` function, and nothing is compiled by which
+Python could call it: with all the arrays that it is given that would take longer than the function itself. Called from Python
+it is plain Python. `always_inline` is like `device`, but the function is put in place of every call. `allocating` is like
+`device`, but Numba counts references, so it may create and return arrays. In the others it counts none, because one would be
+counted for each array that is handed on or sliced, which costs as much as the work itself where arrays are short or several
+threads count at once; so these create no arrays and return none.
 """
 
 from collections.abc import Callable
@@ -16,9 +17,9 @@ from numba.extending import register_jitable
 
 from localdfa.core import interrupt, kernel_cache
 
-_UNCOUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-# Said, for options that a function does not name are those of its caller.
-COUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": True}
+_DEVICE: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+# Named in full, because an option that a function does not name is that of its caller.
+ALLOCATING: dict[str, Any] = {"error_model": "numpy", "_nrt": True}
 
 
 def compiled(**options: Any) -> Callable[[Any], Any]:
@@ -27,11 +28,11 @@ def compiled(**options: Any) -> Callable[[Any], Any]:
     return lambda function: interrupt.compiled_apart(kernel_cache.keep(njit(**options)(function)))
 
 
-kernel: Callable[[Any], Any] = compiled(**_UNCOUNTED)
-inner: Callable[[Any], Any] = register_jitable(**_UNCOUNTED, no_cfunc_wrapper=True)
-# Put in place of every call: handing on many arrays, each as seven numbers, takes longer than a short function itself.
-inlined: Callable[[Any], Any] = register_jitable(**_UNCOUNTED, no_cfunc_wrapper=True, forceinline=True)
-counted: Callable[[Any], Any] = register_jitable(**COUNTED, no_cfunc_wrapper=True)
+kernel: Callable[[Any], Any] = compiled(**_DEVICE)
+device: Callable[[Any], Any] = register_jitable(**_DEVICE, no_cfunc_wrapper=True)
+# Handing on many arrays, each as seven numbers, takes longer than a short function itself.
+always_inline: Callable[[Any], Any] = register_jitable(**_DEVICE, no_cfunc_wrapper=True, forceinline=True)
+allocating: Callable[[Any], Any] = register_jitable(**ALLOCATING, no_cfunc_wrapper=True)
 
-# Loops that must be fast count without a sign: Numba would look at every index whether it is negative.
+# Indices of loops that must be fast are unsigned, which spares Numba the check for negative ones.
 unsigned = np.uint64

@@ -18,7 +18,7 @@ import numpy as np
 from numba import prange
 
 from localdfa.core.blas import gemm
-from localdfa.core.compiled import compiled, counted
+from localdfa.core.compiled import allocating, compiled
 
 # Blocks of samples, or of positions, that threads take; and the samples whose drives at all positions are held at once.
 BLOCKS, SAMPLES = 16, 64
@@ -72,14 +72,14 @@ def total(route: Route, pre: np.ndarray, change: np.ndarray) -> np.ndarray:
     return found
 
 
-@counted
+@allocating
 def _overlap(start, length, size):
     """The steps from 0 to `length` that, counted from `start`, stay between 0 and `size`: the first and the one after."""
     first = min(length, max(0, -start))
     return first, max(first, min(length, size - start))
 
 
-@counted
+@allocating
 def _unfold(g, maps, activity, patches):
     """patches (synapses, positions): what each synapse of the kernel receives at each position."""
     rows, columns = maps
@@ -96,7 +96,7 @@ def _unfold(g, maps, activity, patches):
                 received[to + x] = activity[at + x]
 
 
-@counted
+@allocating
 def _fold(g, maps, patches, signal):
     """Add to the signal of each presynaptic neuron what its synapses at all positions bring: `_unfold` transposed."""
     rows, columns = maps
@@ -112,7 +112,7 @@ def _fold(g, maps, patches, signal):
                 signal[at + x] += brought[to + x]
 
 
-@counted
+@allocating
 def _patch(g, maps, position, activity, patch):
     """patch (synapses,): what the synapses of the kernel receive at one position."""
     top, left = position // maps[1] - g.padding, position % maps[1] - g.padding
@@ -127,7 +127,7 @@ def _patch(g, maps, position, activity, patch):
                 patch[to + v] = activity[at + v]
 
 
-@counted
+@allocating
 def _compete(g, maps, pooled, drives, out, winner):
     """The largest of the drives (channels, positions) in each window, and where it is; a NaN wins."""
     columns, q = maps[1], 0
@@ -145,7 +145,7 @@ def _compete(g, maps, pooled, drives, out, winner):
                 q += 1
 
 
-@counted
+@allocating
 def _at_winners(g, drives, winner, out):
     """The drives (channels, positions) at the winners that an earlier competition had."""
     n = winner.size // g.channels
@@ -153,7 +153,7 @@ def _at_winners(g, drives, winner, out):
         out[q] = drives[q // n, winner[q]]
 
 
-@counted
+@allocating
 def _to_winners(g, change, winner, arriving):
     """arriving (channels, positions): the sum of the changes of the neurons that a position drives."""
     n = winner.size // g.channels

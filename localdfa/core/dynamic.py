@@ -31,7 +31,7 @@ from numba import prange
 
 from localdfa import registry
 from localdfa.core import finite, interrupt
-from localdfa.core.compiled import compiled, counted
+from localdfa.core.compiled import allocating, compiled
 from localdfa.core.events import EVENT, add, projection, routes, sort, stretches
 from localdfa.core.kernels import product
 from localdfa.errors import NonFiniteError
@@ -182,7 +182,7 @@ def _totals(
     return totals
 
 
-@counted
+@allocating
 def _relax(state, remains):
     """v once its distance to a − βc has shrunk to the fraction `remains`; returns how many neurons have left their band."""
     left = 0
@@ -194,7 +194,7 @@ def _relax(state, remains):
     return left
 
 
-@counted
+@allocating
 def _compartment(course, state, age):
     """v − u into the row U: it relaxes to −βc whatever arrives, for both compartments have the drive in common."""
     remains = math.exp(-age / course.tau)
@@ -224,7 +224,7 @@ def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> _Kern
     """
     f, inverse, predict_into, error_into = neuron.f, neuron.inverse, output.predict_into, output.error_into
 
-    @counted
+    @allocating
     def signals(course, routes, target, states):
         """Feedback signal of every layer from what the pathway carries at the end of the free phase; False if that is nothing.
 
@@ -246,13 +246,13 @@ def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> _Kern
             start += state.shape[1]
         return noticed
 
-    @counted
+    @allocating
     def first_event(p, epsilon):
         """f(0), or 0 where that is no event."""
         h = f(p, 0.0)
         return h if abs(h) >= epsilon else 0.0
 
-    @counted
+    @allocating
     def step(p, epsilon, base, state, i, levels):
         """Move h_sent of neuron i, counted in whole levels so that it cannot drift; its band is f⁻¹(h_sent ± ε)."""
         level = state[_LEVEL, i] + levels
@@ -260,7 +260,7 @@ def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> _Kern
         state[_LOW, i] = inverse(p, base + (level - 1) * epsilon)
         state[_HIGH, i] = inverse(p, base + (level + 1) * epsilon)
 
-    @counted
+    @allocating
     def onset(p, course, biases, sends):
         """A population at t = 0, the queue of its events, and how many it has sent."""
         n, queue, sent = biases.size, np.empty(64, EVENT), 0
@@ -275,7 +275,7 @@ def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> _Kern
                 sent += 1
         return state, queue, sent
 
-    @counted
+    @allocating
     def send(p, course, state, t, until, queue, sent, cancelled):
         """The events of all neurons that leave their band between t and `until`; cancelled (1,): those so far when it is set.
 
@@ -303,7 +303,7 @@ def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> _Kern
         sort(queue, first, sent, cancelled)
         return queue, sent, 0
 
-    @counted
+    @allocating
     def activity(p, course, output, state, row, out):
         """The z of one row of the state into another; ŷ if these are the output units."""
         if output:
@@ -312,7 +312,7 @@ def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> _Kern
         for i in range(state.shape[1]):
             state[out, i] = postsynaptic(p, state[row, i])
 
-    @counted
+    @allocating
     def read(p, course, output, state, age):
         """ζ at `age` ms into a stretch; z is what the rule reads, with two compartments less that of the other."""
         n = state.shape[1]
@@ -327,7 +327,7 @@ def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> _Kern
         for i in range(n):
             state[_ZETA, i] -= state[_Z0, i]
 
-    @counted
+    @allocating
     def carry(p, course, k, output, weights, state, x, incoming, queue, counts, late, pre, post, cancelled):
         """One population through stretch k of the trial, with its part of ∫ x dz where the gate is open.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core.compiled import counted
+from localdfa.core.compiled import allocating
 
 # An event: when it was sent (ms), by which neuron of its population, and its size: Δh of a graded event, 1 for a spike.
 EVENT = np.dtype([("time", np.float64), ("neuron", np.int64), ("size", np.float64)])
@@ -16,7 +16,7 @@ def stretches(phases: Any, nudges: bool) -> tuple[np.ndarray, np.ndarray, np.nda
     Returns their edges (n + 1,) in ms; the sign of the nudging in each, 0 while the feedback is off; and which opening of
     the plasticity gate each is, −1 while the gate is closed.
     """
-    gate = phases.nudged if phases.gate is None else phases.gate
+    gate = phases.gate_duration
     found = [(phases.free, 0, -1)]
     for k, sign in enumerate(((1, -1) if phases.nudging == "centered" else (1,)) if nudges else ()):
         if k > 0:
@@ -41,7 +41,7 @@ def routes(network: Any) -> np.ndarray:
     return np.concatenate(found, axis=1, dtype=np.float64)
 
 
-@counted
+@allocating
 def projection(flat, sizes, l):
     """Projection l as (n_pre + 1, n_post), a view of an array in which all of them lie end to end."""
     start = 0
@@ -50,7 +50,7 @@ def projection(flat, sizes, l):
     return flat[start : start + (sizes[l] + 1) * sizes[l + 1]].reshape(sizes[l] + 1, sizes[l + 1])
 
 
-@counted
+@allocating
 def add(queue, n, time, neuron, size):
     """Put an event behind the n of a queue; returns the queue, a longer one if there was no room."""
     if n == queue.size:
@@ -64,7 +64,7 @@ def add(queue, n, time, neuron, size):
     return queue
 
 
-@counted
+@allocating
 def sort(queue, first, n, cancelled):
     """Put the events from `first` on in order of time by merging runs; those sent together keep their order.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numba import prange
 
 from localdfa.core.blas import gemm
-from localdfa.core.compiled import compiled, counted, inner
+from localdfa.core.compiled import allocating, compiled, device
 
 # Below this many rows a product is bound by memory: row by row it skips silent presynaptic neurons, and beats BLAS.
 FEW_ROWS = 4
@@ -46,19 +46,19 @@ def _by_columns(alpha, a, b, transpose_b, c):
         gemm(alpha, a[:, 0 : a.shape[1]], False, part, transpose_b, c[:, j0:j1])
 
 
-@counted
+@allocating
 def _scattered(x):
     """Whether the entries of a row do not lie side by side."""
     return x.shape[0] > 0 and x.shape[1] > 1 and x.strides[1] != x.itemsize
 
 
-@counted
+@allocating
 def _require_rows(a, b, c):
     if _scattered(a) or _scattered(b) or _scattered(c):
         raise ValueError("product: an array whose rows are not contiguous")
 
 
-@counted
+@allocating
 def _columns(n):
     """Number and width of the blocks of postsynaptic neurons; the same everywhere, so that a core finds its own in cache."""
     blocks = 2 * ((n + 511) // 512)
@@ -148,7 +148,7 @@ def active(pre):
     return found[:n]
 
 
-@inner
+@device
 def _pick(pre, rows, first, activity):
     """activity (m, k): the columns rows[first:] of pre."""
     for s in range(activity.shape[0]):
@@ -156,7 +156,7 @@ def _pick(pre, rows, first, activity):
             activity[s, r] = pre[s, rows[first + r]]
 
 
-@inner
+@device
 def _few(pre, change, gradient):
     """gradient = −Σ_samples pre · change, shapes (m, k), (m, n), (k, n), for few samples."""
     for r in range(gradient.shape[0]):
@@ -172,7 +172,7 @@ def learning(optimiser: Any) -> Any:
     """The two kernels that change the weights of one projection by one optimiser: from factors, or from their sum."""
     row = optimiser.row
 
-    @inner
+    @device
     def visit(p, weight_decay, gradient, rows, first, weights, state, last, step):
         """Hand the optimiser row after row of the gradient (k, n_post), synapses from presynaptic neurons rows[first:]."""
         for r in range(gradient.shape[0]):

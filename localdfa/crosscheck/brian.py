@@ -55,8 +55,8 @@ def simulate(
     rng: np.random.Generator | None = None, dt: float = 0.1, error: np.ndarray | None = None, rate: float = 0.0,
 ) -> Trial:  # fmt: skip
     """One trial, in this process: inputs (1, n_features + 1), the last column one, or one spike train; target (n_out,), or None
-    to end after the free phase; rng: as `localdfa.core.spikes.simulate` takes it; dt: the step, ms; error: taken as given;
-    rate: of learning, where weights change while spikes pass.
+    to end after the free phase; rng: as `localdfa.core.spiking.batch.simulate` takes it; dt: the step, ms; error: taken as
+    given; rate: of learning, where weights change while spikes pass.
 
     Raises
     ------
@@ -124,7 +124,7 @@ class Model:
         for sign in signs:
             if sign < 0:
                 now = self._stretch(now, phases.free, 0.0, signal)
-            gate, factor = phases.nudged if phases.gate is None else phases.gate, sign / (phases.beta * len(signs))
+            gate, factor = phases.gate_duration, sign / (phases.beta * len(signs))
             self._gate(factor, "-")
             self._somata[self._top].clamped = f"clamped + x / {len(signs)}"
             now = self._stretch(now, gate, sign * phases.beta, signal)

@@ -15,8 +15,8 @@ import brian2
 import numpy as np
 from numba import njit
 
-from localdfa.core import spikes
 from localdfa.core.events import stretches
+from localdfa.core.spiking import batch as spikes
 from localdfa.crosscheck import brian, subject
 from localdfa.network import WATCHED, Network, generator
 from localdfa.spec import Setting

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from localdfa import measure, neurons, registry
-from localdfa.core import spikes
+from localdfa.core.spiking import batch as spikes
 from localdfa.crosscheck import subject
 from localdfa.errors import SpecError
 from localdfa.network import WATCHED, Network, generator

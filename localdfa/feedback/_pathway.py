@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core.compiled import inner
+from localdfa.core.compiled import device
 
 
 class Pathway:
@@ -27,7 +27,7 @@ class Pathway:
     follows_error = True
 
     @staticmethod
-    @inner
+    @device
     def carries(prediction, target, error):
         """What of an output unit is sent back, from its prediction ŷ, its target y* and its error e = ŷ − y*, 0 where that is
         below the threshold: of one unit in a kernel, of arrays (m, n_out) in a settled network. By default the error."""

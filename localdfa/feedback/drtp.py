@@ -1,6 +1,6 @@
 """Direct random target projection: the target, not the error, reaches every hidden layer through a matrix of its own."""
 
-from localdfa.core.compiled import inner
+from localdfa.core.compiled import device
 from localdfa.feedback.direct import Direct
 
 
@@ -14,7 +14,7 @@ class TargetProjection(Direct):
     follows_error = False
 
     @staticmethod
-    @inner
+    @device
     def carries(prediction, target, error):
         return -target
 

@@ -7,7 +7,7 @@ and e the error, which feedback brings to the hidden layers; each (m, n_out) of 
 - ``loss(neuron, drive, target)``: of each sample, (m,).
 - ``error(prediction, target)``: e, the derivative of the loss in a_y.
 - ``predict_into(drive, prediction)`` and ``error_into(prediction, target, error)``: the same of one sample, arrays (n_out,), as
-  the compiled kernels of simulated trials do it; written with `localdfa.core.compiled.inner`, and right where the result goes
+  the compiled kernels of simulated trials do it; written with `localdfa.core.compiled.device`, and right where the result goes
   where ŷ, or a_y, stands.
 - ``spiking``: whether the units are neurons like the hidden ones, which spike, instead of integrating what reaches them. In a
   simulated trial their drive then stands for the activity that their trace shows, which ``predict_into`` gets.

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core.compiled import inner
+from localdfa.core.compiled import device
 from localdfa.outputs import Measure, decisions, error_percent, one_hot
 
 # A training error of at least this part of that of guessing is no better than it.
@@ -24,7 +24,7 @@ class _Difference:
         return prediction - target
 
     @staticmethod
-    @inner
+    @device
     def error_into(prediction, target, error):
         for u in range(error.size):
             error[u] = prediction[u] - target[u]

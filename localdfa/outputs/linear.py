@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core.compiled import inner
+from localdfa.core.compiled import device
 from localdfa.outputs._kinds import Regression
 
 
@@ -20,7 +20,7 @@ class Linear(Regression):
         return 0.5 * ((drive - target) ** 2).sum(axis=1)
 
     @staticmethod
-    @inner
+    @device
     def predict_into(drive, prediction):
         for u in range(drive.size):
             prediction[u] = drive[u]

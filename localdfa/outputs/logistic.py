@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core.compiled import inner
+from localdfa.core.compiled import device
 from localdfa.outputs._kinds import Classification
 
 
@@ -21,7 +21,7 @@ class Logistic(Classification):
         return (np.logaddexp(0, drive) - drive * target).sum(axis=1)
 
     @staticmethod
-    @inner
+    @device
     def predict_into(drive, prediction):
         for u in range(drive.size):
             prediction[u] = 0.5 * (1 + math.tanh(0.5 * drive[u]))

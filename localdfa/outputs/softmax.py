@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core.compiled import inner
+from localdfa.core.compiled import device
 from localdfa.outputs._kinds import Classification
 
 
@@ -22,7 +22,7 @@ class Softmax(Classification):
         return np.logaddexp.reduce(drive, axis=1) - (drive * target).sum(axis=1)
 
     @staticmethod
-    @inner
+    @device
     def predict_into(drive, prediction):
         largest, total = -np.inf, 0.0
         for u in range(drive.size):

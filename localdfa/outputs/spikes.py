@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from localdfa import neurons
-from localdfa.core.compiled import inner
+from localdfa.core.compiled import device
 from localdfa.outputs._kinds import Classification
 
 
@@ -24,7 +24,7 @@ class Spikes(Classification):
         return 0.5 * ((cls.predict(neuron, drive) - target) ** 2).sum(axis=1)
 
     @staticmethod
-    @inner
+    @device
     def predict_into(drive, prediction):
         for u in range(drive.size):
             prediction[u] = drive[u]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from localdfa.core.compiled import inner
-from localdfa.core.traces import Pairing
+from localdfa.core.compiled import device
+from localdfa.core.spiking.traces import Pairing
 
 
 class SpikingRule:
@@ -33,12 +33,12 @@ class SpikingRule:
         return Pairing(0.0, 0.0, 0.0)
 
     @staticmethod
-    @inner
+    @device
     def at_arrival(r, z, v, c, traces):
         return -traces.pre * z
 
     @staticmethod
-    @inner
+    @device
     def at_spike(r, z, v, c, traces):
         return traces.post
 

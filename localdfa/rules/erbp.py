@@ -4,7 +4,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from localdfa.core.compiled import inner
+from localdfa.core.compiled import device
 from localdfa.rules._spiking import SpikingRule
 
 
@@ -32,7 +32,7 @@ class ERBP(SpikingRule):
     constant = 0.0
 
     @staticmethod
-    @inner
+    @device
     def at_arrival(r, z, v, c, traces):
         return -c if r.v_low <= v <= r.v_high else 0.0
 

@@ -9,7 +9,7 @@ from numba import prange
 from localdfa.core import projections
 from localdfa.core.compiled import compiled
 from localdfa.core.settled import Trial
-from localdfa.core.traces import Pairing
+from localdfa.core.spiking.traces import Pairing
 from localdfa.rules._spiking import SpikingRule
 
 

@@ -350,7 +350,7 @@ def settled_after(setting: Any) -> float:
 
 def _gate(phases: Any) -> float:
     """How long the gate is open, ms; refused where that is longer than the nudge."""
-    gate = phases.nudged if phases.gate is None else phases.gate
+    gate = phases.gate_duration
     if gate > phases.nudged:
         raise ValueError(f"phases.gate: {gate} ms is longer than phases.nudged = {phases.nudged} ms")
     return float(gate)

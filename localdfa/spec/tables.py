@@ -170,6 +170,11 @@ class Phases(Table):
         "takes one core; what is evaluated or recorded is then a sequence of its own from rest (spiking neurons)",
     )
 
+    @property
+    def gate_duration(self) -> float:
+        """How long the plasticity gate is open from a nudged onset, ms."""
+        return self.nudged if self.gate is None else self.gate
+
 
 class Trace(Table):
     """The traces that synapses of spiking neurons read: each jumps at a spike and decays exponentially."""

@@ -12,7 +12,7 @@ from test_circuits import obvious, trains
 
 from localdfa import network as networks
 from localdfa import registry, spec
-from localdfa.core import spikes
+from localdfa.core.spiking import batch as spikes
 from localdfa.data.trains import Trains
 
 CASES = 30

@@ -4,32 +4,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-from localdfa.core.compiled import COUNTED, compiled, inner, kernel
+from localdfa.core.compiled import ALLOCATING, compiled, device, kernel
 
-# Columns of `Circuit.joints`: what a slot is; see there.
-PRE, CURRENT_OF, START, ENDS, TARGETS, SUMS, TRACES = range(7)
 # So few spikes, and those that come within so short a time, ms, are put in order by insertion.
 _FEW, _MOMENT = 16, 1e-290
 
-# By so much of itself a moment may be rounded: four units in the last place.
+# A moment may be rounded by this fraction of itself: four units in the last place.
 _ROUNDING = 2.0**-50
 
 
 class Arrivals(NamedTuple):
-    """Spikes that arrive, in order of time: when, through which slots, from whom."""
+    """Spikes that arrive at a population, in order of time."""
 
-    when: np.ndarray
-    slots: np.ndarray
-    who: np.ndarray
+    when: np.ndarray  # ms
+    ports: np.ndarray  # through which port
+    senders: np.ndarray  # from which presynaptic neuron
 
 
 @compiled(error_model="numpy")
-def longer(queue, n, room):
-    """A queue with at least `room` places that begins with the n of the one given."""
-    found = np.empty(max(room, 2 * n, 64), queue.dtype)
+def longer(queue, n, places):
+    """A queue with at least this many places that begins with the first n entries of the one given."""
+    grown = np.empty(max(places, 2 * n, 64), queue.dtype)
     for e in range(n):  # assigned as slices, they take Numba two seconds to compile
-        found[e] = queue[e]
-    return found
+        grown[e] = queue[e]
+    return grown
 
 
 @kernel
@@ -41,7 +39,7 @@ def sort(times, senders):
         _spread(times, senders)
 
 
-@compiled(**COUNTED)
+@compiled(**ALLOCATING)
 def _spread(times, senders):
     """Sort by spreading over as many buckets of time as there are spikes, each of which is sorted likewise."""
     count, low, high = times.size, np.inf, -np.inf
@@ -71,7 +69,7 @@ def _spread(times, senders):
         begin = ends[b]
 
 
-@inner
+@device
 def _insert(times, senders, first, n):
     for e in range(first + 1, n):
         time, sender, at = times[e], senders[e], e
@@ -82,31 +80,42 @@ def _insert(times, senders, first, n):
 
 
 @compiled(error_model="numpy")
-def gather(lo, hi, begin, stop, joints, delay, received, sent, times, senders):
-    """What arrives through the slots lo … hi − 1 from `begin` until `stop`, as `Arrivals`.
+def collect_arrivals(
+    first,  # the population's first port
+    last,  # one after its last port
+    begin,  # begin of the step, ms
+    stop,  # its end, ms
+    ports,  # as in `circuit.Circuit`
+    delay,  # (ports,) conduction delay, ms
+    received,  # (ports,) how many spikes of its queue have arrived through each port; counts these as well
+    listed,  # (P,) how many spikes are in each queue
+    times,  # queues of all populations: when each spike was sent, ms
+    senders,  # and by which neuron
+):
+    """What arrives at a population from `begin` until `stop`, as `Arrivals`.
 
     What arrives in a step was sent before it, as no step is longer than the delay. Where a spike was sent as the step before
     began, the sum of its time and the delay may round to a moment before `begin`, when that step is over. So whatever comes
     within rounding of an edge, with all that arrives at the same moment, belongs to the later step and arrives at `begin`.
     """
     count, until, edge = 0, received.copy(), stop - _ROUNDING * abs(stop)
-    for slot in range(lo, hi):
-        queue, n = times[joints[slot, PRE]], sent[joints[slot, PRE]]
-        while until[slot] < n and queue[until[slot]] + delay[slot] < edge:
-            until[slot] += 1
-        count += until[slot] - received[slot]
-    when, slots, who = np.empty(count), np.empty(count, np.int64), np.empty(count, np.int64)
+    for port in range(first, last):
+        queue, n = times[ports[port].pre], listed[ports[port].pre]
+        while until[port] < n and queue[until[port]] + delay[port] < edge:
+            until[port] += 1
+        count += until[port] - received[port]
+    when, through, who = np.empty(count), np.empty(count, np.int64), np.empty(count, np.int64)
     e = 0
-    for slot in range(lo, hi):
-        queue, senders_ = times[joints[slot, PRE]], senders[joints[slot, PRE]]
-        for nth in range(received[slot], until[slot]):
-            when[e], slots[e], who[e] = max(queue[nth] + delay[slot], begin), slot, senders_[nth]
+    for port in range(first, last):
+        queue, queue_senders = times[ports[port].pre], senders[ports[port].pre]
+        for nth in range(received[port], until[port]):
+            when[e], through[e], who[e] = max(queue[nth] + delay[port], begin), port, queue_senders[nth]
             e += 1
-        received[slot] = until[slot]
-    if hi - lo > 1:
-        order, sorted_slots, sorted_who = np.arange(count), np.empty_like(slots), np.empty_like(who)
+        received[port] = until[port]
+    if last - first > 1:
+        order, sorted_through, sorted_who = np.arange(count), np.empty_like(through), np.empty_like(who)
         sort(when, order)
         for e in range(count):
-            sorted_slots[e], sorted_who[e] = slots[order[e]], who[order[e]]
-        return Arrivals(when, sorted_slots, sorted_who)
-    return Arrivals(when, slots, who)
+            sorted_through[e], sorted_who[e] = through[order[e]], who[order[e]]
+        return Arrivals(when, sorted_through, sorted_who)
+    return Arrivals(when, through, who)

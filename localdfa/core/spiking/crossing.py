@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from localdfa.core.compiled import inner, kernel
+from localdfa.core.compiled import device, kernel
 
 # An interval this short, in ms, is taken for a moment: a membrane that only touches its threshold cannot be told apart. Moments
 # are twice as long after so many passes, of which a search takes some ten where the sum does not stay close to zero.
@@ -59,7 +59,7 @@ def first_crossing(constant, sizes, taus, horizon):
     return np.inf
 
 
-@inner
+@device
 def _root(constant, sizes, taus, a, b):
     """The root between a, where the sum is below zero, and b, where it is not, for a sum that rises."""
     t = b

@@ -1,0 +1,580 @@
+"""A population in chunks of arrivals: sparse projections, synaptic currents, thresholds that adapt; linear membranes.
+
+A *chunk* of arrivals is taken in at once. What they leave at its end is a sum, because v, the currents and the traces are
+linear; one pass over the neurons adds it. An upper bound on v, from the largest v without arrivals and the sum of what raises
+it, rules out most crossings. The few neurons that could have reached their threshold are taken through the arrivals one by one,
+exactly.
+"""
+
+import math
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from localdfa.core.compiled import allocating, always_inline, device, kernel, unsigned
+from localdfa.core.prefetch import LINE, prefetch
+from localdfa.core.spiking.crossing import first_crossing
+from localdfa.core.spiking.queues import Arrivals
+from localdfa.core.spiking.refractory import enter, hold, recovered, release
+from localdfa.core.spiking.traces import fire, rises
+
+# A chunk has at most this many synapses a neuron: with more, bounds on v rule out too few; with fewer, there are too many
+# passes over the neurons.
+_SHARE = 1.5
+# `upper_bound` looks for candidates in blocks of so many neurons, and works on so many at a time that they stay in the cache.
+_BLOCK = unsigned(32)
+_TILE = unsigned(512)
+# The least number of (arrival, neuron) pairs that there is room for: candidates are looked up in lists that have no more.
+PAIRS = 2**14
+
+
+class Reached(NamedTuple):
+    """Which arrivals of a chunk reach the candidates of a list, and through which synapses."""
+
+    marked: np.ndarray  # (n,) whether a neuron is in the list
+    nth: np.ndarray  # (n,) where it stands there
+    counts: np.ndarray  # (n,) how many arrivals reach each candidate of the list
+    arrivals: np.ndarray  # which arrivals; those of candidate f begin at f times the number of arrivals in the chunk
+    synapses: np.ndarray  # through which synapse of the port each of them comes
+
+
+class Decay(NamedTuple):
+    """What decays in one neuron besides v: R synaptic currents, and last by how much its threshold is raised."""
+
+    taus: np.ndarray  # (R + 1,) time constants, ms
+    present: np.ndarray  # (R + 1,) values now
+    after: np.ndarray  # (R + 1,) values at another moment
+    kept: np.ndarray  # (R + 1,) to which fraction they have decayed since the origin when a chunk begins
+    sizes: np.ndarray  # (R + 2,) terms of v as in `crossing.first_crossing`
+    constants: np.ndarray  # (R + 2,) their time constants, ms
+
+
+class SparseScratch(NamedTuple):
+    """Scratch arrays for a population of n neurons; all sums are 0 between chunks."""
+
+    jump: np.ndarray  # (n,) what the currents that arrive in a chunk add to v by its end
+    rise: np.ndarray  # (n,) what raises v meanwhile
+    lift: np.ndarray  # (n,) what raises its target
+    threshold: np.ndarray  # (n,) the lowest threshold
+    moves: np.ndarray  # (R + 1, 2, n) what is left of the jumps at its end: of v, then of each current; up and down apart
+    moved: np.ndarray  # (R + 1, 2) whether there are any of these jumps
+    reached: Reached
+    decay: Decay
+
+
+@allocating
+def sparse_scratch(n, taus, tau_a, kind):
+    """Scratch for populations of up to n neurons, with v of this type of number.
+
+    taus: time constants of the synaptic currents, ms; tau_a: of the adapting threshold, ms.
+    """
+    r = taus.size
+    decay = Decay(
+        taus=np.empty(r + 1),
+        present=np.zeros(r + 1),
+        after=np.zeros(r + 1),
+        kept=np.zeros(r + 1),
+        sizes=np.zeros(r + 2),
+        constants=np.zeros(r + 2),
+    )
+    for e in range(r):
+        decay.taus[e] = taus[e]
+    decay.taus[r] = tau_a
+    reached = Reached(
+        marked=np.zeros(n, np.bool_),
+        nth=np.zeros(n, np.int64),
+        counts=np.zeros(n, np.int64),
+        arrivals=np.empty(PAIRS, np.int64),
+        synapses=np.empty(PAIRS, np.int64),
+    )
+    return SparseScratch(
+        jump=np.zeros(n, kind),
+        rise=np.zeros(n, kind),
+        lift=np.zeros(n, kind),
+        threshold=np.zeros(n, kind),
+        moves=np.zeros((r + 1, 2, n), kind),
+        moved=np.zeros((r + 1, 2), np.bool_),
+        reached=reached,
+        decay=decay,
+    )
+
+
+@allocating
+def with_room(reached, count):
+    """The same with room for all that `count` arrivals say of a list of one candidate, at least."""
+    if count <= reached.arrivals.size:
+        return reached
+    return Reached(
+        marked=reached.marked,
+        nth=reached.nth,
+        counts=reached.counts,
+        arrivals=np.empty(count, np.int64),
+        synapses=np.empty(count, np.int64),
+    )
+
+
+@device
+def response(tau, tau_m, elapsed):
+    """v some ms after a synaptic current with time constant tau was set to 1, from v = 0 and towards 0."""
+    return tau / (tau - tau_m) * (math.exp(-elapsed / tau) - math.exp(-elapsed / tau_m))
+
+
+@device
+def chunk_end(
+    first,  # the chunk's first arrival
+    longest,  # how long it may last, ms
+    arrivals,  # Arrivals
+    synapses,  # Synapses
+    n,  # neurons of the population
+):
+    """One after the last arrival of a chunk. It has all arrivals of its last moment, but none that comes `longest` ms or more
+    after the first, or after `_SHARE` n synapses."""
+    when, ports, row_ends, e, passed = arrivals.when, synapses.ports, synapses.row_ends, first, 0.0
+    while e < when.size and (e == first or when[e] == when[e - 1] or (when[e] - when[first] < longest and passed < _SHARE * n)):
+        rows, j = ports[arrivals.ports[e]].rows, arrivals.senders[e]
+        passed += _SHARE * n if rows < 0 else row_ends[rows + j + 1] - row_ends[rows + j]
+        e += 1
+    return e
+
+
+@always_inline
+def prefetch_row(
+    port,  # a port's entry in the table of ports
+    j,  # its presynaptic neuron
+    row_ends,  # as in `circuit.Circuit`
+    begin,  # where the port's synapses begin in x
+    x,  # an array of synapses
+):
+    """Ask the memory for what x holds of the synapses of neuron j, if its row is sparse."""
+    if port.rows >= 0:
+        for s in range(row_ends[port.rows + j], row_ends[port.rows + j + 1], LINE // x.itemsize):
+            prefetch(x, begin + s)
+
+
+@device
+def scatter(
+    tau_m,  # of the membrane, ms
+    taus,  # (R,) of the currents, ms
+    now,  # end of the chunk, ms
+    chunk,  # Arrivals of the chunk
+    synapses,  # Synapses
+    n,  # neurons of the population
+    scratch,  # SparseScratch, of which all sums are 0; gets what the arrivals leave
+):
+    """What the arrivals of a chunk leave at its end, for `upper_bound` to add to v, and `take_in_currents` to the currents."""
+    when, ports, senders = chunk.when, chunk.ports, chunk.senders
+    row_ends, targets, jumps, strength = synapses.row_ends, synapses.targets, synapses.jumps, synapses.strength
+    jump, width, none, up, down = scratch.jump, unsigned(n), scratch.jump.dtype.type(0), unsigned(0), unsigned(1)
+    for e in range(when.size):
+        port, j, elapsed, size = synapses.ports[ports[e]], senders[e], now - when[e], strength[ports[e]]
+        r = port.current
+        moves, moved = scratch.moves[r + 1], scratch.moved[r + 1]
+        if port.rows < 0:  # the chunk ends with it
+            row, ups, downs = jumps[port.jumps + j * n : port.jumps + (j + 1) * n], moves[up], moves[down]
+            for i in range(width):
+                ups[i] += max(row[i] * size, none)
+                downs[i] += min(row[i] * size, none)
+            moved[up] = moved[down] = True
+            continue
+        remains = jump.dtype.type(math.exp(-elapsed / (tau_m if r < 0 else taus[r])))
+        adds = jump.dtype.type(0.0 if r < 0 else response(taus[r], tau_m, elapsed))
+        first, last = unsigned(row_ends[port.rows + j]), unsigned(row_ends[port.rows + j + 1])
+        to, row, falls = targets[port.targets :], jumps[port.jumps :], unsigned(0)
+        if e + 1 < when.size:
+            following = synapses.ports[ports[e + 1]]
+            prefetch_row(following, senders[e + 1], row_ends, following.jumps, jumps)
+            prefetch_row(following, senders[e + 1], row_ends, following.targets, targets)
+        for s in range(first, last):
+            i, size_here = unsigned(to[s]), row[s] * size  # size changes the sign of what error spikes do
+            way = up if size_here >= 0 else down  # without a branch, which would be mispredicted
+            moves[way, i] += size_here * remains
+            jump[i] += size_here * adds
+            falls += way
+        moved[up] |= falls < last - first
+        moved[down] |= falls > 0
+
+
+@device
+def upper_bound(
+    tau_m,  # of the membrane, ms
+    taus,  # (R,) of the currents, ms
+    t,  # begin of the chunk, ms
+    first_at,  # its first arrival, ms
+    now,  # its end, ms
+    origin,  # trace origin, ms
+    v,  # (n,) membranes at t
+    later,  # (n,) gets those at the end
+    population,  # Population
+    scratch,  # SparseScratch after `scatter`
+    candidates,  # gets the neurons that could have met their threshold
+):
+    """Carry v to the end of a chunk; returns how many neurons could have met their threshold on the way.
+
+    Meanwhile v stays below the larger of its first value and what it would relax to with the largest target, and all jumps up
+    on top. The largest value of a current is its first if that is positive, else its last, and all of its jumps up on top.
+    Since the first arrival, at first_at, these jumps have decayed; multiplying by that factor gives an upper bound on their
+    value in between. The loops are over few arrays each, because LLVM does not vectorise them otherwise.
+    """
+    to, currents, a, moves, moved = population.target, population.currents, population.first, scratch.moves, scratch.moved
+    jump, rise, lift, threshold = scratch.jump, scratch.rise, scratch.lift, scratch.threshold
+    n, number = unsigned(v.size), v.dtype.type
+    remains, one, none, count, first = number(math.exp((t - now) / tau_m)), number(1), number(0), 0, unsigned(0)
+    while first < n:
+        stop = min(first + _TILE, n)
+        up, down, more = moves[0, 0], moves[0, 1], number(math.exp((now - first_at) / tau_m))
+        for i in range(first, stop):
+            rise[i] = none
+        for i in range(first, stop if moved[0, 0] or moved[0, 1] else first):
+            rise[i] = up[i] * more
+            jump[i] += up[i] + down[i]
+            up[i], down[i] = none, none
+        for r in range(taus.size):
+            present, adds = number(math.exp((origin - t) / taus[r])), number(response(taus[r], tau_m, now - t))
+            row, up, left = currents[r, a:], moves[r + 1, 0], number(math.exp((t - now) / taus[r]))
+            more = number(math.exp((now - first_at) / taus[r]))
+            for i in range(first, stop):
+                current = row[i] * present
+                jump[i] += current * adds
+                lift[i] += max(current, current * left)
+            for i in range(first, stop if moved[r + 1, 0] else first):
+                lift[i] += up[i] * more
+        for i in range(first, stop):
+            rise[i] += max(v[i], v[i] * remains + (to[i] + lift[i]) * (one - remains)) - threshold[i]
+        for i in range(first, stop):
+            later[i] = to[i] + (v[i] - to[i]) * remains + jump[i]
+        for i in range(first, stop):
+            jump[i], lift[i] = none, none
+        while first < stop:
+            end, some = min(first + _BLOCK, stop), False
+            for i in range(first, end):
+                some |= rise[i] >= 0
+            if some:
+                for i in range(first, end):
+                    if rise[i] >= 0:
+                        candidates[count] = i
+                        count += 1
+            first = end
+    return count
+
+
+@device
+def take_in_currents(
+    taus,  # (R,) of the currents, ms
+    apart,  # since the trace origin, ms
+    population,  # Population
+    n,  # its neurons
+    scratch,  # SparseScratch after `scatter`
+):
+    """Add what a chunk leaves to the synaptic currents."""
+    for r in range(taus.size):
+        rise, row = scratch.moves.dtype.type(math.exp(apart / taus[r])), population.currents[r, population.first :]
+        none = scratch.moves.dtype.type(0)
+        for way in range(2):
+            moves = scratch.moves[r + 1, way]
+            for i in range(unsigned(n if scratch.moved[r + 1, way] else 0)):
+                row[i] += moves[i] * rise
+                moves[i] = none
+
+
+@kernel
+def look_up_arrivals(
+    candidates,  # a list of neurons
+    n,  # neurons of the population
+    chunk,  # Arrivals of the chunk
+    synapses,  # Synapses
+    reached,  # Reached, which gets what is found
+):
+    """Which arrivals of a chunk reach the candidates of a list, and through which synapses.
+
+    A row of targets is read to its end: to search it for a few neurons takes longer, as it is not near.
+    """
+    marked, nth, counts, count = reached.marked, reached.nth, reached.counts, chunk.ports.size
+    for f in range(candidates.size):
+        marked[candidates[f]], nth[candidates[f]], counts[f] = True, f, 0
+    for e in range(count):
+        port, j = synapses.ports[chunk.ports[e]], chunk.senders[e]
+        if port.rows < 0:
+            for f in range(candidates.size):
+                at = f * count + counts[f]
+                reached.arrivals[at], reached.synapses[at] = e, j * n + candidates[f]
+                counts[f] += 1
+            continue
+        to = synapses.targets[port.targets :]
+        for s in range(unsigned(synapses.row_ends[port.rows + j]), unsigned(synapses.row_ends[port.rows + j + 1])):
+            if marked[unsigned(to[s])]:
+                f = nth[to[s]]
+                at = f * count + counts[f]
+                reached.arrivals[at], reached.synapses[at] = e, s
+                counts[f] += 1
+    for f in range(candidates.size):
+        marked[candidates[f]] = False
+
+
+@device
+def accumulate_on_arrival(
+    chunk,  # Arrivals of the chunk
+    synapses,  # Synapses
+    traces,  # Traces
+    scale,  # of what synapses gain; 0 while the gate is closed
+    population,  # Population
+):
+    """Synapses lose what they must at the arrivals of a chunk, as if all its spikes were sent later."""
+    when, ports, senders, z, accumulator = chunk.when, chunk.ports, chunk.senders, population.z, population.accumulator
+    row_ends, y, sums = synapses.row_ends, synapses.pre_traces, synapses.sums
+    n, number = unsigned(z.size), z.dtype.type
+    for e in range(when.size):
+        port, j = synapses.ports[ports[e]], senders[e]
+        if port.traces < 0:
+            continue
+        rise, fall = rises(when[e], traces)
+        y[port.traces + j] += number(rise)
+        if scale == 0:
+            continue
+        if e + 1 < when.size and synapses.ports[ports[e + 1]].traces >= 0:
+            following = synapses.ports[ports[e + 1]]
+            prefetch_row(following, senders[e + 1], row_ends, following.sums, sums)
+        of_c, of_z, to = number(scale * rise), number(scale * traces.pre / fall), unsigned(port.sums)
+        if port.rows < 0:
+            row = to + unsigned(j) * n
+            for i in range(n):
+                sums[row + i] -= of_c * accumulator[i] + of_z * z[i]
+            continue
+        targets = synapses.targets[port.targets :]
+        for s in range(unsigned(row_ends[port.rows + j]), unsigned(row_ends[port.rows + j + 1])):
+            i = unsigned(targets[s])
+            sums[to + s] -= of_c * accumulator[i] + of_z * z[i]
+
+
+@always_inline
+def correct_traces(
+    time,  # of the spike, ms
+    rise,  # as `traces.rises` gives it
+    traces,  # Traces
+    scale,  # of what synapses gain
+    arrivals,  # those arrivals of the chunk that have reached the neuron so far
+    through,  # and through which synapses
+    chunk,  # Arrivals of the chunk
+    synapses,  # Synapses
+):
+    """Arrivals before a spike must not read it, but `accumulate_on_arrival` comes last and lets them. So what they will read of
+    it is added back."""
+    ports, sums = synapses.ports, synapses.sums
+    for h in range(len(arrivals) if scale != 0 else 0):
+        port, then = chunk.ports[arrivals[h]], chunk.when[arrivals[h]]
+        if ports[port].traces >= 0 and then < time:
+            risen = rises(then, traces)
+            sums[ports[port].sums + through[h]] += sums.dtype.type(
+                scale * (risen[0] / rise[0] * traces.post + traces.pre * rise[1] / risen[1])
+            )
+
+
+@cache
+def sparse_kernel(neuron: Any, exponential: bool) -> Any:
+    """The kernel for one model of neurons; exponential: whether there are synaptic currents."""
+    wait, adapts, raised = neuron.wait, neuron.adapts, neuron.raised
+    simple = not adapts and not exponential
+
+    @device
+    def climbs(p, target, decay, ulp):
+        """Whether v, at the threshold, rises above it: τ_m d(v − v_th − θ)/dt = I + Σ currents − v_th − θ + θ τ_m/τ_a > 0.
+
+        What currents and θ add to I − v_th counts where v can tell it from nothing: v is rounded by the fraction `ulp`.
+        """
+        if simple:
+            return target > p.v_th
+        taus, present, last, more, size = decay.taus, decay.present, decay.taus.size - 1, 0.0, abs(target) + p.v_th
+        for r in range(last):
+            more += present[r]
+            size += abs(present[r])
+        if adapts:
+            more += present[last] * (p.tau_m / taus[last] - 1)
+            size += present[last] * (p.tau_m / taus[last] + 1)
+        return target - p.v_th + (more if abs(more) > ulp * size else 0.0) > 0
+
+    @device
+    def crossing(p, v, target, horizon, decay, ulp):
+        """Time until v meets the threshold, if nothing arrives; infinite if it does not within `horizon`.
+
+        If v is beyond the threshold without a jump, rounding has taken it there. It spikes if it rises; if it falls, it was
+        just below.
+        """
+        if simple:
+            return wait(p, v, target)
+        taus, present, sizes, constants, last = decay.taus, decay.present, decay.sizes, decay.constants, decay.taus.size - 1
+        above = v - (p.v_th + present[last])
+        if above >= 0 and climbs(p, target, decay, ulp):
+            return 0.0
+        sizes[last], constants[last], size = v - target, p.tau_m, abs(target) + p.v_th + present[last]
+        for r in range(last):
+            sizes[r], constants[r] = present[r] * taus[r] / (taus[r] - p.tau_m), taus[r]
+            sizes[last] -= sizes[r]
+            size += abs(sizes[r])
+        sizes[last + 1], constants[last + 1] = -present[last], taus[last]
+        if above >= 0:
+            sizes[last] -= above + 8 * ulp * size
+        return first_crossing(target - p.v_th, sizes, constants, horizon)
+
+    @device
+    def drift(p, v, target, elapsed, decay):
+        """v after some ms without a spike, and whether it may have met the threshold, by the bound of `upper_bound`.
+
+        What decays is put into `decay.after`.
+        """
+        taus, present, after, last = decay.taus, decay.present, decay.after, decay.taus.size - 1
+        remains, largest, threshold = math.exp(-elapsed / p.tau_m), target, p.v_th
+        relaxed = target + (v - target) * remains
+        for r in range(last):
+            left = math.exp(-elapsed / taus[r])
+            after[r] = present[r] * left
+            relaxed += present[r] * taus[r] / (taus[r] - p.tau_m) * (left - remains)
+            largest += max(present[r], after[r])
+        if adapts:
+            after[last] = present[last] * math.exp(-elapsed / taus[last])
+            threshold += min(present[last], after[last])
+        return relaxed, max(v, relaxed, v * remains + largest * (1 - remains)) >= threshold
+
+    @device
+    def fade(elapsed, decay):
+        """What decays goes on for some ms."""
+        for r in range(decay.taus.size if adapts else decay.taus.size - 1):
+            decay.present[r] *= math.exp(-elapsed / decay.taus[r])
+
+    @always_inline
+    def resolve_spikes(
+        p,  # parameters of the neurons
+        candidates,  # a list of neurons
+        awake,  # how many of them, which come first, are not refractory at the begin
+        v,  # (n,) membranes at the begin; −∞ if refractory
+        later,  # (n,) gets those at the end
+        begin,  # of the chunk, ms
+        now,  # its end, ms
+        traces,  # Traces
+        population,  # Population
+        chunk,  # Arrivals of the chunk
+        synapses,  # Synapses
+        reached,  # Reached, as `look_up_arrivals` leaves it
+        decay,  # Decay: scratch
+        scale,  # of what synapses gain
+        listed,  # how many spikes are listed
+    ):
+        """Take a list of candidates through the arrivals of a chunk and all their spikes; returns how many are listed then."""
+        last, count, number = decay.taus.size - 1, chunk.when.size, later.dtype.type
+        until, present = population.until, decay.present
+        ulp = 2.0**-23 if later.itemsize == 4 else 2.0**-52
+        for r in range(last + 1):
+            decay.kept[r] = math.exp((traces.origin - begin) / decay.taus[r])
+        for f in range(candidates.size):
+            i, t, h, of_neuron = candidates[f], begin, 0, reached.counts[f]
+            arrivals, through = reached.arrivals[f * count : (f + 1) * count], reached.synapses[f * count : (f + 1) * count]
+            target, level = float(population.target[i]), float(v[i]) if f < awake else p.v_reset
+            if not simple:
+                for r in range(last):
+                    present[r] = population.currents[r, population.first + i] * decay.kept[r]
+                present[last] = population.theta[i] * decay.kept[last]
+            while True:  # each pass takes in an arrival, or leaves the interval before it by a spike, once in t_ref
+                end, met = chunk.when[arrivals[h]] if h < of_neuron else now, False
+                if t < end and not recovered(until[i], t):
+                    fade(min(until[i], end) - t, decay)
+                    t, level = min(until[i], end), p.v_reset
+                    continue
+                if t < end:
+                    after, may = drift(p, level, target, end - t, decay)
+                    time = t + crossing(p, level, target, end - t, decay, ulp) if may else np.inf
+                    met = time < end
+                    if met:
+                        fade(time - t, decay)
+                        t = time
+                    else:
+                        for r in range(last + 1 if not simple else 0):
+                            present[r] = decay.after[r]
+                        level, t = after, end
+                        # Only rounding can take a crossing by drift out of the interval.
+                        met = end < now and level >= p.v_th + present[last] * adapts and climbs(p, target, decay, ulp)
+                if not met:
+                    if h == of_neuron:
+                        break
+                    takes, before = recovered(until[i], t), level
+                    while h < of_neuron and chunk.when[arrivals[h]] <= t:
+                        port = synapses.ports[chunk.ports[arrivals[h]]]
+                        jump = synapses.jumps[port.jumps + through[h]] * synapses.strength[chunk.ports[arrivals[h]]]
+                        if port.current >= 0:
+                            present[port.current] += jump
+                        elif takes:
+                            level += jump
+                        h += 1
+                    met = takes and level > before and level >= p.v_th + present[last] * adapts
+                if met:
+                    rise = rises(t, traces)
+                    listed = fire(i, t, rise, traces.post, population, listed)
+                    correct_traces(t, rise, traces, scale, arrivals[:h], through[:h], chunk, synapses)
+                    if adapts:
+                        present[last] = raised(p, present[last])
+                    level, until[i] = p.v_reset, t + p.t_ref
+            if adapts:
+                population.theta[i] = number(present[last] * math.exp((now - traces.origin) / decay.taus[last]))
+            later[i] = number(level if recovered(until[i], now) else -np.inf)
+        return listed
+
+    @device
+    def sparse(
+        p,  # parameters of the neurons
+        t,  # begin of the window, ms
+        now,  # its end, ms
+        shortest,  # the shortest time constant but tau_m, ms
+        taus,  # (R,) of the synaptic currents, ms
+        arrivals,  # Arrivals: what comes in the window
+        v,  # (n,) membranes at t, and then at `now`; −∞ of refractory neurons
+        later,  # (n,) scratch for membranes
+        population,  # Population
+        traces,  # Traces
+        synapses,  # Synapses
+        ring,  # refractory.Ring
+        candidates,  # (n + 1,) scratch for a list of neurons
+        scratch,  # SparseScratch
+        reached,  # Reached, with room for all arrivals
+        scale,  # of what synapses gain; 0 while the gate is closed
+        reads,  # whether synapses follow the traces
+        sends,  # whether spikes are listed
+        listed,  # how many spikes are listed so far
+    ):
+        """A population through the arrivals of a window; returns how many spikes are listed then."""
+        when, n, number, e, swapped = arrivals.when, population.target.size, v.dtype.type, 0, False
+        threshold, decay, origin = scratch.threshold, scratch.decay, traces.origin
+        # By the end of a chunk no jump has decayed by more than the bound on v can make up for.
+        longest, gains = min(p.tau_m, shortest), scale if reads else 0 * scale
+        threshold[:n] = number(p.v_th)
+        while e < when.size or t < now:
+            first, e = e, chunk_end(e, longest, arrivals, synapses, n)
+            chunk = Arrivals(when[first:e], arrivals.ports[first:e], arrivals.senders[first:e])
+            begins, end = (when[first], when[e - 1]) if e > first else (now, now)
+            if adapts:
+                left = number(math.exp((origin - end) / decay.taus[-1]))
+                for i in range(n):
+                    threshold[i] = number(p.v_th) + population.theta[i] * left
+            for r in range(scratch.moved.shape[0]):
+                scratch.moved[r, 0] = scratch.moved[r, 1] = False
+            scatter(p.tau_m, taus, end, chunk, synapses, n, scratch)
+            awake = upper_bound(p.tau_m, taus, t, begins, end, origin, v, later, population, scratch, candidates)
+            count, before = release(ring, population.until, end, candidates, awake), listed
+            most = reached.arrivals.size // max(e - first, 1)
+            for f in range(0, count, most):
+                some = candidates[f : min(f + most, count)]
+                look_up_arrivals(some, n, chunk, synapses, reached)
+                listed = resolve_spikes(
+                    p, some, awake - f, v, later, t, end, traces, population, chunk, synapses, reached, decay, gains, listed
+                )  # fmt: skip
+            enter(ring, population, before, listed, end, p.t_ref)
+            hold(ring, later)
+            if exponential:
+                take_in_currents(taus, end - origin, population, n, scratch)
+            if reads and e > first:
+                accumulate_on_arrival(chunk, synapses, traces, scale, population)
+            if not sends:
+                listed = before
+            v, later, t, swapped = later, v, end, not swapped
+        for i in range(n if swapped else 0):
+            later[i] = v[i]
+        return listed
+
+    return sparse
