@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import groupby
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -12,20 +13,11 @@ from localdfa import outputs
 from localdfa.errors import RunError
 from localdfa.record import Run
 
-# Parts of the data, and of what is measured of predictions the columns of the metrics, with headings.
+# Parts of the data, as headings have them.
 _PARTS = {"train": "train", "valid": "validation", "test": "test"}
-_PREDICTIONS = {f"{part}_{m.key}": f"{said} {m.label}" for m in outputs.measures().values() for part, said in _PARTS.items()}
-# Columns of the table that have a mean and a standard deviation over seeds.
-MEASURES = (*_PREDICTIONS, "angle_to_dfa", "angle_to_bp", "events", "seconds")
 # Headings of the columns that are words.
 NAMES = ("condition", "rule", "feedback")
 _PER_LAYER = ("angle_to_dfa", "angle_to_bp")
-_HEADINGS = {
-    "condition": "condition", "rule": "rule", "feedback": "feedback", "seeds": "seeds", "epochs": "epochs",
-    **_PREDICTIONS, "angle_to_dfa": "angle to DFA (°)", "angle_to_bp": "angle to BP (°)", "events": "events",
-    "seconds": "seconds",
-}  # fmt: skip
-_DECIMALS = {**dict.fromkeys(_PREDICTIONS, 2), "angle_to_dfa": 1, "angle_to_bp": 1, "seconds": 1}
 
 
 class Curve(NamedTuple):
@@ -38,6 +30,25 @@ class Curve(NamedTuple):
     mean: list[float]
     low: list[float]
     high: list[float]
+
+
+@cache
+def _predictions() -> dict[str, str]:
+    """Columns of the metrics in which predictions are measured, with their headings."""
+    return {f"{part}_{m.key}": f"{said} {m.label}" for m in outputs.measures().values() for part, said in _PARTS.items()}
+
+
+@cache
+def _measures() -> dict[str, str]:
+    """Columns of the table that have a mean and a standard deviation over seeds, with their headings."""
+    others = {"angle_to_dfa": "angle to DFA (°)", "angle_to_bp": "angle to BP (°)", "events": "events", "seconds": "seconds"}
+    return {**_predictions(), **others}
+
+
+@cache
+def _headings() -> dict[str, str]:
+    """All columns of the table."""
+    return {**{name: name for name in (*NAMES, "seeds", "epochs")}, **_measures()}
 
 
 def error(run: Run) -> outputs.Measure:
@@ -152,7 +163,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
     ``rule`` and ``feedback``, joined by → where stages differ;
     ``seeds``, how many are measured so far, and ``planned``, how many the experiment has;
     ``epochs``, fewest and most that a seed has trained, or None;
-    and for each of MEASURES its mean over seeds at the last epoch, ``NAME``, and its standard deviation, ``NAME_sd``.
+    and for each measure its mean over seeds at the last epoch, ``NAME``, and its standard deviation, ``NAME_sd``.
 
     Angles, in degrees, are means over hidden layers first, then over seeds. A mean is None where nothing is defined, a
     deviation (n − 1) with fewer than two values. Errors are in percent, RMSE in the unit of the targets; ``events`` and
@@ -177,7 +188,7 @@ def _row(run: Run, name: str, last: list[dict[str, Any]]) -> dict[str, Any]:
         "planned": len(run.experiment.seeds),
         "epochs": (min(epochs), max(epochs)) if epochs else None,
     }
-    for key in MEASURES:
+    for key in _measures():
         values = [value for value in (_value(entry, key) for entry in last) if value is not None]
         row[key] = fmean(values) if values else None
         row[f"{key}_sd"] = stdev(values) if len(values) > 1 else None
@@ -197,15 +208,15 @@ def _value(row: dict[str, Any], key: str) -> float | None:
 
 def cells(table: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The table as text, a dict from heading to cell for each row; columns without any value are left out."""
-    optional = [key for key in MEASURES if all(row[key] is None for row in table)]
-    return [{_HEADINGS[key]: _text(row, key) for key in _HEADINGS if key not in optional} for row in table]
+    optional = [key for key in _measures() if all(row[key] is None for row in table)]
+    return [{head: _text(row, key) for key, head in _headings().items() if key not in optional} for row in table]
 
 
 def sortable(table: list[dict[str, Any]]) -> list[dict[str, tuple[str, str]]]:
     """As `cells`, each cell with what to sort it by: a number where it has one, else its text."""
     found = []
     for row, texts in zip(table, cells(table), strict=True):
-        values = {heading: row[key] for key, heading in _HEADINGS.items() if heading in texts}
+        values = {heading: row[key] for key, heading in _headings().items() if heading in texts}
         values = {heading: v[-1] if isinstance(v, tuple) else v for heading, v in values.items()}
         found.append(
             {heading: (text, "" if values[heading] is None else str(values[heading])) for heading, text in texts.items()}
@@ -221,12 +232,12 @@ def _text(row: dict[str, Any], key: str) -> str:
         return str(value) if value == row["planned"] else f"{value} of {row['planned']}"
     if key == "epochs":
         return str(value[0]) if value[0] == value[1] else f"{value[0]}–{value[1]}"
-    if key not in MEASURES:
+    if key not in _measures():
         return str(value)
     spread = row[f"{key}_sd"]
     if key == "events":
         return _big(value)
-    decimals = _DECIMALS[key]
+    decimals = 2 if key in _predictions() else 1
     if key in _PER_LAYER and value < 1:
         if value < 1e-3:
             return "< 0.001"

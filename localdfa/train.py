@@ -151,9 +151,9 @@ class Trainer:
             rows = slice(0, self.setting.batch_size)
             self.step(np.arange(len(train))[rows], generator(self.seed, NOISE))
 
-    def not_learned(self) -> str | None:
-        """Why the training set, as last measured, is predicted no better than by guessing; None where it is."""
-        found = {m.key: self.rows[-1][f"train_{m.key}"] for m in self.network.output.measures}
+    def not_learned(self, row: dict[str, Any]) -> str | None:
+        """Why the training set is predicted no better than by guessing in a row of metrics; None where it is."""
+        found = {m.key: row[f"train_{m.key}"] for m in self.network.output.measures}
         return self.network.output.not_learned(found, self.parts["train"].targets[self._watched])
 
     @property
@@ -666,7 +666,7 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
         trainer.next_stage()
         progress.epoch(row)
         judged = trainer.finished or trainer.epoch == _TRIED
-        for message in measure.unhealthy(row, trainer.not_learned() if judged else None):
+        for message in measure.unhealthy(row, trainer.not_learned(row) if judged else None):
             progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
         if trainer.finished:
             job.write_weights(trainer.weights())

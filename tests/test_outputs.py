@@ -174,7 +174,9 @@ def test_rmse_and_r2_are_those_of_scikit_learn():
     assert np.isnan(model.measured(model.tally(None, drive[:, 1:2], y[:, 1:2]), y[:, 1:2])["r2"])
 
 
-@pytest.mark.parametrize(("r2", "warned"), [(-3.0, True), (0.0, True), (0.009, True), (0.05, False), (np.nan, False)])
+@pytest.mark.parametrize(
+    ("r2", "warned"), [(-3.0, True), (0.0, True), (0.009, True), (0.05, False), (np.nan, False), (None, False)]
+)
 def test_predicting_the_mean_is_nothing_learned(r2, warned):
     reason = registry.get("outputs", "linear").not_learned({"rmse": 1.0, "r2": r2}, np.zeros((2, 1)))
     assert (reason is not None) == warned

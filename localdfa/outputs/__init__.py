@@ -20,7 +20,7 @@ What is left, `Classification` and `Regression` have in common for all outputs o
 - ``tally(neuron, drive, target)``: what is added up over mini-batches, and ``measured(total, target)``: the measures, by their
   keys, from that sum and all targets.
 - ``not_learned(found, target)``: why the training set, of which this was measured, is predicted no better than by guessing;
-  None where it is.
+  None where it is. What is undefined is None, as in the rows that a run keeps, or NaN.
 - ``percent(found)``: these measures as one error in percent, ``in_percent`` its name: a certificate compares by it.
 - ``outcome(neuron, drive, y)``: what a run keeps of the test set, as arrays.
 """

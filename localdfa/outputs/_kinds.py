@@ -99,10 +99,11 @@ class Regression(_Difference):
         return {"rmse": float(np.sqrt(total.sum() / target.size)), "r2": r2}
 
     @staticmethod
-    def not_learned(found: Mapping[str, float], target: np.ndarray) -> str | None:
-        if not found["r2"] < _NEAR_MEAN:
+    def not_learned(found: Mapping[str, float | None], target: np.ndarray) -> str | None:
+        r2 = found["r2"]
+        if r2 is None or not r2 < _NEAR_MEAN:
             return None
-        return f"R² on the training set is {found['r2']:.3f}, that of predicting its mean 0"
+        return f"R² on the training set is {r2:.3f}, that of predicting its mean 0"
 
     @staticmethod
     def percent(found: Mapping[str, float]) -> float:
