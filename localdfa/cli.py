@@ -238,14 +238,11 @@ def report(folders: tuple[Path, ...], out: Path | None) -> None:
 
 @main.command("list")
 def list_() -> None:
-    """Show the neurons, pathways, rules, optimisers, data sets, experiments and figures there are."""
-    from localdfa import analysis, data, registry, spec
+    """Show the models of every kind, the data sets, experiments and figures there are."""
+    from localdfa import analysis, registry, spec
 
-    for package, heading in (
-        ("neurons", "neurons"), ("feedback", "feedback pathways"), ("rules", "rules"), ("optimisers", "optimisers"),
-    ):  # fmt: skip
-        _section(heading, {name: registry.describe(package, name) for name in registry.names(package)})
-    _section("data sets", data.available())
+    for family, (_, heading, *_) in registry.FAMILIES.items():
+        _section(heading, registry.described(family))
     _section("experiments", {name: spec.title(name) for name in spec.bundled()})
     _section("figures", {name: registry.describe("analysis", name) for name in analysis.names()})
 

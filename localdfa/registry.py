@@ -1,6 +1,7 @@
 """Models found by where they stand: one file in a package, one model, named like the file.
 
 A file ``localdfa/neurons/tanh.py`` that sets ``model = Tanh`` makes the neuron ``tanh``; nothing else lists it.
+`FAMILIES` are the kinds of models.
 """
 
 import ast
@@ -10,7 +11,7 @@ import pkgutil
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from localdfa.errors import SpecError, quoted
 
@@ -18,25 +19,68 @@ from localdfa.errors import SpecError, quoted
 _LONGEST = 100
 
 
-def names(package: str) -> list[str]:
-    """The models of one package (``neurons``, ``feedback``, ``rules``, ``optimisers``), without importing them."""
-    path = importlib.import_module(f"localdfa.{package}").__path__
-    return sorted(module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_"))
+class Family(NamedTuple):
+    """Models of one kind.
+
+    package: that holds their files. heading: of their list. dashed: whether `_` in the name of a file stands for `-` in that of
+    the model. own: what a spec may name besides models, and what it is.
+    """
+
+    package: str
+    heading: str
+    dashed: bool = False
+    own: tuple[tuple[str, str], ...] = ()
+
+
+# All families, in the order of `localdfa list`.
+FAMILIES = {
+    "neurons": Family("localdfa.neurons", "neurons"),
+    "feedback": Family("localdfa.feedback", "feedback pathways"),
+    "rules": Family("localdfa.rules", "rules"),
+    "optimisers": Family("localdfa.optimisers", "optimisers"),
+    "inputs": Family("localdfa.inputs", "input codes"),
+    "data": Family(
+        "localdfa.data.sets", "data sets", dashed=True,
+        own=(("npz:PATH", "your own: x_train, y_train, x_test, y_test in a numpy .npz file, time series, or spike trains"),),
+    ),
+}  # fmt: skip
+# Files of other packages are found in the same way, the figures' for instance.
+_OTHERS = {"analysis": Family("localdfa.analysis", "figures")}
+
+
+def _family(name: str) -> Family:
+    return FAMILIES.get(name) or _OTHERS[name]
+
+
+def names(family: str) -> list[str]:
+    """The models of a family, without importing them."""
+    path = importlib.import_module(_family(family).package).__path__
+    return sorted(_name(family, module.name) for module in pkgutil.iter_modules(path) if not module.name.startswith("_"))
 
 
 @cache
-def get(package: str, name: str) -> Any:
-    """The model that the file ``name`` of a package defines.
+def get(family: str, name: str) -> Any:
+    """The model of this name.
 
     Raises
     ------
     SpecError
-        No such file; the message lists those there are and the nearest.
+        There is none; the message lists those there are and the nearest.
     """
-    allowed = names(package)
+    allowed = names(family)
     if name not in allowed:
         raise SpecError(unknown(name, allowed))
-    return importlib.import_module(f"localdfa.{package}.{name}").model
+    return importlib.import_module(f"{_family(family).package}.{_file(family, name)}").model
+
+
+def _name(family: str, file: str) -> str:
+    """The name of the model that a file, without its ending, defines."""
+    return file.replace("_", "-") if _family(family).dashed else file
+
+
+def _file(family: str, name: str) -> str:
+    """The file of a model, without its ending."""
+    return name.replace("-", "_") if _family(family).dashed else name
 
 
 def cast(parameters: Any, number: Any) -> Any:
@@ -44,21 +88,26 @@ def cast(parameters: Any, number: Any) -> Any:
     return parameters.__class__(*(number(value) for value in parameters))
 
 
-def describe(package: str, name: str) -> str:
-    """The first line of the file's documentation, which is read without importing the file."""
-    text = ast.get_docstring(_source(package, name)) or ""
-    return text.strip().splitlines()[0].rstrip(".")
+def describe(family: str, name: str) -> str:
+    """The first line of the documentation of a model's file, which is read without importing it."""
+    text = ast.get_docstring(_source(family, name)) or ""
+    return text.strip().split("\n", 1)[0].rstrip(".")
 
 
-def defines(package: str, name: str, function: str) -> bool:
-    """Whether a file of a package defines a function of this name, which is looked up without importing the file."""
-    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in _source(package, name).body)
+def described(family: str) -> dict[str, str]:
+    """What a spec may name of a family, and what it is in a line."""
+    return {**{name: describe(family, name) for name in names(family)}, **dict(_family(family).own)}
+
+
+def defines(family: str, name: str, function: str) -> bool:
+    """Whether the file of a model defines a function of this name, which is looked up without importing the file."""
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in _source(family, name).body)
 
 
 @cache
-def _source(package: str, name: str) -> ast.Module:
-    within = importlib.import_module(f"localdfa.{package}").__path__
-    path = next(path for folder in within if (path := Path(folder) / f"{name}.py").is_file())
+def _source(family: str, name: str) -> ast.Module:
+    within = importlib.import_module(_family(family).package).__path__
+    path = next(path for folder in within if (path := Path(folder) / f"{_file(family, name)}.py").is_file())
     return ast.parse(path.read_text(encoding="utf-8"))
 
 

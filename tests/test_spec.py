@@ -427,10 +427,11 @@ def test_bundled_experiments_are_valid_and_survive_their_own_resolution(name, tm
 
 def test_models_are_found_by_their_files():
     assert registry.names("rules") == ["bp", "dfa", "fa", "ifa", "local"]
-    for package in ("neurons", "feedback", "rules", "optimisers"):
-        for name in registry.names(package):
-            assert registry.get(package, name)
-            assert registry.describe(package, name)
+    assert "fashion-mnist" in registry.names("data")
+    for family in registry.FAMILIES:
+        for name in registry.names(family):
+            assert registry.get(family, name)
+            assert registry.describe(family, name)
     with pytest.raises(SpecError, match="did you mean 'tanh'"):
         registry.get("neurons", "tnh")
 
