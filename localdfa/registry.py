@@ -43,6 +43,7 @@ FAMILIES = {
         "localdfa.data.sets", "data sets", dashed=True,
         own=(("npz:PATH", "your own: x_train, y_train, x_test, y_test in a numpy .npz file, time series, or spike trains"),),
     ),
+    "recorders": Family("localdfa.recorders", "records"),
 }  # fmt: skip
 # Files of other packages are found in the same way, the figures' for instance.
 _OTHERS = {"analysis": Family("localdfa.analysis", "figures")}

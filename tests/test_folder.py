@@ -24,7 +24,7 @@ def trained(folder):
     run = record.create(folder, OLD)
     job = run.jobs[0]
     job.write_metrics([{"condition": job.condition, "epoch": epoch} for epoch in (0, 1)])
-    job.write_weights({})
+    job.write("weights", {})
     (folder / "figures").mkdir()
     (folder / "figures" / "errors.png").write_bytes(b"old")
     (folder / "report.html").write_bytes(b"old")
@@ -151,7 +151,7 @@ def test_only_a_run_with_an_epoch_is_in_the_way(tmp_path):
     with pytest.raises(RunError, match="exists already"):
         record.create(place, NEW)
     (job.folder / "metrics.jsonl").unlink()
-    job.write_weights({})
+    job.write("weights", {})
     with pytest.raises(RunError, match="exists already"):
         record.create(place, NEW)
     shutil.rmtree(place / "conditions")  # by somebody who keeps the report

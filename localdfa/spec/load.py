@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from localdfa import registry
 from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec import checks, defaults
-from localdfa.spec.tables import Condition, Experiment, Optimiser, Setting
+from localdfa.spec.tables import Condition, Experiment, Optimiser, Record, Setting, record_table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -134,11 +134,14 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
             )
     if len(set(found.seeds)) < len(found.seeds):
         raise SpecError(f"{prefix}seeds: {quoted(found.seeds)} names a seed twice; allowed: different seeds")
-    for name, setting in settings(found, prefix).items():
+    conditions = settings(found, prefix)
+    for name, setting in conditions.items():
         try:
             checks.recorded(found.record, setting)
         except ValueError as error:
             raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(found.condition)}{error}") from None
+    if nowhere := checks.nowhere_recorded(found.record, conditions.values()):
+        raise SpecError(f"{prefix}{nowhere}")
     return _spelled_out(found)
 
 
@@ -363,6 +366,8 @@ def _untagged(location: tuple[Any, ...]) -> list[Any]:
 
 def _table(annotation: Any) -> Any:
     """The table in a type such as list[Stage], or None."""
+    if annotation is Record:
+        return record_table(tuple(registry.names("recorders")))
     if hasattr(annotation, "model_fields"):
         return annotation
     return next(filter(None, map(_table, getattr(annotation, "__args__", ()))), None)

@@ -1,10 +1,23 @@
 """The tables of a spec: names, types, units, bounds and defaults."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializeAsAny,
+    Tag,
+    create_model,
+    model_validator,
+)
 
+from localdfa import registry
 from localdfa.errors import quoted
 from localdfa.neurons import zero_or
 from localdfa.spec import checks
@@ -205,7 +218,7 @@ class Stage(Table):
 
 
 class Record(Table):
-    """What a run keeps besides its metrics and its final weights."""
+    """What a run keeps besides its metrics: keys that several recorders read; each brings its own (see `record_table`)."""
 
     probe: int = Field(256, ge=1, le=100_000, description="training samples on which angles are measured each epoch")
     train: int | None = Field(
@@ -215,22 +228,6 @@ class Record(Table):
         description="training samples on which the training error is measured each epoch; all of them if left out",
     )
     checkpoint: int = Field(1, ge=1, le=100_000, description="epochs between checkpoints")
-    weights: Literal["final", "every_epoch"] = Field("final", description="which weights are kept")
-    spikes: int = Field(
-        0,
-        ge=0,
-        le=10_000,
-        description="trials of the probe whose spikes are kept, after training (spiking neurons, local rule)",
-    )
-    activity: int = Field(
-        0, ge=0, le=100_000, description="training samples for which hidden activities are kept, after training"
-    )
-    states: int = Field(
-        0, ge=0, le=10_000, description="trials of the probe whose membranes, traces and drives are kept likewise"
-    )
-    changes: int = Field(
-        0, ge=0, le=10_000, description="trials of the probe whose weight change, each by itself, is kept likewise"
-    )
     neurons: list[Annotated[int, Field(ge=0, le=1_000_000)]] | None = Field(
         None,
         min_length=1,
@@ -238,20 +235,30 @@ class Record(Table):
         description="neurons of each population that has them of which states, and between which weight changes, are kept; the "
         "first three if left out",
     )
-    window: list[Annotated[float, Field(ge=0, le=1e9)]] | None = Field(
-        None,
-        min_length=2,
-        max_length=2,
-        description="begin and end of the time in which states are kept, ms; all of it if left out",
-    )
-    interval: float = Field(0.5, ge=0.01, le=1e6, description="between two states that are kept, ms")
 
-    @field_validator("window")
-    @classmethod
-    def _in_order(cls, value: list[float] | None) -> list[float] | None:
-        if value is not None and not value[0] < value[1]:
-            raise ValueError(f"it does not begin before it ends; allowed: [begin, end], for instance {sorted(value)}")
-        return value
+    recorders: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def asked(self) -> list[str]:
+        """The recorders that are asked for: those whose key is neither 0 nor empty, and those that have none."""
+        return [name for name in self.recorders if getattr(self, name, True)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _record, (self.model_dump(exclude_unset=True),)
+
+
+@cache
+def record_table(recorders: tuple[str, ...]) -> type[Record]:
+    """The table `record` with the keys that these recorders bring."""
+    keys = {key: own for name in recorders for key, own in registry.get("recorders", name).keys.items()}
+    table = create_model("Record", __base__=Record, __module__=__name__, **keys)
+    table.recorders = recorders
+    return table
+
+
+def _record(value: Any) -> Any:
+    """The table `record` of whatever stands for it."""
+    return record_table(tuple(registry.names("recorders"))).model_validate(value) if isinstance(value, Mapping) else value
 
 
 class Certify(Table):
@@ -381,7 +388,7 @@ class Experiment(Setting):
     data: str = Field("digits", max_length=4100, description="data set, or npz:PATH for your own")
     seeds: list[Seed] = Field([0], min_length=1, max_length=1000, description="one training for each")
     preprocess: Preprocess = Preprocess()
-    record: Record = Record()
+    record: Annotated[SerializeAsAny[Record], BeforeValidator(_record)] = Field(default_factory=lambda: _record({}))
     certify: Certify = Certify()
     condition: list[Condition] = Field([], max_length=1000)
 
