@@ -2,7 +2,8 @@
 
     spec.toml                     the resolved experiment
     run.json                      versions, git revision, platform, fingerprint of the data, their classes, status, records not
-                                  kept
+                                  kept, where models come from that are not localdfa's own
+    models/FAMILY/NAME.py         of the files of models that the spec names: a copy each, which spec.toml names in their place
     run.lock                      held by the process that trains the run, while it lives (see `folder`)
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
@@ -19,9 +20,9 @@ Weights W are (n_post, n_pre) and biases b (n_post,). Of a convolution W is (cha
 (in_channel, row, column) order, and b (channels,); where each position has its own kernel, both have a row a (position,
 channel).
 
-Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file. Files
-of arrays say what they hold and carry a checksum (see `arrays`). Nothing in a run directory is ever executed: arrays are read
-without pickle.
+Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file.
+Files of arrays say what they hold and carry a checksum (see `arrays`). Nothing in a run directory is executed: arrays are
+read without pickle, and files of models only where that is allowed.
 """
 
 import hashlib
@@ -44,7 +45,7 @@ from localdfa import arrays, registry
 from localdfa import folder as folders
 from localdfa.errors import RunError
 from localdfa.files import move, plain, read, read_object, to_json, write_bytes, write_json
-from localdfa.spec import Experiment, Setting, load, settings
+from localdfa.spec import Experiment, Setting, load, settings, uses
 
 _BEFORE = "checkpoint-before.npz"
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
@@ -217,14 +218,39 @@ class Job:
 class Run:
     """A run directory, open for reading and for going on."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, allow_models: bool = False) -> None:
+        """Open a run directory.
+
+        allow_models: whether Python files of models that it brings may be executed. Where this process has executed the same
+        ones before, because it has trained the run, for instance, that is not asked.
+
+        Raises
+        ------
+        RunError, SpecError
+            There is no run, it cannot be read, or it needs models that are not there, not allowed, or not those it began with.
+        """
         self.folder = Path(folder)
         folders.check_run(self.folder)
-        self.experiment: Experiment = load(str(self.folder / "spec.toml"))
+        self._allow_models = allow_models
+        self.experiment: Experiment = load(str(self.folder / "spec.toml"), take_in=self._take_in)
         self.settings: dict[str, Setting] = settings(self.experiment)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, {self.experiment!r})"
+
+    def _take_in(self, family: str, path: Path) -> None:
+        """Take in the file of a model, where that is allowed, or where this process has executed the same already."""
+        file = registry.read(path)
+        if registry.is_there(family, file):
+            return
+        if not self._allow_models:
+            raise RunError(
+                f"{self.folder}: needs the model {path}, which is code, and what a run brings is not executed unasked; look at "
+                f"it, then add --allow-models, or in Python allow_models=True"
+            )
+        if self.info.get("models", {}).get(family, {}).get(registry.name_of(family, path), {}).get("sha256") != file.sha256:
+            raise RunError(f"{self.folder}: the model {path} is no longer the one that this run began with")
+        registry.add(family, path)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -310,9 +336,16 @@ def begin(
     RunError
         Something is there already; with `force` only another run directory is replaced.
     """
-    spec = to_toml(experiment).encode()
-    info = {"name": name, **origin(), "spec": _sha256(spec), **entries, "status": "running"}
-    folders.begin(folder, {"spec.toml": spec, "run.json": to_json(info)}, force=force, alone=alone)
+    files = [(family, Path(path)) for family, paths in experiment.models.items() for path in paths]
+    models = {f"models/{family}/{path.name}": registry.file_of(family, path).content for family, path in files}
+    copies = {family: [f"models/{family}/{Path(path).name}" for path in paths] for family, paths in experiment.models.items()}
+    origins: dict[str, dict[str, dict[str, str]]] = {}
+    for family, model in sorted(uses(experiment) | {(family, registry.name_of(family, path)) for family, path in files}):
+        if found := registry.origin(family, model):
+            origins.setdefault(family, {})[model] = found
+    spec = to_toml(experiment.model_copy(update={"models": copies})).encode()
+    info = {"name": name, **origin(), "spec": _sha256(spec), "models": origins, **entries, "status": "running"}
+    folders.begin(folder, {"spec.toml": spec, "run.json": to_json(info), **models}, force=force, alone=alone)
     return Run(folder)
 
 
@@ -327,6 +360,8 @@ def to_toml(experiment: Experiment) -> str:
     optimiser = registry.get("optimisers", experiment.optimiser.name)
     tables["neuron"] = neuron(**experiment.neuron)._asdict()
     tables["optimiser"] |= optimiser(**experiment.optimiser.parameters)._asdict()
+    if not experiment.models:
+        del tables["models"]
     return tomli_w.dumps(tables, multiline_strings=False)
 
 

@@ -363,8 +363,10 @@ def run(
             return _go_on(begun, data, read, of, display, warm)
 
 
-def resume(folder: str | Path, progress: Progress | bool = True) -> record.Run:
+def resume(folder: str | Path, progress: Progress | bool = True, *, allow_models: bool = False) -> record.Run:
     """Go on with a run that was interrupted, to the same bits as if it had not been; progress as for `run`.
+
+    allow_models: whether Python files of models that the run brings may be executed (see `localdfa.record.Run`).
 
     Raises
     ------
@@ -374,7 +376,7 @@ def resume(folder: str | Path, progress: Progress | bool = True) -> record.Run:
     folder = Path(folder)
     folders.check_run(folder, coming=True)
     with folders.held(folder):
-        began = record.Run(folder)
+        began = record.Run(folder, allow_models)
         data = load(began.experiment)
         read, of = _fingerprints(began.experiment, data), _parts_of(began.experiment, data)
         with _shown(progress) as display:

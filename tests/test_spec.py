@@ -346,22 +346,6 @@ def test_python_sequences_and_numpy_numbers_are_welcome():
     assert (found.seeds, found.network.hidden, found.phases.beta) == ([0, 1, 2], [4, 5], 0.5)
 
 
-def test_a_pathway_or_rule_in_a_new_file_is_taken_up(monkeypatch):
-    """One file is enough: nothing else names the pathways."""
-    import sys
-    import types
-
-    from localdfa.feedback.direct import Direct
-
-    module = types.ModuleType("localdfa.feedback.mine", "Mine")
-    module.model = type("Mine", (Direct,), {})
-    monkeypatch.setitem(sys.modules, "localdfa.feedback.mine", module)
-    names = registry.names
-    monkeypatch.setattr(registry, "names", lambda package: [*names(package), *(["mine"] if package == "feedback" else [])])
-    found = spec.experiment(feedback={"pathway": "mine"})
-    assert found.pathway_of("local") == "mine"
-
-
 def test_overrides_are_laid_over_the_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("seeds = [3]\n[network]\nhidden = [5]\n")

@@ -50,6 +50,16 @@ def models(tables: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def uses(setting: Any) -> set[tuple[str, str]]:
+    """The models of a setting: family and name."""
+    found = {
+        ("neurons", setting.network.neuron), ("optimisers", setting.optimiser.name), ("inputs", setting.input.code),
+    }  # fmt: skip
+    for _, rule in _rules(setting):
+        found |= {("rules", rule), ("feedback", pathway_of(setting, rule))}
+    return found
+
+
 def check(setting: Any) -> None:
     """Refuse a setting that cannot work, though each of its keys is right; ValueError, a line ``key: reason`` each.
 

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from localdfa import registry
-from localdfa.errors import quoted
+from localdfa.errors import SpecError, quoted
 from localdfa.neurons import zero_or
 from localdfa.spec import checks
 
@@ -248,17 +248,25 @@ class Record(Table):
 
 
 @cache
-def record_table(recorders: tuple[str, ...]) -> type[Record]:
-    """The table `record` with the keys that these recorders bring."""
-    keys = {key: own for name in recorders for key, own in registry.get("recorders", name).keys.items()}
+def record_table(others: tuple[str, ...] = ()) -> type[Record]:
+    """The table `record` with the keys that recorders bring: those of localdfa, and these others."""
+    recorders, keys = (*registry.inside("recorders"), *others), dict[str, Any]()
+    for name in recorders:
+        own = registry.get("recorders", name).keys
+        if taken := set(own) & {*keys, *Record.model_fields, *dir(Record)}:
+            raise SpecError(f"record.{min(taken)}: the recorder {name!r} brings this key, which is there already")
+        keys |= own
     table = create_model("Record", __base__=Record, __module__=__name__, **keys)
     table.recorders = recorders
     return table
 
 
 def _record(value: Any) -> Any:
-    """The table `record` of whatever stands for it."""
-    return record_table(tuple(registry.names("recorders"))).model_validate(value) if isinstance(value, Mapping) else value
+    """The table `record` of whatever stands for it; recorders from outside of localdfa belong to it where it names them."""
+    if not isinstance(value, Mapping):
+        return value
+    outside = set(registry.names("recorders")) - set(registry.inside("recorders"))
+    return record_table(tuple(sorted(outside & set(value)))).model_validate(value)
 
 
 class Certify(Table):
@@ -387,6 +395,9 @@ class Experiment(Setting):
     title: str = Field("", max_length=200, description="what the experiment asks, in a line")
     data: str = Field("digits", max_length=4100, description="data set, or npz:PATH for your own")
     seeds: list[Seed] = Field([0], min_length=1, max_length=1000, description="one training for each")
+    models: dict[str, list[Annotated[str, Field(min_length=1, max_length=4000)]]] = Field(
+        {}, description="Python files of models of one's own, by kind: neurons, rules …; they are executed"
+    )
     preprocess: Preprocess = Preprocess()
     record: Annotated[SerializeAsAny[Record], BeforeValidator(_record)] = Field(default_factory=lambda: _record({}))
     certify: Certify = Certify()
