@@ -91,6 +91,7 @@ class NotKept(BaseModel):
 
 _Row = Annotated[dict[str, Any], AfterValidator(_checked_row)]
 _NOT_KEPT = TypeAdapter(list[NotKept])
+_MODELS = TypeAdapter(dict[str, dict[str, dict[str, str]]])
 
 
 class Position(BaseModel):
@@ -248,7 +249,8 @@ class Run:
                 f"{self.folder}: needs the model {path}, which is code, and what a run brings is not executed unasked; look at "
                 f"it, then add --allow-models, or in Python allow_models=True"
             )
-        if self.info.get("models", {}).get(family, {}).get(registry.name_of(family, path), {}).get("sha256") != file.sha256:
+        began = read(self.folder / "run.json", lambda _: _MODELS.validate_python(self.info.get("models", {})))
+        if began.get(family, {}).get(registry.name_of(family, path), {}).get("sha256") != file.sha256:
             raise RunError(f"{self.folder}: the model {path} is no longer the one that this run began with")
         registry.add(family, path)
 

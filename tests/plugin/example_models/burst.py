@@ -6,15 +6,15 @@ from localdfa.inputs._code import Code, outside_unit_range
 
 
 class Burst(Code):
-    """Input neuron j spikes round(10 x_j) times, 1 ms apart, from the begin of each `input.window`."""
+    """Input neuron j spikes round(20 x_j) times, 1 ms apart, from the begin of each `input.window`."""
 
     @staticmethod
     def unit(spec):
-        return spec.window / 10
+        return spec.window / 20
 
     @staticmethod
     def trains(x, shape, spec, onsets, stop, rng):
-        count = np.round(10 * x).astype(int)
+        count = np.round(20 * x).astype(int)
         sample, neuron = np.nonzero(count)
         counts = count[sample, neuron]
         sample, neuron = np.repeat(sample, counts), np.repeat(neuron, counts)

@@ -13,6 +13,10 @@ class Margin(Recorder):
     example = "100"
 
     @staticmethod
+    def need(keep, scope):
+        return 8.0 * min(keep.margin, scope.samples) * (2 + scope.sizes[-1])
+
+    @staticmethod
     def record(trained, keep):
         part, samples = trained.parts["train"], trained.draw(keep.margin)
         drive = trained.engine.read(trained.network, part.inputs[samples], np.random.default_rng(0))
