@@ -1,17 +1,11 @@
 """What a figure draws from: the records of a run, or the line that says how to get them."""
 
+from localdfa import registry
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
 # Characters of the name of a class that a figure has room for.
 _LONGEST = 14
-# The line of the spec that makes a run keep a record; the others are always kept, once training is over.
-_ASKED_FOR = {
-    "spikes": "record.spikes=4",
-    "states": "record.states=4",
-    "changes": "record.changes=4",
-    "activity": "record.activity=500",
-}
 
 
 def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
@@ -34,14 +28,15 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
 def _how(run: Run, record: str) -> str:
     """What makes a run keep a record."""
     spec = run.folder / "spec.toml"
-    if record in ("spikes", "states") and not any(setting.spiking for setting in run.settings.values()):
+    recorder = registry.get("recorders", record)
+    if recorder.of_spikes and not any(setting.spiking for setting in run.settings.values()):
         return 'only networks of spiking neurons have them (network.neuron = "lif")'
     for each in run.not_kept:
         if each.record == record:
             return f"it could not be kept, {each.why}; try it again with: localdfa resume {run.folder}"
-    if record not in _ASKED_FOR:
+    if not recorder.example:
         return f"training writes them at its end; go on with: localdfa resume {run.folder}"
-    return f"run it again with: localdfa run {spec} --set {_ASKED_FOR[record]}"
+    return f"run it again with: localdfa run {spec} --set record.{record}={recorder.example}"
 
 
 def first(found: dict[str, list[Job]]) -> dict[str, Job]:

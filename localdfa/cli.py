@@ -45,6 +45,7 @@ _SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", he
 _DEVICE = click.option(
     "--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where PyTorch computes."
 )
+_MODELS = click.option("--allow-models", is_flag=True, help="Execute the Python files of models that a run brings.")
 _TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard as well.")
 
 
@@ -67,12 +68,13 @@ def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool, te
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@_MODELS
 @_TENSORBOARD
-def resume(folder: Path, tensorboard: bool) -> None:
+def resume(folder: Path, allow_models: bool, tensorboard: bool) -> None:
     """Go on with the run in FOLDER, to the same bits as if it had not been interrupted."""
     from localdfa import train
 
-    _train(lambda progress: train.resume(folder, progress), tensorboard)
+    _train(lambda progress: train.resume(folder, progress, allow_models=allow_models), tensorboard)
 
 
 def _train(go: Callable[[Any], Any], tensorboard: bool) -> None:
@@ -129,8 +131,12 @@ def _report(folder: Path, console: Any) -> None:
 )  # fmt: skip
 @_DEVICE
 @_SET
+@_MODELS
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of certificate.json.  [default: RUN or certificates/SPEC]")
-def certify(what: str, data: str | None, neuron: str | None, device: str, overrides: tuple[str, ...], out: Path | None) -> None:
+def certify(
+    what: str, data: str | None, neuron: str | None, device: str, overrides: tuple[str, ...], allow_models: bool,
+    out: Path | None,
+) -> None:  # fmt: skip
     """Certify the local rule of a spec, or of a finished run, in float64: of its first condition with that rule.
 
     Rate neurons: an independent PyTorch implementation says whether it follows exact DFA, update by update at initialisation
@@ -151,7 +157,7 @@ def certify(what: str, data: str | None, neuron: str | None, device: str, overri
     console, folder = Console(), Path(what)
     if data is not None:
         overrides = (*overrides, f"data={json.dumps(data)}")
-    trained = Run(folder) if folder.is_dir() else None
+    trained = Run(folder, allow_models) if folder.is_dir() else None
     if trained and neuron:
         raise LocalDFAError(f"certify {what} --neurons {neuron}: a run has its neurons; allowed with a spec")
     path = folder / "spec.toml" if trained else spec.find(what)
@@ -194,14 +200,15 @@ def _base(path: Path, overrides: tuple[str, ...]) -> Path:
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def watch(folder: Path) -> None:
+@_MODELS
+def watch(folder: Path, allow_models: bool) -> None:
     """Follow the run in FOLDER while it goes on elsewhere: errors, firing rates, curves and the time left."""
     from rich.console import Console
 
     from localdfa.watch import watch
 
     try:
-        watch(folder, Console())
+        watch(folder, Console(), allow_models=allow_models)
     except KeyboardInterrupt:
         raise click.Abort from None
 
@@ -214,12 +221,15 @@ def watch(folder: Path) -> None:
 @click.option("--format", "form", default="png", show_default=True, type=click.Choice(["png", "svg", "pdf"]))
 @click.option("--style", "look", default="paper", show_default=True, type=click.Choice(["paper", "talk"]))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to.  [default: figures in each run]")
-def plot(folders: tuple[Path, ...], names: tuple[str, ...], form: str, look: str, out: Path | None) -> None:
+@_MODELS
+def plot(
+    folders: tuple[Path, ...], names: tuple[str, ...], form: str, look: str, out: Path | None, allow_models: bool
+) -> None:  # fmt: skip
     """Draw figures of one run or more; one that compares runs goes to --out, or where the command is given."""
     from localdfa.analysis import report
     from localdfa.record import Run
 
-    for said in report.plot([Run(folder) for folder in folders], names, form, look, out):
+    for said in report.plot([Run(folder, allow_models) for folder in folders], names, form, look, out):
         click.echo(said)
 
 
@@ -228,25 +238,22 @@ def plot(folders: tuple[Path, ...], names: tuple[str, ...], form: str, look: str
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="The page.  [default: report.html in the run, or here]"
 )
-def report(folders: tuple[Path, ...], out: Path | None) -> None:
+@_MODELS
+def report(folders: tuple[Path, ...], out: Path | None, allow_models: bool) -> None:
     """Write one self-contained HTML page on one run, or on several side by side."""
     from localdfa.analysis import report
     from localdfa.record import Run
 
-    click.echo(f"report: {report.write(*map(Run, folders), path=out)}")
+    click.echo(f"report: {report.write(*(Run(folder, allow_models) for folder in folders), path=out)}")
 
 
 @main.command("list")
 def list_() -> None:
-    """Show the neurons, outputs, pathways, rules, optimisers, data sets, experiments and figures there are."""
-    from localdfa import analysis, data, registry, spec
+    """Show the models of every kind, the data sets, experiments and figures there are."""
+    from localdfa import analysis, registry, spec
 
-    for package, heading in (
-        ("neurons", "neurons"), ("outputs", "outputs"), ("feedback", "feedback pathways"), ("rules", "rules"),
-        ("optimisers", "optimisers"),
-    ):  # fmt: skip
-        _section(heading, {name: registry.describe(package, name) for name in registry.names(package)})
-    _section("data sets", data.available())
+    for family, (_, heading, *_) in registry.FAMILIES.items():
+        _section(heading, registry.described(family))
     _section("experiments", {name: spec.title(name) for name in spec.bundled()})
     _section("figures", {name: registry.describe("analysis", name) for name in analysis.names()})
 

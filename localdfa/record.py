@@ -2,7 +2,8 @@
 
     spec.toml                     the resolved experiment
     run.json                      versions, git revision, platform, fingerprint of the data, their classes, status, records not
-                                  kept
+                                  kept, where models come from that are not localdfa's own
+    models/FAMILY/NAME.py         of the files of models that the spec names: a copy each, which spec.toml names in their place
     run.lock                      held by the process that trains the run, while it lives (see `folder`)
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
@@ -12,19 +13,16 @@
         metrics.jsonl             one row an epoch, epoch 0 before training
         checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
         checkpoint-before.npz     the one before it, should the last be damaged
-        outcome.npz               label, or target, and prediction of each test sample, at the end
-        spikes.npz                where asked for: time, population, neuron, twin and trial of every spike of some trials
-        states.npz                where asked for: membranes, traces and drives of some neurons in some trials
-        changes.npz               where asked for: the weight change of some synapses in each of some trials
-        activity.npz              where asked for: what each hidden neuron does in some training samples, at the end
-        weights.npz               W1, b1, B1, …, written at the end (weights-EPOCH.npz where every epoch is kept)
+        RECORD.npz                what each recorder that the spec asks for keeps (see `localdfa.recorders`), weights and
+                                  outcome in any case; RECORD-EPOCH.npz where one is kept after each epoch
 
-W is (n_post, n_pre) and b (n_post,). Of a convolution W is (channels, in_channels · kernel²), its columns in (in_channel, row,
-column) order, and b (channels,); where each position has its own kernel, both have a row a (position, channel).
+Weights W are (n_post, n_pre) and biases b (n_post,). Of a convolution W is (channels, in_channels · kernel²), its columns in
+(in_channel, row, column) order, and b (channels,); where each position has its own kernel, both have a row a (position,
+channel).
 
-Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file. Files
-of arrays say what they hold and carry a checksum (see `arrays`). Nothing in a run directory is ever executed: arrays are read
-without pickle.
+Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file.
+Files of arrays say what they hold and carry a checksum (see `arrays`). Nothing in a run directory is executed: arrays are
+read without pickle, and files of models only where that is allowed.
 """
 
 import hashlib
@@ -47,7 +45,7 @@ from localdfa import arrays, outputs, registry
 from localdfa import folder as folders
 from localdfa.errors import RunError
 from localdfa.files import move, plain, read, read_object, to_json, write_bytes, write_json
-from localdfa.spec import Experiment, Setting, load, settings
+from localdfa.spec import Experiment, Setting, load, settings, uses
 
 _BEFORE = "checkpoint-before.npz"
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
@@ -96,6 +94,7 @@ class NotKept(BaseModel):
 
 _Row = Annotated[dict[str, Any], AfterValidator(_checked_row)]
 _NOT_KEPT = TypeAdapter(list[NotKept])
+_MODELS = TypeAdapter(dict[str, dict[str, dict[str, str]]])
 
 
 class Position(BaseModel):
@@ -147,26 +146,29 @@ class Job:
         lines = [json.dumps(plain(row), allow_nan=False) + "\n" for row in rows]
         write_bytes(self.folder / "metrics.jsonl", "".join(lines).encode())
 
-    @property
-    def weights(self) -> dict[str, np.ndarray]:
-        """W1 [post, pre], b1, B1 …, at the end of training."""
-        return arrays.load(self.folder / "weights.npz", "weights")
+    def __getattr__(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of a record: ``job.spikes`` are those that the recorder `localdfa.recorders.spikes` has described.
 
-    def write_weights(self, found: dict[str, np.ndarray], epoch: int | None = None) -> None:
-        """The weights at the end, or of one epoch."""
-        name = "weights.npz" if epoch is None else f"weights-{epoch:05d}.npz"
-        arrays.save(self.folder / name, "weights", found)
-
-    @property
-    def spikes(self) -> dict[str, np.ndarray]:
-        """The spikes that were kept, one entry a spike, trial by trial and in order of time.
-
-        time (ms from the onset of the trial); population, 1 the first hidden layer; neuron; twin: whether of the compartment
-        that gets the feedback and sends nothing; trial: the training sample. Besides, trials: the training samples of all
-        trials that were kept, also of those in which nothing spikes; edges (ms) and sign: when the phases begin and end, and
-        the nudging in each. Every trial goes on to its end, without feedback where none of its errors is noticed.
+        Raises
+        ------
+        RunError
+            It is not kept, or it is damaged.
         """
-        return arrays.load(self.folder / "spikes.npz", "spikes")
+        if name.startswith("_") or name not in registry.names("recorders"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return self.load(name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name in registry.names("recorders") if self.keeps(name))]
+
+    def load(self, record: str) -> dict[str, np.ndarray]:
+        """The arrays of a record by its name, as ``job.spikes`` for ``spikes``, also where its recorder is not installed."""
+        return arrays.load(self.folder / f"{record}.npz", record)
+
+    def write(self, record: str, found: dict[str, np.ndarray], epoch: int | None = None) -> None:
+        """Keep the arrays of a record, those after training or those after one epoch."""
+        name = record if epoch is None else f"{record}-{epoch:05d}"
+        arrays.save(self.folder / f"{name}.npz", record, found)
 
     def neo(self) -> Any:
         """The spikes as a `neo.Block`, a segment for each trial, a train for each neuron (see `localdfa.export.block`)."""
@@ -176,71 +178,10 @@ class Job:
         widths = [n for n in run.settings[self.condition].network.hidden if isinstance(n, int)]  # none of them convolves
         return export.block(self, widths)
 
-    def write_spikes(self, found: dict[str, np.ndarray]) -> None:
-        """The spikes of some trials after training."""
-        arrays.save(self.folder / "spikes.npz", "spikes", found)
-
-    @property
-    def states(self) -> dict[str, np.ndarray]:
-        """The states that were kept of some neurons in some trials: v1, x1, z1, drive1, current1, …, one array a layer.
-
-        Each (trials, times, neurons): the membrane; the traces of the neuron's own spikes with τ_x and τ_z, z as its synapses
-        read it; its constant drive; the feedback current, which is subtracted from it. All are those of the compartment that
-        gets the feedback, x that of the soma's twin likewise. Besides, time (ms from the onset of the trial), trial (the
-        training sample), neuron1 … (which neurons), edges and sign as in `spikes`.
-        """
-        return arrays.load(self.folder / "states.npz", "states")
-
-    def write_states(self, found: dict[str, np.ndarray]) -> None:
-        """The states of some trials after training."""
-        arrays.save(self.folder / "states.npz", "states", found)
-
-    @property
-    def changes(self) -> dict[str, np.ndarray]:
-        """What each of some trials by itself teaches the synapses between some neurons, as the network stands after training.
-
-        dW1, dW2 …, and dW{p}to{q} of a further projection from population p to q, each (trials, post, pre): what the optimiser
-        gets, Σ pre · post change in units of activity. Of spiking neurons that is (1/β) ∫_gate x dz · g_j/τ_x · g_i/τ_z, with
-        the neurons' gains g and traces that jump by 1, centered half the difference of the phases. pre1, post1 …: which
-        neurons; trial: the training sample. Of a convolution pre and post are columns and rows of W (see above).
-        """
-        return arrays.load(self.folder / "changes.npz", "changes")
-
-    def write_changes(self, found: dict[str, np.ndarray]) -> None:
-        """The weight change of some trials after training."""
-        arrays.save(self.folder / "changes.npz", "changes", found)
-
-    @property
-    def outcome(self) -> dict[str, np.ndarray]:
-        """What is predicted of each test sample at the end.
-
-        label and prediction, the class of the largest output, −1 where several share it; of a regression target and prediction,
-        numbers (n, n_out).
-        """
-        return arrays.load(self.folder / "outcome.npz", "outcome")
-
-    def write_outcome(self, found: dict[str, np.ndarray]) -> None:
-        """Labels, or targets, and predictions of the test set."""
-        arrays.save(self.folder / "outcome.npz", "outcome", found)
-
-    @property
-    def activity(self) -> dict[str, np.ndarray]:
-        """What hidden neurons do in some training samples at the end of training.
-
-        h1, h2 …: activity (samples, neurons) of each hidden layer; of spiking neurons rate1, rate2 … in its place: the firing
-        rate of the free phase, Hz. label: of each sample, or target, its numbers (samples, n_out); sample: its place in the
-        training set.
-        """
-        return arrays.load(self.folder / "activity.npz", "activity")
-
-    def write_activity(self, found: dict[str, np.ndarray]) -> None:
-        """Activities after training."""
-        arrays.save(self.folder / "activity.npz", "activity", found)
-
     def is_whole(self, record: str) -> bool:
         """Whether a file of arrays is there, and what was written."""
         try:
-            arrays.load(self.folder / f"{record}.npz", record)
+            self.load(record)
         except RunError:
             return False
         return True
@@ -281,14 +222,40 @@ class Job:
 class Run:
     """A run directory, open for reading and for going on."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, allow_models: bool = False) -> None:
+        """Open a run directory.
+
+        allow_models: whether Python files of models that it brings may be executed. Where this process has executed the same
+        ones before, because it has trained the run, for instance, that is not asked.
+
+        Raises
+        ------
+        RunError, SpecError
+            There is no run, it cannot be read, or it needs models that are not there, not allowed, or not those it began with.
+        """
         self.folder = Path(folder)
         folders.check_run(self.folder)
-        self.experiment: Experiment = load(str(self.folder / "spec.toml"))
+        self._allow_models = allow_models
+        self.experiment: Experiment = load(str(self.folder / "spec.toml"), take_in=self._take_in)
         self.settings: dict[str, Setting] = settings(self.experiment)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, {self.experiment!r})"
+
+    def _take_in(self, family: str, path: Path) -> None:
+        """Take in the file of a model, where that is allowed, or where this process has executed the same already."""
+        file = registry.read(path)
+        if registry.is_there(family, file):
+            return
+        if not self._allow_models:
+            raise RunError(
+                f"{self.folder}: needs the model {path}, which is code, and what a run brings is not executed unasked; look at "
+                f"it, then add --allow-models, or in Python allow_models=True"
+            )
+        began = read(self.folder / "run.json", lambda _: _MODELS.validate_python(self.info.get("models", {})))
+        if began.get(family, {}).get(registry.name_of(family, path), {}).get("sha256") != file.sha256:
+            raise RunError(f"{self.folder}: the model {path} is no longer the one that this run began with")
+        registry.add(family, path)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -374,9 +341,16 @@ def begin(
     RunError
         Something is there already; with `force` only another run directory is replaced.
     """
-    spec = to_toml(experiment).encode()
-    info = {"name": name, **origin(), "spec": _sha256(spec), **entries, "status": "running"}
-    folders.begin(folder, {"spec.toml": spec, "run.json": to_json(info)}, force=force, alone=alone)
+    files = [(family, Path(path)) for family, paths in experiment.models.items() for path in paths]
+    models = {f"models/{family}/{path.name}": registry.file_of(family, path).content for family, path in files}
+    copies = {family: [f"models/{family}/{Path(path).name}" for path in paths] for family, paths in experiment.models.items()}
+    origins: dict[str, dict[str, dict[str, str]]] = {}
+    for family, model in sorted(uses(experiment) | {(family, registry.name_of(family, path)) for family, path in files}):
+        if found := registry.origin(family, model):
+            origins.setdefault(family, {})[model] = found
+    spec = to_toml(experiment.model_copy(update={"models": copies})).encode()
+    info = {"name": name, **origin(), "spec": _sha256(spec), "models": origins, **entries, "status": "running"}
+    folders.begin(folder, {"spec.toml": spec, "run.json": to_json(info), **models}, force=force, alone=alone)
     return Run(folder)
 
 
@@ -391,6 +365,8 @@ def to_toml(experiment: Experiment) -> str:
     optimiser = registry.get("optimisers", experiment.optimiser.name)
     tables["neuron"] = neuron(**experiment.neuron)._asdict()
     tables["optimiser"] |= optimiser(**experiment.optimiser.parameters)._asdict()
+    if not experiment.models:
+        del tables["models"]
     return tomli_w.dumps(tables, multiline_strings=False)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from localdfa import data as datasets
 from localdfa import folder as folders
-from localdfa import measure, memory, outputs, record, recorders, registry
+from localdfa import measure, memory, outputs, record, recording, registry
 from localdfa.core import blas, finite
 from localdfa.core.plasticity import Plasticity
 from localdfa.core.spiking.carried import Carried, restored
@@ -250,13 +250,12 @@ class Trainer:
             loss += float(network.loss(drive, part.targets[rows]).sum())
         return {**network.output.measured(total, part.targets[samples]), "loss": loss / len(samples)}
 
-    def outcome(self) -> dict[str, np.ndarray]:
-        """What is predicted of the test set, as the network stands; see `record.Job.outcome`."""
-        part, drives, noise, sequence = self.parts["test"], [], generator(self.seed, WATCHED, self.epoch), Carried()
-        for start in range(0, len(part), memory.CHUNK):
-            drives.append(self.engine.read(self.network, part.inputs[start : start + memory.CHUNK], noise, sequence))
-        found: dict[str, np.ndarray] = self.network.output.outcome(self.network.neuron, np.concatenate(drives), part.y)
-        return found
+    @property
+    def trained(self) -> recording.Trained:
+        """The network as it stands, as recorders see it."""
+        return recording.Trained(
+            self.setting, self.network, self.engine, self.frozen, self.parts, self.probe, self.seed, self.epoch
+        )
 
     def next_stage(self) -> None:
         """Take up the next stage where this one is over: its epochs are done, or its training error is reached."""
@@ -331,26 +330,6 @@ class Trainer:
         self._enter(position.stage)
         self.job.write_metrics(self.rows)
 
-    def weights(self) -> dict[str, np.ndarray]:
-        """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1.
-
-        A further projection from population p to q is W{p}to{q}, [post, pre] or, sparse, an array (n_synapses,), with the
-        neurons that these join in pre{p}to{q} and post{p}to{q}.
-        """
-        network, arrays = self.network, dict[str, np.ndarray]()
-        for l in range(network.n_hidden + 1):
-            arrays |= {f"W{l + 1}": network.W(l), f"b{l + 1}": network.b(l)}
-        for joint, weights in list(zip(network.projections, network.weights, strict=True))[network.n_hidden + 1 :]:
-            name = f"{joint.pre}to{joint.post}"
-            arrays[f"W{name}"] = weights.T if joint.targets is None else weights[0]
-            if joint.ends is not None and joint.targets is not None:
-                pre = np.repeat(np.arange(len(joint.ends) - 1), np.diff(joint.ends))
-                arrays |= {f"pre{name}": pre, f"post{name}": joint.targets}
-        for l, matrix in enumerate(network.feedback):
-            if matrix is not None:
-                arrays[f"B{l + 1}"] = matrix
-        return arrays
-
 
 def run(
     experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path | None = None, *, name: str | None = None,
@@ -380,7 +359,7 @@ def run(
         _keep_sources(experiment, place)
         folders.check(place, force)
     data = load(experiment)
-    recorders.check(experiment, data.shape, data.n_out, len(data.y_train))
+    recording.check(experiment, data.shape, data.n_out, len(data.y_train))
     with _shown(progress) as display:
         _warn_of_slow_trials(experiment, display)
         with blas.one_thread():
@@ -393,8 +372,10 @@ def run(
             return _go_on(begun, data, read, of, display, warm)
 
 
-def resume(folder: str | Path, progress: Progress | bool = True) -> record.Run:
+def resume(folder: str | Path, progress: Progress | bool = True, *, allow_models: bool = False) -> record.Run:
     """Go on with a run that was interrupted, to the same bits as if it had not been; progress as for `run`.
+
+    allow_models: whether Python files of models that the run brings may be executed (see `localdfa.record.Run`).
 
     Raises
     ------
@@ -404,7 +385,7 @@ def resume(folder: str | Path, progress: Progress | bool = True) -> record.Run:
     folder = Path(folder)
     folders.check_run(folder, coming=True)
     with folders.held(folder):
-        began = record.Run(folder)
+        began = record.Run(folder, allow_models)
         data = load(began.experiment)
         read, of = _fingerprints(began.experiment, data), _parts_of(began.experiment, data)
         with _shown(progress) as display:
@@ -661,23 +642,16 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
         trainer.train_epoch(progress)
         row = trainer.measure()
         job.write_metrics(trainer.rows)
-        if keep.weights == "every_epoch":
-            job.write_weights(trainer.weights(), trainer.epoch)
+        for name, recorder in recording.asked_for(keep, trainer.spiked).items():
+            if recorder.each_epoch(keep):
+                job.write(name, recorder.record(trainer.trained, keep), trainer.epoch)
         trainer.next_stage()
         progress.epoch(row)
         judged = trainer.finished or trainer.epoch == _TRIED
         for message in measure.unhealthy(row, trainer.not_learned(row) if judged else None):
             progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
-        if trainer.finished:
-            job.write_weights(trainer.weights())
-            job.write_outcome(trainer.outcome())
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
-    if not begun:  # what was lost meanwhile is made again
-        if not job.is_whole("weights"):
-            job.write_weights(trainer.weights())
-        if not job.is_whole("outcome"):
-            job.write_outcome(trainer.outcome())
     _record(trainer, run, progress, anew=begun)
 
 
@@ -687,11 +661,11 @@ def _record(trainer: Trainer, run: record.Run, progress: Progress, anew: bool) -
     Whatever fails here costs no training: run.json says what could not be kept and why, and resuming tries it again.
     """
     keep, job, failed = run.experiment.record, trainer.job, dict[str, str]()
-    for name, recorder in recorders.asked_for(keep, trainer.spiked).items():
+    for name, recorder in recording.asked_for(keep, trainer.spiked).items():
         if not anew and job.is_whole(name):
             continue
         try:
-            getattr(job, f"write_{name}")(recorder.record(trainer, keep))
+            job.write(name, recorder.record(trainer.trained, keep))
         except Exception as error:
             failed[name] = str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
             progress.warn(

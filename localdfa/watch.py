@@ -16,7 +16,7 @@ from localdfa.record import Run
 _BLOCKS, _WIDTH = "▁▂▃▄▅▆▇█", 24
 
 
-def watch(folder: Path, console: Console, every: float = 1.0) -> None:
+def watch(folder: Path, console: Console, every: float = 1.0, allow_models: bool = False) -> None:
     """Follow a run until it is over: a live table on a terminal, a line for each new epoch elsewhere.
 
     Parameters
@@ -29,7 +29,7 @@ def watch(folder: Path, console: Console, every: float = 1.0) -> None:
     RunError
         It is no run directory, or damaged.
     """
-    run, seen = Run(folder), _Seen()
+    run, seen = Run(folder, allow_models), _Seen()
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4) as live:
             for status in _statuses(run, every):

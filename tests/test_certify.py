@@ -145,7 +145,7 @@ def test_a_run_is_certified_with_its_own_weights(small, tmp_path):
     assert [(each["epoch"], each["of"]) for each in found["checkpoints"]] == [(0, "training"), (2, "run")]
     assert found["trajectory"][0]["epoch"] == 0
     job = next(job for job in trained.jobs if job.condition == "rule")
-    job.write_weights({**job.weights, "W2": np.zeros((3, 3))})
+    job.write("weights", {**job.weights, "W2": np.zeros((3, 3))})
     done = run("trained", "--set", "certify.epochs=[0]")
     assert done.exit_code == 1
     assert "weights.npz: does not fit this experiment" in done.output

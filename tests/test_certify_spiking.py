@@ -162,7 +162,7 @@ def test_a_run_is_certified_with_its_own_weights(small, tmp_path, brian2):
     first = spiking.certify(trained.experiment, "lif")
     assert found["dfa"]["best"]["cosine"] != first["dfa"]["best"]["cosine"]
     job = trained.jobs[0]
-    job.write_weights({**job.weights, "W2": np.zeros((3, 3))})
+    job.write("weights", {**job.weights, "W2": np.zeros((3, 3))})
     done = run("trained")
     assert done.exit_code == 1
     assert "weights.npz: does not fit this experiment" in done.output

@@ -214,7 +214,7 @@ def test_dropout_leaves_neurons_out_of_activity_and_learning(rule, rng):
 
 
 @pytest.mark.parametrize("where", DEVICES)
-@pytest.mark.parametrize("name", registry.names("optimisers"))
+@pytest.mark.parametrize("name", registry.inside("optimisers"))
 def test_training_steps_equal_those_of_torch(where, name, rng):
     """Five mini-batches with the optimisers of torch.optim, weights that decay among them."""
     small = Small(rng, m=6, rule="bp", optimiser={"name": name, "learning_rate": 0.01, "weight_decay": 0.05})

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from localdfa.data import load
 from localdfa.data.cifar import parse_batch
-from localdfa.data.mnist import parse_idx
+from localdfa.data.idx import parse_idx
 from localdfa.data.pickled import parse_pickle
 from localdfa.errors import DataError
 

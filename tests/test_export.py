@@ -49,7 +49,7 @@ def test_spikes_as_neo_objects(spiking_run):
 
 def test_a_trial_in_which_nothing_spikes_is_a_segment_as_well(spiking_run, tmp_path):
     kept, again = spiking_run.jobs[0].spikes, record.create(tmp_path / "run", spiking_run.experiment)
-    again.jobs[0].write_spikes({**kept, "trials": np.array([kept["trials"][0], 700, kept["trials"][1]])})
+    again.jobs[0].write("spikes", {**kept, "trials": np.array([kept["trials"][0], 700, kept["trials"][1]])})
     segments = again.jobs[0].neo().segments
     assert [len(segment.spiketrains) for segment in segments] == [40, 40, 40]
     assert [sum(map(len, segment.spiketrains)) > 0 for segment in segments] == [True, False, True]

@@ -193,7 +193,7 @@ def test_receptive_fields_in_colour(tmp_path, rate_run):
     run = record.create(tmp_path / "run", rate_run.experiment)
     run.update_info(shape=[3, 4, 5])
     w = rng.normal(size=(2, 60)).astype(np.float32)
-    run.jobs[0].write_weights({"W1": w})
+    run.jobs[0].write("weights", {"W1": w})
     shown = fields.figure(run).axes[0].images[0].get_array()
     assert shown.shape == (4 * 5 - 1, 4 * 6 - 1, 3)
     largest = w[np.linalg.norm(w, axis=1).argmax()].reshape(3, 4, 5)
@@ -223,8 +223,8 @@ def test_rates_of_conditions_of_different_kind_and_depth(rate_run, spiking_run, 
     }  # fmt: skip
     run = record.create(tmp_path / "run", spec.experiment(tables))
     kept = spiking_run.jobs[0].activity
-    run.jobs[0].write_activity(rate_run.jobs[0].activity)
-    run.jobs[1].write_activity({key: kept[key] for key in ("rate1", "label", "sample")})
+    run.jobs[0].write("activity", rate_run.jobs[0].activity)
+    run.jobs[1].write("activity", {key: kept[key] for key in ("rate1", "label", "sample")})
     drawn = rates.figure(run)
     assert [axes.get_visible() for axes in drawn.axes] == [True, False, True, True]
     assert [axes.get_title("left") for axes in drawn.axes if axes.get_visible()] == list("abc")
@@ -263,7 +263,7 @@ def with_conditions(rate_run, folder, names):
     tables = rate_run.experiment.model_dump(exclude={"condition", "seeds"}, exclude_none=True)
     run = record.create(folder, spec.experiment({**tables, "condition": [{"name": name} for name in names]}))
     for job in run.jobs:
-        job.write_activity(rate_run.jobs[0].activity)
+        job.write("activity", rate_run.jobs[0].activity)
     return run
 
 
@@ -359,7 +359,7 @@ def test_raster_shows_the_trial_in_which_the_feedback_moves_most(spiking_run, tm
     quiet, moved = 4, 9
     time = np.array([10.0, 110.0, 110.0, 10.0, 110.0, 120.0])
     run = record.create(tmp_path / "run", spiking_run.experiment)
-    run.jobs[0].write_spikes(
+    run.jobs[0].write("spikes", 
         {
             "time": time, "population": np.ones(6, np.int32), "neuron": np.zeros(6, np.int32),
             "twin": np.array([False, False, True, False, True, True]), "trial": np.array([quiet] * 3 + [moved] * 3),
@@ -446,7 +446,7 @@ def test_window_shows_the_pairs_of_the_two_layers(spiking_run):
 def test_window_counts_the_trials_in_which_nothing_spikes(spiking_run, tmp_path):
     (job, _), setting, bins = spiking_run.jobs, spiking_run.settings["local"], np.linspace(-30, 30, 13)
     again, kept = record.create(tmp_path / "run", spiking_run.experiment), job.spikes
-    again.jobs[0].write_spikes({**kept, "trials": np.append(kept["trials"], [900, 901])})
+    again.jobs[0].write("spikes", {**kept, "trials": np.append(kept["trials"], [900, 901])})
     found, expected = (window.density(each, setting, 1, bins) for each in (again.jobs[0], job))
     assert expected.sum() > 0
     np.testing.assert_allclose(found, expected / 2)

@@ -71,9 +71,9 @@ def rate(rows=None, kept=None, weighed=None, outcome=((0, 1, 2, 2), (0, 1, 2, 1)
     def make(folder):
         run = made(folder, **({"rows": rows} if rows else {}), **tables)
         for job in run.jobs:
-            job.write_activity(activity() if kept is None else kept)
-            job.write_weights(weights() if weighed is None else weighed)
-            job.write_outcome({"label": np.array(outcome[0], int), "prediction": np.array(outcome[1], int)})
+            job.write("activity", activity() if kept is None else kept)
+            job.write("weights", weights() if weighed is None else weighed)
+            job.write("outcome", {"label": np.array(outcome[0], int), "prediction": np.array(outcome[1], int)})
         return run
 
     return make
@@ -85,11 +85,11 @@ def spiking(fired=None, seen=None, changed=None, **phases):
     def make(folder):
         run = made(folder, **{**SPIKING, "phases": {**SPIKING["phases"], **phases}})
         for job in run.jobs:
-            job.write_spikes(spikes() if fired is None else fired)
-            job.write_states(states() if seen is None else seen)
-            job.write_activity(activity(name="rate", of=np.zeros))
+            job.write("spikes", spikes() if fired is None else fired)
+            job.write("states", states() if seen is None else seen)
+            job.write("activity", activity(name="rate", of=np.zeros))
             if changed is not None:
-                job.write_changes(changed)
+                job.write("changes", changed)
         return run
 
     return make

@@ -3,13 +3,14 @@
 import errno
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import filelock
 import pytest
 
 from localdfa import folder as folders
-from localdfa import record, spec, train
+from localdfa import record, registry, spec, train
 from localdfa.errors import RunError
 
 OLD, NEW = spec.experiment(seeds=[1]), spec.experiment(seeds=[2])
@@ -19,12 +20,12 @@ class Killed(BaseException):
     """In place of the end of the process."""
 
 
-def trained(folder):
+def trained(folder, **changes):
     """The run of a folder, as if it had been trained: two rows of metrics and weights."""
-    run = record.create(folder, OLD)
+    run = record.create(folder, OLD.model_copy(update=changes))
     job = run.jobs[0]
     job.write_metrics([{"condition": job.condition, "epoch": epoch} for epoch in (0, 1)])
-    job.write_weights({})
+    job.write("weights", {})
     (folder / "figures").mkdir()
     (folder / "figures" / "errors.png").write_bytes(b"old")
     (folder / "report.html").write_bytes(b"old")
@@ -65,23 +66,34 @@ def check_whole(place):
     run.check_unchanged()
     names = {path.name for path in place.iterdir()} - {".new", ".next", ".old", "run.lock", "notes.txt"}
     whole = {"spec.toml", "run.json", "conditions", "figures", "report.html"}
+    if run.experiment.models:
+        names.remove("models")
     assert names == (whole if run.experiment.seeds == [1] else {"spec.toml", "run.json"})
     return run
 
 
-@pytest.mark.parametrize("there", ["nothing", "a run", "a run and notes"])
-def test_a_kill_at_any_step_leaves_the_old_run_or_the_new_one(tmp_path, monkeypatch, there):
-    seen = set()
+@pytest.fixture
+def with_a_model(monkeypatch):
+    """NEW, with the file of a model, which the run keeps a copy of."""
+    path = Path(__file__).with_name("plugin") / "example_models" / "softsign.py"
+    monkeypatch.setattr(registry, "_files", {})
+    monkeypatch.delitem(sys.modules, "localdfa_neurons_softsign", raising=False)
+    return spec.experiment(seeds=[2], models={"neurons": [str(path)]})
+
+
+@pytest.mark.parametrize("there", ["nothing", "a run", "a run and notes", "a run with the same model"])
+def test_a_kill_at_any_step_leaves_the_old_run_or_the_new_one(tmp_path, monkeypatch, with_a_model, there):
+    seen, new = set(), with_a_model
     for steps in range(40):
         place = tmp_path / f"{steps}"
         if there != "nothing":
-            trained(place)
+            trained(place, models=new.models if there == "a run with the same model" else {})
         if there == "a run and notes":
             (place / "notes.txt").write_text("keep")
         with monkeypatch.context() as patched:
             killed_after(steps, patched)
             try:
-                record.create(place, NEW, force=True)
+                record.create(place, new, force=True)
                 done = True
             except Killed:
                 done = False
@@ -99,7 +111,7 @@ def test_a_kill_at_any_step_leaves_the_old_run_or_the_new_one(tmp_path, monkeypa
             assert there == "nothing"
         assert not done or run.experiment.seeds == [2]
         assert (place / "notes.txt").exists() == (there == "a run and notes")
-        assert record.create(place, NEW, force=True).experiment.seeds == [2]
+        assert record.create(place, new, force=True).experiment.seeds == [2]
         if done:
             break
     assert done
@@ -151,7 +163,7 @@ def test_only_a_run_with_an_epoch_is_in_the_way(tmp_path):
     with pytest.raises(RunError, match="exists already"):
         record.create(place, NEW)
     (job.folder / "metrics.jsonl").unlink()
-    job.write_weights({})
+    job.write("weights", {})
     with pytest.raises(RunError, match="exists already"):
         record.create(place, NEW)
     shutil.rmtree(place / "conditions")  # by somebody who keeps the report

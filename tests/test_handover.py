@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from localdfa import spec, train
+from localdfa import registry, spec, train
 from localdfa.errors import RunError, SpecError
 
 SPIKES = {
@@ -118,7 +118,7 @@ def test_a_source_that_is_replaced_under_way_stops_the_run(rate, tmp_path):
 
     class Replace(train.Progress):
         def epoch(self, row):
-            second.write_weights({**second.weights, "b2": second.weights["b2"] + 1})
+            second.write("weights", {**second.weights, "b2": second.weights["b2"] + 1})
 
     with pytest.raises(RunError, match="the from_run is no longer the one that this run began with"):
         train.run(tables("dfa", 1, source.folder / "dfa", seeds=[0, 1]), tmp_path / "run", progress=Replace())
@@ -127,10 +127,10 @@ def test_a_source_that_is_replaced_under_way_stops_the_run(rate, tmp_path):
 def test_an_unfinished_run_or_one_of_wrong_numbers_starts_nothing(rate, tmp_path):
     other = train.run(tables("dfa", 1, record={"probe": 16}), tmp_path / "run")
     (job,) = other.jobs
-    job.write_weights({**job.weights, "B1": np.full((48, 10), np.nan, np.float32)})
+    job.write("weights", {**job.weights, "B1": np.full((48, 10), np.nan, np.float32)})
     with pytest.raises(SpecError, match=r"B1 is float32 of shape .* needs finite numbers"):
         first(tables("local", 1, other.folder / "dfa"))
-    job.write_weights({**job.weights, "W1to1": np.zeros((48, 48), np.float32)})
+    job.write("weights", {**job.weights, "W1to1": np.zeros((48, 48), np.float32)})
     with pytest.raises(SpecError, match="W1to1 is of a projection that this network does not have"):
         first(tables("local", 1, other.folder / "dfa"))
     (job.folder / "weights.npz").unlink()
@@ -150,7 +150,7 @@ def test_sparse_and_recurrent_synapses_are_handed_over(rate, tmp_path):
     rng = np.random.default_rng(0)
     own.network.weights[0][...] = rng.normal(size=own.network.weights[0].shape)
     own.network.weights[2][...] = rng.normal(size=own.network.weights[2].shape)
-    job.write_weights(own.weights())
+    job.write("weights", registry.get("recorders", "weights").record(own.trained, sparse.record))
     again = first(tables("local", 1, tmp_path / "run" / "local", network=network))
     for one, other in zip(again.weights, own.network.weights, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -172,8 +172,8 @@ def test_a_path_starts_from_the_folder_and_the_source_may_not_change(rate, tmp_p
     (job,) = rate.jobs
     kept = job.weights
     try:
-        job.write_weights({**kept, "W1": kept["W1"] + 1})
+        job.write("weights", {**kept, "W1": kept["W1"] + 1})
         with pytest.raises(RunError, match="the from_run is no longer the one that this run began with"):
             train.resume(run.folder)
     finally:
-        job.write_weights(kept)
+        job.write("weights", kept)

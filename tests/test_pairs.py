@@ -60,13 +60,13 @@ def test_runs_without_pairs_say_what_is_missing(rate_run, spiking_run, pairs_run
         pairs.figure(spiking_run)
     (job,) = pairs_run.jobs
     again = record.create(tmp_path / "run", pairs_run.experiment)
-    again.jobs[0].write_spikes(job.spikes)
-    again.jobs[0].write_changes({**job.changes, "trial": job.changes["trial"] + 1000})
+    again.jobs[0].write("spikes", job.spikes)
+    again.jobs[0].write("changes", {**job.changes, "trial": job.changes["trial"] + 1000})
     with pytest.raises(RunError, match=r"keeps no trial in which two neurons .* localdfa run stdp-pair has them"):
         pairs.figure(again)
     centered = record.create(tmp_path / "centered", spec.load("stdp-pair", ["phases.nudging=centered"]))
-    centered.jobs[0].write_spikes(job.spikes)
-    centered.jobs[0].write_changes(job.changes)
+    centered.jobs[0].write("spikes", job.spikes)
+    centered.jobs[0].write("changes", job.changes)
     with pytest.raises(RunError, match=r"needs phases.nudging = 'one_sided'"):
         pairs.figure(centered)
 

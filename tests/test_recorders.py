@@ -1,14 +1,17 @@
 """What a run keeps after training: of every trial all of it, checked before, and never at the cost of the training."""
 
 import html
+import importlib
 import json
+import pickle
 import shutil
+import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from localdfa import arrays, cli, memory, record, recorders, spec, train
+from localdfa import arrays, cli, memory, record, recording, registry, spec, train
 from localdfa.errors import RunError, SpecError
 
 
@@ -91,7 +94,7 @@ def test_a_neuron_is_kept_of_each_population_that_has_it(tmp_path):
     ],
 )  # fmt: skip
 def test_what_cannot_be_recorded_is_refused_before_there_is_a_folder(tmp_path, monkeypatch, tables, installed, message):
-    monkeypatch.setattr(recorders, "_memory", lambda: installed)
+    monkeypatch.setattr(recording, "_memory", lambda: installed)
     with pytest.raises(SpecError, match=message):
         train.run(spiking(record=tables), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -103,8 +106,75 @@ def test_states_come_no_closer_than_a_hundredth_of_a_millisecond(interval):
         spiking(record={"interval": interval})
 
 
+def test_a_record_of_spikes_is_refused_where_no_condition_has_any():
+    for name in ("spikes", "states"):
+        with pytest.raises(SpecError, match=rf"record\.{name}: 3 is of spiking neurons .* no condition .*; allowed here: 0"):
+            spec.experiment(record={name: 3})
+    mixed = {"condition": [{"name": "rate"}, {"name": "lif", "network": {"neuron": "lif"}}], "record": {"spikes": 3}}
+    assert spec.experiment(mixed).record.spikes == 3
+
+
+def test_a_recorder_is_one_file_that_brings_its_keys(tmp_path, monkeypatch):
+    """What it keeps is asked for, bounded, checked, made after each epoch and at the end, and read as any other."""
+    (tmp_path / "loss.py").write_text(LOSS)
+    package = importlib.import_module("localdfa.recorders")
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    tables = {"network": {"hidden": [4]}, "stage": [{"epochs": 2}], "record": {"probe": 16, "loss": 7}}
+    try:
+        assert registry.describe("recorders", "loss") == "Loss of some training samples"
+        with pytest.raises(SpecError, match=r"record\.loss: 0 is not allowed: .*greater than or equal to 1"):
+            spec.experiment({**tables, "record": {"loss": 0}})
+        with pytest.raises(SpecError, match=r"record\.loss: no more than 100"):
+            spec.experiment({**tables, "record": {"loss": 101}})
+        with pytest.raises(SpecError, match=r"unknown key record\.lsos: .* did you mean 'loss'"):
+            spec.experiment({**tables, "record": {"lsos": 1}})
+        experiment = spec.experiment(tables)
+        assert pickle.loads(pickle.dumps(experiment)) == experiment
+        (job,) = train.run(experiment, tmp_path / "run").jobs
+        assert spec.load(str(tmp_path / "run" / "spec.toml")).record.loss == 7
+        assert "loss" in dir(job)
+        assert job.loss["loss"].shape == (7,)
+        assert arrays.load(job.folder / "loss-00001.npz", "loss")["loss"].mean() > job.loss["loss"].mean()
+        np.testing.assert_array_equal(arrays.load(job.folder / "loss-00002.npz", "loss")["loss"], job.loss["loss"])
+    finally:
+        registry.get.cache_clear()
+        sys.modules.pop("localdfa.recorders.loss", None)
+    with pytest.raises(AttributeError, match="has no attribute 'lost'"):
+        _ = job.lost
+
+
+LOSS = '''"""Loss of some training samples."""
+
+import numpy as np
+from pydantic import Field
+
+from localdfa.recorders._recorder import Recorder
+
+
+class Loss(Recorder):
+    keys = {"loss": (int | None, Field(None, ge=1, description="training samples whose loss is kept"))}
+
+    @staticmethod
+    def each_epoch(keep):
+        return True
+
+    @staticmethod
+    def refusal(keep, setting):
+        return "record.loss: no more than 100" if keep.loss and keep.loss > 100 else None
+
+    @staticmethod
+    def record(trained, keep):
+        part, rows = trained.parts["train"], trained.draw(keep.loss)
+        drive = trained.engine.read(trained.network, part.inputs[rows], np.random.default_rng(0))
+        return {"loss": trained.network.loss(drive, part.targets[rows]), "sample": rows}
+
+
+model = Loss
+'''
+
+
 def test_memory_is_that_of_a_machine():
-    assert 1e8 < recorders._memory() < 1e15
+    assert 1e8 < recording._memory() < 1e15
 
 
 @pytest.fixture(scope="module")
@@ -112,19 +182,19 @@ def whole(tmp_path_factory):
     return train.run(spiking(), tmp_path_factory.mktemp("whole") / "run")
 
 
-def broken(name, error):
-    """RECORDERS, of which one fails."""
+def broken(patch, name, error):
+    """A recorder that fails."""
 
-    def fail(trainer, keep):
+    def fail(trained, keep):
         raise error
 
-    return {**recorders.RECORDERS, name: recorders.RECORDERS[name]._replace(record=fail)}
+    patch.setattr(registry.get("recorders", name), "record", fail)
 
 
 def test_whatever_fails_in_recording_costs_no_training_and_can_be_asked_again(whole, tmp_path, monkeypatch):
     heard = Heard()
     with monkeypatch.context() as patch:
-        patch.setattr(recorders, "RECORDERS", broken("states", MemoryError("no room")))
+        broken(patch, "states", MemoryError("no room"))
         run = train.run(spiking(), tmp_path / "run", progress=heard)
     (job,) = run.jobs
     assert run.status == "finished"
@@ -154,12 +224,12 @@ def test_whatever_fails_in_recording_costs_no_training_and_can_be_asked_again(wh
 
 def test_ctrl_c_while_recording_is_heard(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(recorders, "RECORDERS", broken("spikes", KeyboardInterrupt()))
+        broken(patch, "spikes", KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             train.run(spiking(), tmp_path / "run")
     assert record.Run(tmp_path / "run").status == "interrupted"
     (job,) = train.resume(tmp_path / "run").jobs
-    assert all(job.is_whole(name) for name in recorders.RECORDERS)
+    assert all(job.is_whole(name) for name in registry.names("recorders"))
 
 
 RECORDS = ("spikes", "states", "changes", "activity", "outcome", "weights")
@@ -240,8 +310,7 @@ def test_carried_trials_go_on_through_mini_batches_epochs_and_checkpoints(tmp_pa
             if row["epoch"] == 2:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(memory, "CHUNK", 100)
-    monkeypatch.setattr(recorders, "_CHUNK", 3)
+    monkeypatch.setattr(memory, "CHUNK", 9)
     with pytest.raises(KeyboardInterrupt):
         train.run(carried(), tmp_path / "parts", progress=Stop())
     parts = train.resume(tmp_path / "parts")

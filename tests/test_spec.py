@@ -347,22 +347,6 @@ def test_python_sequences_and_numpy_numbers_are_welcome():
     assert (found.seeds, found.network.hidden, found.phases.beta) == ([0, 1, 2], [4, 5], 0.5)
 
 
-def test_a_pathway_or_rule_in_a_new_file_is_taken_up(monkeypatch):
-    """One file is enough: nothing else names the pathways."""
-    import sys
-    import types
-
-    from localdfa.feedback.direct import Direct
-
-    module = types.ModuleType("localdfa.feedback.mine", "Mine")
-    module.model = type("Mine", (Direct,), {})
-    monkeypatch.setitem(sys.modules, "localdfa.feedback.mine", module)
-    names = registry.names
-    monkeypatch.setattr(registry, "names", lambda package: [*names(package), *(["mine"] if package == "feedback" else [])])
-    found = spec.experiment(feedback={"pathway": "mine"})
-    assert found.pathway_of("local") == "mine"
-
-
 def test_overrides_are_laid_over_the_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("seeds = [3]\n[network]\nhidden = [5]\n")
@@ -428,10 +412,11 @@ def test_bundled_experiments_are_valid_and_survive_their_own_resolution(name, tm
 
 def test_models_are_found_by_their_files():
     assert registry.names("rules") == ["bp", "dfa", "drtp", "erbp", "fa", "ifa", "local"]
-    for package in ("neurons", "outputs", "feedback", "rules", "optimisers"):
-        for name in registry.names(package):
-            assert registry.get(package, name)
-            assert registry.describe(package, name)
+    assert "fashion-mnist" in registry.names("data")
+    for family in registry.FAMILIES:
+        for name in registry.names(family):
+            assert registry.get(family, name)
+            assert registry.describe(family, name)
     with pytest.raises(SpecError, match="did you mean 'tanh'"):
         registry.get("neurons", "tnh")
 

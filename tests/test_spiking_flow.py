@@ -6,13 +6,12 @@ import pytest
 from conftest import setting_of
 
 from localdfa import data as datasets
-from localdfa import measure, record, recorders, spec, train
+from localdfa import measure, record, registry, spec, train
 from localdfa.core import settled
 from localdfa.core.spiking import batch as spikes
 from localdfa.errors import DataError, RunError, SpecError
 from localdfa.network import WATCHED, build, generator, rewired
 from localdfa.neurons.lif import LIF
-from localdfa.spec import Record
 
 
 def tiny(**tables):
@@ -56,7 +55,7 @@ def against_dfa(hidden, window, m, propagation="two_compartment", rule="dfa", ba
 def test_trials_that_are_kept_learn_as_they_did_in_training(tmp_path):
     """Where weights change while spikes pass, so they do in a trial that is recorded."""
     tables = tiny(
-        network={"hidden": [20], "neuron": "lif"}, input={"code": "poisson"}, batch_size=1, record={"probe": 4},
+        network={"hidden": [20], "neuron": "lif"}, input={"code": "poisson"}, batch_size=1, record={"probe": 4, "spikes": 1},
         phases={"beta": 2.0, "free": 100.0, "nudged": 50.0, "propagation": "live", "update": "online"},
         optimiser={"name": "sgd", "learning_rate": 0.3},
     )  # fmt: skip
@@ -64,7 +63,7 @@ def test_trials_that_are_kept_learn_as_they_did_in_training(tmp_path):
     rng = np.random.default_rng(0)
     part = train.Part(rng.random((4, 30), np.float32), np.arange(4), 10, np.float32, (30,))
     trainer = train.Trainer(setting, {"train": part}, record.Job(tmp_path, "online", 0))
-    kept = recorders.spikes(trainer, Record(spikes=1))["time"]
+    kept = registry.get("recorders", "spikes").record(trainer.trained, tables.record)["time"]
     sample = part.inputs[trainer.probe[0]], part.targets[trainer.probe[0]]
     moving, still = (
         spikes.record(trainer.network, setting, *sample, generator(0, WATCHED, 0), rates=rates) for rates in ([0.3, 0.3], ())

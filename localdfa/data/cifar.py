@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: 32 x 32 colour images in pickled batches."""
+"""Pickled batches of 32 x 32 colour images, the form in which CIFAR-10 and CIFAR-100 are published."""
 
 import os
 import tarfile
@@ -43,54 +43,6 @@ class Batches:
     test_rows: int
     labels: str
     n_classes: int
-
-
-CIFAR10 = Batches(
-    cache.Remote(
-        "cifar-10-python.tar.gz",
-        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-        "c58f30108f718f92721af3b95e74349a",
-    ),
-    train={
-        "cifar-10-batches-py/data_batch_1": "c99cafc152244af753f735de768cd75f",
-        "cifar-10-batches-py/data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-        "cifar-10-batches-py/data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-        "cifar-10-batches-py/data_batch_4": "634d18415352ddfa80567beed471001a",
-        "cifar-10-batches-py/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    },
-    test={"cifar-10-batches-py/test_batch": "40351d587109b95175f43aff81a1287e"},
-    train_rows=10_000,
-    test_rows=10_000,
-    labels="labels",
-    n_classes=10,
-)
-CIFAR100 = Batches(
-    cache.Remote(
-        "cifar-100-python.tar.gz",
-        "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-        "eb9058c3a382ffc7106e4002c42a8d85",
-    ),
-    train={"cifar-100-python/train": "16019d7e3df5f24257cddd939b257f8d"},
-    test={"cifar-100-python/test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
-    train_rows=50_000,
-    test_rows=10_000,
-    labels="fine_labels",
-    n_classes=100,
-)
-
-
-def load_cifar10() -> Source:
-    """Return CIFAR-10: 50,000 + 10,000 images, shape (3, 32, 32) in red, green, blue, pixels 0 .. 255, ten classes.
-
-    Source: A. Krizhevsky (2009), Learning multiple layers of features from tiny images, technical report,
-    University of Toronto.
-    """
-    return read(CIFAR10)
-
-
-def load_cifar100() -> Source:
-    """Return CIFAR-100: as CIFAR-10, with its 100 fine classes. Source: as CIFAR-10."""
-    return read(CIFAR100)
 
 
 def read(batches: Batches) -> Source:

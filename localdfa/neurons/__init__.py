@@ -44,6 +44,11 @@ def spikes(model: Any) -> bool:
     return getattr(model, "spiking", False)
 
 
+def linear(model: Any) -> bool:
+    """Whether a model has a linear membrane, τ_m dv/dt = −v + I, up to the threshold."""
+    return getattr(model, "linear", False)
+
+
 def response(neuron: Any, drive: np.ndarray) -> np.ndarray:
     """Activity h = f(a) of a neuron with these parameters, for every drive."""
     found = np.array([neuron.__class__.f(neuron, a) for a in drive.ravel()], drive.dtype)

@@ -16,6 +16,8 @@ def _interval(p, drive):
     With the raise of the threshold just before a spike, θ = step/(e^(T/τ_a) − 1), it solves T = t_ref + τ_m ln((I − v_reset)/(I
     − v_th − θ)): by bisection, as T − t_ref − … rises in T.
     """
+    if math.isnan(drive):
+        return math.nan  # by comparisons alone it would come to some time
     low = p.t_ref
     high = p.t_ref + p.tau_m + p.tau_a
     for _ in range(200):
@@ -38,7 +40,8 @@ def _interval(p, drive):
 class ALIF(NamedTuple):
     """τ_m dv/dt = −v + I; at v = v_th + θ the neuron spikes, and θ rises by `step`; τ_a dθ/dt = −θ.
 
-    tau_a: time constant of the threshold, ms. step: by how much a spike raises it, in the unit of v. The rest as in `LIF`.
+    tau_a: time constant of the threshold, ms. step: by how much a spike raises it, in the unit of v. tau_m, v_th, v_reset,
+    t_ref, baseline and gain as in `LIF`.
     Source: Bellec et al. 2018, arXiv:1803.09574, eq. 1–3 (LSNN), in continuous time.
     """
 

@@ -1,6 +1,6 @@
 """What pydantic cannot see in one key: names of models, their parameters, and combinations that cannot work."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -52,6 +52,19 @@ def models(tables: Mapping[str, Any]) -> list[str]:
         key = f"rules.{clipped(str(name))}"
         found += _named(key, "rules", name)
         found += _parameters(key, "rules", name, given if isinstance(given, Mapping) else {}, precision)
+    return found
+
+
+def uses(setting: Any) -> set[tuple[str, str]]:
+    """The models of a setting: family and name."""
+    found = {
+        ("neurons", setting.network.neuron),
+        ("outputs", setting.network.output),
+        ("optimisers", setting.optimiser.name),
+        ("inputs", setting.input.code),
+    }
+    for _, rule in _rules(setting):
+        found |= {("rules", rule), ("feedback", pathway_of(setting, rule))}
     return found
 
 
@@ -127,15 +140,28 @@ def _rules_fit(setting: Any) -> None:
 
 def recorded(record: Any, setting: Any) -> None:
     """Refuse what a setting cannot record; ValueError with ``key: reason``."""
-    last = setting.rule_of(setting.stage[-1])
-    if record.window is None or not (spiking(setting) and registry.get("rules", last).needs_phases):
-        return
-    phases = setting.phases
-    end = (phases.free + phases.nudged) * (2 if phases.nudging == "centered" else 1)
-    if record.window[0] >= end:
-        raise ValueError(
-            f"record.window: it begins at {record.window[0]:g} ms, when the trial is over; allowed: less than {end:g} ms"
-        )
+    for name in record.recorders:
+        recorder = registry.get("recorders", name)
+        if (spiked(setting) or not recorder.of_spikes) and (reason := recorder.refusal(record, setting)):
+            raise ValueError(reason)
+
+
+def nowhere_recorded(record: Any, settings: Iterable[Any]) -> str | None:
+    """What of the table `record` none of these settings has, as ``key: reason``; None where each has its setting."""
+    if any(map(spiked, settings)):
+        return None
+    for name in record.asked:
+        if registry.get("recorders", name).of_spikes:
+            return (
+                f"record.{name}: {quoted(getattr(record, name))} is of spiking neurons under a rule with phases, which no "
+                f"condition ends with; allowed here: {quoted(type(record).model_fields[name].default)}"
+            )
+    return None
+
+
+def spiked(setting: Any) -> bool:
+    """Whether what is trained last learns from spikes."""
+    return spiking(setting) and bool(registry.get("rules", setting.rule_of(setting.stage[-1])).needs_phases)
 
 
 def spiking(setting: Any) -> bool:
@@ -482,7 +508,7 @@ def _closed_forms(setting: Any, rules: list[str]) -> None:
             f"simulation needs: it has no time step (see localdfa.neurons)"
         )
     others = [f"rule = {rule!r}" for rule in rules if not registry.get("rules", rule).by_pairs()]
-    if not neuron.linear:
+    if not neurons.linear(neuron):
         others.append(f"network.neuron = {network.neuron!r}")
     if not others:
         return

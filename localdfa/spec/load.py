@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from localdfa import registry
 from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec import checks, defaults
-from localdfa.spec.tables import Condition, Experiment, Optimiser, Setting
+from localdfa.spec.tables import Condition, Experiment, Optimiser, Record, Setting, record_table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -59,8 +59,12 @@ def title(name: str) -> str:
     return str(tomllib.loads(find(name).read_text(encoding="utf-8"))["title"])
 
 
-def load(name: str, overrides: Iterable[str] = ()) -> Experiment:
+def load(
+    name: str, overrides: Iterable[str] = (), take_in: Callable[[str, Path], None] = registry.add
+) -> Experiment:  # fmt: skip
     """The experiment of a bundled name or a TOML file, with overrides ``key=value`` (TOML values) laid over it.
+
+    take_in: what is done with the files of models that it names, by family; they are executed, as the spec is the user's own.
 
     Raises
     ------
@@ -78,10 +82,10 @@ def load(name: str, overrides: Iterable[str] = ()) -> Experiment:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: no TOML, or a number of 5000 digits
         raise SpecError(f"{path}: cannot be read as TOML: {error}{_quotes(text, str(error))}") from None
-    tables = _plain(tables, f"{path}: ")
+    tables = _with_models(_plain(tables, f"{path}: "), f"{path}: ", path.parent)
     for override in overrides:
         tables = _laid_over(tables, _parsed(override))
-    return experiment(tables, source=str(path))
+    return _experiment(tables, f"{path}: ", take_in)
 
 
 def _quotes(text: str, error: str) -> str:
@@ -101,6 +105,7 @@ def asked(what: Experiment | str | Path | Mapping[str, Any]) -> tuple[Experiment
         There is no such experiment, or it is not valid.
     """
     if isinstance(what, Experiment):
+        _take_in(what.models, "", registry.add)  # it may come from another process
         return what, None
     if isinstance(what, (str, Path)):
         return load(str(what)), find(str(what))
@@ -120,7 +125,13 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
         raise SpecError(
             f"{prefix}an experiment is a dict of its tables, not {quoted(tables)}; `localdfa.run` takes a file as well"
         )
-    given = _plain({**(tables or {}), **more}, prefix)
+    return _experiment(_plain({**(tables or {}), **more}, prefix), prefix, registry.add)
+
+
+def _experiment(given: dict[str, Any], prefix: str, take_in: Callable[[str, Path], None]) -> Experiment:
+    """Validate an experiment; see `experiment` and, for take_in, `load`."""
+    given = _with_models(given, prefix, Path())
+    _take_in(given.get("models"), prefix, take_in)
     try:
         found = Experiment.model_validate(given)
     except ValidationError as error:
@@ -134,17 +145,56 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
             )
     if len(set(found.seeds)) < len(found.seeds):
         raise SpecError(f"{prefix}seeds: {quoted(found.seeds)} names a seed twice; allowed: different seeds")
-    by_name = settings(found, prefix)
+    conditions = settings(found, prefix)
     try:
-        checks.of_one_kind(by_name)
+        checks.of_one_kind(conditions)
     except ValueError as error:
         raise SpecError(f"{prefix}{error}") from None
-    for name, setting in by_name.items():
+    for name, setting in conditions.items():
         try:
             checks.recorded(found.record, setting)
         except ValueError as error:
             raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(found.condition)}{error}") from None
+    if nowhere := checks.nowhere_recorded(found.record, conditions.values()):
+        raise SpecError(f"{prefix}{nowhere}")
     return _spelled_out(found)
+
+
+def _with_models(tables: dict[str, Any], prefix: str, base: Path) -> dict[str, Any]:
+    """Tables in which the paths of models are absolute; base: the folder that they start from."""
+    if not isinstance(models := tables.get("models"), Mapping):
+        return tables
+    found = {}
+    for family, paths in models.items():
+        found[family] = paths
+        if isinstance(paths, list) and all(isinstance(path, str) for path in paths):
+            try:
+                found[family] = [str((base / Path(path).expanduser()).resolve()) for path in paths]
+            except (OSError, ValueError, RuntimeError) as error:
+                raise SpecError(f"{prefix}models.{clipped(str(family))}: {quoted(paths)}: {error}") from None
+    return {**tables, "models": found}
+
+
+def _take_in(models: Any, prefix: str, take_in: Callable[[str, Path], None]) -> None:
+    """Have the files of models taken in, before what the models bring is looked at; types are checked elsewhere."""
+    for family, paths in models.items() if isinstance(models, Mapping) else ():
+        if family not in registry.FAMILIES:
+            raise SpecError(
+                f"{prefix}unknown key models.{clipped(str(family))}: {registry.unknown(family, [*registry.FAMILIES])}"
+            )
+        for path in paths if isinstance(paths, list) else ():
+            if isinstance(path, str):
+                try:
+                    take_in(family, Path(path))
+                except SpecError as error:
+                    raise SpecError(f"{prefix}models.{family}: {error}") from None
+
+
+def uses(found: Experiment) -> set[tuple[str, str]]:
+    """The models of an experiment: family and name."""
+    models = {model for setting in settings(found).values() for model in checks.uses(setting)}
+    models |= {("recorders", name) for name in found.record.asked}
+    return models | ({("data", found.data)} if found.data in registry.names("data") else set())
 
 
 def _plain(value: Any, prefix: str, where: tuple[str, ...] = ()) -> Any:
@@ -288,7 +338,8 @@ def _line(entry: Any, model: Any) -> str:
 def _as_list(location: tuple[Any, ...], value: Any, model: Any) -> str:
     """How to write the list that a key wants, in whose place there is a value."""
     within = _within(model, location[:-1])
-    entry = (getattr(within.model_fields[location[-1]].annotation, "__args__", None) or [None])[0]
+    field = within.model_fields.get(location[-1]) if within else None  # a table with keys of any name has none
+    entry = (getattr(field and field.annotation, "__args__", None) or [None])[0]
     if hasattr(entry, "model_fields"):
         key = next(iter(entry.model_fields))
         return f"; write a list of tables, for instance {location[-1]} = [{{{key} = {_toml(value) or '...'}}}]"
@@ -327,7 +378,7 @@ def _places() -> dict[str, list[tuple[str, bool, str]]]:
             before, after = (f"{table} = [{{{key} = ", "}]") if is_list else (f"{table}.{key} = ", "")
             found.setdefault(key, []).append((before, "list" in str(own.annotation)[:4], after))
     for table, package in (("optimiser", "optimisers"), ("neuron", "neurons")):
-        for key in dict.fromkeys(key for name in registry.names(package) for key in registry.get(package, name)._fields):
+        for key in dict.fromkeys(key for name in registry.inside(package) for key in registry.get(package, name)._fields):
             found.setdefault(key, []).insert(0, (f"{table}.{key} = ", False, ""))
     return {key: ways[:3] for key, ways in found.items()}
 
@@ -368,6 +419,8 @@ def _untagged(location: tuple[Any, ...]) -> list[Any]:
 
 def _table(annotation: Any) -> Any:
     """The table in a type such as list[Stage], or None."""
+    if annotation is Record:
+        return record_table(tuple(sorted({*registry.names("recorders")} - {*registry.inside("recorders")})))
     if hasattr(annotation, "model_fields"):
         return annotation
     return next(filter(None, map(_table, getattr(annotation, "__args__", ()))), None)

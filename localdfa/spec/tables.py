@@ -1,11 +1,24 @@
 """The tables of a spec: names, types, units, bounds and defaults."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializeAsAny,
+    Tag,
+    create_model,
+    model_validator,
+)
 
-from localdfa.errors import quoted
+from localdfa import registry
+from localdfa.errors import SpecError, quoted
 from localdfa.neurons import zero_or
 from localdfa.spec import checks
 
@@ -210,7 +223,7 @@ class Stage(Table):
 
 
 class Record(Table):
-    """What a run keeps besides its metrics and its final weights."""
+    """What a run keeps besides its metrics: keys that several recorders read; each brings its own (see `record_table`)."""
 
     probe: int = Field(256, ge=1, le=100_000, description="training samples on which angles are measured each epoch")
     train: int | None = Field(
@@ -220,22 +233,6 @@ class Record(Table):
         description="training samples on which the training error is measured each epoch; all of them if left out",
     )
     checkpoint: int = Field(1, ge=1, le=100_000, description="epochs between checkpoints")
-    weights: Literal["final", "every_epoch"] = Field("final", description="which weights are kept")
-    spikes: int = Field(
-        0,
-        ge=0,
-        le=10_000,
-        description="trials of the probe whose spikes are kept, after training (spiking neurons, local rule)",
-    )
-    activity: int = Field(
-        0, ge=0, le=100_000, description="training samples for which hidden activities are kept, after training"
-    )
-    states: int = Field(
-        0, ge=0, le=10_000, description="trials of the probe whose membranes, traces and drives are kept likewise"
-    )
-    changes: int = Field(
-        0, ge=0, le=10_000, description="trials of the probe whose weight change, each by itself, is kept likewise"
-    )
     neurons: list[Annotated[int, Field(ge=0, le=1_000_000)]] | None = Field(
         None,
         min_length=1,
@@ -243,20 +240,38 @@ class Record(Table):
         description="neurons of each population that has them of which states, and between which weight changes, are kept; the "
         "first three if left out",
     )
-    window: list[Annotated[float, Field(ge=0, le=1e9)]] | None = Field(
-        None,
-        min_length=2,
-        max_length=2,
-        description="begin and end of the time in which states are kept, ms; all of it if left out",
-    )
-    interval: float = Field(0.5, ge=0.01, le=1e6, description="between two states that are kept, ms")
 
-    @field_validator("window")
-    @classmethod
-    def _in_order(cls, value: list[float] | None) -> list[float] | None:
-        if value is not None and not value[0] < value[1]:
-            raise ValueError(f"it does not begin before it ends; allowed: [begin, end], for instance {sorted(value)}")
+    recorders: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def asked(self) -> list[str]:
+        """The recorders that are asked for: those whose key is neither 0 nor empty, and those that have none."""
+        return [name for name in self.recorders if getattr(self, name, True)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _record, (self.model_dump(exclude_unset=True),)
+
+
+@cache
+def record_table(others: tuple[str, ...] = ()) -> type[Record]:
+    """The table `record` with the keys that recorders bring: those of localdfa, and these others."""
+    recorders, keys = (*registry.inside("recorders"), *others), dict[str, Any]()
+    for name in recorders:
+        own = registry.get("recorders", name).keys
+        if taken := set(own) & {*keys, *Record.model_fields, *dir(Record)}:
+            raise SpecError(f"record.{min(taken)}: the recorder {name!r} brings this key, which is there already")
+        keys |= own
+    table = create_model("Record", __base__=Record, __module__=__name__, **keys)
+    table.recorders = recorders
+    return table
+
+
+def _record(value: Any) -> Any:
+    """The table `record` of whatever stands for it; recorders from outside of localdfa belong to it where it names them."""
+    if not isinstance(value, Mapping):
         return value
+    outside = set(registry.names("recorders")) - set(registry.inside("recorders"))
+    return record_table(tuple(sorted(outside & set(value)))).model_validate(value)
 
 
 class Certify(Table):
@@ -399,8 +414,11 @@ class Experiment(Setting):
     title: str = Field("", max_length=200, description="what the experiment asks, in a line")
     data: str = Field("digits", max_length=4100, description="data set, or npz:PATH for your own")
     seeds: list[Seed] = Field([0], min_length=1, max_length=1000, description="one training for each")
+    models: dict[str, list[Annotated[str, Field(min_length=1, max_length=4000)]]] = Field(
+        {}, description="Python files of models of one's own, by kind: neurons, rules …; they are executed"
+    )
     preprocess: Preprocess = Preprocess()
-    record: Record = Record()
+    record: Annotated[SerializeAsAny[Record], BeforeValidator(_record)] = Field(default_factory=lambda: _record({}))
     certify: Certify = Certify()
     condition: list[Condition] = Field([], max_length=1000)
 

@@ -25,7 +25,7 @@ from test_data_hostile import ARRAY, IMAGES, LABELS, ROWS, Call, batch, damage, 
 from localdfa import data as datasets
 from localdfa import spec, train
 from localdfa.data.cifar import parse_batch, unpack
-from localdfa.data.mnist import parse_idx
+from localdfa.data.idx import parse_idx
 from localdfa.errors import DataError, LocalDFAError
 
 pytestmark = pytest.mark.slow

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from localdfa import neurons
 from localdfa.core.compiled import allocating
 from localdfa.core.spiking.dense import DenseScratch, dense_kernel, dense_scratch
 from localdfa.core.spiking.general import GeneralScratch, general_kernel, general_scratch
@@ -56,7 +57,7 @@ def kernels_for(c: Any, neuron: Any, rule: Any, online: bool) -> Kernels:
         There are none: `general` has no synaptic currents, no thresholds that adapt and no weights that change meanwhile.
     """
     exponential = c.taus.size > 0
-    if not (neuron.linear and rule.by_pairs()):
+    if not (neurons.linear(neuron) and rule.by_pairs()):
         if exponential or neuron.adapts or online:
             raise SpecError(
                 "synaptic currents, adapting thresholds and phases.update = 'online' go with linear membranes under a rule "

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: 28 x 28 grey images in gzipped idx files."""
+"""Gzipped idx files of 28 x 28 grey images, the form in which MNIST and its like are published."""
 
 import gzip
 import io
@@ -22,47 +22,13 @@ _FILES = {
 }
 
 
-def _published(folder: str, url: str, *md5s: str) -> tuple[cache.Remote, ...]:
+def published(folder: str, url: str, *md5s: str) -> tuple[cache.Remote, ...]:
+    """The four files of a set: their folder in the cache, that of their addresses, and their MD5 in the order of the files."""
     return tuple(cache.Remote(f"{folder}/{name}", f"{url}/{name}", md5) for name, md5 in zip(_FILES, md5s, strict=True))
 
 
-MNIST = _published(
-    "mnist",
-    "https://ossci-datasets.s3.amazonaws.com/mnist",
-    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    "d53e105ee54ea40749a09fcbcd1e9432",
-    "9fb629c4189551a2d022fa330f9573f3",
-    "ec29112dd5afa0611ce80d1b7f02629c",
-)
-FASHION = _published(
-    "fashion-mnist",
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-    "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-    "25c81989df183df01b3e8a0aad5dffbe",
-    "bef4ecab320f06d8554ea6380940ec79",
-    "bb300cfdad3c16e7a12a480ee83cd310",
-)
-
-
-def load_mnist() -> Source:
-    """Return MNIST: 60,000 + 10,000 handwritten digits, shape (1, 28, 28), pixels 0 .. 255.
-
-    Source: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner (1998), Gradient-based learning applied to document
-    recognition, Proceedings of the IEEE 86:2278.
-    """
-    return _load(MNIST)
-
-
-def load_fashion() -> Source:
-    """Return Fashion-MNIST: 60,000 + 10,000 pictures of clothing, shape (1, 28, 28), pixels 0 .. 255.
-
-    Source: H. Xiao, K. Rasul and R. Vollgraf (2017), Fashion-MNIST: a novel image dataset for benchmarking machine
-    learning algorithms, arXiv:1708.07747.
-    """
-    return _load(FASHION)
-
-
-def _load(files: tuple[cache.Remote, ...]) -> Source:
+def read(files: tuple[cache.Remote, ...]) -> Source:
+    """Read a set of 60,000 + 10,000 images, shape (1, 28, 28), pixels 0 .. 255, ten classes."""
     arrays = {
         remote.file: parse_idx(cache.read(remote), shape, str(cache.folder() / remote.file))
         for remote, shape in zip(files, _FILES.values(), strict=True)

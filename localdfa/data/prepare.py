@@ -1,14 +1,14 @@
-"""Data sets by name."""
+"""Data sets by name: looked up, split, whitened or scaled, and converted to the numbers of the network."""
 
 import difflib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from localdfa.data import braille, cifar, diabetes, digits, mnist, npz, pairs
+from localdfa import registry
+from localdfa.data import npz
 from localdfa.data.dataset import Dataset, Source
 from localdfa.data.split import plain, stratified
 from localdfa.data.trains import Trains
@@ -19,23 +19,11 @@ _PREFIX = "npz:"
 # Standardised inputs have a root mean square of 1, those in [0, 1] less; and both parts have about the same.
 _LARGE = 5.0
 _ROWS = 4096  # samples squared in float64 at a time
-_PUBLISHED: dict[str, tuple[Callable[[], Source], str]] = {
-    "digits": (digits.load, "1,797 handwritten digits, 8 x 8, embedded: needs no download"),
-    "diabetes": (diabetes.load, "442 patients, 10 measures, and a number to predict (regression), embedded: needs no download"),
-    "mnist": (mnist.load_mnist, "60,000 + 10,000 handwritten digits, 28 x 28 (12 MB)"),
-    "fashion-mnist": (mnist.load_fashion, "60,000 + 10,000 pictures of clothing, 28 x 28 (31 MB)"),
-    "cifar10": (cifar.load_cifar10, "50,000 + 10,000 colour images in 10 classes, 32 x 32 (170 MB)"),
-    "braille": (braille.load, "1,350 Braille letters felt by a fingertip, 77 frames of 12 taxels, to be put in place by hand"),
-    "pairs": (pairs.load, "160 + 158 trials of two spikes, lags of up to 200 ms either way: made here, needs no download"),
-    "cifar100": (cifar.load_cifar100, "50,000 + 10,000 colour images in 100 classes, 32 x 32 (169 MB)"),
-}
 
 
 def available() -> dict[str, str]:
     """Return a one-line description of each data set, by name."""
-    published = {name: description for name, (_, description) in _PUBLISHED.items()}
-    own = "your own: x_train, y_train, x_test, y_test in a numpy .npz file, time series, or spike trains"
-    return {**published, "npz:PATH": own}
+    return registry.described("data")
 
 
 def load(
@@ -106,7 +94,7 @@ def load(
         return found
 
     trained, tested = convert(x_train, "x_train"), convert(source.x_test, "x_test")
-    own = name not in _PUBLISHED
+    own = name.startswith(_PREFIX)
     remarks = (*(_remarks(trained, tested) if own and not whiten else ()), *(_remarks_on_targets(y_train) if own else ()))
     return Dataset(
         name,
@@ -126,8 +114,9 @@ def load(
 
 def _source(name: str, base: Path | None, regression: bool) -> Source:
     """Read a data set by its name."""
-    if name in _PUBLISHED:
-        return _PUBLISHED[name][0]()
+    if name in registry.names("data"):
+        found: Source = registry.get("data", name)()
+        return found
     path = name.removeprefix(_PREFIX)
     if path == name or not path:
         nearest = f"{_PREFIX}{name}" if name.endswith(".npz") else _nearest(name)

@@ -1,0 +1,1 @@
+"""Models that localdfa finds by their entry points."""
