@@ -12,6 +12,8 @@ _ASKED_FOR = {
     "changes": "record.changes=4",
     "activity": "record.activity=500",
 }
+# Records of trials in which neurons spike.
+_OF_SPIKES = ("spikes", "states")
 
 
 def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
@@ -20,12 +22,18 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
     Raises
     ------
     RunError
-        None does; the message names the record, the figure that needs it, and what would make it.
+        None does, or one that was trained and should keep it has lost it; the message names the record, the figure that needs
+        it, and what would make it.
     """
     found: dict[str, list[Job]] = {}
     for job in run.jobs:
         if job.keeps(record):
             found.setdefault(job.condition, []).append(job)
+        elif job.trained and _due(run, job.condition, record) and not _why_not(run, record, job):
+            raise RunError(
+                f"{job.folder / f'{record}.npz'}: is gone, which the figure {figure} needs; to make it again: localdfa resume "
+                f"{run.folder}"
+            )
     if not found:
         raise RunError(f"{run.folder}: keeps no {record}, which the figure {figure} needs; {_how(run, record)}")
     return found
@@ -34,14 +42,29 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
 def _how(run: Run, record: str) -> str:
     """What makes a run keep a record."""
     spec = run.folder / "spec.toml"
-    if record in ("spikes", "states") and not any(setting.spiking for setting in run.settings.values()):
+    if record in _OF_SPIKES and not any(setting.spiking for setting in run.settings.values()):
         return 'only networks of spiking neurons have them (network.neuron = "lif")'
-    for each in run.not_kept:
-        if each.record == record:
-            return f"it could not be kept, {each.why}; try it again with: localdfa resume {run.folder}"
-    if record not in _ASKED_FOR:
+    if why := next(filter(None, (_why_not(run, record, job) for job in run.jobs)), None):
+        return f"it could not be kept, {why}; try it again with: localdfa resume {run.folder}"
+    if any(_due(run, name, record) for name in run.settings):
         return f"training writes them at its end; go on with: localdfa resume {run.folder}"
+    if record in _OF_SPIKES and not any(setting.learns_from_spikes for setting in run.settings.values()):
+        return "only a last stage under the local rule has them"
     return f"run it again with: localdfa run {spec} --set {_ASKED_FOR[record]}"
+
+
+def _due(run: Run, condition: str, record: str) -> bool:
+    """Whether training leaves a record of a condition."""
+    if record not in _ASKED_FOR:
+        return True
+    spiked = record not in _OF_SPIKES or run.settings[condition].learns_from_spikes
+    return bool(getattr(run.experiment.record, record)) and spiked
+
+
+def _why_not(run: Run, record: str, job: Job) -> str | None:
+    """Why a record of a job could not be kept, where that is so."""
+    own = (job.condition, job.seed, record)
+    return next((each.why for each in run.not_kept if (each.condition, each.seed, each.record) == own), None)
 
 
 def first(found: dict[str, list[Job]]) -> dict[str, Job]:

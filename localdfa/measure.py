@@ -234,17 +234,19 @@ def firing(neuron: Any, rates: list[np.ndarray]) -> dict[str, list[float]]:
     }
 
 
-def unhealthy(row: dict[str, Any], chance: float | None = None) -> list[str]:
-    """What to warn of in a row of metrics: spiking layers that have gone silent or saturate, and training that stays at chance.
+def idle(row: dict[str, Any], chance: float) -> list[str]:
+    """What to warn of in a row of metrics of a training that stays at chance; chance: training error of guessing, percent."""
+    if row["train_error"] < NEAR_CHANCE * chance:
+        return []
+    return [
+        f"nothing is learned: the training error is {row['train_error']:.1f} %, that of guessing {chance:.1f} %; more "
+        f"epochs, or another optimiser.learning_rate{' or phases.beta' if 'rate' in row else ''}, may help"
+    ]
 
-    chance: the training error of guessing, percent, where training has gone on for long enough to be judged by it.
-    """
+
+def unhealthy(row: dict[str, Any]) -> list[str]:
+    """What to warn of in a row of metrics: spiking layers that have gone silent or saturate."""
     found = []
-    if chance is not None and row["epoch"] > 1 and row["train_error"] >= NEAR_CHANCE * chance:
-        found.append(
-            f"nothing is learned: the training error is {row['train_error']:.1f} %, that of guessing {chance:.1f} %; another "
-            f"optimiser.learning_rate{' or phases.beta' if 'rate' in row else ''} may help"
-        )
     for l, rate in enumerate(row.get("rate", [])):
         silent, saturated = row["silent"][l], row["saturated"][l]
         if silent > MOSTLY_SILENT:

@@ -154,10 +154,9 @@ def check(experiment: Experiment, shape: tuple[int, ...], n_out: int, samples: i
     """
     keep, widest = experiment.record, 0
     for setting in settings(experiment).values():
-        last = registry.get("rules", setting.rule_of(setting.stage[-1]))
         n_in = inputs.n_in(registry.get("inputs", setting.input.code), shape, setting.input) if setting.spiking else shape
         sizes = lay_out(setting, n_in, n_out)[0]
-        for name, recorder in asked_for(keep, setting.spiking and last.needs_phases).items():
+        for name, recorder in asked_for(keep, setting.learns_from_spikes).items():
             need, there = recorder.need(keep, setting, sizes, samples), _memory()
             if need > there:
                 raise SpecError(

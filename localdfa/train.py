@@ -319,7 +319,6 @@ class Trainer:
         self.plasticity.steps = position.steps
         self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
         self._enter(position.stage)
-        self.job.write_metrics(self.rows)
 
     def weights(self) -> dict[str, np.ndarray]:
         """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1.
@@ -566,7 +565,8 @@ def _go_on(
     conditions whose kernels are compiled.
     """
     run.check_unchanged(**read)
-    told = {"shape": list(data.shape), "classes": list(data.classes), "notes": list(data.notes)}
+    notes = dict.fromkeys((*data.notes, *run.info.get("notes", [])))  # what is noted of training stays
+    told = {"shape": list(data.shape), "classes": list(data.classes), "notes": list(notes)}
     run.update_info(**read, **told, status="running")
     progress.place(run.folder)
     for note in data.notes:
@@ -597,6 +597,10 @@ def _train_all(run: record.Run, of: dict[str, dict[str, Part]], progress: Progre
         if setting.network.from_run:  # which may have been replaced meanwhile
             run.check_unchanged(**_origins(run.experiment))
         trainer.restore(progress)
+        if not trainer.finished:
+            run.note_trained(job, None)
+        if trainer.rows:
+            job.write_metrics(trainer.rows)
         if not trainer.finished and job.condition not in warm:
             progress.compiling(job.condition)
             Trainer(setting, of[setting.precision], job).warm_up()
@@ -626,9 +630,7 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
             job.write_weights(trainer.weights(), trainer.epoch)
         trainer.next_stage()
         progress.epoch(row)
-        judged = trainer.finished or trainer.epoch == _TRIED
-        for message in measure.unhealthy(row, trainer.chance if judged else None):
-            progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
+        _judge(trainer, run, progress)
         if trainer.finished:
             job.write_weights(trainer.weights())
             job.write_outcome(trainer.outcome())
@@ -640,6 +642,22 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
         if not job.is_whole("outcome"):
             job.write_outcome(trainer.outcome())
     _record(trainer, run, progress, anew=begun)
+    run.note_trained(job, trainer.rows)
+
+
+def _judge(trainer: Trainer, run: record.Run, progress: Progress) -> None:
+    """Warn of spiking layers that are silent or saturate, and once of training that stays at chance.
+
+    Chance is looked at after some epochs, so that one may stop there, and at the end; run.json keeps what is found last.
+    """
+    row, job, judged = trainer.rows[-1], trainer.job, trainer.finished or trainer.epoch == _TRIED
+    idle = measure.idle(row, trainer.chance) if judged else []
+    told = trainer.epoch > _TRIED and bool(measure.idle(trainer.rows[_TRIED], trainer.chance))
+    unhealthy = measure.unhealthy(row)
+    for message in (*([] if told else idle), *unhealthy):
+        progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
+    if judged:
+        run.note_health(job, row["epoch"], [*idle, *unhealthy])
 
 
 def _record(trainer: Trainer, run: record.Run, progress: Progress, anew: bool) -> None:
@@ -663,10 +681,16 @@ def _record(trainer: Trainer, run: record.Run, progress: Progress, anew: bool) -
 
 
 def summarise(run: record.Run) -> None:
-    """Write summary.json: one entry for every condition and seed that has been measured."""
+    """Write summary.json: one entry for every condition and seed that has been measured.
+
+    Rows that are damaged are left out; they are written anew when it is the turn of their condition and seed.
+    """
     entries, missing = [], run.not_kept
     for job in run.jobs:
-        rows = job.metrics
+        try:
+            rows = job.metrics
+        except RunError:
+            continue
         if rows:
             setting, last = run.settings[job.condition], rows[-1]
             entries.append(

@@ -98,8 +98,7 @@ def _rules_fit(setting: Any) -> None:
 
 def recorded(record: Any, setting: Any) -> None:
     """Refuse what a setting cannot record; ValueError with ``key: reason``."""
-    last = setting.rule_of(setting.stage[-1])
-    if record.window is None or not (spiking(setting) and registry.get("rules", last).needs_phases):
+    if record.window is None or not learns_from_spikes(setting):
         return
     phases = setting.phases
     end = (phases.free + phases.nudged) * (2 if phases.nudging == "centered" else 1)
@@ -112,6 +111,11 @@ def recorded(record: Any, setting: Any) -> None:
 def spiking(setting: Any) -> bool:
     """Whether the neuron model spikes."""
     return neurons.spikes(registry.get("neurons", setting.network.neuron))
+
+
+def learns_from_spikes(setting: Any) -> bool:
+    """Whether the last stage learns from spikes: spiking neurons under a rule with phases."""
+    return spiking(setting) and bool(registry.get("rules", setting.rule_of(setting.stage[-1])).needs_phases)
 
 
 def initial_weights(setting: Any) -> str:
