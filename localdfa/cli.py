@@ -15,6 +15,9 @@ import click
 from localdfa import __version__
 from localdfa.errors import LocalDFAError, NonFiniteError
 
+# The exit status after Ctrl-C, as shells have it.
+_INTERRUPTED = 130
+
 
 class _Group(click.Group):
     """Says what localdfa raises on purpose as one message, without a traceback, and replaces what a terminal cannot show."""
@@ -32,6 +35,9 @@ class _Group(click.Group):
             click.echo(f"localdfa: {error}", err=True)
         except MemoryError as error:
             click.echo(f"localdfa: not enough memory for this network or data set: {error}", err=True)
+        except KeyboardInterrupt:
+            click.echo("localdfa: interrupted", err=True)
+            ctx.exit(_INTERRUPTED)
         ctx.exit(1)
 
 
@@ -91,16 +97,17 @@ def _train(go: Callable[[Any], Any], tensorboard: bool) -> None:
                 shown.append(displays.enter_context(TensorBoard()))
             trained = go(Several(*shown))
     except KeyboardInterrupt:
-        if where.folder is None or not (where.folder / "summary.json").is_file():
-            raise click.Abort from None
-        _report(where.folder, console)
+        if where.folder is None:
+            raise
+        if (where.folder / "summary.json").is_file():  # something has been measured
+            _report(where.folder, console)
         console.print(
             f"interrupted; go on with: localdfa resume {shlex.quote(str(where.folder))}",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
     except NonFiniteError:
         if where.folder is not None:
             _report(where.folder, console)
@@ -200,10 +207,7 @@ def watch(folder: Path) -> None:
 
     from localdfa.watch import watch
 
-    try:
-        watch(folder, Console())
-    except KeyboardInterrupt:
-        raise click.Abort from None
+    watch(folder, Console())
 
 
 @main.command()
