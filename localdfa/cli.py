@@ -64,7 +64,7 @@ def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool, te
     """Train the bundled experiment NAME, or your own .toml file, and write its report."""
     from localdfa import spec
 
-    experiment, path = spec.load(name, overrides), spec.find(name)
+    experiment, path = _loaded(name, overrides), spec.find(name)
     from localdfa import train
 
     base = _base(path, overrides)
@@ -162,7 +162,7 @@ def certify(what: str, data: str | None, neuron: str | None, device: str, overri
     if trained and neuron:
         raise LocalDFAError(f"certify {what} --neurons {neuron}: a run has its neurons; allowed with a spec")
     path = folder / "spec.toml" if trained else spec.find(what)
-    experiment = train.located(spec.load(str(path), overrides), _base(path, overrides))
+    experiment = train.located(_loaded(str(path), overrides), _base(path, overrides))
     with console.status("certifying") as status:
         found = _certificate(experiment, neuron, device, trained, lambda text: status.update(text))
     written = show.write(found, out or (folder if trained else Path("certificates") / path.stem))
@@ -191,6 +191,16 @@ def _require(package: str, what: str, name: str) -> None:
     """package: the module, and the extra that brings it."""
     if find_spec(package) is None:
         raise LocalDFAError(f"{what} needs {name}, which is not installed: pip install 'localdfa[{package}]'")
+
+
+def _loaded(name: str, overrides: tuple[str, ...]) -> Any:
+    """The experiment of a name or file with overrides; what not all of its conditions take is said."""
+    from localdfa import spec
+
+    experiment = spec.load(name, overrides)
+    for line in spec.untaken(name, overrides):
+        click.echo(f"note: {line}", err=True)
+    return experiment
 
 
 def _base(path: Path, overrides: tuple[str, ...]) -> Path:
@@ -267,9 +277,11 @@ def _section(heading: str, entries: dict[str, str]) -> None:
 @_SET
 def show(name: str, overrides: tuple[str, ...]) -> None:
     """Print the resolved spec of an experiment or a .toml file, every default spelled out."""
-    from localdfa import record, spec
+    from localdfa import data, record
 
-    click.echo(record.to_toml(spec.load(name, overrides)), nl=False)
+    experiment = _loaded(name, overrides)
+    data.check_name(experiment.data)
+    click.echo(record.to_toml(experiment), nl=False)
 
 
 @main.command()

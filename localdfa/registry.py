@@ -69,7 +69,7 @@ _SYNONYMS = {
     "optimizer": "optimiser", "dataset": "data", "seed": "seeds", "layers": "hidden", "width": "hidden", "units": "hidden",
     "hidden_layers": "hidden", "bias": "weights", "batch": "batch_size", "minibatch": "batch_size", "activation": "neuron",
     "loss": "output", "dtype": "precision", "learning_rule": "rule", "rho": "decay", "alpha": "decay", "tau_mem": "tau_m",
-    "tau": "tau_m", "threshold": "v_th", "refractory": "t_ref",
+    "tau": "tau_m", "threshold": "v_th", "refractory": "t_ref", "spiking": "lif", "snn": "lif",
 }  # fmt: skip
 
 

@@ -67,6 +67,7 @@ def test_run_prints_a_table_and_leaves_a_report(place):
         (["run", "small.toml", "--set", "data=minst"], "nearest is mnist"),
         (["resume", "nowhere"], "nowhere"),
         (["show", "missing.toml"], "missing.toml"),
+        (["show", "small.toml", "--set", "data=minst"], "nearest is mnist"),
     ],
 )
 def test_mistakes_are_one_message_without_a_traceback(place, arguments, words):
@@ -143,6 +144,9 @@ def test_list_and_show(place):
     shown = localdfa("show", "quickstart", cwd=place)
     (place / "again.toml").write_text(shown.stdout)
     assert localdfa("show", "again.toml", cwd=place).stdout == shown.stdout
+    kept = localdfa("show", "small.toml", "--set", "rule=bp", cwd=place)
+    assert kept.stderr == "note: --set rule=bp is not taken by condition dfa, which has its own rule\n"
+    assert 'rule = "bp"' in kept.stdout
 
 
 @contextmanager

@@ -119,15 +119,25 @@ def load(
     )
 
 
-def _source(name: str, base: Path | None) -> Source:
-    """Read a data set by its name."""
-    if name in _PUBLISHED:
-        return _PUBLISHED[name][0]()
-    path = name.removeprefix(_PREFIX)
-    if path == name or not path:
+def check_name(name: str) -> None:
+    """Refuse a name that is neither that of a data set nor npz:PATH, whatever lies there.
+
+    Raises
+    ------
+    DataError
+        The message lists the names there are, and the nearest.
+    """
+    if name not in _PUBLISHED and (not name.startswith(_PREFIX) or name == _PREFIX):
         nearest = f"{_PREFIX}{name}" if name.endswith(".npz") else _nearest(name)
         raise DataError(f"no data set {name!r}, the nearest is {nearest}; there are {', '.join(available())}")
-    return npz.load((base or Path()) / Path(path).expanduser())
+
+
+def _source(name: str, base: Path | None) -> Source:
+    """Read a data set by its name."""
+    check_name(name)
+    if name in _PUBLISHED:
+        return _PUBLISHED[name][0]()
+    return npz.load((base or Path()) / Path(name.removeprefix(_PREFIX)).expanduser())
 
 
 def _remarks(x_train: NDArray[np.floating] | Trains, x_test: NDArray[np.floating] | Trains) -> tuple[str, ...]:

@@ -12,6 +12,11 @@ from localdfa.errors import clipped, quoted
 # The models that a spec means where it names none.
 NEURON, OPTIMISER, CODE, RULE = "tanh", "rmsprop", "current", "local"
 PRECISION: Final = "float32"
+# The keys that name models, and the package of these.
+MODELS = {
+    "network.neuron": "neurons", "optimiser.name": "optimisers", "feedback.pathway": "feedback", "input.code": "inputs",
+    "rule": "rules",
+}  # fmt: skip
 # Keys of the table `optimiser` that belong to no model.
 _OF_ALL_OPTIMISERS = ("name", "weight_decay")
 # A trace is settled after so many of its time constants; what is left of its rise would be learned as if it were taught.
@@ -147,7 +152,21 @@ def _pathway_model(setting: Any, rule: str) -> Any:
 
 def _named(key: str, package: str, name: Any) -> list[str]:
     allowed = registry.names(package)
-    return [f"{key}: {registry.unknown(name, allowed)}"] if isinstance(name, str) and name not in allowed else []
+    if not isinstance(name, str) or name in allowed:
+        return []
+    ways = []
+    if registry.nearest(name, allowed) is None:
+        if package == "feedback" and name in registry.names("rules"):
+            ways = [f'`{key} = "{registry.get("rules", name).own}"`, which is that rule\'s,']
+        ways += [f'`{other} = "{name}"`' for other, family in MODELS.items() if name in registry.names(family)]
+    return [unknown(key, name, allowed) + (f"; did you mean {' or '.join(ways)}?" if ways else "")]
+
+
+def unknown(key: str, value: Any, allowed: list[str]) -> str:
+    """The message for a value that is not one of a few names, with what to write instead."""
+    near = registry.nearest(value, allowed) if isinstance(value, str) else None
+    write = f' Write `{key} = "{near}"`' if near and "[" not in key else ""
+    return f"{key}: {registry.unknown(value, allowed)}{write}"
 
 
 def _parameters(table: str, package: str, name: Any, given: Mapping[str, Any], precision: str) -> list[str]:
