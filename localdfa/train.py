@@ -1,6 +1,7 @@
 """Training: stages, epochs, checkpoints and metrics, for every condition and seed of an experiment."""
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -502,6 +503,11 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
             f"input.code: {name!r} does not go with data = {data.name!r}, which {are} spike trains; allowed: {allowed}"
         )
     notes, free = [], setting.phases.free
+    if code.series and (late := data.shape[0] - math.ceil(free / setting.input.window)) > 0:
+        notes.append(
+            f"the last {late} of {data.shape[0]} frames, input.window = {setting.input.window:g} ms each, come after the free "
+            f"phase, phases.free = {free:g} ms, and are not seen"
+        )
     what = "time" if spikes else "x"
     for part, x in ((f"{what}_train", data.x_train), ("validation set", data.x_valid), (f"{what}_test", data.x_test)):
         if reason := code.refusal(x, data.shape, setting.input):
