@@ -5,14 +5,13 @@ before has ended, those that a recorder looks at are a sequence of their own tha
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from localdfa import inputs, registry
+from localdfa import inputs, memory, registry
 from localdfa.core.events import stretches
 from localdfa.core.spikes import Carried, Recording
 from localdfa.engines import Spiking
@@ -150,13 +149,18 @@ def check(experiment: Experiment, shape: tuple[int, ...], n_out: int, samples: i
     Raises
     ------
     SpecError
-        A neuron is to be recorded that no population has, or records that do not fit in memory.
+        A neuron is to be recorded that no population has, more samples than there are, or what does not fit in memory.
     """
     keep, widest = experiment.record, 0
     for setting in settings(experiment).values():
         n_in = inputs.n_in(registry.get("inputs", setting.input.code), shape, setting.input) if setting.spiking else shape
         sizes = lay_out(setting, n_in, n_out)[0]
         for name, recorder in asked_for(keep, setting.learns_from_spikes).items():
+            if getattr(keep, name) > samples:
+                raise SpecError(
+                    f"record.{name}: {getattr(keep, name)} are more than the {samples} samples that there are to train on; "
+                    f"allowed: up to {samples}"
+                )
             need, there = recorder.need(keep, setting, sizes, samples), _memory()
             if need > there:
                 raise SpecError(
@@ -182,11 +186,9 @@ _FEWER = {
 
 
 def _memory() -> float:
-    """Bytes of memory that this machine has; ∞ where that cannot be told."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return math.inf
+    """Bytes of memory that there are; ∞ where that cannot be told."""
+    there = memory.available()
+    return math.inf if there is None else float(there)
 
 
 def _trials(trainer: "Trainer", count: int, times: np.ndarray | None) -> Iterator[tuple[int, Recording]]:

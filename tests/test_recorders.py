@@ -97,6 +97,24 @@ def test_what_cannot_be_recorded_is_refused_before_there_is_a_folder(tmp_path, m
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["spikes", "states", "changes"])
+def test_no_more_trials_are_kept_than_the_probe_has(name):
+    with pytest.raises(
+        SpecError, match=rf"record\.{name}: 17 trials are more than record.probe = 16, .*; allowed: up to 16, or"
+    ):
+        spiking(record={name: 17})
+    spiking(record={name: 16})
+
+
+def test_no_more_samples_are_kept_than_there_are(tmp_path):
+    labels = np.arange(12) % 2
+    np.savez(tmp_path / "own.npz", x_train=np.eye(12), y_train=labels, x_test=np.eye(12), y_test=labels)
+    for name in ("spikes", "states", "changes", "activity"):
+        with pytest.raises(SpecError, match=rf"record\.{name}: 13 are more than the 12 samples .*; allowed: up to 12"):
+            train.run(spiking(data=f"npz:{tmp_path / 'own.npz'}", record={name: 13}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("interval", [1e-300, 1e-9, 0.009])
 def test_states_come_no_closer_than_a_hundredth_of_a_millisecond(interval):
     with pytest.raises(SpecError, match=r"record.interval: .*0\.01"):

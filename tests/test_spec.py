@@ -257,6 +257,47 @@ def test_zero_is_a_time_constant_of_its_own():
     assert (found.network.tau_syn, found.network.projection[0].tau_syn) == (0.1, 0.0)
 
 
+def delayed(layers, *projections, code="current", **network):
+    """LIF layers of five, with projections (pre, post, delay)."""
+    tables = [{"pre": pre, "post": post, **({"delay": delay} if delay else {})} for pre, post, delay in projections]
+    network = {"neuron": "lif", "hidden": [5] * layers, "projection": tables, **network}
+    return {"network": network, "input": {"code": code}, "phases": {"free": 400.0}}
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        (delayed(1, delay=401.0), ["network.delay: with 401 ms", "population 1", "population 2 after 401 ms"]),
+        (
+            delayed(1, (1, 2, 401.0)),
+            ["network.projection[0].delay: with 401 ms", "allowed: up to 400 ms, or a free phase of at l"],
+        ),
+        (delayed(1, (1, 1, 400.5)), ["network.projection[0].delay: with 400.5 ms", "up to 400 ms", "at least 400.5 ms"]),
+        (delayed(2, (2, 1, 399.5)), ["network.projection[0].delay", "up to 399 ms", "at least 400.5 ms"]),
+        (delayed(1, (0, 1, 500.0), code="poisson"), ["[0].delay: with 500 ms", "population 0 send reaches population 1"]),
+        (delayed(2, (0, 1, 250.0), (1, 2, 200.0), code="poisson"), ["[1].delay: with 200 ms", "after 450 ms", "up to 150 ms"]),
+    ],
+)
+def test_what_reaches_a_population_after_the_free_phase_is_refused(tables, words):
+    message = refusal(tables)
+    assert all(word in message for word in [*words, "is over, phases.free = 400 ms; allowed: "]), message
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        delayed(1, delay=400.0),
+        delayed(1, (1, 1, 400.0)),
+        delayed(2, (2, 1, 399.0)),
+        # Another way is shorter; currents have no delay.
+        delayed(2, (0, 1, 250.0), (1, 2, 390.0), (0, 2, None), (2, 1, None), code="poisson"),
+        delayed(1, (0, 1, 500.0)),
+    ],
+)
+def test_what_reaches_every_population_within_the_free_phase_is_not(tables):
+    spec.experiment(tables)
+
+
 def test_trials_of_many_steps_are_said_to_be_slow():
     def said(**network):
         tables = spec.experiment(network={"neuron": "lif", **network})

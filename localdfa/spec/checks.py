@@ -101,6 +101,16 @@ def _rules_fit(setting: Any) -> None:
         _learns(setting, key, rule)
 
 
+def kept(record: Any) -> None:
+    """Refuse records of more trials than the probe has; ValueError with ``key: reason``."""
+    for name in ("spikes", "states", "changes"):
+        if (number := getattr(record, name)) > record.probe:
+            raise ValueError(
+                f"record.{name}: {number} trials are more than record.probe = {record.probe}, of which they are the first; "
+                f"allowed: up to {record.probe}, or a larger probe"
+            )
+
+
 def recorded(record: Any, setting: Any) -> None:
     """Refuse what a setting cannot record; ValueError with ``key: reason``."""
     if record.window is None or not learns_from_spikes(setting):
@@ -390,10 +400,34 @@ def _spikes(setting: Any) -> None:
             f"phases.free: after {phases.free} ms the traces still rise, which would be learned as if it were taught; allowed: "
             f"at least {shortest} ms, {SETTLED} times the longer of trace.tau_x and trace.tau_z, and the delays"
         )
+    _arrivals(setting)
     _lines(setting)
     _gate(phases)
     if phases.update == "online":
         _online(setting)
+
+
+def _arrivals(setting: Any) -> None:
+    """Delays within the free phase: what comes later is seen in the nudged phases alone, and learned as if it were taught."""
+    network, free, last = setting.network, setting.phases.free, len(setting.network.hidden) + 1
+    own = {(t.pre, t.post): (f"network.projection[{i}].delay", t.delay) for i, t in enumerate(network.projection) if t.delay}
+    pairs = list(dict.fromkeys([*((l, l + 1) for l in range(last)), *((t.pre, t.post) for t in network.projection)]))
+    delays = {pair: own.get(pair, ("network.delay", network.delay)) for pair in pairs}
+    if not registry.get("inputs", setting.input.code).spikes:  # currents are there from the onset on
+        delays[0, 1] = ("network.delay", 0.0)
+    first = {0: 0.0}
+    for _ in pairs:  # the way from the inputs that takes the least time has no more projections than there are
+        for (pre, post), (_, delay) in delays.items():
+            if pre in first:
+                first[post] = min(first.get(post, np.inf), first[pre] + delay)
+    for (pre, post), (key, delay) in delays.items():
+        if first[pre] + delay > free:
+            shorter = f"up to {free - first[pre]:g} ms" if key != "network.delay" else "shorter ones"
+            raise ValueError(
+                f"{key}: with {delay:g} ms, what the inputs make population {pre} send reaches population {post} after "
+                f"{first[pre] + delay:g} ms, when the free phase is over, phases.free = {free:g} ms; allowed: {shorter}, or a "
+                f"free phase of at least {first[pre] + delay:g} ms"
+            )
 
 
 def _lines(setting: Any) -> None:

@@ -210,6 +210,10 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
             )
     if len(set(found.seeds)) < len(found.seeds):
         raise SpecError(f"{prefix}seeds: {quoted(found.seeds)} names a seed twice; allowed: different seeds")
+    try:
+        checks.kept(found.record)
+    except ValueError as error:
+        raise SpecError(f"{prefix}{error}") from None
     for name, setting in settings(found, prefix).items():
         try:
             checks.recorded(found.record, setting)
