@@ -503,9 +503,9 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
             f"input.code: {name!r} does not go with data = {data.name!r}, which {are} spike trains; allowed: {allowed}"
         )
     notes, free = [], setting.phases.free
-    if code.series and (late := data.shape[0] - math.ceil(free / setting.input.window)) > 0:
+    if code.series and (beyond := data.shape[0] - math.ceil(free / setting.input.window)) > 0:
         notes.append(
-            f"the last {late} of {data.shape[0]} frames, input.window = {setting.input.window:g} ms each, come after the free "
+            f"the last {beyond} of {data.shape[0]} frames, input.window = {setting.input.window:g} ms each, come after the free "
             f"phase, phases.free = {free:g} ms, and are not seen"
         )
     what = "time" if spikes else "x"
