@@ -505,8 +505,8 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
     notes, free = [], setting.phases.free
     if code.series and (beyond := data.shape[0] - math.ceil(free / setting.input.window)) > 0:
         notes.append(
-            f"the last {beyond} of {data.shape[0]} frames, input.window = {setting.input.window:g} ms each, come after the free "
-            f"phase, phases.free = {free:g} ms, and are not seen"
+            f"the last {beyond} of {data.shape[0]} frames, input.window = {setting.input.window:g} ms each, come after the "
+            f"free phase, phases.free = {free:g} ms, and are not seen"
         )
     what = "time" if spikes else "x"
     for part, x in ((f"{what}_train", data.x_train), ("validation set", data.x_valid), (f"{what}_test", data.x_test)):

@@ -74,7 +74,7 @@ def test_what_was_done_to_the_data_is_said_and_kept(tmp_path):
     data, heard = save(tmp_path / "own.npz", x, np.arange(30.0) % 3 * 5), Heard()
     run = train.run(experiment(data, network={"hidden": [5]}), tmp_path / "run", progress=heard)
     assert heard.warnings == run.info["notes"]
-    rounding, gaps = heard.warnings
+    rounding, gaps = (warning for warning in heard.warnings if "nothing is learned" not in warning)
     assert rounding == "x_train: 4 values lie outside [0, 1] by rounding alone, at most 2e-16: set to 0 or 1"
     assert gaps == "y_train: the labels are 0, 5, 10, which are 3 classes"
 
