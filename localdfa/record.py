@@ -471,11 +471,12 @@ class Run:
     def note_trained(self, job: Job, rows: list[dict[str, Any]] | None) -> None:
         """Say in run.json that the training of a job is over, with these rows of metrics; with None, that it is not."""
         before = _Info.model_validate(self.info).trained
-        now = [each for each in before if (each.condition, each.seed) != (job.condition, job.seed)]
+        others = [each for each in before if (each.condition, each.seed) != (job.condition, job.seed)]
+        own = []
         if rows is not None:
-            now.append(Trained(condition=job.condition, seed=job.seed, rows=len(rows), sha256=_sha256(_lines(rows))))
-        if now != before:
-            self.update_info(trained=[each.model_dump() for each in now])
+            own = [Trained(condition=job.condition, seed=job.seed, rows=len(rows), sha256=_sha256(_lines(rows)))]
+        if [each for each in before if each not in others] != own:
+            self.update_info(trained=[each.model_dump() for each in (*others, *own)])
 
     def note_health(self, job: Job, epoch: int, messages: list[str]) -> None:
         """Say in the notes of run.json what is wrong with the training of a job after an epoch, in place of what was before."""
