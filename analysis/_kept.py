@@ -14,12 +14,18 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
     Raises
     ------
     RunError
-        None does; the message names the record, the figure that needs it, and what would make it.
+        None does, or one that was trained and should keep it has lost it; the message names the record, the figure that needs
+        it, and what would make it.
     """
     found: dict[str, list[Job]] = {}
     for job in run.jobs:
         if job.keeps(record):
             found.setdefault(job.condition, []).append(job)
+        elif job.trained and _due(run, job.condition, record) and not _why_not(run, record, job):
+            raise RunError(
+                f"{job.folder / f'{record}.npz'}: is gone, which the figure {figure} needs; to make it again: localdfa resume "
+                f"{run.folder}"
+            )
     if not found:
         raise RunError(f"{run.folder}: keeps no {record}, which the figure {figure} needs; {_how(run, record)}")
     return found
@@ -31,12 +37,26 @@ def _how(run: Run, record: str) -> str:
     recorder = registry.get("recorders", record)
     if recorder.of_spikes and not any(setting.spiking for setting in run.settings.values()):
         return 'only networks of spiking neurons have them (network.neuron = "lif")'
-    for each in run.not_kept:
-        if each.record == record:
-            return f"it could not be kept, {each.why}; try it again with: localdfa resume {run.folder}"
-    if not recorder.example:
+    if why := next(filter(None, (_why_not(run, record, job) for job in run.jobs)), None):
+        return f"it could not be kept, {why}; try it again with: localdfa resume {run.folder}"
+    if any(_due(run, name, record) for name in run.settings):
         return f"training writes them at its end; go on with: localdfa resume {run.folder}"
+    if recorder.of_spikes and not any(setting.learns_from_spikes for setting in run.settings.values()):
+        return "only a last stage that learns from spikes has them"
     return f"run it again with: localdfa run {spec} --set record.{record}={recorder.example}"
+
+
+def _due(run: Run, condition: str, record: str) -> bool:
+    """Whether training leaves a record of a condition."""
+    recorder = registry.get("recorders", record)
+    spiked = not recorder.of_spikes or run.settings[condition].learns_from_spikes
+    return spiked and (not recorder.keys or record in run.experiment.record.asked)
+
+
+def _why_not(run: Run, record: str, job: Job) -> str | None:
+    """Why a record of a job could not be kept, where that is so."""
+    own = (job.condition, job.seed, record)
+    return next((each.why for each in run.not_kept if (each.condition, each.seed, each.record) == own), None)
 
 
 def first(found: dict[str, list[Job]]) -> dict[str, Job]:

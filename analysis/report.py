@@ -148,6 +148,7 @@ def _about(run: Run, label: str) -> dict[str, Any]:
         "status": status,
         "state": status if status in ("finished", "running", "interrupted") else "stopped",
         "started": info.get("started"),
+        "notes": info.get("notes", []),
         "made_with": _made_with(info),
         "experiment": run.experiment,
         "settings": run.settings,

@@ -15,6 +15,9 @@ import click
 from localdfa import __version__
 from localdfa.errors import LocalDFAError, NonFiniteError
 
+# The exit status after Ctrl-C, as shells have it.
+_INTERRUPTED = 130
+
 
 class _Group(click.Group):
     """Says what localdfa raises on purpose as one message, without a traceback, and replaces what a terminal cannot show."""
@@ -32,6 +35,9 @@ class _Group(click.Group):
             click.echo(f"localdfa: {error}", err=True)
         except MemoryError as error:
             click.echo(f"localdfa: not enough memory for this network or data set: {error}", err=True)
+        except KeyboardInterrupt:
+            click.echo("localdfa: interrupted", err=True)
+            ctx.exit(_INTERRUPTED)
         ctx.exit(1)
 
 
@@ -59,7 +65,7 @@ def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool, te
     """Train the bundled experiment NAME, or your own .toml file, and write its report."""
     from localdfa import spec
 
-    experiment, path = spec.load(name, overrides), spec.find(name)
+    experiment, path = _loaded(name, overrides), spec.find(name)
     from localdfa import train
 
     base = _base(path, overrides)
@@ -93,16 +99,17 @@ def _train(go: Callable[[Any], Any], tensorboard: bool) -> None:
                 shown.append(displays.enter_context(TensorBoard()))
             trained = go(Several(*shown))
     except KeyboardInterrupt:
-        if where.folder is None or not (where.folder / "summary.json").is_file():
-            raise click.Abort from None
-        _report(where.folder, console)
+        if where.folder is None:
+            raise
+        if (where.folder / "summary.json").is_file():  # something has been measured
+            _report(where.folder, console)
         console.print(
             f"interrupted; go on with: localdfa resume {shlex.quote(str(where.folder))}",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
     except NonFiniteError:
         if where.folder is not None:
             _report(where.folder, console)
@@ -161,7 +168,7 @@ def certify(
     if trained and neuron:
         raise LocalDFAError(f"certify {what} --neurons {neuron}: a run has its neurons; allowed with a spec")
     path = folder / "spec.toml" if trained else spec.find(what)
-    experiment = train.located(spec.load(str(path), overrides), _base(path, overrides))
+    experiment = train.located(_loaded(str(path), overrides), _base(path, overrides))
     with console.status("certifying") as status:
         found = _certificate(experiment, neuron, device, trained, lambda text: status.update(text))
     written = show.write(found, out or (folder if trained else Path("certificates") / path.stem))
@@ -192,6 +199,16 @@ def _require(package: str, what: str, name: str) -> None:
         raise LocalDFAError(f"{what} needs {name}, which is not installed: pip install 'localdfa[{package}]'")
 
 
+def _loaded(name: str, overrides: tuple[str, ...]) -> Any:
+    """The experiment of a name or file with overrides; what not all of its conditions take is said."""
+    from localdfa import spec
+
+    experiment = spec.load(name, overrides)
+    for line in spec.untaken(name, overrides):
+        click.echo(f"note: {line}", err=True)
+    return experiment
+
+
 def _base(path: Path, overrides: tuple[str, ...]) -> Path:
     """A path in a spec starts from the spec's folder, one on the command line from where the command is given."""
     typed = any(override.partition("=")[0].strip() in ("data", "network.from_run") for override in overrides)
@@ -207,10 +224,7 @@ def watch(folder: Path, allow_models: bool) -> None:
 
     from localdfa.watch import watch
 
-    try:
-        watch(folder, Console(), allow_models=allow_models)
-    except KeyboardInterrupt:
-        raise click.Abort from None
+    watch(folder, Console(), allow_models=allow_models)
 
 
 @main.command()
@@ -271,9 +285,11 @@ def _section(heading: str, entries: dict[str, str]) -> None:
 @_SET
 def show(name: str, overrides: tuple[str, ...]) -> None:
     """Print the resolved spec of an experiment or a .toml file, every default spelled out."""
-    from localdfa import record, spec
+    from localdfa import data, record
 
-    click.echo(record.to_toml(spec.load(name, overrides)), nl=False)
+    experiment = _loaded(name, overrides)
+    data.check_name(experiment.data)
+    click.echo(record.to_toml(experiment), nl=False)
 
 
 @main.command()

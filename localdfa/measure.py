@@ -234,16 +234,20 @@ def firing(neuron: Any, rates: list[np.ndarray]) -> dict[str, list[float]]:
     }
 
 
-def unhealthy(row: dict[str, Any], not_learned: str | None = None) -> list[str]:
-    """What to warn of in a row of metrics: spiking layers that have gone silent or saturate, and training that stays at chance.
+def idle(row: dict[str, Any], not_learned: str | None) -> list[str]:
+    """What to warn of in a row of metrics of a training that stays at chance.
 
-    not_learned: why the training set is predicted no better than by guessing, where it is not, and training has gone on for
-    long enough to be judged by it.
+    not_learned: why the training set is predicted no better than by guessing, where it is not.
     """
+    if not_learned is None:
+        return []
+    keys = "optimiser.learning_rate" + (" or phases.beta" if "rate" in row else "")
+    return [f"nothing is learned: {not_learned}; more epochs, or another {keys}, may help"]
+
+
+def unhealthy(row: dict[str, Any]) -> list[str]:
+    """What to warn of in a row of metrics: spiking layers that have gone silent or saturate."""
     found = []
-    if not_learned is not None and row["epoch"] > 1:
-        keys = "optimiser.learning_rate" + (" or phases.beta" if "rate" in row else "")
-        found.append(f"nothing is learned: {not_learned}; another {keys} may help")
     for l, rate in enumerate(row.get("rate", [])):
         silent, saturated = row["silent"][l], row["saturated"][l]
         if silent > MOSTLY_SILENT:

@@ -25,6 +25,22 @@ GROUPS = Path("/sys/fs/cgroup")
 _TARGET = 4
 
 
+class _Version(NamedTuple):
+    """Where a version of control groups keeps what: its controller of memory, and names of folders, files and entries."""
+
+    controller: str
+    root: str
+    limit: str
+    used: str
+    cached: str
+
+
+_VERSIONS = (
+    _Version("", "", "memory.max", "memory.current", "inactive_file"),
+    _Version("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
 class Part(NamedTuple):
     """What something needs: the key of the spec that makes it so large, what it is, and how many bytes."""
 
@@ -135,28 +151,30 @@ def available() -> int | None:
 
 def limits() -> Iterator[int]:
     """What the control groups of this process leave to it; caches of files can be given back."""
-    own = own_group()
-    if own is None:
-        return
-    folder = GROUPS / own.lstrip("/")
-    for group in (folder, *folder.parents):
-        try:
-            limit = int((group / "memory.max").read_text())  # "max" where there is none
-            cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-            yield max(0, limit - int((group / "memory.current").read_text()) + int(cached.get("inactive_file", 0)))
-        except (OSError, ValueError):
-            pass
-        if group == GROUPS:
-            return
+    for version in _VERSIONS:
+        own, root = own_group(version.controller), GROUPS / version.root
+        if own is None:
+            continue
+        folder = root / own.lstrip("/")
+        for group in (folder, *folder.parents):
+            try:
+                limit = int((group / version.limit).read_text())  # "max" where there is none
+                cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                yield max(0, limit - int((group / version.used).read_text()) + int(cached.get(version.cached, 0)))
+            except (OSError, ValueError):
+                pass
+            if group == root:
+                break
 
 
-def own_group() -> str | None:
-    """The control group of this process, a path below `GROUPS`."""
+def own_group(controller: str) -> str | None:
+    """The control group of this process under a controller, a path below the root of these; None where there is none."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         return None
-    return next((line[3:] for line in lines if line.startswith("0::")), None)
+    entries = (line.split(":", 2) for line in lines if line.count(":") > 1)
+    return next((path for _, controllers, path in entries if controller in controllers.split(",")), None)
 
 
 def _bytes(size: float) -> str:

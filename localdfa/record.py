@@ -1,8 +1,9 @@
 """The run directory: everything that a run leaves, and the only code that knows where in it things lie.
 
     spec.toml                     the resolved experiment
-    run.json                      versions, git revision, platform, fingerprint of the data, their classes, status, records not
-                                  kept, where models come from that are not localdfa's own
+    run.json                      versions, git revision, platform, fingerprint of the data, their classes, status, notes,
+                                  records not kept, where models come from that are not localdfa's own, number and checksum of
+                                  the rows of what is trained, its own checksum
     models/FAMILY/NAME.py         of the files of models that the spec names: a copy each, which spec.toml names in their place
     run.lock                      held by the process that trains the run, while it lives (see `folder`)
     summary.json                  one entry a condition and seed
@@ -21,8 +22,8 @@ Weights W are (n_post, n_pre) and biases b (n_post,). Of a convolution W is (cha
 channel).
 
 Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file.
-Files of arrays say what they hold and carry a checksum (see `arrays`). Nothing in a run directory is executed: arrays are
-read without pickle, and files of models only where that is allowed.
+Files of arrays say what they hold and carry a checksum (see `arrays`), and so does run.json, which has those of the metrics.
+Nothing in a run directory is executed: arrays are read without pickle, and files of models only where that is allowed.
 """
 
 import hashlib
@@ -39,7 +40,16 @@ from typing import Annotated, Any
 
 import numpy as np
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)  # fmt: skip
 
 from localdfa import arrays, outputs, registry
 from localdfa import folder as folders
@@ -59,10 +69,26 @@ PER_LAYER = (
 _TEXT = ("condition", "rule")
 _COUNTS = ("seed", "epoch", "stage")
 _ALWAYS = (*_TEXT, *_COUNTS)
+# Of the training so far, which never fall from one epoch to the next.
+_ADDED_UP = ("stage", "updates", "events", "seconds")
+# Least and most of what a column may hold: percentages, degrees, fractions, cosines as they are rounded, and sizes.
+_COSINE = 1 + 1e-6
+_BOUNDS = {
+    **dict.fromkeys(("train_error", "valid_error", "test_error"), (0.0, 100.0)),
+    **dict.fromkeys(("train_r2", "valid_r2", "test_r2"), (-math.inf, 1.0)),
+    **dict.fromkeys(("angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "theorem_beta"), (0.0, 180.0)),
+    **dict.fromkeys(("silent", "saturated"), (0.0, 1.0)),
+    **dict.fromkeys(("cosine_to_dfa", "cosine_to_settled", "alignment"), (-_COSINE, _COSINE)),
+    **dict.fromkeys(
+        ("train_loss", "valid_loss", "test_loss", "train_rmse", "valid_rmse", "test_rmse", "relative_error_to_dfa",
+         "update_norm", "weight_norm", "rate", "updates", "events", "seconds"),
+        (0.0, math.inf),
+    ),
+}  # fmt: skip
 
 
 def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of metrics: what every reader relies on is there, and all of it of its type."""
+    """A row of metrics: what every reader relies on is there, and all of it of its type and within its bounds."""
     for key in _ALWAYS:
         if key not in row:
             raise ValueError(f"a row without {key}")
@@ -77,10 +103,37 @@ def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
         else:
             right = isinstance(value, list) == (key in PER_LAYER)
             numbers = value if isinstance(value, list) else [value]
-            right = right and all(n is None or (type(n) in (int, float) and math.isfinite(n)) for n in numbers)
+            low, high = _BOUNDS.get(key, (-math.inf, math.inf))
+            right = right and all(
+                n is None or (type(n) in (int, float) and math.isfinite(n) and low <= n <= high) for n in numbers
+            )
         if not right:
             raise ValueError(f"epoch {row['epoch']!r:.20}: {key!r:.40} has the value {value!r:.40}")
     return row
+
+
+def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of metrics, each of them right, as training writes them: epochs 0, 1, 2 …, and what adds up never falls."""
+    for epoch, row in enumerate(rows):
+        if row["epoch"] != epoch:
+            raise ValueError(f"row {epoch + 1} is of epoch {row['epoch']}, not {epoch}: a row is lost, doubled or out of place")
+        before = rows[max(0, epoch - 1)]
+        for key in _ADDED_UP:
+            if (now := row.get(key)) is not None and (then := before.get(key)) is not None and now < then:
+                raise ValueError(f"epoch {epoch}: {key!r} has the value {now}, less than the {then} of the epoch before it")
+    return rows
+
+
+def _text(value: Any) -> Any:
+    """Text, which may hold what no file can be written in, as the names of files do."""
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+_Text = Annotated[Any, AfterValidator(_text)]
+_Row = Annotated[dict[str, Any], AfterValidator(_checked_row)]
+_Rows = Annotated[list[_Row], AfterValidator(_in_order)]
 
 
 class NotKept(BaseModel):
@@ -89,12 +142,68 @@ class NotKept(BaseModel):
     condition: str
     seed: int
     record: str
-    why: str
+    why: _Text
 
 
-_Row = Annotated[dict[str, Any], AfterValidator(_checked_row)]
-_NOT_KEPT = TypeAdapter(list[NotKept])
-_MODELS = TypeAdapter(dict[str, dict[str, dict[str, str]]])
+class Trained(BaseModel):
+    """The metrics of a condition and seed whose training is over: how many rows there are, and the SHA-256 of their file."""
+
+    condition: str
+    seed: int
+    rows: PositiveInt
+    sha256: str
+
+
+class _Info(BaseModel):
+    """What run.json holds, beside its checksum; what is not known before the data are read has a default."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: _Text
+    started: _Text
+    versions: dict[_Text, _Text]
+    git_revision: _Text | None
+    platform: _Text
+    spec: str
+    status: _Text
+    models: dict[str, dict[str, dict[str, _Text]]] = {}
+    data: _Text = ""
+    from_run: str = ""
+    shape: list[PositiveInt] = []
+    classes: list[_Text] = []
+    notes: list[_Text] = []
+    not_kept: list[NotKept] = []
+    trained: list[Trained] = []
+
+
+def _info(folder: Path) -> dict[str, Any]:
+    """run.json of a run directory, which is what was written, and whole."""
+    path = folder / "run.json"
+    found = read_object(path)
+
+    def checked(_: Path) -> _Info:
+        if found.pop(_CHECKSUM, None) != _checksum(found):
+            raise ValueError("its checksum is not that of its content")
+        try:
+            return _Info.model_validate(found)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    read(path, checked)
+    return found
+
+
+_CHECKSUM = "sha256"
+
+
+def _checksum(info: dict[str, Any]) -> str:
+    return _sha256(json.dumps(plain(info), sort_keys=True, allow_nan=False).encode())
+
+
+def _sealed(info: dict[str, Any]) -> dict[str, Any]:
+    """The entries of run.json, and their checksum."""
+    return {**info, _CHECKSUM: _checksum(info)}
 
 
 class Position(BaseModel):
@@ -112,39 +221,67 @@ class Position(BaseModel):
     steps: list[NonNegativeInt]
     seconds: NonNegativeFloat
     events: NonNegativeInt
-    rows: list[_Row]
+    rows: _Rows
+
+    @model_validator(mode="after")
+    def _one_row_an_epoch(self) -> "Position":
+        if len(self.rows) != self.epoch + 1:
+            raise ValueError(f"{len(self.rows)} rows of metrics after epoch {self.epoch}")
+        return self
 
 
 @dataclass(frozen=True)
 class Job:
-    """The files of one condition and seed."""
+    """The files of one condition and seed, and, where they are those of a run directory, which one that is."""
 
     folder: Path
     condition: str
     seed: int
+    run: Path | None = None
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """One row an epoch; empty before the first."""
-        path = self.folder / "metrics.jsonl"
-        if not path.exists():
-            return []
-        return read(path, self._rows)
+        """One row an epoch; empty before the first.
 
-    def _rows(self, path: Path) -> list[dict[str, Any]]:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        Raises
+        ------
+        RunError
+            A row is lost, doubled, out of place, or not what was written; or the file is gone. While training goes on the last
+            rows may be missing without being missed.
+        """
+        path, trained = self.folder / "metrics.jsonl", self.trained
+        if trained is None and not path.exists():
+            return []
+        try:
+            return read(path, lambda path: self._rows(path.read_bytes(), trained))
+        except RunError as error:
+            again = f"; to write it anew from the checkpoint: localdfa resume {self.run}" if self.run else ""
+            raise RunError(f"{error}{again}") from None
+
+    def _rows(self, content: bytes, trained: Trained | None) -> list[dict[str, Any]]:
+        rows = [json.loads(line) for line in content.decode().splitlines()]
         for row in rows:
             if not isinstance(row, dict):
                 raise ValueError("a line that is no row of metrics")
             _checked_row(row)
             if (row["condition"], row["seed"]) != (self.condition, self.seed):
                 raise ValueError(f"a row of condition {row['condition']!r:.60}, seed {row['seed']}")
+        _in_order(rows)
+        if trained and len(rows) != trained.rows:
+            raise ValueError(f"{len(rows)} rows, where training has left {trained.rows}")
+        if trained and _sha256(content) != trained.sha256:
+            raise ValueError("its checksum is not the one that run.json has of it")
         return rows
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """All rows so far."""
-        lines = [json.dumps(plain(row), allow_nan=False) + "\n" for row in rows]
-        write_bytes(self.folder / "metrics.jsonl", "".join(lines).encode())
+        write_bytes(self.folder / "metrics.jsonl", _lines(rows))
+
+    @property
+    def trained(self) -> Trained | None:
+        """What run.json says of the metrics, once training is over and the records are kept; None before."""
+        told = _Info.model_validate(_info(self.run)).trained if self.run else []
+        return next((each for each in told if (each.condition, each.seed) == (self.condition, self.seed)), None)
 
     def __getattr__(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a record: ``job.spikes`` are those that the recorder `localdfa.recorders.spikes` has described.
@@ -252,15 +389,21 @@ class Run:
                 f"{self.folder}: needs the model {path}, which is code, and what a run brings is not executed unasked; look at "
                 f"it, then add --allow-models, or in Python allow_models=True"
             )
-        began = read(self.folder / "run.json", lambda _: _MODELS.validate_python(self.info.get("models", {})))
+        began = self.info.get("models", {})
         if began.get(family, {}).get(registry.name_of(family, path), {}).get("sha256") != file.sha256:
             raise RunError(f"{self.folder}: the model {path} is no longer the one that this run began with")
         registry.add(family, path)
 
     @property
     def info(self) -> dict[str, Any]:
-        """run.json: versions, revision, platform, fingerprint of the data, status."""
-        return read_object(self.folder / "run.json")
+        """run.json: versions, revision, platform, fingerprint of the data, status, notes.
+
+        Raises
+        ------
+        RunError
+            It is missing, or not what was written.
+        """
+        return _info(self.folder)
 
     def check_unchanged(self, **fingerprints: str) -> None:
         """Refuse to go on where the spec, or one of these entries of run.json, is not what the run began with."""
@@ -271,7 +414,7 @@ class Run:
 
     def update_info(self, **changes: Any) -> None:
         """Change entries of run.json."""
-        write_json(self.folder / "run.json", {**self.info, **changes})
+        write_json(self.folder / "run.json", _sealed({**self.info, **changes}))
 
     @property
     def status(self) -> str:
@@ -279,9 +422,9 @@ class Run:
 
         Interrupted is also a run whose process has ended without saying so, as one does that is killed.
         """
-        status = str(self.info.get("status", "unknown"))
+        status = str(self.info["status"])
         if status == "running" and folders.is_held(self.folder) is False:
-            return str(self.info.get("status")).replace("running", "interrupted")  # it may have ended meanwhile
+            return str(self.info["status"]).replace("running", "interrupted")  # it may have ended meanwhile
         return status
 
     @property
@@ -292,8 +435,7 @@ class Run:
     @property
     def not_kept(self) -> "list[NotKept]":
         """The records that could not be kept, and why."""
-        found = self.info.get("not_kept", [])
-        return read(self.folder / "run.json", lambda _: _NOT_KEPT.validate_python(found))
+        return _Info.model_validate(self.info).not_kept
 
     def note_not_kept(self, job: Job, why: dict[str, str]) -> None:
         """Say in run.json which records of a job could not be kept, and why."""
@@ -303,11 +445,28 @@ class Run:
         if now != before:
             self.update_info(not_kept=[each.model_dump() for each in now])
 
+    def note_trained(self, job: Job, rows: list[dict[str, Any]] | None) -> None:
+        """Say in run.json that the training of a job is over, with these rows of metrics; with None, that it is not."""
+        before = _Info.model_validate(self.info).trained
+        others = [each for each in before if (each.condition, each.seed) != (job.condition, job.seed)]
+        own = []
+        if rows is not None:
+            own = [Trained(condition=job.condition, seed=job.seed, rows=len(rows), sha256=_sha256(_lines(rows)))]
+        if [each for each in before if each not in others] != own:
+            self.update_info(trained=[each.model_dump() for each in (*others, *own)])
+
+    def note_health(self, job: Job, epoch: int, messages: list[str]) -> None:
+        """Say in the notes of run.json what is wrong with the training of a job after an epoch, in place of what was before."""
+        label, before = f"{job.condition} seed {job.seed}, epoch ", self.info.get("notes", [])
+        now = [note for note in before if not note.startswith(label)] + [f"{label}{epoch}: {each}" for each in messages]
+        if now != before:
+            self.update_info(notes=now)
+
     @property
     def jobs(self) -> list[Job]:
         """One for each condition and seed, in the order they are run."""
         return [
-            Job(self.folder / "conditions" / name / f"seed-{seed}", name, seed)
+            Job(self.folder / "conditions" / name / f"seed-{seed}", name, seed, self.folder)
             for name in self.settings
             for seed in self.experiment.seeds
         ]
@@ -350,8 +509,13 @@ def begin(
             origins.setdefault(family, {})[model] = found
     spec = to_toml(experiment.model_copy(update={"models": copies})).encode()
     info = {"name": name, **origin(), "spec": _sha256(spec), "models": origins, **entries, "status": "running"}
-    folders.begin(folder, {"spec.toml": spec, "run.json": to_json(info), **models}, force=force, alone=alone)
+    folders.begin(folder, {"spec.toml": spec, "run.json": to_json(_sealed(info)), **models}, force=force, alone=alone)
     return Run(folder)
+
+
+def _lines(rows: list[dict[str, Any]]) -> bytes:
+    """Rows of metrics as their file has them."""
+    return "".join(json.dumps(plain(row), allow_nan=False) + "\n" for row in rows).encode()
 
 
 def _sha256(content: bytes) -> str:

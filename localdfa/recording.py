@@ -1,7 +1,6 @@
 """Recording: which recorders a run asks for, whether what they keep fits into memory, and the network as they see it."""
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from localdfa.errors import SpecError, quoted
 from localdfa.geometry import lay_out
 from localdfa.network import PROBE, WATCHED, Network, generator
 from localdfa.recorders._recorder import Recorder, Scope
-from localdfa.spec import Experiment, Record, Setting, checks, settings
+from localdfa.spec import Experiment, Record, Setting, settings
 
 
 def asked_for(keep: Record, spiked: bool) -> dict[str, type[Recorder]]:
@@ -32,13 +31,19 @@ def check(experiment: Experiment, shape: tuple[int, ...], n_out: int, samples: i
     Raises
     ------
     SpecError
-        A neuron is to be recorded that no population has, or records that do not fit in memory.
+        A neuron is to be recorded that no population has, more samples than there are, or what does not fit in memory.
     """
     keep, widest = experiment.record, 0
     for setting in settings(experiment).values():
         n_in = inputs.n_in(registry.get("inputs", setting.input.code), shape, setting.input) if setting.spiking else shape
         scope = Scope(setting, lay_out(setting, n_in, n_out)[0], samples, stretches(setting.phases, True)[0])
-        for name, recorder in asked_for(keep, checks.spiked(setting)).items():
+        for name, recorder in asked_for(keep, setting.learns_from_spikes).items():
+            asked = getattr(keep, name, 0)
+            if type(asked) is int and asked > samples:
+                raise SpecError(
+                    f"record.{name}: {asked} are more than the {samples} samples that there are to train on; allowed: up to "
+                    f"{samples}"
+                )
             need, there = recorder.need(keep, scope), _memory()
             if need > there:
                 raise SpecError(
@@ -53,11 +58,9 @@ def check(experiment: Experiment, shape: tuple[int, ...], n_out: int, samples: i
 
 
 def _memory() -> float:
-    """Bytes of memory that this machine has; ∞ where that cannot be told."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return math.inf
+    """Bytes of memory that there are; ∞ where that cannot be told."""
+    there = memory.available()
+    return math.inf if there is None else float(there)
 
 
 @dataclass(frozen=True)

@@ -314,7 +314,7 @@ _SYNONYMS = {
     "hidden_layers": "hidden", "bias": "weights", "batch": "batch_size", "minibatch": "batch_size", "activation": "neuron",
     "loss": "output", "dtype": "precision", "learning_rule": "rule", "rho": "decay", "alpha": "decay", "tau_mem": "tau_m",
     "mse": "linear", "squared_error": "linear", "regression": "linear", "tau": "tau_m", "threshold": "v_th",
-    "refractory": "t_ref",
+    "refractory": "t_ref", "spiking": "lif", "snn": "lif",
 }  # fmt: skip
 
 

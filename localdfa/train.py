@@ -1,6 +1,7 @@
 """Training: stages, epochs, checkpoints and metrics, for every condition and seed of an experiment."""
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -328,7 +329,6 @@ class Trainer:
         self.plasticity.steps = position.steps
         self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
         self._enter(position.stage)
-        self.job.write_metrics(self.rows)
 
 
 def run(
@@ -507,6 +507,11 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
             f"input.code: {name!r} does not go with data = {data.name!r}, which {are} spike trains; allowed: {allowed}"
         )
     notes, free = [], setting.phases.free
+    if code.series and (beyond := data.shape[0] - math.ceil(free / setting.input.window)) > 0:
+        notes.append(
+            f"the last {beyond} of {data.shape[0]} frames, input.window = {setting.input.window:g} ms each, come after the "
+            f"free phase, phases.free = {free:g} ms, and are not seen"
+        )
     what = "time" if spikes else "x"
     for part, x in ((f"{what}_train", data.x_train), ("validation set", data.x_valid), (f"{what}_test", data.x_test)):
         if reason := code.refusal(x, data.shape, setting.input):
@@ -569,7 +574,8 @@ def _go_on(
     conditions whose kernels are compiled.
     """
     run.check_unchanged(**read)
-    told = {"shape": list(data.shape), "classes": list(data.classes), "notes": list(data.notes)}
+    notes = dict.fromkeys((*data.notes, *run.info.get("notes", [])))  # what is noted of training stays
+    told = {"shape": list(data.shape), "classes": list(data.classes), "notes": list(notes)}
     run.update_info(**read, **told, status="running")
     progress.place(run.folder)
     for note in data.notes:
@@ -617,6 +623,10 @@ def _train_all(run: record.Run, of: _Parts, progress: Progress, warm: set[str]) 
         if setting.network.from_run:  # which may have been replaced meanwhile
             run.check_unchanged(**_origins(run.experiment))
         trainer.restore(progress)
+        if not trainer.finished:
+            run.note_trained(job, None)
+        if trainer.rows:
+            job.write_metrics(trainer.rows)
         if not trainer.finished and job.condition not in warm:
             progress.compiling(job.condition)
             Trainer(setting, of[_form(setting)], job).warm_up()
@@ -647,12 +657,26 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
                 job.write(name, recorder.record(trainer.trained, keep), trainer.epoch)
         trainer.next_stage()
         progress.epoch(row)
-        judged = trainer.finished or trainer.epoch == _TRIED
-        for message in measure.unhealthy(row, trainer.not_learned(row) if judged else None):
-            progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
+        _judge(trainer, run, progress)
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
     _record(trainer, run, progress, anew=begun)
+    run.note_trained(job, trainer.rows)
+
+
+def _judge(trainer: Trainer, run: record.Run, progress: Progress) -> None:
+    """Warn of spiking layers that are silent or saturate, and once of training that stays at chance.
+
+    Chance is looked at after some epochs, so that one may stop there, and at the end; run.json keeps what is found last.
+    """
+    row, job, judged = trainer.rows[-1], trainer.job, trainer.finished or trainer.epoch == _TRIED
+    idle = measure.idle(row, trainer.not_learned(row)) if judged else []
+    told = trainer.epoch > _TRIED and trainer.not_learned(trainer.rows[_TRIED]) is not None
+    unhealthy = measure.unhealthy(row)
+    for message in (*([] if told else idle), *unhealthy):
+        progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
+    if judged:
+        run.note_health(job, row["epoch"], [*idle, *unhealthy])
 
 
 def _record(trainer: Trainer, run: record.Run, progress: Progress, anew: bool) -> None:
@@ -676,10 +700,16 @@ def _record(trainer: Trainer, run: record.Run, progress: Progress, anew: bool) -
 
 
 def summarise(run: record.Run) -> None:
-    """Write summary.json: one entry for every condition and seed that has been measured."""
+    """Write summary.json: one entry for every condition and seed that has been measured.
+
+    Rows that are damaged are left out; they are written anew when it is the turn of their condition and seed.
+    """
     entries, missing = [], run.not_kept
     for job in run.jobs:
-        rows = job.metrics
+        try:
+            rows = job.metrics
+        except RunError:
+            continue
         if rows:
             setting, last = run.settings[job.condition], rows[-1]
             entries.append(

@@ -66,11 +66,13 @@ def interrupted(folder, samples, **changes):
 
 
 def made(folder, rows, **changes):
-    """A run directory with these rows for each condition and seed, and in each row what none goes without."""
+    """A run directory with these rows for each condition and seed, and before and in them what no file of rows goes without."""
     result = record.create(folder, experiment(**changes))
     for job in result.jobs:
         always = {"condition": job.condition, "seed": job.seed, "rule": "local", "stage": 0, "train_error": 50.0}
-        job.write_metrics([{**always, **row} for row in rows(job)])
+        given = rows(job)
+        before = [{"epoch": epoch} for epoch in range(given[0]["epoch"])] if given else []
+        job.write_metrics([{**always, **row} for row in before + given])
     return result
 
 

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
-from localdfa import record
+from localdfa import cli, record
 
 SPEC = """
 title = "small"
@@ -66,6 +67,7 @@ def test_run_prints_a_table_and_leaves_a_report(place):
         (["run", "small.toml", "--set", "data=minst"], "nearest is mnist"),
         (["resume", "nowhere"], "nowhere"),
         (["show", "missing.toml"], "missing.toml"),
+        (["show", "small.toml", "--set", "data=minst"], "nearest is mnist"),
     ],
 )
 def test_mistakes_are_one_message_without_a_traceback(place, arguments, words):
@@ -124,7 +126,6 @@ def test_a_terminal_that_is_not_utf8_gets_what_it_can_show(place, encoding):
 
 
 def test_the_report_is_written_before_anything_is_printed(tmp_path, monkeypatch):
-    from localdfa import cli
     from localdfa.analysis import report
 
     done = []
@@ -143,6 +144,9 @@ def test_list_and_show(place):
     shown = localdfa("show", "quickstart", cwd=place)
     (place / "again.toml").write_text(shown.stdout)
     assert localdfa("show", "again.toml", cwd=place).stdout == shown.stdout
+    kept = localdfa("show", "small.toml", "--set", "rule=bp", cwd=place)
+    assert kept.stderr == "note: --set rule=bp is not taken by condition dfa, which has its own rule\n"
+    assert 'rule = "bp"' in kept.stdout
 
 
 @contextmanager
@@ -173,6 +177,31 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(place):
     assert "Traceback" not in err
     assert (place / "cut" / "report.html").exists()
     assert len(json.loads((place / "cut" / "summary.json").read_text())["conditions"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "function"),
+    [
+        (["run", "small.toml", "--out", "early"], "train", "load"),
+        (["run", "small.toml", "--out", "early"], "train", "_train_all"),
+        (["certify", "small.toml"], "spec", "load"),
+        (["watch", "early"], "watch", "watch"),
+        (["report", "early"], "record", "Run"),
+    ],
+)
+def test_ctrl_c_at_any_time_ends_with_the_status_that_shells_expect(place, monkeypatch, arguments, module, function):
+    """Before anything is measured as well; a folder that is there is named."""
+
+    def press(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(f"localdfa.{module}.{function}", press)
+    done = CliRunner().invoke(cli.main, arguments)
+    assert done.exit_code == 130
+    begun = function == "_train_all"
+    assert ("go on with: localdfa resume early" in done.output) == begun
+    assert done.output.splitlines()[-1].startswith("interrupted" if begun else "localdfa: interrupted")
 
 
 def test_a_run_under_way_is_nobody_elses_and_one_that_is_killed_is_over(place):

@@ -249,11 +249,16 @@ def put(value, index=(3, 1)):
 REFUSED = {
     "missing": ({"y_test": None}, "the array y_test is missing; needed are x_train, y_train, x_test, y_test"),
     "extra": ({"weights": np.ones(3)}, "an array too many, 'weights'"),
-    "nan": ({"x_train": put(np.nan)}, "x_train[3, 1] = nan is not finite"),
+    "nan": (
+        {"x_train": put(np.nan)},
+        "x_train[3, 1] = nan is not finite; a feature that is constant and was standardised gives 0/0",
+    ),
     "inf": ({"x_train": put(-np.inf)}, "x_train[3, 1] = -inf is not finite"),
     "complex": ({"x_train": np.ones((12, 3), complex)}, "x_train has the dtype complex128: inputs must be real"),
     "text": ({"x_train": np.full((12, 3), "a")}, "x_train has the dtype <U1: inputs must be real"),
-    "objects": ({"x_train": np.full((12, 3), None)}, "x_train cannot be read without pickles"),
+    "objects": ({"x_train": np.full((12, 3), None)}, "x_train holds Python objects, as a column of pandas may, which are not"),
+    "objects as numbers": ({"x_test": np.full((6, 3), None)}, "save x_test.astype(float) in its place"),
+    "objects as labels": ({"y_train": np.array(["a", "b", "c"] * 4, object)}, "save y_train.astype(str) in its place"),
     "flat x": ({"x_train": np.ones(12)}, "x_train has the shape (12,): it must be (n, n_features) or (n, channels"),
     "3-D x": ({"x_train": np.ones((12, 3, 3))}, "x_train has the shape (12, 3, 3): are these time series or pictures?"),
     "channels last": (

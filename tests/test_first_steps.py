@@ -1,5 +1,6 @@
 """What somebody does first: import it, look at it, run something with what it comes with, from Python or a notebook."""
 
+import html
 import io
 
 import numpy as np
@@ -8,6 +9,7 @@ from rich.console import Console
 
 import localdfa
 from localdfa import measure, progress, registry, train
+from localdfa.analysis import report
 from localdfa.errors import SpecError
 
 TINY = {"network": {"hidden": [8]}, "stage": [{"epochs": 1}], "record": {"probe": 16}, "batch_size": 256}
@@ -118,23 +120,44 @@ def test_spiking_neurons_learn_by_their_name_alone(tmp_path):
     assert not any(kind == "warning" for kind, _ in told.calls)
 
 
-def test_training_that_stays_at_chance_is_warned_of(tmp_path):
+@pytest.mark.parametrize(("epochs", "heard"), [(1, 1), (5, 5), (6, 5)])
+def test_training_that_stays_at_chance_is_warned_of_once_and_noted(tmp_path, epochs, heard):
     told = Told()
-    tables = {**TINY, "optimiser": {"learning_rate": 1e-9}, "stage": [{"epochs": 6}]}
-    localdfa.run(tables, tmp_path / "run", progress=told)
+    tables = {**TINY, "optimiser": {"learning_rate": 1e-9}, "stage": [{"epochs": epochs}]}
+    run = localdfa.run(tables, tmp_path / "run", progress=told)
     warnings = [text for kind, text in told.calls if kind == "warning"]
-    assert [text.split(":")[0] for text in warnings] == ["local seed 0, epoch 5", "local seed 0, epoch 6"]
-    assert all("nothing is learned: the training error is" in text for text in warnings)
-    assert all("another optimiser.learning_rate may help" in text for text in warnings)
+    assert [text.split(":")[0] for text in warnings] == [f"local seed 0, epoch {heard}"]
+    assert "nothing is learned: the training error is" in warnings[0]
+    assert "another optimiser.learning_rate, may help" in warnings[0]
+    (note,) = run.info["notes"]
+    assert note.startswith(f"local seed 0, epoch {epochs}: nothing is learned: the training error is")
+    assert html.unescape(report.page(run)).count(note) == 1
+    localdfa.resume(tmp_path / "run", progress=False)
+    assert run.info["notes"] == [note]
 
 
-@pytest.mark.parametrize(("error", "epoch", "warned"), [(90.0, 5, True), (81.0, 5, True), (80.0, 5, False), (90.0, 1, False)])
-def test_chance_is_that_of_guessing(error, epoch, warned):
-    row = {"epoch": epoch, "train_error": error}
+def test_what_is_learned_after_all_is_no_longer_noted(tmp_path):
+    """Nobody listens; of the two stages only the second learns."""
+    tables = {**TINY, "stage": [{"epochs": 5, "learning_rate": 1e-9}, {"epochs": 10, "learning_rate": 0.01}], "batch_size": 64}
+
+    class Stop(train.Progress):
+        def epoch(self, row):
+            if row["epoch"] == 6:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        localdfa.run(tables, tmp_path / "run", progress=Stop())
+    assert [note.split(": ")[:2] for note in localdfa.load(tmp_path / "run").info["notes"]] == [
+        ["local seed 0, epoch 5", "nothing is learned"]
+    ]
+    assert localdfa.resume(tmp_path / "run", progress=False).info["notes"] == []
+
+
+@pytest.mark.parametrize(("error", "warned"), [(90.0, True), (81.0, True), (80.0, False)])
+def test_chance_is_that_of_guessing(error, warned):
     labels = np.eye(10)[np.arange(50) % 10]  # all ten classes are as frequent
     reason = registry.get("outputs", "softmax").not_learned({"error": error}, labels)
-    assert bool(measure.unhealthy(row, reason)) == warned
-    assert measure.unhealthy(row) == []
+    assert bool(measure.idle({"epoch": 1, "train_error": error}, reason)) == warned
 
 
 def test_trials_that_take_long_are_warned_of(tmp_path, monkeypatch):

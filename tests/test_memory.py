@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import setting_of
 
-from localdfa import memory, train
+from localdfa import memory, recorders, train
 from localdfa.errors import SpecError
 from localdfa.network import build
 from localdfa.spec import experiment
@@ -80,20 +80,33 @@ def test_what_this_machine_has_is_a_sensible_number():
     assert there is None or 2**20 < there < 2**60
 
 
-def test_a_control_group_limits_what_there_is(tmp_path, monkeypatch):
-    """As containers and batch systems set it: the narrowest of all groups above, caches given back."""
-    inner = tmp_path / "job" / "step"
+@pytest.mark.parametrize(
+    ("controller", "root", "limit", "used", "cached", "unlimited"),
+    [("", "", "memory.max", "memory.current", "inactive_file", "max"),
+     ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "9223372036854771712")],
+    ids=["v2", "v1"],
+)  # fmt: skip
+def test_a_control_group_limits_what_there_is(tmp_path, monkeypatch, controller, root, limit, used, cached, unlimited):
+    """As containers and batch systems set it: the narrowest of all groups above, caches given back; also for records."""
+    inner = tmp_path / root / "job" / "step"
     inner.mkdir(parents=True)
-    for folder, limit, used in ((tmp_path / "job", "1000000", 400_000), (inner, "max", 300_000)):
-        (folder / "memory.max").write_text(limit)
-        (folder / "memory.current").write_text(str(used))
-        (folder / "memory.stat").write_text("anon 1\ninactive_file 50000\n")
+    for folder, most, taken in ((inner.parent, "1000000", 400_000), (inner, unlimited, 300_000)):
+        (folder / limit).write_text(most)
+        (folder / used).write_text(str(taken))
+        (folder / "memory.stat").write_text(f"anon 1\n{cached} 50000\n")
     monkeypatch.setattr(memory, "GROUPS", tmp_path)
-    monkeypatch.setattr(memory, "own_group", lambda: "/job/step")
-    assert [*memory.limits()] == [650_000]
+    monkeypatch.setattr(memory, "own_group", lambda asked: "/job/step" if asked == controller else None)
+    assert min(memory.limits()) == 650_000
     assert memory.available() == 650_000
-    monkeypatch.setattr(memory, "own_group", lambda: None)
+    assert recorders._memory() == 650_000
+    monkeypatch.setattr(memory, "own_group", lambda asked: None)
     assert [*memory.limits()] == []
+
+
+def test_the_control_group_of_a_process_is_that_of_its_controller(monkeypatch):
+    read = "12:cpu,cpuacct:/a\n9:hugetlb,memory:/docker/b:c\n1:name=systemd:/d\n0::/e\n"
+    monkeypatch.setattr(memory.Path, "read_text", lambda path: read)
+    assert [memory.own_group(asked) for asked in ("", "memory", "pids")] == ["/e", "/docker/b:c", None]
 
 
 def test_no_array_is_made_to_find_out(monkeypatch):

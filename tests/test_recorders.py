@@ -100,6 +100,24 @@ def test_what_cannot_be_recorded_is_refused_before_there_is_a_folder(tmp_path, m
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["spikes", "states", "changes"])
+def test_no_more_trials_are_kept_than_the_probe_has(name):
+    with pytest.raises(
+        SpecError, match=rf"record\.{name}: 17 trials are more than record.probe = 16, .*; allowed: up to 16, or"
+    ):
+        spiking(record={name: 17})
+    spiking(record={name: 16})
+
+
+def test_no_more_samples_are_kept_than_there_are(tmp_path):
+    labels = np.arange(12) % 2
+    np.savez(tmp_path / "own.npz", x_train=np.eye(12), y_train=labels, x_test=np.eye(12), y_test=labels)
+    for name in ("spikes", "states", "changes", "activity"):
+        with pytest.raises(SpecError, match=rf"record\.{name}: 13 are more than the 12 samples .*; allowed: up to 12"):
+            train.run(spiking(data=f"npz:{tmp_path / 'own.npz'}", record={name: 13}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("interval", [1e-300, 1e-9, 0.009])
 def test_states_come_no_closer_than_a_hundredth_of_a_millisecond(interval):
     with pytest.raises(SpecError, match=r"record.interval: .*0\.01"):
@@ -206,9 +224,9 @@ def test_whatever_fails_in_recording_costs_no_training_and_can_be_asked_again(wh
         True,
     ]
     assert run.summary["conditions"][0]["not_kept"] == {"states": "MemoryError: no room"}
-    assert len(heard.warnings) == 1
-    assert "local seed 3: record.states could not be kept: MemoryError: no room" in heard.warnings[0]
-    assert f"localdfa resume {run.folder}" in heard.warnings[0]
+    (said,) = (warning for warning in heard.warnings if "nothing is learned" not in warning)
+    assert "local seed 3: record.states could not be kept: MemoryError: no room" in said
+    assert f"localdfa resume {run.folder}" in said
     done = CliRunner().invoke(cli.main, ["plot", str(run.folder), "--figure", "trial"])
     assert done.exit_code == 1
     assert f"could not be kept, MemoryError: no room; try it again with: localdfa resume {run.folder}" in done.output.replace(

@@ -1,11 +1,16 @@
 """What a run keeps for its figures: activities, predictions, the shape of the data, and the criteria of Theorem 1."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from conftest import Small
 
+from localdfa import analysis, measure, record, spec, train
 from localdfa import data as datasets
-from localdfa import measure, spec, train
+from localdfa.analysis import report
+from localdfa.errors import RunError
 from localdfa.neurons.lif import LIF
 
 
@@ -53,6 +58,156 @@ def test_nothing_is_kept_that_was_not_asked_for(tmp_path):
         "weights",
         "outcome",
     ]
+
+
+# --- what is no longer what was written -------------------------------------------------------------------------------
+
+
+def copied(run, folder):
+    """A copy of a run, and the files of its second condition and seed."""
+    copy = record.Run(shutil.copytree(run.folder, folder))
+    return copy, copy.jobs[1]
+
+
+def with_value(key, value, at=1):
+    """Changes a column of one row, or the first of its layers."""
+
+    def change(rows):
+        rows[at][key] = [value, *rows[at][key][1:]] if isinstance(rows[at][key], list) else value
+        return rows
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[1:], "row 1 is of epoch 1, not 0"),
+        (lambda rows: [rows[0], *rows[2:]], "row 2 is of epoch 2, not 1"),
+        (lambda rows: [*rows[:2], *rows[1:]], "row 3 is of epoch 1, not 2"),
+        (lambda rows: [rows[0], rows[2], rows[1], rows[3]], "row 2 is of epoch 2, not 1"),
+        (with_value("epoch", 7), "row 2 is of epoch 7, not 1"),
+        (lambda rows: rows[:-1], "3 rows, where training has left 4"),
+        (lambda rows: [], "0 rows, where training has left 4"),
+        (with_value("test_error", -0.1), "epoch 1: 'test_error' has the value -0.1"),
+        (with_value("train_error", 100.5), "epoch 1: 'train_error' has the value 100.5"),
+        (with_value("train_loss", -1.0), "'train_loss' has the value -1.0"),
+        (with_value("cosine_to_dfa", 1.01), "'cosine_to_dfa' has the value"),
+        (with_value("angle_to_bp", 181.0), "'angle_to_bp' has the value"),
+        (with_value("silent", 1.5), "'silent' has the value"),
+        (with_value("events", -1), "'events' has the value -1"),
+        (with_value("seconds", 0.0, at=3), "epoch 3: 'seconds' has the value 0.0, less than the "),
+        (with_value("stage", 1), "epoch 2: 'stage' has the value 0, less than the 1 "),
+        (with_value("test_error", 12.5), "its checksum is not the one that run.json has of it"),
+    ],
+)
+def test_rows_that_are_not_those_that_were_written_are_refused(rate_run, tmp_path, change, message):
+    run, job = copied(rate_run, tmp_path / "run")
+    path = job.folder / "metrics.jsonl"
+    rows = change([json.loads(line) for line in path.read_text().splitlines()])
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for read in (lambda: job.metrics, lambda: run.metrics, lambda: report.write(run)):
+        with pytest.raises(RunError) as caught:
+            read()
+        assert f"{path}: damaged or not written by localdfa: " in str(caught.value)
+        assert message in str(caught.value)
+        assert str(caught.value).endswith(f"localdfa resume {run.folder}")
+
+
+def test_rows_that_are_lost_are_missed_once_training_is_over_and_made_again(rate_run, tmp_path):
+    run, job = copied(rate_run, tmp_path / "run")
+    path = job.folder / "metrics.jsonl"
+    whole = path.read_bytes()
+    path.unlink()
+    with pytest.raises(RunError, match=rf"metrics\.jsonl: there is no such file; .*: localdfa resume {run.folder}$"):
+        analysis.get("errors").figure(run)
+    last = run.jobs[-1].folder / "metrics.jsonl"
+    torn = last.read_bytes()
+    last.write_bytes(torn[:-20])
+    train.resume(run.folder, progress=False)
+    assert path.read_bytes() == whole
+    assert last.read_bytes() == torn
+    assert len(run.summary["conditions"]) == 9
+
+
+def test_rows_may_end_anywhere_while_training_goes_on_and_a_torn_one_is_survived(rate_run, tmp_path):
+    run, job = copied(rate_run, tmp_path / "run")
+    run.note_trained(job, None)
+    path = job.folder / "metrics.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:2]))
+    assert [row["epoch"] for row in job.metrics] == [0, 1]
+    path.write_bytes(whole[:-20])
+    train.resume(run.folder, progress=False)
+    assert path.read_bytes() == whole
+    assert job.trained.rows == 4
+    run.note_trained(job, None)
+    path.unlink()
+    assert job.metrics == []
+
+
+def resealed(info):
+    """run.json with the checksum of what it holds."""
+    return record._sealed({key: value for key, value in info.items() if key != "sha256"})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "its checksum is not that of its content"),
+        ("{", "Expecting property name"),
+        (lambda info: {**info, "status": "finished "}, "its checksum is not"),
+        (lambda info: resealed({**info, "status": None}), "status: .*not a text"),
+        (lambda info: resealed({k: v for k, v in info.items() if k != "status"}), "status: Field required"),
+        (lambda info: resealed({**info, "shape": [0]}), r"shape\.0: "),
+        (lambda info: resealed({**info, "classes": "ab"}), "classes: "),
+        (lambda info: resealed({**info, "not_kept": [{}]}), r"not_kept\.0\.condition: "),
+    ],
+    ids=["empty", "cut", "changed", "no status", "without status", "shape", "classes", "not kept"],
+)  # fmt: skip
+def test_a_run_json_that_is_not_what_was_written_is_refused(rate_run, tmp_path, content, message):
+    run, job = copied(rate_run, tmp_path / "run")
+    path = run.folder / "run.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content(json.loads(path.read_text()))))
+    for read in (lambda: run.info, lambda: run.status, lambda: job.metrics, lambda: report.write(run),
+                 lambda: analysis.get("errors").figure(run), lambda: train.resume(run.folder, progress=False)):  # fmt: skip
+        with pytest.raises(RunError, match=rf"run\.json: damaged or not written by localdfa: .*{message}"):
+            read()
+
+
+def test_run_json_can_tell_of_files_whose_names_are_no_text(rate_run, tmp_path):
+    run, job = copied(rate_run, tmp_path / "run")
+    run.note_not_kept(job, {"activity": "\udcff: no such file"})
+    run.update_info(status="stopped: \udcff")
+    assert run.status == "stopped: \udcff"
+    assert [each.why for each in run.not_kept] == ["\udcff: no such file"]
+
+
+@pytest.mark.parametrize(("name", "figure"), [("activity", "rates"), ("weights", "weights"), ("outcome", "confusion")])
+@pytest.mark.parametrize("lost", ["one", "all"])
+def test_a_record_that_is_lost_is_said_to_be_and_made_again(rate_run, tmp_path, name, figure, lost):
+    run, job = copied(rate_run, tmp_path / "run")
+    paths = [each.folder / f"{name}.npz" for each in (run.jobs if lost == "all" else [job])]
+    for path in paths:
+        path.unlink()
+    with pytest.raises(RunError) as caught:
+        analysis.get(figure).figure(run)
+    assert str(caught.value) == (
+        f"{paths[0]}: is gone, which the figure {figure} needs; to make it again: localdfa resume {run.folder}"
+    )
+    if lost == "one":
+        train.resume(run.folder, progress=False)
+        analysis.get(figure).figure(run)
+        assert paths[0].read_bytes() == (rate_run.jobs[1].folder / f"{name}.npz").read_bytes()
+
+
+def test_a_record_that_training_has_not_come_to_is_not_said_to_be_lost(rate_run, tmp_path):
+    run, _ = copied(rate_run, tmp_path / "run")
+    for job in run.jobs:
+        run.note_trained(job, None)
+        (job.folder / "activity.npz").unlink()
+    with pytest.raises(RunError, match=f"training writes them at its end; go on with: localdfa resume {run.folder}"):
+        analysis.get("rates").figure(run)
 
 
 # --- Theorem 1 --------------------------------------------------------------------------------------------------------

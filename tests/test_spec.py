@@ -1,5 +1,8 @@
 """The spec: what is accepted, what is refused, and how a refusal reads."""
 
+import re
+import shlex
+
 import numpy as np
 import pytest
 
@@ -118,22 +121,88 @@ def test_every_wrong_key_is_named_at_once():
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("epochs=3", "unknown key epochs: there is none of this name here; did you mean stage = [{epochs = 3}]?"),
-        ("hidden=100", "did you mean network.hidden = [100]?"),
-        ("lr=0.1", "did you mean optimiser.learning_rate = 0.1 or stage = [{learning_rate = 0.1}]?"),
-        ("seeds=3", "input should be a valid list; write [3]"),
-        ("network.hidden=100", "input should be a valid list; write [100]"),
-        ("stage={epochs=3}", "write a list of tables, for instance stage = [{epochs = ...}]"),
-        ("network.neuron=LIF", "did you mean 'lif'?"),
-        ("network.neuron=sigmoid", "did you mean 'logistic'?"),
+        ("epochs=3", "unknown key epochs: there is none of this name here; did you mean --set 'stage=[{epochs = 3}]'?"),
+        ("hidden=100", "did you mean --set 'network.hidden=[100]'?"),
+        ("lr=0.1", "did you mean --set optimiser.learning_rate=0.1 or --set 'stage=[{learning_rate = 0.1}]'?"),
+        ("seeds=3", "seeds: 3 is not allowed: it is a list; did you mean --set 'seeds=[3]'?"),
+        ("seeds=[]", "seeds: [] is not allowed: it has at least 1 entry; for instance --set 'seeds=[0]'"),
+        ("seeds=abc", "seeds: 'abc' is not allowed: it is a list; for instance --set 'seeds=[0]'"),
+        ("certify.betas=[1.0]", "it has at least 3 entries; for instance --set 'certify.betas=[1.0, 0.3, "),
+        ("network.hidden=100", "it is a list; did you mean --set 'network.hidden=[100]'?"),
+        ('network.hidden="100"', "network.hidden: '100' is not allowed: it is a list; did you mean --set"),
+        ("network.hidden=100,50", "did you mean --set 'network.hidden=[100, 50]'?"),
+        ("network.projection=1", "it is a list; did you mean --set 'network.projection=[{pre = 1, post = 1}]'?"),
+        ("stage={epochs=3}", "stage: {'epochs': 3} is not allowed: it is a list; did you mean --set 'stage=[{epochs = 3}]'?"),
+        ("stage.epochs=3", "did you mean --set 'stage=[{epochs = 3}]'?"),
+        ("stage.epoch=3", "it is a list; for instance --set 'stage=[{epochs = 10}]'"),
+        ("stage=dfa", """did you mean --set 'stage=[{rule = "dfa"}]'?"""),
+        ("stage=[3]", "stage[0]: 3 is not allowed: it is a table of the keys epochs, rule, "),
+        ("condition=3", """it is a list; for instance --set 'condition=[{name = "a"}]'"""),
+        ("network.neuron=LIF", "did you mean 'lif'? Write --set network.neuron=lif"),
+        ("network.neuron=sigmoid", "did you mean 'logistic'? Write --set network.neuron=logistic"),
+        ("network.neuron=spiking", "'spiking' is not one of alif, leaky_relu, lif, linear, logistic, relu, tanh; did you mean"),
+        ("network.neuron=dfa", "did you mean --set rule=dfa?"),
+        ("phases.propagation=hold", "did you mean 'held'? Write --set phases.propagation=held"),
+        ("feedback.pathway=dfa", "did you mean --set feedback.pathway=direct, which is that rule's, or --set rule=dfa?"),
         ("optimiser.lr=0.1", "did you mean 'learning_rate'?"),
+        ("optimiser=Adam", "optimiser: 'Adam' is not allowed: it is a table of the keys name, weight_decay and the optimi"),
+        ("optimiser=adam", "did you mean --set optimiser.name=adam?"),
+        ("neuron=lif", "neuron: 'lif' is not allowed: it is a table of parameters; did you mean --set network.neuron=lif?"),
+        ("network=lif", "did you mean --set network.neuron=lif?"),
+        ("input=poisson", "did you mean --set input.code=poisson?"),
+        ("feedback=direct", "did you mean --set feedback.pathway=direct?"),
+        ("phases=live", "did you mean --set phases.propagation=live?"),
+        ("preprocess=whiten", "did you mean --set preprocess.whiten=true?"),
+        ("record=5", "record: 5 is not allowed: it is a table of the keys probe, train, "),
+        ("title=3", """title: 3 is not allowed: input should be a valid string; did you mean --set 'title="3"'?"""),
+        ('batch_size="64"', "did you mean --set batch_size=64?"),
+        ("condition=[{name='a b/c'}]", "'a b/c' is not allowed: a name has letters from a to z, digits and the signs _ . + -,"),
+        ("condition=[{name='a b/c'}]", "did you mean 'a-b-c'?"),
         ("condition=[{name='a', seeds=[1]}]", "unknown key seeds: it is of the experiment as a whole"),
     ],
-)
-def test_what_was_meant_is_offered_as_it_is_written(override, words):
+)  # fmt: skip
+def test_what_was_meant_is_offered_as_it_is_written(override, words, tmp_path):
+    """And an experiment takes it."""
+    (tmp_path / "lif.toml").write_text('network.neuron = "lif"\n')
     with pytest.raises(SpecError) as caught:
         spec.load("quickstart", [override])
     assert words in str(caught.value)
+    assert "`" not in str(caught.value)
+    for written in re.findall(r"(?:mean|or|instance|Write) --set ('[^']*'|[^ ?,]*)", str(caught.value)):
+        (option,) = shlex.split(written)
+        if not option.startswith("condition="):
+            spec.load(str(tmp_path / "lif.toml"), [option])
+
+
+def test_from_a_file_and_from_python_it_is_offered_as_toml(tmp_path):
+    (tmp_path / "mine.toml").write_text('optimiser = "adam"\n')
+    for read in (lambda: spec.load(str(tmp_path / "mine.toml")), lambda: spec.experiment(optimiser="adam")):
+        with pytest.raises(SpecError, match=r'did you mean `optimiser\.name = "adam"`'):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lines"),
+    [
+        ([], []),
+        (["seeds=[7]", "trace.tau_x=20", "optimiser.decay=0.8", "batch_size=32"], []),
+        (["stage=[{epochs=3}]"], ["--set stage=[{epochs=3}] is not taken by condition spikes, which has its own stage"]),
+        (["rule=bp"],
+         ["--set rule=bp is not taken by conditions local, dfa, fa, ifa, spikes, which have their own rule"]),
+        (["rule='local'", "phases.beta=2.0"],
+         ["--set rule='local' is not taken by conditions dfa, fa, ifa, bp, which have their own rule"]),
+        (["network={hidden=[9], delay=2.0}"],
+         ["--set network={hidden=[9], delay=2.0} is not taken by condition spikes, which has its own network.hidden"]),
+        (["neuron.tau=0"], ["--set neuron.tau=0 is not taken by condition spikes, which has its own network.neuron"]),
+        (["condition=[{name='a', batch_size=8}, {name='b', batch_size=9}]", "batch_size=7"],
+         ["--set batch_size=7 has no effect: every condition has its own batch_size"]),
+        (["condition=[{name='a', optimiser.name='adam'}]", "optimiser.decay=0.8"],
+         ["--set optimiser.decay=0.8 has no effect: every condition has its own optimiser.name"]),
+    ],
+)  # fmt: skip
+def test_an_override_that_conditions_do_not_take_is_said_to_be_so(overrides, lines):
+    spec.load("quickstart", overrides)
+    assert spec.untaken("quickstart", overrides) == lines
 
 
 def test_text_without_quotes_is_told_of_them(tmp_path):
@@ -187,6 +256,47 @@ def test_times_and_rates_that_no_simulation_resolves_are_refused(tables, key):
 def test_zero_is_a_time_constant_of_its_own():
     found = spec.experiment(network={"neuron": "lif", "tau_syn": 0.1, "projection": [{"pre": 1, "post": 1, "tau_syn": 0.0}]})
     assert (found.network.tau_syn, found.network.projection[0].tau_syn) == (0.1, 0.0)
+
+
+def delayed(layers, *projections, code="current", **network):
+    """LIF layers of five, with projections (pre, post, delay)."""
+    tables = [{"pre": pre, "post": post, **({"delay": delay} if delay else {})} for pre, post, delay in projections]
+    network = {"neuron": "lif", "hidden": [5] * layers, "projection": tables, **network}
+    return {"network": network, "input": {"code": code}, "phases": {"free": 400.0}}
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        (delayed(1, delay=401.0), ["network.delay: with 401 ms", "population 1", "population 2 after 401 ms"]),
+        (
+            delayed(1, (1, 2, 401.0)),
+            ["network.projection[0].delay: with 401 ms", "allowed: up to 400 ms, or a free phase of at l"],
+        ),
+        (delayed(1, (1, 1, 400.5)), ["network.projection[0].delay: with 400.5 ms", "up to 400 ms", "at least 400.5 ms"]),
+        (delayed(2, (2, 1, 399.5)), ["network.projection[0].delay", "up to 399 ms", "at least 400.5 ms"]),
+        (delayed(1, (0, 1, 500.0), code="poisson"), ["[0].delay: with 500 ms", "population 0 send reaches population 1"]),
+        (delayed(2, (0, 1, 250.0), (1, 2, 200.0), code="poisson"), ["[1].delay: with 200 ms", "after 450 ms", "up to 150 ms"]),
+    ],
+)
+def test_what_reaches_a_population_after_the_free_phase_is_refused(tables, words):
+    message = refusal(tables)
+    assert all(word in message for word in [*words, "is over, phases.free = 400 ms; allowed: "]), message
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        delayed(1, delay=400.0),
+        delayed(1, (1, 1, 400.0)),
+        delayed(2, (2, 1, 399.0)),
+        # Another way is shorter; currents have no delay.
+        delayed(2, (0, 1, 250.0), (1, 2, 390.0), (0, 2, None), (2, 1, None), code="poisson"),
+        delayed(1, (0, 1, 500.0)),
+    ],
+)
+def test_what_reaches_every_population_within_the_free_phase_is_not(tables):
+    spec.experiment(tables)
 
 
 def test_trials_of_many_steps_are_said_to_be_slow():

@@ -1,7 +1,7 @@
 """Data sets: found or downloaded, verified, parsed safely, split and scaled."""
 
 from localdfa.data.dataset import Dataset
-from localdfa.data.prepare import available, load
+from localdfa.data.prepare import available, check_name, load
 from localdfa.data.trains import Trains
 
-__all__ = ["Dataset", "Trains", "available", "load"]
+__all__ = ["Dataset", "Trains", "available", "check_name", "load"]

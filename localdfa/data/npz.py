@@ -15,6 +15,10 @@ _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _SPIKES = tuple(f"{what}_{part}" for part in ("train", "test") for what in ("time", "neuron", "sample", "y"))
 _AXES, _UNIT = "axes", "time_unit"
 _LARGEST = 16 * 2**30  # bytes, decompressed
+# What a .npz file begins with, be it empty.
+_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+# What objects become that stand for numbers.
+_PLAIN = {"x": "float", "time": "float", "neuron": "int", "sample": "int"}
 # So many units in the last place an input may lie outside [0, 1] before it counts as more than rounding.
 _ROUNDING = 4
 
@@ -141,9 +145,10 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         if not path.is_file():
             raise DataError(f"{path}: no such file")
         with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: not a .npz file: write one with numpy.savez, as {', '.join(_KEYS)}")
+            if not file.read(4).startswith(_MAGIC):
+                raise DataError(f"{path}: not a .npz file: write one with numpy.savez, of the arrays {', '.join(_KEYS)}")
+            file.seek(0)
+            archive: np.lib.npyio.NpzFile = np.load(file, allow_pickle=False)
             spikes = bool(set(archive.files) & (set(_SPIKES) - set(_KEYS)))
             keys, extra = (_SPIKES, _UNIT) if spikes else (_KEYS, _AXES)
             _check_contents(archive, keys, extra, path)
@@ -151,7 +156,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     except DataError:
         raise
     except Exception as error:  # numpy and zipfile raise many types of errors for a damaged file
-        raise DataError(f"{path}: not a readable .npz file without pickles: {_shortened(error)}") from error
+        raise DataError(f"{path}: {_damaged('the file', error)}") from error
 
 
 def _check_contents(archive: "np.lib.npyio.NpzFile", keys: tuple[str, ...], extra: str, path: Path) -> None:
@@ -169,17 +174,38 @@ def _check_contents(archive: "np.lib.npyio.NpzFile", keys: tuple[str, ...], extr
 def _array(archive: "np.lib.npyio.NpzFile", key: str, path: Path) -> NDArray[Any]:
     """Read one array."""
     try:
+        if _holds_objects(archive, key):
+            kind = _PLAIN.get(key.partition("_")[0], "str")
+            raise DataError(
+                f"{path}: {key} holds Python objects, as a column of pandas may, which are not read from a file: save "
+                f"{key}.astype({kind}) in its place"
+            )
         array = archive[key]
+    except DataError:
+        raise
     except Exception as error:  # as above; here the array is known
-        raise DataError(f"{path}: {key} cannot be read without pickles or is damaged: {_shortened(error)}") from error
+        raise DataError(f"{path}: {_damaged(key, error)}") from error
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path}: {key} is not an array")
     return array
 
 
-def _shortened(error: Exception) -> str:
-    """What an error says, in one line: it may repeat what stands in the file."""
-    return " ".join(str(error).split())[:300]
+def _holds_objects(archive: "np.lib.npyio.NpzFile", key: str) -> bool:
+    """Whether an array is one of Python objects, by its header alone."""
+    if archive.zip is None or f"{key}.npy" not in archive.zip.namelist():
+        return False
+    with archive.zip.open(f"{key}.npy") as member:
+        if member.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            return False
+        version = tuple(member.read(2))
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return bool(read(member)[2].hasobject)
+
+
+def _damaged(what: str, error: Exception) -> str:
+    """That something is damaged, how it shows, in one line, for it may repeat what stands in the file, and what to do."""
+    shown = " ".join(str(error).split())[:300] or type(error).__name__
+    return f"{what} is damaged or was not written to its end ({shown}); write the file again with numpy.savez, or copy it again"
 
 
 def _inputs(x: NDArray[Any], where: str, name: str, notes: list[str]) -> NDArray[Any]:
@@ -194,7 +220,12 @@ def _inputs(x: NDArray[Any], where: str, name: str, notes: list[str]) -> NDArray
             x = x.astype(np.float64)
     if not (finite := np.isfinite(x)).all():
         index = np.unravel_index(int(finite.argmin()), x.shape)
-        raise DataError(f"{where}[{', '.join(map(str, index))}] = {given[index]} is not finite")
+        cause = (
+            "; a feature that is constant and was standardised gives 0/0: leave it out, or add 1e-9 to its standard deviation"
+        )
+        raise DataError(
+            f"{where}[{', '.join(map(str, index))}] = {given[index]} is not finite{cause if np.isnan(given[index]) else ''}"
+        )
     if x.dtype.kind != "f":
         return x
     slack = _ROUNDING * np.finfo(x.dtype).eps

@@ -112,16 +112,26 @@ def load(
     )
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that is neither that of a data set nor npz:PATH, whatever lies there.
+
+    Raises
+    ------
+    DataError
+        The message lists the names there are, and the nearest.
+    """
+    if name not in registry.names("data") and (not name.startswith(_PREFIX) or name == _PREFIX):
+        nearest = f"{_PREFIX}{name}" if name.endswith(".npz") else _nearest(name)
+        raise DataError(f"no data set {name!r}, the nearest is {nearest}; there are {', '.join(available())}")
+
+
 def _source(name: str, base: Path | None, regression: bool) -> Source:
     """Read a data set by its name."""
+    check_name(name)
     if name in registry.names("data"):
         found: Source = registry.get("data", name)()
         return found
-    path = name.removeprefix(_PREFIX)
-    if path == name or not path:
-        nearest = f"{_PREFIX}{name}" if name.endswith(".npz") else _nearest(name)
-        raise DataError(f"no data set {name!r}, the nearest is {nearest}; there are {', '.join(available())}")
-    return npz.load((base or Path()) / Path(path).expanduser(), regression)
+    return npz.load((base or Path()) / Path(name.removeprefix(_PREFIX)).expanduser(), regression)
 
 
 def _remarks(x_train: NDArray[np.floating] | Trains, x_test: NDArray[np.floating] | Trains) -> tuple[str, ...]:

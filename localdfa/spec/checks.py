@@ -12,6 +12,15 @@ from localdfa.errors import clipped, quoted
 # The models that a spec means where it names none.
 NEURON, OUTPUT, OPTIMISER, CODE, RULE = "tanh", "logistic", "rmsprop", "current", "local"
 PRECISION: Final = "float32"
+# The keys that name models, and the package of these.
+MODELS = {
+    "network.neuron": "neurons",
+    "network.output": "outputs",
+    "optimiser.name": "optimisers",
+    "feedback.pathway": "feedback",
+    "input.code": "inputs",
+    "rule": "rules",
+}
 # Keys of the table `optimiser` that belong to no model.
 _OF_ALL_OPTIMISERS = ("name", "weight_decay")
 # A trace is settled after so many of its time constants; what is left of its rise would be learned as if it were taught.
@@ -138,17 +147,27 @@ def _rules_fit(setting: Any) -> None:
         _learns(setting, key, rule)
 
 
+def kept(record: Any) -> None:
+    """Refuse records of more trials than the probe has; ValueError with ``key: reason``."""
+    for name in ("spikes", "states", "changes"):
+        if (number := getattr(record, name)) > record.probe:
+            raise ValueError(
+                f"record.{name}: {number} trials are more than record.probe = {record.probe}, of which they are the first; "
+                f"allowed: up to {record.probe}, or a larger probe"
+            )
+
+
 def recorded(record: Any, setting: Any) -> None:
     """Refuse what a setting cannot record; ValueError with ``key: reason``."""
     for name in record.recorders:
         recorder = registry.get("recorders", name)
-        if (spiked(setting) or not recorder.of_spikes) and (reason := recorder.refusal(record, setting)):
+        if (learns_from_spikes(setting) or not recorder.of_spikes) and (reason := recorder.refusal(record, setting)):
             raise ValueError(reason)
 
 
 def nowhere_recorded(record: Any, settings: Iterable[Any]) -> str | None:
     """What of the table `record` none of these settings has, as ``key: reason``; None where each has its setting."""
-    if any(map(spiked, settings)):
+    if any(map(learns_from_spikes, settings)):
         return None
     for name in record.asked:
         if registry.get("recorders", name).of_spikes:
@@ -157,11 +176,6 @@ def nowhere_recorded(record: Any, settings: Iterable[Any]) -> str | None:
                 f"condition ends with; allowed here: {quoted(type(record).model_fields[name].default)}"
             )
     return None
-
-
-def spiked(setting: Any) -> bool:
-    """Whether what is trained last learns from spikes."""
-    return spiking(setting) and bool(registry.get("rules", setting.rule_of(setting.stage[-1])).needs_phases)
 
 
 def spiking(setting: Any) -> bool:
@@ -194,6 +208,11 @@ def of_one_kind(settings: Mapping[str, Any]) -> None:
         )
 
 
+def learns_from_spikes(setting: Any) -> bool:
+    """Whether the last stage learns from spikes: spiking neurons under a rule with phases."""
+    return spiking(setting) and bool(registry.get("rules", setting.rule_of(setting.stage[-1])).needs_phases)
+
+
 def initial_weights(setting: Any) -> str:
     """What ``network.weights`` stands for: the paper starts FA and DFA with tanh or logistic neurons from zero."""
     if setting.network.from_run is not None:  # trained, whatever they began with
@@ -223,7 +242,21 @@ def _pathway_model(setting: Any, rule: str) -> Any:
 
 def _named(key: str, package: str, name: Any) -> list[str]:
     allowed = registry.names(package)
-    return [f"{key}: {registry.unknown(name, allowed)}"] if isinstance(name, str) and name not in allowed else []
+    if not isinstance(name, str) or name in allowed:
+        return []
+    ways = []
+    if registry.nearest(name, allowed) is None:
+        if package == "feedback" and name in registry.names("rules"):
+            ways = [f'`{key} = "{registry.get("rules", name).own}"`, which is that rule\'s,']
+        ways += [f'`{other} = "{name}"`' for other, family in MODELS.items() if name in registry.names(family)]
+    return [unknown(key, name, allowed) + (f"; did you mean {' or '.join(ways)}?" if ways else "")]
+
+
+def unknown(key: str, value: Any, allowed: list[str]) -> str:
+    """The message for a value that is not one of a few names, with what to write instead."""
+    near = registry.nearest(value, allowed) if isinstance(value, str) else None
+    write = f' Write `{key} = "{near}"`' if near and "[" not in key else ""
+    return f"{key}: {registry.unknown(value, allowed)}{write}"
 
 
 def _parameters(table: str, package: str, name: Any, given: Mapping[str, Any], precision: str) -> list[str]:
@@ -471,6 +504,7 @@ def _spikes(setting: Any) -> None:
             f"phases.free: after {phases.free} ms the traces still rise, which would be learned as if it were taught; allowed: "
             f"at least {shortest} ms, {SETTLED} times the longer of trace.tau_x and trace.tau_z, and the delays"
         )
+    _arrivals(setting)
     _lines(setting)
     _gate(phases)
     if phases.update == "online":
@@ -520,6 +554,29 @@ def _closed_forms(setting: Any, rules: list[str]) -> None:
     ):
         if not goes:
             raise ValueError(f"{key}: {quoted(value)} does not go with {' and '.join(others)}; allowed: {allowed}")
+
+
+def _arrivals(setting: Any) -> None:
+    """Delays within the free phase: what comes later is seen in the nudged phases alone, and learned as if it were taught."""
+    network, free, last = setting.network, setting.phases.free, len(setting.network.hidden) + 1
+    own = {(t.pre, t.post): (f"network.projection[{i}].delay", t.delay) for i, t in enumerate(network.projection) if t.delay}
+    pairs = list(dict.fromkeys([*((l, l + 1) for l in range(last)), *((t.pre, t.post) for t in network.projection)]))
+    delays = {pair: own.get(pair, ("network.delay", network.delay)) for pair in pairs}
+    if not registry.get("inputs", setting.input.code).spikes:  # currents are there from the onset on
+        delays[0, 1] = ("network.delay", 0.0)
+    first = {0: 0.0}
+    for _ in pairs:  # the way from the inputs that takes the least time has no more projections than there are
+        for (pre, post), (_, delay) in delays.items():
+            if pre in first:
+                first[post] = min(first.get(post, np.inf), first[pre] + delay)
+    for (pre, post), (key, delay) in delays.items():
+        if first[pre] + delay > free:
+            shorter = f"up to {free - first[pre]:g} ms" if key != "network.delay" else "shorter ones"
+            raise ValueError(
+                f"{key}: with {delay:g} ms, what the inputs make population {pre} send reaches population {post} after "
+                f"{first[pre] + delay:g} ms, when the free phase is over, phases.free = {free:g} ms; allowed: {shorter}, or a "
+                f"free phase of at least {first[pre] + delay:g} ms"
+            )
 
 
 def _lines(setting: Any) -> None:

@@ -2,14 +2,15 @@
 
 import json
 import re
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from localdfa import registry
 from localdfa.errors import SpecError, clipped, quoted
@@ -71,7 +72,85 @@ def load(
     SpecError
         The file cannot be read, or it or an override is not valid.
     """
-    path = find(name)
+    path, overrides = find(name), list(overrides)
+    tables = _read(path)
+    for override in overrides:
+        tables = _laid_over(tables, _parsed(override))
+    try:
+        return _experiment(tables, f"{path}: ", take_in)
+    except SpecError as error:
+        raise SpecError(_as_options(str(error)) if overrides else str(error)) from None
+
+
+def untaken(name: str, overrides: Iterable[str]) -> list[str]:
+    """What to say of overrides that conditions of an experiment do not take, as they have values of their own: a line each.
+
+    The experiment is one that `load` accepts with these overrides.
+    """
+    tables, overrides = _read(find(name)), list(overrides)
+    for override in overrides:
+        tables = _laid_over(tables, _parsed(override))
+    lines, conditions = [], tables.get("condition", [])
+    for override in overrides:
+        by_reason: dict[str, list[str]] = {}
+        for key, value in _leaves(_parsed(override)):
+            for condition in conditions if key[0] != "condition" else []:
+                if reason := _own(tables, condition, key, value):
+                    by_reason.setdefault(reason, []).append(condition["name"])
+        for reason, names in by_reason.items():
+            which = f"condition{'s' * (len(names) > 1)} {', '.join(names)}"
+            if len(names) == len(conditions):
+                lines.append(f"--set {clipped(override)} has no effect: every condition has its own {reason}")
+            else:
+                has = "which has its" if len(names) == 1 else "which have their"
+                lines.append(f"--set {clipped(override)} is not taken by {which}, {has} own {reason}")
+    return lines
+
+
+def _own(tables: Mapping[str, Any], condition: Mapping[str, Any], key: tuple[str, ...], value: Any) -> str | None:
+    """The key of a condition because of which it does not take a value that is set for all; None where it takes it."""
+    found: Any = condition
+    for depth, part in enumerate(key):
+        if not isinstance(found, Mapping):
+            return ".".join(key[:depth])
+        if part not in found:
+            break
+        found = found[part]
+    else:
+        return ".".join(key) if found != value else None
+    base = {table: entries for table, entries in tables.items() if table != "condition"}
+    if key[0] == "neuron" and _names_another(base, condition, "network", "neuron", checks.NEURON):
+        return "network.neuron"
+    of_model = key[0] == "optimiser" and key[-1] not in Optimiser.model_fields
+    if of_model and _names_another(base, condition, "optimiser", "name", checks.OPTIMISER):
+        return "optimiser.name"
+    return None
+
+
+def _leaves(tables: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The keys of nested tables, and their values that are no tables."""
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*before, key))
+        else:
+            yield (*before, key), value
+
+
+def _as_options(message: str) -> str:
+    """A message in which what to write, `key = value`, is as the command line has it."""
+
+    def option(found: re.Match[str]) -> str:
+        key, value = found[1], found[2]
+        plain = re.fullmatch(r'"([A-Za-z][\w.-]*)"', value)
+        if plain and plain[1] not in ("true", "false", "inf", "nan"):
+            value = plain[1]
+        return f"--set {shlex.quote(f'{key}={value}')}"
+
+    return re.sub(r"`([\w.]+) = ([^`]+)`", option, message)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file."""
     try:
         if path.stat().st_size > _LARGEST_SPEC:
             raise SpecError(f"{path}: larger than {_LARGEST_SPEC} bytes, which no spec is")
@@ -82,10 +161,7 @@ def load(
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: no TOML, or a number of 5000 digits
         raise SpecError(f"{path}: cannot be read as TOML: {error}{_quotes(text, str(error))}") from None
-    tables = _with_models(_plain(tables, f"{path}: "), f"{path}: ", path.parent)
-    for override in overrides:
-        tables = _laid_over(tables, _parsed(override))
-    return _experiment(tables, f"{path}: ", take_in)
+    return _with_models(_plain(tables, f"{path}: "), f"{path}: ", path.parent)
 
 
 def _quotes(text: str, error: str) -> str:
@@ -145,6 +221,10 @@ def _experiment(given: dict[str, Any], prefix: str, take_in: Callable[[str, Path
             )
     if len(set(found.seeds)) < len(found.seeds):
         raise SpecError(f"{prefix}seeds: {quoted(found.seeds)} names a seed twice; allowed: different seeds")
+    try:
+        checks.kept(found.record)
+    except ValueError as error:
+        raise SpecError(f"{prefix}{error}") from None
     conditions = settings(found, prefix)
     try:
         checks.of_one_kind(conditions)
@@ -282,7 +362,7 @@ def _without_parameters(base: dict[str, Any], condition: Condition) -> dict[str,
     return base
 
 
-def _names_another(base: dict[str, Any], changes: dict[str, Any], table: str, key: str, default: str) -> bool:
+def _names_another(base: Mapping[str, Any], changes: Mapping[str, Any], table: str, key: str, default: str) -> bool:
     named = changes.get(table)
     return isinstance(named, Mapping) and named.get(key) not in (None, base.get(table, {}).get(key, default))
 
@@ -320,30 +400,141 @@ def _lines(error: ValidationError, model: Any) -> list[str]:
 
 
 def _line(entry: Any, model: Any) -> str:
-    """One thing that is wrong: key, value, what is allowed, the nearest valid name."""
-    where = _key(entry["loc"])
-    kind, value = entry["type"], entry["input"]
+    """One thing that is wrong: key, value, what is allowed, what was most likely meant."""
+    location, kind, value = entry["loc"], entry["type"], entry["input"]
+    where = _key(location)
     if kind == "extra_forbidden":
-        return f"unknown key {where}: {_unknown(entry['loc'], value, model)}"
+        return f"unknown key {where}: {_unknown(location, value, model)}"
     if kind == "literal_error":
         allowed = [name.strip(" '") for name in entry["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return f"{where}: {registry.unknown(value, allowed)}"
+        return checks.unknown(where, value, allowed)
     if kind == "missing":
         return f"{where}: missing"
-    reason = entry["msg"].removeprefix("Value error, ")
-    example = _as_list(entry["loc"], value, model) if kind == "list_type" else ""
-    return f"{where}: {quoted(value)} is not allowed: {reason[0].lower() + reason[1:]}{example}"
+    if kind in ("model_type", "dict_type"):
+        reason = _no_table(location, value, model)
+    elif kind == "list_type":
+        reason = f"it is a list{_as_list(location, value, model)}"
+    elif kind == "too_short":
+        least = entry["ctx"]["min_length"]
+        reason = f"it has at least {least} {'entry' if least == 1 else 'entries'}{_for_instance(location, model)}"
+    elif kind == "string_pattern_mismatch":  # of names alone
+        near = re.sub("[^A-Za-z0-9_.+-]+", "-", str(value)[:60]).strip("_.+-")
+        reason = "a name has letters from a to z, digits and the signs _ . + -, and begins with a letter or digit"
+        reason += f"; did you mean {near!r}?" if near else ""
+    else:
+        reason = entry["msg"].removeprefix("Value error, ")
+        reason = reason[0].lower() + reason[1:] + _of_another_type(location, value, model)
+    return f"{where}: {quoted(value)} is not allowed: {reason}"
+
+
+def _no_table(location: tuple[Any, ...], value: Any, model: Any) -> str:
+    """What to say of a value that stands where a table does: its keys, and the key of which this may be the value."""
+    inner, name = _within(model, location), str(location[-1])
+    reason = f"it is a table of the keys {', '.join(inner.model_fields)}" if inner else "it is a table of parameters"
+    if inner is Optimiser:
+        reason += " and the optimiser's parameters"
+    if not isinstance(value, str) or isinstance(location[-1], int):
+        return reason
+    if inner and value in inner.model_fields:
+        given = inner.model_fields[value].default
+        return f"{reason}; did you mean {_way(f'{name}.{value}', True if given is False else given)}?"
+    names = _names()
+    here = {each: own for each, keys in names.items() if (own := [key for key in keys if name in key.split(".")])}
+    meant = registry.nearest(value, here) or registry.nearest(value, names)
+    if meant is None:
+        return reason
+    return f"{reason}; did you mean {' or '.join(_way(key, meant) for key in here.get(meant, names[meant]))}?"
+
+
+@cache
+def _names() -> dict[str, list[str]]:
+    """The keys that each name can be the value of, be it of a model or one of a few words."""
+    found: dict[str, list[str]] = {}
+    for key, package in checks.MODELS.items():
+        for name in registry.names(package):
+            found.setdefault(name, []).append(key)
+    for table, field in Setting.model_fields.items():
+        inner = _table(field.annotation)
+        for key, own in inner.model_fields.items() if inner and "list" not in str(field.annotation)[:4] else ():
+            for name in get_args(own.annotation):
+                if isinstance(name, str):
+                    found.setdefault(name, []).append(f"{table}.{key}")
+    return found
 
 
 def _as_list(location: tuple[Any, ...], value: Any, model: Any) -> str:
     """How to write the list that a key wants, in whose place there is a value."""
-    within = _within(model, location[:-1])
-    field = within.model_fields.get(location[-1]) if within else None  # a table with keys of any name has none
-    entry = (getattr(field and field.annotation, "__args__", None) or [None])[0]
-    if hasattr(entry, "model_fields"):
-        key = next(iter(entry.model_fields))
-        return f"; write a list of tables, for instance {location[-1]} = [{{{key} = {_toml(value) or '...'}}}]"
-    return f"; write [{_toml(value)}]" if _toml(value) else ""
+    table, key = _within(model, location[:-1]), location[-1]
+    if table is None or key not in table.model_fields:  # a table with keys of any name
+        return f"; write [{_toml(value)}]" if _toml(value) else ""
+    entry = _entry(table.model_fields[key].annotation)
+    if entry is None:
+        found = _from_toml(value)
+        candidates = [found if isinstance(found, list) else [found]]
+    elif isinstance(value, Mapping):
+        candidates = [[value]]
+    else:
+        candidates = [[{**_required(entry), own: value}] for own in entry.model_fields]
+    meant = next((each for each in candidates if _toml(each) and _fits(table, key, each)), None)
+    return _for_instance(location, model) if meant is None else f"; did you mean {_way(_key(location), meant)}?"
+
+
+def _for_instance(location: tuple[Any, ...], model: Any) -> str:
+    """The list that a key has where it is left out, or one with an entry."""
+    field = _within(model, location[:-1]).model_fields[location[-1]]
+    entry = _entry(field.annotation)
+    example = field.default
+    if entry is not None:
+        first = next(iter(entry.model_fields.items()))
+        example = [_required(entry) or {first[0]: first[1].default}]
+    return f"; for instance {_way(_key(location), example)}" if example and _toml(example) else ""
+
+
+def _of_another_type(location: tuple[Any, ...], value: Any, model: Any) -> str:
+    """The same value as a text, or a number that was given as one, where the key takes it so."""
+    if not location or any(isinstance(part, int) or str(part).startswith("(") for part in location):
+        return ""
+    other = _from_toml(value) if isinstance(value, str) else str(value)
+    scalar = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    if not scalar or other == value or not _fits(_within(model, location[:-1]), location[-1], other):
+        return ""
+    return f"; did you mean {_way(_key(location), other)}?"
+
+
+def _from_toml(value: Any) -> Any:
+    """What a text says in TOML, if it says anything but text."""
+    if isinstance(value, str) and "\n" not in value and len(value) < 100:
+        for text in (value, f"[{value}]"):
+            try:
+                return tomllib.loads(f"value = {text}")["value"]
+            except (ValueError, RecursionError):
+                continue
+    return value
+
+
+def _fits(table: Any, key: str, value: Any) -> bool:
+    """Whether a key of a table takes a value."""
+    try:
+        table.model_validate({key: value})
+    except ValidationError as error:
+        return all(entry["loc"][0] != key for entry in error.errors() if entry["loc"])
+    return True
+
+
+def _entry(annotation: Any) -> Any:
+    """The table that each entry of a list is, or None."""
+    first = (get_args(annotation) or (None,))[0]
+    return first if hasattr(first, "model_fields") else None
+
+
+def _required(table: Any) -> dict[str, Any]:
+    """Examples of the keys that a table cannot do without."""
+    return {key: 1 if field.annotation is int else "a" for key, field in table.model_fields.items() if field.is_required()}
+
+
+def _way(key: str, value: Any) -> str:
+    """What to write in a spec; `load` turns it into an option of the command line."""
+    return f"`{key} = {_toml(value) or '...'}`"
 
 
 def _unknown(location: tuple[Any, ...], value: Any, model: Any) -> str:
@@ -358,7 +549,7 @@ def _unknown(location: tuple[Any, ...], value: Any, model: Any) -> str:
     if meant not in places or meant in allowed:
         return registry.unknown(name, allowed)
     text = _toml(value) or "..."
-    ways = [before + (f"[{text}]" if is_list and not isinstance(value, list) else text) + after
+    ways = [f"`{before}{f'[{text}]' if is_list and not isinstance(value, list) else text}{after}`"
             for before, is_list, after in places[meant]]  # fmt: skip
     return f"there is none of this name here; did you mean {' or '.join(ways)}? Keys here are {', '.join(allowed)}"
 
@@ -384,11 +575,19 @@ def _places() -> dict[str, list[tuple[str, bool, str]]]:
 
 
 def _toml(value: Any) -> str:
-    """A short number, text or list of them as TOML has it; nothing for anything else."""
-    if isinstance(value, (bool, int, float, str)) or (isinstance(value, list) and all(map(_toml, value))):
-        text = quoted(value) if isinstance(value, int) and not isinstance(value, bool) else json.dumps(value)
-        return text if len(text) <= 60 else ""
-    return ""
+    """A short number, text, or list or table of them as TOML has it; nothing for anything else."""
+    text = ""
+    if isinstance(value, (bool, float, str)):
+        text = json.dumps(value)
+    elif isinstance(value, int):
+        text = quoted(value)
+    elif isinstance(value, BaseModel):
+        text = _toml(value.model_dump(exclude_unset=True))
+    elif isinstance(value, list) and all(map(_toml, value)):
+        text = f"[{', '.join(map(_toml, value))}]"
+    elif isinstance(value, Mapping) and value and all(map(_toml, value.values())):
+        text = f"{{{', '.join(f'{key} = {_toml(entry)}' for key, entry in value.items())}}}"
+    return text if len(text) <= 60 else ""
 
 
 def _key(location: tuple[Any, ...]) -> str:

@@ -394,6 +394,11 @@ class Setting(Table):
         """Whether the neurons spike, so that a trial under the local rule is simulated spike by spike."""
         return checks.spiking(self)
 
+    @property
+    def learns_from_spikes(self) -> bool:
+        """Whether the last stage learns from spikes, which is then what a run can keep."""
+        return checks.learns_from_spikes(self)
+
 
 class Condition(Table):
     """One of the conditions to compare: a name, and what it changes in the tables of the experiment."""

@@ -1,7 +1,6 @@
 """Three processes that begin, replace or resume one run directory at the same moment: as if one had come after the other."""
 
 import json
-import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -48,9 +47,9 @@ def allowed(found):
 
 
 @pytest.fixture
-def rounds(request):
-    """How many of each kind; `pytest --attack N`, or LOCALDFA_ATTACK=N, makes N."""
-    return int(request.config.getoption("--attack", default=None) or os.environ.get("LOCALDFA_ATTACK") or ROUNDS)
+def rounds(attack_size):
+    """How many of each kind."""
+    return attack_size or ROUNDS
 
 
 @pytest.mark.slow

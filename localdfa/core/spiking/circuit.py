@@ -14,16 +14,19 @@ from localdfa.errors import NonFiniteError, SpecError
 # An input port of a population: one for each projection into it, a twin having those of its soma as well. All are positions:
 # a port begins there in the array that is named.
 PORT = np.dtype(
-    [
-        ("pre", np.int64),  # the population that sends
-        ("current", np.int64),  # which synaptic current it raises, as in `Circuit.taus`; −1 if it moves v at once
-        ("jumps", np.int64),  # in `Circuit.jumps`
-        ("rows", np.int64),  # in `Circuit.row_ends`; −1 if all neurons are joined
-        ("targets", np.int64),  # in `Circuit.targets`
-        ("sums", np.int64),  # among the n_sums synapses that learn; −1 if it does not
-        ("traces", np.int64),  # in `State.pre_traces`; −1 if it does not learn
-    ]
-)
+    (
+        np.record,
+        [
+            ("pre", np.int64),  # the population that sends
+            ("current", np.int64),  # which synaptic current it raises, as in `Circuit.taus`; −1 if it moves v at once
+            ("jumps", np.int64),  # in `Circuit.jumps`
+            ("rows", np.int64),  # in `Circuit.row_ends`; −1 if all neurons are joined
+            ("targets", np.int64),  # in `Circuit.targets`
+            ("sums", np.int64),  # among the n_sums synapses that learn; −1 if it does not
+            ("traces", np.int64),  # in `State.pre_traces`; −1 if it does not learn
+        ],
+    )
+)  # records have their fields as attributes, where kernels are not compiled as well
 
 
 class Circuit(NamedTuple):
