@@ -87,7 +87,7 @@ def _train(go: Callable[[Any], Any], tensorboard: bool) -> None:
     """Train with a display of progress, then report; after Ctrl-C report what there is."""
     from rich.console import Console
 
-    from localdfa.progress import Several, Where, display
+    from localdfa.display import Several, Where, display
 
     console, where = Console(), Where()
     try:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from localdfa import inputs, registry
-from localdfa.core.weights import Weights
 from localdfa.errors import SpecError
 from localdfa.geometry import Geometry, lay_out
 from localdfa.spec import Setting
 from localdfa.topology import Projection, wire
+from localdfa.weights import Weights
 
 # Streams of random numbers, one a purpose: (seed, stream, layer) always gives the same numbers, so that conditions that
 # share a seed share initial weights, B and the order of the samples.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from localdfa.errors import LocalDFAError
-from localdfa.train import Progress
+from localdfa.progress import Progress
 
 
 class TensorBoard(Progress, AbstractContextManager["TensorBoard"]):

@@ -22,6 +22,7 @@ from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, 
 from localdfa.files import plain, write_json
 from localdfa.inputs.trains import implausible, unseen
 from localdfa.network import NOISE, ORDER, PROBE, VALIDATION, WATCHED, Network, build, generator, handed_over, rewired
+from localdfa.progress import Progress
 from localdfa.spec import Experiment, Record, Setting, asked, checks, settings
 from localdfa.spec import experiment as validated
 
@@ -33,31 +34,6 @@ _PARTS = ("train", "valid", "test")
 _TRIED = 5
 # What summary.json takes from the last row of metrics, besides the measures of predictions.
 _SUMMARY = ("angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_settled", "rate", "events", "seconds")
-
-
-class Progress:
-    """What a display of progress is told; this one shows nothing."""
-
-    def place(self, folder: Path) -> None:
-        """The run has its folder: it is begun, or gone on with."""
-
-    def start(self, samples: int) -> None:
-        """The run begins; the number of training samples still to come, over all conditions, seeds and epochs."""
-
-    def compiling(self, condition: str) -> None:
-        """The kernels of a condition are compiled, before its first seed begins."""
-
-    def job(self, condition: str, seed: int) -> None:
-        """A condition and seed begins."""
-
-    def advance(self, samples: int) -> None:
-        """So many training samples more are done."""
-
-    def epoch(self, row: dict[str, Any]) -> None:
-        """An epoch is over, or training begins at epoch 0; its row of metrics."""
-
-    def warn(self, message: str) -> None:
-        """Something goes on that will spoil the result."""
 
 
 class Part:
@@ -433,7 +409,7 @@ def _shown(progress: Progress | bool) -> AbstractContextManager[Progress]:
         return nullcontext(progress or Progress())
     from rich.console import Console
 
-    from localdfa.progress import display
+    from localdfa.display import display
 
     return display(Console(stderr=True))
 

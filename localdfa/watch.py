@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from localdfa.progress import duration, said
+from localdfa.display import duration, said
 from localdfa.record import Run
 
 _BLOCKS, _WIDTH = "▁▂▃▄▅▆▇█", 24

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from localdfa import record, spec, train, watch
+from localdfa.display import Lines, Several, duration, said
 from localdfa.errors import LocalDFAError
-from localdfa.progress import Lines, Several, duration, said
 from localdfa.tensorboard import TensorBoard
 
 

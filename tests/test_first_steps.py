@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 import localdfa
-from localdfa import measure, progress, registry, train
+from localdfa import display, measure, registry, train
 from localdfa.analysis import report
 from localdfa.errors import SpecError
 
@@ -76,18 +76,18 @@ def test_from_python_a_run_is_shown_unless_it_shall_not_be(tmp_path, capfd):
 
 def test_a_notebook_without_widgets_gets_lines(monkeypatch):
     console = Console(file=io.StringIO(), force_terminal=True)
-    assert isinstance(progress.display(console), progress.Bar)
+    assert isinstance(display.display(console), display.Bar)
     console.is_jupyter = True
-    for there, kind in ((None, progress.Lines), (object(), progress.Bar)):
-        monkeypatch.setattr(progress, "find_spec", lambda name, there=there: there)
-        assert isinstance(progress.display(console), kind)
+    for there, kind in ((None, display.Lines), (object(), display.Bar)):
+        monkeypatch.setattr(display, "find_spec", lambda name, there=there: there)
+        assert isinstance(display.display(console), kind)
 
 
-@pytest.mark.parametrize("kind", [progress.Lines, progress.Bar])
+@pytest.mark.parametrize("kind", [display.Lines, display.Bar])
 def test_a_warning_is_printed_as_it_is(kind):
     """Brackets are no markup, and in a file it is one line."""
     text = io.StringIO()
-    kind(Console(file=text, width=200 if kind is progress.Bar else 20)).warn("network.hidden=[100] and [/red] are slow")
+    kind(Console(file=text, width=200 if kind is display.Bar else 20)).warn("network.hidden=[100] and [/red] are slow")
     assert text.getvalue() == "warning: network.hidden=[100] and [/red] are slow\n"
 
 
@@ -97,9 +97,9 @@ def test_what_compiles_is_told_before_it_does(tmp_path):
     assert [call for call in told.calls if call[0] != "warning"] == [
         ("compiling", "a"), ("job", "a"), ("compiling", "b"), ("job", "b"),
     ]  # fmt: skip
-    bar = progress.Bar(Console(file=io.StringIO(), force_terminal=True, width=100))
+    bar = display.Bar(Console(file=io.StringIO(), force_terminal=True, width=100))
     bar.job("a", 0)
-    progress.Several(bar).compiling("b")
+    display.Several(bar).compiling("b")
     assert [task.description for task in bar._bar.tasks] == ["b  compiling"]
 
 

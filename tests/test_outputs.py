@@ -180,7 +180,7 @@ def test_rmse_and_r2_are_those_of_scikit_learn():
 def test_predicting_the_mean_is_nothing_learned(r2, warned):
     reason = registry.get("outputs", "linear").not_learned({"rmse": 1.0, "r2": r2}, np.zeros((2, 1)))
     assert (reason is not None) == warned
-    assert bool(measure.unhealthy({"epoch": 5}, reason)) == warned
+    assert bool(measure.idle({"epoch": 5}, reason)) == warned
 
 
 def test_measures_are_said_with_their_names():

@@ -12,8 +12,8 @@ from localdfa import data, spec, train, watch
 from localdfa.analysis import report, summary
 from localdfa.crosscheck.certificate import certify
 from localdfa.data import npz
+from localdfa.display import said
 from localdfa.errors import DataError, RunError, SpecError
-from localdfa.progress import said
 
 LINEAR = {"output": "linear", "hidden": [8]}
 

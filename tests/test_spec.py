@@ -140,7 +140,7 @@ def test_every_wrong_key_is_named_at_once():
         ("condition=3", """it is a list; for instance --set 'condition=[{name = "a"}]'"""),
         ("network.neuron=LIF", "did you mean 'lif'? Write --set network.neuron=lif"),
         ("network.neuron=sigmoid", "did you mean 'logistic'? Write --set network.neuron=logistic"),
-        ("network.neuron=spiking", "'spiking' is not one of alif, leaky_relu, lif, linear, logistic, relu, tanh; did you mean"),
+        ("network.neuron=spiking", "'spiking' is not one of alif, leaky_relu, lif, linear, logistic, qif, relu, tanh; "),
         ("network.neuron=dfa", "did you mean --set rule=dfa?"),
         ("phases.propagation=hold", "did you mean 'held'? Write --set phases.propagation=held"),
         ("feedback.pathway=dfa", "did you mean --set feedback.pathway=direct, which is that rule's, or --set rule=dfa?"),

@@ -11,71 +11,56 @@ import localdfa
 
 PACKAGE = Path(localdfa.__file__).parent
 ROOT = PACKAGE.parent
-# spec → network → simulate/train → record → measure → analysis: what each part must not import.
-FORBIDDEN = {
-    "errors": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "data"],
-    "files": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "data"],
-    "arrays": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "data"],
-    "data": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "rules", "neurons"],
-    "spec": ["network", "core", "train", "record", "measure", "analysis", "cli", "data"],
-    "neurons": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "feedback", "rules"],
-    "inputs": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "feedback", "rules", "neurons"],
-    "topology": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "rules", "neurons", "data"],
-    "geometry": ["network", "core", "train", "record", "measure", "analysis", "cli", "rules", "neurons", "data"],
-    "engines": ["train", "record", "measure", "analysis", "cli", "data", "crosscheck"],
-    "optimisers": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli"],
-    "outputs": ["spec", "network", "train", "record", "measure", "analysis", "cli", "data", "feedback", "rules"],
-    "core": ["spec", "train", "record", "measure", "analysis", "cli", "rules", "data"],
-    "feedback": ["spec", "network", "train", "record", "measure", "analysis", "cli", "rules"],
-    "registry": ["spec", "network", "core", "train", "record", "measure", "analysis", "cli", "data", "rules", "neurons"],
-    "recorders": ["spec", "network", "core", "engines", "train", "record", "measure", "analysis", "cli", "data"],
-    "recording": ["train", "record", "analysis", "cli", "data"],
-    "conformance": ["analysis", "cli", "crosscheck", "bench"],
-    "rules": ["spec", "network", "train", "record", "measure", "analysis", "cli", "data"],
-    "network": ["core", "train", "record", "measure", "analysis", "cli", "data"],
-    "measure": ["train", "record", "analysis", "cli", "data"],
-    "record": ["network", "core", "train", "measure", "analysis", "cli", "data"],
-    "train": ["analysis", "cli", "crosscheck"],
-    "crosscheck": ["cli", "bench"],
-    # An independent witness shares the spec, the weights and B with the core, and no code of the rules.
-    "crosscheck/pytorch": [
-        "core",
-        "rules",
-        "feedback",
-        "neurons",
-        "optimisers",
-        "network",
-        "measure",
-        "train",
-        "record",
-        "analysis",
-        "cli",
-        "data",
-    ],
-    "crosscheck/brian": [
-        "core",
-        "rules",
-        "feedback",
-        "neurons",
-        "optimisers",
-        "network",
-        "train",
-        "record",
-        "analysis",
-        "data",
-    ],
-    "analysis": ["crosscheck", "network", "core", "train", "data", "rules", "neurons", "cli"],
+# Spec → network → engine → update → record → measure → analysis. A module imports from layers below its own, and within its own
+# part; parts of one layer do not know each other. What is imported only for the names of types does not count.
+LAYERS = [
+    ["errors", "orders"],
+    ["files", "registry"],
+    ["arrays", "folder"],
+    ["neurons", "optimisers", "inputs", "weights"],
+    ["core"],
+    ["outputs", "feedback", "rules", "data", "recorders", "export"],
+    ["spec"],
+    ["topology"],
+    ["geometry"],
+    ["network"],
+    ["memory"],
+    ["engines", "record"],
+    ["measure", "analysis"],
+    ["recording"],
+    ["progress"],
+    ["display", "tensorboard"],
+    ["train"],
+    ["watch"],
+    ["crosscheck"],
+    ["bench", "conformance"],
+    ["cli"],
+    ["__init__", "__main__"],
+]
+LAYER_OF = {part: k for k, layer in enumerate(LAYERS) for part in layer}
+# An independent witness shares the spec, the weights and B with the core, and no code of the models.
+WITNESSES = {
+    "crosscheck/pytorch": {"errors", "registry", "spec", "crosscheck"},
+    "crosscheck/brian.py": {"errors", "registry", "spec", "inputs", "neurons"},
 }
 
 
-def files_of(part):
-    folder = ROOT / "analysis" if part == "analysis" else PACKAGE / part
-    return sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{part}.py"]
+def part_of(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0] if path.is_relative_to(PACKAGE) else "analysis"
 
 
 def imports(path):
-    """Modules of localdfa that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Modules of localdfa that a file imports, anywhere in it but for types."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "localdfa":
             parts = node.module.split(".")
             yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
@@ -83,11 +68,23 @@ def imports(path):
             yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("localdfa."))
 
 
-@pytest.mark.parametrize("part", FORBIDDEN)
+def test_every_module_has_its_layer():
+    assert {part_of(path) for path in PACKAGE.rglob("*.py")} - {"sims"} | {"analysis"} == set(LAYER_OF)
+
+
+@pytest.mark.parametrize("part", LAYER_OF)
 def test_data_flows_one_way(part):
-    assert files_of(part)
-    for path in files_of(part):
-        assert not set(imports(path)) & set(FORBIDDEN[part]), path
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "analysis").rglob("*.py")]:
+        if part_of(path) == part:
+            above = {other for other in imports(path) if other in LAYER_OF and LAYER_OF[other] >= LAYER_OF[part]}
+            assert above <= {part}, path
+
+
+@pytest.mark.parametrize("witness", WITNESSES)
+def test_a_witness_shares_no_code_of_the_models(witness):
+    path = PACKAGE / witness
+    for file in path.rglob("*.py") if path.is_dir() else [path]:
+        assert set(imports(file)) & set(LAYER_OF) <= WITNESSES[witness], file
 
 
 # Its entries are the machine code that the package has compiled itself, in a folder that only its user can write to.

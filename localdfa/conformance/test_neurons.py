@@ -100,8 +100,8 @@ def test_it_spikes_when_its_membrane_reaches_the_threshold(name):
     model = registry.get("neurons", name)
     for p in variants(model):
         for v in np.linspace(p.v_reset, p.v_th, 5)[:-1]:
-            assert not neurons.linear(model) or model.wait(p, v, p.v_th) == math.inf
-            assert not neurons.linear(model) or model.wait(p, v, p.v_reset - 1.0) == math.inf
+            assert not neurons.is_linear(model) or model.wait(p, v, p.v_th) == math.inf
+            assert not neurons.is_linear(model) or model.wait(p, v, p.v_reset - 1.0) == math.inf
             for above in (0.1, 1.0, 20.0):
                 drive = p.v_th + above * (p.v_th - p.v_reset)
                 wait = model.wait(p, v, drive)
@@ -141,7 +141,7 @@ def test_its_rate_is_that_of_its_spikes_and_its_activity_gain_times_rate(name):
             assert 0 <= rate <= 1 / p.t_ref * (1 + 1e-12)
             assert model.f(p, drive - p.baseline) == pytest.approx(p.gain * rate, rel=1e-6, abs=1e-9)
             assert (rate == 0) == (model.wait(p, p.v_reset, drive) == math.inf)
-            assert not neurons.linear(model) or (rate == 0) == (drive <= p.v_th)
+            assert not neurons.is_linear(model) or (rate == 0) == (drive <= p.v_th)
             if rate and not model.adapts:
                 assert 1 / rate == pytest.approx(p.t_ref + model.wait(p, p.v_reset, drive), rel=1e-9)
     p = model()
@@ -149,7 +149,7 @@ def test_its_rate_is_that_of_its_spikes_and_its_activity_gain_times_rate(name):
     assert 1 / model.rate(p, drive) == pytest.approx(interval(model, p, drive, 0.01), rel=5e-3)
 
 
-@pytest.mark.parametrize("name", of("neurons", neurons.linear))
+@pytest.mark.parametrize("name", of("neurons", neurons.is_linear))
 def test_a_membrane_that_says_it_is_linear_is_so(name):
     """τ_m dv/dt = −v + I: what the kernels for linear membranes compute without asking `relax`."""
     model = registry.get("neurons", name)

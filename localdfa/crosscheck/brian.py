@@ -198,9 +198,9 @@ class Model:
         p, trace, top = self._network.neuron, self._setting.trace, self._top
         taus = _taus(self._network)
         currents = "".join(f" + g{r}" for r in range(len(taus)))
-        membrane = f"(drive - fed{currents} - v) / tau_m" if neurons.linear(p) else f"({p.equation}) / tau_m"
+        membrane = f"(drive - fed{currents} - v) / tau_m" if neurons.is_linear(p) else f"({p.equation}) / tau_m"
         model = f"dv/dt = {membrane} : 1 (unless refractory)\ndrive : 1 (constant)\nfed : 1 (constant)\n"
-        model += "" if neurons.linear(p) else "I = drive - fed : 1\n"
+        model += "" if neurons.is_linear(p) else "I = drive - fed : 1\n"
         model += "".join(f"dg{r}/dt = -g{r} / tau_{r} : 1\n" for r in range(len(taus)))
         reset, threshold = "v = v_reset\n", "v >= v_th"
         if p.adapts:
@@ -223,7 +223,7 @@ class Model:
         refractory = float(p.t_ref) + (0.0 if self._keep else self._dt)
         group = brian2.NeuronGroup(
             self._network.sizes[k], model, threshold=threshold, reset=reset, refractory=refractory * ms,
-            method="exact" if neurons.linear(p) else "rk4", clock=self._clock, name=name,
+            method="exact" if neurons.is_linear(p) else "rk4", clock=self._clock, name=name,
             namespace=values | {"t_ref": float(p.t_ref) * ms},
         )  # fmt: skip
         if self._keep:
@@ -359,7 +359,7 @@ def _require(setting: Any, network: Any, dt: float) -> None:
     ):
         if value != allowed:
             raise SpecError(f"{key}: {value!r} is not built in Brian2; allowed here: {allowed!r}")
-    if not (neurons.linear(network.neuron) or getattr(network.neuron, "equation", None)):
+    if not (neurons.is_linear(network.neuron) or getattr(network.neuron, "equation", None)):
         raise SpecError(
             f"network.neuron: {setting.network.neuron!r} has no `equation`, the right-hand side of τ_m dv/dt, by which Brian2 "
             f"would simulate it"

@@ -44,7 +44,7 @@ def spikes(model: Any) -> bool:
     return getattr(model, "spiking", False)
 
 
-def linear(model: Any) -> bool:
+def is_linear(model: Any) -> bool:
     """Whether a model has a linear membrane, τ_m dv/dt = −v + I, up to the threshold."""
     return getattr(model, "linear", False)
 

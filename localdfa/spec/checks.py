@@ -542,7 +542,7 @@ def _closed_forms(setting: Any, rules: list[str]) -> None:
             f"simulation needs: it has no time step (see localdfa.neurons)"
         )
     others = [f"rule = {rule!r}" for rule in rules if not registry.get("rules", rule).by_pairs()]
-    if not neurons.linear(neuron):
+    if not neurons.is_linear(neuron):
         others.append(f"network.neuron = {network.neuron!r}")
     if not others:
         return

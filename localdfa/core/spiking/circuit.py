@@ -8,8 +8,8 @@ import numpy as np
 from localdfa import registry
 from localdfa.core import finite
 from localdfa.core.events import routes
-from localdfa.core.weights import Weights
 from localdfa.errors import NonFiniteError, SpecError
+from localdfa.weights import Weights
 
 # An input port of a population: one for each projection into it, a twin having those of its soma as well. All are positions:
 # a port begins there in the array that is named.
@@ -61,7 +61,7 @@ class Circuit(NamedTuple):
     row_ends: np.ndarray  # where the rows of sparse ports begin and end, counted from the port's first synapse
     targets: np.ndarray  # postsynaptic neurons of sparse ports
     jumps: np.ndarray  # a spike adds to v or to a current the jump of the synapse times the strength of its port. Jumps are
-    # the network's weights themselves, not a copy, where they are `core.weights.Weights`
+    # the network's weights themselves, not a copy, where they are `weights.Weights`
     strength: np.ndarray  # (ports,)
     online: np.ndarray  # (ports,) what a gain of 1 adds to a jump while spikes pass; 0 where weights stand still
     bias: np.ndarray  # (n,) constant drive of every neuron

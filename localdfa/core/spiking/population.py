@@ -57,7 +57,7 @@ def kernels_for(c: Any, neuron: Any, rule: Any, online: bool) -> Kernels:
         There are none: `general` has no synaptic currents, no thresholds that adapt and no weights that change meanwhile.
     """
     exponential = c.taus.size > 0
-    if not (neurons.linear(neuron) and rule.by_pairs()):
+    if not (neurons.is_linear(neuron) and rule.by_pairs()):
         if exponential or neuron.adapts or online:
             raise SpecError(
                 "synaptic currents, adapting thresholds and phases.update = 'online' go with linear membranes under a rule "
