@@ -81,9 +81,9 @@ def _grid(names: list[str], layers: list[int]) -> tuple[style.Figure, dict[tuple
     for place, axes in enumerate(panels.values()):
         row, column = divmod(place, columns)
         if flowing or row == 0:
-            axes.set_title(_many.folded((names if beside or flowing else heads)[place], width / columns - 0.5))
+            axes.set_title(style.folded((names if beside or flowing else heads)[place], width / columns - 0.5))
         if column == 0 and not flowing:
-            axes.set_ylabel(_many.folded((heads if beside else names)[row], 1.5))
+            axes.set_ylabel(style.folded((heads if beside else names)[row], 1.5))
     return drawn, panels
 
 

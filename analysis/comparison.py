@@ -44,9 +44,9 @@ def figure(*runs: Run) -> style.Figure:
         Nothing is measured yet.
     """
     found = _entries(*runs)
-    names = [_many.folded(entry.name, 2.2) for entry in found]
-    widest = max(len(line) for name in names for line in name.splitlines())
     with style.context():
+        names = [style.folded(entry.name, 2.2) for entry in found]
+        widest = max(len(line) for name in names for line in name.splitlines())
         drawn = style.Figure(style.TWO_COLUMNS, 0.8 + 0.27 * len(found))
         panels = drawn.subplots(1, min(2, len(found)), squeeze=False, sharey=True)[0]
         left = panels[0]
@@ -80,7 +80,7 @@ def _differences(axes: style.Axes, found: list[_Entry]) -> None:
             continue
         axes.plot(apart, [place] * len(apart), "o", color=colour, alpha=0.6)
         axes.plot([fmean(apart)], [place], "D", color=colour, markersize=style.mark(5), markeredgecolor="black")
-    axes.set_xlabel(_many.folded(f"Difference to {found[0].name} (percentage points)", 2.7))
+    axes.set_xlabel(style.folded(f"Difference to {found[0].name} (percentage points)", 2.7))
     axes.tick_params(labelleft=False)
 
 

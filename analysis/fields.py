@@ -67,7 +67,7 @@ def figure(run: Run) -> style.Figure:
         panels = panels[: len(fields)]
         for axes, (name, images) in zip(panels, fields.items(), strict=True):
             shown = _show(axes, _mosaic(images, limit), limit)
-            axes.set(title=_many.folded(name, width / columns - 0.5), xticks=[], yticks=[])
+            axes.set(title=style.folded(name, width / columns - 0.5), xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
         if shape[0] == 1:
             bar = drawn.colorbar(shown, ax=panels, shrink=0.7, aspect=50, pad=0.05 / rows, location="bottom", label="Weight")
