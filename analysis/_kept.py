@@ -14,12 +14,23 @@ _ASKED_FOR = {
 }
 
 
+class Lacking(RunError):
+    """A run does not keep the record that a figure needs.
+
+    record: its name.
+    """
+
+    def __init__(self, message: str, record: str) -> None:
+        super().__init__(message)
+        self.record = record
+
+
 def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
     """The jobs of a run that keep a record, by condition, in the order of the experiment; at least one.
 
     Raises
     ------
-    RunError
+    Lacking
         None does; the message names the record, the figure that needs it, and what would make it.
     """
     found: dict[str, list[Job]] = {}
@@ -27,7 +38,7 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
         if job.keeps(record):
             found.setdefault(job.condition, []).append(job)
     if not found:
-        raise RunError(f"{run.folder}: keeps no {record}, which the figure {figure} needs; {_how(run, record)}")
+        raise Lacking(f"{run.folder}: keeps no {record}, which the figure {figure} needs; {_how(run, record)}", record)
     return found
 
 

@@ -128,7 +128,8 @@ def _draw(upper: Axes, lower: Axes, panel: _Panel, setting: Setting) -> None:
         lower.stairs(rate, bins, color=colour, linewidth=style.mark(1), baseline=None)
     if not chosen.any():
         upper.text(0.5, 0.5, "no spikes", transform=upper.transAxes, ha="center", va="center")
-    upper.set(xlim=(bins[0], bins[-1]), ylim=(min(neurons, _MOST), -1))
+    style.number_axis(upper, min(neurons, _MOST))
+    upper.set_xlim(bins[0], bins[-1])
     lower.set(xlim=(bins[0], bins[-1]), ylim=(0, None if chosen.any() else 1))
     for axes in (upper, lower):
         _phases.shade(axes, phases)

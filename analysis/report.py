@@ -18,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from localdfa import analysis, files, record
-from localdfa.analysis import style, summary
+from localdfa.analysis import _kept, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
@@ -71,7 +71,7 @@ def plot(
         A file cannot be read or written; a figure was named that cannot be drawn.
     """
     modules = {name: analysis.get(name) for name in names or analysis.names()}
-    labels, failed = summary.labels(runs), list[str]()
+    labels, failed, lacking = summary.labels(runs), list[str](), dict[str, list[str]]()
     for name, module in modules.items():
         joint = analysis.joint(name)
         for group in [list(runs)] if joint else [[run] for run in runs]:
@@ -83,12 +83,15 @@ def plot(
             except RunError as error:
                 if names:
                     failed.append(str(error))
+                elif isinstance(error, _kept.Lacking):
+                    lacking.setdefault(f"{group[0].folder}: not drawn, because the run keeps no {error.record}", []).append(name)
                 else:
                     yield f"no {name}: {error}"
                 continue
             path = folder / f"{prefix}{name}.{form}"
             files.write_bytes(path, content)
             yield str(path)
+    yield from (f"{why}: {', '.join(figures)}" for why, figures in lacking.items())
     if failed:
         raise RunError("\n".join(dict.fromkeys(failed)))
 

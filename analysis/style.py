@@ -184,7 +184,7 @@ class Figure(MatplotlibFigure):
         low, high = 0.0, 1.0  # of the way from what is asked for to the size that the figure was made with
         for _ in range(_TRIES):
             middle = (low + high) / 2
-            low, high = (low, middle) if self._fits(_between(asked, made.size, middle), forward) else (middle, high)
+            low, high = (low, middle) if self._fits(_between(asked, made.size, middle), forward, _TEXT_SCALES[-1:]) else (middle, high)
         self._fits(before, forward)
         enough = " × ".join(f"{math.ceil(10 * side) / 10:g}" for side in _between(asked, made.size, high))
         raise SizeError(
@@ -192,12 +192,12 @@ class Figure(MatplotlibFigure):
             f"cover each other; it can be at {enough}"
         )
 
-    def _fits(self, size: tuple[float, float], forward: bool) -> bool:
+    def _fits(self, size: tuple[float, float], forward: bool, scales: Sequence[float] = _TEXT_SCALES) -> bool:
         """Take a size, with as much text as can be read there, and say whether all of it can."""
         assert self._made is not None
         super().set_size_inches(*size, forward)
         with self._settings():
-            for scale in _TEXT_SCALES:
+            for scale in scales:
                 self._made.restore(scale)
                 if self._explained:
                     self.explain(self._explained, _LEGEND_SIZES[0] * scale)
@@ -336,6 +336,13 @@ def error_axis(axes: Axes, values: Iterable[float]) -> None:
     axes.yaxis.set_major_locator(ticker.FixedLocator(ticks))
     axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def number_axis(axes: Axes, n: int) -> None:
+    """A y axis of n neurons by number, 0 at the top."""
+    axes.set_ylim(n - 0.4, -0.6)
+    steps = ticker.MaxNLocator(5, steps=[1, 2, 5, 10], integer=True)
+    axes.yaxis.set_major_locator(ticker.FixedLocator([tick for tick in steps.tick_values(0, n - 1) if 0 <= tick < n]))
 
 
 def count_axis(axes: Axes, which: str, values: Iterable[float]) -> None:
