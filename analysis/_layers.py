@@ -91,7 +91,7 @@ def draw(run: Run, titles: Sequence[str], measures: Sequence[Measure], height: f
             axes.tick_params(labelbottom=last)
             axes.set(
                 title="" if column in titled or not axes.get_visible() else titles[column],
-                xlabel=measure.below if last else "",
+                xlabel=style.folded(measure.below, 0.85 * width / len(titles)) if last else "",
                 ylabel="" if column else measure.label,
             )
             titled |= {column} if axes.get_visible() else set()

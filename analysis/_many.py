@@ -66,7 +66,7 @@ def panels(names: Sequence[str], labels: Sequence[str], below: Sequence[str]) ->
         for place, (axes, title) in enumerate(zip(of_measure, titles, strict=True)):
             last = place + (1 if several else columns) >= len(names)
             axes.tick_params(labelbottom=last)
-            axes.set_xlabel(under if last else "")
+            axes.set_xlabel(style.folded(under, 0.85 * width / columns) if last else "")
             if not several:
                 axes.set_title(title)
             elif place == 0:

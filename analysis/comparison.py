@@ -6,7 +6,7 @@ Reads ``test_error`` of the last row of the metrics of each condition and seed.
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from localdfa.analysis import _many, style, summary
+from localdfa.analysis import style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
@@ -80,7 +80,7 @@ def _differences(axes: style.Axes, found: list[_Entry]) -> None:
             continue
         axes.plot(apart, [place] * len(apart), "o", color=colour, alpha=0.6)
         axes.plot([fmean(apart)], [place], "D", color=colour, markersize=style.mark(5), markeredgecolor="black")
-    axes.set_xlabel(style.folded(f"Difference to {found[0].name} (percentage points)", 2.7))
+    axes.set_xlabel(style.folded(f"Difference to {found[0].name} (percentage points)", 2.2))
     axes.tick_params(labelleft=False)
 
 

@@ -72,6 +72,7 @@ def figure(run: Run) -> style.Figure:
         bar = drawn.colorbar(shown, ax=panels[: len(found)], shrink=0.6, aspect=50, pad=0.05 / rows, location="bottom")
         bar.set_label("Mistaken samples of the true class (%)")
         style.letters(panels[: len(found)])
+        drawn.fill(panels[0], rows)
     return drawn
 
 

@@ -3,6 +3,8 @@
 Reads ``events`` and ``test_error`` of the metrics. An event is a spike, or a graded event of a rate neuron.
 """
 
+from typing import Any
+
 from localdfa.analysis import _many, style, summary
 from localdfa.record import Run
 
@@ -59,7 +61,16 @@ def _apart(names: list[str], courses: dict[str, summary.Curve]) -> style.Figure:
     drawn, (panels,) = _many.panels(names, [_ERROR], [_ALL])
     for axes, name in zip(panels, names, strict=True):
         curve = courses[name]
-        (line,) = axes.plot(curve.x, curve.mean, color=style.PALETTE[0], marker="o", markersize=style.mark(2), label="test error, epoch by epoch", zorder=3)
+        look: dict[str, Any] = {"color": style.PALETTE[0], "marker": "o", "markersize": style.mark(2), "zorder": 3}
+        (line,) = axes.plot(curve.x, curve.mean, label="test error, epoch by epoch", **look)
+            curve.x,
+            curve.mean,
+            color=style.PALETTE[0],
+            marker="o",
+            markersize=style.mark(2),
+            label="test error, epoch by epoch",
+            zorder=3,
+        )
         behind = _many.others(axes, name, courses, "the others")
     _axes(panels[0], courses)
     drawn.explain([line, behind])

@@ -67,7 +67,9 @@ def figure(run: Run) -> style.Figure:
     across = math.ceil(math.sqrt(most))
     tiles = math.ceil(most / across), across
     with style.context():
-        drawn = style.Figure(width, 0.5 + rows * (0.25 + (width - 0.8) / columns * (tiles[0] * shape[1]) / (tiles[1] * shape[2])))
+        drawn = style.Figure(
+            width, 0.5 + rows * (0.25 + (width - 0.8) / columns * (tiles[0] * shape[1]) / (tiles[1] * shape[2]))
+        )
         panels = [axes for abreast in drawn.subplots(rows, columns, squeeze=False) for axes in abreast]
         for axes in panels[len(fields) :]:
             axes.remove()
@@ -80,6 +82,7 @@ def figure(run: Run) -> style.Figure:
             bar = drawn.colorbar(shown, ax=panels, shrink=0.7, aspect=50, pad=0.05 / rows, location="bottom", label="Weight")
             bar.outline.set_linewidth(0.4)
         style.letters(panels)
+        drawn.fill(panels[0], rows)
     return drawn
 
 

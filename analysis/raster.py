@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from localdfa.analysis import _kept, _layers, _many, _phases, style
+from localdfa.analysis import _kept, _layers, _phases, style
 from localdfa.errors import RunError
 from localdfa.record import Run
 from localdfa.spec import Setting

@@ -84,7 +84,9 @@ def plot(
                 if names:
                     failed.append(str(error))
                 elif isinstance(error, _kept.Lacking):
-                    lacking.setdefault(f"{group[0].folder}: not drawn, because the run keeps no {error.record}", []).append(name)
+                    lacking.setdefault(f"{group[0].folder}: not drawn, because the run keeps no {error.record}", []).append(
+                        name
+                    )
                 else:
                     yield f"no {name}: {error}"
                 continue

@@ -33,7 +33,9 @@ def figure(run: Run) -> style.Figure:
     """
     found = {name: [job.weights for job in jobs] for name, jobs in _kept.jobs(run, "weights", "singular").items()}
     shown = _layers.projections(run)
-    curves = [{name: c for name, seeds in found.items() if (c := _curve([matrix(w, key) for w in seeds])).x} for key, _ in shown]
+    curves = [
+        {name: c for name, seeds in found.items() if (c := _curve([matrix(w, key) for w in seeds])).x} for key, _ in shown
+    ]
     with style.context():
         measure = _layers.Measure("Singular value", "Index", curves)
         drawn, (panels,) = _layers.draw(run, [title for _, title in shown], [measure], 2.2)

@@ -184,7 +184,9 @@ class Figure(MatplotlibFigure):
         low, high = 0.0, 1.0  # of the way from what is asked for to the size that the figure was made with
         for _ in range(_TRIES):
             middle = (low + high) / 2
-            low, high = (low, middle) if self._fits(_between(asked, made.size, middle), forward, _TEXT_SCALES[-1:]) else (middle, high)
+            low, high = (
+                (low, middle) if self._fits(_between(asked, made.size, middle), forward, _TEXT_SCALES[-1:]) else (middle, high)
+            )
         self._fits(before, forward)
         enough = " × ".join(f"{math.ceil(10 * side) / 10:g}" for side in _between(asked, made.size, high))
         raise SizeError(
@@ -204,6 +206,14 @@ class Figure(MatplotlibFigure):
                 if self._made.settle():
                     return True
         return False
+
+    def fill(self, panel: Axes, rows: int) -> None:
+        """Take the height at which images of fixed aspect fill their places; a panel that holds one, and rows of them."""
+        with self._settings():
+            self.draw_without_rendering()
+        place, image = panel.get_position(original=True), panel.get_position()
+        filled = image.height * place.width / image.width
+        super().set_size_inches(self.get_figwidth(), self.get_figheight() * (1 + rows * (filled - place.height)))
 
     def explain(self, lines: Sequence[Line2D], largest: float = _LEGEND_SIZES[0]) -> None:
         """A legend of lines and their labels below the panels, in as many columns as the figure is wide.

@@ -13,7 +13,7 @@ from matplotlib.transforms import Bbox
 from test_figures_degenerate import activity, made, row, spikes, states, weights
 
 from localdfa import analysis
-from localdfa.analysis import style
+from localdfa.analysis import report, style, tsne
 
 # Pixels of a hundredth of an inch by which a text may leave the page, and two panels may overlap.
 _SLACK = 3
@@ -88,7 +88,10 @@ def assert_readable(drawn):
     page, panels = drawn.bbox.padded(_SLACK), [axes for axes in drawn.axes if axes.get_visible()]
     texts = [*drawn.texts, *(text for legend in drawn.legends for text in legend.get_texts())]
     for axes in panels:
-        texts += [child for child in axes.get_children() if isinstance(child, Text)]
+        own = [child for child in axes.get_children() if isinstance(child, Text)]
+        titles = boxes_of(text for text in own if text not in axes.texts)
+        assert not any(one.overlaps(other) for one, other in combinations(titles.values(), 2)), titles
+        texts += own
         for axis in (axes.xaxis, axes.yaxis):
             labels = boxes_of(tick_labels(axis))
             texts += [axis.label, *labels]
@@ -112,13 +115,15 @@ def runs(tmp_path_factory):
 
 @pytest.mark.parametrize("look", style.STYLES)
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_nothing_is_cut_off_or_covered(runs, name, kind, look):
+def test_nothing_is_cut_off_or_covered(runs, name, kind, look, monkeypatch):
+    monkeypatch.setattr(tsne, "_place", lambda activity: (activity[:, :2], "t-SNE 1 (a.u.)", "t-SNE 2 (a.u.)"))
     with style.using(look):
         assert_readable(analysis.get(name).figure(runs[kind]))
 
 
 @pytest.mark.parametrize(("name", "kind"), [case for case in CASES if case[1] != "24" or case[0] in ("angles", "errors")])
-def test_a_smaller_figure_can_be_read_or_is_refused_with_a_size(runs, name, kind):
+def test_a_smaller_figure_can_be_read_or_is_refused_with_a_size(runs, name, kind, monkeypatch):
+    monkeypatch.setattr(tsne, "_place", lambda activity: (activity[:, :2], "t-SNE 1 (a.u.)", "t-SNE 2 (a.u.)"))
     drawn = analysis.get(name).figure(runs[kind])
     own = tuple(drawn.get_size_inches())
     for size in [(3.0, 2.2), (7.0, 3.0)]:
@@ -131,3 +136,67 @@ def test_a_smaller_figure_can_be_read_or_is_refused_with_a_size(runs, name, kind
         assert_readable(drawn)
         drawn.set_size_inches(own)
     assert_readable(drawn)
+
+
+def test_a_figure_that_grows_again_is_as_it_was_made(runs):
+    drawn, other = (analysis.get("errors").figure(runs["6"]) for _ in range(2))
+    own = drawn.get_size_inches()
+    drawn.set_size_inches(3, 2.2)
+    assert len(list(tick_labels(drawn.axes[0].yaxis))) < len(list(tick_labels(other.axes[0].yaxis)))
+    drawn.set_size_inches(own)
+    assert drawn.content("svg") == other.content("svg")
+
+
+# --- many conditions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["angles", "theorem", "firing"])
+def test_of_many_conditions_each_has_a_row(runs, name):
+    """A column for each measure, and in each panel a line for each layer, of that condition."""
+    run = runs["24"]
+    drawn = analysis.get(name).figure(run)
+    columns = {"angles": 4, "theorem": 3, "firing": 3}[name]
+    rows = [drawn.axes[i : i + columns] for i in range(0, len(drawn.axes), columns)]
+    assert [row[0].get_ylabel().replace("\n", "") for row in rows] == list(run.settings)
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == [f"Hidden layer {l}" for l in (1, 2, 3)]
+    key = {"angles": "angle_to_dfa", "theorem": "theorem_k", "firing": "rate"}[name]
+    for condition, row in zip(run.settings, rows, strict=True):
+        for layer in range(3):
+            (line,) = [line for line in row[0].lines if line.get_label() == f"Hidden layer {layer + 1}"]
+            own = [job.metrics for job in run.jobs if job.condition == condition]
+            assert line.get_ydata() == pytest.approx([np.mean([seed[e][key][layer] for seed in own]) for e in range(6)])
+    caption = analysis.get(name).caption(run)
+    assert "Each condition has its own panels, with a line for each layer." in caption
+
+
+@pytest.mark.parametrize("name", ["errors", "events", "rates", "singular", "weights"])
+def test_of_many_conditions_each_has_a_panel(runs, name):
+    run = runs["24"]
+    drawn = analysis.get(name).figure(run)
+    assert [axes.get_title().replace("\n", "") for axes in drawn.axes] == list(run.settings)
+    texts = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert len(texts) == {"errors": 3, "events": 2, "rates": 3, "singular": 4, "weights": 4}[name]
+    assert "Each condition has its own panels" in analysis.get(name).caption(run)
+
+
+def test_neurons_are_counted_from_0(runs):
+    for name, place in (("raster", 0), ("trial", 0)):
+        axes = analysis.get(name).figure(runs["6"]).axes[place]
+        ticks = axes.get_yticks()
+        assert 0 in ticks
+        assert all(tick == int(tick) and 0 <= tick < 6 for tick in ticks), name
+
+
+def test_fields_says_how_many_neurons_it_shows(runs):
+    assert "to the 6 neurons of the first hidden layer, laid out" in analysis.get("fields").caption(runs["1"])
+
+
+def test_figures_without_their_record_are_said_in_one_line(tmp_path):
+    run = made(tmp_path / "run")
+    said = [line for line in report.plot([run], out=tmp_path) if "not drawn" in line]
+    assert said == [
+        f"{run.folder}: not drawn, because the run keeps no outcome: confusion",
+        f"{run.folder}: not drawn, because the run keeps no weights: fields, singular, weights",
+        f"{run.folder}: not drawn, because the run keeps no spikes: pairs, raster, trial, window",
+        f"{run.folder}: not drawn, because the run keeps no activity: pca, rates, tsne",
+    ]
