@@ -103,7 +103,7 @@ def draw(run: Run, titles: Sequence[str], measures: Sequence[Measure], height: f
 def _apart(names: list[str], titles: Sequence[str], measures: Sequence[Measure]) -> tuple[style.Figure, list[list[Axes]]]:
     """Panels of each condition, a line and a band for each layer."""
     drawn, panels = _many.panels(names, [each.label for each in measures], [each.below for each in measures])
-    lines = {}
+    lines: dict[str, style.Line2D] = {}
     for measure, own in zip(measures, panels, strict=True):
         for axes, name in zip(own, names, strict=True):
             of_layers = {title: curves[name] for title, curves in zip(titles, measure.curves, strict=True) if name in curves}

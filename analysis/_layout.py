@@ -29,7 +29,7 @@ class Made:
         texts += [text for axis in self._axis for text in (axis.label, axis.offsetText)]
         texts += [text for each in axes if (legend := each.get_legend()) for text in legend.get_texts()]
         self._texts = [(text, float(text.get_fontsize())) for text in texts]
-        self._ticks = [(axis, axis.get_major_ticks(1)[0].label1.get_fontsize()) for axis in self._axis]
+        self._ticks = [(axis, float(axis.get_major_ticks(1)[0].label1.get_fontsize())) for axis in self._axis]
         self._cells = [(each, [text for text in each.texts if text.get_gid() == CELL]) for each in axes]
         self._thinned = list[tuple[Axis, object, object]]()
 

@@ -63,14 +63,6 @@ def _apart(names: list[str], courses: dict[str, summary.Curve]) -> style.Figure:
         curve = courses[name]
         look: dict[str, Any] = {"color": style.PALETTE[0], "marker": "o", "markersize": style.mark(2), "zorder": 3}
         (line,) = axes.plot(curve.x, curve.mean, label="test error, epoch by epoch", **look)
-            curve.x,
-            curve.mean,
-            color=style.PALETTE[0],
-            marker="o",
-            markersize=style.mark(2),
-            label="test error, epoch by epoch",
-            zorder=3,
-        )
         behind = _many.others(axes, name, courses, "the others")
     _axes(panels[0], courses)
     drawn.explain([line, behind])

@@ -20,11 +20,12 @@ _MOST, _ABREAST = 16, 4
 def caption(run: Run) -> str:
     """What to see, and which neurons are drawn."""
     widths = {len(job.weights["W1"]) for job in run.jobs if job.keeps("weights")} or {_MOST}
-    numbers = sorted({min(width, _MOST) for width in widths})
+    numbers = [min(least, _MOST) for least in (min(widths), max(widths))]
+    number = " to ".join(map(str, dict.fromkeys(numbers)))
     largest = " with the largest" if max(widths) > _MOST else ""
     return (
-        f"Receptive fields after training: the weights from the inputs to the {' to '.join(map(str, numbers[:1] + numbers[1:][-1:]))} "
-        f"neuron{'s' * (numbers != [1])} of the first hidden layer{largest}, "
+        f"Receptive fields after training: the weights from the inputs to the {number} "
+        f"neuron{'s' * (number != '1')} of the first hidden layer{largest}, "
         f"laid out as {run.experiment.data} has its inputs; seed {run.experiment.seeds[0]}. Blue weights "
         "are negative, red are positive, white ones are zero; of inputs in colour, grey is zero. "
         f"{_begun(run)}{_many.said(len(run.settings))}"
@@ -67,9 +68,8 @@ def figure(run: Run) -> style.Figure:
     across = math.ceil(math.sqrt(most))
     tiles = math.ceil(most / across), across
     with style.context():
-        drawn = style.Figure(
-            width, 0.5 + rows * (0.25 + (width - 0.8) / columns * (tiles[0] * shape[1]) / (tiles[1] * shape[2]))
-        )
+        ratio = tiles[0] * shape[1] / (tiles[1] * shape[2])
+        drawn = style.Figure(width, 0.5 + rows * (0.25 + (width - 0.8) / columns * ratio))
         panels = [axes for abreast in drawn.subplots(rows, columns, squeeze=False) for axes in abreast]
         for axes in panels[len(fields) :]:
             axes.remove()
@@ -92,7 +92,7 @@ def _largest(weights: np.ndarray) -> np.ndarray:
 
 
 def _mosaic(images: np.ndarray, tiles: tuple[int, int], limit: float) -> np.ndarray:
-    """Images (n, channels, height, width), in so many rows and columns, with a border between: NaN, or white where in colour."""
+    """Images (n, channels, height, width), in rows and columns, with a border between: NaN, or white where in colour."""
     n, channels, height, width = images.shape
     blank = limit if channels == 3 else np.nan
     down, across = tiles

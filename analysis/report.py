@@ -53,6 +53,8 @@ def plot(
 ) -> Iterator[str]:
     """Draw figures to files ``NAME.FORM``, and say of each where it is, or why it is not drawn.
 
+    Those that a run keeps no record for are said in one line.
+
     Where a figure that was named cannot be drawn, the others are, and the error comes last.
 
     Parameters
@@ -71,7 +73,8 @@ def plot(
         A file cannot be read or written; a figure was named that cannot be drawn.
     """
     modules = {name: analysis.get(name) for name in names or analysis.names()}
-    labels, failed, lacking = summary.labels(runs), list[str](), dict[str, list[str]]()
+    labels, failed = summary.labels(runs), list[str]()
+    lacking: dict[Path, dict[str, list[str]]] = {run.folder: {} for run in runs}
     for name, module in modules.items():
         joint = analysis.joint(name)
         for group in [list(runs)] if joint else [[run] for run in runs]:
@@ -84,16 +87,18 @@ def plot(
                 if names:
                     failed.append(str(error))
                 elif isinstance(error, _kept.Lacking):
-                    lacking.setdefault(f"{group[0].folder}: not drawn, because the run keeps no {error.record}", []).append(
-                        name
-                    )
+                    lacking[group[0].folder].setdefault(error.record, []).append(name)
                 else:
                     yield f"no {name}: {error}"
                 continue
             path = folder / f"{prefix}{name}.{form}"
             files.write_bytes(path, content)
             yield str(path)
-    yield from (f"{why}: {', '.join(figures)}" for why, figures in lacking.items())
+    for folder, records in lacking.items():
+        if records:
+            what = "; no ".join(f"{kept}: {', '.join(figures)}" for kept, figures in records.items())
+            which = "the run" if len(runs) == 1 else folder
+            yield f"Not drawn, because {which} keeps no {what} (--figure NAME says what would keep it)"
     if failed:
         raise RunError("\n".join(dict.fromkeys(failed)))
 

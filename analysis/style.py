@@ -184,14 +184,13 @@ class Figure(MatplotlibFigure):
         low, high = 0.0, 1.0  # of the way from what is asked for to the size that the figure was made with
         for _ in range(_TRIES):
             middle = (low + high) / 2
-            low, high = (
-                (low, middle) if self._fits(_between(asked, made.size, middle), forward, _TEXT_SCALES[-1:]) else (middle, high)
-            )
+            enough = self._fits(_between(asked, made.size, middle), forward, _TEXT_SCALES[-1:])
+            low, high = (low, middle) if enough else (middle, high)
         self._fits(before, forward)
-        enough = " × ".join(f"{math.ceil(10 * side) / 10:g}" for side in _between(asked, made.size, high))
+        found = " × ".join(f"{math.ceil(10 * side) / 10:g}" for side in _between(asked, made.size, high))
         raise SizeError(
             f"the figure cannot be read at {asked[0]:g} × {asked[1]:g} inches, where its text would be cut off or its panels "
-            f"cover each other; it can be at {enough}"
+            f"cover each other; it can be at {found}"
         )
 
     def _fits(self, size: tuple[float, float], forward: bool, scales: Sequence[float] = _TEXT_SCALES) -> bool:

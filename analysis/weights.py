@@ -13,9 +13,10 @@ _BINS = 60
 
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
+    number = len(_kept.jobs(run, "weights", "weights"))
     return (
         f"Distribution of the forward weights of each layer, biases left out, after training, in {_BINS} bins; logarithmic, so "
-        f"that tails show. The dashed line is at zero.{_layers.said(_layers.depth(run), len(_kept.jobs(run, 'weights', 'weights')))} {summary.seeds(run)}"
+        f"that tails show. The dashed line is at zero.{_layers.said(_layers.depth(run), number)} {summary.seeds(run)}"
     )
 
 
