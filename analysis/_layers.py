@@ -90,7 +90,9 @@ def draw(run: Run, titles: Sequence[str], measures: Sequence[Measure], height: f
             lines |= _panel(axes, measure, curves, list(run.settings))
             axes.tick_params(labelbottom=last)
             axes.set(
-                title="" if column in titled or not axes.get_visible() else titles[column],
+                title=""
+                if column in titled or not axes.get_visible()
+                else style.folded(titles[column], width / len(titles) - 0.55),
                 xlabel=style.folded(measure.below, 0.85 * width / len(titles)) if last else "",
                 ylabel="" if column else measure.label,
             )

@@ -66,6 +66,7 @@ def figure(*runs: Run) -> style.Figure:
         if len(found) > 1:
             _differences(panels[1], found)
         style.letters(list(panels))
+        drawn.get_layout_engine().set(w_pad=0.1)
     return drawn
 
 

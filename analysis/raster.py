@@ -86,8 +86,9 @@ def figure(run: Run) -> style.Figure:
         )
         for place, ((upper, lower), panel) in enumerate(zip(used, panels, strict=True)):
             _draw(upper, lower, panel, run.settings[panel.name])
-            title = f"Hidden layer {panel.layer + 1}" + (f", {panel.name}" if several else "")
-            upper.set_title(style.folded(title, width / columns - 0.5), pad=style.points(16))
+            words = [f"Hidden layer {panel.layer + 1}", *([panel.name] if several else [])]
+            title = ",\n".join(style.folded(text, width / columns - 0.75) for text in words)
+            upper.set_title(title, pad=style.points(16))
             upper.tick_params(labelbottom=False)
             lower.set(xlabel="Time (ms)")
             if place % columns == 0:
