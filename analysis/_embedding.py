@@ -16,8 +16,8 @@ from localdfa.record import Run
 Plane = tuple[np.ndarray, str, str]
 # Of more samples, so many are placed, and of more conditions, each of which takes seconds.
 MOST, _CONDITIONS = 300, 12
-# So many conditions stand beside each other; of one layer, so many panels.
-_ABREAST, _FLOWING = 5, 4
+# So many conditions stand beside each other; of one layer, or one condition, so many panels.
+_ABREAST, _FLOWING = 5, 3
 
 
 def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> style.Figure:
@@ -69,8 +69,8 @@ def _placed(activity: np.ndarray, place: Callable[[np.ndarray], Plane | str]) ->
 def _grid(names: list[str], layers: list[int]) -> tuple[style.Figure, dict[tuple[str, int], Axes]]:
     """The panels by condition and layer, in order on the page, and what they are written at its margins."""
     heads = [f"Hidden layer {layer + 1}" for layer in layers]
-    beside, flowing = len(names) <= _ABREAST, len(names) > _ABREAST and len(layers) == 1
-    columns = len(names) if beside else _FLOWING if flowing else len(layers)
+    beside, flowing = 1 < len(names) <= _ABREAST, len(names) == 1 or (len(names) > _ABREAST and len(layers) == 1)
+    columns = len(names) if beside else min(len(names) * len(layers), _FLOWING) if flowing else len(layers)
     down = math.ceil(len(names) * len(layers) / columns)
     width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
     drawn = style.Figure(width, 0.3 + down * max(1.7, 0.75 * width / columns))
@@ -82,9 +82,10 @@ def _grid(names: list[str], layers: list[int]) -> tuple[style.Figure, dict[tuple
     for place, axes in enumerate(panels.values()):
         row, column = divmod(place, columns)
         if flowing or row == 0:
-            axes.set_title(_many.folded((names if beside or flowing else heads)[place], width / columns - 0.5))
+            above = heads if len(names) == 1 else names if beside or flowing else heads
+            axes.set_title(style.folded(above[place], width / columns - 0.6))
         if column == 0 and not flowing:
-            axes.set_ylabel(_many.folded((heads if beside else names)[row], 1.5))
+            axes.set_ylabel(style.folded((heads if beside else names)[row], 1.5))
     return drawn, panels
 
 
@@ -103,6 +104,7 @@ def _draw(axes: Axes, plane: Plane | str, labels: np.ndarray, names: list[str]) 
             names[label], np.median(own, axis=0), ha="center", va="center", weight="bold", color=colour,
             fontsize=style.points(6.5), path_effects=[patheffects.withStroke(linewidth=1.5, foreground="white")],
         )  # fmt: skip
+    axes.locator_params(nbins=4)
     axes.set(xlabel=ends[0], ylabel=f"{axes.get_ylabel()}\n{ends[1]}".strip())
 
 

@@ -8,14 +8,26 @@ from localdfa.record import Job, Run
 _LONGEST = 14
 
 
+class Lacking(RunError):
+    """A run does not keep the record that a figure needs.
+
+    record: its name.
+    """
+
+    def __init__(self, message: str, record: str) -> None:
+        super().__init__(message)
+        self.record = record
+
+
 def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
     """The jobs of a run that keep a record, by condition, in the order of the experiment; at least one.
 
     Raises
     ------
+    Lacking
+        None does; the message names the record, the figure that needs it, and what would make it.
     RunError
-        None does, or one that was trained and should keep it has lost it; the message names the record, the figure that needs
-        it, and what would make it.
+        One that was trained and should keep it has lost it.
     """
     found: dict[str, list[Job]] = {}
     for job in run.jobs:
@@ -27,7 +39,7 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
                 f"{run.folder}"
             )
     if not found:
-        raise RunError(f"{run.folder}: keeps no {record}, which the figure {figure} needs; {_how(run, record)}")
+        raise Lacking(f"{run.folder}: keeps no {record}, which the figure {figure} needs; {_how(run, record)}", record)
     return found
 
 

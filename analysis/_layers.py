@@ -1,4 +1,4 @@
-"""Measures that every layer has, as a grid of panels: a row for each measure, a column for each layer."""
+"""Measures that every layer has: a panel for each measure and layer, or of many conditions for each measure and condition."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from matplotlib import ticker
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
-from localdfa.analysis import style, summary
+from localdfa.analysis import _many, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
@@ -25,6 +24,19 @@ class Row(NamedTuple):
     level: float | None = None
 
 
+class Measure(NamedTuple):
+    """One measure, ready to be drawn: labels of its y and x axis, and for each layer the curves by condition.
+
+    level: drawn dashed. missing: what stands in a panel of which there are no curves; None: there is no such panel.
+    """
+
+    label: str
+    below: str
+    curves: list[dict[str, summary.Curve]]
+    level: float | None = None
+    missing: str | None = None
+
+
 def depth(run: Run) -> int:
     """Hidden layers of the deepest condition."""
     return max(len(setting.network.hidden) for setting in run.settings.values())
@@ -35,9 +47,10 @@ def some(number: int) -> list[int]:
     return list(range(number)) if number <= MOST else [round(i * (number - 1) / (MOST - 1)) for i in range(MOST)]
 
 
-def said(number: int) -> str:
-    """A sentence of the caption where not all layers are drawn."""
-    return "" if number <= MOST else f" Of {number} layers {MOST} are drawn."
+def said(number: int, conditions: int = 0) -> str:
+    """Sentences of the caption where not all layers are drawn, and where each of so many conditions has its own panels."""
+    layers = "" if number <= MOST else f" Of {number} layers {MOST} are drawn."
+    return layers + _many.apart(conditions, "a line for each layer")
 
 
 def projections(run: Run) -> list[tuple[str, str]]:
@@ -48,15 +61,73 @@ def projections(run: Run) -> list[tuple[str, str]]:
     return [(f"W{l + 1}", f"Hidden layer {l + 1}") for l in some(depth(run))] + [("W-1", "Output")]
 
 
-def grid(columns: int, rows: int, height: float, names: Sequence[str]) -> tuple[style.Figure, list[list[Axes]]]:
-    """A figure with a grid of panels, `height` inches each, and room for a legend of these names; a row shares its y axis."""
-    width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
-    drawn = style.Figure(width, height * rows + 0.3 + style.legend_height(names, width))
-    return drawn, [list(row) for row in drawn.subplots(rows, columns, squeeze=False, sharey="row")]
+def draw(run: Run, titles: Sequence[str], measures: Sequence[Measure], height: float) -> tuple[style.Figure, list[list[Axes]]]:
+    """Measures of layers, a line and a band for each condition in a panel for each layer; of many conditions the reverse.
+
+    Called inside `style.context`.
+
+    Parameters
+    ----------
+    run: whose conditions, in their order.
+    titles: of the layers that are drawn.
+    measures: a row of panels each; of many conditions a column, or where there is but one, a panel for each condition.
+    height: of a row of panels, inches.
+
+    Returns
+    -------
+    The figure, and for each measure its panels, which share their y axis.
+    """
+    names = [name for name in run.settings if any(name in curves for each in measures for curves in each.curves)]
+    if len(names) > _many.TOGETHER:
+        return _apart(names[: _many.MOST], titles, measures)
+    width = style.ONE_COLUMN if len(titles) == 1 else style.TWO_COLUMNS
+    drawn = style.Figure(width, height * len(measures) + 0.3 + style.legend_height(names, width))
+    panels = [list(row) for row in drawn.subplots(len(measures), len(titles), squeeze=False, sharey="row")]
+    lines, titled = dict[str, style.Line2D](), set[int]()
+    for number, (measure, abreast) in enumerate(zip(measures, panels, strict=True)):
+        last = measure.below not in [other.below for other in measures[number + 1 :]]
+        for column, (axes, curves) in enumerate(zip(abreast, measure.curves, strict=True)):
+            lines |= _panel(axes, measure, curves, list(run.settings))
+            axes.tick_params(labelbottom=last)
+            axes.set(
+                title=""
+                if column in titled or not axes.get_visible()
+                else style.folded(titles[column], width / len(titles) - 0.55),
+                xlabel=style.folded(measure.below, 0.85 * width / len(titles)) if last else "",
+                ylabel="" if column else measure.label,
+            )
+            titled |= {column} if axes.get_visible() else set()
+    style.letters([axes for abreast in panels for axes in abreast if axes.get_visible()])
+    style.legend(drawn, {name: lines[name] for name in names if name in lines})
+    return drawn, panels
+
+
+def _apart(names: list[str], titles: Sequence[str], measures: Sequence[Measure]) -> tuple[style.Figure, list[list[Axes]]]:
+    """Panels of each condition, a line and a band for each layer."""
+    drawn, panels = _many.panels(names, [each.label for each in measures], [each.below for each in measures])
+    lines: dict[str, style.Line2D] = {}
+    for measure, own in zip(measures, panels, strict=True):
+        for axes, name in zip(own, names, strict=True):
+            of_layers = {title: curves[name] for title, curves in zip(titles, measure.curves, strict=True) if name in curves}
+            lines |= _panel(axes, measure, of_layers, list(titles))
+    style.legend(drawn, {title: lines[title] for title in titles if title in lines})
+    return drawn, panels
+
+
+def _panel(axes: Axes, measure: Measure, curves: dict[str, summary.Curve], order: list[str]) -> dict[str, style.Line2D]:
+    """One panel of a measure: its level, its curves or why there are none; the lines by name."""
+    if measure.level is not None:
+        axes.axhline(measure.level, **style.LEVEL)
+    if not curves and measure.missing is None:
+        axes.set_visible(False)
+    elif not any(not math.isnan(value) for curve in curves.values() for value in curve.mean):
+        why = "undefined so far" if curves else measure.missing
+        axes.text(0.5, 0.3, str(why), transform=axes.transAxes, ha="center")
+    return style.draw(axes, curves, order)
 
 
 def over_training(run: Run, rows: Sequence[Row], height: float = 1.5) -> tuple[style.Figure, list[list[Axes]]]:
-    """Each measure of each hidden layer against epochs, a line and a band for each condition; the axes by row and column.
+    """Measures of each hidden layer against epochs, as `draw` does; the figure, and the panels by measure.
 
     A measure that no condition has is left out. Called inside `style.context`.
 
@@ -69,33 +140,28 @@ def over_training(run: Run, rows: Sequence[Row], height: float = 1.5) -> tuple[s
     known = [row for row in rows if any(row.key in found for found in measured)]
     if not known:
         raise RunError(f"{run.folder}: this run has no measure {rows[0].key!r}")
-    names = [name for name in run.settings if any(found["condition"] == name for found in measured)]
-    drawn, panels = grid(len(shown), len(known), height, names)
-    lines: dict[str, Line2D] = {}
-    for row, abreast in zip(known, panels, strict=True):
-        abreast[0].yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))  # else it depends on the layout
-        for column, (layer, axes) in enumerate(zip(shown, abreast, strict=True)):
-            curves = summary.curves(measured, row.key, layer, row.convert)
-            if row.level is not None:
-                axes.axhline(row.level, **style.LEVEL)
-            lines |= style.draw(axes, curves, list(run.settings))
-            if not any(not math.isnan(value) for curve in curves.values() for value in curve.mean):
-                why = "undefined so far" if curves else "not measured yet"
-                axes.text(0.5, 0.3, why, transform=axes.transAxes, ha="center")
+    measures = [
+        Measure(
+            row.label, "Epoch", [summary.curves(measured, row.key, layer, row.convert) for layer in shown], row.level,
+            "not measured yet",
+        ) for row in known
+    ]  # fmt: skip
+    drawn, panels = draw(run, [f"Hidden layer {layer + 1}" for layer in shown], measures, height)
+    for own in panels:
+        steps = 5 if len(own) <= _many.TOGETHER else 2  # a number of its own, else it depends on the layout
+        own[0].yaxis.set_major_locator(ticker.MaxNLocator(steps, steps=[1, 2, 2.5, 5, 10]))
+        for axes in own:
             style.epoch_axis(axes, measured)
-            axes.tick_params(labelbottom=row is known[-1])
-            axes.set(
-                title=f"Hidden layer {layer + 1}" if row is known[0] else "",
-                xlabel="Epoch" if row is known[-1] else "",
-                ylabel="" if column else row.label,
-            )
-    style.letters([axes for abreast in panels for axes in abreast])
-    style.legend(drawn, {name: lines[name] for name in run.settings if name in lines})
     return drawn, panels
+
+
+def measured_conditions(run: Run) -> int:
+    """How many conditions have rows of metrics."""
+    return len({row["condition"] for row in run.metrics})
 
 
 def degrees_axis(panels: Sequence[Axes]) -> None:
     """A common y axis of angles, from 0 to at least 90°."""
     highest = max([90.0, *(value for axes in panels for value in axes.dataLim.intervaly if math.isfinite(value))])
     panels[0].set_ylim(-5, highest + 8)
-    panels[0].yaxis.set_major_locator(ticker.MultipleLocator(45))
+    panels[0].yaxis.set_major_locator(ticker.MultipleLocator(45 if len(panels) <= _many.TOGETHER else 90))

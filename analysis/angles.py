@@ -29,12 +29,13 @@ def caption(run: Run) -> str:
         "rule to the one that exact DFA would make of the same network on the same samples, and to that of BP; of exact DFA "
         "to BP; of the forward weights to the feedback matrix B that stands in for them. At 90°, the dashed line, two "
         "directions have nothing in common; an angle that falls means that they align. Where one is zero the angle is "
-        f"undefined and left out.{_layers.said(_layers.depth(run))} {summary.band(run)}"
+        f"undefined and left out.{_layers.said(_layers.depth(run), _layers.measured_conditions(run))} {summary.band(run)}"
     )
 
 
 def figure(run: Run) -> style.Figure:
-    """A row of panels for each angle, a column for each hidden layer.
+    """A row of panels for each angle, a column for each hidden layer; of many conditions rows for them, and columns for
+    the angles.
 
     Raises
     ------

@@ -6,7 +6,7 @@ Reads ``test_error``, of a regression ``test_rmse``, of the last row of the metr
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from localdfa.analysis import _many, style, summary
+from localdfa.analysis import style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
@@ -44,9 +44,9 @@ def figure(*runs: Run) -> style.Figure:
         Nothing is measured yet.
     """
     found = _entries(*runs)
-    names = [_many.folded(entry.name, 2.2) for entry in found]
-    widest = max(len(line) for name in names for line in name.splitlines())
     with style.context():
+        names = [style.folded(entry.name, 2.2) for entry in found]
+        widest = max(len(line) for name in names for line in name.splitlines())
         drawn = style.Figure(style.TWO_COLUMNS, 0.8 + 0.27 * len(found))
         panels = drawn.subplots(1, min(2, len(found)), squeeze=False, sharey=True)[0]
         left = panels[0]
@@ -64,8 +64,9 @@ def figure(*runs: Run) -> style.Figure:
         left.set_ylim(len(found) - 0.4, -0.6)
         left.tick_params(axis="y", labelsize=style.points(7 if widest < 30 else 5.5))
         if len(found) > 1:
-            _differences(panels[1], found, _points(*runs))
+            _differences(panels[1], found, summary.error(runs[0]).unit)
         style.letters(list(panels))
+        drawn.get_layout_engine().set(w_pad=0.1)
     return drawn
 
 
@@ -85,7 +86,7 @@ def _differences(axes: style.Axes, found: list[_Entry], unit: str) -> None:
             continue
         axes.plot(apart, [place] * len(apart), "o", color=colour, alpha=0.6)
         axes.plot([fmean(apart)], [place], "D", color=colour, markersize=style.mark(5), markeredgecolor="black")
-    axes.set_xlabel(_many.folded(f"Difference to {found[0].name}" + (" (percentage points)" if unit else ""), 2.7))
+    axes.set_xlabel(style.folded(f"Difference to {found[0].name}" + (" (percentage points)" if unit else ""), 2.2))
     axes.tick_params(labelleft=False)
 
 

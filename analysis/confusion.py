@@ -8,7 +8,7 @@ import math
 import numpy as np
 from matplotlib.colors import Normalize
 
-from localdfa.analysis import _kept, _many, style
+from localdfa.analysis import _kept, _layout, _many, style
 from localdfa.record import Job, Run
 
 _ABREAST, _NUMBERED = 3, 12
@@ -66,13 +66,14 @@ def figure(run: Run) -> style.Figure:
             axes.set_facecolor("#d9d9d9")
             axes.grid(False)
             axes.spines[:].set_visible(False)
-            axes.set(title=_many.folded(name, width / columns - 0.7), xlabel="Predicted class", ylabel="True class")
+            axes.set(title=style.folded(name, width / columns - 0.7), xlabel="Predicted class", ylabel="True class")
             _name(axes, [*classes, "none"][: part.shape[1]], len(classes))
             if len(part) <= _NUMBERED:
                 _number(axes, part, highest)
         bar = drawn.colorbar(shown, ax=panels[: len(found)], shrink=0.6, aspect=50, pad=0.05 / rows, location="bottom")
         bar.set_label("Mistaken samples of the true class (%)")
         style.letters(panels[: len(found)])
+        drawn.fill(panels[0], rows)
     return drawn
 
 
@@ -104,5 +105,5 @@ def _number(axes: style.Axes, part: np.ndarray, highest: float) -> None:
             dark = true != predicted and value > 0.5 * highest
             axes.text(
                 predicted, true, f"{value:.0f}", ha="center", va="center", fontsize=style.points(5),
-                color="white" if dark else "black",
+                color="white" if dark else "black", gid=_layout.CELL,
             )  # fmt: skip

@@ -3,7 +3,6 @@
 Reads ``train_error``, ``valid_error`` and ``test_error`` of the metrics, percent; of a regression ``train_rmse`` and so on.
 """
 
-import math
 from typing import Any
 
 from localdfa.analysis import _many, style, summary
@@ -11,10 +10,8 @@ from localdfa.outputs import Measure
 from localdfa.record import Run
 
 _PARTS = {"train": "Training", "valid": "Validation", "test": "Test"}
-# So many conditions share a panel; more have one each, so many beside each other, with these looks.
-_TOGETHER, _ABREAST = 8, 4
+# Where each condition has a panel.
 _LOOKS = {"train": (style.PALETTE[1], "--"), "valid": (style.PALETTE[2], ":"), "test": (style.PALETTE[0], "-")}
-_OTHERS: dict[str, Any] = {"color": "#d4d4d4", "linewidth": 0.5, "zorder": 1}
 
 Curves = dict[str, dict[str, summary.Curve]]
 
@@ -22,10 +19,7 @@ Curves = dict[str, dict[str, summary.Curve]]
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
     what = summary.error(run)
-    named = {row["condition"] for row in run.metrics}
-    apart = ""
-    if len(named) > _TOGETHER:
-        apart = f" Each condition has its panel, with the test {what.name}s of all others in grey." + _many.said(len(named))
+    apart = _many.apart(len({row["condition"] for row in run.metrics}), f"the test {what.name}s of all others in grey")
     return (
         f"{_capital(what.name)} on {run.experiment.data} against epochs of training, before training at 0, for each condition."
         f"{apart} {summary.band(run)}"
@@ -46,8 +40,8 @@ def figure(run: Run) -> style.Figure:
     found |= {part: summary.curves(rows, key) for part, key in keys.items() if any(key in row for row in rows)}
     names = [name for name in run.settings if any(name in curves for curves in found.values())]
     with style.context():
-        if len(names) > _TOGETHER:
-            return _apart(found, names, rows, what)
+        if len(names) > _many.TOGETHER:
+            return _apart(found, names[: _many.MOST], rows, what)
         width = style.TWO_COLUMNS
         drawn = style.Figure(width, 2.75 + style.legend_height(names, width))
         grid = drawn.subplots(1, len(found), sharey=True, squeeze=False)[0]
@@ -64,30 +58,18 @@ def figure(run: Run) -> style.Figure:
 
 def _apart(found: Curves, names: list[str], rows: list[dict[str, Any]], what: Measure) -> style.Figure:
     """A panel for each condition, with the test errors of the others behind."""
-    shown = names[: _many.MOST]
-    down = math.ceil(len(shown) / _ABREAST)
-    drawn = style.Figure(style.TWO_COLUMNS, 0.6 + 1.35 * down)
-    panels = list(drawn.subplots(down, _ABREAST, sharex=True, sharey=True, squeeze=False).ravel())
-    for axes in panels[len(shown) :]:
-        axes.remove()
-    for place, (axes, name) in enumerate(zip(panels, shown, strict=False)):
-        for other, curve in found.get("test", {}).items():
-            if other != name:
-                (behind,) = axes.plot(curve.x, curve.mean, label=f"test {what.name} of the others", **_OTHERS)
-        lines = []
+    drawn, (panels,) = _many.panels(names, [_capital(what.label)], ["Epoch"])
+    lines: dict[str, style.Line2D] = {}
+    for axes, name in zip(panels, names, strict=True):
         for part, (colour, dashes) in _LOOKS.items():
             if name in found.get(part, {}):
                 curve, label = found[part][name], f"{_PARTS[part].lower()} {what.name}"
-                lines += axes.plot(curve.x, curve.mean, color=colour, linestyle=dashes, label=label, zorder=3)
+                (lines[part],) = axes.plot(curve.x, curve.mean, color=colour, linestyle=dashes, label=label, zorder=3)
                 axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0, zorder=2)
+        lines["others"] = _many.others(axes, name, found.get("test", {}), f"test {what.name} of the others")
         style.epoch_axis(axes, rows)
-        axes.set_title(_many.folded(name, style.TWO_COLUMNS / _ABREAST))
-        axes.set(
-            xlabel="Epoch" if place + _ABREAST >= len(shown) else "", ylabel="" if place % _ABREAST else _capital(what.label)
-        )
-        axes.tick_params(labelbottom=place + _ABREAST >= len(shown))
     style.error_axis(panels[0], _values(found))
-    drawn.explain([*lines, behind])
+    drawn.explain(list(lines.values()))
     return drawn
 
 

@@ -14,14 +14,19 @@ from localdfa.analysis import _kept, _many, style
 from localdfa.errors import RunError
 from localdfa.record import Run
 
-_SIDE, _ABREAST = 4, 4
+_MOST, _ABREAST = 16, 4
 
 
 def caption(run: Run) -> str:
     """What to see, and which neurons are drawn."""
+    widths = {len(job.weights["W1"]) for job in run.jobs if job.keeps("weights")} or {_MOST}
+    numbers = [min(least, _MOST) for least in (min(widths), max(widths))]
+    number = " to ".join(map(str, dict.fromkeys(numbers)))
+    largest = " with the largest" if max(widths) > _MOST else ""
     return (
-        f"Receptive fields after training: the weights from the inputs to the {_SIDE**2} neurons of the first hidden layer "
-        f"with the largest, laid out as {run.experiment.data} has its inputs; seed {run.experiment.seeds[0]}. Blue weights "
+        f"Receptive fields after training: the weights from the inputs to the {number} "
+        f"neuron{'s' * (number != '1')} of the first hidden layer{largest}, "
+        f"laid out as {run.experiment.data} has its inputs; seed {run.experiment.seeds[0]}. Blue weights "
         "are negative, red are positive, white ones are zero; of inputs in colour, grey is zero. "
         f"{_begun(run)}{_many.said(len(run.settings))}"
     )
@@ -59,36 +64,42 @@ def figure(run: Run) -> style.Figure:
     rows = math.ceil(len(fields) / _ABREAST)
     columns = math.ceil(len(fields) / rows)
     width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
+    most = max(map(len, fields.values()))
+    across = math.ceil(math.sqrt(most))
+    tiles = math.ceil(most / across), across
     with style.context():
-        drawn = style.Figure(width, 0.5 + rows * (0.25 + (width - 0.8) / columns * shape[1] / shape[2]))
+        ratio = tiles[0] * shape[1] / (tiles[1] * shape[2])
+        drawn = style.Figure(width, 0.5 + rows * (0.25 + (width - 0.8) / columns * ratio))
         panels = [axes for abreast in drawn.subplots(rows, columns, squeeze=False) for axes in abreast]
         for axes in panels[len(fields) :]:
             axes.remove()
         panels = panels[: len(fields)]
         for axes, (name, images) in zip(panels, fields.items(), strict=True):
-            shown = _show(axes, _mosaic(images, limit), limit)
-            axes.set(title=_many.folded(name, width / columns - 0.5), xticks=[], yticks=[])
+            shown = _show(axes, _mosaic(images, tiles, limit), limit)
+            axes.set(title=style.folded(name, width / columns - 0.5), xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
         if shape[0] == 1:
             bar = drawn.colorbar(shown, ax=panels, shrink=0.7, aspect=50, pad=0.05 / rows, location="bottom", label="Weight")
             bar.outline.set_linewidth(0.4)
         style.letters(panels)
+        drawn.fill(panels[0], rows)
     return drawn
 
 
 def _largest(weights: np.ndarray) -> np.ndarray:
     """The rows of W1 with the largest norm."""
-    return weights[np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")[: _SIDE**2]]
+    return weights[np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")[:_MOST]]
 
 
-def _mosaic(images: np.ndarray, limit: float) -> np.ndarray:
-    """Images (n, channels, height, width) beside each other, with a border between: NaN, or white where in colour."""
+def _mosaic(images: np.ndarray, tiles: tuple[int, int], limit: float) -> np.ndarray:
+    """Images (n, channels, height, width), in rows and columns, with a border between: NaN, or white where in colour."""
     n, channels, height, width = images.shape
     blank = limit if channels == 3 else np.nan
-    framed = np.full((_SIDE**2, channels, height + 1, width + 1), blank)
+    down, across = tiles
+    framed = np.full((down * across, channels, height + 1, width + 1), blank)
     framed[:n, :, :-1, :-1] = images
-    tiles = framed.reshape(_SIDE, _SIDE, channels, height + 1, width + 1)
-    return tiles.transpose(0, 3, 1, 4, 2).reshape(_SIDE * (height + 1), _SIDE * (width + 1), channels)[:-1, :-1]
+    mosaic = framed.reshape(down, across, channels, height + 1, width + 1).transpose(0, 3, 1, 4, 2)
+    return mosaic.reshape(down * (height + 1), across * (width + 1), channels)[:-1, :-1]
 
 
 def _show(axes: Axes, mosaic: np.ndarray, limit: float) -> Any:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from localdfa.analysis import _nudging, style
+from localdfa.analysis import _layout, _nudging, style
 from localdfa.record import Run
 from localdfa.spec import Setting
 
@@ -99,7 +99,7 @@ def _draw(axes: style.Axes, panel: _Panel, values: np.ndarray) -> None:
     for (row, column), value in np.ndenumerate(values):
         text = "–" if np.isnan(value) else f"{value:#.3g}"
         dark = not np.isnan(value) and sum(shown.to_rgba(value)[:3]) < 1.5
-        axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black")
+        axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black", gid=_layout.CELL)
     figure = axes.get_figure()
     assert figure is not None
     bar = figure.colorbar(shown, ax=axes)

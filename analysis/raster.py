@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from localdfa.analysis import _kept, _layers, _many, _phases, style
+from localdfa.analysis import _kept, _layers, _phases, style
 from localdfa.errors import RunError
 from localdfa.record import Run
 from localdfa.spec import Setting
@@ -86,8 +86,9 @@ def figure(run: Run) -> style.Figure:
         )
         for place, ((upper, lower), panel) in enumerate(zip(used, panels, strict=True)):
             _draw(upper, lower, panel, run.settings[panel.name])
-            title = f"Hidden layer {panel.layer + 1}" + (f", {panel.name}" if several else "")
-            upper.set_title(_many.folded(title, width / columns - 0.5), pad=style.points(16))
+            words = [f"Hidden layer {panel.layer + 1}", *([panel.name] if several else [])]
+            title = ",\n".join(style.folded(text, width / columns - 0.75) for text in words)
+            upper.set_title(title, pad=style.points(16))
             upper.tick_params(labelbottom=False)
             lower.set(xlabel="Time (ms)")
             if place % columns == 0:
@@ -128,7 +129,8 @@ def _draw(upper: Axes, lower: Axes, panel: _Panel, setting: Setting) -> None:
         lower.stairs(rate, bins, color=colour, linewidth=style.mark(1), baseline=None)
     if not chosen.any():
         upper.text(0.5, 0.5, "no spikes", transform=upper.transAxes, ha="center", va="center")
-    upper.set(xlim=(bins[0], bins[-1]), ylim=(min(neurons, _MOST), -1))
+    style.number_axis(upper, min(neurons, _MOST))
+    upper.set_xlim(bins[0], bins[-1])
     lower.set(xlim=(bins[0], bins[-1]), ylim=(0, None if chosen.any() else 1))
     for axes in (upper, lower):
         _phases.shade(axes, phases)

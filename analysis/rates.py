@@ -5,7 +5,7 @@ Reads the activities that a run keeps where asked for (``record.activity``).
 
 import numpy as np
 
-from localdfa.analysis import _kept, _layers, style, summary
+from localdfa.analysis import _kept, _layers, _many, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
@@ -17,12 +17,13 @@ def caption(run: Run) -> str:
     return (
         "Distribution over the neurons of each hidden layer of their activity after training, averaged over training "
         "samples: of spiking neurons the firing rate in the free phase, where a peak at zero is neurons that stay "
-        f"silent.{_layers.said(_layers.depth(run))} {summary.seeds(run)}"
+        f"silent.{_layers.said(_layers.depth(run), len(_kept.jobs(run, 'activity', 'rates')))} {summary.seeds(run)}"
     )
 
 
 def figure(run: Run) -> style.Figure:
-    """A row of panels for firing rates and one for activities, as far as there are such; a column for each hidden layer.
+    """A row of panels for firing rates and one for activities, as far as there are such; a column for each hidden layer; of
+    many conditions rows for them, and columns for rates and activities.
 
     Raises
     ------
@@ -38,25 +39,29 @@ def figure(run: Run) -> style.Figure:
     if not kinds:
         raise RunError(f"{run.folder}: keeps activities of no sample, so the figure rates has nothing to show")
     shown = _layers.some(_layers.depth(run))
+    measures = []
+    for label, conditions in kinds.items():
+        layers = [{name: s for name, jobs in conditions.items() if (s := _means(jobs, layer))} for layer in shown]
+        bins = [_bins([layer]) for layer in layers]
+        if len(found) > _many.TOGETHER:  # layers share their panels
+            bins = [_bins(layers)] * len(layers)
+        curves = [
+            {name: summary.shares(seeds, edges) for name, seeds in layer.items()}
+            for layer, edges in zip(layers, bins, strict=True)
+        ]
+        measures.append(_layers.Measure("Neurons (% per bin)", label, curves))
     with style.context():
-        drawn, panels = _layers.grid(len(shown), len(kinds), 2.2, list(found))
-        lines: dict[str, style.Line2D] = {}
-        for (label, conditions), abreast in zip(kinds.items(), panels, strict=True):
-            for axes, layer in zip(abreast, shown, strict=True):
-                samples = {name: s for name, jobs in conditions.items() if (s := _means(jobs, layer))}
-                axes.set_visible(bool(samples))
-                if not samples:  # a layer that only conditions of the other kind have
-                    continue
-                values = np.concatenate([each for seeds in samples.values() for each in seeds])
-                low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-                edges = np.linspace(low, high if high > low else 1.0, _BINS + 1)
-                curves = {name: summary.shares(seeds, edges) for name, seeds in samples.items()}
-                lines |= style.draw(axes, curves, list(run.settings))
-                axes.set(title=f"Hidden layer {layer + 1}", xlabel=label)
-            abreast[0].set(ylabel="Neurons (% per bin)", ylim=(0, None))
-        style.letters([axes for abreast in panels for axes in abreast if axes.get_visible()])
-        style.legend(drawn, lines)
+        drawn, panels = _layers.draw(run, [f"Hidden layer {layer + 1}" for layer in shown], measures, 2.2)
+        for own in panels:
+            own[0].set_ylim(0, None)
     return drawn
+
+
+def _bins(layers: list[dict[str, list[np.ndarray]]]) -> np.ndarray:
+    """Edges of bins from 0 for the means of all conditions and seeds in these layers."""
+    values = np.concatenate([[0.0], *(each for layer in layers for seeds in layer.values() for each in seeds)])
+    low, high = float(values.min()), float(values.max())
+    return np.linspace(low, high if high > low else 1.0, _BINS + 1)
 
 
 def _all(jobs: list[Job]) -> list[np.ndarray]:

@@ -18,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from localdfa import analysis, files, record
-from localdfa.analysis import style, summary
+from localdfa.analysis import _kept, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
@@ -53,6 +53,8 @@ def plot(
 ) -> Iterator[str]:
     """Draw figures to files ``NAME.FORM``, and say of each where it is, or why it is not drawn.
 
+    Those that a run keeps no record for are said in one line.
+
     Where a figure that was named cannot be drawn, the others are, and the error comes last.
 
     Parameters
@@ -72,6 +74,7 @@ def plot(
     """
     modules = {name: analysis.get(name) for name in names or analysis.names()}
     labels, failed = summary.labels(runs), list[str]()
+    lacking: dict[Path, dict[str, list[str]]] = {run.folder: {} for run in runs}
     for name, module in modules.items():
         joint = analysis.joint(name)
         for group in [list(runs)] if joint else [[run] for run in runs]:
@@ -83,12 +86,19 @@ def plot(
             except RunError as error:
                 if names:
                     failed.append(str(error))
+                elif isinstance(error, _kept.Lacking):
+                    lacking[group[0].folder].setdefault(error.record, []).append(name)
                 else:
                     yield f"no {name}: {error}"
                 continue
             path = folder / f"{prefix}{name}.{form}"
             files.write_bytes(path, content)
             yield str(path)
+    for folder, records in lacking.items():
+        if records:
+            what = "; no ".join(f"{kept}: {', '.join(figures)}" for kept, figures in records.items())
+            which = "the run" if len(runs) == 1 else folder
+            yield f"Not drawn, because {which} keeps no {what} (--figure NAME says what would keep it)"
     if failed:
         raise RunError("\n".join(dict.fromkeys(failed)))
 

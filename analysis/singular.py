@@ -19,12 +19,12 @@ def caption(run: Run) -> str:
         "Singular values of the forward weights of each layer after training, the largest first; those below 10⁻⁶ of the "
         "largest are zero but for rounding and left out. A steep fall means that a layer acts along few directions: weights "
         "that grow from zero by the feedback of a few errors have few large "
-        f"ones.{_layers.said(_layers.depth(run))} {summary.seeds(run)}"
+        f"ones.{_layers.said(_layers.depth(run), len(_kept.jobs(run, 'weights', 'singular')))} {summary.seeds(run)}"
     )
 
 
 def figure(run: Run) -> style.Figure:
-    """One panel for each layer, a curve for each condition.
+    """One panel for each layer, a curve for each condition; of many conditions the reverse.
 
     Raises
     ------
@@ -33,16 +33,15 @@ def figure(run: Run) -> style.Figure:
     """
     found = {name: [job.weights for job in jobs] for name, jobs in _kept.jobs(run, "weights", "singular").items()}
     shown = _layers.projections(run)
+    curves = [
+        {name: c for name, seeds in found.items() if (c := _curve([matrix(w, key) for w in seeds])).x} for key, _ in shown
+    ]
     with style.context():
-        drawn, (panels,) = _layers.grid(len(shown), 1, 2.2, list(found))
-        lines: dict[str, style.Line2D] = {}
-        for axes, (key, title) in zip(panels, shown, strict=True):
-            curves = {name: c for name, seeds in found.items() if (c := _curve([matrix(w, key) for w in seeds])).x}
-            lines |= style.draw(axes, curves, list(run.settings))
-            axes.set(yscale="log", title=title, xlabel="Index", ylabel="Singular value" if axes is panels[0] else "")
+        measure = _layers.Measure("Singular value", "Index", curves)
+        drawn, (panels,) = _layers.draw(run, [title for _, title in shown], [measure], 2.2)
+        for axes in panels:
+            axes.set_yscale("log")
             style.powers(axes.yaxis)
-        style.letters(panels)
-        style.legend(drawn, lines)
     return drawn
 
 

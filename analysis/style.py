@@ -10,6 +10,7 @@ Text is text: names come from users, so nothing is read as Matplotlib's mathemat
 import io
 import math
 import re
+import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -23,8 +24,11 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
 
+from localdfa.analysis import _layout
 from localdfa.analysis.summary import Curve
+from localdfa.errors import LocalDFAError
 
 # Widths of one and two columns of a journal, inches.
 ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0
@@ -72,9 +76,13 @@ class Look(NamedTuple):
     lines: float
 
 
+# Characters of a line that is not folded further.
+_SHORTEST = 8
 # Sizes of the text of a legend, points of a paper, from the first down, and columns, until the panels have so much height,
 # inches.
-_LEGEND_SIZES, _LEGEND_COLUMNS, _LEAST_PANELS = (8, 7, 6, 5, 4), 8, 1.2
+_LEGEND_SIZES, _LEGEND_COLUMNS, _LEAST_PANELS = (8, 7, 6, 5), 8, 1.2
+# How much smaller other text is made to fit a size, and in how many steps a size that is large enough is looked for.
+_TEXT_SCALES, _TRIES = (1.0, 0.875, 0.75), 5
 
 STYLES = {"paper": Look(1, 1, 1), "talk": Look(1.5, 1.9, 1.8)}
 _current: ContextVar[Look] = ContextVar("look", default=STYLES["paper"])
@@ -106,20 +114,39 @@ def points(size: float) -> float:
     return size * _current.get().text
 
 
+def height(size: float, lines: int = 1) -> float:
+    """The height of lines of text of this size, inches of a paper."""
+    return 1.2 * lines * points(size) / 72 / _current.get().size
+
+
+def folded(text: str, width: float, size: float = 8) -> str:
+    """A text of this size in as many lines as it needs to be no wider than this, inches of a paper."""
+    most, lines, characters = width * 72 * _current.get().size, [text], len(text)
+    while characters > _SHORTEST and any(TextPath((0, 0), line, points(size)).get_extents().width > most for line in lines):
+        characters -= 1
+        lines = textwrap.wrap(text, characters)
+    return "\n".join(lines)
+
+
 def mark(size: float) -> float:
     """The size of a mark in points, as the style has it."""
     return size * _current.get().lines
 
 
+class SizeError(LocalDFAError):
+    """A figure cannot be read at the size that is asked for."""
+
+
 class Figure(MatplotlibFigure):
     """A figure without pyplot, drawn with the settings it was made with, whoever draws it. Sizes in inches, of a paper.
 
-    Its legend is laid out anew where its size is changed.
+    Where its size is changed, its legend is laid out anew, and axes get fewer ticks and smaller text, as far as they must.
     """
 
     def __init__(self, width: float, height: float) -> None:
         self._look = _current.get()
         self._explained: list[Line2D] = []
+        self._made: _layout.Made | None = None
         super().__init__(figsize=(width * self._look.size, height * self._look.size), layout="constrained")
         FigureCanvasAgg(self)
 
@@ -143,19 +170,59 @@ class Figure(MatplotlibFigure):
             super().draw(renderer)
 
     def set_size_inches(self, w: Any, h: float | None = None, forward: bool = True) -> None:
-        """As Matplotlib's."""
-        super().set_size_inches(w, h, forward)
-        if self._explained:
-            self.explain(self._explained)
+        """As Matplotlib's, but refused where the figure cannot be read at this size; it keeps its own then.
 
-    def explain(self, lines: Sequence[Line2D]) -> None:
+        Raises
+        ------
+        SizeError
+            Text would be cut off, or panels cover each other; the message has a size that is large enough.
+        """
+        asked, before = (w, h) if h is not None else tuple(w), tuple(self.get_size_inches())
+        self._made = made = self._made or _layout.Made(self)
+        if self._fits(asked, forward):
+            return
+        low, high = 0.0, 1.0  # of the way from what is asked for to the size that the figure was made with
+        for _ in range(_TRIES):
+            middle = (low + high) / 2
+            enough = self._fits(_between(asked, made.size, middle), forward, _TEXT_SCALES[-1:])
+            low, high = (low, middle) if enough else (middle, high)
+        self._fits(before, forward)
+        found = " × ".join(f"{math.ceil(10 * side) / 10:g}" for side in _between(asked, made.size, high))
+        raise SizeError(
+            f"the figure cannot be read at {asked[0]:g} × {asked[1]:g} inches, where its text would be cut off or its panels "
+            f"cover each other; it can be at {found}"
+        )
+
+    def _fits(self, size: tuple[float, float], forward: bool, scales: Sequence[float] = _TEXT_SCALES) -> bool:
+        """Take a size, with as much text as can be read there, and say whether all of it can."""
+        assert self._made is not None
+        super().set_size_inches(*size, forward)
+        with self._settings():
+            for scale in scales:
+                self._made.restore(scale)
+                if self._explained:
+                    self.explain(self._explained, _LEGEND_SIZES[0] * scale)
+                if self._made.settle():
+                    return True
+        return False
+
+    def fill(self, panel: Axes, rows: int) -> None:
+        """Take the height at which images of fixed aspect fill their places; a panel that holds one, and rows of them."""
+        with self._settings():
+            self.draw_without_rendering()
+        place, image = panel.get_position(original=True), panel.get_position()
+        filled = image.height * place.width / image.width
+        super().set_size_inches(self.get_figwidth(), self.get_figheight() * (1 + rows * (filled - place.height)))
+
+    def explain(self, lines: Sequence[Line2D], largest: float = _LEGEND_SIZES[0]) -> None:
         """A legend of lines and their labels below the panels, in as many columns as the figure is wide.
 
-        Where the panels would be left too little, the text is made smaller, down to a limit.
+        Where the panels would be left too little, the text is made smaller than the largest size, points, down to a limit.
         """
         self._explained = list(lines)
+        sizes = [size for size in _LEGEND_SIZES if size <= largest]
         with self._settings():
-            for size, columns in product(_LEGEND_SIZES, range(min(len(lines), _LEGEND_COLUMNS), 0, -1)):
+            for size, columns in product(sizes, range(min(len(lines), _LEGEND_COLUMNS), 0, -1)):
                 for before in list(self.legends):
                     before.remove()
                 found = self.legend(handles=lines, loc="outside lower center", ncols=columns, fontsize=points(size))
@@ -170,6 +237,12 @@ class Figure(MatplotlibFigure):
         undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
         self.savefig(stream, format=form, metadata=undated)
         return stream.getvalue()
+
+
+def _between(small: tuple[float, float], large: tuple[float, float], part: float) -> tuple[float, float]:
+    """A size on the way from one to another, in no direction smaller than the first."""
+    width, height = (a + part * max(0.0, b - a) for a, b in zip(small, large, strict=True))
+    return width, height
 
 
 def line(position: int) -> dict[str, Any]:
@@ -274,13 +347,22 @@ def error_axis(axes: Axes, values: Iterable[float]) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
+def number_axis(axes: Axes, n: int) -> None:
+    """A y axis of n neurons by number, 0 at the top."""
+    axes.set_ylim(n - 0.4, -0.6)
+    steps = ticker.MaxNLocator(5, steps=[1, 2, 5, 10], integer=True)
+    axes.yaxis.set_major_locator(ticker.FixedLocator([tick for tick in steps.tick_values(0, n - 1) if 0 <= tick < n]))
+
+
 def count_axis(axes: Axes, which: str, values: Iterable[float]) -> None:
     """An x or y axis for counts: logarithmic where they differ much, else from 0; ticks read 20 M, not 2e7."""
     positive = [value for value in values if value > 0]
     low, high = (min(positive), max(positive)) if positive else (1.0, 1.0)
+    axis = getattr(axes, f"{which}axis")
     if high < 4 * low:
         axes.set(**{f"{which}lim": (0, 1.1 * high)})
     else:
         axes.set(**{f"{which}scale": "log", f"{which}lim": (low / 1.3, 1.3 * high)})
-        getattr(axes, f"{which}axis").set_minor_locator(ticker.NullLocator())
-    getattr(axes, f"{which}axis").set_major_formatter(ticker.EngFormatter())
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high < 12 * low else (1, 3) if high < 100 * low else (1,)))
+        axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter(ticker.EngFormatter())

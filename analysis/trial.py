@@ -91,4 +91,5 @@ def _raster(axes: Axes, job: Job, trial: int, number: int) -> None:
     time, neuron = kept["time"][own], kept["neuron"][own]
     for chosen, colour in ((neuron != number, style.GREY), (neuron == number, _CHANGE)):
         axes.plot(time[chosen], neuron[chosen], "|", color=colour, markersize=style.mark(1.6), markeredgewidth=style.mark(0.4))
-    axes.set(ylabel="Neuron\n(number)", ylim=(neuron.max(initial=number) + 1, -1))
+    style.number_axis(axes, int(neuron.max(initial=number)) + 1)
+    axes.set_ylabel("Neuron\n(number)")

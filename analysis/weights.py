@@ -5,7 +5,7 @@ Reads the weights that a finished run keeps.
 
 import numpy as np
 
-from localdfa.analysis import _kept, _layers, style, summary
+from localdfa.analysis import _kept, _layers, _many, style, summary
 from localdfa.record import Run
 
 _BINS = 60
@@ -13,14 +13,15 @@ _BINS = 60
 
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
+    number = len(_kept.jobs(run, "weights", "weights"))
     return (
         f"Distribution of the forward weights of each layer, biases left out, after training, in {_BINS} bins; logarithmic, so "
-        f"that tails show. The dashed line is at zero.{_layers.said(_layers.depth(run))} {summary.seeds(run)}"
+        f"that tails show. The dashed line is at zero.{_layers.said(_layers.depth(run), number)} {summary.seeds(run)}"
     )
 
 
 def figure(run: Run) -> style.Figure:
-    """One panel for each layer, a curve for each condition.
+    """One panel for each layer, a curve for each condition; of many conditions the reverse.
 
     Raises
     ------
@@ -29,20 +30,24 @@ def figure(run: Run) -> style.Figure:
     """
     found = {name: [job.weights for job in jobs] for name, jobs in _kept.jobs(run, "weights", "weights").items()}
     shown = _layers.projections(run)
+    layers = [
+        {name: s for name, seeds in found.items() if (s := [v for w in seeds if (v := _values(w, key)).size])}
+        for key, _ in shown
+    ]
+    reaches = [max((float(np.abs(v).max()) for seeds in layer.values() for v in seeds), default=0) or 1.0 for layer in layers]
+    if len(found) > _many.TOGETHER:  # layers share their panels
+        reaches = [max(reaches)] * len(reaches)
+    curves = [
+        {name: _shares(seeds, np.linspace(-reach, reach, _BINS + 1)) for name, seeds in layer.items()}
+        for layer, reach in zip(layers, reaches, strict=True)
+    ]
     with style.context():
-        drawn, (panels,) = _layers.grid(len(shown), 1, 2.2, list(found))
-        lines: dict[str, style.Line2D] = {}
-        for axes, (key, title) in zip(panels, shown, strict=True):
-            samples = {name: s for name, seeds in found.items() if (s := [v for w in seeds if (v := _values(w, key)).size])}
-            reach = max((float(np.abs(each).max()) for seeds in samples.values() for each in seeds), default=0) or 1.0
-            edges = np.linspace(-reach, reach, _BINS + 1)
+        measure = _layers.Measure("Synapses (% per bin)", "Weight", curves)
+        drawn, (panels,) = _layers.draw(run, [title for _, title in shown], [measure], 2.2)
+        for axes in panels:
             axes.axvline(0, **style.LEVEL)
-            lines |= style.draw(axes, {name: _shares(s, edges) for name, s in samples.items()}, list(run.settings))
-            axes.set(yscale="log", title=title, xlabel="Weight")
+            axes.set_yscale("log")
             style.powers(axes.yaxis)
-        panels[0].set_ylabel("Synapses (% per bin)")
-        style.letters(panels)
-        style.legend(drawn, lines)
     return drawn
 
 

@@ -328,7 +328,8 @@ def deep(folder, depth):
 def test_many_layers_are_limited(tmp_path, depth, shown):
     result = deep(tmp_path / "run", depth)
     drawn = angles.figure(result)
-    assert [axes.get_title() for axes in drawn.axes if axes.get_title()] == [f"Hidden layer {n}" for n in shown]
+    titles = [axes.get_title().replace("\n", " ") for axes in drawn.axes if axes.get_title()]
+    assert titles == [f"Hidden layer {n}" for n in shown]
     assert drawn.get_figwidth() == (style.ONE_COLUMN if depth == 1 else style.TWO_COLUMNS)
     assert ("Of 15 layers 5 are drawn" in angles.caption(result)) == (depth == 15)
     drawn.draw_without_rendering()

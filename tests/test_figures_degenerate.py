@@ -387,29 +387,6 @@ def test_panels_of_many_conditions_do_not_overlap(runs, name):
     assert "are drawn." in analysis.get(name).caption(runs["many conditions"])
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        *((name, "rate_run") for name in ("angles", "errors", "events", "firing", "rates", "singular", "theorem", "weights")),
-        ("raster", "spiking_run"), ("window", "spiking_run"), ("beta", "beta_run"), ("pairs", "pairs_run"),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("look", ["paper", "talk"])
-def test_a_legend_fits_whatever_the_size(request, name, kind, look):
-    with style.using(look):
-        drawn = analysis.get(name).figure(request.getfixturevalue(kind))
-    names = [text.get_text() for text in drawn.legends[0].get_texts()]
-    for width, height in ((3, 2.2), (7, 3), (2.2, 4)):
-        drawn.set_size_inches(width, height)
-        (legend,) = drawn.legends
-        box = legend.get_window_extent()
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= drawn.bbox.x1
-        assert box.y1 <= drawn.bbox.y1
-        assert [text.get_text() for text in legend.get_texts()] == names
-
-
 def test_text_is_text(runs, tmp_path):
     """Of a run whose folder is named $x^$: what Matplotlib would read as mathematics, and fail at."""
     two = [runs["before training"], runs["one class"]]
