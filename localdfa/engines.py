@@ -4,35 +4,17 @@ An engine has two methods: `read`, the drive of the output at the end of the fre
 every synapse. Where a trial begins as the one before it has ended, `carried` says where a sequence of mini-batches stands.
 """
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from localdfa import registry
-from localdfa.core import dynamic, forked, settled, spikes
+from localdfa.core import forked, spikes
+from localdfa.core.rate import settled, timed
 from localdfa.core.spikes import Carried
+from localdfa.core.update import Update
 from localdfa.network import Network
 from localdfa.spec import Setting
-
-
-@dataclass
-class Lesson:
-    """What a mini-batch teaches: Σ_samples pre · post change of every projection.
-
-    sent, change: for each projection its factors, (m, n_pre + 1) and (m, n_post), or None; total: for each that sum itself,
-    shaped as the weights, or None where the factors are. events: number of events, or of spikes.
-    """
-
-    sent: list[np.ndarray | None]
-    change: list[np.ndarray | None]
-    total: list[np.ndarray | None]
-    events: int
-
-    def totals(self) -> list[np.ndarray]:
-        """The sums of all projections."""
-        factors = zip(self.sent, self.change, strict=True)
-        return [s.T @ c if t is None else t for (s, c), t in zip(factors, self.total, strict=True)]  # type: ignore[union-attr]
 
 
 class Engine(Protocol):
@@ -52,7 +34,7 @@ class Engine(Protocol):
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
-    ) -> Lesson:  # fmt: skip
+    ) -> Update:  # fmt: skip
         """What the mini-batch teaches; frozen: projections that nobody asks about."""
 
 
@@ -70,27 +52,28 @@ class Settled:
     def activity(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
     ) -> list[np.ndarray]:
-        found = settled.free_phase(network, inputs, self._setting.network.threshold).activity
-        return [1e3 * h / network.neuron.gain for h in found] if self._setting.spiking else found
+        activity = settled.free_phase(network, inputs, self._setting.network.threshold).activity
+        return [1e3 * h / network.neuron.gain for h in activity] if self._setting.spiking else activity
 
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
-    ) -> Lesson:  # fmt: skip
-        notice, (mask, *masks) = self._setting.feedback.threshold, dropout(self._setting, network, rng, len(inputs))
-        if mask is not None:
+    ) -> Update:  # fmt: skip
+        error_threshold = self._setting.feedback.threshold
+        input_mask, *masks = dropout(self._setting, network, rng, len(inputs))
+        if input_mask is not None:
             inputs = inputs.copy()
-            inputs[:, :-1] *= mask
-        trial = settled.free_phase(network, inputs, self._setting.network.threshold, masks)
-        error = network.output.error(trial.prediction, targets)
-        if notice:
-            error[np.abs(error) <= notice] = 0
-            noticed = np.flatnonzero(error.any(axis=1))
-            if len(noticed) < len(error):
-                trial, error, targets = trial.keep(noticed), error[noticed], targets[noticed]
+            inputs[:, :-1] *= input_mask
+        free = settled.free_phase(network, inputs, self._setting.network.threshold, masks)
+        error = network.output.error(free.prediction, targets)
+        if error_threshold:
+            error[np.abs(error) <= error_threshold] = 0
+            taught = np.flatnonzero(error.any(axis=1))
+            if len(taught) < len(error):
+                free, error, targets = free.keep(taught), error[taught], targets[taught]
         rule = settled_rule(network, self._setting, self._rule)
-        change, events = settled.post_changes(network, rule, trial, error, targets)
-        return Lesson([*trial.sent], [*change], settled.totals(trial, change, frozen), trial.events + events)
+        change, events = settled.post_changes(network, rule, free, error, targets)
+        return settled.update(free, change, events, frozen)
 
 
 class InTime(Settled):
@@ -99,15 +82,13 @@ class InTime(Settled):
     def read(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
     ) -> np.ndarray:
-        return dynamic.simulate(network, self._setting, inputs).drive
+        return timed.simulate(network, self._setting, inputs).drive
 
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
-    ) -> Lesson:  # fmt: skip
-        trial = dynamic.simulate(network, self._setting, inputs, targets)
-        none: list[Any] = [None] * len(trial.total)
-        return Lesson(none, none, [*trial.total], trial.events)
+    ) -> Update:  # fmt: skip
+        return timed.simulate(network, self._setting, inputs, targets)
 
 
 class Spiking:
@@ -125,14 +106,13 @@ class Spiking:
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
     ) -> list[np.ndarray]:
         counts = spikes.simulate(network, self._setting, inputs, rng=rng, carried=carried).counts
-        return [1e3 * found / self._setting.phases.free for found in counts]
+        return [1e3 * count / self._setting.phases.free for count in counts]
 
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
-    ) -> Lesson:  # fmt: skip
-        trial = spikes.simulate(network, self._setting, inputs, targets, rng, self._rates(network, frozen), carried)
-        return Lesson(trial.sent, trial.change, trial.total, trial.events)
+    ) -> Update:  # fmt: skip
+        return spikes.simulate(network, self._setting, inputs, targets, rng, self._rates(network, frozen), carried)
 
     def record(
         self, network: Network, inputs: np.ndarray, target: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],

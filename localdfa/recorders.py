@@ -74,8 +74,8 @@ def changes(trainer: "Trainer", keep: Record) -> dict[str, np.ndarray]:
     chosen, found = dict[str, np.ndarray](), dict[str, list[np.ndarray]]()
     for sample in samples:
         rows = slice(sample, sample + 1)
-        lesson = trainer.engine.learn(network, train.inputs[rows], train.targets[rows], noise, frozenset(), sequence)
-        for joint, name, total in zip(network.projections, network.names, lesson.totals(), strict=True):
+        update = trainer.engine.learn(network, train.inputs[rows], train.targets[rows], noise, frozenset(), sequence)
+        for joint, name, total in zip(network.projections, network.names, update.totals(), strict=True):
             dense = joint.dense(total, network.sizes[joint.post])
             forward = dense[: len(dense) - joint.biased].T
             post, pre = (_chosen(keep, n) for n in forward.shape)

@@ -42,15 +42,6 @@ def routes(network: Any) -> np.ndarray:
 
 
 @counted
-def projection(flat, sizes, l):
-    """Projection l as (n_pre + 1, n_post), a view of an array in which all of them lie end to end."""
-    start = 0
-    for k in range(l):
-        start += (sizes[k] + 1) * sizes[k + 1]
-    return flat[start : start + (sizes[l] + 1) * sizes[l + 1]].reshape(sizes[l] + 1, sizes[l + 1])
-
-
-@counted
 def add(queue, n, time, neuron, size):
     """Put an event behind the n of a queue; returns the queue, a longer one if there was no room."""
     if n == queue.size:

@@ -49,19 +49,20 @@ from localdfa.core import finite, interrupt
 from localdfa.core.circuit import Circuit, Course, circuit, course, onsets, spiking, spiking_rule
 from localdfa.core.compiled import compiled, counted, inner
 from localdfa.core.events import EVENT
-from localdfa.core.kernels import product
 from localdfa.core.membranes import Ways, kernels, room_of, ways_of
+from localdfa.core.products import product
 from localdfa.core.queues import PRE, TRACES, longer, sort
 from localdfa.core.state import CURRENT, DRIVE, State, V, X, Z, at_rest
 from localdfa.core.sums import Sums
 from localdfa.core.traces import learn, move_base
+from localdfa.core.update import Update
 
 # The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
 _BLOCKS = 16
 
 
-@dataclass
-class SpikingTrial:
+@dataclass(kw_only=True)
+class SpikingTrial(Update):
     """What a mini-batch of m trials leaves.
 
     drive: the readout a_y (m, n_out) at the end of the free phase, of an output that spikes the drive of its activity;
@@ -74,15 +75,6 @@ class SpikingTrial:
     drive: np.ndarray
     prediction: np.ndarray
     counts: list[np.ndarray]
-    sent: list[np.ndarray | None]
-    change: list[np.ndarray | None]
-    total: list[np.ndarray | None]
-    events: int
-
-    def totals(self) -> list[np.ndarray]:
-        """Σ_samples (1/β) ∫_gate x dz of every projection, shaped as its weights."""
-        factors = zip(self.sent, self.change, strict=True)
-        return [s.T @ c if t is None else t for (s, c), t in zip(factors, self.total, strict=True)]  # type: ignore[union-attr]
 
 
 _Spikes = list[tuple[np.ndarray, np.ndarray]]
@@ -229,7 +221,16 @@ def simulate(
     counts = [room.counts[:, first[k] : first[k + 1]] for k in range(1, network.n_hidden + 1)]
     learned = case.learned(room, sums.total) if case.course.openings else ([], [], [])
     prediction = read if network.output.spiking else network.predict(read)
-    return SpikingTrial(read, prediction, counts, *learned, int(room.events.sum()))
+    sent, change, total = learned
+    return SpikingTrial(
+        drive=read,
+        prediction=prediction,
+        counts=counts,
+        sent=sent,
+        change=change,
+        total=total,
+        events=int(room.events.sum()),
+    )
 
 
 def record(

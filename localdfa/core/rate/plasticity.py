@@ -1,44 +1,51 @@
-"""Weights that learn: what the optimiser remembers of every synapse, and the update of a mini-batch."""
+"""Weights that learn: what an optimiser remembers of every synapse, and how it changes the weights."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from localdfa.core import kernels
+from localdfa.core.rate import updates
+from localdfa.core.rate.updates import Synapses
+from localdfa.core.update import Update
 
 
 class Plasticity:
-    """The optimiser's memory of a network's synapses.
+    """An optimiser and its memory of the synapses of all projections. The weights themselves belong to the network.
 
-    state: for each projection (n_pre + 1, n_state, n_post); last: for each presynaptic neuron the projection's update that it
-    last had; steps: for each projection the number of its updates so far, those while it is frozen left out.
+    weights: those of the network, of whose shapes and dtype the memory is. weight_decay: λ, which adds λ w to the gradient of
+    every weight that is no bias.
     """
 
-    def __init__(self, network: Any, optimiser: Any, weight_decay: float = 0.0) -> None:
-        self._from_factors, self._from_sum = kernels.learning(optimiser.__class__)
-        self._network = network
-        self._weight_decay = network.dtype.type(weight_decay)
-        self._rests = optimiser.rests and weight_decay == 0
+    def __init__(self, weights: Sequence[np.ndarray], optimiser: Any, weight_decay: float = 0.0) -> None:
+        self._kernels = updates.kernels(optimiser.__class__)
+        self._weight_decay = weights[0].dtype.type(weight_decay)
+        # Whether a presynaptic neuron without activity needs no visit.
+        self._skips_silent = optimiser.rests and weight_decay == 0
         self.optimiser = optimiser
-        self.steps = [0] * len(network.weights)
-        self.state = [np.zeros((w.shape[0], optimiser.n_state, w.shape[1]), w.dtype) for w in network.weights]
-        self.last = [np.zeros(w.shape[0], np.int64) for w in network.weights]
+        # Of each projection the number of its updates so far, without those while it was frozen.
+        self.steps = [0] * len(weights)
+        # Of each projection what the optimiser remembers of each synapse, (n_pre + 1, n_state, n_post).
+        self.state = [np.zeros((w.shape[0], optimiser.n_state, w.shape[1]), w.dtype) for w in weights]
+        # Of each projection the number of the update that each presynaptic neuron's synapses had last, (n_pre + 1,).
+        self.last = [np.zeros(w.shape[0], np.int64) for w in weights]
 
-    def learn(self, sent: list, change: list, frozen: frozenset[int] = frozenset(), total: list | None = None) -> None:
-        """ΔW ∝ Σ_samples change · sentᵀ for every projection that is not frozen.
+    def learn(self, weights: Sequence[np.ndarray], update: Update, frozen: frozenset[int] = frozenset()) -> None:
+        """Change the weights of every projection that is not frozen, in place, by what a mini-batch teaches.
 
-        sent: presynaptic activity (m, n_pre + 1); change: postsynaptic change (m, n_post); frozen: indices of layers. Where
-        `total` has an array, (n_pre + 1, n_post), it is that sum, and sent and change are not read.
+        frozen: indices of projections.
         """
-        for l, weights in enumerate(self._network.weights):
-            if l in frozen:
+        for q, w in enumerate(weights):
+            if q in frozen:
                 continue
-            self.steps[l] += 1
-            memory = weights, self.state[l], self.last[l], self.steps[l]
-            if total is not None and total[l] is not None:
-                self._from_sum(self.optimiser, self._weight_decay, total[l], *memory)
+            self.steps[q] += 1
+            synapses = Synapses(weights=w, state=self.state[q], last=self.last[q])
+            sent, change, total = update.sent[q], update.change[q], update.total[q]
+            if total is not None:
+                self._kernels.from_sum(self.optimiser, self._weight_decay, total, synapses, self.steps[q])
                 continue
-            if self._rests and not len(sent[l]):
+            assert sent is not None
+            if self._skips_silent and not len(sent):
                 continue
-            rows = kernels.active(sent[l]) if self._rests else np.arange(sent[l].shape[1])
-            self._from_factors(self.optimiser, self._weight_decay, sent[l], rows, change[l], *memory)
+            rows = updates.active(sent) if self._skips_silent else np.arange(sent.shape[1])
+            self._kernels.from_factors(self.optimiser, self._weight_decay, sent, rows, change, synapses, self.steps[q])
