@@ -13,7 +13,8 @@ from test_circuits import case, samples
 
 from localdfa import network as networks
 from localdfa import record, spec
-from localdfa.core import dynamic, interrupt, spikes
+from localdfa.core import interrupt, spikes
+from localdfa.core.rate import timed
 from localdfa.train import resume
 
 # Seconds within which Ctrl-C is heard. Compiling takes some times as long, even where nothing else runs.
@@ -26,16 +27,17 @@ import numpy as np
 
 from localdfa import network as networks
 from localdfa import spec
-from localdfa.core import dynamic, settled, spikes
+from localdfa.core import spikes
+from localdfa.core.rate import settled, timed
 
 def build(**tables):
     setting = spec.experiment(network={"hidden": [3], "weights": "uniform", **tables.pop("network", {})}, **tables)
     return networks.build(setting, 3, 2, 0), setting, np.ones((1, 4), np.float32)
 
 spiking = build(network={"neuron": "alif", "tau_syn": 3.0}, phases={"free": 400.0})
-timed = build(neuron={"tau": 10.0}, network={"threshold": 1e-3}, phases={"gate": 1.0})
+relaxing = build(neuron={"tau": 10.0}, network={"threshold": 1e-3}, phases={"gate": 1.0})
 still, _, inputs = build()
-for work in (lambda: spikes.simulate(*spiking), lambda: dynamic.simulate(*timed), lambda: settled.free_phase(still, inputs)):
+for work in (lambda: spikes.simulate(*spiking), lambda: timed.simulate(*relaxing), lambda: settled.free_phase(still, inputs)):
     print("compiling", flush=True)
     try:
         work()
@@ -124,8 +126,8 @@ def test_ctrl_c_is_heard_in_a_long_trial_of_graded_events():
     )  # fmt: skip
     network, inputs = networks.build(setting, 3, 2, 0), np.ones((1, 4))
     coarse = setting.model_copy(update={"network": setting.network.model_copy(update={"threshold": 0.1})})
-    dynamic.simulate(network, coarse, inputs)  # compiled by now
-    assert interrupted(lambda: dynamic.simulate(network, setting, np.repeat(inputs, 32, axis=0))) < SOON
+    timed.simulate(network, coarse, inputs)  # compiled by now
+    assert interrupted(lambda: timed.simulate(network, setting, np.repeat(inputs, 32, axis=0))) < SOON
 
 
 def test_threads_end_when_one_of_them_fails():

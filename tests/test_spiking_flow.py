@@ -7,7 +7,8 @@ from conftest import setting_of
 
 from localdfa import data as datasets
 from localdfa import measure, record, recorders, spec, train
-from localdfa.core import settled, spikes
+from localdfa.core import spikes
+from localdfa.core.rate import settled
 from localdfa.errors import DataError, RunError, SpecError
 from localdfa.network import WATCHED, build, generator, rewired
 from localdfa.neurons.lif import LIF
