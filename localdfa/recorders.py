@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from localdfa import inputs, registry
-from localdfa.core.events import stretches
+from localdfa.core.events import trial_segments
 from localdfa.core.spikes import Carried, Recording
 from localdfa.engines import Spiking
 from localdfa.errors import SpecError
@@ -33,7 +33,7 @@ _STATES, _NUMBER, _SPIKE, _RATE = 5, 8, 64, 10.0
 def spikes(trainer: "Trainer", keep: Record) -> dict[str, np.ndarray]:
     """Every spike of the first trials of the probe, as the network stands; see `record.Job.spikes`."""
     parts, samples = [], []
-    edges, sign, _ = stretches(trainer.setting.phases, True)
+    edges, sign, _ = trial_segments(trainer.setting.phases, True)
     for sample, trial in _trials(trainer, keep.spikes, None):
         found = [
             np.stack([events["time"], events["neuron"], *np.full((3, len(events)), [[l + 1], [twin], [sample]])])
@@ -53,7 +53,7 @@ def spikes(trainer: "Trainer", keep: Record) -> dict[str, np.ndarray]:
 
 def states(trainer: "Trainer", keep: Record) -> dict[str, np.ndarray]:
     """Membranes, traces and drives of some neurons in the first trials of the probe; see `record.Job.states`."""
-    edges, sign, _ = stretches(trainer.setting.phases, True)
+    edges, sign, _ = trial_segments(trainer.setting.phases, True)
     times, samples, found, chosen = _moments(keep, edges), [], dict[str, list[np.ndarray]](), dict[str, np.ndarray]()
     for sample, trial in _trials(trainer, keep.states, times):
         samples.append(sample)
@@ -111,12 +111,12 @@ class Recorder(NamedTuple):
 
 
 def _spikes_need(keep: Record, setting: Setting, sizes: tuple[int, ...], samples: int) -> float:
-    lasting = float(stretches(setting.phases, True)[0][-1])
+    lasting = float(trial_segments(setting.phases, True)[0][-1])
     return min(keep.spikes, keep.probe, samples) * sum(sizes[1:]) * lasting * 1e-3 * _RATE * _SPIKE
 
 
 def _states_need(keep: Record, setting: Setting, sizes: tuple[int, ...], samples: int) -> float:
-    begin, end = _span(keep, stretches(setting.phases, True)[0])
+    begin, end = _span(keep, trial_segments(setting.phases, True)[0])
     moments = max(0.0, end - begin) / keep.interval
     kept = min(keep.states, keep.probe, samples) * sum(len(_chosen(keep, n)) for n in sizes[1:])
     return moments * _STATES * _NUMBER * 2 * (kept + sum(sizes[1:]))  # and all neurons of one trial, with their twins

@@ -13,7 +13,7 @@ from localdfa.bench.worker import Side
 from localdfa.bench.workloads import Workload
 from localdfa.core import blas, spikes
 from localdfa.core.circuit import onsets
-from localdfa.core.events import stretches
+from localdfa.core.events import trial_segments
 from localdfa.data.trains import Trains
 from localdfa.inputs.trains import repeated
 from localdfa.network import build
@@ -101,7 +101,7 @@ class Driven(_Simulated):
         _, _, sent = repeated(sample, neuron, sent, begins, stop)
         arrived = sent + self.network.projections[0].delay
         arrived = arrived[arrived < stop]
-        edges, _, gate = stretches(self.setting.phases, plastic)
+        edges, _, gate = trial_segments(self.setting.phases, plastic)
         learned = gate[np.searchsorted(edges, arrived, side="right") - 1] >= 0
         return {
             "synapses": width**2, "spikes": self.last.events,

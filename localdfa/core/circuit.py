@@ -8,7 +8,7 @@ import numpy as np
 
 from localdfa import registry
 from localdfa.core import finite
-from localdfa.core.events import routes, stretches
+from localdfa.core.events import feedback_weights, trial_segments
 from localdfa.errors import NonFiniteError, SpecError
 
 
@@ -99,7 +99,7 @@ class Course(NamedTuple):
 def course(network: Any, setting: Any, nudges: bool, frames: int, times: np.ndarray | None = None) -> Course:
     """The steps of a trial, all of which matter if `times` is given: moments, ms, at which states are noted."""
     phases, feedback = setting.phases, setting.feedback
-    edges, sign, gate = stretches(phases, nudges)
+    edges, sign, gate = trial_segments(phases, nudges)
     onsets = _onsets(edges, sign)
     follows = nudges and feedback.signal != "constant"
     fed = [pair for pair, s in zip(pairwise(edges), sign, strict=True) if s != 0 and follows]
@@ -136,7 +136,7 @@ def _onsets(edges: np.ndarray, sign: np.ndarray) -> np.ndarray:
 
 def onsets(setting: Any, nudges: bool) -> tuple[np.ndarray, float]:
     """When the phases of a trial begin, and its end, ms."""
-    edges, sign, _ = stretches(setting.phases, nudges)
+    edges, sign, _ = trial_segments(setting.phases, nudges)
     return _onsets(edges, sign), float(edges[-1])
 
 
@@ -175,7 +175,7 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
     signal = np.zeros((network.sizes[-1], first[-1]))
     fed = n_hidden + 2 if n_twins else 1
     if nudges:
-        found = routes(network)
+        found = feedback_weights(network)
         found = np.concatenate([found, np.eye(network.sizes[-1])], axis=1) if taught else found
         signal[:, first[fed] : first[fed] + found.shape[1]] = found
     tables = _Tables(network, p.tau_m)

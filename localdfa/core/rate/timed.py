@@ -35,7 +35,7 @@ from numba import prange
 from localdfa import registry
 from localdfa.core import finite, interrupt
 from localdfa.core.compiled import compiled, counted, inlined, inner
-from localdfa.core.events import EVENT, add, routes, sort, stretches
+from localdfa.core.events import EVENT, add, feedback_weights, sort, trial_segments
 from localdfa.core.products import product
 from localdfa.core.update import Update
 from localdfa.errors import NonFiniteError
@@ -204,7 +204,7 @@ def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | 
 
 def _schedule(network: Any, setting: Any, nudges: bool) -> Schedule:
     phases = setting.phases
-    edges, sign, gate = stretches(phases, nudges)
+    edges, sign, gate = trial_segments(phases, nudges)
     return Schedule(
         tau=float(network.neuron.tau),
         delay=setting.network.delay,
@@ -224,7 +224,7 @@ def _wiring(network: Any) -> Wiring:
     return Wiring(
         sizes=np.array(network.sizes),
         weights=np.concatenate([w.ravel() for w in network.weights]),
-        feedback=routes(network),
+        feedback=feedback_weights(network),
     )
 
 

@@ -23,6 +23,7 @@ from localdfa.network import build, rewired
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
 F = {"tanh": torch.tanh, "relu": torch.relu, "logistic": torch.sigmoid}
+HERE = Path(__file__).parent
 RULES = ["bp", "fa", "dfa", "ifa"]
 
 
@@ -345,7 +346,7 @@ def test_any_number_of_threads_gives_the_same_bits():
 
 _WITHOUT_JIT = """
 import json, sys
-sys.path[:0] = [sys.argv[1]]
+sys.path[:0] = sys.argv[1:]
 import numpy as np
 from test_convolution import Images
 found = []
@@ -362,7 +363,7 @@ def test_without_the_compiler_the_same_comes_out():
     found = []
     for disabled in "01":
         done = subprocess.run(
-            [sys.executable, "-c", _WITHOUT_JIT, str(Path(__file__).parent)],
+            [sys.executable, "-c", _WITHOUT_JIT, str(HERE), str(HERE.parents[1])],
             env={**os.environ, "NUMBA_DISABLE_JIT": disabled}, capture_output=True, text=True, check=True,
         )  # fmt: skip
         found.append(json.loads(done.stdout))

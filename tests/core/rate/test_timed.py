@@ -170,7 +170,7 @@ def test_feedback_on_and_off_again_is_a_closed_loop():
     setting, network = case(free=60.0, threshold=0.01, nudging="one_sided", nudged=30.0, propagation="live")
     (x, *_), (y, *_) = samples()
     trial = naive.Trial(
-        "tanh", 2.0, 1.3, 0.01, 0.4, network.weights, network.feedback, False, x[:-1], y,
+        "tanh", 2.0, 1.3, 0.01, 0.4, network.weights, network.feedback, "logistic", x[:-1], y,
         [(60.0, 0, 0), (30.0, 1, 30.0), (60.0, 0, 0)],
     )  # fmt: skip
     found = timed.simulate(network, setting, x[None], y[None]).total
