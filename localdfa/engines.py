@@ -1,7 +1,6 @@
-"""How a mini-batch goes through a network under a rule: settled, in time, or spike by spike. The one place that decides it.
+"""Engines, which run a mini-batch through a network under a rule: settled, in time, or spike by spike.
 
-An engine has two methods: `read`, the drive of the output at the end of the free phase, and `learn`, what a mini-batch teaches
-every synapse. Where a trial begins as the one before it has ended, `carried` says where a sequence of mini-batches stands.
+`engine` is the one place that decides which of them does it.
 """
 
 from typing import Any, Protocol
@@ -18,28 +17,32 @@ from localdfa.spec import Setting
 
 
 class Engine(Protocol):
-    """What an engine does; inputs (m, n_features + 1), the last column ones; targets (m, n_out); rng: for what is random;
-    carried: where the sequence stands that the mini-batch goes on with; a sequence of its own, from rest, if left out."""
+    """What an engine does with a mini-batch of m samples.
+
+    inputs: (m, n_features + 1), whose last column is ones. targets: (m, n_out). rng: draws what is random in the mini-batch.
+    carried: where trials begin as the one before has ended, the state that the mini-batch goes on from; left out, it begins at
+    rest.
+    """
 
     def read(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
     ) -> np.ndarray:
-        """The drive a_y of the output, (m, n_out)."""
+        """The drive a_y of the output at the end of the free phase, (m, n_out)."""
 
     def activity(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
     ) -> list[np.ndarray]:
-        """h of each hidden layer in the free phase, (m, n_l); of spiking neurons their rate, Hz."""
+        """The activity h of each hidden layer in the free phase, (m, n_l); of spiking neurons their rate in Hz."""
 
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
     ) -> Update:  # fmt: skip
-        """What the mini-batch teaches; frozen: projections that nobody asks about."""
+        """What the mini-batch teaches. frozen: projections that do not learn, whose update may be left out."""
 
 
 class Settled:
-    """τ = 0: every neuron sends one graded event a phase; also all exact rules."""
+    """Rate neurons with τ = 0, which send at most one graded event a phase; and every exact rule, whatever the neurons."""
 
     def __init__(self, setting: Setting, rule: str) -> None:
         self._setting, self._rule = setting.under(rule), rule
@@ -77,7 +80,10 @@ class Settled:
 
 
 class InTime(Settled):
-    """τ > 0: rate neurons that relax, and send a graded event when they have moved by ε; their activity is the settled one."""
+    """Rate neurons with τ > 0, which relax, and send a graded event when they have moved by ε.
+
+    `activity` is that of the settled network, to which they relax.
+    """
 
     def read(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
@@ -92,7 +98,7 @@ class InTime(Settled):
 
 
 class Spiking:
-    """Spiking neurons under a rule for spikes; rate: of learning, where weights change while spikes pass."""
+    """Spiking neurons under a rule for spikes. rate: the learning rate, where weights change while spikes pass."""
 
     def __init__(self, setting: Setting, rule: str, rate: float = 0.0) -> None:
         self._setting, self._rate = setting.under(rule), rate
@@ -118,7 +124,7 @@ class Spiking:
         self, network: Network, inputs: np.ndarray, target: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         times: np.ndarray | None = None, carried: Carried | None = None,
     ) -> spikes.Recording:  # fmt: skip
-        """One trial of `learn` in detail, inputs (n_features + 1,) and target (n_out,), with the states at `times`, ms."""
+        """One trial of `learn` in detail. inputs: (n_features + 1,); target: (n_out,); times: when states are recorded, ms."""
         return spikes.record(network, self._setting, inputs, target, rng, times, self._rates(network, frozen), carried)
 
     def _rates(self, network: Network, frozen: frozenset[int]) -> list[float]:
@@ -126,9 +132,9 @@ class Spiking:
 
 
 def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
-    """The engine of a setting under a rule: exact rules are those of the settled network.
+    """The engine of a setting under a rule. Exact rules are those of the settled network.
 
-    rate: of learning, for weights that change while spikes pass; 0 if they are to stand still whatever the setting says.
+    rate: the learning rate of weights that change while spikes pass; 0 keeps them as they are, whatever the setting says.
 
     Raises
     ------
@@ -143,15 +149,15 @@ def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
 
 
 def settled_rule(network: Network, setting: Setting, rule: str) -> Any:
-    """A rule as it teaches a network that settles; see `localdfa.rules`."""
+    """The object by which a rule teaches a settled network; see `localdfa.rules`."""
     model = registry.get("rules", rule)
     return model(network, setting.phases, model.Parameters(**setting.rules.get(rule, {})))
 
 
 def dropout(setting: Setting, network: Network, rng: np.random.Generator, m: int) -> list[np.ndarray | None]:
-    """Dropout for a mini-batch of m samples, of the inputs and each hidden layer, (m, n), or None where all are kept.
+    """The dropout of a mini-batch of m samples: for the inputs and each hidden layer an array (m, n), or None without dropout.
 
-    0 with the layer's probability p, else 1/(1 − p) (Srivastava et al. 2014).
+    An entry is 0 with the layer's probability p, else 1/(1 − p) (Srivastava et al. 2014).
     """
     spec, number = setting.network, network.dtype.type
     masks: list[np.ndarray | None] = []

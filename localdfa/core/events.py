@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core.compiled import counted
+from localdfa.core.compiled import counted, inner
 
 # An event: when it was sent (ms), by which neuron of its population, and its size: Δh of a graded event, 1 for a spike.
 EVENT = np.dtype([("time", np.float64), ("neuron", np.int64), ("size", np.float64)])
@@ -45,23 +45,26 @@ def feedback_weights(network: Any) -> np.ndarray:
 
 
 @counted
-def add(
-    queue,  # array of `EVENT`
+def longer(queue):
+    """A queue with the same events and space for twice as many."""
+    copy = np.empty(2 * queue.size, EVENT)
+    for k in range(queue.size):
+        copy[k] = queue[k]
+    return copy
+
+
+@inner
+def put(
+    queue,  # array of `EVENT` with space for one more
     n,  # how many events are in it
     time,  # ms
     neuron,  # the neuron that sends the event
     size,  # the size of the event
 ):
-    """Put an event at the end of a queue; returns the queue, which is a longer one if there was no space left."""
-    if n == queue.size:
-        longer = np.empty(2 * n, EVENT)
-        for k in range(n):
-            longer[k] = queue[k]
-        queue = longer
+    """Put an event at the end of a queue."""
     queue[n]["time"] = time
     queue[n]["neuron"] = neuron
     queue[n]["size"] = size
-    return queue
 
 
 @counted

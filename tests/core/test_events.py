@@ -5,15 +5,17 @@ import pytest
 from conftest import Small, setting_of
 from numba import njit
 
-from localdfa.core.events import EVENT, add, feedback_weights, sort, trial_segments
+from localdfa.core.events import EVENT, feedback_weights, longer, put, sort, trial_segments
 
 
 @njit
 def filled(times, neurons, first, cancelled):
-    """A queue to which events are added one by one, and which is then sorted from `first` on."""
+    """A queue to which events are added one by one, longer ones where it is full, and which is then sorted from `first` on."""
     queue = np.empty(1, EVENT)
     for k in range(times.size):
-        queue = add(queue, k, times[k], neurons[k], -times[k])
+        if k == queue.size:
+            queue = longer(queue)
+        put(queue, k, times[k], neurons[k], -times[k])
     sort(queue, first, times.size, cancelled)
     return queue
 

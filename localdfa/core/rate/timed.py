@@ -34,8 +34,8 @@ from numba import prange
 
 from localdfa import registry
 from localdfa.core import finite, interrupt
-from localdfa.core.compiled import compiled, counted, inlined, inner
-from localdfa.core.events import EVENT, add, feedback_weights, sort, trial_segments
+from localdfa.core.compiled import compiled, counted, inlined
+from localdfa.core.events import EVENT, feedback_weights, longer, put, sort, trial_segments
 from localdfa.core.products import product
 from localdfa.core.update import Update
 from localdfa.errors import NonFiniteError
@@ -349,7 +349,7 @@ def _trial(
     queues = [np.empty(sizes[0] + 1, EVENT)]
     for j in range(sizes[0]):
         if inputs[j] != 0:
-            queues[0] = add(queues[0], events[0], 0.0, j, inputs[j])
+            put(queues[0], events[0], 0.0, j, inputs[j])
             events[0] += 1
     populations, arrived_sum = [], []
     received = np.zeros(n_layers, np.int64)
@@ -419,7 +419,8 @@ def _onset(
     sends,  # whether these neurons send events; output units do not
 ):
     """The state of a population at t = 0, the queue of its events, and how many it has sent."""
-    n, queue, sent = biases.size, np.empty(64, EVENT), 0
+    n, sent = biases.size, 0
+    queue = np.empty(max(64, n), EVENT)
     first = _first_event(hooks, p, schedule.epsilon)
     population = Population(
         drive=biases.astype(np.float64),
@@ -439,19 +440,19 @@ def _onset(
         if sends:
             _move_level(hooks, p, schedule.epsilon, first, population, i, 0)
         if sends and first != 0:
-            queue = add(queue, sent, 0.0, i, first)
+            put(queue, sent, 0.0, i, first)
             sent += 1
     return population, queue, sent
 
 
-@inner
+@inlined
 def _first_event(hooks, p, epsilon):
     """The size of the event that each neuron sends at t = 0: f(0), or 0 where that is less than ε."""
     h = hooks.f(p, 0.0)
     return h if abs(h) >= epsilon else 0.0
 
 
-@inner
+@inlined
 def _move_level(
     hooks,  # `Hooks`
     p,  # parameters of the hidden neurons
@@ -520,7 +521,7 @@ def _carry_through(
     sign, clamps, gated = schedule.sign[k], is_output and schedule.clamped, schedule.gate[k] >= 0
     scale = sign / (schedule.beta * max(1, schedule.openings))
     drive, v, later, zeta = population.drive, population.v, population.later, population.zeta
-    x, weights = afferents.x, afferents.weights
+    x, weights, arrivals = afferents.x, afferents.weights, afferents.arrivals
     below, received, sent = counts
     came, failure, t = False, 0, begin
     for i in range(n):
@@ -542,9 +543,14 @@ def _carry_through(
         arrives = received < below and incoming[received]["time"] + schedule.delay < end
         now = incoming[received]["time"] + schedule.delay if arrives else end
         if _relax(population, math.exp((t - now) / schedule.tau)):
-            queue, sent, failure = _send(hooks, p, schedule, population, t, now, queue, sent, cancelled)
+            begun, next_one = sent, 0
+            while next_one < n and not failure:
+                sent, next_one, failure = _send(hooks, p, schedule, population, next_one, t, now, queue, sent, cancelled)
+                if next_one < n and not failure:
+                    queue = longer(queue)
             if failure:
                 break
+            sort(queue, begun, sent, cancelled)
         for i in range(n):
             v[i] = later[i]
         t = now
@@ -561,7 +567,7 @@ def _carry_through(
                 drive[i] += size * weights[j, i]
             if gated:
                 for i in range(n):
-                    afferents.arrivals[j, i] += scale * size * zeta[i]
+                    arrivals[j, i] += scale * size * zeta[i]
             received += 1
     if gated:
         for j in range(x.size):
@@ -590,45 +596,64 @@ def _relax(
     return leaving
 
 
-@counted
+@inlined
 def _send(
     hooks,  # `Hooks`
     p,  # parameters of the hidden neurons
     schedule,  # `Schedule`
     population,  # `Population`
+    start,  # the neuron to begin with
     t,  # ms, where v is
     until,  # ms, where v is `later`
     queue,  # queue of the events of this population
-    sent,  # how many are in it
-    cancelled,  # (1,): when it is set, only the events so far are sent
+    sent,  # how many events are in it
+    cancelled,  # (1,): when it is set, nothing more is sent
 ):
-    """Send the events of all neurons that leave their thresholds behind between t and `until`.
+    """Send the events of all neurons, from one on, that leave their thresholds behind between t and `until`.
 
-    Returns the queue, how many events are in it, and the failure: 1 if an activity is not finite, −1 if it diverges, else 0.
+    Returns how many events are in the queue; the neuron to go on with, n unless the queue is full before; and the failure: 1 if
+    an activity is not finite, −1 if it diverges, else 0.
     """
-    begun, first, epsilon = sent, _first_event(hooks, p, schedule.epsilon), schedule.epsilon
-    drive, current, v, later = population.drive, population.current, population.v, population.later
-    low, high = population.low, population.high
-    for i in range(v.size):
-        reached = later[i]
-        if cancelled[0] or low[i] <= reached <= high[i]:
+    first = _first_event(hooks, p, schedule.epsilon)
+    for i in range(start, population.v.size):
+        if cancelled[0] or _stays(population, i):
             continue
-        if not abs(reached) < np.inf:
-            return queue, sent, 1
-        if abs(hooks.f(p, reached) - first) > _LEVELS * epsilon:
-            return queue, sent, -1
-        to = drive[i] - current[i]
-        way = 1 if reached > v[i] else -1
-        threshold = high if reached > v[i] else low
-        # Each event moves the threshold on by one level, of which there are no more than `_LEVELS` up to f(later).
-        while way * reached > way * threshold[i]:
-            # The threshold lies between v and `to`; only rounding can take the time out of the interval.
-            time = t + schedule.tau * math.log((v[i] - to) / (threshold[i] - to))
-            queue = add(queue, sent, min(max(time, t), until), i, way * epsilon)
+        if not abs(population.later[i]) < np.inf:
+            return sent, i, 1
+        if abs(hooks.f(p, population.later[i]) - first) > _LEVELS * schedule.epsilon:
+            return sent, i, -1
+        way = 1 if population.later[i] > population.v[i] else -1
+        # Each event moves the thresholds by one level, of which there are no more than `_LEVELS` up to f(later).
+        while _passes(population, i, way):
+            if sent == queue.size:
+                return sent, i, 0
+            # Only rounding can take the time out of the interval.
+            time = min(max(_time_of_passing(schedule, population, i, way, t), t), until)
+            put(queue, sent, time, i, way * schedule.epsilon)
             sent += 1
-            _move_level(hooks, p, epsilon, first, population, i, way)
-    sort(queue, begun, sent, cancelled)
-    return queue, sent, 0
+            _move_level(hooks, p, schedule.epsilon, first, population, i, way)
+    return sent, population.v.size, 0
+
+
+@inlined
+def _stays(population, i):
+    """Whether neuron i stays between its thresholds."""
+    return population.low[i] <= population.later[i] <= population.high[i]
+
+
+@inlined
+def _passes(population, i, way):
+    """Whether neuron i passes its threshold above (way 1) or below (way −1)."""
+    threshold = population.high[i] if way > 0 else population.low[i]
+    return way * population.later[i] > way * threshold
+
+
+@inlined
+def _time_of_passing(schedule, population, i, way, t):
+    """When neuron i, which is at v at time t, passes its threshold; that lies between v and what v relaxes to."""
+    threshold = population.high[i] if way > 0 else population.low[i]
+    to = population.drive[i] - population.current[i]
+    return t + schedule.tau * math.log((population.v[i] - to) / (threshold - to))
 
 
 @inlined
