@@ -30,9 +30,9 @@ def name(axes: Axes, spans: Iterable[tuple[float, float, float]]) -> None:
 
 
 def spans(edges: np.ndarray, sign: np.ndarray) -> list[tuple[float, float, float]]:
-    """The phases of a trial as (begin, end, sign), from the edges (P + 1,) and the nudges' signs (P,) of its stretches.
+    """The phases of a trial as (begin, end, sign), from the edges (P + 1,) and the nudges' signs (P,) of its segments.
 
-    A nudge during which the gate closes is two stretches, but one phase.
+    A nudge during which the gate closes is two segments, but one phase.
     """
     found: list[tuple[float, float, float]] = []
     for (begin, end), own in zip(pairwise(edges), sign, strict=True):

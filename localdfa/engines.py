@@ -1,64 +1,49 @@
-"""How a mini-batch goes through a network under a rule: settled, in time, or spike by spike. The one place that decides it.
+"""Engines, which run a mini-batch through a network under a rule: settled, in time, or spike by spike.
 
-An engine has two methods: `read`, the drive of the output at the end of the free phase, and `learn`, what a mini-batch teaches
-every synapse. Where a trial begins as the one before it has ended, `carried` says where a sequence of mini-batches stands.
+`engine` is the one place that decides which of them does it.
 """
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from localdfa import registry
-from localdfa.core import dynamic, forked, settled
+from localdfa.core import forked
+from localdfa.core.rate import settled, timed
 from localdfa.core.spiking import batch as spikes
 from localdfa.core.spiking.carried import Carried
+from localdfa.core.update import Update
 from localdfa.network import Network
 from localdfa.spec import Setting
 
 
-@dataclass
-class Lesson:
-    """What a mini-batch teaches: Σ_samples pre · post change of every projection.
-
-    sent, change: for each projection its factors, (m, n_pre + 1) and (m, n_post), or None; total: for each that sum itself,
-    shaped as the weights, or None where the factors are. events: number of events, or of spikes.
-    """
-
-    sent: list[np.ndarray | None]
-    change: list[np.ndarray | None]
-    total: list[np.ndarray | None]
-    events: int
-
-    def totals(self) -> list[np.ndarray]:
-        """The sums of all projections."""
-        factors = zip(self.sent, self.change, strict=True)
-        return [s.T @ c if t is None else t for (s, c), t in zip(factors, self.total, strict=True)]  # type: ignore[union-attr]
-
-
 class Engine(Protocol):
-    """What an engine does; inputs (m, n_features + 1), the last column ones; targets (m, n_out); rng: for what is random;
-    carried: where the sequence stands that the mini-batch goes on with; a sequence of its own, from rest, if left out."""
+    """What an engine does with a mini-batch of m samples.
+
+    inputs: (m, n_features + 1), whose last column is ones. targets: (m, n_out). rng: draws what is random in the mini-batch.
+    carried: where trials begin as the one before has ended, the state that the mini-batch goes on from; left out, it begins at
+    rest.
+    """
 
     def read(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
     ) -> np.ndarray:
-        """The drive a_y of the output, (m, n_out)."""
+        """The drive a_y of the output at the end of the free phase, (m, n_out)."""
 
     def activity(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
     ) -> list[np.ndarray]:
-        """h of each hidden layer in the free phase, (m, n_l); of spiking neurons their rate, Hz."""
+        """The activity h of each hidden layer in the free phase, (m, n_l); of spiking neurons their rate in Hz."""
 
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
-    ) -> Lesson:  # fmt: skip
-        """What the mini-batch teaches; frozen: projections that nobody asks about."""
+    ) -> Update:  # fmt: skip
+        """What the mini-batch teaches. frozen: projections that do not learn, whose update may be left out."""
 
 
 class Settled:
-    """τ = 0: every neuron sends one graded event a phase; also all exact rules."""
+    """Rate neurons with τ = 0, which send at most one graded event a phase; and every exact rule, whatever the neurons."""
 
     def __init__(self, setting: Setting, rule: str) -> None:
         self._setting, self._rule = setting.under(rule), rule
@@ -71,48 +56,50 @@ class Settled:
     def activity(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
     ) -> list[np.ndarray]:
-        found = settled.free_phase(network, inputs, self._setting.network.threshold).activity
-        return [1e3 * h / network.neuron.gain for h in found] if self._setting.spiking else found
+        activity = settled.free_phase(network, inputs, self._setting.network.threshold).activity
+        return [1e3 * h / network.neuron.gain for h in activity] if self._setting.spiking else activity
 
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
-    ) -> Lesson:  # fmt: skip
-        notice, (mask, *masks) = self._setting.feedback.threshold, dropout(self._setting, network, rng, len(inputs))
-        if mask is not None:
+    ) -> Update:  # fmt: skip
+        error_threshold = self._setting.feedback.threshold
+        input_mask, *masks = dropout(self._setting, network, rng, len(inputs))
+        if input_mask is not None:
             inputs = inputs.copy()
-            inputs[:, :-1] *= mask
-        trial = settled.free_phase(network, inputs, self._setting.network.threshold, masks)
-        error = network.output.error(trial.prediction, targets)
-        if notice:
-            error[np.abs(error) <= notice] = 0
-            noticed = np.flatnonzero(error.any(axis=1))
-            if len(noticed) < len(error):
-                trial, error, targets = trial.keep(noticed), error[noticed], targets[noticed]
+            inputs[:, :-1] *= input_mask
+        free = settled.free_phase(network, inputs, self._setting.network.threshold, masks)
+        error = network.output.error(free.prediction, targets)
+        if error_threshold:
+            error[np.abs(error) <= error_threshold] = 0
+            taught = np.flatnonzero(error.any(axis=1))
+            if len(taught) < len(error):
+                free, error, targets = free.keep(taught), error[taught], targets[taught]
         rule = settled_rule(network, self._setting, self._rule)
-        change, events = settled.post_changes(network, rule, trial, error, targets)
-        return Lesson([*trial.sent], [*change], settled.totals(trial, change, frozen), trial.events + events)
+        change, events = settled.post_changes(network, rule, free, error, targets)
+        return settled.update(free, change, events, frozen)
 
 
 class InTime(Settled):
-    """τ > 0: rate neurons that relax, and send a graded event when they have moved by ε; their activity is the settled one."""
+    """Rate neurons with τ > 0, which relax, and send a graded event when they have moved by ε.
+
+    `activity` is that of the settled network, to which they relax.
+    """
 
     def read(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
     ) -> np.ndarray:
-        return dynamic.simulate(network, self._setting, inputs).drive
+        return timed.simulate(network, self._setting, inputs).drive
 
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
-    ) -> Lesson:  # fmt: skip
-        trial = dynamic.simulate(network, self._setting, inputs, targets)
-        none: list[Any] = [None] * len(trial.total)
-        return Lesson(none, none, [*trial.total], trial.events)
+    ) -> Update:  # fmt: skip
+        return timed.simulate(network, self._setting, inputs, targets)
 
 
 class Spiking:
-    """Spiking neurons under a rule for spikes; rate: of learning, where weights change while spikes pass."""
+    """Spiking neurons under a rule for spikes. rate: the learning rate, where weights change while spikes pass."""
 
     def __init__(self, setting: Setting, rule: str, rate: float = 0.0) -> None:
         self._setting, self._rate = setting.under(rule), rate
@@ -126,20 +113,19 @@ class Spiking:
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
     ) -> list[np.ndarray]:
         counts = spikes.simulate(network, self._setting, inputs, rng=rng, carried=carried).counts
-        return [1e3 * found / self._setting.phases.free for found in counts]
+        return [1e3 * count / self._setting.phases.free for count in counts]
 
     def learn(
         self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
-    ) -> Lesson:  # fmt: skip
-        trial = spikes.simulate(network, self._setting, inputs, targets, rng, self._rates(network, frozen), carried)
-        return Lesson(trial.sent, trial.change, trial.total, trial.events)
+    ) -> Update:  # fmt: skip
+        return spikes.simulate(network, self._setting, inputs, targets, rng, self._rates(network, frozen), carried)
 
     def record(
         self, network: Network, inputs: np.ndarray, target: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         times: np.ndarray | None = None, carried: Carried | None = None,
     ) -> spikes.Recording:  # fmt: skip
-        """One trial of `learn` in detail, inputs (n_features + 1,) and target (n_out,), with the states at `times`, ms."""
+        """One trial of `learn` in detail. inputs: (n_features + 1,); target: (n_out,); times: when states are recorded, ms."""
         return spikes.record(network, self._setting, inputs, target, rng, times, self._rates(network, frozen), carried)
 
     def _rates(self, network: Network, frozen: frozenset[int]) -> list[float]:
@@ -147,9 +133,9 @@ class Spiking:
 
 
 def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
-    """The engine of a setting under a rule: exact rules are those of the settled network.
+    """The engine of a setting under a rule. Exact rules are those of the settled network.
 
-    rate: of learning, for weights that change while spikes pass; 0 if they are to stand still whatever the setting says.
+    rate: the learning rate of weights that change while spikes pass; 0 keeps them as they are, whatever the setting says.
 
     Raises
     ------
@@ -164,15 +150,15 @@ def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
 
 
 def settled_rule(network: Network, setting: Setting, rule: str) -> Any:
-    """A rule as it teaches a network that settles; see `localdfa.rules`."""
+    """The object by which a rule teaches a settled network; see `localdfa.rules`."""
     model = registry.get("rules", rule)
     return model(network, setting.phases, model.Parameters(**setting.rules.get(rule, {})))
 
 
 def dropout(setting: Setting, network: Network, rng: np.random.Generator, m: int) -> list[np.ndarray | None]:
-    """Dropout for a mini-batch of m samples, of the inputs and each hidden layer, (m, n), or None where all are kept.
+    """The dropout of a mini-batch of m samples: for the inputs and each hidden layer an array (m, n), or None without dropout.
 
-    0 with the layer's probability p, else 1/(1 − p) (Srivastava et al. 2014).
+    An entry is 0 with the layer's probability p, else 1/(1 − p) (Srivastava et al. 2014).
     """
     spec, number = setting.network, network.dtype.type
     masks: list[np.ndarray | None] = []

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from localdfa import registry
-from localdfa.core import finite, kernels, projections
-from localdfa.core.settled import Trial, free_phase, post_changes
+from localdfa.core import finite
+from localdfa.core.rate import projections
+from localdfa.core.rate.activation import exact_change
+from localdfa.core.rate.settled import FreePhase, free_phase, post_changes
 from localdfa.core.spiking import batch as spikes
 from localdfa.engines import Settled, Spiking, engine, settled_rule
 from localdfa.network import WATCHED, Network, generator, rewired
@@ -46,19 +48,19 @@ def degrees(cos: float) -> float:
 
 def changes(
     network: Network, setting: Setting, rule: str, inputs: np.ndarray, target: np.ndarray, directions: bool = False
-) -> tuple[Trial, list]:
+) -> tuple[FreePhase, list]:
     """The free phase and the postsynaptic changes of each layer under a rule, settled, without an error threshold.
 
     inputs (m, n_in + 1), the last column ones; target (m, n_out); directions: as `post_changes` takes it.
     """
-    trial = free_phase(network, inputs, setting.network.threshold)
-    model, error = settled_rule(network, setting, rule), network.output.error(trial.prediction, target)
-    return trial, post_changes(network, model, trial, error, target, directions)[0]
+    free = free_phase(network, inputs, setting.network.threshold)
+    model, error = settled_rule(network, setting, rule), network.output.error(free.prediction, target)
+    return free, post_changes(network, model, free, error, target, directions)[0]
 
 
-def gradients(trial: Trial, change: list[np.ndarray]) -> list[np.ndarray]:
+def gradients(free: FreePhase, change: list[np.ndarray]) -> list[np.ndarray]:
     """Σ_samples pre · post change of each layer, shaped like its weights: the direction in which they move."""
-    return [projections.total(*layer) for layer in zip(trial.route, trial.sent, change, strict=True)]
+    return [projections.total(*layer) for layer in zip(free.route, free.sent, change, strict=True)]
 
 
 def update(
@@ -165,23 +167,23 @@ def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[st
     β_l < 90°, the update of layer l lowers the criterion of the layer above, too. Above the last hidden layer stands the
     output, whose δa is e: there c_l = Wᵀ e, the gradient of the loss itself.
     """
-    trial = free_phase(network, inputs)
-    error = network.output.error(trial.prediction, target)
-    descend = kernels.descent(network.neuron.__class__)
+    free = free_phase(network, inputs)
+    error = network.output.error(free.prediction, target)
+    write_change = exact_change(network.neuron.__class__)
     change, signal = ([np.empty((len(error), n), error.dtype) for n in network.sizes[1:]] for _ in range(2))
     np.negative(error, out=change[-1])
-    carried = network.pathway.carries(trial.prediction, target, error)
+    carried = network.pathway.carries(free.prediction, target, error)
     # change[l] is kept as 2^−shift[l] times what it is, as in `post_changes`; signal[l] then as its source is.
     shift = np.zeros(network.n_hidden + 1, int)
     for l in network.pathway.order(network.n_hidden):
-        network.pathway.signal(network, l, carried, change, signal[l], trial.route)
-        descend(network.neuron, trial.drive[l], signal[l], change[l])
+        network.pathway.signal(network, l, carried, change, signal[l], free.route)
+        write_change(network.neuron, free.drive[l], signal[l], change[l])
         source = network.pathway.source(network, l)
         shift[l] = finite.scale_near_one(change[l]) + (0 if source is None else shift[source])
     found: dict[str, list[float]] = {"theorem_k": [], "theorem_l": [], "theorem_beta": []}
-    for l, (prescribed, activity) in enumerate(zip(signal[:-1], trial.activity, strict=True)):
+    for l, (prescribed, activity) in enumerate(zip(signal[:-1], free.activity, strict=True)):
         above = np.empty_like(prescribed)
-        projections.descend(trial.route[l + 1], -1.0, network.weights[l + 1][:-1], change[l + 1], above)
+        projections.descend(free.route[l + 1], -1.0, network.weights[l + 1][:-1], change[l + 1], above)
         prescribed, above = _double(prescribed), _double(above)
         sizes, dot = np.linalg.norm(prescribed, axis=1), np.einsum("si,si->s", prescribed, above)
         steep = sizes * np.linalg.norm(above, axis=1)
@@ -211,13 +213,13 @@ def alignment(network: Network) -> list[float]:
     return found
 
 
-def activity(network: Network, trial: Trial) -> dict[str, list[float]]:
+def activity(network: Network, free: FreePhase) -> dict[str, list[float]]:
     """Fractions of (sample, neuron) pairs that are silent, and that are saturated, per hidden layer."""
-    silent = [np.abs(h) <= SILENT for h in trial.activity]
+    silent = [np.abs(h) <= SILENT for h in free.activity]
     flat = []
-    for drive in trial.drive[:-1]:
+    for drive in free.drive[:-1]:
         slope = np.empty_like(drive)
-        kernels.descent(network.neuron.__class__)(network.neuron, drive, np.full_like(drive, -1), slope)
+        exact_change(network.neuron.__class__)(network.neuron, drive, np.full_like(drive, -1), slope)
         flat.append(slope <= SATURATED)
     return {
         "silent": [float(s.mean()) for s in silent],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from localdfa import inputs, memory, registry
-from localdfa.core.events import stretches
+from localdfa.core.events import trial_segments
 from localdfa.core.spiking.batch import Recording
 from localdfa.core.spiking.carried import Carried
 from localdfa.engines import Engine, Spiking
@@ -36,7 +36,7 @@ def check(experiment: Experiment, shape: tuple[int, ...], n_out: int, samples: i
     keep, widest = experiment.record, 0
     for setting in settings(experiment).values():
         n_in = inputs.n_in(registry.get("inputs", setting.input.code), shape, setting.input) if setting.spiking else shape
-        scope = Scope(setting, lay_out(setting, n_in, n_out)[0], samples, stretches(setting.phases, True)[0])
+        scope = Scope(setting, lay_out(setting, n_in, n_out)[0], samples, trial_segments(setting.phases, True)[0])
         for name, recorder in asked_for(keep, setting.learns_from_spikes).items():
             asked = getattr(keep, name, 0)
             if type(asked) is int and asked > samples:
@@ -86,12 +86,12 @@ class Trained:
     @property
     def edges(self) -> np.ndarray:
         """When the phases of a trial begin and end, ms."""
-        return stretches(self.setting.phases, True)[0]
+        return trial_segments(self.setting.phases, True)[0]
 
     @property
     def sign(self) -> np.ndarray:
         """The nudging in each phase: 0, 1 or −1."""
-        return stretches(self.setting.phases, True)[1]
+        return trial_segments(self.setting.phases, True)[1]
 
     def draw(self, count: int) -> np.ndarray:
         """So many training samples, drawn at random, the same ones at any time, in their order."""
@@ -109,7 +109,7 @@ class Trained:
             inputs_of, target = train.inputs[sample], train.targets[sample]
             yield int(sample), engine.record(self.network, inputs_of, target, noise, self.frozen, times, sequence)
 
-    def lessons(self, count: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    def updates(self, count: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """What each of the first trials of the probe by itself teaches: the training sample, and the sum of pre · post change.
 
         It is an array [post, pre] for each projection, by the layer that it reaches, ``1``, ``2`` …, or as ``1to1``.
@@ -117,8 +117,8 @@ class Trained:
         network, train, noise, sequence = self.network, self.parts["train"], self._noise(), Carried()
         for sample in self.probe[:count]:
             rows, found = slice(sample, sample + 1), {}
-            lesson = self.engine.learn(network, train.inputs[rows], train.targets[rows], noise, frozenset(), sequence)
-            for joint, name, total in zip(network.projections, network.names, lesson.totals(), strict=True):
+            update = self.engine.learn(network, train.inputs[rows], train.targets[rows], noise, frozenset(), sequence)
+            for joint, name, total in zip(network.projections, network.names, update.totals(), strict=True):
                 dense = joint.dense(total, network.sizes[joint.post])
                 found[name] = dense[: len(dense) - joint.biased].T
             yield int(sample), found

@@ -15,7 +15,7 @@ from localdfa import data as datasets
 from localdfa import folder as folders
 from localdfa import measure, memory, outputs, record, recording, registry
 from localdfa.core import blas, finite
-from localdfa.core.plasticity import Plasticity
+from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.spiking.carried import Carried, restored
 from localdfa.engines import Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
@@ -106,7 +106,7 @@ class Trainer:
         train = parts["train"]
         self.network = begin(setting, train.shape, train.targets.shape[1], self.seed)
         self._enter(0)
-        self.plasticity = Plasticity(self.network, self._optimiser(), setting.optimiser.weight_decay)
+        self.plasticity = Plasticity(self.network.weights, self._optimiser(), setting.optimiser.weight_decay)
         self.epoch, self.epoch_of_stage = 0, 0
         self.seconds, self.events = 0.0, 0
         self.rows: list[dict[str, Any]] = []
@@ -185,9 +185,9 @@ class Trainer:
     def step(self, batch: np.ndarray, noise: np.random.Generator) -> None:
         """Learn from one mini-batch, the training samples `batch`; noise: for what is random in it."""
         train = self.parts["train"]
-        lesson = self.engine.learn(self.network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
-        self.events += lesson.events
-        self.plasticity.learn(lesson.sent, lesson.change, self.frozen, lesson.total)
+        update = self.engine.learn(self.network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
+        self.events += update.events
+        self.plasticity.learn(self.network.weights, update, self.frozen)
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):

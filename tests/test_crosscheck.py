@@ -8,8 +8,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from localdfa import measure, registry
-from localdfa.core import settled
-from localdfa.core.plasticity import Plasticity
+from localdfa.core.rate import settled
+from localdfa.core.rate.plasticity import Plasticity
 from localdfa.engines import settled_rule
 from localdfa.errors import LocalDFAError, SpecError
 from localdfa.network import build, rewired
@@ -219,10 +219,10 @@ def test_training_steps_equal_those_of_torch(where, name, rng):
     """Five mini-batches with the optimisers of torch.optim, weights that decay among them."""
     small = Small(rng, m=6, rule="bp", optimiser={"name": name, "learning_rate": 0.01, "weight_decay": 0.05})
     learner, x, y = pytorch_of(small, where)
-    plasticity = Plasticity(small.network, registry.get("optimisers", name)(learning_rate=0.01), 0.05)
+    plasticity = Plasticity(small.network.weights, registry.get("optimisers", name)(learning_rate=0.01), 0.05)
     for _ in range(5):
         trial, change = measure.changes(small.network, small.setting, "bp", small.inputs, small.target)
-        plasticity.learn(trial.sent, change)
+        plasticity.learn(small.network.weights, settled.update(trial, change))
         learner.step(x, y)
     for ours, theirs in zip(small.network.weights, learner.weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9)

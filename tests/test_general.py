@@ -9,8 +9,8 @@ from test_circuits import FREE, HIDDEN, N_IN, N_OUT, NUDGED, case, samples
 
 from localdfa import network as networks
 from localdfa import registry, spec
-from localdfa.core import dynamic, settled
 from localdfa.core.compiled import device
+from localdfa.core.rate import settled, timed
 from localdfa.core.spiking import batch as spikes
 from localdfa.engines import engine
 from localdfa.errors import SpecError
@@ -182,7 +182,7 @@ def test_drtp_sends_the_target(tables):
     # As through matrices that make −B y* of the error of each sample by itself.
     for s in range(3):
         one = slice(s, s + 1)
-        run = dynamic.simulate if tables else lambda n, _, x: settled.free_phase(n, x)
+        run = timed.simulate if tables else lambda n, _, x: settled.free_phase(n, x)
         error = run(network, setting, inputs[one]).prediction - targets[one]
         direct = setting.model_copy(update={"feedback": setting.feedback.model_copy(update={"pathway": "direct"})})
         same = networks.rewired(network, direct, "local", 0)

@@ -13,7 +13,8 @@ from test_circuits import case, samples
 
 from localdfa import network as networks
 from localdfa import record, spec
-from localdfa.core import dynamic, interrupt
+from localdfa.core import interrupt
+from localdfa.core.rate import timed
 from localdfa.core.spiking import batch as spikes
 from localdfa.train import resume
 
@@ -27,7 +28,7 @@ import numpy as np
 
 from localdfa import network as networks
 from localdfa import spec
-from localdfa.core import dynamic, settled
+from localdfa.core.rate import settled, timed
 from localdfa.core.spiking import batch as spikes
 
 def build(**tables):
@@ -35,9 +36,9 @@ def build(**tables):
     return networks.build(setting, 3, 2, 0), setting, np.ones((1, 4), np.float32)
 
 spiking = build(network={"neuron": "alif", "tau_syn": 3.0}, phases={"free": 400.0})
-timed = build(neuron={"tau": 10.0}, network={"threshold": 1e-3}, phases={"gate": 1.0})
+relaxing = build(neuron={"tau": 10.0}, network={"threshold": 1e-3}, phases={"gate": 1.0})
 still, _, inputs = build()
-for work in (lambda: spikes.simulate(*spiking), lambda: dynamic.simulate(*timed), lambda: settled.free_phase(still, inputs)):
+for work in (lambda: spikes.simulate(*spiking), lambda: timed.simulate(*relaxing), lambda: settled.free_phase(still, inputs)):
     print("compiling", flush=True)
     try:
         work()
@@ -126,8 +127,8 @@ def test_ctrl_c_is_heard_in_a_long_trial_of_graded_events():
     )  # fmt: skip
     network, inputs = networks.build(setting, 3, 2, 0), np.ones((1, 4))
     coarse = setting.model_copy(update={"network": setting.network.model_copy(update={"threshold": 0.1})})
-    dynamic.simulate(network, coarse, inputs)  # compiled by now
-    assert interrupted(lambda: dynamic.simulate(network, setting, np.repeat(inputs, 32, axis=0))) < SOON
+    timed.simulate(network, coarse, inputs)  # compiled by now
+    assert interrupted(lambda: timed.simulate(network, setting, np.repeat(inputs, 32, axis=0))) < SOON
 
 
 def test_threads_end_when_one_of_them_fails():

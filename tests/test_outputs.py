@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 
 import localdfa
 from localdfa import measure, outputs, registry
-from localdfa.core import dynamic
+from localdfa.core.rate import timed
 from localdfa.core.spiking import batch as spikes
 from localdfa.neurons.lif import LIF
 
@@ -121,12 +121,12 @@ def test_a_new_output_is_one_file(cubic):
                 losses.append(loss())
             weights[at] = before
             assert -update[at] == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-6)
-    timed = Small(
+    small = Small(
         np.random.default_rng(2), (5, 4), m=2, neuron={"tau": 2.0}, network={**network, "threshold": 0.01},
         phases={"free": 40.0},
     )  # fmt: skip
-    trial = dynamic.simulate(timed.network, timed.setting, timed.inputs, timed.target)
-    away = trial.drive - timed.target
+    trial = timed.simulate(small.network, small.setting, small.inputs, small.target)
+    away = trial.drive - small.target
     np.testing.assert_allclose(trial.total[-1][-1], -(away * abs(away)).sum(axis=0), rtol=1e-12)  # of the biases
 
 

@@ -265,8 +265,8 @@ EDITED = """
 import sys
 from localdfa import registry, spec, train
 run = train.run(spec.load("mine.toml"), sys.argv[1], progress=False)
-from localdfa.core import kernels
-found = kernels.activation(registry.get("neurons", "bent"))
+from localdfa.core.rate.activation import activation
+found = activation(registry.get("neurons", "bent"))
 print(run.jobs[0].weights["W1"].tobytes().hex()[:400], sum(found.stats.cache_hits.values()))
 """
 

@@ -7,7 +7,7 @@ from conftest import setting_of
 
 from localdfa import data as datasets
 from localdfa import measure, record, registry, spec, train
-from localdfa.core import settled
+from localdfa.core.rate import settled
 from localdfa.core.spiking import batch as spikes
 from localdfa.errors import DataError, RunError, SpecError
 from localdfa.network import WATCHED, build, generator, rewired

@@ -12,7 +12,7 @@ import numpy as np
 from localdfa.bench.worker import Side
 from localdfa.bench.workloads import Workload
 from localdfa.core import blas
-from localdfa.core.events import stretches
+from localdfa.core.events import trial_segments
 from localdfa.core.spiking import batch as spikes
 from localdfa.core.spiking.schedule import phase_begins
 from localdfa.data.trains import Trains
@@ -102,7 +102,7 @@ class Driven(_Simulated):
         _, _, sent = repeated(sample, neuron, sent, begins, stop)
         arrived = sent + self.network.projections[0].delay
         arrived = arrived[arrived < stop]
-        edges, _, gate = stretches(self.setting.phases, plastic)
+        edges, _, gate = trial_segments(self.setting.phases, plastic)
         learned = gate[np.searchsorted(edges, arrived, side="right") - 1] >= 0
         return {
             "synapses": width**2, "spikes": self.last.events,

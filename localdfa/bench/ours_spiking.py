@@ -1,6 +1,5 @@
 """Our side of spiking trials: mini-batches of `localdfa.core.spiking.batch.simulate`."""
 
-import dataclasses
 import time
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from localdfa import registry
 from localdfa.bench.trials import Trials, network, sample, setting
 from localdfa.core import blas
-from localdfa.core.plasticity import Plasticity
+from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.spiking import batch as spikes
 
 
@@ -26,8 +25,8 @@ class Ours:
         self._inputs, self._target = inputs, target if work.plastic else None
         if work.online:
             # Weights that change between trials are others than those that trials begin with, which are the same for all.
-            changing = dataclasses.replace(self._network, weights=[w.copy() for w in self._network.weights])
-            self._plasticity = Plasticity(changing, registry.get("optimisers", "sgd")(np.float32(work.online)))
+            self._changing = [w.copy() for w in self._network.weights]
+            self._plasticity = Plasticity(self._changing, registry.get("optimisers", "sgd")(np.float32(work.online)))
 
     def build(self) -> float:
         """Run a first mini-batch; returns the seconds that takes with compilation."""
@@ -48,7 +47,7 @@ class Ours:
         assert self._target is not None
         rates = [self._work.online] * len(self._network.projections)
         self._last = spikes.simulate(self._network, self._setting, self._inputs[[s]], self._target[[s]], rates=rates)
-        self._plasticity.learn(self._last.sent, self._last.change, total=self._last.total)
+        self._plasticity.learn(self._changing, self._last)
 
     def spikes(self) -> float:
         """Spikes of a trial."""

@@ -64,9 +64,9 @@ def setting(work: Training) -> Any:
 
 def trial(work: Training) -> float:
     """Duration of our trial with all its phases, ms."""
-    from localdfa.core.events import stretches
+    from localdfa.core.events import trial_segments
 
-    return float(stretches(setting(work).phases, True)[0][-1])
+    return float(trial_segments(setting(work).phases, True)[0][-1])
 
 
 def alternate(work: Training, peers: list[str], turns: int) -> dict[str, Any]:

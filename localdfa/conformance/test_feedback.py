@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from localdfa import registry
 from localdfa.conformance._subjects import of, setting_of
-from localdfa.core import settled
+from localdfa.core.rate import settled
 from localdfa.network import build
 
 NAMES = of("feedback")

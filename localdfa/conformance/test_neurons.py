@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from localdfa import neurons, registry
 from localdfa.conformance._subjects import of, require_parameters, setting_of, slope, variants
-from localdfa.core import settled
+from localdfa.core.rate import settled
 from localdfa.network import build
 
 RATE = of("neurons", lambda model: not neurons.spikes(model))

@@ -6,7 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from localdfa import registry
 from localdfa.conformance._subjects import of, require_parameters, setting_of, variants
-from localdfa.core.plasticity import Plasticity
+from localdfa.core.rate.plasticity import Plasticity
+from localdfa.core.update import Update
 from localdfa.network import build
 
 NAMES = of("optimisers")
@@ -114,12 +115,13 @@ def test_networks_learn_by_it_as_row_by_row(name):
     """Compiled into the kernels of a network, silent rows among them."""
     p = registry.get("optimisers", name)(learning_rate=0.01)
     network = build(setting_of(precision="float64", network={"hidden": [4], "weights": "uniform"}), 5, 3, 0)
-    plasticity, rng = Plasticity(network, p), np.random.default_rng(1)
+    plasticity, rng = Plasticity(network.weights, p), np.random.default_rng(1)
     expected = [w.copy() for w in network.weights]
     state = [np.zeros((len(w), p.n_state, w.shape[1])) for w in expected]
     for step in range(1, 4):
         total = [rng.normal(size=w.shape) * (rng.random((len(w), 1)) < 0.7) for w in expected]
-        plasticity.learn([], [], total=total)
+        none: list[None] = [None] * len(total)
+        plasticity.learn(network.weights, Update(sent=[*none], change=[*none], total=[*total], events=0))
         for w, t, memory in zip(expected, total, state, strict=True):
             for j in range(len(w)):
                 p.row(w[j], -t[j], memory[j], step, 0)

@@ -1,87 +1,92 @@
-"""What both event-driven engines are made of: events, their queues, and the stretches of a trial."""
+"""What the event-driven engines share: events and their queues, the segments of a trial, the feedback of an output unit."""
 
 from typing import Any
 
 import numpy as np
 
-from localdfa.core.compiled import allocating
+from localdfa.core.compiled import allocating, device
 
 # An event: when it was sent (ms), by which neuron of its population, and its size: Δh of a graded event, 1 for a spike.
 EVENT = np.dtype([("time", np.float64), ("neuron", np.int64), ("size", np.float64)])
 
 
-def stretches(phases: Any, nudges: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The trial as stretches in which nothing changes from outside: the free phase, then what every nudged phase needs.
+def trial_segments(phases: Any, nudges: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The segments of a trial: within each the nudging is constant, and the plasticity gate either open or closed.
 
-    Returns their edges (n + 1,) in ms; the sign of the nudging in each, 0 while the feedback is off; and which opening of
-    the plasticity gate each is, −1 while the gate is closed.
+    The first one is the free phase. With `nudges`, the nudged phases follow, and a second nudged phase has a free phase before
+    it. A nudged phase is two segments where the gate closes before it ends. phases: the spec's table `phases`.
+
+    Returns the edges of the segments (n + 1,) in ms; the sign of the nudging in each (n,), 0 while the feedback is off; and
+    which opening of the gate each is (n,), −1 while the gate is closed.
     """
     gate = phases.gate_duration
-    found = [(phases.free, 0, -1)]
+    segments = [(phases.free, 0, -1)]  # length, sign, opening of the gate
     for k, sign in enumerate(((1, -1) if phases.nudging == "centered" else (1,)) if nudges else ()):
         if k > 0:
-            found.append((phases.free, 0, -1))
-        found.append((gate, sign, k))
+            segments.append((phases.free, 0, -1))
+        segments.append((gate, sign, k))
         if gate < phases.nudged:
-            found.append((phases.nudged - gate, sign, -1))
-    lengths, signs, gates = zip(*found, strict=True)
-    return np.cumsum([0.0, *lengths]), np.array(signs, np.float64), np.array(gates)
+            segments.append((phases.nudged - gate, sign, -1))
+    lengths, signs, openings = zip(*segments, strict=True)
+    return np.cumsum([0.0, *lengths]), np.array(signs, np.float64), np.array(openings)
 
 
-def routes(network: Any) -> np.ndarray:
-    """(n_out, Σ n_hidden) the feedback signal of a 1 that each output unit sends back.
+def feedback_weights(network: Any) -> np.ndarray:
+    """The feedback signal of every hidden neuron for a 1 that one output unit sends back, (n_out, Σ n_hidden), in float64.
 
-    A pathway that works in time is linear in what it carries. Where the activity itself carries it, only the first layer gets a
-    current.
+    A pathway that works in time is linear in what it carries. Where the activity itself carries the signal on, only the first
+    layer gets a current.
     """
     sizes, pathway, dtype = network.sizes, network.pathway, network.dtype
-    found = [np.zeros((sizes[-1], n), dtype) for n in sizes[1:-1]]
+    signals = [np.zeros((sizes[-1], n), dtype) for n in sizes[1:-1]]
     for l in range(1 if pathway.by_propagation else network.n_hidden):
-        pathway.signal(network, l, np.eye(sizes[-1], dtype=dtype), [], found[l])
-    return np.concatenate(found, axis=1, dtype=np.float64)
+        pathway.signal(network, l, np.eye(sizes[-1], dtype=dtype), [], signals[l])
+    return np.concatenate(signals, axis=1, dtype=np.float64)
 
 
 @allocating
-def projection(flat, sizes, l):
-    """Projection l as (n_pre + 1, n_post), a view of an array in which all of them lie end to end."""
-    start = 0
-    for k in range(l):
-        start += (sizes[k] + 1) * sizes[k + 1]
-    return flat[start : start + (sizes[l] + 1) * sizes[l + 1]].reshape(sizes[l] + 1, sizes[l + 1])
+def longer(queue):
+    """A queue with the same events and space for twice as many."""
+    copy = np.empty(2 * queue.size, EVENT)
+    for k in range(queue.size):
+        copy[k] = queue[k]
+    return copy
 
 
-@allocating
-def add(queue, n, time, neuron, size):
-    """Put an event behind the n of a queue; returns the queue, a longer one if there was no room."""
-    if n == queue.size:
-        longer = np.empty(2 * n, EVENT)
-        for k in range(n):
-            longer[k] = queue[k]
-        queue = longer
+@device
+def put(
+    queue,  # array of `EVENT` with space for one more
+    n,  # how many events are in it
+    time,  # ms
+    neuron,  # the neuron that sends the event
+    size,  # the size of the event
+):
+    """Put an event at the end of a queue."""
     queue[n]["time"] = time
     queue[n]["neuron"] = neuron
     queue[n]["size"] = size
-    return queue
 
 
 @allocating
-def sort(queue, first, n, cancelled):
-    """Put the events from `first` on in order of time by merging runs; those sent together keep their order.
-
-    cancelled (1,): when it is set they are left as they are then.
-    """
-    room, width = np.empty(n - first, EVENT), 1
+def sort(
+    queue,  # array of `EVENT`
+    first,  # the events before this one stay where they are
+    n,  # how many events are in the queue
+    cancelled,  # (1,): when it is set, the events are left as they are then
+):
+    """Put events in order of time, by merging ever longer runs; those sent at one time keep their order."""
+    scratch, width = np.empty(n - first, EVENT), 1
     while width < n - first and not cancelled[0]:
         for start in range(first, n, 2 * width):
             middle, stop = min(start + width, n), min(start + 2 * width, n)
             i, j = start, middle
             for k in range(start, stop):
                 if j == stop or (i < middle and queue[i]["time"] <= queue[j]["time"]):
-                    room[k - first] = queue[i]
+                    scratch[k - first] = queue[i]
                     i += 1
                 else:
-                    room[k - first] = queue[j]
+                    scratch[k - first] = queue[j]
                     j += 1
         for k in range(first, n):
-            queue[k] = room[k - first]
+            queue[k] = scratch[k - first]
         width *= 2

@@ -1,4 +1,4 @@
-"""Infinite and NaN values: where they are, said the same way in every mode."""
+"""Infinite and NaN values: where they are, and the error that names the place in the same words in every mode."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from localdfa.errors import NonFiniteError
 
 
 def layer(l: int, n_hidden: int) -> str:
-    """How layer l, counted from 0, is called in messages."""
+    """The name of layer l, counted from 0, in messages."""
     return "the output layer" if l == n_hidden else f"hidden layer {l + 1}"
 
 
@@ -16,9 +16,9 @@ def all_are(values: np.ndarray) -> bool:
 
 
 def scale_near_one(values: np.ndarray) -> int:
-    """Multiply values in place by the power of two that brings the largest between 1/2 and 1.
+    """Multiply values in place by 2^−k, so that the largest of them lies between 1/2 and 1; returns k.
 
-    Returns k where they were 2^k times as large. No digit is lost. Zeros, and what is not finite, stay as they are, with k = 0.
+    No digit is lost. Where all values are zero, or the largest is not finite, they stay as they are, and k is 0.
     """
     largest = max(values.max(initial=0), -values.min(initial=0))
     if not 0 < largest < np.inf:
@@ -29,10 +29,15 @@ def scale_near_one(values: np.ndarray) -> int:
 
 
 def require(values: np.ndarray, what: str, l: int, n_hidden: int) -> None:
-    """Refuse values (m, n) of layer l, one row a sample, that are not all finite; the error has the first such row.
+    """Refuse values (m, n) of layer l, counted from 0, that are not all finite.
 
-    what: `an activity`, say.
+    what: the kind of value, for the message, such as `an activity`.
+
+    Raises
+    ------
+    NonFiniteError
+        A value is infinite or NaN; the error has the first such row.
     """
-    fine = np.isfinite(values)
-    if not fine.all():
-        raise NonFiniteError(f"{what} of {layer(l, n_hidden)} is not finite", int(np.argmin(fine.all(axis=1))))
+    is_finite = np.isfinite(values)
+    if not is_finite.all():
+        raise NonFiniteError(f"{what} of {layer(l, n_hidden)} is not finite", int(np.argmin(is_finite.all(axis=1))))

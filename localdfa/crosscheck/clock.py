@@ -15,7 +15,7 @@ import brian2
 import numpy as np
 from numba import njit
 
-from localdfa.core.events import stretches
+from localdfa.core.events import trial_segments
 from localdfa.core.spiking import batch as spikes
 from localdfa.crosscheck import brian, subject
 from localdfa.network import WATCHED, Network, generator
@@ -85,7 +85,7 @@ class _Ours:
     """
 
     def __init__(self, network: Network, setting: Setting, x: np.ndarray, y: np.ndarray, seed: int) -> None:
-        edges, _, gate = stretches(setting.phases, True)
+        edges, _, gate = trial_segments(setting.phases, True)
         opening = np.flatnonzero(gate >= 0)
         # States are noted within the trial.
         times = np.minimum(np.stack([edges[opening], edges[opening + 1]]), np.nextafter(edges[-1], 0))

@@ -55,7 +55,7 @@ class Pathway:
         """Write c_l (m, n_l) into `out`; carried (m, n_out): as `carries` gives it.
 
         change[k]: −δa_k of a layer already done. route[k]: how the mini-batch passed through projection k, which a signal
-        through the synapses of a convolution needs (`core.projections`).
+        through the synapses of a convolution needs (`core.rate.projections`).
         """
         raise NotImplementedError
 

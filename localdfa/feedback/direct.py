@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from localdfa.core import finite
-from localdfa.core.kernels import product
+from localdfa.core.products import product
 from localdfa.feedback._pathway import Pathway
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core import projections
-from localdfa.core.kernels import product
+from localdfa.core.products import product
+from localdfa.core.rate import projections
 from localdfa.feedback._pathway import Pathway
 from localdfa.feedback.direct import Direct
 

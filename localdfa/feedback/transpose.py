@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.core import projections
+from localdfa.core.rate import projections
 from localdfa.feedback._pathway import Pathway
 
 

@@ -42,7 +42,7 @@ class Changes(Recorder):
     @staticmethod
     def record(trained: "Trained", keep: Any) -> dict[str, np.ndarray]:
         samples, neurons, found = [], dict[str, np.ndarray](), dict[str, list[np.ndarray]]()
-        for sample, changes in trained.lessons(keep.changes):
+        for sample, changes in trained.updates(keep.changes):
             samples.append(sample)
             for name, change in changes.items():
                 post, pre = (chosen(keep, n) for n in change.shape)

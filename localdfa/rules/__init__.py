@@ -6,9 +6,17 @@ none for any. ``needs_phases`` says whether a trial has nudged phases: a rule wi
 whatever its neurons. ``Parameters``, a NamedTuple, are its parameters with their bounds and defaults, which the spec gives in
 the table ``rules.NAME``.
 
-``settled``: ``rule(network, phases, parameters)`` has the methods ``hidden(l, trial, signal, change)`` and ``output(trial,
-error, change)``, which write the change Δz/β of one layer into ``change`` (m, n), one row a sample; weights then follow ΔW = η
-Σ_samples Δz xᵀ. For the exact rules Δz is −δa.
+``settled``: ``rule(network, phases, parameters)`` has two methods, which write the change Δz/β of one layer into ``change`` (m,
+n), one row a sample. Weights then follow ΔW = η Σ_samples Δz xᵀ. For the exact rules Δz is −δa.
+
+- ``hidden(l, free, moved, signal, change)`` is called for one hidden layer after the other, in the order of the feedback
+  pathway. It is given the free phase, a `core.rate.settled.FreePhase`, and the feedback signal c_l (m, n_l). It returns two
+  things: how many graded events the nudged phases took, and by how much they move the activity that layer l + 1 sees, (phases,
+  m, n_l), or None where that layer sees no change. ``moved`` is the second of these for layer l − 1; it is None in the first.
+- ``output(free, moved, error, change)`` is called last, with the error e (m, n_out); ``moved`` is that of the last hidden
+  layer.
+
+A rule keeps nothing from one call to the next.
 
 ``timed``: ``postsynaptic(neuron)``, a compiled function of parameters and membrane, is the activity z of which a synapse reads
 the temporal derivative.

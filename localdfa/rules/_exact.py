@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from localdfa.core import kernels
-from localdfa.core.settled import Trial
+from localdfa.core.rate.activation import exact_change
+from localdfa.core.rate.settled import FreePhase
 
 
 class Exact:
@@ -21,13 +21,15 @@ class Exact:
 
     def __init__(self, network: Any, phases: Any, parameters: Any) -> None:
         self._neuron = network.neuron
-        self._descend = kernels.descent(network.neuron.__class__)
+        self._write_change = exact_change(network.neuron.__class__)
 
-    def hidden(self, l: int, trial: Trial, signal: np.ndarray, change: np.ndarray) -> int:
-        self._descend(self._neuron, trial.drive[l], signal, change)
-        if trial.mask[l] is not None:
-            change *= trial.mask[l]
-        return 0
+    def hidden(
+        self, l: int, free: FreePhase, moved: np.ndarray | None, signal: np.ndarray, change: np.ndarray
+    ) -> tuple[int, None]:
+        self._write_change(self._neuron, free.drive[l], signal, change)
+        if free.mask[l] is not None:
+            change *= free.mask[l]
+        return 0, None
 
-    def output(self, trial: Trial, error: np.ndarray, change: np.ndarray) -> None:
+    def output(self, free: FreePhase, moved: np.ndarray | None, error: np.ndarray, change: np.ndarray) -> None:
         np.negative(error, out=change)

@@ -6,26 +6,32 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from localdfa.core import projections
 from localdfa.core.compiled import compiled
-from localdfa.core.settled import Trial
+from localdfa.core.rate import projections
+from localdfa.core.rate.settled import FreePhase
 from localdfa.core.spiking.traces import Pairing
 from localdfa.rules._spiking import SpikingRule
 
 
 @cache
 def _response(neuron: Any, propagation: str) -> Any:
-    """The kernel that nudges a population; nowhere does it read f'."""
+    """The kernel that nudges a population of one neuron model; nowhere does it read f'."""
     f, climbs, two_compartment = neuron.f, propagation != "held", propagation == "two_compartment"
 
     @compiled(parallel=True, error_model="numpy")
-    def respond(p, betas, threshold, drive, signal, activity, change, moved):
-        """Activity f(a − β c) in each nudged phase; returns the number of graded events.
+    def respond(
+        p,  # parameters of the neuron model
+        betas,  # (phases,): β with the sign of the nudging in each nudged phase
+        threshold,  # ε: changes that are no larger send no event
+        drive,  # (phases, m, n): a with what nudged activity below adds to it; (1, m, n) where that is nothing
+        signal,  # feedback signal c (m, n)
+        activity,  # h of the free phase (m, n)
+        change,  # (m, n) becomes the postsynaptic change Δz/β, averaged over the phases
+        moved,  # (phases, m, n) becomes the change of activity that the layer above sees, if it sees any
+    ):
+        """Move a population to f(a − β c) in each nudged phase; returns the number of graded events.
 
-        betas (phases,): signed β. drive (phases, m, n): a with what nudged activity below adds to it, or (1, m, n) where that
-        is nothing. signal, activity, change (m, n). moved (phases, m, n): gets the change of activity that the layers above
-        see, if they see any. The postsynaptic change Δz/β, averaged over the phases, is read against the free activity or,
-        with two compartments, against the neuron's own feed-forward prediction f(a).
+        z is read against the free activity or, with two compartments, against the neuron's own feed-forward prediction f(a).
         """
         events = 0
         for s in prange(signal.shape[0]):
@@ -89,46 +95,53 @@ class Local(SpikingRule):
         self._phases = phases
         self._betas = phases.beta * np.array([1, -1] if phases.nudging == "centered" else [1], network.dtype)
         self._respond = _response(network.neuron.__class__, phases.propagation)
-        self._moved: dict[int, np.ndarray] = {}
 
-    def hidden(self, l: int, trial: Trial, signal: np.ndarray, change: np.ndarray) -> int:
-        """Nudge hidden layer l in every phase; signal and change (m, n_l). Returns the number of graded events."""
+    def hidden(
+        self, l: int, free: FreePhase, moved: np.ndarray | None, signal: np.ndarray, change: np.ndarray
+    ) -> tuple[int, np.ndarray | None]:
+        """Nudge hidden layer l in every phase; see `localdfa.rules`."""
         climbs = self._phases.propagation != "held"
-        moved = np.empty((self._betas.size if climbs else 0, *change.shape), change.dtype)
+        here = np.empty((self._betas.size if climbs else 0, *change.shape), change.dtype)
         events = self._respond(
-            self._network.neuron, self._betas, change.dtype.type(trial.threshold), self._drives(l, trial), signal,
-            trial.activity[l], change, moved,
-        )  # fmt: skip
-        mask = trial.mask[l]
+            self._network.neuron,
+            self._betas,
+            change.dtype.type(free.threshold),
+            self._drives(l, free, moved),
+            signal,
+            free.activity[l],
+            change,
+            here,
+        )
+        mask = free.mask[l]
         if mask is not None:
-            moved *= mask
+            here *= mask
             change *= mask
-        self._moved[l] = moved
-        return events
+        return events, here if climbs else None
 
-    def output(self, trial: Trial, error: np.ndarray, change: np.ndarray) -> None:
+    def output(self, free: FreePhase, moved: np.ndarray | None, error: np.ndarray, change: np.ndarray) -> None:
         """The teacher moves ŷ to ŷ − βe, which gives −e at any β; or it nudges the drive, which gives −σ'(a) e."""
         if self._phases.teacher == "activity":
             np.negative(error, out=change)
             return
-        drives, predict = self._drives(self._network.n_hidden, trial), self._network.predict
+        drives, predict = self._drives(self._network.n_hidden, free, moved), self._network.predict
         change[:] = 0
         for k, beta in enumerate(self._betas):
             drive = drives[k % len(drives)]
-            before = predict(drive if self._phases.propagation == "two_compartment" else trial.drive[-1])
+            before = predict(drive if self._phases.propagation == "two_compartment" else free.drive[-1])
             change += (predict(drive - beta * error) - before) / (beta * self._betas.size)
 
-    def _drives(self, l: int, trial: Trial) -> np.ndarray:
-        """The drive of layer l in each phase, (phases, m, n_l): what the layer below, nudged, adds to the free one.
+    def _drives(self, l: int, free: FreePhase, moved: np.ndarray | None) -> np.ndarray:
+        """The drive of layer l in each phase, (phases, m, n_l): the free one, and what the nudged layer below adds to it.
 
-        One for all phases, (1, m, n_l), where that is nothing: in the first layer, and under a gate that is held.
+        It is the same in all phases, (1, m, n_l), where the layer below adds nothing: in the first layer, and while the gate is
+        held.
         """
-        drive = trial.drive[l]
-        if self._phases.propagation == "held" or l == 0:
+        drive = free.drive[l]
+        if moved is None:
             return drive[None]
         climbing = np.empty((self._betas.size, *drive.shape), drive.dtype)
-        for moved, added in zip(self._moved[l - 1], climbing, strict=True):
-            projections.climb(trial.route[l], 1.0, self._network.weights[l], moved, added)
+        for below, added in zip(moved, climbing, strict=True):
+            projections.climb(free.route[l], 1.0, self._network.weights[l], below, added)
         return drive + climbing
 
 

@@ -11,7 +11,7 @@ from localdfa import inputs as input_codes
 from localdfa import registry
 from localdfa.core import finite, interrupt
 from localdfa.core.events import EVENT
-from localdfa.core.kernels import product
+from localdfa.core.products import product
 from localdfa.core.spiking.carried import Carried, Trains
 from localdfa.core.spiking.circuit import Circuit, circuit, spiking_projections, spiking_rule
 from localdfa.core.spiking.population import kernels_for
@@ -19,34 +19,26 @@ from localdfa.core.spiking.schedule import Schedule, phase_begins, schedule
 from localdfa.core.spiking.state import State, at_rest
 from localdfa.core.spiking.trial import Findings, findings, trials_kernel
 from localdfa.core.sums import Sums
+from localdfa.core.update import Update
 
 # The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
 _BLOCKS = 16
 
 
-@dataclass
-class SpikingTrial:
+@dataclass(kw_only=True)
+class SpikingTrial(Update):
     """What a mini-batch of m trials leaves.
 
     drive: the readout a_y (m, n_out) at the end of the free phase, of an output that spikes the drive of its activity;
-    prediction: ŷ (m, n_out) there. counts: spikes of each hidden layer's neurons in the free phase, (m, n_l). sent, change: for
-    each projection whose Σ_samples (1/β) ∫_gate x dz is Σ sentᵀ change, its factors (·, n_pre + 1) and (·, n_post), else
-    None; total: for the others that sum, shaped as the weights. Centered, it is half the difference between the phases at +β
-    and −β. All three are empty without targets. events: number of spikes, those of twins and error neurons included.
+    prediction: ŷ (m, n_out) there. counts: spikes of each hidden layer's neurons in the free phase, (m, n_l).
+
+    What it teaches is Σ_samples (1/β) ∫_gate x dz, centered half the difference between the phases at +β and −β; nothing
+    without targets. Events are spikes, those of twins and error neurons included.
     """
 
     drive: np.ndarray
     prediction: np.ndarray
     counts: list[np.ndarray]
-    sent: list[np.ndarray | None]
-    change: list[np.ndarray | None]
-    total: list[np.ndarray | None]
-    events: int
-
-    def totals(self) -> list[np.ndarray]:
-        """Σ_samples (1/β) ∫_gate x dz of every projection, shaped as its weights."""
-        factors = zip(self.sent, self.change, strict=True)
-        return [s.T @ c if t is None else t for (s, c), t in zip(factors, self.total, strict=True)]  # type: ignore[union-attr]
 
 
 @dataclass

@@ -7,7 +7,7 @@ import numpy as np
 
 from localdfa import registry
 from localdfa.core import finite
-from localdfa.core.events import routes
+from localdfa.core.events import feedback_weights
 from localdfa.errors import NonFiniteError, SpecError
 from localdfa.weights import Weights
 
@@ -95,7 +95,7 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
     signal = np.zeros((network.sizes[-1], first[-1]))
     fed = n_hidden + 2 if n_twins else 1
     if nudges:
-        routed = routes(network)
+        routed = feedback_weights(network)
         routed = np.concatenate([routed, np.eye(network.sizes[-1])], axis=1) if taught else routed
         signal[:, first[fed] : first[fed] + routed.shape[1]] = routed
     tables = _Tables(network, p.tau_m)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from localdfa.core.events import stretches
+from localdfa.core.events import trial_segments
 
 
 class Schedule(NamedTuple):
@@ -36,7 +36,7 @@ def schedule(network: Any, setting: Any, nudges: bool, frames: int, times: np.nd
     all steps matter.
     """
     phases, feedback = setting.phases, setting.feedback
-    edges, sign, gate = stretches(phases, nudges)
+    edges, sign, gate = trial_segments(phases, nudges)
     begins_of_phases = _phase_begins(edges, sign)
     follows = nudges and feedback.signal != "constant"
     fed = [pair for pair, s in zip(pairwise(edges), sign, strict=True) if s != 0 and follows]
@@ -83,7 +83,7 @@ def schedule(network: Any, setting: Any, nudges: bool, frames: int, times: np.nd
 
 def phase_begins(setting: Any, nudges: bool) -> tuple[np.ndarray, float]:
     """When the phases of a trial begin, and its end, ms."""
-    edges, sign, _ = stretches(setting.phases, nudges)
+    edges, sign, _ = trial_segments(setting.phases, nudges)
     return _phase_begins(edges, sign), float(edges[-1])
 
 

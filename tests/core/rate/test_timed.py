@@ -1,18 +1,18 @@
-"""The dynamic mode: exact event times, ∫ x dz, and the settled mode as its limit."""
+"""The timed mode: exact event times, ∫ x dz, and the settled mode as its limit."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import naive_dynamic as naive
+import naive_timed as naive
 import numba
 import numpy as np
 import pytest
 
 from localdfa import measure, spec
 from localdfa import network as networks
-from localdfa.core import dynamic, settled
+from localdfa.core.rate import settled, timed
 from localdfa.errors import NonFiniteError
 
 MODELS = ("tanh", "logistic", "linear", "relu", "leaky_relu")
@@ -84,25 +84,25 @@ def every_model(path):
     arrays, (inputs, targets) = {}, samples(2)
     for model in MODELS:
         setting, network = case(model)
-        trial = dynamic.simulate(network, setting, inputs, targets)
+        trial = timed.simulate(network, setting, inputs, targets)
         for l, total in enumerate(trial.total):
             arrays[f"{model}_total{l}"] = total
-        for l, sent in enumerate(dynamic.record(network, setting, inputs[0], targets[0])):
+        for l, sent in enumerate(timed.record(network, setting, inputs[0], targets[0])):
             arrays[f"{model}_events{l}"] = sent
         arrays[f"{model}_drive"] = trial.drive
         for threshold in (0.05, 0.005):
             setting, network = case(model, threshold=threshold, free=60.0)
-            arrays[f"{model}_limit_{threshold}"] = dynamic.simulate(network, setting, inputs).drive
+            arrays[f"{model}_limit_{threshold}"] = timed.simulate(network, setting, inputs).drive
     np.savez(path, **arrays)
 
 
 @pytest.fixture(scope="module")
 def unjitted(tmp_path_factory):
     """The arrays of `every_model`, from a process in which the kernels run as plain Python."""
-    path = tmp_path_factory.mktemp("unjitted") / "found.npz"
+    path, here = tmp_path_factory.mktemp("unjitted") / "found.npz", Path(__file__).parent
     subprocess.run(
-        [sys.executable, "-c", "import sys, test_dynamic; test_dynamic.every_model(sys.argv[1])", str(path)],
-        cwd=Path(__file__).parent, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, check=True,
+        [sys.executable, "-c", "import sys, test_timed; test_timed.every_model(sys.argv[1])", str(path)],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": f"{here}{os.pathsep}{here.parents[1]}"}, check=True,
     )  # fmt: skip
     with np.load(path) as arrays:
         return dict(arrays)
@@ -138,8 +138,8 @@ def test_every_model_equals_the_naive_simulation(model, unjitted):
 def test_equals_the_naive_simulation(changes):
     setting, network = case(**changes)
     inputs, targets = samples()
-    trial = dynamic.simulate(network, setting, inputs, targets)
-    events = dynamic.record(network, setting, inputs[0], targets[0])
+    trial = timed.simulate(network, setting, inputs, targets)
+    events = timed.record(network, setting, inputs[0], targets[0])
     if setting.network.threshold > 0.5:
         events = []
         trials = [obvious(setting, network, x, y) for x, y in zip(inputs, targets, strict=True)]
@@ -158,11 +158,11 @@ def agree_without_events(setting, network, total, drive, events, inputs, targets
 def test_without_jit_equals_with_it(unjitted):
     setting, network = case()
     inputs, targets = samples(2)
-    trial = dynamic.simulate(network, setting, inputs, targets)
+    trial = timed.simulate(network, setting, inputs, targets)
     np.testing.assert_allclose(trial.drive, unjitted["tanh_drive"], rtol=1e-12)
     for l, total in enumerate(trial.total):
         np.testing.assert_allclose(total, unjitted[f"tanh_total{l}"], rtol=0, atol=1e-11)
-    for l, sent in enumerate(dynamic.record(network, setting, inputs[0], targets[0])):
+    for l, sent in enumerate(timed.record(network, setting, inputs[0], targets[0])):
         np.testing.assert_allclose(sent["time"], unjitted[f"tanh_events{l}"]["time"], rtol=1e-12)
 
 
@@ -173,7 +173,7 @@ def test_feedback_on_and_off_again_is_a_closed_loop():
         "tanh", 2.0, 1.3, 0.01, 0.4, network.weights, network.feedback, "logistic", x[:-1], y,
         [(60.0, 0, 0), (30.0, 1, 30.0), (60.0, 0, 0)],
     )  # fmt: skip
-    found = dynamic.simulate(network, setting, x[None], y[None]).total
+    found = timed.simulate(network, setting, x[None], y[None]).total
     on, loop = trial.total(0), trial.integral(0, 60.0, 150.0) / 0.4
     np.testing.assert_allclose(on, found[0], rtol=0, atol=1e-9)
     assert np.abs(loop).max() < 1e-9 * np.abs(on).max()  # the first layer: its input is constant
@@ -197,7 +197,7 @@ def test_error_of_the_drive_is_first_order_in_the_threshold():
     for threshold in thresholds:
         setting, network = case(threshold=threshold, free=90.0)
         exact = settled.free_phase(network, inputs).drive[-1]
-        errors.append(np.sqrt(np.mean((dynamic.simulate(network, setting, inputs).drive - exact) ** 2)))
+        errors.append(np.sqrt(np.mean((timed.simulate(network, setting, inputs).drive - exact) ** 2)))
     slope = np.polyfit(np.log(thresholds), np.log(errors), 1)[0]
     assert 0.9 < slope < 1.1
 
@@ -217,7 +217,7 @@ def test_total_is_the_gradient_of_the_settled_rule(propagation, pathway, delay, 
     expected = measure.gradients(*measure.changes(network, setting, "local", inputs, targets))
     # What x and z change together, Δx Δz/β, is O(β); it cancels between the two phases of centered nudging.
     tolerance = 2e-2 if nudging == "one_sided" else 2e-3
-    for found, exact in zip(dynamic.simulate(network, setting, inputs, targets).total, expected, strict=True):
+    for found, exact in zip(timed.simulate(network, setting, inputs, targets).total, expected, strict=True):
         assert relative(found, exact) < tolerance
 
 
@@ -225,7 +225,7 @@ def test_output_under_a_teacher_on_activity_is_exact():
     for nudging, beta in (("one_sided", 3.0), ("centered", 0.01)):
         setting, network = case(nudging=nudging, beta=beta, propagation="held", gate=1.0, free=80.0, threshold=0.3)
         inputs, targets = samples()
-        trial = dynamic.simulate(network, setting, inputs, targets)
+        trial = timed.simulate(network, setting, inputs, targets)
         np.testing.assert_allclose(trial.total[-1][-1], (targets - trial.prediction).sum(axis=0), rtol=1e-12)
 
 
@@ -240,7 +240,7 @@ def test_same_bits_for_any_number_of_threads():
     try:
         for threads in (1, 2, 2):
             numba.set_num_threads(threads)
-            trials.append(dynamic.simulate(network, setting, inputs, targets))
+            trials.append(timed.simulate(network, setting, inputs, targets))
     finally:
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
     assert all(total.dtype == np.float32 for total in trials[0].total)
@@ -250,10 +250,20 @@ def test_same_bits_for_any_number_of_threads():
             np.testing.assert_array_equal(first, second)
 
 
+def test_of_weights_in_single_precision_the_trial_is_that_of_double_precision():
+    """Times and states have float64, so only what a trial leaves is rounded."""
+    setting, network = case(precision="float32", propagation="two_compartment")
+    (inputs, targets), double = samples(2), networks.in_precision(network, np.float64)
+    found, exact = (timed.simulate(net, setting, inputs, targets) for net in (network, double))
+    np.testing.assert_array_equal(found.drive, exact.drive.astype(np.float32))
+    for total, expected in zip(found.total, exact.total, strict=True):
+        np.testing.assert_array_equal(total, expected.astype(np.float32))
+
+
 def test_free_phase_alone():
     setting, network = case()
     inputs, targets = samples()
-    alone, whole = dynamic.simulate(network, setting, inputs), dynamic.simulate(network, setting, inputs, targets)
+    alone, whole = timed.simulate(network, setting, inputs), timed.simulate(network, setting, inputs, targets)
     np.testing.assert_array_equal(alone.drive, whole.drive)
     assert alone.total == []
     assert 0 < alone.events < whole.events
@@ -262,11 +272,11 @@ def test_free_phase_alone():
 def test_error_threshold_spares_samples_without_error():
     setting, network = case()
     inputs, targets = samples()
-    found = dynamic.simulate(network, setting, inputs)
+    found = timed.simulate(network, setting, inputs)
     targets[:2] = found.prediction[:2] + 0.01
     deaf = setting.model_copy(update={"feedback": setting.feedback.model_copy(update={"threshold": 0.02})})
-    whole = dynamic.simulate(network, deaf, inputs, targets)
-    alone = dynamic.simulate(network, deaf, inputs[2:], targets[2:])
+    whole = timed.simulate(network, deaf, inputs, targets)
+    alone = timed.simulate(network, deaf, inputs[2:], targets[2:])
     for first, second in zip(whole.total, alone.total, strict=True):
         np.testing.assert_allclose(first, second, rtol=0, atol=1e-14)
 
@@ -276,7 +286,7 @@ def test_unnudged_network_of_zero_weights_is_silent():
     for w in network.weights:
         w[:] = 0
     inputs, _ = samples()
-    trial = dynamic.simulate(network, setting, inputs)
+    trial = timed.simulate(network, setting, inputs)
     assert trial.events == inputs[:, :-1].size
     assert not trial.drive.any()
 
@@ -287,15 +297,15 @@ def test_refuses_what_is_not_finite(value):
     inputs, targets = samples()
     inputs[1, 2] = value
     with pytest.raises(NonFiniteError, match="an activity of hidden layer 1 is not finite") as caught:
-        dynamic.simulate(network, setting, inputs, targets)
+        timed.simulate(network, setting, inputs, targets)
     assert caught.value.row == 1
     network.weights[2][0] = value
     with pytest.raises(NonFiniteError, match="an activity of the output layer is not finite"):
-        dynamic.simulate(network, setting, samples()[0])
+        timed.simulate(network, setting, samples()[0])
 
 
 def test_refuses_events_without_end():
     setting, network = case("tanh")
     setting = setting.model_copy(update={"network": setting.network.model_copy(update={"threshold": 1e-7})})
     with pytest.raises(NonFiniteError, match="hidden layer 1 exceeds 1000000 times"):
-        dynamic.simulate(network, setting, samples()[0])
+        timed.simulate(network, setting, samples()[0])

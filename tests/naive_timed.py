@@ -1,4 +1,4 @@
-"""The dynamic mode, slow and obvious: one trial, one list of what happens next, one neuron after the other.
+"""The timed mode, slow and obvious: one trial, one list of what happens next, one neuron after the other.
 
 Its own formulas for every neuron model; nothing of localdfa is used.
 """

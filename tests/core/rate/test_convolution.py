@@ -15,14 +15,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from localdfa import measure, registry, spec, train
-from localdfa.core import convolution, settled
-from localdfa.core.plasticity import Plasticity
+from localdfa.core.rate import convolution, settled
+from localdfa.core.rate.plasticity import Plasticity
 from localdfa.engines import settled_rule
 from localdfa.errors import NonFiniteError, SpecError
 from localdfa.network import build, rewired
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
 F = {"tanh": torch.tanh, "relu": torch.relu, "logistic": torch.sigmoid}
+HERE = Path(__file__).parent
 RULES = ["bp", "fa", "dfa", "ifa"]
 
 
@@ -309,15 +310,15 @@ def test_dropout_leaves_pooled_neurons_out(rng):
 
 def test_training_steps_equal_those_of_pytorch(rng):
     images = Images(rng, DEEP, (1, 8, 8), rule="bp", m=6)
-    plasticity = Plasticity(images.network, registry.get("optimisers", "rmsprop")(learning_rate=0.01))
+    plasticity = Plasticity(images.network.weights, registry.get("optimisers", "rmsprop")(learning_rate=0.01))
     weights = Torch(images).weights
     frozen = weights[1].clone()
     optimiser = torch.optim.RMSprop([weights[0], *weights[2:]], 0.01, alpha=0.99, eps=1e-8)
     for _ in range(4):
         trial, change = images.changes()
-        totals = settled.totals(trial, change, frozenset({1}))
-        assert [total is None for total in totals] == [False, True, True, True]
-        plasticity.learn(trial.sent, change, frozenset({1}), totals)
+        update = settled.update(trial, change, frozen=frozenset({1}))
+        assert [total is None for total in update.total] == [False, True, True, True]
+        plasticity.learn(images.network.weights, update, frozenset({1}))
         optimiser.zero_grad()
         Torch(images, weights=weights).loss().backward()
         optimiser.step()
@@ -345,9 +346,9 @@ def test_any_number_of_threads_gives_the_same_bits():
 
 _WITHOUT_JIT = """
 import json, sys
-sys.path[:0] = [sys.argv[1]]
+sys.path[:0] = sys.argv[1:]
 import numpy as np
-from test_conv import Images
+from test_convolution import Images
 found = []
 for shared in (True, False):
     layer = {"channels": 2, "kernel": 3, "padding": 1, "pool": 2, "shared": shared}
@@ -362,7 +363,7 @@ def test_without_the_compiler_the_same_comes_out():
     found = []
     for disabled in "01":
         done = subprocess.run(
-            [sys.executable, "-c", _WITHOUT_JIT, str(Path(__file__).parent)],
+            [sys.executable, "-c", _WITHOUT_JIT, str(HERE), str(HERE.parents[1])],
             env={**os.environ, "NUMBA_DISABLE_JIT": disabled}, capture_output=True, text=True, check=True,
         )  # fmt: skip
         found.append(json.loads(done.stdout))

@@ -1,0 +1,136 @@
+"""Settled mode: τ = 0, so each neuron sends at most one graded event a phase, and a mini-batch is a few passes over arrays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from localdfa.core import finite
+from localdfa.core.rate import projections
+from localdfa.core.rate.activation import activation
+from localdfa.core.rate.convolution import Route
+from localdfa.core.update import Update
+
+
+@dataclass(kw_only=True)
+class FreePhase:
+    """The free phase of a mini-batch of m samples."""
+
+    # a_l (m, n_l) of each hidden layer and the output.
+    drive: list[np.ndarray]
+    # h_l = f(a_l), (m, n_l), of each hidden layer.
+    activity: list[np.ndarray]
+    # What the synapses of each projection receive, (m, n_pre + 1); the last column is ones, for the bias.
+    sent: list[np.ndarray]
+    # Dropout of each hidden layer, (m, n_l) of 0 and 1/(1 − p), or None.
+    mask: list[np.ndarray | None]
+    # ŷ (m, n_out).
+    prediction: np.ndarray
+    # ε: a neuron whose activity is no larger sends no event.
+    threshold: float
+    # The number of graded events, those of the inputs included.
+    events: int
+    # How the mini-batch passed through each projection; None for a dense one.
+    route: list[Route | None]
+
+    def keep(self, rows: np.ndarray) -> "FreePhase":
+        """The free phase of these samples alone; the events are still those of all."""
+        return FreePhase(
+            drive=[a[rows] for a in self.drive],
+            activity=[h[rows] for h in self.activity],
+            sent=[x[rows] for x in self.sent],
+            mask=[None if m is None else m[rows] for m in self.mask],
+            prediction=self.prediction[rows],
+            threshold=self.threshold,
+            events=self.events,
+            route=[None if r is None else r.keep(rows) for r in self.route],
+        )
+
+
+def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: Any = None) -> FreePhase:
+    """Settle every layer on the inputs (m, n_in + 1), whose last column is ones.
+
+    threshold: ε of graded events. masks: dropout of each hidden layer, arrays (m, n_l) of 0 and 1/(1 − p), or None.
+
+    Raises
+    ------
+    NonFiniteError
+        An activity is infinite or NaN; the message names the layer and the row.
+    """
+    m, dtype = inputs.shape[0], inputs.dtype
+    settle = activation(network.neuron.__class__)
+    mask = masks or [None] * network.n_hidden
+    drive = [np.empty((m, n), dtype) for n in network.sizes[1:]]
+    activity = [np.empty((m, n), dtype) for n in network.sizes[1:-1]]
+    sent = [inputs, *(np.empty((m, n + 1), dtype) for n in network.sizes[1:-1])]
+    events = int(np.count_nonzero(inputs != 0)) - m  # without the column of ones
+    route = []
+    for l, a in enumerate(drive):
+        route.append(projections.drive(network.geometry[l], network.weights[l], sent[l], a))
+        if l == network.n_hidden:
+            break
+        sent[l + 1][:, -1] = 1
+        fired, broken = settle(network.neuron, dtype.type(threshold), a, activity[l], sent[l + 1])
+        if broken:
+            finite.require(activity[l], "an activity", l, network.n_hidden)
+        if mask[l] is not None:
+            sent[l + 1][:, :-1] *= mask[l]
+        events += fired
+    prediction = network.predict(drive[-1])
+    finite.require(drive[-1], "an activity", network.n_hidden, network.n_hidden)
+    return FreePhase(
+        drive=drive,
+        activity=activity,
+        sent=sent,
+        mask=mask,
+        prediction=prediction,
+        threshold=threshold,
+        events=events,
+        route=route,
+    )
+
+
+def post_changes(
+    network: Any, rule: Any, free: FreePhase, error: np.ndarray, target: np.ndarray, directions: bool = False
+) -> tuple[list[np.ndarray], int]:
+    """The postsynaptic change Δz/β of each layer, (m, n_l), hidden layers first; and the number of events when nudged.
+
+    rule: as `localdfa.rules` describes it. error: ŷ − y; target; both (m, n_out). directions: for an exact rule, multiply each
+    hidden layer's change by a power of two, so that what is carried back through a hundred layers neither vanishes nor
+    overflows.
+    """
+    pathway, m, events = network.pathway, error.shape[0], 0
+    change = [np.empty((m, n), error.dtype) for n in network.sizes[1:]]
+    if m == 0:
+        return change, events
+    carried = pathway.carries(free.prediction, target, error)
+    # moved[l]: how the nudge moves the activity below layer l, which the rule has found there; None where it is not seen.
+    moved: list[np.ndarray | None] = [None] * (network.n_hidden + 1)
+    for l in pathway.order(network.n_hidden):
+        signal = np.empty_like(change[l])
+        if l > 0 and pathway.by_propagation and rule.needs_phases:
+            signal[:] = 0  # the activity itself brings it
+        else:
+            pathway.signal(network, l, carried, change, signal, free.route)
+        sent, moved[l + 1] = rule.hidden(l, free, moved[l], signal, change[l])
+        events += sent
+        if directions:
+            finite.scale_near_one(change[l])
+    rule.output(free, moved[-1], error, change[-1])
+    return change, events
+
+
+def update(free: FreePhase, change: list[np.ndarray], events: int = 0, frozen: frozenset[int] = frozenset()) -> Update:
+    """What the postsynaptic changes of each layer, (m, n_l), teach.
+
+    Of a dense projection the optimiser gets the factors, and visits one row after the other, so that their sum is never held
+    whole; of a convolution it gets the sum. events: those of the nudged phases. frozen: projections that do not learn, of which
+    no sum is formed.
+    """
+    layers = enumerate(zip(free.route, free.sent, change, strict=True))
+    return Update(
+        sent=[*free.sent],
+        change=[*change],
+        total=[None if r is None or l in frozen else projections.total(r, x, dz) for l, (r, x, dz) in layers],
+        events=free.events + events,
+    )

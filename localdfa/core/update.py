@@ -1,0 +1,27 @@
+"""What a mini-batch teaches every synapse, whichever engine has simulated it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(kw_only=True)
+class Update:
+    """Σ_samples pre · post change of every projection: the direction in which its weights move, before the optimiser.
+
+    Of each projection there are either two factors or their sum. Lists are empty where nothing was taught.
+    """
+
+    # Presynaptic activity (·, n_pre + 1) of each projection, or None where there is a sum.
+    sent: list[np.ndarray | None]
+    # Postsynaptic change (·, n_post) of each projection, or None where there is a sum.
+    change: list[np.ndarray | None]
+    # The sum itself, shaped like the weights, or None where there are factors.
+    total: list[np.ndarray | None]
+    # The number of events, or of spikes, that the mini-batch took.
+    events: int
+
+    def totals(self) -> list[np.ndarray]:
+        """The sums of all projections, each shaped like its weights."""
+        factors = zip(self.sent, self.change, strict=True)
+        return [s.T @ c if t is None else t for (s, c), t in zip(factors, self.total, strict=True)]  # type: ignore[union-attr]
