@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from test_circuits import case, samples
+from spiking_cases import case, samples
 
 from localdfa import network as networks
 from localdfa import record, spec

@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_circuits import obvious, trains
+from spiking_cases import obvious, trains
 
 from localdfa import network as networks
 from localdfa import registry, spec

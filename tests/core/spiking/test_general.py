@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from test_circuits import FREE, HIDDEN, N_IN, N_OUT, NUDGED, case, samples
+from spiking_cases import FREE, HIDDEN, N_IN, N_OUT, NUDGED, case, samples
 
 from localdfa import network as networks
 from localdfa import registry, spec
