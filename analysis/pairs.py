@@ -92,7 +92,7 @@ def measured(job: Job, setting: Setting) -> Pairs:
     end = begin + (phases.gate or phases.nudged)
     open_ = (spikes["time"] >= begin) & (spikes["time"] < end)
     twins = bool(spikes["twin"].any())
-    gain = float(setting.neuron.get("gain", 10.0))
+    gain = float(setting.neuron_parameters.gain)
     scale = phases.beta * setting.trace.tau_x * setting.trace.tau_z / gain**2
     found: list[tuple[float, float]] = []
     for row, trial in enumerate(changes["trial"]):

@@ -38,15 +38,15 @@ def figure(run: Run) -> style.Figure:
     _kept.jobs(run, "spikes", "trial")
     name, job = next(iter(_kept.first(_kept.jobs(run, "states", "trial")).items()))
     kept, setting = job.states, run.settings[name]
-    neuron, phases = setting.neuron, setting.phases
+    neuron, phases = setting.neuron_parameters, setting.phases
     time, spans = kept["time"], _phases.spans(kept["edges"], kept["sign"])
-    v_th = float(neuron.get("v_th", 1.0))
+    v_th = float(neuron.v_th)
     if not kept["neuron1"].size or len(time) < 2:
         what = "of no neuron of the first hidden layer (record.neurons)"
         if kept["neuron1"].size:
             what = f"at {len(time)} time{'s' * (len(time) != 1)} (record.window, record.interval)"
         raise RunError(f"{run.folder}: keeps states {what}, too few for the figure trial")
-    z = kept["z1"] * float(neuron.get("gain", 10.0)) / setting.trace.tau_z
+    z = kept["z1"] * float(neuron.gain) / setting.trace.tau_z
     gates = [(begin, begin + (phases.gate or phases.nudged), sign) for begin, _, sign in spans if sign != 0]
     change = np.stack([learned(time, z[..., k], gates, phases.beta) for k in range(z.shape[2])], axis=-1)
     trial, chosen = np.unravel_index(np.abs(change[:, -1]).argmax(), change[:, -1].shape)

@@ -117,8 +117,7 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
             )
         n_in = inputs.n_in(code, shape, setting.input)
     sizes, geometry = lay_out(setting, n_in, n_out)
-    parameters = registry.get("neurons", setting.network.neuron)(**setting.neuron)
-    neuron = registry.cast(parameters, np.dtype(setting.precision).type)
+    neuron = registry.cast(setting.neuron_parameters, np.dtype(setting.precision).type)
     projections = wire(setting.network, sizes, lambda q: generator(seed, SYNAPSES, q))
     fans, shapes = [], []
     for q, joint in enumerate(projections):

@@ -59,7 +59,7 @@ def test_what_is_no_experiment_is_refused_by_what_it_is(tmp_path):
 
 
 def test_the_package_shows_what_it_has():
-    assert dir(localdfa) == sorted(["__version__", "experiment", "load", "resume", "run"])
+    assert dir(localdfa) == sorted(["__version__", "experiment", "open_run", "resume", "run"])
 
 
 def test_from_python_a_run_is_shown_unless_it_shall_not_be(tmp_path, capfd):
@@ -147,7 +147,7 @@ def test_what_is_learned_after_all_is_no_longer_noted(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         localdfa.run(tables, tmp_path / "run", progress=Stop())
-    assert [note.split(": ")[:2] for note in localdfa.load(tmp_path / "run").info["notes"]] == [
+    assert [note.split(": ")[:2] for note in localdfa.open_run(tmp_path / "run").info["notes"]] == [
         ["local seed 0, epoch 5", "nothing is learned"]
     ]
     assert localdfa.resume(tmp_path / "run", progress=False).info["notes"] == []

@@ -76,7 +76,7 @@ Layer = Annotated[
 ]
 
 
-class Projection(Table):
+class ProjectionTable(Table):
     """Synapses besides those from each layer to the next, or what differs in those (spiking neurons)."""
 
     pre: int = Field(ge=0, le=100, description="population that sends: 0 the inputs, 1 the first hidden layer, and so on")
@@ -116,7 +116,7 @@ class NetworkTable(Table):
     start: Literal["reset", "uniform"] = Field(
         "reset", description="v at the onset of a trial: at the reset, or drawn between it and the threshold (spiking neurons)"
     )
-    projection: list[Projection] = Field([], max_length=1000, description="further or other synapses (spiking neurons)")
+    projection: list[ProjectionTable] = Field([], max_length=1000, description="further or other synapses (spiking neurons)")
     dropout: float = Field(0.0, ge=0, lt=1, description="probability that a hidden neuron is left out of a mini-batch")
     input_dropout: float = Field(0.0, ge=0, lt=1, description="probability that an input is left out of a mini-batch")
 
@@ -383,6 +383,11 @@ class Setting(Table):
     def without_threshold(self) -> "Setting":
         """The same setting with every event sent: what measurements compare with."""
         return self.model_copy(update={"network": self.network.model_copy(update={"threshold": 0.0})})
+
+    @property
+    def neuron_parameters(self) -> Any:
+        """The parameters of the neuron model, those that are left out with their defaults."""
+        return registry.get("neurons", self.network.neuron)(**self.neuron)
 
     @property
     def dynamic(self) -> bool:
