@@ -48,7 +48,7 @@ _LEVELS = 1_000_000
 
 @dataclass(kw_only=True)
 class TimedTrial(Update):
-    """What a mini-batch of m trials leaves: the update, whose lists are empty without targets, and what the output said.
+    """What a mini-batch of m trials leaves: the update, whose lists are empty without targets, and the output.
 
     Its totals are Σ_samples (1/β) ∫_gate x dz, for centered nudging half the difference between the phases at +β and −β.
     """
