@@ -619,7 +619,7 @@ def _untagged(location: tuple[Any, ...]) -> list[Any]:
 def _table(annotation: Any) -> Any:
     """The table in a type such as list[Stage], or None."""
     if annotation is Record:
-        return record_table(tuple(sorted({*registry.names("recorders")} - {*registry.inside("recorders")})))
+        return record_table(tuple(registry.names("recorders")))
     if hasattr(annotation, "model_fields"):
         return annotation
     return next(filter(None, map(_table, getattr(annotation, "__args__", ()))), None)

@@ -253,9 +253,9 @@ class Record(Table):
 
 
 @cache
-def record_table(others: tuple[str, ...] = ()) -> type[Record]:
-    """The table `record` with the keys that recorders bring: those of localdfa, and these others."""
-    recorders, keys = (*registry.inside("recorders"), *others), dict[str, Any]()
+def record_table(recorders: tuple[str, ...]) -> type[Record]:
+    """The table `record` with the keys that these recorders bring."""
+    keys = dict[str, Any]()
     for name in recorders:
         own = registry.get("recorders", name).keys
         if taken := set(own) & {*keys, *Record.model_fields, *dir(Record)}:
@@ -270,8 +270,9 @@ def _record(value: Any) -> Any:
     """The table `record` of whatever stands for it; recorders from outside of localdfa belong to it where it names them."""
     if not isinstance(value, Mapping):
         return value
-    outside = set(registry.names("recorders")) - set(registry.inside("recorders"))
-    return record_table(tuple(sorted(outside & set(value)))).model_validate(value)
+    inside = registry.inside("recorders")
+    outside = sorted(({*registry.names("recorders")} - {*inside}) & {*value})
+    return record_table((*inside, *outside)).model_validate(value)
 
 
 class Certify(Table):

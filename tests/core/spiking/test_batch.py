@@ -186,7 +186,7 @@ def event_form(pre, post, t0, t1, tau_x, tau_z):
     neuron = np.repeat([0, 1], [len(pre), len(post)])
     time = np.array([*pre, *post], float) - 1e-9
     given = Given(np.zeros(len(time), int), neuron, time, 1, 2)
-    with patch.object(spikes, "onsets", return_value=(np.zeros(1), t1)):  # else the trains begin anew with each phase
+    with patch.object(spikes, "phase_begins", return_value=(np.zeros(1), t1)):  # else the trains begin anew with each phase
         found = spikes.simulate(network, setting, given, np.eye(2)[:1])
     return found.totals()[0][0, 0] * tau_x / 10.0  # h of an input is 10 ms · rate
 

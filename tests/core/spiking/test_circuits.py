@@ -22,6 +22,7 @@ from spiking_cases import FREE, HIDDEN, N_IN, N_OUT, NUDGED, case, dense, obviou
 from localdfa import network as networks
 from localdfa import registry, spec
 from localdfa.core.spiking import batch as spikes
+from localdfa.core.spiking.carried import restored
 from localdfa.core.spiking.circuit import PORT
 from localdfa.core.spiking.crossing import first_crossing
 from localdfa.core.spiking.queues import Arrivals
@@ -484,7 +485,7 @@ def test_frames_are_piecewise_constant_currents():
     network, rng = networks.build(setting, (2, 4), 3, 1), np.random.default_rng(0)
     x, y = rng.random((1, 8)), np.eye(3)[[1]]
     inputs = np.concatenate([x, [[1.0]]], axis=1)
-    network.weights[0] *= 3
+    network.weights[0][...] *= 3
     trial = spikes.record(network, setting, inputs[0], y[0])
     p, drive = network.neuron, [frame @ network.weights[0][:-1] + network.b(0) for frame in x.reshape(2, 4)]
     away = setting.phases.beta * network.feedback[0] @ trial.error
@@ -675,12 +676,12 @@ def test_thresholds_currents_and_inputs_on_their_way_are_carried_on():
             np.testing.assert_allclose(
                 train, [t - stop * s for t in spiked if stop * s <= t < stop * (s + 1)], rtol=0, atol=1e-7
             )
-    restored = spikes.carried(network, setting, at.arrays())
-    assert all((restored.arrays()[name] == array).all() for name, array in at.arrays().items())
-    with pytest.raises(ValueError, match="rows has shape"):
-        spikes.carried(network, setting, {**at.arrays(), "rows": np.zeros((8, 3))})
+    again = restored(network, setting, at.arrays())
+    assert all((again.arrays()[name] == array).all() for name, array in at.arrays().items())
+    with pytest.raises(ValueError, match="v has shape"):
+        restored(network, setting, {**at.arrays(), "v": np.zeros(3)})
     with pytest.raises(ValueError, match="on their way"):
-        spikes.carried(network, setting, {**at.arrays(), "senders": at.arrays()["senders"] + 99})
+        restored(network, setting, {**at.arrays(), "senders": at.arrays()["senders"] + 99})
 
 
 def test_a_trial_without_a_noticed_error_teaches_nothing_and_goes_on_into_the_next():
