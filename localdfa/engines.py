@@ -152,7 +152,7 @@ def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
 def settled_rule(network: Network, setting: Setting, rule: str) -> Any:
     """The object by which a rule teaches a settled network; see `localdfa.rules`."""
     model = registry.get("rules", rule)
-    return model(network, setting.phases, model.Parameters(**setting.rules.get(rule, {})))
+    return model(network, setting.phases, setting.parameters_of(rule))
 
 
 def dropout(setting: Setting, network: Network, rng: np.random.Generator, m: int) -> list[np.ndarray | None]:

@@ -1,6 +1,7 @@
 """Data sets by name: looked up, split, whitened or scaled, and converted to the numbers of the network."""
 
 import difflib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +130,27 @@ def _source(name: str, base: Path | None, regression: bool) -> Source:
     """Read a data set by its name."""
     check_name(name)
     if name in registry.names("data"):
-        found: Source = registry.get("data", name)()
-        return found
+        return _as_it_says(name, registry.get("data", name)())
     return npz.load((base or Path()) / Path(name.removeprefix(_PREFIX)).expanduser(), regression)
+
+
+def _as_it_says(name: str, source: Source) -> Source:
+    """A data set whose arrays are of the shapes and types that it says."""
+    for part, x, y in (("train", source.x_train, source.y_train), ("test", source.x_test, source.y_test)):
+        width = math.prod(source.shape)
+        if x.shape != (len(y), width):
+            raise DataError(
+                f"{name}: x_{part} has the shape {x.shape}; of {len(y)} labels and samples of {source.shape}: {len(y), width}"
+            )
+        labels = bool(source.n_classes)
+        if y.ndim != (1 if labels else 2) or y.dtype != (np.int64 if labels else np.float64):
+            raise DataError(
+                f"{name}: y_{part} is {y.dtype} of shape {y.shape}; allowed: int64 labels (n,), or with n_classes = 0 float64 "
+                f"numbers (n, n_out)"
+            )
+        if labels and len(y) and not 0 <= y.min() <= y.max() < source.n_classes:
+            raise DataError(f"{name}: y_{part} has labels from {y.min()} to {y.max()}; allowed: 0 to {source.n_classes - 1}")
+    return source
 
 
 def _remarks(x_train: NDArray[np.floating] | Trains, x_test: NDArray[np.floating] | Trains) -> tuple[str, ...]:

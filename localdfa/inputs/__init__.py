@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from localdfa.errors import SpecError
+
 
 def n_in(code: Any, shape: tuple[int, ...], spec: Any) -> int:
     """Number of input neurons of a sample of this shape, one for each line."""
@@ -24,6 +26,11 @@ def arrivals(
     Arguments as those of a code's `trains`; spec: the table `input`; end: when lines cease to bring them, `stop` if left out.
     """
     sample, neuron, time = code.trains(x, shape, spec, onsets, stop, rng)
+    if len(time) and not (0 <= neuron.min() <= neuron.max() < code.n_in(shape) and time.min() >= 0 and time.max() < np.inf):
+        raise SpecError(
+            f"input.code: {spec.code!r} sends spikes of neurons {neuron.min()} to {neuron.max()} from {time.min():g} to "
+            f"{time.max():g} ms; allowed: neurons 0 to {code.n_in(shape) - 1}, and times from 0 ms"
+        )
     sent = [time + line < (stop if end is None else end) for line in spec.lines]
     return (
         np.concatenate([sample[k] for k in sent]),

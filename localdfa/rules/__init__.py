@@ -18,9 +18,10 @@ n), one row a sample. Weights then follow ΔW = η Σ_samples Δz xᵀ. For the 
 
 A rule keeps nothing from one call to the next.
 
-``timed``: ``postsynaptic(neuron)``, a compiled function of parameters and membrane, is the activity z of which a synapse reads
-the temporal derivative.
+``timed``: ``postsynaptic(neuron, parameters)`` is a compiled function of the neuron's parameters and its membrane: the activity
+z of which a synapse reads the temporal derivative, ∫ x dz/β over the gate. ``hidden`` and ``output`` are not asked; the output
+is taught −e x, as ``phases.teacher`` says.
 
 ``spiking``: what a synapse does at an arrival, at a postsynaptic spike, and where the gate opens and closes. The rule is a
-subclass of `_spiking.SpikingRule`, which says how.
+subclass of `_spiking.SpikingRule`, which says how; here, too, the output is taught −e x.
 """

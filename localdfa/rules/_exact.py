@@ -14,7 +14,7 @@ class Exact:
     class Parameters(NamedTuple):
         """None."""
 
-    engines = ("settled",)
+    engines: tuple[str, ...] = ("settled",)
     pathways: tuple[str, ...]
     own: str
     needs_phases = False

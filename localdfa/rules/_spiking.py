@@ -28,8 +28,8 @@ class SpikingRule:
     constant = 1.0
 
     @staticmethod
-    def pairing(tau_x: float, tau_z: float) -> Pairing:
-        """What pairs of spikes do, for traces with these time constants, ms."""
+    def pairing(parameters: Any, tau_x: float, tau_z: float) -> Pairing:
+        """What pairs of spikes do, for a rule with these parameters and traces with these time constants, ms."""
         return Pairing(0.0, 0.0, 0.0)
 
     @staticmethod

@@ -24,7 +24,7 @@ class ERBP(SpikingRule):
         v_low: Annotated[float, Field(ge=-1e3, le=1e3)] = 0.5
         v_high: Annotated[float, Field(ge=-1e3, le=1e3)] = 1.0
 
-    engines = ("spiking",)
+    engines: tuple[str, ...] = ("spiking",)
     pathways = ()  # any that works in time
     own = "direct"
     needs_phases = True

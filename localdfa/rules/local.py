@@ -69,18 +69,18 @@ class Local(SpikingRule):
     class Parameters(NamedTuple):
         """None."""
 
-    engines = ("settled", "timed", "spiking")
+    engines: tuple[str, ...] = ("settled", "timed", "spiking")
     pathways = ()  # any
     own = "direct"
     needs_phases = True
 
     @staticmethod
-    def postsynaptic(neuron: Any) -> Any:
+    def postsynaptic(neuron: Any, parameters: Any) -> Any:
         """The activity: reading the membrane in its place would silently drop f'."""
         return neuron.f
 
     @staticmethod
-    def pairing(tau_x: float, tau_z: float) -> Pairing:
+    def pairing(parameters: Any, tau_x: float, tau_z: float) -> Pairing:
         """With ρ = τ_x/(τ_x+τ_z): (1 − ρ) Σ_post x_j − ρ Σ_pre z_i + ρ [x_j z_i] is ∫ x_j dz_i."""
         rho = tau_x / (tau_x + tau_z)
         return Pairing(1 - rho, rho, rho)

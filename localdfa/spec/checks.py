@@ -297,6 +297,11 @@ def _pathway(setting: Any, key: str, name: str) -> None:
             f"feedback.pathway: {path!r} does not go with {key} = {name!r}, whose pathway is {' or '.join(rule.pathways)}"
         )
     model, feedback = _pathway_model(setting, name), setting.feedback
+    if feedback.signal == "spikes" and model.carries is not registry.get("feedback", "direct").carries:
+        raise ValueError(
+            f"feedback.signal: 'spikes' of error neurons carry the error, and feedback.pathway = "
+            f"{pathway_of(setting, name)!r} carries something else; allowed: 'constant', 'continuous'"
+        )
     if not model.follows_error:
         for what, value, plain in (("threshold", feedback.threshold, 0.0), ("signal", feedback.signal, "constant")):
             if value != plain:
@@ -514,6 +519,11 @@ def _spikes(setting: Any) -> None:
 def _rule_for_spikes(setting: Any, name: str) -> None:
     """What a rule that does not inject the signal, or that says nothing of constant inputs, does not go with."""
     rule, code, signal = registry.get("rules", name), setting.input.code, setting.feedback.signal
+    if not rule.injects and setting.phases.propagation != "held":
+        raise ValueError(
+            f"phases.propagation: {setting.phases.propagation!r} is about activity that feedback has changed, and the rule "
+            f"{name!r} injects none; allowed: 'held'"
+        )
     if not rule.injects and signal == "spikes":
         raise ValueError(
             f"feedback.signal: 'spikes' move the membrane, and the rule {name!r} reads the signal without injecting it; "

@@ -230,6 +230,9 @@ def _experiment(given: dict[str, Any], prefix: str, take_in: Callable[[str, Path
         checks.of_one_kind(conditions)
     except ValueError as error:
         raise SpecError(f"{prefix}{error}") from None
+    for rule in found.rules:
+        if not any(("rules", rule) in checks.uses(setting) for setting in conditions.values()):
+            raise SpecError(f"{prefix}rules.{rule}: no condition trains with the rule {rule!r}")
     for name, setting in conditions.items():
         try:
             checks.recorded(found.record, setting)

@@ -363,6 +363,10 @@ class Setting(Table):
         """The same setting with this rule for all of its stages that name none."""
         return self.model_copy(update={"rule": rule})
 
+    def parameters_of(self, rule: str) -> Any:
+        """The parameters of a rule, those that are left out with their defaults."""
+        return registry.get("rules", rule).Parameters(**self.rules.get(rule, {}))
+
     def engine_of(self, rule: str) -> str:
         """The engine that trains under a rule: ``settled``, ``timed`` or ``spiking``."""
         return checks.engine_of(self, rule)

@@ -100,14 +100,15 @@ def post_changes(
     overflows.
     """
     pathway, m, events = network.pathway, error.shape[0], 0
-    change = [np.empty((m, n), error.dtype) for n in network.sizes[1:]]
+    # What a rule or a pathway leaves unwritten is not a number, and so is never learned.
+    change = [np.full((m, n), np.nan, error.dtype) for n in network.sizes[1:]]
     if m == 0:
         return change, events
     carried = pathway.carries(free.prediction, target, error)
     # moved[l]: how the nudge moves the activity below layer l, which the rule has found there; None where it is not seen.
     moved: list[np.ndarray | None] = [None] * (network.n_hidden + 1)
     for l in pathway.order(network.n_hidden):
-        signal = np.empty_like(change[l])
+        signal = np.full_like(change[l], np.nan)
         if l > 0 and pathway.by_propagation and rule.needs_phases:
             signal[:] = 0  # the activity itself brings it
         else:

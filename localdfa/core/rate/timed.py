@@ -276,7 +276,9 @@ def _kernels_of(network: Any, setting: Any) -> Kernels:
     A rule that does not serve this engine teaches nothing here; any z will do, and it is then the activity.
     """
     neuron, rule = network.neuron.__class__, registry.get("rules", setting.rule)
-    postsynaptic = rule.postsynaptic(neuron) if "timed" in rule.engines else neuron.f
+    postsynaptic = neuron.f
+    if "timed" in rule.engines:
+        postsynaptic = rule.postsynaptic(neuron, setting.parameters_of(setting.rule))
     return _kernels(neuron, network.output, postsynaptic, network.pathway.carries)
 
 

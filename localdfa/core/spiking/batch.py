@@ -196,7 +196,7 @@ class Batch:
         frames = 1 if code.spikes else code.frames(network.shape)
         neuron, rule = network.neuron.__class__, spiking_rule(setting)
         self._parameters = registry.cast(network.neuron, float)
-        self._rule = registry.cast(rule.Parameters(**setting.rules.get(setting.rule, {})), float)
+        self._rule = registry.cast(setting.parameters_of(setting.rule), float)
         self.circuit: Circuit = circuit(network, setting, nudges, rates)
         kernels = kernels_for(self.circuit, neuron, rule, any(rates))
         self._kernel = trials_kernel(neuron, network.output, kernels, self.circuit.error_spikes, network.pathway.carries)

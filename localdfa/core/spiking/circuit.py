@@ -141,7 +141,7 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
         tau_a=tau_a,
         taus=taus,
         shortest=float(min(trace.tau_x, trace.tau_z, tau_a, *taus)),
-        **rule.pairing(trace.tau_x, trace.tau_z)._asdict(),
+        **rule.pairing(setting.parameters_of(setting.rule), trace.tau_x, trace.tau_z)._asdict(),
         injects=rule.injects,
         layers=n_hidden,
         output_spikes=output_spikes,

@@ -39,13 +39,13 @@ def check(setting: Setting) -> None:
     if setting.spiking:
         raise SpecError(f"network.neuron: {name!r} spikes; the PyTorch path has rate neurons: {', '.join(_FUNCTIONS)}")
     if name not in _FUNCTIONS:
-        raise SpecError(f"network.neuron: the PyTorch path has no {registry.unknown(name, list(_FUNCTIONS))}")
+        raise SpecError(f"network.neuron: in PyTorch {registry.unknown(name, list(_FUNCTIONS))}")
     if setting.rule not in _RULES:
         raise SpecError(f"rule: {setting.rule!r} is not built in PyTorch; allowed there: {', '.join(_RULES)}")
     if (pathway := setting.pathway_of(setting.rule)) not in PATHWAYS:
         raise SpecError(f"feedback.pathway: {pathway!r} is not built in PyTorch; allowed there: {', '.join(PATHWAYS)}")
     if setting.network.output not in OUTPUTS:
-        raise SpecError(f"network.output: the PyTorch path has no {registry.unknown(setting.network.output, list(OUTPUTS))}")
+        raise SpecError(f"network.output: in PyTorch {registry.unknown(setting.network.output, list(OUTPUTS))}")
     if setting.dynamic:
         raise SpecError(f"neuron.tau: {setting.neuron['tau']} ms; the PyTorch path has settled neurons alone: 0")
     for table, threshold in (("network", setting.network.threshold), ("feedback", setting.feedback.threshold)):

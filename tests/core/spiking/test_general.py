@@ -98,7 +98,12 @@ def membrane(p, drive, arrivals, stop):
 def test_erbp_counts_arrivals_while_v_lies_in_the_window(neuron, parameters):
     low, high = (0.4, 0.9) if neuron == "lif" else (-1.0, 2.0)
     setting, network = case(
-        neuron, rule="erbp", rules={"erbp": {"v_low": low, "v_high": high}}, neuron_parameters=parameters, hidden=(6,)
+        neuron,
+        rule="erbp",
+        rules={"erbp": {"v_low": low, "v_high": high}},
+        neuron_parameters=parameters,
+        hidden=(6,),
+        phases={"propagation": "held"},
     )
     inputs, targets = samples(1)
     trial = spikes.record(network, setting, inputs[0], targets[0], np.random.default_rng(3))
@@ -243,6 +248,15 @@ class ForRates(Local):
             {"rule": "erbp", "network": {"neuron": "lif"}, "input": {"code": "poisson"}, "feedback": {"signal": "spikes"}},
             ["feedback.signal: 'spikes'", "erbp"],
         ),
+        (
+            {"rule": "erbp", "network": {"neuron": "lif"}, "input": {"code": "poisson"}, "phases": {"propagation": "live"}},
+            ["phases.propagation: 'live'", "'erbp' injects none", "allowed: 'held'"],
+        ),
+        (
+            {"network": {"neuron": "lif"}, "feedback": {"pathway": "drtp", "signal": "spikes"}},
+            ["feedback.signal: 'spikes'", "'drtp' carries something else"],
+        ),
+        ({"rules": {"erbp": {"v_low": 0.1}}}, ["rules.erbp: no condition trains with the rule 'erbp'"]),
         ({"feedback": {"pathway": "drtp", "threshold": 0.1}}, ["feedback.threshold: 0.1", "'drtp'", "allowed: 0.0"]),
         ({"rule": "erbp", "rules": {"erbp": {"window": 1}}}, ["rules.erbp.window", "v_low, v_high"]),
         ({"rules": {"local": {"eta": 1}}}, ["rules.local.eta", "it has none"]),

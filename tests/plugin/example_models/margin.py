@@ -20,7 +20,7 @@ class Margin(Recorder):
     def record(trained, keep):
         part, samples = trained.parts["train"], trained.draw(keep.margin)
         drive = trained.engine.read(trained.network, part.inputs[samples], np.random.default_rng(0))
-        rows, labels = np.arange(len(samples)), part.labels[samples]
+        rows, labels = np.arange(len(samples)), part.y[samples]
         right = drive[rows, labels].copy()
         drive[rows, labels] = -np.inf
         return {"margin": right - drive.max(axis=1), "sample": samples}
