@@ -3,10 +3,11 @@
 The machine's limits are measured beside them: arithmetic by a polynomial that stays in registers, bandwidth by a triad
 a = b + s c, or by a sum where a loop only reads, over as many bytes as the loop goes through, so in the same cache.
 
-`streams.leap` goes once through the layer for four spikes that arrive: it reads v, the threshold and four rows of weights,
-and writes v and who has met the threshold. The neurons' own rows stay in the nearest cache; the weights come from wherever all
-of them fit. While the gate is open `read` goes through a row of sums for each spike: it reads C and Z of the neurons, and
-changes the sums. What the neurons that have met their threshold cost is no part of what the loops must do.
+`dense.advance_group` goes once through the layer for four spikes that arrive: it reads v, the threshold and four rows of
+weights, and writes v and who has met the threshold. The neurons' own rows stay in the nearest cache; the weights come from
+wherever all of them fit. While the gate is open `accumulate_on_arrival` goes through a row of sums for each spike: it reads C
+and Z of the neurons, and changes the sums. What the neurons that have met their threshold cost is no part of what the loops
+must do.
 """
 
 import statistics
@@ -33,10 +34,10 @@ class Cost(NamedTuple):
     streamed: float
 
 
-# `leap`: v · stays + jump · size, the highest of it before and after, and once in four compared with the threshold; reads the
-# jump, and once in four v and the threshold, and writes v and, in a byte, who has met it.
+# `advance_group`: v · kept + jump · size, the highest of it before and after, and once in four compared with the threshold;
+# reads the jump, and once in four v and the threshold, and writes v and, in a byte, who has met it.
 FORWARD = Cost(5.25, 7.25, 4)
-# `read`: sum −= of_c C + of_z Z; reads C, Z and the sum, writes the sum.
+# `accumulate_on_arrival`: sum −= of_c C + of_z Z; reads C, Z and the sum, writes the sum.
 LEARN = Cost(4, 16, 8)
 # Rows of the layer that four spikes go through, 4 bytes a neuron: v, v afterwards, thresholds, weights; and C, Z, sums.
 _ROWS, _ROWS_LEARN = 7, 13
