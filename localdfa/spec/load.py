@@ -497,6 +497,8 @@ def _of_another_type(location: tuple[Any, ...], value: Any, model: Any) -> str:
     """The same value as a text, or a number that was given as one, where the key takes it so."""
     if not location or any(isinstance(part, int) or str(part).startswith("(") for part in location):
         return ""
+    if isinstance(value, int) and value.bit_length() > 64:  # as text it may be too long to be written
+        return ""
     other = _from_toml(value) if isinstance(value, str) else str(value)
     scalar = isinstance(value, (str, int, float)) and not isinstance(value, bool)
     if not scalar or other == value or not _fits(_within(model, location[:-1]), location[-1], other):

@@ -195,7 +195,8 @@ class Batch:
         rates = rates if nudges and rates else [0.0] * len(network.projections)
         frames = 1 if code.spikes else code.frames(network.shape)
         neuron, rule = network.neuron.__class__, spiking_rule(setting)
-        self._parameters = registry.cast(network.neuron, float)
+        # Times are in double precision, in which arrivals at the end of a refractory period are told from earlier ones.
+        self._parameters = registry.cast(network.neuron, float)._replace(t_ref=float(setting.neuron_parameters.t_ref))
         self._rule = registry.cast(setting.parameters_of(setting.rule), float)
         self.circuit: Circuit = circuit(network, setting, nudges, rates)
         kernels = kernels_for(self.circuit, neuron, rule, any(rates))

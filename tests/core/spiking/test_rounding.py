@@ -123,6 +123,17 @@ def test_on_a_grid_the_end_of_a_refractory_period_takes_in_what_arrives_then(way
     assert len(set(counts)) == 1
 
 
+def test_in_single_precision_refractory_periods_end_where_they_do_in_double():
+    """0.3 and 1.1 ms are no numbers of single precision, by more than times are told apart."""
+    for t_ref in (0.3, 1.1):
+        grid = np.arange(1, 551) / 10
+        for precision in ("float32", "float64"):
+            setting, network = build(WAYS["dense"], 1, precision, neuron={"t_ref": t_ref, "baseline": 0.0})
+            weights(network)[:] = 3.0
+            (train, *_) = by_neuron(spikes.record(network, setting, given([grid])[0]).spikes[0])
+            np.testing.assert_allclose(np.diff(train), t_ref, rtol=0, atol=1e-6)
+
+
 # --- a drive at the threshold -----------------------------------------------------------------------------------------
 
 
