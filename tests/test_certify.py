@@ -87,9 +87,9 @@ def test_live_propagation_is_not_certified(small):
 def test_the_membrane_s_derivative_in_place_of_the_rate_s_is_not_certified(small, monkeypatch):
     """Read Δa instead of Δh, and f' is lost. With W = 0 it is 1, so initialisation alone would not show it."""
 
-    def hidden(self, l, trial, signal, change):
+    def hidden(self, l, free, moved, signal, change):
         np.negative(signal, out=change)  # ((a − β c) − a)/β
-        return 0
+        return 0, None
 
     monkeypatch.setattr(Local, "hidden", hidden)
     found = certify(small())
@@ -103,8 +103,8 @@ def test_a_wrong_scale_is_not_certified(small, monkeypatch):
     """Twice the update has the cosine of DFA, and not its size."""
     right = Local.hidden
 
-    def hidden(self, l, trial, signal, change):
-        events = right(self, l, trial, signal, change)
+    def hidden(self, l, free, moved, signal, change):
+        events = right(self, l, free, moved, signal, change)
         change *= 2
         return events
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import setting_of
 
-from localdfa import memory, recorders, train
+from localdfa import memory, recording, train
 from localdfa.errors import SpecError
 from localdfa.network import build
 from localdfa.spec import experiment
@@ -98,7 +98,7 @@ def test_a_control_group_limits_what_there_is(tmp_path, monkeypatch, controller,
     monkeypatch.setattr(memory, "own_group", lambda asked: "/job/step" if asked == controller else None)
     assert min(memory.limits()) == 650_000
     assert memory.available() == 650_000
-    assert recorders._memory() == 650_000
+    assert recording._memory() == 650_000
     monkeypatch.setattr(memory, "own_group", lambda asked: None)
     assert [*memory.limits()] == []
 

@@ -172,9 +172,10 @@ def test_a_layer_that_goes_silent_or_saturates_is_reported_while_it_runs(tmp_pat
     for neuron, word in (({"baseline": -5.0}, "goes silent"), ({"baseline": 100.0}, "saturates")):
         heard = Heard()
         train.run(tiny(neuron=neuron, stage=[{"epochs": 1}]), tmp_path / word, progress=heard)
-        assert len(heard.warnings) == 1
-        assert "hidden layer 1" in heard.warnings[0]
-        assert word in heard.warnings[0]
+        assert len(heard.warnings) == 2  # and after its last epoch that nothing is learned
+        assert "nothing is learned" in heard.warnings[0]
+        assert "hidden layer 1" in heard.warnings[1]
+        assert word in heard.warnings[1]
     assert measure.unhealthy({"silent": [1.0], "saturated": [0.0]}) == []  # rate neurons have no rate
 
 

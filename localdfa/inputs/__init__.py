@@ -29,7 +29,7 @@ def arrivals(
     if len(time) and not (0 <= neuron.min() <= neuron.max() < code.n_in(shape) and time.min() >= 0 and time.max() < np.inf):
         raise SpecError(
             f"input.code: {spec.code!r} sends spikes of neurons {neuron.min()} to {neuron.max()} from {time.min():g} to "
-            f"{time.max():g} ms; allowed: neurons 0 to {code.n_in(shape) - 1}, and times from 0 ms"
+            f"{time.max():g} ms; allowed: neurons 0 to {code.n_in(shape) - 1}, and finite times"
         )
     sent = [time + line < (stop if end is None else end) for line in spec.lines]
     return (

@@ -125,6 +125,7 @@ def judged(make):
     return found
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 def test_tables(attack, tmp_path):
     path = tmp_path / "again.toml"
 
