@@ -26,7 +26,7 @@ def arrivals(
     Arguments as those of a code's `trains`; spec: the table `input`; end: when lines cease to bring them, `stop` if left out.
     """
     sample, neuron, time = code.trains(x, shape, spec, onsets, stop, rng)
-    if len(time) and not (0 <= neuron.min() <= neuron.max() < code.n_in(shape) and time.min() >= 0 and time.max() < np.inf):
+    if len(time) and not (0 <= neuron.min() <= neuron.max() < code.n_in(shape) and np.isfinite(time).all()):
         raise SpecError(
             f"input.code: {spec.code!r} sends spikes of neurons {neuron.min()} to {neuron.max()} from {time.min():g} to "
             f"{time.max():g} ms; allowed: neurons 0 to {code.n_in(shape) - 1}, and finite times"
