@@ -31,8 +31,9 @@ class Recorder:
     keys: what it adds to the table `record` of the spec: of each key its type and its `pydantic.Field` with default, bounds and
     description. The recorder is asked for where the key NAME is neither 0 nor empty; a recorder that adds none is always asked
     for. of_spikes: whether only trials of spikes have it, that is spiking neurons under a rule with phases; other conditions of
-    the same run then keep none. example: a value of the key NAME that a figure can be drawn from. fewer: what makes the record
-    smaller, besides a smaller value of its key, as words that follow "fewer".
+    the same run then keep none. of_probe: whether the key NAME counts trials of the probe, of which there are then no more.
+    example: a value of the key NAME that a figure can be drawn from. fewer: what makes the record smaller, besides a smaller
+    value of its key, as words that follow "fewer".
 
     It is made once training is over; besides after each epoch where `each_epoch` says so. Whatever fails in it costs no
     training: the run says what could not be kept, and resuming tries it again.
@@ -40,6 +41,7 @@ class Recorder:
 
     keys: Mapping[str, tuple[Any, Any]] = {}
     of_spikes = False
+    of_probe = False
     example = ""
     fewer = ""
 

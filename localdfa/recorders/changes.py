@@ -27,6 +27,7 @@ class Changes(Recorder):
             Field(0, ge=0, le=10_000, description="trials of the probe whose weight change, each by itself, is kept likewise"),
         )
     }
+    of_probe = True
     example = "4"
     fewer = ", or fewer record.neurons"
 

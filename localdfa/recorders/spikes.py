@@ -35,6 +35,7 @@ class Spikes(Recorder):
         )
     }
     of_spikes = True
+    of_probe = True
     example = "4"
 
     @staticmethod

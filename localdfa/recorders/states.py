@@ -46,6 +46,7 @@ class States(Recorder):
         "interval": (float, Field(0.5, ge=0.01, le=1e6, description="between two states that are kept, ms")),
     }
     of_spikes = True
+    of_probe = True
     example = "4"
     fewer = ", a longer record.interval, a shorter record.window, or fewer record.neurons"
 

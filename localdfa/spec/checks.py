@@ -149,8 +149,8 @@ def _rules_fit(setting: Any) -> None:
 
 def kept(record: Any) -> None:
     """Refuse records of more trials than the probe has; ValueError with ``key: reason``."""
-    for name in ("spikes", "states", "changes"):
-        if (number := getattr(record, name)) > record.probe:
+    for name in record.asked:
+        if registry.get("recorders", name).of_probe and (number := getattr(record, name)) > record.probe:
             raise ValueError(
                 f"record.{name}: {number} trials are more than record.probe = {record.probe}, of which they are the first; "
                 f"allowed: up to {record.probe}, or a larger probe"
@@ -340,9 +340,8 @@ def _below_threshold(setting: Any) -> bool:
     """Whether a spiking neuron without synaptic drive is silent, so that a small change of its drive changes nothing."""
     if not spiking(setting):
         return False
-    model = registry.get("neurons", setting.network.neuron)
-    neuron = model(**setting.neuron)
-    return bool(model.rate(neuron, neuron.baseline) == 0)
+    neuron = setting.neuron_parameters
+    return bool(neuron.__class__.rate(neuron, neuron.baseline) == 0)
 
 
 def _convolutions(setting: Any) -> None:
