@@ -112,15 +112,23 @@ def get(family: str, name: str) -> Any:
     ------
     SpecError
         There is none; the message lists those there are and the nearest. Or two packages have one of this name; or its module
-        cannot be imported, or sets no model.
+        cannot be imported, or sets no model, or one that lacks what its family asks for.
     """
     found = _find(family, name)
     try:
-        return importlib.import_module(found.module).model
+        model = importlib.import_module(found.module).model
     except Exception as error:
         if not found.origin:
             raise
         raise SpecError(f"{name!r} of {found.place} cannot be used: {type(error).__name__}: {error}") from error
+    if reasons := wrong(family, model):
+        raise SpecError(f"{name!r} of {found.place} cannot be used among the {_family(family).heading}: {'; '.join(reasons)}")
+    return model
+
+
+def wrong(family: str, model: Any) -> list[str]:
+    """What of a model is not as its family asks, one entry each: hooks that are missing, names that nobody asks for."""
+    return importlib.import_module(_family(family).package).wrong(model) if family in FAMILIES else []
 
 
 def origin(family: str, name: str) -> dict[str, str]:
@@ -219,10 +227,16 @@ class _Loader(importlib.machinery.SourceFileLoader):
         raise OSError  # so that a compiled file is neither read nor written
 
 
-@cache
-def _entry_points(family: str) -> tuple[metadata.EntryPoint, ...]:
+def _entry_points(family: str) -> list[metadata.EntryPoint]:
     """The models that installed packages bring: entry points of the group ``localdfa.FAMILY``."""
-    return tuple(metadata.entry_points(group=f"localdfa.{family}")) if family in FAMILIES else ()
+    return [point for point in _all_entry_points() if point.group == f"localdfa.{family}" and family in FAMILIES]
+
+
+@cache
+def _all_entry_points() -> list[metadata.EntryPoint]:
+    """Those of all groups of localdfa. It takes as long to look for those of one, as every installed package is read."""
+    points = metadata.entry_points()
+    return [point for group in points.groups if group.startswith("localdfa.") for point in points.select(group=group)]
 
 
 def _found(family: str, name: str) -> list[_Model]:

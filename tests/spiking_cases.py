@@ -52,7 +52,8 @@ def dense(network, q):
 
 def obvious(setting, network, x, target, trial):
     """Spikes of the somata, and of the twins if any, by the slow simulation; the feedback is that of the trial's own error."""
-    p, n_hidden, phases = network.neuron, network.n_hidden, setting.phases
+    n_hidden, phases = network.n_hidden, setting.phases
+    p = network.neuron._replace(t_ref=setting.neuron_parameters.t_ref)  # times are in double precision
     taus = sorted({joint.tau for joint in network.projections if joint.tau})
     stop = phases.free + phases.nudged
     incoming = None if setting.input.code == "current" else trains(trial.incoming, network.sizes[0])

@@ -201,3 +201,42 @@ def test_the_command_shows_and_clears(place):
     assert not place.entries
     assert f"{place.cache}: 0 kernels" in localdfa()
     assert place.run()["hits"] == [0]
+
+
+# A mini-batch learned in every engine; prints the names of the kernels that this took to compile, which it keeps if it is told.
+EVERY_ENGINE = """
+import sys, tempfile
+from localdfa.conformance._subjects import SPIKING, trainer_of
+from localdfa.core import kernel_cache
+
+compiled, save = [], kernel_cache._KernelCache.save_overload
+
+
+def noted(self, signature, data):
+    compiled.append(self._dispatcher.py_func.__qualname__)
+    if "keep" in sys.argv:
+        save(self, signature, data)
+
+
+kernel_cache._KernelCache.save_overload = noted
+rate = {"hidden": [6, 5], "weights": "uniform"}
+for tables in (
+    {"network": rate},
+    {"network": rate, "rule": "bp", "optimiser": {"name": "adam"}, "batch_size": 1},
+    {"network": {**rate, "threshold": 1e-3}, "neuron": {"tau": 10.0}},
+    SPIKING,
+    {**SPIKING, "network": {"hidden": [12, 8], "neuron": "qif"}},
+):
+    trainer = trainer_of(tempfile.mkdtemp(), **tables)
+    trainer.warm_up()
+    trainer.measure()
+print(*compiled)
+"""
+
+
+def test_every_kernel_of_every_engine_is_kept():
+    """One that hands on a function by its address, say, could not be: each process finds all that another has compiled."""
+    for word in ("keep", "look"):
+        command = [sys.executable, "-c", EVERY_ENGINE, word]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    assert done.stdout.split() == []

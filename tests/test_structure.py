@@ -16,7 +16,7 @@ ROOT = PACKAGE.parent
 LAYERS = [
     ["errors", "orders"],
     ["files", "registry"],
-    ["arrays", "folder"],
+    ["arrays", "folder", "interface"],
     ["neurons", "optimisers", "inputs", "weights"],
     ["core"],
     ["outputs", "feedback", "rules", "data", "recorders", "export"],

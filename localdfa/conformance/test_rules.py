@@ -9,7 +9,6 @@ from localdfa.conformance._subjects import SPIKING, of, setting_of
 from localdfa.engines import engine
 from localdfa.errors import SpecError
 from localdfa.network import build, generator
-from localdfa.rules._spiking import SpikingRule
 
 NAMES = of("rules")
 M, N_IN, N_OUT = 6, 7, 3
@@ -70,16 +69,6 @@ def test_what_it_does_not_serve_is_refused(name):
         if model.needs_phases and mode not in model.engines:
             with pytest.raises(SpecError, match=f"rule: '{name}'"):
                 setting_of(rule=name, **MODES[mode])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_it_sets_nothing_that_nobody_reads(name):
-    """A hook of a misspelt name would never be asked."""
-    model = registry.get("rules", name)
-    known = {*dir(SpikingRule), "Parameters", "engines", "pathways", "own", "needs_phases", "hidden", "output", "postsynaptic"}
-    assert {attribute for attribute in dir(model) if not attribute.startswith("_")} <= known
-    for mode, hooks in (("settled", ("hidden", "output")), ("timed", ("postsynaptic",)), ("spiking", ("in_activity",))):
-        assert mode not in model.engines or all(callable(getattr(model, hook, None)) for hook in hooks)
 
 
 @pytest.mark.parametrize(("name", "mode"), served())

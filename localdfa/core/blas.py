@@ -5,31 +5,38 @@ columns of one matrix. This calls the ``gemm`` that SciPy exports to Cython, whi
 """
 
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import llvmlite.binding
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  (loads the BLAS that `one_thread` must find)
 from numba import types
 from numba.core.errors import TypingError
 from numba.extending import get_cython_function_address, overload
 from threadpoolctl import ThreadpoolController
 
+from localdfa.core import kernel_cache
 from localdfa.core.compiled import allocating
 
+# Functions of SciPy's BLAS, all of whose arguments are addresses, by names that compiled code refers to. By their addresses,
+# which differ from process to process, compiled code could not be kept on disk.
+_SIGNATURE = types.void(*[types.uintp] * 13)
+_sgemm: Any = types.ExternalFunction("localdfa_sgemm", _SIGNATURE)
+_dgemm: Any = types.ExternalFunction("localdfa_dgemm", _SIGNATURE)
 
-def _external(name: str) -> Any:
-    """A function of SciPy's BLAS, all of whose arguments are addresses, by a name that compiled code refers to.
 
-    By its address, which differs from process to process, compiled code could not be kept on disk.
+@cache
+def _load() -> ThreadpoolController:
+    """Load SciPy's BLAS, and give its functions their names; returns what limits its threads.
+
+    SciPy takes a tenth of a second to import, which a process that computes nothing is spared.
     """
-    symbol = f"localdfa_{name}"
-    llvmlite.binding.add_symbol(symbol, get_cython_function_address("scipy.linalg.cython_blas", name))
-    return types.ExternalFunction(symbol, types.void(*[types.uintp] * 13))
+    for name in ("sgemm", "dgemm"):
+        llvmlite.binding.add_symbol(f"localdfa_{name}", get_cython_function_address("scipy.linalg.cython_blas", name))
+    return ThreadpoolController()
 
 
-_sgemm, _dgemm = _external("sgemm"), _external("dgemm")
-_controller = ThreadpoolController()
+kernel_cache.before_linking.append(_load)
 # Rows and columns of c and inner indices of one call: up to a million multiplications OpenBLAS multiplies without repacking its
 # operands first, unless the second is transposed. From so many rows on it is worth repacking them.
 TILE, MANY_ROWS = (32, 256, 96), 512
@@ -37,7 +44,7 @@ TILE, MANY_ROWS = (32, 256, 96), 512
 
 def one_thread() -> AbstractContextManager[Any]:
     """Give BLAS one thread, until the context ends: kernels share out the work themselves, and two pools in turn fight."""
-    return _controller.limit(limits=1, user_api="blas")
+    return _load().limit(limits=1, user_api="blas")
 
 
 def gemm(
@@ -59,6 +66,7 @@ def _leading(x):
 
 @overload(gemm)
 def _gemm(alpha, a, transpose_a, b, transpose_b, c, add=False):
+    _load()
     if not a.dtype == b.dtype == c.dtype or "F" in (a.layout, b.layout, c.layout):
         raise TypingError(f"gemm: {a}, {b} and {c} must have one dtype and contiguous rows")
     blas, dtype = (_sgemm, np.float32) if c.dtype == types.float32 else (_dgemm, np.float64)

@@ -9,10 +9,12 @@ threads count at once; so these create no arrays and return none.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.core.dispatcher import Dispatcher
 from numba.extending import register_jitable
 
 from localdfa.core import interrupt, kernel_cache
@@ -33,6 +35,23 @@ device: Callable[[Any], Any] = register_jitable(**_DEVICE, no_cfunc_wrapper=True
 # Handing on many arrays, each as seven numbers, takes longer than a short function itself.
 always_inline: Callable[[Any], Any] = register_jitable(**_DEVICE, no_cfunc_wrapper=True, forceinline=True)
 allocating: Callable[[Any], Any] = register_jitable(**ALLOCATING, no_cfunc_wrapper=True)
+
+
+@cache
+def as_argument(function: Any) -> Any:
+    """A function that kernels can hand on to one another as an argument, or in a tuple of functions.
+
+    One that Python can call as well would be handed on by its address, with which no kernel can be kept on disk.
+    """
+    if not isinstance(function, Dispatcher):
+        return function
+
+    @device
+    def handed_on(*arguments):
+        return function(*arguments)
+
+    return handed_on
+
 
 # Indices of loops that must be fast are unsigned, which spares Numba the check for negative ones.
 unsigned = np.uint64

@@ -25,7 +25,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
@@ -48,6 +48,8 @@ _SETTINGS = ("BOUNDSCHECK", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AV
 _STAMPS = 8
 # Of an entry: the hash of its content.
 _DIGEST = hashlib.sha256().digest_size
+# What is called before machine code is linked, from disk or anew: it makes names known that the code refers to.
+before_linking: list[Callable[[], Any]] = []
 
 
 def _number_symbols_anew() -> None:
@@ -103,6 +105,8 @@ class _KernelCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function for these types of arguments, or None."""
+        for prepare in before_linking:
+            prepare()
         path = self._path(sig)
         if path is None:
             return None

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from localdfa import interface
 from localdfa.errors import SpecError
+from localdfa.inputs._code import Code
+
+
+def wrong(model: Any) -> list[str]:
+    """What of a model is not as `Code` says; see `registry.wrong`."""
+    return interface.wrong_subclass(model, Code, ["trains"] if getattr(model, "spikes", False) else [])
 
 
 def n_in(code: Any, shape: tuple[int, ...], spec: Any) -> int:

@@ -27,6 +27,39 @@ from typing import Any
 
 import numpy as np
 
+from localdfa import interface
+
+_RATE: interface.Hooks = {"f": ("p", "v"), "df": ("p", "v"), "inverse": ("p", "h")}
+_RATE_MAY: interface.Hooks = {"from_zero": None, "flat_at_zero": None, "learning_rates": None}
+_SPIKING: interface.Hooks = {
+    "relax": ("p", "v", "drive", "dt"), "wait": ("p", "v", "drive"), "rate": ("p", "drive"),
+    "f": ("p", "a"), "df": ("p", "a"), "linear": None, "adapts": None,
+}  # fmt: skip
+_SPIKING_MAY: interface.Hooks = {
+    "spiking": None, "raised": ("p", "theta"), "equation": None, "beta": None, "learning_rates": None
+}  # fmt: skip
+_MEMBRANE = {
+    "tau_m": "the membrane's time constant, ms", "v_th": "where v spikes", "v_reset": "where a spike puts v",
+    "t_ref": "the refractory period, ms", "baseline": "a constant drive", "gain": "of activity, ms",
+}  # fmt: skip
+
+
+def wrong(model: Any) -> list[str]:
+    """What of a model is not as written above; see `registry.wrong`."""
+    if not spikes(model):
+        return interface.wrong_parameters(model, {}) or interface.wrong(
+            model, _RATE, {**_RATE_MAY, **interface.parameters_of(model)}, compiled=True
+        )
+    if found := interface.wrong_parameters(model, _MEMBRANE):
+        return found
+    allowed = {**_SPIKING_MAY, **interface.parameters_of(model)}
+    found = interface.wrong(model, _SPIKING, allowed, compiled=True)
+    if is_linear(model) and not hasattr(model, "raised"):
+        found.append("'raised' is missing, which a linear membrane has")
+    if getattr(model, "adapts", False) and not (is_linear(model) and "tau_a" in model._fields):
+        found.append("'adapts' is true, which goes with a linear membrane and the parameter 'tau_a'")
+    return found
+
 
 def zero_or(least: float) -> Callable[[float], float]:
     """The check of a time constant, ms, that is 0 or no shorter than `least`: between them lies what no simulation resolves."""

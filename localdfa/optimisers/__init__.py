@@ -11,3 +11,16 @@ validation: under every rule, with one hidden layer of 100 neurons or two of 128
 neurons, with RMSprop 4 to 11 %. Two layers of logistic neurons learn in so few epochs with RMSprop and Adam alone. A neuron
 model says its own in ``learning_rates`` where these do not suit it.
 """
+
+from typing import Any
+
+from localdfa import interface
+
+_NEEDED: interface.Hooks = {"row": ("p", "w", "g", "state", "step", "idle"), "n_state": None, "rests": None}
+
+
+def wrong(model: Any) -> list[str]:
+    """What of a model is not as written above; see `registry.wrong`."""
+    if found := interface.wrong_parameters(model, {"learning_rate": "η"}):
+        return found
+    return interface.wrong(model, _NEEDED, interface.parameters_of(model), compiled=True)

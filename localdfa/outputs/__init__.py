@@ -26,11 +26,24 @@ What is left, `Classification` and `Regression` have in common for all outputs o
 """
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from localdfa import registry
+from localdfa import interface, registry
+
+_NEEDED: interface.Hooks = {
+    "predict": ("neuron", "drive"), "loss": ("neuron", "drive", "target"), "error": ("prediction", "target"),
+    "predict_into": ("drive", "prediction"), "error_into": ("prediction", "target", "error"), "spiking": None,
+    "regression": None, "targets": ("y", "n_out", "dtype"), "measures": None, "tally": ("neuron", "drive", "target"),
+    "measured": ("total", "target"), "not_learned": ("found", "target"), "percent": ("found",), "in_percent": None,
+    "outcome": ("neuron", "drive", "y"),
+}  # fmt: skip
+
+
+def wrong(model: Any) -> list[str]:
+    """What of a model is not as written above; see `registry.wrong`."""
+    return interface.wrong(model, _NEEDED, {})
 
 
 class Measure(NamedTuple):

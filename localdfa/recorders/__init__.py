@@ -5,3 +5,13 @@ file ``spikes.py`` brings the key ``record.spikes`` to the spec, a run keeps ``s
 `localdfa.record.Job` has them as its attribute ``spikes``. Such a file holds the arrays that the recorder returns, says what
 it holds and carries a checksum (`localdfa.arrays`).
 """
+
+from typing import Any
+
+from localdfa import interface
+from localdfa.recorders._recorder import Recorder
+
+
+def wrong(model: Any) -> list[str]:
+    """What of a model is not as `Recorder` says; see `registry.wrong`."""
+    return interface.wrong_subclass(model, Recorder, ["record"])

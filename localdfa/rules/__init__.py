@@ -25,3 +25,42 @@ is taught −e x, as ``phases.teacher`` says.
 ``spiking``: what a synapse does at an arrival, at a postsynaptic spike, and where the gate opens and closes. The rule is a
 subclass of `_spiking.SpikingRule`, which says how; here, too, the output is taught −e x.
 """
+
+import inspect
+from typing import Any
+
+from localdfa import interface, registry
+from localdfa.errors import quoted
+
+_NEEDED: interface.Hooks = {"engines": None, "own": None, "pathways": None, "needs_phases": None, "Parameters": None}
+_SETTLED: interface.Hooks = {
+    "hidden": ("self", "l", "free", "moved", "signal", "change"), "output": ("self", "free", "moved", "error", "change")
+}  # fmt: skip
+_TIMED: interface.Hooks = {"postsynaptic": ("neuron", "parameters")}
+_HOOKS = {"settled": _SETTLED, "timed": _TIMED, "spiking": {}}
+
+
+def wrong(model: Any) -> list[str]:
+    """What of a model is not as written above; see `registry.wrong`."""
+    if not inspect.isclass(model) or issubclass(model, tuple):
+        return [f"{quoted(model)} is no class of a rule"]
+    engines = getattr(model, "engines", ())
+    if not isinstance(engines, tuple) or not engines or not {*engines} <= {*_HOOKS}:
+        return [f"'engines' is {quoted(engines)}; allowed: a tuple of {', '.join(map(repr, _HOOKS))}"]
+    needed = {**_NEEDED, **{name: arguments for engine in engines for name, arguments in _HOOKS[engine].items()}}
+    if "spiking" in engines:
+        from localdfa.rules._spiking import SpikingRule  # which imports Numba, and who lists models does not need it
+
+        found = interface.wrong_subclass(model, SpikingRule, ["in_activity"], {**needed, **_SETTLED, **_TIMED})
+        found += [f"{name!r} is missing" for name in needed if not hasattr(model, name)]
+    else:
+        found = interface.wrong(model, needed, {**_SETTLED, **_TIMED})
+    known = registry.names("feedback")
+    for key in ("own", "pathways"):
+        given = getattr(model, key, ())
+        for name in (given,) if key == "own" and given != () else given:
+            if name not in known:
+                found.append(f"{key!r}: {registry.unknown(name, known)}")
+    if hasattr(model, "Parameters"):
+        found += [f"'Parameters': {reason}" for reason in interface.wrong_parameters(model.Parameters, {})]
+    return found

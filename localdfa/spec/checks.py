@@ -544,12 +544,6 @@ def _rule_for_spikes(setting: Any, name: str) -> None:
 def _closed_forms(setting: Any, rules: list[str]) -> None:
     """Spiking neurons that can be carried from event to event, and what only linear membranes go with."""
     network, neuron = setting.network, registry.get("neurons", setting.network.neuron)
-    missing = [hook for hook in ("relax", "wait", "rate") if not callable(getattr(neuron, hook, None))]
-    if missing:
-        raise ValueError(
-            f"network.neuron: {network.neuron!r} gives no closed form {' and '.join(missing)} between events, which the "
-            f"simulation needs: it has no time step (see localdfa.neurons)"
-        )
     others = [f"rule = {rule!r}" for rule in rules if not registry.get("rules", rule).by_pairs()]
     if not neurons.is_linear(neuron):
         others.append(f"network.neuron = {network.neuron!r}")

@@ -233,6 +233,8 @@ def _experiment(given: dict[str, Any], prefix: str, take_in: Callable[[str, Path
     for rule in found.rules:
         if not any(("rules", rule) in checks.uses(setting) for setting in conditions.values()):
             raise SpecError(f"{prefix}rules.{rule}: no condition trains with the rule {rule!r}")
+    if unused := _unused(found):
+        raise SpecError(f"{prefix}{unused}")
     for name, setting in conditions.items():
         try:
             checks.recorded(found.record, setting)
@@ -278,6 +280,16 @@ def uses(found: Experiment) -> set[tuple[str, str]]:
     models = {model for setting in settings(found).values() for model in checks.uses(setting)}
     models |= {("recorders", name) for name in found.record.asked}
     return models | ({("data", found.data)} if found.data in registry.names("data") else set())
+
+
+def _unused(found: Experiment) -> str | None:
+    """A file of models that nothing in an experiment uses, as ``key: reason``; None where there is none."""
+    used = uses(found)
+    for family, paths in found.models.items():
+        for path in paths:
+            if (family, name := registry.name_of(family, Path(path))) not in used:
+                return f"models.{family}: {clipped(path)}: no condition uses {name!r}; leave the file out, or name its model"
+    return None
 
 
 def _plain(value: Any, prefix: str, where: tuple[str, ...] = ()) -> Any:
@@ -432,7 +444,7 @@ def _line(entry: Any, model: Any) -> str:
 
 def _no_table(location: tuple[Any, ...], value: Any, model: Any) -> str:
     """What to say of a value that stands where a table does: its keys, and the key of which this may be the value."""
-    inner, name = _within(model, location), str(location[-1])
+    inner, name = _within(model, location), str(location[-1])  # of a table with keys of any name, inner is None
     reason = f"it is a table of the keys {', '.join(inner.model_fields)}" if inner else "it is a table of parameters"
     if inner is Optimiser:
         reason += " and the optimiser's parameters"
@@ -609,9 +621,9 @@ def _keys_at(model: Any, location: tuple[Any, ...]) -> list[str]:
 
 
 def _within(model: Any, location: tuple[Any, ...]) -> Any:
-    """The table at a location."""
+    """The table at a location, or None where its keys can have any name."""
     for part in _untagged(location):
-        if isinstance(part, str):
+        if model is not None and isinstance(part, str):
             model = _table(model.model_fields[part].annotation)
     return model
 

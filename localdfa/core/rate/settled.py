@@ -57,9 +57,9 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
     NonFiniteError
         An activity is infinite or NaN; the message names the layer and the row.
     """
-    m, dtype = inputs.shape[0], inputs.dtype
+    m, dtype, n_hidden = inputs.shape[0], inputs.dtype, network.n_hidden
     settle = activation(network.neuron.__class__)
-    mask = masks or [None] * network.n_hidden
+    mask = masks or [None] * n_hidden
     drive = [np.empty((m, n), dtype) for n in network.sizes[1:]]
     activity = [np.empty((m, n), dtype) for n in network.sizes[1:-1]]
     sent = [inputs, *(np.empty((m, n + 1), dtype) for n in network.sizes[1:-1])]
@@ -67,17 +67,17 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
     route = []
     for l, a in enumerate(drive):
         route.append(projections.drive(network.geometry[l], network.weights[l], sent[l], a))
-        if l == network.n_hidden:
+        if l == n_hidden:
             break
         sent[l + 1][:, -1] = 1
         fired, broken = settle(network.neuron, dtype.type(threshold), a, activity[l], sent[l + 1])
         if broken:
-            finite.require(activity[l], "an activity", l, network.n_hidden)
+            finite.require(activity[l], "an activity", l, n_hidden)
         if mask[l] is not None:
             sent[l + 1][:, :-1] *= mask[l]
         events += fired
     prediction = network.predict(drive[-1])
-    finite.require(drive[-1], "an activity", network.n_hidden, network.n_hidden)
+    finite.require(drive[-1], "an activity", n_hidden, n_hidden)
     return FreePhase(
         drive=drive,
         activity=activity,
@@ -100,15 +100,14 @@ def post_changes(
     overflows.
     """
     pathway, m, events = network.pathway, error.shape[0], 0
-    # What a rule or a pathway leaves unwritten is not a number, and so is never learned.
-    change = [np.full((m, n), np.nan, error.dtype) for n in network.sizes[1:]]
+    change = [_unwritten((m, n), error.dtype) for n in network.sizes[1:]]
     if m == 0:
         return change, events
     carried = pathway.carries(free.prediction, target, error)
     # moved[l]: how the nudge moves the activity below layer l, which the rule has found there; None where it is not seen.
     moved: list[np.ndarray | None] = [None] * (network.n_hidden + 1)
     for l in pathway.order(network.n_hidden):
-        signal = np.full_like(change[l], np.nan)
+        signal = _unwritten(change[l].shape, error.dtype)
         if l > 0 and pathway.by_propagation and rule.needs_phases:
             signal[:] = 0  # the activity itself brings it
         else:
@@ -119,6 +118,13 @@ def post_changes(
             finite.scale_near_one(change[l])
     rule.output(free, moved[-1], error, change[-1])
     return change, events
+
+
+def _unwritten(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array for a rule or a pathway to write: what it leaves out is not a number, and so is never learned."""
+    found = np.empty(shape, dtype)
+    found.fill(np.nan)
+    return found
 
 
 def update(free: FreePhase, change: list[np.ndarray], events: int = 0, frozen: frozenset[int] = frozenset()) -> Update:

@@ -34,7 +34,7 @@ from numba import prange
 
 from localdfa import registry
 from localdfa.core import finite, interrupt
-from localdfa.core.compiled import allocating, always_inline, compiled
+from localdfa.core.compiled import allocating, always_inline, as_argument, compiled
 from localdfa.core.events import EVENT, feedback_weights, longer, put, sort, trial_segments
 from localdfa.core.products import product
 from localdfa.core.update import Update
@@ -288,7 +288,8 @@ def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> Kerne
 
     neuron: model of the hidden neurons. output: model of the output units. postsynaptic, carries: see `Hooks`.
     """
-    f, inverse, predict_into, error_into = neuron.f, neuron.inverse, output.predict_into, output.error_into
+    f, inverse, postsynaptic = as_argument(neuron.f), as_argument(neuron.inverse), as_argument(postsynaptic)
+    predict_into, error_into = output.predict_into, output.error_into
 
     @compiled(error_model="numpy", nogil=True)
     def trial(

@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from localdfa.core.blas import gemm
-from localdfa.core.compiled import compiled, device
+from localdfa.core.compiled import as_argument, compiled, device
 from localdfa.core.products import FEW_ROWS
 
 # The number of presynaptic neurons whose gradient is held at once.
@@ -36,7 +36,7 @@ class Kernels(NamedTuple):
 @cache
 def kernels(optimiser: Any) -> Kernels:
     """The kernels of one optimiser model; see `localdfa.optimisers`."""
-    change_row = optimiser.row
+    change_row = as_argument(optimiser.row)
 
     @compiled(parallel=True, error_model="numpy")
     def from_factors(

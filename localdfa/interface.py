@@ -1,0 +1,87 @@
+"""Whether a model has what its family asks for, and nothing that is never asked for: a misspelt hook is both."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from localdfa import registry
+from localdfa.errors import quoted
+
+# Of each attribute, by name: the arguments that a hook is called with; None of what is not called.
+Hooks = Mapping[str, tuple[str, ...] | None]
+
+
+def wrong(model: Any, needed: Hooks, allowed: Hooks, compiled: bool = False) -> list[str]:
+    """What is wrong with a model, one entry each; nothing where it is right.
+
+    needed: what it has to have. allowed: what it may have besides. Names that begin with ``_`` are its own. compiled: whether
+    Python calls its hooks, so that they have to be compiled with Numba's ``njit``.
+    """
+    missing = [name for name in needed if not hasattr(model, name)]
+    known = {**needed, **allowed}
+    found = []
+    for name in sorted({*_public(model)} - {*known}):
+        other = registry.nearest(name, missing) or registry.nearest(name, known)
+        meant = f"; did you mean {other!r}?" if other else ""
+        found.append(f"nothing reads {name!r}{meant} (names of the model's own begin with _)")
+    found += [f"{name!r} is missing" for name in missing]
+    for name, arguments in known.items():
+        if arguments is not None and hasattr(model, name):
+            found += _wrong_hook(name, getattr(model, name), arguments, compiled)
+    return found
+
+
+def wrong_parameters(model: Any, needed: Mapping[str, str]) -> list[str]:
+    """What is wrong with a model that is to be a ``NamedTuple`` of parameters; needed: some of them, and what each one is."""
+    if not (inspect.isclass(model) and issubclass(model, tuple) and hasattr(model, "_fields")):
+        return [f"{quoted(model)} is no NamedTuple of parameters"]
+    there, defaults = model._fields, getattr(model, "_field_defaults", {})
+    return [
+        *(f"the parameter {name!r} is missing, {what}" for name, what in needed.items() if name not in there),
+        *(f"the parameter {name!r} has no default" for name in there if name not in defaults),
+    ]
+
+
+def parameters_of(model: Any) -> dict[str, None]:
+    """What a ``NamedTuple`` has of itself: its parameters and the methods of a tuple."""
+    return dict.fromkeys((*model._fields, "count", "index"))
+
+
+def wrong_subclass(model: Any, base: Any, needed: Iterable[str], further: Hooks | None = None) -> list[str]:
+    """What is wrong with a model that is to be a subclass of `base`.
+
+    needed: what it has to define itself. further: what it may have besides what `base` has.
+    """
+    if not (inspect.isclass(model) and issubclass(model, base)):
+        return [f"{quoted(model)} is no subclass of {base.__module__}.{base.__name__}"]
+    undefined = [f"{name!r} is missing" for name in needed if getattr(model, name) is getattr(base, name)]
+    return undefined + wrong(model, {}, {**_hooks(base), **(further or {})})
+
+
+def _hooks(base: Any) -> dict[str, tuple[str, ...] | None]:
+    """The public attributes of a class, with the arguments of those that are called; without those that have a default."""
+    found = dict[str, tuple[str, ...] | None]()
+    for name in _public(base):
+        value = getattr(base, name)
+        called = callable(value) and not inspect.isclass(value)
+        arguments = inspect.signature(value).parameters.values() if called else ()
+        found[name] = tuple(each.name for each in arguments if each.default is each.empty) if called else None
+    return found
+
+
+def _wrong_hook(name: str, hook: Any, arguments: tuple[str, ...], compiled: bool) -> list[str]:
+    called, function = f"called as {name}({', '.join(arguments)})", getattr(hook, "py_func", hook)
+    if not callable(function):
+        return [f"{name!r} is {quoted(hook)}, and is {called}"]
+    if compiled and function is hook:
+        return [f"{name!r} is not compiled with numba.njit"]
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return [f"{name!r} takes ({', '.join(signature.parameters)}), and is {called}"]
+    return []
+
+
+def _public(model: Any) -> list[str]:
+    return [name for name in dir(model) if not name.startswith("_")]

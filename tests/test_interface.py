@@ -1,0 +1,100 @@
+"""Models that lack a hook, misspell one, or are of another family are refused by name before anything is trained."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from localdfa import cli, registry, spec
+from localdfa.errors import SpecError
+
+ROOT = Path(registry.__file__).parent
+NEURON = (ROOT / "neurons" / "relu.py").read_text(encoding="utf-8")
+SPIKING = (ROOT / "neurons" / "qif.py").read_text(encoding="utf-8")
+OPTIMISER = (ROOT / "optimisers" / "sgd.py").read_text(encoding="utf-8")
+RULE = (ROOT / "rules" / "erbp.py").read_text(encoding="utf-8")
+EXACT = (ROOT / "rules" / "dfa.py").read_text(encoding="utf-8")
+OUTPUT = (ROOT / "outputs" / "linear.py").read_text(encoding="utf-8")
+CODE = (ROOT / "inputs" / "poisson.py").read_text(encoding="utf-8")
+PATHWAY = (ROOT / "feedback" / "direct.py").read_text(encoding="utf-8")
+RECORDER = (ROOT / "recorders" / "outcome.py").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _no_files(monkeypatch):
+    monkeypatch.setattr(registry, "_files", {})
+
+
+def refusal(folder, family, text, number=[0]):  # noqa: B006  (each file has a name of its own: what is refused is remembered)
+    number[0] += 1
+    path = folder / f"mine{number[0]}.py"
+    path.write_text(text, encoding="utf-8")
+    registry.add(family, path)
+    with pytest.raises(SpecError) as caught:
+        registry.get(family, path.stem)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "text", "was", "becomes", "says"),
+    [
+        ("neurons", NEURON, "def inverse(p, h)", "def inverted(p, h)", ["did you mean 'inverse'", "'inverse' is missing"]),
+        ("neurons", NEURON, "flat_at_zero", "flat_at_0", ["nothing reads 'flat_at_0'; did you mean 'flat_at_zero'"]),
+        ("neurons", NEURON, "def f(p, v)", "def f(p, v, u)", ["'f' takes (p, v, u), and is called as f(p, v)"]),
+        ("neurons", NEURON, "@njit\n    def df", "def df", ["'df' is not compiled with numba.njit"]),
+        ("neurons", SPIKING, "def wait", "def waits", ["did you mean 'wait'", "'wait' is missing"]),
+        ("neurons", SPIKING, "t_ref: A", "t_refractory: A", ["the parameter 't_ref' is missing"]),
+        ("neurons", SPIKING, "adapts = False", "adapts = True", ["'adapts' is true"]),
+        ("neurons", OPTIMISER, "", "", ["'row'", "'f' is missing"]),
+        ("neurons", RULE, "", "", ["is no NamedTuple of parameters"]),
+        ("optimisers", OPTIMISER, "rests", "rest", ["did you mean 'rests'", "'rests' is missing"]),
+        ("optimisers", NEURON, "", "", ["the parameter 'learning_rate' is missing"]),
+        ("rules", NEURON, "", "", ["is no class of a rule"]),
+        ("rules", RULE, "at_arrival", "at_arrivals", ["did you mean 'at_arrival'"]),
+        ("rules", RULE, "in_activity", "_in_activity", ["'in_activity' is missing"]),
+        ("rules", RULE, '("spiking",)', '("spikes",)', ["'engines' is ('spikes',)"]),
+        ("rules", RULE, 'own = "direct"', 'own = "directly"', ["'own': 'directly' is not one of", "did you mean 'direct'"]),
+        ("rules", EXACT, "Exact):", 'Exact):\n    engines = ("timed",)', ["'postsynaptic' is missing"]),
+        ("outputs", OUTPUT, "def loss", "def losses", ["did you mean 'loss'", "'loss' is missing"]),
+        ("outputs", CODE, "", "", ["'predict' is missing"]),
+        ("inputs", CODE, "def unit", "def units", ["did you mean 'unit'"]),
+        ("inputs", CODE, "def trains", "def _trains", ["'trains' is missing"]),
+        ("inputs", OUTPUT, "", "", ["is no subclass of localdfa.inputs._code.Code"]),
+        ("feedback", PATHWAY, "in_time", "in_times", ["did you mean 'in_time'"]),
+        ("feedback", PATHWAY, "def replaces", "def _replaces", ["'replaces' is missing"]),
+        ("feedback", CODE, "", "", ["is no subclass of localdfa.feedback._pathway.Pathway"]),
+        ("recorders", RECORDER, "def record(", "def recorded(", ["did you mean 'record'", "'record' is missing"]),
+        ("data", "model = 3", "", "", ["3 is no function"]),
+        ("data", "def model(path): ...", "", "", ["takes path, and is called without arguments"]),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named(family, text, was, becomes, says, tmp_path):
+    assert was in text
+    found = refusal(tmp_path, family, text.replace(was, becomes, 1) if was else text)
+    for words in says:
+        assert words in found
+
+
+@pytest.mark.parametrize(
+    ("family", "asks"), [
+        ("rules", 'rule = "strange"'), ("optimisers", 'optimiser.name = "strange"'), ("outputs", 'network.output = "strange"'),
+        ("data", 'data = "strange"'), ("recorders", "record.strange = 3"), ("feedback", 'feedback.pathway = "strange"'),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_family_ends_in_a_message_at_the_command_line(family, asks, tmp_path):
+    (tmp_path / "strange.py").write_text(NEURON, encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(f'models.{family} = ["strange.py"]\n{asks}\n', encoding="utf-8")
+    registry.get.cache_clear()
+    done = CliRunner().invoke(cli.main, ["run", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "run")])
+    registry.get.cache_clear()
+    assert done.exit_code == 1
+    assert "strange.py cannot be used among the" in done.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_no_condition_uses_is_refused(tmp_path):
+    (tmp_path / "spare.py").write_text(NEURON, encoding="utf-8")
+    (tmp_path / "mine.toml").write_text('models = {neurons = ["spare.py"]}\n')
+    with pytest.raises(SpecError, match=r"models\.neurons: .*spare\.py: no condition uses 'spare'"):
+        spec.load(str(tmp_path / "mine.toml"))
