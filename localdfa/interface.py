@@ -75,11 +75,14 @@ def _wrong_hook(name: str, hook: Any, arguments: tuple[str, ...], compiled: bool
         return [f"{name!r} is {quoted(hook)}, and is {called}"]
     if compiled and function is hook:
         return [f"{name!r} is not compiled with numba.njit"]
-    signature = inspect.signature(function)
     try:
-        signature.bind(*arguments)
+        taken = inspect.signature(function)
+    except ValueError:  # that of a function in C may not be known
+        return []
+    try:
+        taken.bind(*arguments)
     except TypeError:
-        return [f"{name!r} takes ({', '.join(signature.parameters)}), and is {called}"]
+        return [f"{name!r} takes ({', '.join(taken.parameters)}), and is {called}"]
     return []
 
 

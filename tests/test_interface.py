@@ -1,11 +1,12 @@
 """Models that lack a hook, misspell one, or are of another family are refused by name before anything is trained."""
 
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from localdfa import cli, registry, spec
+from localdfa import cli, record, recorders, registry, spec
 from localdfa.errors import SpecError
 
 ROOT = Path(registry.__file__).parent
@@ -17,7 +18,14 @@ EXACT = (ROOT / "rules" / "dfa.py").read_text(encoding="utf-8")
 OUTPUT = (ROOT / "outputs" / "linear.py").read_text(encoding="utf-8")
 CODE = (ROOT / "inputs" / "poisson.py").read_text(encoding="utf-8")
 PATHWAY = (ROOT / "feedback" / "direct.py").read_text(encoding="utf-8")
+DRTP = (ROOT / "feedback" / "drtp.py").read_text(encoding="utf-8")
 RECORDER = (ROOT / "recorders" / "outcome.py").read_text(encoding="utf-8")
+OWN_SIGNAL = """follows_error = False
+
+    @staticmethod
+    def signal(network, l, carried, change, out, route=()):
+        out[:] = carried[:, :1] ** 2
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +71,7 @@ def refusal(folder, family, text, number=[0]):  # noqa: B006  (each file has a n
         ("inputs", OUTPUT, "", "", ["is no subclass of localdfa.inputs._code.Code"]),
         ("feedback", PATHWAY, "in_time", "in_times", ["did you mean 'in_time'"]),
         ("feedback", PATHWAY, "def replaces", "def _replaces", ["'replaces' is missing"]),
+        ("feedback", DRTP, "follows_error = False", OWN_SIGNAL, ["'in_time' comes; say whether it works in time"]),
         ("feedback", CODE, "", "", ["is no subclass of localdfa.feedback._pathway.Pathway"]),
         ("recorders", RECORDER, "def record(", "def recorded(", ["did you mean 'record'", "'record' is missing"]),
         ("data", "model = 3", "", "", ["3 is no function"]),
@@ -91,6 +100,28 @@ def test_a_file_of_another_family_ends_in_a_message_at_the_command_line(family, 
     assert done.exit_code == 1
     assert "strange.py cannot be used among the" in done.output
     assert not (tmp_path / "run").exists()
+
+
+def test_no_recorder_is_named_like_what_a_run_has_of_itself(tmp_path):
+    job = record.Job(tmp_path, "local", 0)
+    own = {name for name in object.__dir__(job) if not name.startswith("_")}
+    assert own == {*recorders.TAKEN}
+    (tmp_path / "metrics.py").write_text(RECORDER, encoding="utf-8")
+    (tmp_path / "mine.toml").write_text('models.recorders = ["metrics.py"]\nrecord.metrics = 3\n')
+    with pytest.raises(SpecError, match="'metrics' is what a run has of itself"):
+        spec.load(str(tmp_path / "mine.toml"))
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"), [
+        ({"input": {"rate": 50.0}}, "input.rate: 50.0 is read by the code 'poisson', not by input.code = 'current'"),
+        ({"input": {"code": "poisson", "window": 20.0}, "network": {"neuron": "lif"}}, "input.window: 20.0 is read"),
+        ({"input": {"code": "latency", "step": 0.2}, "network": {"neuron": "lif"}}, "= 'latency'; allowed here: 0.1"),
+    ],
+)  # fmt: skip
+def test_what_an_input_code_does_not_read_is_refused(tables, says):
+    with pytest.raises(SpecError, match=re.escape(says)):
+        spec.experiment(tables)
 
 
 def test_a_file_that_no_condition_uses_is_refused(tmp_path):

@@ -60,6 +60,27 @@ def test_spikes_lie_within_the_trial_and_come_from_its_neurons(name):
         assert 0 <= time.min() <= time.max() < STOP
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_it_reads_the_keys_that_it_names(name):
+    code, asked = registry.get("inputs", name), set()
+
+    class Noted(Input):
+        def __getattribute__(self, key):
+            if key in Input.model_fields:
+                asked.add(key)
+            return super().__getattribute__(key)
+
+    x, shape = samples(code)
+    given = Noted()
+    asked.clear()
+    if code.spikes:
+        code.unit(given)
+        code.trains(x, shape, given, ONSETS, STOP, np.random.default_rng(0))
+    code.refusal(x, shape, given)
+    assert asked <= {*code.reads} <= {*Input.model_fields} - {"code", "lines"}
+    assert not code.spikes or asked == {*code.reads}
+
+
 @pytest.mark.parametrize("name", SPIKES)
 def test_silence_stays_silence_and_a_seed_gives_the_same_bits(name):
     code = registry.get("inputs", name)

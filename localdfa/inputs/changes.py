@@ -23,6 +23,7 @@ class Changes(Code):
     """
 
     series = True
+    reads = ("window", "step")
 
     @staticmethod
     def n_in(shape: tuple[int, ...]) -> int:

@@ -13,6 +13,7 @@ class Frames(Code):
 
     spikes = False
     series = True
+    reads = ("window",)
 
     @staticmethod
     def n_in(shape: tuple[int, ...]) -> int:

@@ -14,6 +14,8 @@ class Latency(Code):
     whatever their duration.
     """
 
+    reads = ("window",)
+
     @staticmethod
     def unit(spec: Any) -> float:
         return float(spec.window)

@@ -10,6 +10,8 @@ from localdfa.inputs._code import Code, outside_unit_range
 class Poisson(Code):
     """Input neuron j spikes at random, x_j `input.rate` times a second."""
 
+    reads = ("rate",)
+
     @staticmethod
     def unit(spec: Any) -> float:
         return 1e3 / float(spec.rate)

@@ -11,6 +11,12 @@ from typing import Any
 from localdfa import interface
 from localdfa.recorders._recorder import Recorder
 
+# What `localdfa.record.Job`, of which records are attributes, has of itself.
+TAKEN = (
+    "checkpoint", "condition", "drop_checkpoint", "folder", "is_whole", "keeps", "load", "metrics", "neo", "run", "seed",
+    "trained", "write", "write_checkpoint", "write_metrics",
+)  # fmt: skip
+
 
 def wrong(model: Any) -> list[str]:
     """What of a model is not as `Recorder` says; see `registry.wrong`."""

@@ -83,7 +83,7 @@ def check(setting: Any) -> None:
     Every model that it names is there: see `models`.
     """
     wrong: dict[str, None] = {}
-    for combination in (_rules_fit, _convolutions, _layers, _stops, _time, _spikes):
+    for combination in (_rules_fit, _convolutions, _layers, _stops, _time, _spikes, _code):
         try:
             combination(setting)
         except ValueError as error:
@@ -513,6 +513,19 @@ def _spikes(setting: Any) -> None:
     _gate(phases)
     if phases.update == "online":
         _online(setting)
+
+
+def _code(setting: Any) -> None:
+    """Keys of the table `input` that the input code does not read."""
+    own = setting.input
+    reads = ("code", "lines", *registry.get("inputs", own.code).reads)
+    for key, field in type(own).model_fields.items():
+        if key not in reads and getattr(own, key) != field.default:
+            readers = [repr(name) for name in registry.names("inputs") if key in registry.get("inputs", name).reads]
+            raise ValueError(
+                f"input.{key}: {getattr(own, key)} is read by the code {' or '.join(readers)}, not by input.code = {own.code!r}; "
+                f"allowed here: {field.default}"
+            )
 
 
 def _rule_for_spikes(setting: Any, name: str) -> None:

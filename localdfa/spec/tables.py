@@ -20,6 +20,7 @@ from pydantic import (
 from localdfa import registry
 from localdfa.errors import SpecError, quoted
 from localdfa.neurons import zero_or
+from localdfa.recorders import TAKEN
 from localdfa.spec import checks
 
 # Times in ms that the simulations can tell apart from 0 and from each other: a trial lasts at most 3e6 ms and is reckoned in
@@ -257,6 +258,8 @@ def record_table(recorders: tuple[str, ...]) -> type[Record]:
     """The table `record` with the keys that these recorders bring."""
     keys = dict[str, Any]()
     for name in recorders:
+        if name in TAKEN:
+            raise SpecError(f"record.{name}: {name!r} is what a run has of itself, and no name for a recorder; rename its file")
         own = registry.get("recorders", name).keys
         if taken := set(own) & {*keys, *Record.model_fields, *dir(Record)}:
             raise SpecError(f"record.{min(taken)}: the recorder {name!r} brings this key, which is there already")

@@ -8,6 +8,8 @@ from localdfa.inputs._code import Code, outside_unit_range
 class Burst(Code):
     """Input neuron j spikes round(20 x_j) times, 1 ms apart, from the begin of each `input.window`."""
 
+    reads = ("window",)
+
     @staticmethod
     def unit(spec):
         return spec.window / 20
