@@ -96,7 +96,7 @@ def compare(first: list[np.ndarray], second: list[np.ndarray]) -> dict[str, list
 
 def probe(
     network: Network, setting: Setting, rule: str, seed: int, inputs: np.ndarray, target: np.ndarray
-) -> dict[str, list[float]]:
+) -> dict[str, Any]:
     """All measures of a network on a probe, a list over the hidden layers each; the norms have the output's as well.
 
     The rule's own update is measured as it trains: from the spikes of spiking neurons, in time where τ > 0. Exact DFA and BP
@@ -126,7 +126,7 @@ def probe(
 
 def _against_exact(
     network: Network, setting: Setting, rule: str, seed: int, own: list[np.ndarray], x: np.ndarray, y: np.ndarray, spiked: bool
-) -> dict[str, list[float]]:
+) -> dict[str, Any]:
     """The update of a rule, and B, against what they stand in for, in the settled network; see `probe`."""
 
     def joined(updates: list[np.ndarray]) -> list[np.ndarray]:
@@ -153,8 +153,10 @@ def _against_exact(
     return found
 
 
-def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[str, list[float]]:
-    """K, L and β of Theorem 1 of Nøkland 2016, per hidden layer: means over the samples in which they are defined.
+def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    """K, L and β of Theorem 1 of Nøkland 2016, for each hidden layer and the pair that it makes with the layer above.
+
+    Means over the samples in which they are defined.
 
     inputs (m, n_in + 1), the last column ones; target (m, n_out). −δh_l is the update that the network's pathway prescribes
     for the activity h_l, whatever the rule does with it: δh_l = B_l e under direct feedback. Of each sample
@@ -166,6 +168,15 @@ def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[st
     c_l / |δh_{l+1}| is the gradient of K_{l+1} with respect to h_l while δh_{l+1} / |δh_{l+1}| is held, so where L_l > 0, or
     β_l < 90°, the update of layer l lowers the criterion of the layer above, too. Above the last hidden layer stands the
     output, whose δa is e: there c_l = Wᵀ e, the gradient of the loss itself.
+
+    The theorem is about two layers at a time, of which the upper one has a c that comes from below:
+
+        theorem_l_above  L_{l+1} = δh_{l+1}ᵀ c_{l+1} / |δh_{l+1}|, c_{l+1} = (W_{l+1} δh_l) ∘ f'(a_{l+1})
+        theorem_k_pair   K = K_l + K_{l+1}
+        theorem_l_pair   L = L_l + L_{l+1}
+
+    Lowering K teaches W_{l+1} a part −K_l ∂L_l/∂W_{l+1} (eq. 19), which raises L where K_l < 0. At the top the drive stands for
+    the activity of the output and e for its δh: theorem_k_output is K = eᵀ a_y / |e|, and c = W δh.
     """
     free = free_phase(network, inputs)
     error = network.output.error(free.prediction, target)
@@ -173,24 +184,42 @@ def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[st
     change, signal = ([np.empty((len(error), n), error.dtype) for n in network.sizes[1:]] for _ in range(2))
     np.negative(error, out=change[-1])
     carried = network.pathway.carries(free.prediction, target, error)
-    # change[l] is kept as 2^−shift[l] times what it is, as in `post_changes`; signal[l] then as its source is.
-    shift = np.zeros(network.n_hidden + 1, int)
+    # change[l] is kept as 2^−shift[l] times what it is, as in `post_changes`; signal[l] then as its source is, by 2^−passed[l].
+    shift, passed = np.zeros(network.n_hidden + 1, int), np.zeros(network.n_hidden + 1, int)
     for l in network.pathway.order(network.n_hidden):
         network.pathway.signal(network, l, carried, change, signal[l], free.route)
         write_change(network.neuron, free.drive[l], signal[l], change[l])
         source = network.pathway.source(network, l)
-        shift[l] = finite.scale_near_one(change[l]) + (0 if source is None else shift[source])
-    found: dict[str, list[float]] = {"theorem_k": [], "theorem_l": [], "theorem_beta": []}
-    for l, (prescribed, activity) in enumerate(zip(signal[:-1], free.activity, strict=True)):
-        above = np.empty_like(prescribed)
-        projections.descend(free.route[l + 1], -1.0, network.weights[l + 1][:-1], change[l + 1], above)
-        prescribed, above = _double(prescribed), _double(above)
-        sizes, dot = np.linalg.norm(prescribed, axis=1), np.einsum("si,si->s", prescribed, above)
-        steep = sizes * np.linalg.norm(above, axis=1)
-        found["theorem_k"].append(_mean(np.einsum("si,si->s", prescribed, activity), sizes))
-        found["theorem_l"].append(float(np.ldexp(_mean(dot, sizes), shift[l + 1])))
-        found["theorem_beta"].append(_mean(np.degrees(np.arccos(np.clip(_ratio(dot, steep), -1, 1))), steep > 0))
-    return found
+        passed[l] = 0 if source is None else shift[source]
+        shift[l] = finite.scale_near_one(change[l]) + passed[l]
+    signal[-1][...] = error
+    prescribed = [_double(delta) for delta in signal]
+    sizes = [np.linalg.norm(delta, axis=1) for delta in prescribed]
+    criteria = [_dot(delta, h) for delta, h in zip(prescribed, [*free.activity, free.drive[-1]], strict=True)]
+    keys = ("theorem_k", "theorem_l", "theorem_beta", "theorem_l_above", "theorem_k_pair", "theorem_l_pair")
+    found: dict[str, Any] = {key: [] for key in keys}
+    for l in range(network.n_hidden):
+        weights, route = network.weights[l + 1], free.route[l + 1]
+        back, forth = np.empty_like(signal[l]), np.empty_like(signal[l + 1])
+        projections.descend(route, -1.0, weights[:-1], change[l + 1], back)
+        projections.climb(route, 1.0, weights, signal[l], forth)
+        if l + 1 < network.n_hidden:
+            write_change(network.neuron, free.drive[l + 1], -forth, forth)
+        steep = sizes[l] * np.linalg.norm(_double(back), axis=1)
+        both, below, above = sizes[l] * sizes[l + 1], _dot(prescribed[l], back), _dot(prescribed[l + 1], forth)
+        found["theorem_k"].append(_mean(criteria[l], sizes[l]))
+        found["theorem_l"].append(float(np.ldexp(_mean(below, sizes[l]), shift[l + 1])))
+        found["theorem_beta"].append(_mean(np.degrees(np.arccos(np.clip(_ratio(below, steep), -1, 1))), steep > 0))
+        found["theorem_l_above"].append(float(np.ldexp(_mean(above, sizes[l + 1]), passed[l])))
+        found["theorem_k_pair"].append(_mean(criteria[l] * sizes[l + 1] + criteria[l + 1] * sizes[l], both))
+        total = np.ldexp(below, shift[l + 1]) * sizes[l + 1] + np.ldexp(above, passed[l]) * sizes[l]
+        found["theorem_l_pair"].append(_mean(total, both))
+    return {**found, "theorem_k_output": _mean(criteria[-1], sizes[-1])}
+
+
+def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Of each sample: (m, n), (m, n) to (m,), in double precision."""
+    return np.einsum("si,si->s", _double(first), _double(second))
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -64,7 +64,8 @@ _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 # Columns of the metrics that have a value for each layer, that are text, that count, and that every row has.
 PER_LAYER = (
     "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "cosine_to_settled",
-    "alignment", "theorem_k", "theorem_l", "theorem_beta", "update_norm", "weight_norm", "rate", "silent", "saturated",
+    "alignment", "theorem_k", "theorem_l", "theorem_beta", "theorem_l_above", "theorem_k_pair", "theorem_l_pair", "update_norm",
+    "weight_norm", "rate", "silent", "saturated",
 )  # fmt: skip
 _TEXT = ("condition", "rule")
 _COUNTS = ("seed", "epoch", "stage")

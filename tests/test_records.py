@@ -224,7 +224,8 @@ def test_theorem_1_against_differences_of_the_criterion(rng, neuron):
     small = Small(rng, rule="dfa", network={"neuron": neuron})
     f = np.tanh if neuron == "tanh" else lambda a: 1 / (1 + np.exp(-a))
     found = measure.theorem(small.network, small.inputs, small.target)
-    expected = {"k": [[], [], []], "l": [[], [], []], "beta": [[], [], []]}
+    expected = {key: [[], [], []] for key in ("k", "l", "beta", "l_above", "k_pair", "l_pair")}
+    expected_output = []
     eps = 1e-6
     for x, y in zip(small.inputs[:, :-1], small.target, strict=True):
         h, hs = x, []
@@ -248,8 +249,21 @@ def test_theorem_1_against_differences_of_the_criterion(rng, neuron):
             slopes = np.array([(above(hs[l] + eps * i) - above(hs[l] - eps * i)) / (2 * eps) for i in np.eye(len(d))])
             expected["l"][l].append(slopes @ unit)
             expected["beta"][l].append(np.degrees(np.arccos(slopes @ unit / np.linalg.norm(slopes))))
+
+            # What the activity above, or the output's drive, moves by when h moves along δh, along its own δh.
+            def up(h, l=l):
+                a = small.W[l + 1] @ h + small.b[l + 1]
+                return a if l == 2 else f(a)
+
+            own = e if l == 2 else deltas[l + 1]
+            own = own / np.linalg.norm(own)
+            expected["l_above"][l].append(own @ (up(hs[l] + eps * d) - up(hs[l] - eps * d)) / (2 * eps))
+            expected["k_pair"][l].append(unit @ hs[l] + own @ up(hs[l]))
+            expected["l_pair"][l].append(expected["l"][l][-1] + expected["l_above"][l][-1])
+        expected_output.append(own @ up(hs[2]))
     for key, layers in expected.items():
         np.testing.assert_allclose(found[f"theorem_{key}"], np.mean(layers, axis=1), rtol=1e-6, atol=1e-7)
+    assert found["theorem_k_output"] == pytest.approx(np.mean(expected_output), rel=1e-9)
 
 
 def test_back_propagation_prescribes_the_gradient_itself(rng):
