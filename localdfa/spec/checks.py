@@ -523,8 +523,8 @@ def _code(setting: Any) -> None:
         if key not in reads and getattr(own, key) != field.default:
             readers = [repr(name) for name in registry.names("inputs") if key in registry.get("inputs", name).reads]
             raise ValueError(
-                f"input.{key}: {getattr(own, key)} is read by the code {' or '.join(readers)}, not by input.code = {own.code!r}; "
-                f"allowed here: {field.default}"
+                f"input.{key}: {getattr(own, key)} is read by the code {' or '.join(readers)}, not by input.code = "
+                f"{own.code!r}; allowed here: {field.default}"
             )
 
 
