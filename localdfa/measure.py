@@ -5,6 +5,7 @@ which the network trains and by the same kernels, what is summed over their entr
 undefined, because an update is zero, is NaN.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from localdfa.core.rate.settled import FreePhase, free_phase, post_changes
 from localdfa.core.spiking import batch as spikes
 from localdfa.engines import Settled, Spiking, engine, settled_rule
 from localdfa.network import WATCHED, Network, generator, rewired
+from localdfa.neurons import response
 from localdfa.spec import Setting
 
 # A rate neuron is called silent where |h| is at most this, saturated where it is not silent and its slope at most this.
@@ -47,13 +49,20 @@ def degrees(cos: float) -> float:
 
 
 def changes(
-    network: Network, setting: Setting, rule: str, inputs: np.ndarray, target: np.ndarray, directions: bool = False
+    network: Network,
+    setting: Setting,
+    rule: str,
+    inputs: np.ndarray,
+    target: np.ndarray,
+    directions: bool = False,
+    free: FreePhase | None = None,
 ) -> tuple[FreePhase, list]:
     """The free phase and the postsynaptic changes of each layer under a rule, settled, without an error threshold.
 
-    inputs (m, n_in + 1), the last column ones; target (m, n_out); directions: as `post_changes` takes it.
+    inputs (m, n_in + 1), the last column ones; target (m, n_out); directions: as `post_changes` takes it. free: the free phase,
+    where it is another one than that of the settled network (`rates`).
     """
-    free = free_phase(network, inputs, setting.network.threshold)
+    free = free_phase(network, inputs, setting.network.threshold) if free is None else free
     model, error = settled_rule(network, setting, rule), network.output.error(free.prediction, target)
     return free, post_changes(network, model, free, error, target, directions)[0]
 
@@ -94,18 +103,47 @@ def compare(first: list[np.ndarray], second: list[np.ndarray]) -> dict[str, list
     }
 
 
-def probe(
-    network: Network, setting: Setting, rule: str, seed: int, inputs: np.ndarray, target: np.ndarray
-) -> dict[str, Any]:
+def rates(network: Network, setting: Setting, inputs: np.ndarray, trial: spikes.SpikingTrial) -> FreePhase:
+    """The free phase of spiking neurons in the terms of rate neurons: h = gain · rate of every neuron, counted in the trial.
+
+    inputs (m, n_in + 1), the last column ones. Drives are what these activities make, a_l = W_l h_{l−1} + b_l; those of the
+    output, and ŷ, are the trial's own.
+    """
+    phases, p, network = setting.phases, network.neuron, network.as_layers()
+    code, m = registry.get("inputs", setting.input.code), len(inputs)
+    sent = [inputs, *(np.ones((m, n + 1), network.dtype) for n in network.sizes[1:-1])]
+    if code.spikes:
+        sent[0] = np.ones((m, network.sizes[0] + 1), network.dtype)
+        sent[0][:, :-1] = code.unit(setting.input) / phases.free * trial.input_counts(network.sizes[0], phases.free)
+    activity = [(p.gain / phases.free * counts).astype(network.dtype) for counts in trial.counts]
+    for layer, h in zip(sent[1:], activity, strict=True):
+        layer[:, :-1] = h
+    drive = [np.empty_like(h) for h in activity]
+    for l, a in enumerate(drive):
+        projections.drive(None, network.weights[l], sent[l], a)
+    return FreePhase(
+        drive=[*drive, trial.drive],
+        activity=activity,
+        sent=sent,
+        mask=[None] * network.n_hidden,
+        prediction=trial.prediction,
+        threshold=0.0,
+        events=trial.events,
+        route=[None] * (network.n_hidden + 1),
+    )
+
+
+def probe(network: Network, setting: Setting, rule: str, seed: int, inputs: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     """All measures of a network on a probe, a list over the hidden layers each; the norms have the output's as well.
 
     The rule's own update is measured as it trains: from the spikes of spiking neurons, in time where τ > 0. Exact DFA and BP
-    are those of the settled network without thresholds; of spiking neurons, the rate network with their own f–I curve. The
-    slope of that curve is infinite at threshold, so a few neurons there can make up most of exact DFA, which no finite nudge
-    follows: ``cosine_to_settled`` compares the spikes with the settled network under the same rule and nudge, and so shows
-    what spiking itself changes. Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine between
-    B_l and what it stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback;
-    NaN where pooling, which no matrix is, stands between.
+    are those of the settled network without thresholds; of spiking neurons those of their own rates, as counted in the same
+    trials, with their own error and the slopes of their f–I curve (`rates`). The slope of that curve is infinite at threshold,
+    so a few neurons there can make up most of exact DFA, which no finite nudge follows: ``cosine_to_settled`` compares the
+    spikes with the same rule and nudge in rate neurons that get these rates and this error, and so shows what spiking itself
+    changes. Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine between B_l and what it
+    stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback; NaN where
+    pooling, which no matrix is, stands between.
     """
     spiked = None
     if isinstance(engine(setting, rule), Spiking):
@@ -115,7 +153,10 @@ def probe(
         own = update(network, setting, rule, inputs, target)
     row = {"update_norm": [_norm(g) for g in own], "weight_norm": [_norm(w[:-1]) for w in network.weights]}
     if network.layered and network.sizes[0] == inputs.shape[1] - 1:  # else no settled network stands for it
-        row |= _against_exact(network.as_layers(), setting, rule, seed, own, inputs, target, spiked is not None)
+        free = None if spiked is None else rates(network, setting, inputs, spiked)
+        row |= _against_exact(network.as_layers(), setting, rule, seed, own, inputs, target, free)
+        if spiked is not None and free is not None:
+            row |= nudge(network, setting.under(rule), free, target)
     if spiked is not None:
         return row | firing(network.neuron, [counts / setting.phases.free for counts in spiked.counts])
     settled = free_phase(network, inputs, setting.network.threshold)
@@ -125,9 +166,16 @@ def probe(
 
 
 def _against_exact(
-    network: Network, setting: Setting, rule: str, seed: int, own: list[np.ndarray], x: np.ndarray, y: np.ndarray, spiked: bool
+    network: Network,
+    setting: Setting,
+    rule: str,
+    seed: int,
+    own: list[np.ndarray],
+    x: np.ndarray,
+    y: np.ndarray,
+    free: FreePhase | None,
 ) -> dict[str, Any]:
-    """The update of a rule, and B, against what they stand in for, in the settled network; see `probe`."""
+    """The update of a rule, and B, against what they stand in for; see `probe`. free: that of spiking neurons, else None."""
 
     def joined(updates: list[np.ndarray]) -> list[np.ndarray]:
         """What of an update concerns synapses that there are."""
@@ -135,7 +183,7 @@ def _against_exact(
 
     exact = setting.without_threshold()
     dfa, bp = (
-        joined(gradients(*changes(rewired(network, setting, name, seed), exact, name, x, y, directions=name == "bp")))
+        joined(gradients(*changes(rewired(network, setting, name, seed), exact, name, x, y, name == "bp", free)))
         for name in ("dfa", "bp")
     )
     to_dfa, to_bp, dfa_to_bp = compare(own, dfa), compare(own, bp), compare(dfa, bp)
@@ -146,19 +194,24 @@ def _against_exact(
         "angle_to_bp": to_bp["angle"],
         "angle_dfa_to_bp": dfa_to_bp["angle"],
         "alignment": alignment(network),
-        **theorem(network, x, y),
+        **theorem(network, free_phase(network, x) if free is None else free, y),
     }
-    if spiked and "settled" in registry.get("rules", rule).engines:
-        found["cosine_to_settled"] = compare(own, joined(gradients(*changes(network, setting, rule, x, y))))["cosine"]
+    if free is not None and "settled" in registry.get("rules", rule).engines:
+        # A rule of rate neurons reads the activity before the nudge as f(a), which counts of spikes are but on average.
+        curve = [response(network.neuron, a).astype(a.dtype) for a in free.drive[:-1]]
+        # What spikes with two compartments send up is without feedback, as while the gate of rate neurons is held.
+        twin = setting.held() if setting.phases.propagation == "two_compartment" else setting
+        settled = gradients(*changes(network, twin, rule, x, y, free=replace(free, activity=curve)))
+        found["cosine_to_settled"] = compare(own, joined(settled))["cosine"]
     return found
 
 
-def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+def theorem(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, Any]:
     """K, L and β of Theorem 1 of Nøkland 2016, for each hidden layer and the pair that it makes with the layer above.
 
     Means over the samples in which they are defined.
 
-    inputs (m, n_in + 1), the last column ones; target (m, n_out). −δh_l is the update that the network's pathway prescribes
+    free: of m samples; target (m, n_out). −δh_l is the update that the network's pathway prescribes
     for the activity h_l, whatever the rule does with it: δh_l = B_l e under direct feedback. Of each sample
 
         theorem_k     K_l = δh_lᵀ h_l / |δh_l|        (eq. 11), which the prescribed updates lower
@@ -178,7 +231,6 @@ def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[st
     Lowering K teaches W_{l+1} a part −K_l ∂L_l/∂W_{l+1} (eq. 19), which raises L where K_l < 0. At the top the drive stands for
     the activity of the output and e for its δh: theorem_k_output is K = eᵀ a_y / |e|, and c = W δh.
     """
-    free = free_phase(network, inputs)
     error = network.output.error(free.prediction, target)
     write_change = exact_change(network.neuron.__class__)
     change, signal = ([np.empty((len(error), n), error.dtype) for n in network.sizes[1:]] for _ in range(2))
@@ -220,6 +272,31 @@ def theorem(network: Network, inputs: np.ndarray, target: np.ndarray) -> dict[st
 def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Of each sample: (m, n), (m, n) to (m,), in double precision."""
     return np.einsum("si,si->s", _double(first), _double(second))
+
+
+def nudge(network: Network, setting: Setting, free: FreePhase, target: np.ndarray) -> dict[str, list[float]]:
+    """How large the nudge of spiking neurons is, per hidden layer; free: as `rates` gives it, target (m, n_out).
+
+    nudge: rms of β c_l over rms of the distance of the drive, with the baseline, from the threshold v_th. crossed: the fraction
+    of (sample, neuron) pairs whose drive is above the threshold on one side of the nudge and not on the other: at a + βc and
+    a − βc, or at a and a − βc where nudging is one-sided. Where both are small, the change of a rate is the slope of the f–I
+    curve times the nudge, as in exact DFA; else it is a secant.
+    """
+    p, beta = network.neuron, setting.phases.beta
+    error = network.output.error(free.prediction, target)
+    carried = network.pathway.carries(free.prediction, target, error)
+    layers, found = network.as_layers(), {"nudge": list[float](), "crossed": list[float]()}
+    change = [np.zeros_like(a) for a in free.drive]
+    for l in range(network.n_hidden):
+        signal = np.zeros_like(free.drive[l])
+        if l == 0 or not network.pathway.by_propagation:
+            network.pathway.signal(layers, l, carried, change, signal, free.route)
+        moved, margin = beta * _double(signal), _double(free.drive[l]) + (float(p.baseline) - float(p.v_th))
+        size = float(np.sqrt(np.mean(margin**2)))
+        other = margin + moved if setting.phases.nudging == "centered" else margin
+        found["nudge"].append(float(np.sqrt(np.mean(moved**2))) / size if size > 0 else float("nan"))
+        found["crossed"].append(float(((margin - moved > 0) != (other > 0)).mean()))
+    return found
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

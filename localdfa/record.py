@@ -65,7 +65,7 @@ _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 PER_LAYER = (
     "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "cosine_to_settled",
     "alignment", "theorem_k", "theorem_l", "theorem_beta", "theorem_l_above", "theorem_k_pair", "theorem_l_pair", "update_norm",
-    "weight_norm", "rate", "silent", "saturated",
+    "weight_norm", "rate", "silent", "saturated", "nudge", "crossed",
 )  # fmt: skip
 _TEXT = ("condition", "rule")
 _COUNTS = ("seed", "epoch", "stage")
@@ -78,11 +78,11 @@ _BOUNDS = {
     **dict.fromkeys(("train_error", "valid_error", "test_error"), (0.0, 100.0)),
     **dict.fromkeys(("train_r2", "valid_r2", "test_r2"), (-math.inf, 1.0)),
     **dict.fromkeys(("angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "theorem_beta"), (0.0, 180.0)),
-    **dict.fromkeys(("silent", "saturated"), (0.0, 1.0)),
+    **dict.fromkeys(("silent", "saturated", "crossed"), (0.0, 1.0)),
     **dict.fromkeys(("cosine_to_dfa", "cosine_to_settled", "alignment"), (-_COSINE, _COSINE)),
     **dict.fromkeys(
         ("train_loss", "valid_loss", "test_loss", "train_rmse", "valid_rmse", "test_rmse", "relative_error_to_dfa",
-         "update_norm", "weight_norm", "rate", "updates", "events", "seconds"),
+         "update_norm", "weight_norm", "rate", "nudge", "updates", "events", "seconds"),
         (0.0, math.inf),
     ),
 }  # fmt: skip

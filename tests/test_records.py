@@ -10,6 +10,7 @@ from conftest import Small
 from localdfa import analysis, measure, record, spec, train
 from localdfa import data as datasets
 from localdfa.analysis import report
+from localdfa.core.rate.settled import free_phase
 from localdfa.errors import RunError
 from localdfa.neurons.lif import LIF
 
@@ -223,7 +224,7 @@ def test_theorem_1_against_differences_of_the_criterion(rng, neuron):
     """K is what it says; L is |δh above| times the slope of the K above along δh, or the slope of the loss itself."""
     small = Small(rng, rule="dfa", network={"neuron": neuron})
     f = np.tanh if neuron == "tanh" else lambda a: 1 / (1 + np.exp(-a))
-    found = measure.theorem(small.network, small.inputs, small.target)
+    found = measure.theorem(small.network, free_phase(small.network, small.inputs), small.target)
     expected = {key: [[], [], []] for key in ("k", "l", "beta", "l_above", "k_pair", "l_pair")}
     expected_output = []
     eps = 1e-6
@@ -268,7 +269,7 @@ def test_theorem_1_against_differences_of_the_criterion(rng, neuron):
 
 def test_back_propagation_prescribes_the_gradient_itself(rng):
     small = Small(rng, rule="bp")
-    found = measure.theorem(small.network, small.inputs, small.target)
+    found = measure.theorem(small.network, free_phase(small.network, small.inputs), small.target)
     np.testing.assert_allclose(found["theorem_beta"], 0, atol=1e-5)
     assert min(found["theorem_l"]) > 0
 
@@ -277,8 +278,8 @@ def test_the_criteria_of_a_network_without_error_are_undefined(rng):
     small = Small(rng, rule="dfa")
     for w in small.network.weights:
         w[...] = 0
-    found = measure.theorem(small.network, small.inputs, np.full_like(small.target, 0.5))
+    found = measure.theorem(small.network, free_phase(small.network, small.inputs), np.full_like(small.target, 0.5))
     assert np.isnan([*found["theorem_k"], *found["theorem_l"], *found["theorem_beta"]]).all()
-    found = measure.theorem(small.network, small.inputs, small.target)
+    found = measure.theorem(small.network, free_phase(small.network, small.inputs), small.target)
     assert found["theorem_k"] == found["theorem_l"] == [0, 0, 0]
     assert np.isnan(found["theorem_beta"]).all()

@@ -392,6 +392,10 @@ class Setting(Table):
         """The same setting with every event sent: what measurements compare with."""
         return self.model_copy(update={"network": self.network.model_copy(update={"threshold": 0.0})})
 
+    def held(self) -> "Setting":
+        """The same setting, in which upper layers see the free activity while the gate is open."""
+        return self.model_copy(update={"phases": self.phases.model_copy(update={"propagation": "held"})})
+
     @property
     def neuron_parameters(self) -> Any:
         """The parameters of the neuron model, those that are left out with their defaults."""

@@ -30,7 +30,8 @@ class SpikingTrial(Update):
     """What a mini-batch of m trials leaves.
 
     drive: the readout a_y (m, n_out) at the end of the free phase, of an output that spikes the drive of its activity;
-    prediction: ŷ (m, n_out) there. counts: spikes of each hidden layer's neurons in the free phase, (m, n_l).
+    prediction: ŷ (m, n_out) there. counts: spikes of each hidden layer's neurons in the free phase, (m, n_l). incoming: spikes
+    of the inputs, by sample and in order of time: when, by whom, and where those of each sample begin, (m + 1,).
 
     What it teaches is Σ_samples (1/β) ∫_gate x dz, centered half the difference between the phases at +β and −β; nothing
     without targets. Events are spikes, those of twins and error neurons included.
@@ -39,6 +40,14 @@ class SpikingTrial(Update):
     drive: np.ndarray
     prediction: np.ndarray
     counts: list[np.ndarray]
+    incoming: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    def input_counts(self, n_in: int, until: float) -> np.ndarray:
+        """Spikes of each input neuron before a moment, ms, (m, n_in)."""
+        times, senders, begins = self.incoming
+        m = len(begins) - 1
+        early, sample = times < until, np.repeat(np.arange(m), np.diff(begins))
+        return np.bincount(sample[early] * n_in + senders[early], minlength=m * n_in).reshape(m, n_in)
 
 
 @dataclass
@@ -118,6 +127,7 @@ def simulate(
         drive=readout,
         prediction=readout if network.output.spiking else network.predict(readout),
         counts=counts,
+        incoming=(*batch.incoming, batch.until),
         sent=sent,
         change=change,
         total=total,
@@ -208,7 +218,7 @@ class Batch:
             start = np.concatenate(network.start)
             self._start[: start.size] = start
         # Spikes of the inputs, and where those of each sample begin; or what they send in their place.
-        self._incoming, self._until = (np.empty(0), np.empty(0, np.int64)), np.zeros(m + 1, np.int64)
+        self.incoming, self.until = (np.empty(0), np.empty(0, np.int64)), np.zeros(m + 1, np.int64)
         self._sent: np.ndarray | None = None
         if code.spikes:
             self.drive = np.zeros((m, 1, network.sizes[1]))
@@ -218,7 +228,7 @@ class Batch:
                 finite.require(inputs, "an input", 0, network.n_hidden)
                 inputs = inputs[:, :-1]
             sample, sender, time = input_codes.arrivals(code, inputs, network.shape, setting.input, begins, stop, rng, end)
-            self._incoming, self._until = _in_order(sample, sender, time, m)
+            self.incoming, self.until = _in_order(sample, sender, time, m)
             return
         self._sent = inputs
         if frames > 1:
@@ -248,7 +258,7 @@ class Batch:
         end, and what they leave is void.
         """
         state, none = at_rest(self.circuit, self._start), (np.empty(0), np.empty(0, np.int64))
-        return self._simulate(left, sums, keep, block, blocks, state, none, self._incoming, self._until, cancelled)
+        return self._simulate(left, sums, keep, block, blocks, state, none, self.incoming, self.until, cancelled)
 
     def run_in_turn(
         self, left: Findings, sums: np.ndarray, keep: bool, carried: Carried, cancelled: np.ndarray
@@ -262,12 +272,12 @@ class Batch:
         for s in range(len(self.drive)):
             if cancelled[0]:
                 break
-            new = slice(self._until[s], self._until[s + 1])
-            both = zip(carried.spikes[0], self._incoming, strict=True)
+            new = slice(self.until[s], self.until[s + 1])
+            both = zip(carried.spikes[0], self.incoming, strict=True)
             times, senders = (np.concatenate([old, incoming[new]]) for old, incoming in both)
             # Among spikes of one moment, those come first that some ports have already received.
             order = np.argsort(times, kind="stable")
-            until = np.zeros(len(self._until), np.int64)
+            until = np.zeros(len(self.until), np.int64)
             until[s + 1] = len(order)
             waiting = [np.concatenate(columns) for columns in zip(*carried.spikes[1:], strict=True)]
             state.listed[:] = [0, *(len(times_of) for times_of, _ in carried.spikes[1:])]
