@@ -170,11 +170,11 @@ def certify(
     path = folder / "spec.toml" if trained else spec.find(what)
     experiment = train.located(_loaded(str(path), overrides), _base(path, overrides))
     with console.status("certifying") as status:
-        found = _certificate(experiment, neuron, device, trained, lambda text: status.update(text))
-    written = show.write(found, out or (folder if trained else Path("certificates") / path.stem))
-    show.print_tables(found, console)
+        certificate = _certificate(experiment, neuron, device, trained, lambda text: status.update(text))
+    written = show.write(certificate, out or (folder if trained else Path("certificates") / path.stem))
+    show.print_tables(certificate, console)
     console.print(f"certificate: {written}", highlight=False, markup=False, soft_wrap=True)
-    sys.exit(0 if found["holds"] else 1)
+    sys.exit(0 if certificate["holds"] else 1)
 
 
 def _certificate(experiment: Any, neuron: str | None, device: str, trained: Any, say: Callable[[str], None]) -> dict[str, Any]:
@@ -243,8 +243,8 @@ def plot(
     from localdfa.analysis import report
     from localdfa.record import Run
 
-    for said in report.plot([Run(folder, allow_models) for folder in folders], names, form, look, out):
-        click.echo(said)
+    for line in report.plot([Run(folder, allow_models) for folder in folders], names, form, look, out):
+        click.echo(line)
 
 
 @main.command()

@@ -14,7 +14,7 @@ from localdfa import outputs
 from localdfa.progress import Progress
 
 
-def said(row: dict[str, Any]) -> str:
+def line(row: dict[str, Any]) -> str:
     """A row of metrics in a line: epoch, errors, and the firing rate of each hidden layer where neurons spike."""
     parts = [f"epoch {row['epoch']}"]
     for name in ("train", "test"):
@@ -73,7 +73,7 @@ class Bar(Progress, AbstractContextManager["Bar"]):
         now = time.perf_counter()
         rate = f"{self._trained / max(now - self._since, 1e-9):,.0f}/s" if self._trained else ""
         self._trained, self._since = 0, now
-        self._bar.update(self._task, description=f"{self._label}  {said(row)}", rate=rate)
+        self._bar.update(self._task, description=f"{self._label}  {line(row)}", rate=rate)
 
     def warn(self, message: str) -> None:
         self._bar.console.print(f"warning: {message}", highlight=False, markup=False)
@@ -104,7 +104,7 @@ class Lines(Progress, AbstractContextManager["Lines"]):
         if self._trained and self._left:
             left = f"  {duration((now - self._since) / self._trained * self._left)} left"
         self._trained, self._since = 0, now
-        self._console.print(f"{self._label}  {said(row)}{left}", highlight=False, soft_wrap=True)
+        self._console.print(f"{self._label}  {line(row)}{left}", highlight=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
         self._console.print(f"warning: {message}", highlight=False, markup=False, soft_wrap=True)

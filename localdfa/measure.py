@@ -148,13 +148,13 @@ def probe(network: Network, setting: Setting, rule: str, seed: int, inputs: np.n
     spiked = None
     if isinstance(engine(setting, rule), Spiking):
         spiked = spikes.simulate(network, setting.under(rule), inputs, target, generator(seed, WATCHED))
-        own = spiked.totals()
+        taught = spiked.totals()
     else:
-        own = update(network, setting, rule, inputs, target)
-    row = {"update_norm": [_norm(g) for g in own], "weight_norm": [_norm(w[:-1]) for w in network.weights]}
+        taught = update(network, setting, rule, inputs, target)
+    row = {"update_norm": [_norm(g) for g in taught], "weight_norm": [_norm(w[:-1]) for w in network.weights]}
     if network.layered and network.sizes[0] == inputs.shape[1] - 1:  # else no settled network stands for it
         free = None if spiked is None else rates(network, setting, inputs, spiked)
-        row |= _against_exact(network.as_layers(), setting, rule, seed, own, inputs, target, free)
+        row |= _against_exact(network.as_layers(), setting, rule, seed, taught, inputs, target, free)
         if spiked is not None and free is not None:
             row |= nudge(network, setting.under(rule), free, target)
     if spiked is not None:
@@ -170,12 +170,16 @@ def _against_exact(
     setting: Setting,
     rule: str,
     seed: int,
-    own: list[np.ndarray],
+    taught: list[np.ndarray],
     x: np.ndarray,
     y: np.ndarray,
     free: FreePhase | None,
 ) -> dict[str, Any]:
-    """The update of a rule, and B, against what they stand in for; see `probe`. free: that of spiking neurons, else None."""
+    """The update of a rule, and B, against what they stand in for; see `probe`.
+
+    taught: the update of each projection under the rule. x (m, n_in + 1), y (m, n_out): the probe. free: the free phase of
+    spiking neurons, else None.
+    """
 
     def joined(updates: list[np.ndarray]) -> list[np.ndarray]:
         """What of an update concerns synapses that there are."""
@@ -186,8 +190,8 @@ def _against_exact(
         joined(gradients(*changes(rewired(network, setting, name, seed), exact, name, x, y, name == "bp", free)))
         for name in ("dfa", "bp")
     )
-    to_dfa, to_bp, dfa_to_bp = compare(own, dfa), compare(own, bp), compare(dfa, bp)
-    found = {
+    to_dfa, to_bp, dfa_to_bp = compare(taught, dfa), compare(taught, bp), compare(dfa, bp)
+    row = {
         "cosine_to_dfa": to_dfa["cosine"],
         "angle_to_dfa": to_dfa["angle"],
         "relative_error_to_dfa": to_dfa["relative_error"],
@@ -202,8 +206,8 @@ def _against_exact(
         # What spikes with two compartments send up is without feedback, as while the gate of rate neurons is held.
         twin = setting.held() if setting.phases.propagation == "two_compartment" else setting
         settled = gradients(*changes(network, twin, rule, x, y, free=replace(free, activity=curve)))
-        found["cosine_to_settled"] = compare(own, joined(settled))["cosine"]
-    return found
+        row["cosine_to_settled"] = compare(taught, joined(settled))["cosine"]
+    return row
 
 
 def theorem(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, Any]:
@@ -249,7 +253,7 @@ def theorem(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, 
     sizes = [np.linalg.norm(delta, axis=1) for delta in prescribed]
     criteria = [_dot(delta, h) for delta, h in zip(prescribed, [*free.activity, free.drive[-1]], strict=True)]
     keys = ("theorem_k", "theorem_l", "theorem_beta", "theorem_l_above", "theorem_k_pair", "theorem_l_pair")
-    found: dict[str, Any] = {key: [] for key in keys}
+    row: dict[str, Any] = {key: [] for key in keys}
     for l in range(network.n_hidden):
         weights, route = network.weights[l + 1], free.route[l + 1]
         back, forth = np.empty_like(signal[l]), np.empty_like(signal[l + 1])
@@ -259,14 +263,14 @@ def theorem(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, 
             write_change(network.neuron, free.drive[l + 1], -forth, forth)
         steep = sizes[l] * np.linalg.norm(_double(back), axis=1)
         both, below, above = sizes[l] * sizes[l + 1], _dot(prescribed[l], back), _dot(prescribed[l + 1], forth)
-        found["theorem_k"].append(_mean(criteria[l], sizes[l]))
-        found["theorem_l"].append(float(np.ldexp(_mean(below, sizes[l]), shift[l + 1])))
-        found["theorem_beta"].append(_mean(np.degrees(np.arccos(np.clip(_ratio(below, steep), -1, 1))), steep > 0))
-        found["theorem_l_above"].append(float(np.ldexp(_mean(above, sizes[l + 1]), passed[l])))
-        found["theorem_k_pair"].append(_mean(criteria[l] * sizes[l + 1] + criteria[l + 1] * sizes[l], both))
+        row["theorem_k"].append(_mean(criteria[l], sizes[l]))
+        row["theorem_l"].append(float(np.ldexp(_mean(below, sizes[l]), shift[l + 1])))
+        row["theorem_beta"].append(_mean(np.degrees(np.arccos(np.clip(_ratio(below, steep), -1, 1))), steep > 0))
+        row["theorem_l_above"].append(float(np.ldexp(_mean(above, sizes[l + 1]), passed[l])))
+        row["theorem_k_pair"].append(_mean(criteria[l] * sizes[l + 1] + criteria[l + 1] * sizes[l], both))
         total = np.ldexp(below, shift[l + 1]) * sizes[l + 1] + np.ldexp(above, passed[l]) * sizes[l]
-        found["theorem_l_pair"].append(_mean(total, both))
-    return {**found, "theorem_k_output": _mean(criteria[-1], sizes[-1])}
+        row["theorem_l_pair"].append(_mean(total, both))
+    return {**row, "theorem_k_output": _mean(criteria[-1], sizes[-1])}
 
 
 def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -285,7 +289,7 @@ def nudge(network: Network, setting: Setting, free: FreePhase, target: np.ndarra
     p, beta = network.neuron, setting.phases.beta
     error = network.output.error(free.prediction, target)
     carried = network.pathway.carries(free.prediction, target, error)
-    layers, found = network.as_layers(), {"nudge": list[float](), "crossed": list[float]()}
+    layers, row = network.as_layers(), {"nudge": list[float](), "crossed": list[float]()}
     change = [np.zeros_like(a) for a in free.drive]
     for l in range(network.n_hidden):
         signal = np.zeros_like(free.drive[l])
@@ -294,9 +298,9 @@ def nudge(network: Network, setting: Setting, free: FreePhase, target: np.ndarra
         moved, margin = beta * _double(signal), _double(free.drive[l]) + (float(p.baseline) - float(p.v_th))
         size = float(np.sqrt(np.mean(margin**2)))
         other = margin + moved if setting.phases.nudging == "centered" else margin
-        found["nudge"].append(float(np.sqrt(np.mean(moved**2))) / size if size > 0 else float("nan"))
-        found["crossed"].append(float(((margin - moved > 0) != (other > 0)).mean()))
-    return found
+        row["nudge"].append(float(np.sqrt(np.mean(moved**2))) / size if size > 0 else float("nan"))
+        row["crossed"].append(float(((margin - moved > 0) != (other > 0)).mean()))
+    return row
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -312,11 +316,11 @@ def _mean(numerator: np.ndarray, denominator: np.ndarray) -> float:
 
 def alignment(network: Network) -> list[float]:
     """Cosine between each B_l and the forward weights that it stands in for; NaN where there is no B or no such weights."""
-    found = []
+    cosines = []
     for l, matrix in enumerate(network.feedback):
         weights = None if matrix is None else network.pathway.replaces(network, l)
-        found.append(float("nan") if matrix is None or weights is None else cosine(matrix, weights))
-    return found
+        cosines.append(float("nan") if matrix is None or weights is None else cosine(matrix, weights))
+    return cosines
 
 
 def activity(network: Network, free: FreePhase) -> dict[str, list[float]]:
@@ -355,13 +359,13 @@ def idle(row: dict[str, Any], not_learned: str | None) -> list[str]:
 
 def unhealthy(row: dict[str, Any]) -> list[str]:
     """What to warn of in a row of metrics: spiking layers that have gone silent or saturate."""
-    found = []
+    warnings = []
     for l, rate in enumerate(row.get("rate", [])):
         silent, saturated = row["silent"][l], row["saturated"][l]
         if silent > MOSTLY_SILENT:
-            found.append(f"hidden layer {l + 1} goes silent: {100 * silent:.0f} % send no spike, {rate:.3g} Hz on average")
+            warnings.append(f"hidden layer {l + 1} goes silent: {100 * silent:.0f} % send no spike, {rate:.3g} Hz on average")
         if saturated > MOSTLY_SATURATED:
-            found.append(
+            warnings.append(
                 f"hidden layer {l + 1} saturates: {100 * saturated:.0f} % near one spike a t_ref, {rate:.3g} Hz on average"
             )
-    return found
+    return warnings

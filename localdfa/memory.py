@@ -121,7 +121,7 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
         summed = sum(weights[q] for q in spiking_projections(net, setting))
         yield Part("network.hidden", "updates", item * summed * (1 + threads + (threads > 1)))
         yield Part(wide, "states of a mini-batch", 8 * rows * 3 * sum(sizes[1:]))
-    elif local and setting.dynamic:
+    elif local and setting.timed:
         yield Part("network.hidden", "updates", 8 * min(_BLOCKS, rows) * learned)
         yield Part(wide, "activities of a mini-batch", 8 * rows * sum(sizes))
     else:

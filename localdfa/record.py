@@ -146,7 +146,7 @@ class NotKept(BaseModel):
     why: _Text
 
 
-class Trained(BaseModel):
+class Finished(BaseModel):
     """The metrics of a condition and seed whose training is over: how many rows there are, and the SHA-256 of their file."""
 
     condition: str
@@ -174,7 +174,7 @@ class _Info(BaseModel):
     classes: list[_Text] = []
     notes: list[_Text] = []
     not_kept: list[NotKept] = []
-    trained: list[Trained] = []
+    trained: list[Finished] = []
 
 
 def _info(folder: Path) -> dict[str, Any]:
@@ -259,7 +259,7 @@ class Job:
             again = f"; to write it anew from the checkpoint: localdfa resume {self.run}" if self.run else ""
             raise RunError(f"{error}{again}") from None
 
-    def _rows(self, content: bytes, trained: Trained | None) -> list[dict[str, Any]]:
+    def _rows(self, content: bytes, trained: Finished | None) -> list[dict[str, Any]]:
         rows = [json.loads(line) for line in content.decode().splitlines()]
         for row in rows:
             if not isinstance(row, dict):
@@ -279,10 +279,10 @@ class Job:
         write_bytes(self.folder / "metrics.jsonl", _lines(rows))
 
     @property
-    def trained(self) -> Trained | None:
+    def trained(self) -> Finished | None:
         """What run.json says of the metrics, once training is over and the records are kept; None before."""
-        told = _Info.model_validate(_info(self.run)).trained if self.run else []
-        return next((each for each in told if (each.condition, each.seed) == (self.condition, self.seed)), None)
+        finished = _Info.model_validate(_info(self.run)).trained if self.run else []
+        return next((each for each in finished if (each.condition, each.seed) == (self.condition, self.seed)), None)
 
     def __getattr__(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a record: ``job.spikes`` are those that the recorder `localdfa.recorders.spikes` has described.
@@ -328,13 +328,13 @@ class Job:
         """Whether a record is there: ``metrics``, ``weights``, ``outcome``, ``spikes``, and so on."""
         return any((self.folder / f"{what}{ending}").is_file() for ending in (".npz", ".jsonl"))
 
-    def write_checkpoint(self, found: dict[str, np.ndarray], position: "Position") -> None:
+    def write_checkpoint(self, state: dict[str, np.ndarray], position: "Position") -> None:
         """Arrays, and where training stands, in one file; the last checkpoint becomes the one before it."""
         text = np.frombuffer(position.model_dump_json().encode(), np.uint8)
         last = self.folder / "checkpoint.npz"
         if last.exists():
             move(last, self.folder / _BEFORE)
-        arrays.save(last, "checkpoint", {**found, "position": text})
+        arrays.save(last, "checkpoint", {**state, "position": text})
 
     def checkpoint(self, before: bool = False) -> "tuple[dict[str, np.ndarray], Position] | None":
         """The last checkpoint, or the one before it; None where there is none.
@@ -409,8 +409,8 @@ class Run:
     def check_unchanged(self, **fingerprints: str) -> None:
         """Refuse to go on where the spec, or one of these entries of run.json, is not what the run began with."""
         info, spec = self.info, _sha256((self.folder / "spec.toml").read_bytes())
-        for key, found in {"spec": spec, **fingerprints}.items():
-            if info.get(key, found) != found:
+        for key, now in {"spec": spec, **fingerprints}.items():
+            if info.get(key, now) != now:
                 raise RunError(f"{self.folder}: the {key} is no longer the one that this run began with")
 
     def update_info(self, **changes: Any) -> None:
@@ -452,7 +452,7 @@ class Run:
         others = [each for each in before if (each.condition, each.seed) != (job.condition, job.seed)]
         own = []
         if rows is not None:
-            own = [Trained(condition=job.condition, seed=job.seed, rows=len(rows), sha256=_sha256(_lines(rows)))]
+            own = [Finished(condition=job.condition, seed=job.seed, rows=len(rows), sha256=_sha256(_lines(rows)))]
         if [each for each in before if each not in others] != own:
             self.update_info(trained=[each.model_dump() for each in (*others, *own)])
 

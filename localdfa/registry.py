@@ -114,15 +114,15 @@ def get(family: str, name: str) -> Any:
         There is none; the message lists those there are and the nearest. Or two packages have one of this name; or its module
         cannot be imported, or sets no model, or one that lacks what its family asks for.
     """
-    found = _find(family, name)
+    entry = _find(family, name)
     try:
-        model = importlib.import_module(found.module).model
+        model = importlib.import_module(entry.module).model
     except Exception as error:
-        if not found.origin:
+        if not entry.origin:
             raise
-        raise SpecError(f"{name!r} of {found.place} cannot be used: {type(error).__name__}: {error}") from error
+        raise SpecError(f"{name!r} of {entry.place} cannot be used: {type(error).__name__}: {error}") from error
     if reasons := wrong(family, model):
-        raise SpecError(f"{name!r} of {found.place} cannot be used among the {_family(family).heading}: {'; '.join(reasons)}")
+        raise SpecError(f"{name!r} of {entry.place} cannot be used among the {_family(family).heading}: {'; '.join(reasons)}")
     return model
 
 
@@ -241,28 +241,30 @@ def _all_entry_points() -> list[metadata.EntryPoint]:
 
 def _found(family: str, name: str) -> list[_Model]:
     """All models of this name."""
-    found = []
+    entries = []
     if name in inside(family):
         module = f"{_family(family).package}.{_file(family, name)}"
-        found.append(_Model(module, f"{module.replace('.', '/')}.py", {}))
+        entries.append(_Model(module, f"{module.replace('.', '/')}.py", {}))
     for point in _entry_points(family):
         if point.name == name:
             package, version = (point.dist.name, point.dist.version) if point.dist else ("?", "?")
-            found.append(_Model(point.value, f"{point.value} of {package} {version}", {"package": package, "version": version}))
+            entries.append(
+                _Model(point.value, f"{point.value} of {package} {version}", {"package": package, "version": version})
+            )
     if file := _files.get((family, name)):
-        found.append(_Model(_module_of(family, name), str(file.path), {"file": str(file.path), "sha256": file.sha256}))
-    return found
+        entries.append(_Model(_module_of(family, name), str(file.path), {"file": str(file.path), "sha256": file.sha256}))
+    return entries
 
 
 def _find(family: str, name: str) -> _Model:
     """The only model of this name."""
-    found = _found(family, name)
-    if not found:
+    entries = _found(family, name)
+    if not entries:
         raise SpecError(unknown(name, names(family)))
-    if len(found) > 1:
-        places = " and ".join(each.place for each in found)
+    if len(entries) > 1:
+        places = " and ".join(each.place for each in entries)
         raise SpecError(f"{name!r} is the name of more than one model of localdfa.{family}: {places}; one has to go")
-    return found[0]
+    return entries[0]
 
 
 def _module_of(family: str, name: str) -> str:
@@ -288,11 +290,11 @@ def describe(family: str, name: str) -> str:
 
 def described(family: str) -> dict[str, str]:
     """What a spec may name of a family, and what it is in a line."""
-    found = {}
+    lines = {}
     for name in names(family):
         of = origin(family, name)
-        found[name] = describe(family, name) + (f" ({of['package']} {of['version']})" if "package" in of else "")
-    return {**found, **dict(_family(family).own)}
+        lines[name] = describe(family, name) + (f" ({of['package']} {of['version']})" if "package" in of else "")
+    return {**lines, **dict(_family(family).own)}
 
 
 def defines(family: str, name: str, function: str) -> bool:
@@ -304,11 +306,11 @@ def defines(family: str, name: str, function: str) -> bool:
 def _source(family: str, name: str) -> ast.Module:
     if file := _files.get((family, name)):
         return ast.parse(file.content)
-    found = _find(family, name)
-    package, _, module = found.module.rpartition(".")
+    entry = _find(family, name)
+    package, _, module = entry.module.rpartition(".")
     # Of a package from outside nothing is imported, not even what surrounds the module.
-    within = _locations(package) if found.origin else importlib.import_module(package).__path__
-    spec = importlib.machinery.PathFinder.find_spec(found.module, within) if package else importlib.util.find_spec(module)
+    within = _locations(package) if entry.origin else importlib.import_module(package).__path__
+    spec = importlib.machinery.PathFinder.find_spec(entry.module, within) if package else importlib.util.find_spec(module)
     path = Path(spec.origin) if spec and spec.origin else None
     return ast.parse(path.read_bytes() if path and path.suffix == ".py" else b"")
 

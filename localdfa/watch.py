@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from localdfa.display import duration, said
+from localdfa.display import duration, line
 from localdfa.record import Run
 
 _BLOCKS, _WIDTH = "▁▂▃▄▅▆▇█", 24
@@ -41,7 +41,7 @@ def watch(folder: Path, console: Console, every: float = 1.0, allow_models: bool
         for job in run.jobs:
             rows = job.metrics
             for row in rows[shown.get(job.folder, 0) :]:
-                console.print(f"{job.condition} seed {job.seed}  {said(row)}{left}", highlight=False, soft_wrap=True)
+                console.print(f"{job.condition} seed {job.seed}  {line(row)}{left}", highlight=False, soft_wrap=True)
             shown[job.folder] = len(rows)
         if status != "running":
             console.print(status, highlight=False, markup=False, soft_wrap=True)

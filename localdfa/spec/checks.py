@@ -420,7 +420,7 @@ def _gate(phases: Any) -> float:
 
 
 def _time(setting: Any) -> None:
-    """Combinations of the dynamic mode, in which a trial is simulated event by event."""
+    """Combinations of rate neurons in time, of which a trial is simulated event by event."""
     phases, network, tau = setting.phases, setting.network, setting.neuron.get("tau", 0)
     if not tau or not local(setting):
         return

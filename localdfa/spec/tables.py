@@ -402,7 +402,7 @@ class Setting(Table):
         return registry.get("neurons", self.network.neuron)(**self.neuron)
 
     @property
-    def dynamic(self) -> bool:
+    def timed(self) -> bool:
         """Whether rate neurons have a time constant, so that a trial is simulated event by event in time."""
         return bool(self.neuron.get("tau", 0))
 

@@ -46,7 +46,7 @@ def check(setting: Setting) -> None:
         raise SpecError(f"feedback.pathway: {pathway!r} is not built in PyTorch; allowed there: {', '.join(PATHWAYS)}")
     if setting.network.output not in OUTPUTS:
         raise SpecError(f"network.output: in PyTorch {registry.unknown(setting.network.output, list(OUTPUTS))}")
-    if setting.dynamic:
+    if setting.timed:
         raise SpecError(f"neuron.tau: {setting.neuron['tau']} ms; the PyTorch path has settled neurons alone: 0")
     for table, threshold in (("network", setting.network.threshold), ("feedback", setting.feedback.threshold)):
         if threshold:
