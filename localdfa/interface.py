@@ -1,6 +1,7 @@
 """Whether a model has what its family asks for, and nothing that is never asked for: a misspelt hook is both."""
 
 import inspect
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -73,7 +74,7 @@ def _wrong_hook(name: str, hook: Any, arguments: tuple[str, ...], compiled: bool
     called, function = f"called as {name}({', '.join(arguments)})", getattr(hook, "py_func", hook)
     if not callable(function):
         return [f"{name!r} is {quoted(hook)}, and is {called}"]
-    if compiled and function is hook:
+    if compiled and function is hook and os.environ.get("NUMBA_DISABLE_JIT", "0") == "0":
         return [f"{name!r} is not compiled with numba.njit"]
     try:
         taken = inspect.signature(function)
