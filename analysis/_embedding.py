@@ -1,4 +1,4 @@
-"""Activities of each layer as points on a plane, coloured by class: what `pca` and `tsne` share."""
+"""Inputs and activities of each layer as points on a plane, coloured by class: what `pca` and `tsne` share."""
 
 import math
 from collections.abc import Callable
@@ -10,18 +10,20 @@ from matplotlib.axes import Axes
 from localdfa.analysis import _kept, _layers, _many, style
 from localdfa.analysis.rates import of_layers
 from localdfa.errors import RunError
-from localdfa.record import Run
+from localdfa.record import Job, Run
 
 # A plane for the samples (samples, 2) and the labels of its axes.
 Plane = tuple[np.ndarray, str, str]
 # Of more samples, so many are placed, and of more conditions, each of which takes seconds.
 MOST, _CONDITIONS = 300, 12
+# In the place of a hidden layer.
+_INPUTS = -1
 # So many conditions stand beside each other; of one layer, or one condition, so many panels.
 _ABREAST, _FLOWING = 5, 3
 
 
 def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> style.Figure:
-    """A panel for each condition and hidden layer, up to five conditions beside each other; the first seed.
+    """A panel for the inputs and each hidden layer of each condition, up to five conditions beside each other; the first seed.
 
     place: puts activities (samples, neurons), finite and not all alike, on a plane, or says why it cannot. A panel without a
     plane says why.
@@ -33,13 +35,19 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> s
     """
     _kept.with_classes(run, name)
     found = dict(list(_kept.first(_kept.jobs(run, "activity", name)).items())[:_CONDITIONS])
-    shown = _layers.some(_layers.depth(run))
+    kept = {condition: _layers_of(job) for condition, job in found.items()}
+    shown = [l for l in (_INPUTS, *_layers.some(_layers.depth(run))) if any(l in layers for layers in kept.values())]
     planes: dict[tuple[str, int], Plane | str] = {}
-    for condition, job in found.items():
-        layers = of_layers(job)
-        planes |= {(condition, l): _placed(layers[l][:MOST], place) for l in shown if l < len(layers)}
-    reasons = [plane for plane in planes.values() if isinstance(plane, str)]
-    if len(reasons) == len(planes):
+    once: dict[bytes, Plane | str] = {}  # most conditions have the same inputs, and a plane takes seconds
+    for condition, layers in kept.items():
+        for l in shown:
+            if l in layers:
+                points = np.ascontiguousarray(layers[l][:MOST])
+                key = points.tobytes()
+                planes[condition, l] = once[key] = once[key] if key in once else _placed(points, place)
+    hidden = [plane for (_, l), plane in planes.items() if l != _INPUTS]
+    reasons = [plane for plane in hidden if isinstance(plane, str)]
+    if len(reasons) == len(hidden):
         why = ", ".join(dict.fromkeys(reasons)) or "no hidden layer"
         raise RunError(f"{run.folder}: the figure {name} cannot place what its layers do: {why}")
     with style.context():
@@ -55,6 +63,12 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> s
     return drawn
 
 
+def _layers_of(job: Job) -> dict[int, np.ndarray]:
+    """Activities of the hidden layers, from 0, and the inputs, where they are kept; each (samples, neurons)."""
+    inputs = job.activity.get("x")
+    return {**({} if inputs is None else {_INPUTS: inputs}), **dict(enumerate(of_layers(job)))}
+
+
 def _placed(activity: np.ndarray, place: Callable[[np.ndarray], Plane | str]) -> Plane | str:
     """The plane of the samples' activities (samples, neurons), or why there is none."""
     if not activity.size:
@@ -68,7 +82,7 @@ def _placed(activity: np.ndarray, place: Callable[[np.ndarray], Plane | str]) ->
 
 def _grid(names: list[str], layers: list[int]) -> tuple[style.Figure, dict[tuple[str, int], Axes]]:
     """The panels by condition and layer, in order on the page, and what they are written at its margins."""
-    heads = [f"Hidden layer {layer + 1}" for layer in layers]
+    heads = ["Inputs" if layer == _INPUTS else f"Hidden layer {layer + 1}" for layer in layers]
     beside, flowing = 1 < len(names) <= _ABREAST, len(names) == 1 or (len(names) > _ABREAST and len(layers) == 1)
     columns = len(names) if beside else min(len(names) * len(layers), _FLOWING) if flowing else len(layers)
     down = math.ceil(len(names) * len(layers) / columns)

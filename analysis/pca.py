@@ -1,4 +1,4 @@
-"""Activities of each hidden layer after training on their first two principal components.
+"""Inputs, and activities of each hidden layer after training, on their first two principal components.
 
 Reads the activities that a run keeps where asked for (``record.activity``).
 """
@@ -12,13 +12,13 @@ from localdfa.record import Run
 def caption(run: Run) -> str:
     """What to see, and what the points are."""
     return (
-        "Activities of the hidden layers after training on their first two principal components, with the part of the "
-        f"variance that each explains. Classes that lie apart here can be told apart linearly. {_embedding.said(run)}"
+        "Inputs and activities of the hidden layers after training on their first two principal components, with the part of "
+        f"the variance that each explains. Classes that lie apart here can be told apart linearly. {_embedding.said(run)}"
     )
 
 
 def figure(run: Run) -> style.Figure:
-    """A panel for each condition and hidden layer.
+    """A panel for each condition, of its inputs and of each hidden layer.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Activities of each hidden layer after training in a t-SNE embedding (van der Maaten & Hinton 2008).
+"""Inputs, and activities of each hidden layer after training, in a t-SNE embedding (van der Maaten & Hinton 2008).
 
 Reads the activities that a run keeps where asked for (``record.activity``).
 """
@@ -17,14 +17,14 @@ _RANGE = 1e12
 def caption(run: Run) -> str:
     """What to see, and what the points are."""
     return (
-        f"t-SNE of the activities of the hidden layers after training (perplexity {_PERPLEXITY:g}, or a third of the samples "
-        "where they are few, started from the principal components). Neighbours are kept, distances and sizes of clusters mean "
-        f"nothing: see which classes mix. {_embedding.said(run)}"
+        f"t-SNE of the inputs and of the activities of the hidden layers after training (perplexity {_PERPLEXITY:g}, or a "
+        "third of the samples where they are few, started from the principal components). Neighbours are kept, distances and "
+        f"sizes of clusters mean nothing: see which classes mix. {_embedding.said(run)}"
     )
 
 
 def figure(run: Run) -> style.Figure:
-    """A panel for each condition and hidden layer.
+    """A panel for each condition, of its inputs and of each hidden layer.
 
     Raises
     ------

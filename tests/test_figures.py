@@ -233,9 +233,9 @@ def test_rates_of_conditions_of_different_kind_and_depth(rate_run, spiking_run, 
 
 def test_principal_components_are_those_of_the_covariance(rate_run):
     drawn = pca.figure(rate_run)
-    assert [axes.get_title() for axes in drawn.axes] == [*NAMES, "", "", ""]
+    assert [axes.get_title() for axes in drawn.axes] == [*NAMES, *[""] * 6]
     kept = jobs(rate_run, "ifa")[0].activity
-    axes, h = drawn.axes[4], kept["h2"].astype(float)
+    axes, h = drawn.axes[7], kept["h2"].astype(float)
     values, vectors = np.linalg.eigh(np.cov(h.T))
     assert axes.get_xlabel() == f"PC 1 ({100 * values[-1] / values.sum():.0f} %)"
     drawn_points = np.concatenate([np.column_stack(l.get_data()) for l in axes.lines])
@@ -250,7 +250,7 @@ def test_principal_components_are_those_of_the_covariance(rate_run):
 
 def test_tsne_is_drawn(spiking_run):
     drawn = tsne.figure(spiking_run)
-    assert len(drawn.axes) == 4
+    assert len(drawn.axes) == 6
     for axes in drawn.axes:
         points = np.concatenate([np.column_stack(l.get_data()) for l in axes.lines])
         assert points.shape == (30, 2)
@@ -272,15 +272,15 @@ def test_five_conditions_stand_beside_each_other(rate_run, tmp_path, module):
     names = [f"c{i}" for i in range(5)]
     drawn = module.figure(with_conditions(rate_run, tmp_path / "run", names))
     assert [axes.get_title() for axes in drawn.axes[:5]] == names
-    assert [axes.get_ylabel().partition("\n")[0] for axes in drawn.axes[::5]] == ["Hidden layer 1", "Hidden layer 2"]
+    assert [axes.get_ylabel().partition("\n")[0] for axes in drawn.axes[::5]] == ["Inputs", "Hidden layer 1", "Hidden layer 2"]
     assert_on_the_page(drawn)
 
 
 def test_more_conditions_than_fit_go_down_the_page(rate_run, tmp_path):
     names = [f"c{i}" for i in range(6)]
     drawn = pca.figure(with_conditions(rate_run, tmp_path / "run", names))
-    assert [axes.get_ylabel().partition("\n")[0] for axes in drawn.axes[::2]] == names
-    assert [axes.get_title() for axes in drawn.axes[:2]] == ["Hidden layer 1", "Hidden layer 2"]
+    assert [axes.get_ylabel().partition("\n")[0] for axes in drawn.axes[::3]] == names
+    assert [axes.get_title() for axes in drawn.axes[:3]] == ["Inputs", "Hidden layer 1", "Hidden layer 2"]
 
 
 # --- outcome ----------------------------------------------------------------------------------------------------------
@@ -332,7 +332,7 @@ def test_comparison_of_runs_that_share_no_seed(rate_run, spiking_run):
 
 def test_raster_shows_the_spikes_of_one_trial(spiking_run):
     drawn = raster.figure(spiking_run)
-    assert [axes.get_title() for axes in drawn.axes[:2]] == ["Hidden layer 1", "Hidden layer 2"]
+    assert [axes.get_title() for axes in drawn.axes[:3]] == ["Inputs", "Hidden layer 1", "Hidden layer 2"]
     kept = spiking_run.jobs[0].spikes
     counts = []
     for layer, (upper, lower) in enumerate(zip(drawn.axes[:2], drawn.axes[2:], strict=True), 1):
