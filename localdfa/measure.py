@@ -17,7 +17,7 @@ from localdfa.core.rate.activation import exact_change
 from localdfa.core.rate.settled import FreePhase, free_phase, post_changes
 from localdfa.core.spiking import batch as spikes
 from localdfa.engines import Settled, Spiking, engine, settled_rule
-from localdfa.network import WATCHED, Network, generator, rewired
+from localdfa.network import WATCHED, WATCHED_AGAIN, Network, generator, rewired, started_anew
 from localdfa.neurons import response
 from localdfa.spec import Setting
 
@@ -133,7 +133,15 @@ def rates(network: Network, setting: Setting, inputs: np.ndarray, trial: spikes.
     )
 
 
-def probe(network: Network, setting: Setting, rule: str, seed: int, inputs: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+def probe(
+    network: Network,
+    setting: Setting,
+    rule: str,
+    seed: int,
+    inputs: np.ndarray,
+    target: np.ndarray,
+    repeats: int = 1,
+) -> dict[str, Any]:
     """All measures of a network on a probe, a list over the hidden layers each; the norms have the output's as well.
 
     The rule's own update is measured as it trains: from the spikes of spiking neurons, in time where τ > 0. Exact DFA and BP
@@ -144,6 +152,9 @@ def probe(network: Network, setting: Setting, rule: str, seed: int, inputs: np.n
     changes. Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine between B_l and what it
     stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback; NaN where
     pooling, which no matrix is, stands between.
+
+    repeats: so many trials of each sample, each with input spikes and initial potentials drawn anew. ``mean_cosine_to_dfa`` and
+    ``mean_cosine_to_settled`` are those of updates averaged over them: noise averages out, the bias of a finite nudge stays.
     """
     spiked = None
     if isinstance(engine(setting, rule), Spiking):
@@ -157,6 +168,8 @@ def probe(network: Network, setting: Setting, rule: str, seed: int, inputs: np.n
         row |= _against_exact(network.as_layers(), setting, rule, seed, taught, inputs, target, free)
         if spiked is not None and free is not None:
             row |= nudge(network, setting.under(rule), free, target)
+            if repeats > 1:
+                row |= _averaged(network, setting, rule, seed, inputs, target, spiked, repeats)
     if spiked is not None:
         return row | firing(network.neuron, [counts / setting.phases.free for counts in spiked.counts])
     settled = free_phase(network, inputs, setting.network.threshold)
@@ -181,15 +194,7 @@ def _against_exact(
     spiking neurons, else None.
     """
 
-    def joined(updates: list[np.ndarray]) -> list[np.ndarray]:
-        """What of an update concerns synapses that there are."""
-        return [joint.by_synapse(g) for joint, g in zip(network.projections, updates, strict=True)]
-
-    exact = setting.without_threshold()
-    dfa, bp = (
-        joined(gradients(*changes(rewired(network, setting, name, seed), exact, name, x, y, name == "bp", free)))
-        for name in ("dfa", "bp")
-    )
+    dfa, bp = (_exact(network, setting, name, seed, x, y, free) for name in ("dfa", "bp"))
     to_dfa, to_bp, dfa_to_bp = compare(taught, dfa), compare(taught, bp), compare(dfa, bp)
     row = {
         "cosine_to_dfa": to_dfa["cosine"],
@@ -200,14 +205,55 @@ def _against_exact(
         "alignment": alignment(network),
         **theorem(network, free_phase(network, x) if free is None else free, y),
     }
-    if free is not None and "settled" in registry.get("rules", rule).engines:
-        # A rule of rate neurons reads the activity before the nudge as f(a), which counts of spikes are but on average.
-        curve = [response(network.neuron, a).astype(a.dtype) for a in free.drive[:-1]]
-        # What spikes with two compartments send up is without feedback, as while the gate of rate neurons is held.
-        twin = setting.held() if setting.phases.propagation == "two_compartment" else setting
-        settled = gradients(*changes(network, twin, rule, x, y, free=replace(free, activity=curve)))
-        row["cosine_to_settled"] = compare(taught, joined(settled))["cosine"]
+    if free is not None and (settled := _of_rates(network, setting, rule, x, y, free)):
+        row["cosine_to_settled"] = compare(taught, settled)["cosine"]
     return row
+
+
+def _exact(
+    network: Network, setting: Setting, rule: str, seed: int, x: np.ndarray, y: np.ndarray, free: FreePhase | None
+) -> list[np.ndarray]:
+    """The update under an exact rule, without thresholds; free: where it is another free phase than that of rate neurons."""
+    wired, exact = rewired(network, setting, rule, seed), setting.without_threshold()
+    return _joined(network, gradients(*changes(wired, exact, rule, x, y, rule == "bp", free)))
+
+
+def _of_rates(network: Network, setting: Setting, rule: str, x: np.ndarray, y: np.ndarray, free: FreePhase) -> list[np.ndarray]:
+    """The update of rate neurons under the same rule and nudge, from the rates of spiking ones; empty where it has none."""
+    if "settled" not in registry.get("rules", rule).engines:
+        return []
+    # A rule of rate neurons reads the activity before the nudge as f(a), which counts of spikes are but on average.
+    curve = [response(network.neuron, a).astype(a.dtype) for a in free.drive[:-1]]
+    # What spikes with two compartments send up is without feedback, as while the gate of rate neurons is held.
+    twin = setting.held() if setting.phases.propagation == "two_compartment" else setting
+    return _joined(network, gradients(*changes(network, twin, rule, x, y, free=replace(free, activity=curve))))
+
+
+def _joined(network: Network, updates: list[np.ndarray]) -> list[np.ndarray]:
+    """What of an update concerns synapses that there are."""
+    return [joint.by_synapse(g) for joint, g in zip(network.projections, updates, strict=True)]
+
+
+def _averaged(
+    network: Network, setting: Setting, rule: str, seed: int, x: np.ndarray, y: np.ndarray, first: spikes.SpikingTrial, n: int
+) -> dict[str, list[float]]:
+    """Cosines between updates that are averaged over n trials of each sample, of which the first is given; see `probe`."""
+    layers, trials = network.as_layers(), [first]
+    for k in range(1, n):
+        rng = generator(seed, WATCHED_AGAIN, k)
+        trials.append(spikes.simulate(started_anew(network, rng), setting.under(rule), x, y, rng))
+    phases = [rates(network, setting, x, trial) for trial in trials]
+    taught = _summed([trial.totals() for trial in trials])
+    dfa = _summed([_exact(layers, setting, "dfa", seed, x, y, free) for free in phases])
+    row = {"mean_cosine_to_dfa": compare(taught, dfa)["cosine"]}
+    if settled := _summed([_of_rates(layers, setting, rule, x, y, free) for free in phases]):
+        row["mean_cosine_to_settled"] = compare(taught, settled)["cosine"]
+    return row
+
+
+def _summed(updates: list[list[np.ndarray]]) -> list[np.ndarray]:
+    """The sum of several updates, projection by projection."""
+    return [np.asarray(np.sum(parts, axis=0, dtype=np.float64)) for parts in zip(*updates, strict=True)]
 
 
 def theorem(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from localdfa.weights import Weights
 
 # Streams of random numbers, one a purpose: (seed, stream, layer) always gives the same numbers, so that conditions that
 # share a seed share initial weights, B and the order of the samples.
-WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED = range(9)
+WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED, WATCHED_AGAIN = range(10)
 
 # So many weights are drawn at a time.
 _DRAWN = 2**20
@@ -242,8 +242,19 @@ def _start(setting: Setting, network: Network, seed: int) -> list[np.ndarray] | 
     """v of each spiking layer at the onset of a trial: U(v_reset, v_th), or None for the reset."""
     if not setting.spiking or setting.network.start == "reset":
         return None
-    p, last = network.neuron, len(network.sizes) if network.output.spiking else -1
-    return [generator(seed, START, l).uniform(p.v_reset, p.v_th, n) for l, n in enumerate(network.sizes[1:last])]
+    last = len(network.sizes) if network.output.spiking else -1
+    return [_potentials(network, generator(seed, START, l), n) for l, n in enumerate(network.sizes[1:last])]
+
+
+def _potentials(network: Network, rng: np.random.Generator, n: int) -> np.ndarray:
+    return rng.uniform(network.neuron.v_reset, network.neuron.v_th, n)
+
+
+def started_anew(network: Network, rng: np.random.Generator) -> Network:
+    """The same network, where trials begin at potentials drawn anew, if they were drawn at all."""
+    if network.start is None:
+        return network
+    return replace(network, start=[_potentials(network, rng, v.size) for v in network.start])
 
 
 def _feedback(setting: Setting, network: Network, pathway: Any, l: int, seed: int) -> np.ndarray | None:

@@ -112,6 +112,7 @@ class Trainer:
         self.rows: list[dict[str, Any]] = []
         self.carried = Carried()
         keep, order = keep or Record(), generator(self.seed, PROBE).permutation(len(train))
+        self._repeats = keep.repeats
         self.probe, self._watched = np.sort(order[: keep.probe]), np.sort(order[: keep.train])
 
     @property
@@ -206,8 +207,9 @@ class Trainer:
                 seen = self.evaluate(part, self._watched if name == "train" else None)
                 row |= {f"{name}_{key}": value for key, value in seen.items()}
         row |= measure.probe(
-            self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe]
-        )
+            self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe],
+            self._repeats,
+        )  # fmt: skip
         row |= {"updates": max(self.plasticity.steps), "events": self.events, "seconds": self.seconds}
         self.rows.append(row)
         return row

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from conftest import setting_of
 
-from localdfa import measure
+from localdfa import measure, spec
 from localdfa.core.spiking import batch as spikes
+from localdfa.errors import SpecError
 from localdfa.network import WATCHED, build, generator
 
 M, N_IN, N_OUT = 12, 6, 3
@@ -70,3 +71,22 @@ def test_the_nudge_is_measured_beside_the_distance_from_threshold(nudging):
             other = a + beta * c if nudging == "centered" else a
             crossed += (a - beta * c > 0) != (other > 0)
         assert found["crossed"][l] == pytest.approx(crossed / above.size)
+
+
+def test_repeats_average_the_noise_away_and_leave_the_bias():
+    """An update that is mostly noise in single trials comes to that of rate neurons in the mean of many."""
+    setting, network, inputs, target = case()
+    once = measure.probe(network, setting, "local", 0, inputs, target)
+    found = measure.probe(network, setting, "local", 0, inputs, target, repeats=40)
+    assert {key: value for key, value in found.items() if not key.startswith("mean_")} == once
+    for l in range(2):
+        assert once["cosine_to_settled"][l] < 0.7
+        assert found["mean_cosine_to_settled"][l] > 0.8
+    again = measure.probe(network, setting, "local", 0, inputs, target, repeats=40)
+    assert again == found
+
+
+def test_repeats_without_noise_are_refused():
+    with pytest.raises(SpecError, match=r"record\.repeats: 8 trials of a sample are one like the other"):
+        spec.experiment(network={"neuron": "lif"}, record={"repeats": 8})
+    spec.experiment(network={"neuron": "lif", "start": "uniform"}, record={"repeats": 8})

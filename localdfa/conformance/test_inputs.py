@@ -98,6 +98,7 @@ def test_a_sample_is_sent_in_the_same_way_alone(name):
     x, shape = samples(code)
     sample, neuron, time = trains(code, x, shape)
     drawn = not np.array_equal(time, trains(code, x, shape, seed=1)[2])
+    assert drawn == code.draws
     for s in range(M):
         _, own, when = trains(code, x[s : s + 1], shape)
         if drawn:

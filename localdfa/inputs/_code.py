@@ -12,12 +12,14 @@ UNIT = 10.0
 class Code:
     """spikes: whether input neurons spike; else their activity is a current, constant through each frame. series: whether a
     sample is a time series, of shape (frames, channels). given: whether a sample is a spike train already. reads: the keys of
-    the table `input` that it reads, of `rate`, `window` and `step`; others are refused beside it."""
+    the table `input` that it reads, of `rate`, `window` and `step`; others are refused beside it. draws: whether spikes are
+    drawn at random."""
 
     spikes = True
     series = False
     given = False
     reads: tuple[str, ...] = ()
+    draws = False
 
     @staticmethod
     def n_in(shape: tuple[int, ...]) -> int:

@@ -11,6 +11,7 @@ class Poisson(Code):
     """Input neuron j spikes at random, x_j `input.rate` times a second."""
 
     reads = ("rate",)
+    draws = True
 
     @staticmethod
     def unit(spec: Any) -> float:

@@ -167,7 +167,15 @@ def recorded(record: Any, setting: Any) -> None:
 
 def nowhere_recorded(record: Any, settings: Iterable[Any]) -> str | None:
     """What of the table `record` none of these settings has, as ``key: reason``; None where each has its setting."""
-    if any(map(learns_from_spikes, settings)):
+    spiking_ones = [setting for setting in settings if learns_from_spikes(setting)]
+    if record.repeats > 1 and not any(
+        setting.network.start != "reset" or registry.get("inputs", setting.input.code).draws for setting in spiking_ones
+    ):
+        return (
+            f"record.repeats: {record.repeats} trials of a sample are one like the other, as no condition learns from spikes "
+            f"that begin at network.start = 'uniform' or are drawn at random by input.code; allowed here: 1"
+        )
+    if spiking_ones:
         return None
     for name in record.asked:
         if registry.get("recorders", name).of_spikes:

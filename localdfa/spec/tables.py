@@ -227,6 +227,13 @@ class Record(Table):
     """What a run keeps besides its metrics: keys that several recorders read; each brings its own (see `record_table`)."""
 
     probe: int = Field(256, ge=1, le=100_000, description="training samples on which angles are measured each epoch")
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=10_000,
+        description="trials of each sample of the probe, with noise of their own, over which `mean_cosine_to_dfa` and "
+        "`mean_cosine_to_settled` average updates (spiking neurons)",
+    )
     train: int | None = Field(
         None,
         ge=1,
