@@ -334,6 +334,7 @@ def test_no_crossing_is_missed_on_a_clock(name):
     assert [len(a) for a in found] == [len(b) for b in expected]
 
 
+@pytest.mark.variant
 def test_the_same_bits_with_any_number_of_threads_and_in_float32_nearly_the_same_network():
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("this machine lends one thread")
