@@ -52,7 +52,7 @@ class Made:
         for _ in range(_ROUNDS):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # that there is no room, which is found out below
-                self.figure.draw_without_rendering()
+                lay_out(self.figure)
             crowded = [axis for axis in self._axis if _meet(_tick_labels(axis))]
             if not crowded or not self._thin(crowded):
                 break
@@ -96,6 +96,15 @@ class Made:
             if _meet([text for text in written if text.get_gid() != CELL]):
                 return False
         return True
+
+
+def lay_out(figure: Figure) -> None:
+    """Give every panel its place, as drawing the figure would."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
+    for axes in figure.axes:
+        axes.apply_aspect()
 
 
 def _tick_labels(axis: Axis) -> list[Text]:

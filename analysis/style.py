@@ -21,7 +21,7 @@ import matplotlib
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
@@ -147,6 +147,7 @@ class Figure(MatplotlibFigure):
         self._look = _current.get()
         self._explained: list[Line2D] = []
         self._made: _layout.Made | None = None
+        self._settled: tuple[float, float] | None = None  # the size that it is laid out for, or is being
         super().__init__(figsize=(width * self._look.size, height * self._look.size), layout="constrained")
         FigureCanvasAgg(self)
 
@@ -161,6 +162,8 @@ class Figure(MatplotlibFigure):
 
     def savefig(self, fname: Any, **options: Any) -> None:
         """As Matplotlib's."""
+        # Matplotlib changes the resolution several times meanwhile, and sets the size each time: the first one lays out.
+        self._settled = None
         with self._settings():
             super().savefig(fname, **options)
 
@@ -177,7 +180,11 @@ class Figure(MatplotlibFigure):
         SizeError
             Text would be cut off, or panels cover each other; the message has a size that is large enough.
         """
-        asked, before = (w, h) if h is not None else tuple(w), tuple(self.get_size_inches())
+        asked: tuple[float, float] = (w, h) if h is not None else tuple(w)
+        before: tuple[float, float] = tuple(self.get_size_inches())
+        if asked == before == self._settled:
+            super().set_size_inches(*asked, forward)
+            return
         self._made = made = self._made or _layout.Made(self)
         if self._fits(asked, forward):
             return
@@ -197,6 +204,7 @@ class Figure(MatplotlibFigure):
         """Take a size, with as much text as can be read there, and say whether all of it can."""
         assert self._made is not None
         super().set_size_inches(*size, forward)
+        self._settled = size  # from here on, for what measures text may change the resolution as well
         with self._settings():
             for scale in scales:
                 self._made.restore(scale)
@@ -209,7 +217,7 @@ class Figure(MatplotlibFigure):
     def fill(self, panel: Axes, rows: int) -> None:
         """Take the height at which images of fixed aspect fill their places; a panel that holds one, and rows of them."""
         with self._settings():
-            self.draw_without_rendering()
+            _layout.lay_out(self)
         place, image = panel.get_position(original=True), panel.get_position()
         filled = image.height * place.width / image.width
         super().set_size_inches(self.get_figwidth(), self.get_figheight() * (1 + rows * (filled - place.height)))
@@ -221,12 +229,13 @@ class Figure(MatplotlibFigure):
         """
         self._explained = list(lines)
         sizes = [size for size in _LEGEND_SIZES if size <= largest]
+        measured = RendererAgg(1, 1, self.dpi)  # the canvas's own would be as large as the figure
         with self._settings():
             for size, columns in product(sizes, range(min(len(lines), _LEGEND_COLUMNS), 0, -1)):
                 for before in list(self.legends):
                     before.remove()
                 found = self.legend(handles=lines, loc="outside lower center", ncols=columns, fontsize=points(size))
-                box, pad = found.get_window_extent(), 2 * found.borderaxespad * points(size) / 72
+                box, pad = found.get_window_extent(measured), 2 * found.borderaxespad * points(size) / 72
                 left = self.get_figheight() - box.height / self.dpi - pad
                 if box.width / self.dpi + pad <= self.get_figwidth() and left >= _LEAST_PANELS * self._look.size:
                     break
@@ -295,7 +304,7 @@ def legend_height(names: Collection[str], width: float) -> float:
     """What `legend` takes of the height of a figure of this width, inches of a paper; called inside `context`."""
     tall = Figure(width, 1000)
     tall.explain([Line2D([], [], label=name) for name in names])
-    return float(tall.legends[0].get_window_extent().height / tall.dpi / _current.get().size)
+    return float(tall.legends[0].get_window_extent(RendererAgg(1, 1, tall.dpi)).height / tall.dpi / _current.get().size)
 
 
 def letters(panels: Sequence[Axes]) -> None:

@@ -8,6 +8,8 @@ from localdfa import spec
 
 N_IN, HIDDEN, N_OUT = 5, (6, 4), 3
 FREE, NUDGED = 60.0, 20.0
+# What each input code reads.
+READ = {"poisson": {"rate": 60.0}, "latency": {"window": 15.0}}
 
 
 def case(neuron="lif", code="poisson", projections=(), precision="float64", hidden=HIDDEN, **tables):
@@ -19,7 +21,7 @@ def case(neuron="lif", code="poisson", projections=(), precision="float64", hidd
             "network": network | tables.pop("network", {}),
             "neuron": {"baseline": 1.1, "tau_m": 9.0} | tables.pop("neuron_parameters", {}),
             "trace": {"tau_x": 6.0, "tau_z": 4.0},
-            "input": {"code": code, "rate": 60.0, "window": 15.0},
+            "input": {"code": code, **READ.get(code, {})},
             "feedback": {"gain": 3.0} | tables.pop("feedback", {}),
             "phases": {"free": FREE, "nudged": NUDGED, "propagation": "live", "nudging": "one_sided", "beta": 0.1}
             | tables.pop("phases", {}),

@@ -98,14 +98,17 @@ class Side:
 
     late, ratio = np.zeros(8), 1.0
 
-    def __init__(self, side, worker):
-        self.ours = side == "ours_spiking"
+    def __init__(self, module, *given):
+        self.ours = module == "ours_spiking"
 
-    def ask(self, call=None, **rest):
+    def call(self, name, *given):
         late = np.zeros(8) if self.ours else self.late
-        return {"first": [(np.arange(8.0) + late).tolist()], "spikes": 100.0 if self.ours else 100 * self.ratio}.get(call, 1.0)
+        return {"first": [(np.arange(8.0) + late).tolist()], "spikes": 100.0 if self.ours else 100 * self.ratio}.get(name, 1.0)
 
-    def stop(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
         pass
 
 
@@ -250,7 +253,7 @@ def test_snntorch_fires_by_the_closed_form_on_its_clock_and_learns():
 
     side, rng = snntorch_training.make(replace(TRAINING, duration=50.0)), np.random.default_rng(0)
     weights = [rng.normal(0, 0.3, (65, 20)).astype(np.float32), np.zeros((21, 10), np.float32)]
-    side.load(weights)
+    side.take(weights)
     x, targets = workloads.samples(TRAINING)
     drive = 1.5 + x @ weights[0][:-1] + weights[0][-1]
     above = np.maximum(drive, 1 + 1e-6, dtype=np.float64)

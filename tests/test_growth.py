@@ -4,7 +4,6 @@ import ast
 import inspect
 import json
 import textwrap
-from dataclasses import asdict
 
 import numba
 import numpy as np
@@ -62,9 +61,9 @@ def _in_this_process(monkeypatch):
     """Points are measured here, where their kernels have been compiled already."""
 
     def measure(points, turns):
-        made = points_module._Made()
-        counts = [made.answer(asdict(point)) for point in points]
-        return [{"seconds": [made.answer({"turn": p}) for _ in range(turns)], **found} for p, found in enumerate(counts)]
+        made = points_module.make()
+        counts = [made.add(point) for point in points]
+        return [{"seconds": [made.turn(p) for _ in range(turns)], **found} for p, found in enumerate(counts)]
 
     threads = numba.get_num_threads()
     monkeypatch.setattr(points_module, "measure", measure)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa.bench.worker import Side
+from localdfa.bench.ours import Ours
 from localdfa.bench.workloads import Workload
 from localdfa.core import blas
 from localdfa.core.events import trial_segments
@@ -117,7 +117,7 @@ class Training:
 
     def __init__(self, width: int, batch: int, steps: int = 20) -> None:
         self._steps, self._sizes, self._batch = steps, (64, width, width, _OUTPUTS), batch
-        self._side = Side("ours", Workload("training", self._sizes, "digits", "local", batch, steps, 0, samples=1024))
+        self._side = Ours(Workload("training", self._sizes, "digits", "local", batch, steps, 0, samples=1024))
 
     def turn(self) -> float:
         """Seconds a step."""

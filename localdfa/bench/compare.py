@@ -1,15 +1,15 @@
 """Two or more sides of one workload in turn, checked first to compute the same."""
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from localdfa.bench.worker import Worker
 from localdfa.bench.workloads import Workload
 from localdfa.errors import LocalDFAError
 
@@ -22,40 +22,10 @@ ERROR = 0.3
 _MODULES = {"ours": "ours", "pytorch": "pytorch", "numpy": "plain_numpy"}
 
 
-class Worker:
-    """A side in its own process."""
-
-    def __init__(self, module: str, program: str = "localdfa.bench.worker") -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", program, module],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.module = module
-
-    def ask(self, **request: Any) -> Any:
-        """Send a request and wait for the reply."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise LocalDFAError(f"the benchmark of {self.module} stopped; its message stands above")
-        return json.loads(line)
-
-    def stop(self) -> None:
-        """End the process."""
-        self._process.terminate()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
-
-
 def weights_of(worker: Worker, folder: Path) -> list[np.ndarray]:
     """The weights as the worker has them now."""
     path = folder / f"{worker.module}.npz"
-    worker.ask(save=str(path))
+    worker.call("save", str(path))
     with np.load(path, allow_pickle=False) as saved:
         return [saved[key] for key in saved.files]
 
@@ -87,12 +57,10 @@ def race(sides: dict[str, tuple[str, Workload]], turns: int) -> dict[str, Any]:
         The sides do not compute the same weights or, after epochs of training, not the same test error.
     """
     first, *others = sides
-    workers = {side: Worker(module) for side, (module, _) in sides.items()}
     loads = {side: workload for side, (_, workload) in sides.items()}
     checked: dict[str, Any] = {}
-    try:
-        for side, worker in workers.items():
-            worker.ask(make=loads[side].as_dict())
+    with ExitStack() as stack:
+        workers = {side: stack.enter_context(Worker(*given)) for side, given in sides.items()}
         if loads[first].epochs:
             checked["test_error"] = _trained(workers, loads[first])
         else:
@@ -100,12 +68,9 @@ def race(sides: dict[str, tuple[str, Workload]], turns: int) -> dict[str, Any]:
         seconds: dict[str, list[float]] = {side: [] for side in sides}
         for _ in range(turns):
             for side, worker in workers.items():
-                seconds[side].append(worker.ask(steps=loads[side].steps))
-    finally:
-        for worker in workers.values():
-            worker.stop()
+                seconds[side].append(worker.call("steps", loads[side].steps))
     return {
-        "workload": loads[first].as_dict(),
+        "workload": asdict(loads[first]),
         "samples_per_second": {
             side: workload.steps * workload.batch * workload.members / statistics.median(seconds[side])
             for side, workload in loads.items()
@@ -123,7 +88,7 @@ def _same_weights(workers: dict[str, Worker], workload: Workload) -> dict[str, f
     first, *others = workers
     with tempfile.TemporaryDirectory() as folder:
         for worker in workers.values():
-            worker.ask(steps=workload.check)
+            worker.call("steps", workload.check)
         found = {name: weights_of(worker, Path(folder)) for name, worker in workers.items()}
     distance = {name: difference(found[first], found[name]) for name in others}
     for name, value in distance.items():
@@ -136,8 +101,8 @@ def _trained(workers: dict[str, Worker], workload: Workload) -> dict[str, float]
     """The test error of each side after the epochs, where they are the same."""
     first, *others = workers
     for worker in workers.values():
-        worker.ask(steps=workload.epochs * (workload.samples // workload.batch))
-    error = {name: float(worker.ask(error=None)) for name, worker in workers.items()}
+        worker.call("steps", workload.epochs * (workload.samples // workload.batch))
+    error = {name: float(worker.call("error")) for name, worker in workers.items()}
     for name in others:
         if abs(error[name] - error[first]) > ERROR:
             raise LocalDFAError(

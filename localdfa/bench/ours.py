@@ -5,16 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from localdfa.bench.steps import Steps
 from localdfa.bench.workloads import Workload, samples, setting, tested
 from localdfa.core import blas
 from localdfa.record import Job
 from localdfa.train import Part, Trainer
 
 
-class Ours:
+class Ours(Steps):
     """One training step after the other."""
 
     def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
         blas.one_thread()
         x, targets = samples(workload)
         train = Part(x, targets.argmax(axis=1), targets.shape[1], np.float32, x.shape[1:])
@@ -24,9 +26,6 @@ class Ours:
 
     def step(self, rows: np.ndarray) -> None:
         self._trainer.step(rows, self._noise)
-
-    def wait(self) -> None:
-        """Every step is done when it returns."""
 
     def weights(self) -> list[Any]:
         network = self._trainer.network

@@ -6,6 +6,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from localdfa.bench.steps import Steps
 from localdfa.bench.training import Training, setting
 from localdfa.bench.workloads import samples
 from localdfa.core import blas
@@ -14,10 +15,11 @@ from localdfa.record import Job
 from localdfa.train import Part, Trainer
 
 
-class Ours:
+class Ours(Steps):
     """One training step after the other, on threads that take whole trials."""
 
     def __init__(self, work: Training) -> None:
+        super().__init__(work)
         blas.one_thread()
         numba.set_num_threads(work.threads)
         x, targets = samples(work)
@@ -28,9 +30,6 @@ class Ours:
 
     def step(self, rows: np.ndarray) -> None:
         self._trainer.step(rows, self._noise)
-
-    def wait(self) -> None:
-        """Every step is done when it returns."""
 
     def weights(self) -> list[Any]:
         """Of each layer (n_pre + 1, n_post), the last row the biases."""

@@ -4,15 +4,17 @@ from typing import Any
 
 import numpy as np
 
+from localdfa.bench.steps import Steps
 from localdfa.bench.workloads import Workload, samples, setting, tested
 from localdfa.network import build
 from localdfa.outputs import error_percent
 
 
-class Plain:
+class Plain(Steps):
     """Matrix products and array expressions, one after the other."""
 
     def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
         self._inputs, self._targets = samples(workload)
         network = build(
             setting(workload).model_copy(update={"rule": "dfa"}), workload.sizes[0], workload.sizes[-1], workload.seed
@@ -40,9 +42,6 @@ class Plain:
         for W, b in zip(self._W[:-1], self._b[:-1], strict=True):
             h.append(np.tanh(h[-1] @ W.T + b))
         return h, h[-1] @ self._W[-1].T + self._b[-1]
-
-    def wait(self) -> None:
-        """Every step is done when it returns."""
 
     def weights(self) -> list[Any]:
         return self._W

@@ -5,15 +5,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from localdfa.bench.steps import Steps
 from localdfa.bench.workloads import Workload, samples, setting, tested
 from localdfa.network import build
 from localdfa.outputs import error_percent
 
 
-class PyTorch:
+class PyTorch(Steps):
     """The loop a user of PyTorch would write: addmm, tanh, B e ∘ f', mm into .grad, optimiser.step()."""
 
     def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
         torch.set_grad_enabled(False)
         # Of inputs that never fire the mean square decays until arithmetic on it is many times slower; ours never visits them.
         torch.set_flush_denormal(True)
@@ -44,9 +46,6 @@ class PyTorch:
         for W, b in zip(self.W[:-1], self.b[:-1], strict=True):
             h.append(torch.tanh(torch.addmm(b, h[-1], W.T)))
         return h, torch.addmm(self.b[-1], h[-1], self.W[-1].T)
-
-    def wait(self) -> None:
-        """Every step is done when it returns."""
 
     def weights(self) -> list[Any]:
         return [W.numpy() for W in self.W]

@@ -10,17 +10,19 @@ from snntorch import surrogate
 from torch import nn
 
 from localdfa import registry
+from localdfa.bench.steps import Steps
 from localdfa.bench.training import DT, Training, setting
 from localdfa.bench.workloads import samples
 
 
-class SNNTorch:
+class SNNTorch(Steps):
     """The loop a user of snnTorch would write: `snn.Leaky` step by step, the cross-entropy of the readout's mean membrane.
 
     The pixels are constant, so their product with the weights is taken once a trial, where tutorials take it in every step.
     """
 
     def __init__(self, work: Training) -> None:
+        super().__init__(work)
         torch.set_num_threads(work.threads)
         x, targets = samples(work)
         self._inputs, self._labels = torch.from_numpy(x), torch.from_numpy(targets.argmax(axis=1))
@@ -54,10 +56,7 @@ class SNNTorch:
         loss.backward()
         self._optimiser.step()
 
-    def wait(self) -> None:
-        """Every step is done when it returns."""
-
-    def load(self, weights: list[np.ndarray]) -> None:
+    def take(self, weights: list[np.ndarray]) -> None:
         """Take weights as ours has them."""
         with torch.no_grad():
             for layer, found in zip((self._hidden, self._output), weights, strict=True):

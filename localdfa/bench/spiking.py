@@ -1,13 +1,15 @@
 """Trials of spiking networks by ours and by a peer in turn, checked first to be the same trials."""
 
 import statistics
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from localdfa.bench.compare import Worker, spread
+from localdfa.bench.compare import spread
 from localdfa.bench.trials import DT, Trials
+from localdfa.bench.worker import Worker
 from localdfa.errors import LocalDFAError
 
 # Two sides have as many spikes in a trial to within this fraction; a clock makes every interval a little longer.
@@ -33,26 +35,22 @@ def alternate(work: Trials, threads: int, peers: list[str], turns: int) -> dict[
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     first, built, spikes, error = {}, {}, {}, None
     rate, stretch = (CHAOTIC_RATE, CHAOTIC_STRETCH) if work.recurrent else (RATE, STRETCH)
-    try:
+    with ExitStack() as stack:
         for side in sides:
-            worker = Worker(f"{side}_spiking", "localdfa.bench.spiking_worker")
+            worker = stack.enter_context(Worker(f"{side}_spiking", work, threads, error))
             workers.append(worker)
-            worker.ask(make=asdict(work), threads=threads, error=error)
-            first[side] = _call(worker, "first", stretch)
+            first[side] = worker.call("first", stretch)
             _require_same(work, side, first["ours"], first[side])
-            built[side] = _call(worker, "build")
+            built[side] = worker.call("build")
             if side == "ours" and work.plastic:
-                error = _call(worker, "error")
+                error = worker.call("error")
         for _ in range(turns):
             for side, worker in zip(sides, workers, strict=True):
-                seconds[side].append(_call(worker, "turn"))
+                seconds[side].append(worker.call("turn"))
         for side, worker in zip(sides, workers, strict=True):
-            spikes[side] = _call(worker, "spikes")
+            spikes[side] = worker.call("spikes")
             if abs(spikes[side] - spikes["ours"]) > rate * spikes["ours"]:
                 raise LocalDFAError(f"{work.name}: {spikes['ours']:.0f} spikes a trial by ours, {spikes[side]:.0f} by {side}")
-    finally:
-        for worker in workers:
-            worker.stop()
     return {
         "workload": asdict(work), "threads": threads, "seconds": seconds, "built": built, "spikes": spikes,
         "milliseconds": {side: 1e3 * statistics.median(found) for side, found in seconds.items()},
@@ -61,10 +59,6 @@ def alternate(work: Trials, threads: int, peers: list[str], turns: int) -> dict[
             for peer in peers
         },
     }  # fmt: skip
-
-
-def _call(worker: Worker, name: str, *given: Any) -> Any:
-    return worker.ask(call=name, given=given)
 
 
 def _require_same(work: Trials, peer: str, ours: list[list[float]], theirs: list[list[float]]) -> None:

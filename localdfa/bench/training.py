@@ -5,13 +5,15 @@ Nothing makes two rules learn the same weights; what is checked first is that bo
 
 import statistics
 import tempfile
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from localdfa.bench.compare import Worker, spread
+from localdfa.bench.compare import spread
+from localdfa.bench.worker import Worker
 from localdfa.errors import LocalDFAError
 
 # The peer's step, ms.
@@ -83,21 +85,16 @@ def alternate(work: Training, peers: list[str], turns: int) -> dict[str, Any]:
         for duration in (whole, *SHORTER):
             # Whatever the duration, a peer simulates as much in a turn.
             sides[f"{peer}, {duration:g} ms"] = replace(work, duration=duration, steps=max(1, round(whole / duration)))
-    workers = {side: Worker(f"{side.split(',')[0]}_training") for side in sides}
     seconds: dict[str, list[float]] = {side: [] for side in sides}
-    try:
-        for side, worker in workers.items():
-            worker.ask(train=asdict(sides[side]))
+    with ExitStack() as stack:
+        workers = {side: stack.enter_context(Worker(f"{side.split(',')[0]}_training", found)) for side, found in sides.items()}
         rates = _rates(work, workers)
         for worker in workers.values():
-            worker.ask(steps=1)
+            worker.call("steps", 1)
         for _ in range(turns):
             for side, worker in workers.items():
                 found = sides[side]
-                seconds[side].append(worker.ask(steps=found.steps) / (found.steps * found.batch))
-    finally:
-        for worker in workers.values():
-            worker.stop()
+                seconds[side].append(worker.call("steps", found.steps) / (found.steps * found.batch))
     return {
         "workload": asdict(work), "rates": rates, "seconds_a_sample": seconds,
         "duration": {side: found.duration for side, found in sides.items()},
@@ -113,16 +110,16 @@ def alternate(work: Training, peers: list[str], turns: int) -> dict[str, Any]:
 def _rates(work: Training, workers: dict[str, Worker]) -> dict[str, float]:
     """Have ours learn for the check steps, give its weights to the others, and compare: the mean rate of each side, Hz."""
     ours = workers["ours"]
-    ours.ask(steps=work.check)
-    own = np.array(ours.ask(rates=COMPARED))
+    ours.call("steps", work.check)
+    own = np.array(ours.call("rates", COMPARED))
     rates = {"ours": float(own.mean())}
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "weights.npz"))
-        ours.ask(save=path)
+        ours.call("save", path)
         for side, worker in workers.items():
             if side != "ours":
-                worker.ask(load=path)
-                found = np.array(worker.ask(rates=COMPARED))
+                worker.call("load", path)
+                found = np.array(worker.call("rates", COMPARED))
                 _require_alike(work, side, own, found)
                 rates[side] = float(found.mean())
     return rates

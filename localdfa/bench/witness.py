@@ -5,16 +5,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from localdfa.bench.steps import Steps
 from localdfa.bench.workloads import Workload, samples, setting
 from localdfa.crosscheck.pytorch.device import device
 from localdfa.crosscheck.pytorch.learner import Learner
 from localdfa.network import build
 
 
-class InTurn:
+class InTurn(Steps):
     """Each member makes its step on samples of its own, one member after the other."""
 
     def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
         x, y = samples(workload)
         where, spec = device(workload.device), setting(workload)
         seeds = range(workload.seed, workload.seed + workload.members)

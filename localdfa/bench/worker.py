@@ -1,80 +1,98 @@
-"""One side of a benchmark, in a process of its own: reads commands as lines of JSON and answers each with a line.
+"""One side of a benchmark, in a process of its own, which answers lines of JSON with lines of JSON.
 
-``{"make": …}`` builds a workload, ``{"train": …}`` one of spiking networks; ``{"steps": n}`` runs n steps and answers their
-seconds; ``{"save": path}`` writes the weights, ``{"load": path}`` takes them; ``{"rates": n}`` answers the rates of n samples,
-``{"error": null}`` the test error.
+The first line, ``{"make": […]}``, has the arguments of ``make`` of the module here that the process was started with, and is
+answered with null; each of the others, ``{"call": METHOD, "given": […]}``, is answered with what that method of the side
+returns. A record of what is timed goes as ``{"record": "MODULE.NAME", "fields": {…}}``. Whatever else the process prints, by a
+library too, goes to the standard error.
 """
 
 import json
+import os
+import subprocess
 import sys
-import time
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from localdfa.bench.training import Training
-from localdfa.bench.workloads import Workload, from_dict
+from localdfa.errors import LocalDFAError
 
 
-class Side:
-    """A workload under way, and where in the data it stands.
+class Worker:
+    """A side in its own process, which ends with the context.
 
-    A module's ``make(workload)`` has ``step(rows)``, ``wait()``, which returns when all steps are done, and ``weights()``; one
-    of rate networks ``error()`` as well, of spiking networks ``rates(n)`` and a peer's ``load(weights)``.
+    module: of this folder, whose ``make(*given)`` makes the side; given: records of what is timed, and what JSON knows.
     """
 
-    def __init__(self, module: str, workload: Workload | Training) -> None:
-        self._side = import_module(f"localdfa.bench.{module}").make(workload)
-        self._workload = workload
-        self._order = np.random.default_rng(workload.seed).permutation(workload.samples)
-        self._at = 0
+    def __init__(self, module: str, *given: Any) -> None:
+        self.module = module
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "localdfa.bench.worker", module],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self._given = given
 
-    def steps(self, n: int) -> float:
-        """Seconds that n steps take; the samples come in the same order on every side."""
-        size, count = self._workload.batch, self._workload.samples // self._workload.batch
-        began = time.perf_counter()
-        for _ in range(n):
-            start = self._at % count * size
-            self._side.step(self._order[start : start + size])
-            self._at += 1
-        self._side.wait()
-        return time.perf_counter() - began
+    def __enter__(self) -> "Worker":
+        try:
+            self._ask({"make": self._given})
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
 
-    def save(self, path: str) -> None:
-        """Write the weights W[post, pre] of every layer."""
-        np.savez(path, *self._side.weights())
+    def __exit__(self, *raised: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
 
-    def load(self, path: str) -> None:
-        """Go on from weights that another side has saved."""
-        with np.load(path, allow_pickle=False) as saved:
-            self._side.load([saved[key] for key in saved.files])
+    def call(self, name: str, *given: Any) -> Any:
+        """What a method of the side returns."""
+        return self._ask({"call": name, "given": given})
 
-    def error(self, _: None) -> float:
-        """The test error, percent."""
-        return self._side.error()
+    def _ask(self, request: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request, default=_written) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise LocalDFAError(f"the benchmark of {self.module} stopped; its message stands above")
+        return json.loads(line)
 
-    def rates(self, n: int) -> list[list[float]]:
-        """Rates of the hidden neurons for the first n training samples, Hz."""
-        return self._side.rates(n).tolist()
+
+def _written(value: Any) -> Any:
+    """What JSON does not know, as it is written: records and arrays."""
+    if is_dataclass(value):
+        kind = type(value)
+        own = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {"record": f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}", "fields": own}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be sent")
 
 
-def answer(module: str, side: Side | None, request: dict[str, Any]) -> tuple[Side | None, Any]:
-    """The side after a request, and the reply."""
-    if "make" in request:
-        return Side(module, from_dict(request["make"])), "made"
-    if "train" in request:
-        return Side(module, Training(**request["train"])), "made"
-    assert side is not None
-    [(name, given)] = request.items()
-    return side, getattr(side, name)(given)
+def _read(found: dict[str, Any]) -> Any:
+    """A record again, or any other object as it is."""
+    if "record" not in found:
+        return found
+    module, name = found["record"].split(".")
+    return getattr(import_module(f"localdfa.bench.{module}"), name)(**found["fields"])
 
 
 def main(module: str) -> None:
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     side = None
     for line in sys.stdin:
-        side, reply = answer(module, side, json.loads(line))
-        print(json.dumps(reply), flush=True)
+        request, reply = json.loads(line, object_hook=_read), None
+        if "make" in request:
+            side = import_module(f"localdfa.bench.{module}").make(*request["make"])
+        else:
+            reply = getattr(side, request["call"])(*request["given"])
+        print(json.dumps(reply, default=_written), file=replies, flush=True)
 
 
 if __name__ == "__main__":

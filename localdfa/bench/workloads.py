@@ -1,6 +1,6 @@
 """What is timed: a network, its data and a number of steps, the same for every side."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -32,10 +32,6 @@ class Workload:
     notice: float = 0.0
     epochs: int = 0
 
-    def as_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them."""
-        return {**asdict(self), "sizes": list(self.sizes)}
-
 
 _MNIST, _CIFAR = ((784, 800, 800, 10), "mnist"), ((3072, 1000, 1000, 1000, 10), "cifar10")
 RATE = [
@@ -63,11 +59,6 @@ PYTORCH_RULES = [
     for batch, steps in ((64, 100), (256, 40))
 ]
 PYTORCH_MANY = Workload("8 networks, batch 64", *_MNIST, "local", 64, 20, check=5, nudging="one_sided", beta=0.01, members=8)
-
-
-def from_dict(fields: dict[str, Any]) -> Workload:
-    """The workload that `as_dict` wrote."""
-    return Workload(**{**fields, "sizes": tuple(fields["sizes"])})
 
 
 def setting(workload: Workload) -> Any:

@@ -183,6 +183,7 @@ def test_exact_rules_equal_pytorch(drawn, seed, m, neuron, rule):
         np.testing.assert_allclose(-total, gradient, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.variant
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(
     drawn=networks(), seed=st.integers(0, 10**6), neuron=st.sampled_from(sorted(F)),
@@ -308,6 +309,7 @@ def test_dropout_leaves_pooled_neurons_out(rng):
         np.testing.assert_allclose(-total, weights.grad.numpy(), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.variant
 def test_training_steps_equal_those_of_pytorch(rng):
     images = Images(rng, DEEP, (1, 8, 8), rule="bp", m=6)
     plasticity = Plasticity(images.network.weights, registry.get("optimisers", "rmsprop")(learning_rate=0.01))

@@ -232,6 +232,7 @@ def test_output_under_a_teacher_on_activity_is_exact():
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.variant
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one thread only")
 def test_same_bits_for_any_number_of_threads():
     setting, network = case(precision="float32")
@@ -250,6 +251,7 @@ def test_same_bits_for_any_number_of_threads():
             np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.variant
 def test_of_weights_in_single_precision_the_trial_is_that_of_double_precision():
     """Times and states have float64, so only what a trial leaves is rounded."""
     setting, network = case(precision="float32", propagation="two_compartment")

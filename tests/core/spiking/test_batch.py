@@ -253,6 +253,7 @@ def test_a_spike_does_not_read_the_trace_of_the_arrival_that_caused_it():
 # --- what must hold besides -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.variant
 @pytest.mark.parametrize("propagation", ["two_compartment", "live"])
 def test_any_number_of_threads_gives_the_same_bits(propagation):
     if numba.config.NUMBA_NUM_THREADS < 2:

@@ -137,7 +137,7 @@ def test_single_precision_misses_no_spike_where_jumps_decay_to_nothing_between_a
     circuit = CIRCUITS["membranes that forget long before traces do"]
     found = []
     for precision in ("float64", "float32"):
-        setting, network = case(precision=precision, input={"code": "poisson", "rate": 30.0, "window": 15.0}, **circuit)
+        setting, network = case(precision=precision, input={"code": "poisson", "rate": 30.0}, **circuit)
         inputs, _ = samples(1, network.dtype)
         trial = spikes.record(network, setting, inputs[0], rng=np.random.default_rng(3))
         found.append([train for l, n in enumerate(HIDDEN) for train in trains(trial.spikes[l], n)])
@@ -334,6 +334,7 @@ def test_no_crossing_is_missed_on_a_clock(name):
     assert [len(a) for a in found] == [len(b) for b in expected]
 
 
+@pytest.mark.variant
 def test_the_same_bits_with_any_number_of_threads_and_in_float32_nearly_the_same_network():
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("this machine lends one thread")
@@ -353,11 +354,11 @@ def test_the_same_bits_with_any_number_of_threads_and_in_float32_nearly_the_same
 def test_input_codes_spike_at_the_rate_or_time_that_they_say():
     x = np.array([[0.0, 0.25, 1.0]])
     inputs = np.concatenate([x, [[1.0]]], axis=1)
-    for code in ("poisson", "latency"):
+    for code, read in (("poisson", {"rate": 200.0}), ("latency", {"window": 20.0})):
         setting = spec.experiment(
             {
                 "network": {"hidden": [2], "neuron": "lif"},
-                "input": {"code": code, "rate": 200.0, "window": 20.0},
+                "input": {"code": code, **read},
                 "phases": {"free": 2000.0},
             }
         )
