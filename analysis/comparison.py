@@ -99,7 +99,7 @@ def _entries(*runs: Run) -> list[_Entry]:
         )
     for run, label in zip(runs, summary.labels(runs), strict=True):
         for look, name in enumerate(run.settings):
-            last = {job.seed: job.metrics[-1:] for job in run.jobs if job.condition == name}
+            last = {job.seed: [row] if (row := job.last) else [] for job in run.jobs if job.condition == name}
             known = ((seed, rows[0].get(f"test_{what.key}")) for seed, rows in last.items() if rows)
             errors = {seed: error for seed, error in known if error is not None}
             if errors:

@@ -163,7 +163,8 @@ def rows(run: Run) -> list[dict[str, Any]]:
     ``rule`` and ``feedback``, joined by → where stages differ;
     ``seeds``, how many are measured so far, and ``planned``, how many the experiment has;
     ``epochs``, fewest and most that a seed has trained, or None;
-    and for each measure its mean over seeds at the last epoch, ``NAME``, and its standard deviation, ``NAME_sd``.
+    and for each measure its mean over seeds with the weights that training ends with, ``NAME``, and its standard deviation,
+    ``NAME_sd``.
 
     Angles, in degrees, are means over hidden layers first, then over seeds. A mean is None where nothing is defined, a
     deviation (n − 1) with fewer than two values. Errors are in percent, RMSE in the unit of the targets; ``events`` and
@@ -171,7 +172,8 @@ def rows(run: Run) -> list[dict[str, Any]]:
     """
     last: dict[str, list[dict[str, Any]]] = {name: [] for name in run.settings}
     for job in run.jobs:
-        last[job.condition] += job.metrics[-1:]
+        if row := job.last:
+            last[job.condition].append(row)
     return [_row(run, name, found) for name, found in last.items()]
 
 

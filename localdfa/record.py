@@ -70,6 +70,8 @@ PER_LAYER = (
 )  # fmt: skip
 _TEXT = ("condition", "rule")
 _COUNTS = ("seed", "epoch", "stage")
+# Where a stage has ended with the weights of an earlier epoch, that epoch.
+KEPT = "kept_epoch"
 _ALWAYS = (*_TEXT, *_COUNTS)
 # Of the training so far, which never fall from one epoch to the next.
 _ADDED_UP = ("stage", "updates", "events", "seconds")
@@ -103,7 +105,7 @@ def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
     for key, value in row.items():
         if key in _TEXT:
             right = isinstance(value, str)
-        elif key in _COUNTS:
+        elif key in _COUNTS or key == KEPT:
             right = type(value) is int and value >= 0
         else:
             right = isinstance(value, list) == (key in PER_LAYER)
@@ -215,7 +217,8 @@ class Position(BaseModel):
     """Where the training of a condition and seed stands.
 
     stage and epoch_of_stage: the stage and the epochs trained in it; epoch: those trained in all; steps: the updates of each
-    projection; seconds and events: of the training so far; rows: its metrics.
+    projection; seconds and events: of the training so far; rows: its metrics; best: the epoch of this stage with the smallest
+    validation error so far, where a stage asks for that.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -227,6 +230,7 @@ class Position(BaseModel):
     seconds: NonNegativeFloat
     events: NonNegativeInt
     rows: _Rows
+    best: NonNegativeInt | None = None
 
     @model_validator(mode="after")
     def _one_row_an_epoch(self) -> "Position":
@@ -277,6 +281,19 @@ class Job:
         if trained and _sha256(content) != trained.sha256:
             raise ValueError("its checksum is not the one that run.json has of it")
         return rows
+
+    @property
+    def last(self) -> dict[str, Any] | None:
+        """The row of the weights that the condition and seed ends with, so far; None where nothing is measured yet.
+
+        Where a stage has gone back to those of an earlier epoch it is that epoch's row, but ``epoch``, ``updates``, ``events``
+        and ``seconds`` are those of the whole training.
+        """
+        rows = self.metrics
+        if not rows:
+            return None
+        whole = {key: rows[-1][key] for key in ("epoch", "updates", "events", "seconds", KEPT) if key in rows[-1]}
+        return {**rows[rows[-1].get(KEPT, -1)], **whole}
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """All rows so far."""

@@ -17,7 +17,7 @@ from localdfa import measure, memory, outputs, record, recording, registry
 from localdfa.core import blas, finite
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.spiking.carried import Carried, restored
-from localdfa.engines import Spiking, engine
+from localdfa.engines import Engine, Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
 from localdfa.files import plain, write_json
 from localdfa.inputs.trains import implausible, unseen
@@ -105,12 +105,15 @@ class Trainer:
         self.setting, self.parts, self.job, self.seed = setting, parts, job, job.seed
         train = parts["train"]
         self.network = begin(setting, train.shape, train.targets.shape[1], self.seed)
+        self.epoch, self.epoch_of_stage = 0, 0
         self._enter(0)
         self.plasticity = Plasticity(self.network.weights, self._optimiser(), setting.optimiser.weight_decay)
-        self.epoch, self.epoch_of_stage = 0, 0
         self.seconds, self.events = 0.0, 0
         self.rows: list[dict[str, Any]] = []
         self.carried = Carried()
+        # Of this stage: the epoch with the smallest validation error, and its weights where they may be kept.
+        self.best: int | None = None
+        self._best_weights: list[np.ndarray] = []
         keep, order = keep or Record(), generator(self.seed, PROBE).permutation(len(train))
         self._repeats = keep.repeats
         self.probe, self._watched = np.sort(order[: keep.probe]), np.sort(order[: keep.train])
@@ -147,16 +150,20 @@ class Trainer:
         spec, n_layers = self.setting.stage[stage], self.network.n_hidden + 1
         self.rule_name = spec.rule or self.setting.rule
         self.network = rewired(self.network, self.setting, self.rule_name, self.seed)
-        self.engine = engine(self.setting, self.rule_name, self._optimiser().learning_rate)
+        self.engine = self._engine()
         fixed = (q for q, joint in enumerate(self.network.projections) if not joint.plastic)
         self.frozen = frozenset([*(layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen), *fixed])
 
+    def _engine(self) -> Engine:
+        return engine(self.setting, self.rule_name, self._optimiser().learning_rate)
+
     def _optimiser(self) -> Any:
-        """The optimiser with the parameters of the present stage, in the network's precision."""
-        model = registry.get("optimisers", self.setting.optimiser.name)
-        rate = self.setting.stage[self.stage].learning_rate
-        parameters = {**self.setting.optimiser.parameters, **({} if rate is None else {"learning_rate": rate})}
-        return registry.cast(model(**parameters), self.network.dtype.type)
+        """The optimiser with the parameters of the present stage and epoch, in the network's precision."""
+        model, stage = registry.get("optimisers", self.setting.optimiser.name), self.setting.stage[self.stage]
+        given = {} if stage.learning_rate is None else {"learning_rate": stage.learning_rate}
+        found = model(**{**self.setting.optimiser.parameters, **given})
+        rate = found.learning_rate * stage.schedule.part(self.epoch_of_stage, stage.epochs)
+        return registry.cast(found._replace(learning_rate=rate), self.network.dtype.type)
 
     def train_epoch(self, progress: Progress) -> None:
         """Pass once through the training set in a new order.
@@ -167,7 +174,7 @@ class Trainer:
             The message names the layer, the step and the sample.
         """
         began, train, size = time.perf_counter(), self.parts["train"], self.setting.batch_size
-        self.plasticity.optimiser = self._optimiser()
+        self.plasticity.optimiser, self.engine = self._optimiser(), self._engine()
         order = generator(self.seed, ORDER, self.epoch).permutation(len(train))
         noise = generator(self.seed, NOISE, self.epoch)
         for start in range(0, len(train), size):
@@ -210,7 +217,8 @@ class Trainer:
             self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe],
             self._repeats,
         )  # fmt: skip
-        row |= {"updates": max(self.plasticity.steps), "events": self.events, "seconds": self.seconds}
+        rate = float(self.plasticity.optimiser.learning_rate)
+        row |= {"learning_rate": rate, "updates": max(self.plasticity.steps), "events": self.events, "seconds": self.seconds}
         self.rows.append(row)
         return row
 
@@ -237,13 +245,34 @@ class Trainer:
         )
 
     def next_stage(self) -> None:
-        """Take up the next stage where this one is over: its epochs are done, or its training error is reached."""
+        """Take up the next stage where this one is over: its epochs are done, its training error is reached, or patience ends.
+
+        It goes on from the weights of the last epoch or, where the stage keeps the best, from those.
+        """
         stage, row = self.setting.stage[self.stage], self.rows[-1]
-        if self.epoch_of_stage >= stage.epochs or (
-            stage.stop_at_error is not None and row["train_error"] <= stage.stop_at_error
+        if stage.patience is not None or stage.keep == "best":
+            self._note_best(stage.keep == "best")
+        waited = 0 if self.best is None else self.epoch - self.best
+        if (
+            self.epoch_of_stage >= stage.epochs
+            or (stage.stop_at_error is not None and row["train_error"] <= stage.stop_at_error)
+            or (stage.patience is not None and waited >= stage.patience)
         ):
-            self.epoch_of_stage = 0
+            if stage.keep == "best" and self.best is not None:
+                row[record.KEPT] = self.best
+                for weights, best in zip(self.network.weights, self._best_weights, strict=True):
+                    weights[...] = best
+            self.epoch_of_stage, self.best, self._best_weights = 0, None, []
             self._enter(self.stage + 1)
+
+    def _note_best(self, keep: bool) -> None:
+        """Note the last epoch if its validation error is the smallest of this stage, and its weights if they may be kept."""
+        key = f"valid_{self.network.output.measures[0].key}"
+        error = self.rows[-1][key]
+        if self.best is None or error < self.rows[self.best][key]:
+            self.best = self.epoch
+            if keep:
+                self._best_weights = [weights.copy() for weights in self.network.weights]
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -254,10 +283,11 @@ class Trainer:
                 f"state{l}": self.plasticity.state[l],
                 f"last{l}": self.plasticity.last[l],
             }
+        arrays |= {f"best{l}": weights for l, weights in enumerate(self._best_weights)}
         arrays |= {f"carried_{name}": array for name, array in self.carried.arrays().items()}
         position = record.Position(
             stage=self.stage, epoch=self.epoch, epoch_of_stage=self.epoch_of_stage, steps=self.plasticity.steps,
-            seconds=self.seconds, events=self.events, rows=plain(self.rows),
+            seconds=self.seconds, events=self.events, rows=plain(self.rows), best=self.best,
         )  # fmt: skip
         self.job.write_checkpoint(arrays, position)
 
@@ -298,6 +328,12 @@ class Trainer:
                     raise ValueError(f"last{l} is not between 0 and {position.steps[l]}")
             if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.weights):
                 raise ValueError(f"stage {position.stage}, {len(position.steps)} projections")
+            best = [arrays[f"best{l}"] for l in range(len(self.network.weights)) if "best0" in arrays]
+            for l, (weights, own) in enumerate(zip(best, self.network.weights, strict=bool(best))):
+                if weights.shape != own.shape or weights.dtype != own.dtype:
+                    raise ValueError(f"best{l} has shape {weights.shape} {weights.dtype}, not {own.shape} {own.dtype}")
+            if position.best is not None and position.best > position.epoch:
+                raise ValueError(f"the best epoch is {position.best}, after {position.epoch}")
             passed_on = {name.removeprefix("carried_"): a for name, a in arrays.items() if name.startswith("carried_")}
             self.carried = restored(self.network, self.setting, passed_on)
         except (KeyError, IndexError, ValueError) as error:
@@ -305,6 +341,7 @@ class Trainer:
         self.epoch, self.epoch_of_stage = position.epoch, position.epoch_of_stage
         self.seconds, self.events, self.rows = position.seconds, position.events, position.rows
         self.plasticity.steps = position.steps
+        self.best, self._best_weights = position.best, best
         self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
         self._enter(position.stage)
 
@@ -634,6 +671,8 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
             if recorder.each_epoch(keep):
                 job.write(name, recorder.record(trainer.trained, keep), trainer.epoch)
         trainer.next_stage()
+        if record.KEPT in row:
+            job.write_metrics(trainer.rows)
         progress.epoch(row)
         _judge(trainer, run, progress)
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
@@ -685,11 +724,11 @@ def summarise(run: record.Run) -> None:
     entries, missing = [], run.not_kept
     for job in run.jobs:
         try:
-            rows = job.metrics
+            last = job.last
         except RunError:
             continue
-        if rows:
-            setting, last = run.settings[job.condition], rows[-1]
+        if last:
+            setting = run.settings[job.condition]
             entries.append(
                 {
                     "name": job.condition,
@@ -698,6 +737,7 @@ def summarise(run: record.Run) -> None:
                     "feedback": setting.pathway_of(last["rule"]),
                     "seed": job.seed,
                     "epochs": last["epoch"],
+                    "kept_epoch": last.get(record.KEPT, last["epoch"]),
                     **{f"{part}_{m.key}": last.get(f"{part}_{m.key}") for m in setting.output.measures for part in _PARTS},
                     **{key: last.get(key) for key in _SUMMARY},
                     "not_kept": {e.record: e.why for e in missing if (e.condition, e.seed) == (job.condition, job.seed)},

@@ -6,7 +6,7 @@ import numpy as np
 
 from localdfa.errors import RunError, SpecError
 from localdfa.network import Network, in_precision
-from localdfa.record import Run
+from localdfa.record import KEPT, Run
 from localdfa.spec import Experiment, Setting, experiment, settings
 from localdfa.train import Part, begin
 
@@ -64,7 +64,8 @@ def trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Network
                 f"{found.shape}, not {weights.shape}"
             )
         weights[...] = found
-    return network, job.metrics[-1]["epoch"]
+    last = job.metrics[-1]
+    return network, last.get(KEPT, last["epoch"])
 
 
 def row(name: str, value: float | None, least: float | None = None, most: float | None = None) -> dict[str, Any]:

@@ -394,12 +394,39 @@ def _layers(setting: Any) -> None:
 
 def _stops(setting: Any) -> None:
     for i, stage in enumerate(setting.stage):
+        _schedule(f"stage[{i}].schedule", stage.schedule)
         if stage.stop_at_error is not None and output(setting).regression:
             raise ValueError(
                 f"stage[{i}].stop_at_error: {stage.stop_at_error:g} is a percentage of samples, and network.output = "
                 f"{setting.network.output!r} fits numbers, which are not right or wrong; allowed with "
                 f"{outputs(regression=False)}, or left out"
             )
+
+
+def _schedule(key: str, schedule: Any) -> None:
+    """Keys of a schedule that its kind does not read, and kinds that do nothing without them."""
+    for name, kinds in (("factor", ("exponential", "step", "cosine")), ("every", ("step",))):
+        plain = type(schedule).model_fields[name].default
+        if schedule.kind not in kinds and getattr(schedule, name) != plain:
+            raise ValueError(
+                f"{key}.{name}: {getattr(schedule, name)} is read by the kinds {', '.join(kinds)}, not by {schedule.kind!r}; "
+                f"allowed here: {plain}"
+            )
+    if schedule.kind != "constant" and schedule.factor == 1:
+        raise ValueError(f"{key}.factor: with 1.0 the learning rate stays as it is; allowed with {schedule.kind!r}: below 1")
+    if schedule.kind in ("exponential", "step") and schedule.factor == 0:
+        raise ValueError(f"{key}.factor: with 0 the learning rate is zero at once; allowed with {schedule.kind!r}: above 0")
+
+
+def validated(validation: float, stages: Iterable[Any]) -> None:
+    """Refuse to choose by a validation set that there is not; ValueError with ``key: reason``."""
+    for i, stage in enumerate(stages):
+        for key, asks in (("patience", stage.patience is not None), ("keep", stage.keep == "best")):
+            if asks and not validation:
+                raise ValueError(
+                    f"stage[{i}].{key}: {quoted(getattr(stage, key))} chooses by the validation error, and no part of the "
+                    f"training set is kept for validation; write `preprocess.validation = 0.1`"
+                )
 
 
 def _in_time(setting: Any, rule: str) -> None:

@@ -233,6 +233,11 @@ def _experiment(given: dict[str, Any], prefix: str, take_in: Callable[[str, Path
     for rule in found.rules:
         if not any(("rules", rule) in checks.uses(setting) for setting in conditions.values()):
             raise SpecError(f"{prefix}rules.{rule}: no condition trains with the rule {rule!r}")
+    for name, setting in conditions.items():
+        try:
+            checks.validated(found.preprocess.validation, setting.stage)
+        except ValueError as error:
+            raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(found.condition)}{error}") from None
     if unused := _unused(found):
         raise SpecError(f"{prefix}{unused}")
     for name, setting in conditions.items():

@@ -1,5 +1,6 @@
 """The tables of a spec: names, types, units, bounds and defaults."""
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
@@ -211,6 +212,28 @@ class Optimiser(Table):
         return self.model_extra or {}
 
 
+class Schedule(Table):
+    """How the learning rate falls over the epochs of a stage; within an epoch it is constant."""
+
+    kind: Literal["constant", "exponential", "step", "cosine"] = Field(
+        "constant",
+        description="times `factor` after each epoch (exponential) or every so many (step); or along half a cosine to `factor` "
+        "of the rate after the last of `epochs` (cosine; Loshchilov & Hutter 2017, eq. 5)",
+    )
+    factor: float = Field(1.0, ge=0, le=1, description="by which the learning rate falls")
+    every: int = Field(1, ge=1, le=100_000, description="epochs between two falls (step)")
+
+    def part(self, epoch: int, epochs: int) -> float:
+        """The part of the learning rate that is in force in an epoch of a stage, from 0, of so many."""
+        if self.kind == "exponential":
+            return float(self.factor**epoch)
+        if self.kind == "step":
+            return float(self.factor ** (epoch // self.every))
+        if self.kind == "cosine":
+            return self.factor + (1 - self.factor) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+        return 1.0
+
+
 class Stage(Table):
     """A stretch of training under one rule."""
 
@@ -218,8 +241,15 @@ class Stage(Table):
     rule: str | None = Field(None, description="rule of this stage; the condition's if left out")
     frozen: list[int] = Field([], description="layers that keep their weights: 1 the first hidden, -1 the output")
     learning_rate: float | None = Field(None, gt=0, le=1e3, description="in place of the optimiser's")
+    schedule: Schedule = Schedule()
     stop_at_error: float | None = Field(
         None, ge=0, le=100, description="stop at this training error, percent (outputs of labels)"
+    )
+    patience: int | None = Field(
+        None, ge=1, le=100_000, description="stop after so many epochs without a smaller validation error"
+    )
+    keep: Literal["last", "best"] = Field(
+        "last", description="weights to end with: of the last epoch, or of that with the smallest validation error"
     )
 
 
