@@ -91,6 +91,11 @@ def _source(path: str, seed: int) -> tuple[record.Job, Setting]:
             f"network.from_run: {folder} has no condition {condition!r} with the seed {seed}; it has the conditions "
             f"{', '.join(run.settings)} and the seeds {', '.join(map(str, run.experiment.seeds))}"
         )
+    if not found.keeps("weights"):
+        raise RunError(
+            f"network.from_run: {folder} has not finished training the condition {condition!r} with the seed {seed} "
+            f"({run.status}); to finish it: localdfa resume {folder}"
+        )
     return found, run.settings[condition]
 
 
@@ -471,7 +476,7 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
             f"network.output: {setting.network.output!r} is taught {takes}, and data = {data.name!r} has {has}; allowed with "
             f"{has}: {checks.outputs(regression=data.regression)}"
         )
-    largest = 1e-3 * float(np.sqrt(np.finfo(setting.precision).max))  # so that squares of errors can be added up
+    largest = 1e-3 * float(np.sqrt(np.finfo(setting.precision).max))  # so that squares can be added up
     if data.regression and max(float(np.abs(y).max(initial=0)) for y in (data.y_train, data.y_valid, data.y_test)) > largest:
         raise SpecError(
             f"precision: {setting.precision!r} has no numbers as large as the squares of the targets of {data.name}; allowed: "
