@@ -500,9 +500,10 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
         if reason := code.refusal(x, data.shape, setting.input):
             raise SpecError(f"input.code: {name!r} does not go with data = {data.name!r}: {part}: {reason}")
         if not isinstance(x, datasets.Trains):
-            if x.size and max(x.max(), -x.min()) > np.finfo(setting.precision).max:  # where another condition has float64
+            if x.size and max(x.max(), -x.min()) > largest:
                 raise SpecError(
-                    f"precision: {setting.precision!r} has no numbers as large as the inputs of {data.name}, {part}"
+                    f"precision: {setting.precision!r} has no numbers as large as the squares of the inputs of {data.name}, "
+                    f"{part}; allowed: inputs up to {largest:.0e}"
                 )
         else:
             if part == "time_train" and data.time_unit is None and (reason := implausible(x.time, free)):
