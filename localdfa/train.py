@@ -91,7 +91,7 @@ def _source(path: str, seed: int) -> tuple[record.Job, Setting]:
             f"network.from_run: {folder} has no condition {condition!r} with the seed {seed}; it has the conditions "
             f"{', '.join(run.settings)} and the seeds {', '.join(map(str, run.experiment.seeds))}"
         )
-    if not found.keeps("weights"):
+    if found.trained is None and not found.keeps("weights"):
         raise RunError(
             f"network.from_run: {folder} has not finished training the condition {condition!r} with the seed {seed} "
             f"({run.status}); to finish it: localdfa resume {folder}"
