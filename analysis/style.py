@@ -360,7 +360,7 @@ def number_axis(axes: Axes, n: int) -> None:
     """A y axis of n neurons by number, 0 at the top."""
     axes.set_ylim(n - 0.4, -0.6)
     steps = ticker.MaxNLocator(5, steps=[1, 2, 5, 10], integer=True)
-    axes.yaxis.set_major_locator(ticker.FixedLocator([tick for tick in steps.tick_values(0, n - 1) if 0 <= tick < n]))
+    axes.yaxis.set_major_locator(ticker.FixedLocator([tick for tick in steps.tick_values(0, max(1, n - 1)) if 0 <= tick < n]))
 
 
 def count_axis(axes: Axes, which: str, values: Iterable[float]) -> None:

@@ -101,14 +101,13 @@ def _train(go: Callable[[Any], Any], tensorboard: bool) -> None:
     except KeyboardInterrupt:
         if where.folder is None:
             raise
+        _say(console, f"interrupted; go on with: localdfa resume {shlex.quote(str(where.folder))}")
         if (where.folder / "summary.json").is_file():  # something has been measured
-            _report(where.folder, console)
-        console.print(
-            f"interrupted; go on with: localdfa resume {shlex.quote(str(where.folder))}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+            _say(console, "drawing the report of what there is; Ctrl-C leaves it out")
+            try:
+                _report(where.folder, console)
+            except KeyboardInterrupt:
+                _say(console, "no report")
         sys.exit(_INTERRUPTED)
     except NonFiniteError:
         if where.folder is not None:
@@ -121,12 +120,19 @@ def _report(folder: Path, console: Any) -> None:
     from localdfa.analysis import report
     from localdfa.record import Run
 
-    opened, written = Run(folder), None
+    opened = Run(folder)
     try:
-        written = report.write(opened)  # before anything is printed, and whatever becomes of it the table is
-    finally:
+        written = report.write(opened)  # before anything is printed, and whatever error it meets the table is
+    except Exception:
         report.print_table(opened, console)
-    console.print(f"report: {written}", highlight=False, markup=False, soft_wrap=True)
+        raise
+    report.print_table(opened, console)
+    _say(console, f"report: {written}")
+
+
+def _say(console: Any, text: str) -> None:
+    """A line as it is, however long."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @main.command()
@@ -173,7 +179,7 @@ def certify(
         certificate = _certificate(experiment, neuron, device, trained, lambda text: status.update(text))
     written = show.write(certificate, out or (folder if trained else Path("certificates") / path.stem))
     show.print_tables(certificate, console)
-    console.print(f"certificate: {written}", highlight=False, markup=False, soft_wrap=True)
+    _say(console, f"certificate: {written}")
     sys.exit(0 if certificate["holds"] else 1)
 
 

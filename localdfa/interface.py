@@ -40,12 +40,17 @@ def wrong_parameters(model: Any, needed: Mapping[str, str]) -> list[str]:
     return [
         *(f"the parameter {name!r} is missing, {what}" for name, what in needed.items() if name not in there),
         *(f"the parameter {name!r} has no default" for name in there if name not in defaults),
+        *(_wrong_hook("refusal", model.refusal, ("self",), False) if hasattr(model, "refusal") else ()),
     ]
 
 
 def parameters_of(model: Any) -> dict[str, None]:
-    """What a ``NamedTuple`` has of itself: its parameters and the methods of a tuple."""
-    return dict.fromkeys((*model._fields, "count", "index"))
+    """What a ``NamedTuple`` of parameters has of itself: these, the methods of a tuple, and maybe ``refusal``.
+
+    ``refusal(self)`` says what is wrong with parameters that are right one by one, with what is allowed; None where they go
+    together. Python calls it, before training.
+    """
+    return dict.fromkeys((*model._fields, "count", "index", "refusal"))
 
 
 def wrong_subclass(model: Any, base: Any, needed: Iterable[str], further: Hooks | None = None) -> list[str]:

@@ -19,8 +19,8 @@ from localdfa.spec import Setting
 
 # Rows of a forward pass when a whole set is evaluated, and blocks of a mini-batch in time.
 CHUNK, _BLOCKS = 512, 16
-# Where Linux keeps control groups, the limits that containers and batch systems set.
-GROUPS = Path("/sys/fs/cgroup")
+# Where Linux keeps control groups, the limits that containers and batch systems set, and what it says of this process.
+GROUPS, STATUS = Path("/sys/fs/cgroup"), Path("/proc/self/status")
 # What a synapse of a sparse projection needs besides its weight: the number of its target, bytes.
 _TARGET = 4
 
@@ -76,7 +76,7 @@ def require(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) 
     listed = ", ".join(f"{part.what} {_bytes(part.size)}" for part in sorted(parts, key=lambda part: -part.size) if part.size)
     raise SpecError(
         f"{key}: {quoted(value)} needs about {_bytes(total)} of memory ({listed}); allowed here: what fits into the "
-        f"{_bytes(there)} that this machine has available"
+        f"{_bytes(there)} that this process may still take"
     )
 
 
@@ -133,14 +133,14 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
 
 
 def available() -> int | None:
-    """Bytes that this process may still take: what is free, swap included, or less where a control group limits it.
+    """Bytes that this process may still take: what is free, swap included, or less where a control group or `ulimit` limits it.
 
     None where the system does not say.
     """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         entries = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.endswith("kB")}
-        return min([entries["MemAvailable"] + entries.get("SwapFree", 0), *limits()])
+        return min([entries["MemAvailable"] + entries.get("SwapFree", 0), *limits(), *own_limits()])
     except (OSError, ValueError, KeyError):
         pass
     try:
@@ -165,6 +165,21 @@ def limits() -> Iterator[int]:
                 pass
             if group == root:
                 break
+
+
+def own_limits() -> Iterator[int]:
+    """What the limits of this process itself leave, of its address space (``ulimit -v``) and its data (``ulimit -d``)."""
+    try:
+        import resource  # which Windows has not
+
+        lines = (line.split() for line in STATUS.read_text().splitlines())
+        taken = {line[0]: 1024 * int(line[1]) for line in lines if line[-1:] == ["kB"]}
+    except (ImportError, OSError, ValueError):
+        return
+    for limit, entry in ((resource.RLIMIT_AS, "VmSize:"), (resource.RLIMIT_DATA, "VmData:")):
+        most, _ = resource.getrlimit(limit)
+        if most != resource.RLIM_INFINITY and entry in taken:
+            yield max(0, most - taken[entry])
 
 
 def own_group(controller: str) -> str | None:

@@ -48,7 +48,7 @@ def check(experiment: Experiment, shape: tuple[int, ...], n_out: int, samples: i
             if need > there:
                 raise SpecError(
                     f"record.{name}: {quoted(getattr(keep, name))} would need about {need / 2**30:,.0f} GiB of memory, where "
-                    f"this machine has {there / 2**30:,.0f}; allowed: fewer{recorder.fewer}"
+                    f"this process may still take {there / 2**30:,.0f}; allowed: fewer{recorder.fewer}"
                 )
             widest = max(widest, *recorder.populations(keep, scope), 0)
     if widest and keep.neurons and (beyond := [i for i in keep.neurons if i >= widest]):

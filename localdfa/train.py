@@ -91,6 +91,11 @@ def _source(path: str, seed: int) -> tuple[record.Job, Setting]:
             f"network.from_run: {folder} has no condition {condition!r} with the seed {seed}; it has the conditions "
             f"{', '.join(run.settings)} and the seeds {', '.join(map(str, run.experiment.seeds))}"
         )
+    if found.trained is None and not found.keeps("weights"):
+        raise RunError(
+            f"network.from_run: {folder} has not finished training the condition {condition!r} with the seed {seed} "
+            f"({run.status}); to finish it: localdfa resume {folder}"
+        )
     return found, run.settings[condition]
 
 
@@ -508,7 +513,7 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
             f"network.output: {setting.network.output!r} is taught {takes}, and data = {data.name!r} has {has}; allowed with "
             f"{has}: {checks.outputs(regression=data.regression)}"
         )
-    largest = 1e-3 * float(np.sqrt(np.finfo(setting.precision).max))  # so that squares of errors can be added up
+    largest = 1e-3 * float(np.sqrt(np.finfo(setting.precision).max))  # so that squares can be added up
     if data.regression and max(float(np.abs(y).max(initial=0)) for y in (data.y_train, data.y_valid, data.y_test)) > largest:
         raise SpecError(
             f"precision: {setting.precision!r} has no numbers as large as the squares of the targets of {data.name}; allowed: "
@@ -532,9 +537,10 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
         if reason := code.refusal(x, data.shape, setting.input):
             raise SpecError(f"input.code: {name!r} does not go with data = {data.name!r}: {part}: {reason}")
         if not isinstance(x, datasets.Trains):
-            if x.size and max(x.max(), -x.min()) > np.finfo(setting.precision).max:  # where another condition has float64
+            if x.size and max(x.max(), -x.min()) > largest:
                 raise SpecError(
-                    f"precision: {setting.precision!r} has no numbers as large as the inputs of {data.name}, {part}"
+                    f"precision: {setting.precision!r} has no numbers as large as the squares of the inputs of {data.name}, "
+                    f"{part}; allowed: inputs up to {largest:.0e}"
                 )
         else:
             if part == "time_train" and data.time_unit is None and (reason := implausible(x.time, free)):

@@ -2,7 +2,8 @@
 
 Brian2 puts spikes on a clock, so there are two kinds of cases. *On the clock*: inputs spike at whole ms, delays are whole ms,
 synapses are delta synapses and no drive reaches the threshold, so that every spike comes with an arrival; then Brian2 at 1/8 ms
-must agree to rounding. Phases and refractory periods end at eighths at which nothing arrives. *Off the clock*: spikes come by
+must agree to rounding. Refractory periods end at eighths at which nothing arrives, and so do phases, but where that is what is
+looked at. *Off the clock*: spikes come by
 drift, each late by less than a step for every spike it hangs on; the difference must shrink with the step.
 """
 
@@ -87,8 +88,17 @@ def on_the_clock(seed, network=None, phases=None, **tables):
         {"neuron": "alif", "parameters": {"tau_a": 30.0, "step": 0.05}, "phases": {"propagation": "two_compartment"}},
         {"network": {"output": "spikes"}, "phases": {"teacher": "drive", "gate": 20.125, "propagation": "held"}},
         {"network": {"output": "spikes"}, "phases": {"nudging": "one_sided"}},
+        {"phases": {"free": 60.0, "nudged": 30.0, "gate": 20.0}},
+        {"network": {"output": "spikes"}, "phases": {"free": 60.0, "nudged": 30.0, "teacher": "drive", "propagation": "held"}},
     ],
-    ids=["live", "alif, two compartments", "held, a spiking output taught by a current", "one-sided, a spiking output"],
+    ids=[
+        "live",
+        "alif, two compartments",
+        "held, a spiking output taught by a current",
+        "one-sided, a spiking output",
+        "arrivals at the edges of phases",
+        "held, a spiking output, arrivals at the edges of phases",
+    ],
 )
 def test_on_the_clock_all_spikes_and_weight_changes_are_the_same(changes):
     setting, network, inputs = on_the_clock(1, **changes)

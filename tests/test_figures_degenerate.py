@@ -180,9 +180,10 @@ def runs(tmp_path_factory):
 
 
 def reason(figure, run):
-    """Why a figure of a run cannot be drawn, one that localdfa gives; None where it can."""
+    """Why a figure of a run cannot be drawn, one that localdfa gives; None where it can, and can be read at its own size."""
     try:
-        figure.figure(run).draw_without_rendering()
+        drawn = figure.figure(run)
+        drawn.set_size_inches(drawn.get_size_inches())
         caption = figure.caption(run)
     except RunError as error:
         return str(error)

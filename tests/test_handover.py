@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from localdfa import registry, spec, train
+from localdfa import record, registry, spec, train
 from localdfa.errors import RunError, SpecError
 
 SPIKES = {
@@ -47,6 +47,17 @@ def spiking(rate):
     experiment = tables("local", 1, rate.folder / "dfa", record={"probe": 64})
     assert same(first(experiment), rate.jobs[0].weights)
     return train.run(experiment, rate.folder.parent / "spiking")
+
+
+def test_a_run_that_is_not_finished_is_said_to_be_so(tmp_path):
+    """A run as it stands before its first weights are kept."""
+    record.create(tmp_path / "begun", tables("dfa", 2)).update_info(status="interrupted")
+    with pytest.raises(RunError) as caught:
+        first(tables("local", 1, tmp_path / "begun" / "dfa"))
+    assert str(caught.value) == (
+        f"network.from_run: {tmp_path / 'begun'} has not finished training the condition 'dfa' with the seed 0 "
+        f"(interrupted); to finish it: localdfa resume {tmp_path / 'begun'}"
+    )
 
 
 def test_a_spiking_network_classifies_at_once_what_the_rate_network_learned(rate, spiking):

@@ -64,6 +64,8 @@ def refusal(folder, family, text, number=[0]):  # noqa: B006  (each file has a n
         ("rules", RULE, '("spiking",)', '("spikes",)', ["'engines' is ('spikes',)"]),
         ("rules", RULE, 'own = "direct"', 'own = "directly"', ["'own': 'directly' is not one of", "did you mean 'direct'"]),
         ("rules", EXACT, "Exact):", 'Exact):\n    engines = ("timed",)', ["'postsynaptic' is missing"]),
+        ("rules", RULE, "def refusal", "def refuses", ["'Parameters': nothing reads 'refuses'; did you mean 'refusal'"]),
+        ("rules", RULE, "def refusal(self)", "def refusal(self, v)", ["'Parameters': 'refusal' takes (self, v)"]),
         ("outputs", OUTPUT, "def loss", "def losses", ["did you mean 'loss'", "'loss' is missing"]),
         ("outputs", CODE, "", "", ["'predict' is missing"]),
         ("inputs", CODE, "def unit", "def units", ["did you mean 'unit'"]),

@@ -9,14 +9,16 @@ import time
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from spiking_cases import case, samples
+from test_figures_degenerate import made
 
+from localdfa import cli, record, spec, train
 from localdfa import network as networks
-from localdfa import record, spec
+from localdfa.analysis import report
 from localdfa.core import interrupt
 from localdfa.core.rate import timed
 from localdfa.core.spiking import batch as spikes
-from localdfa.train import resume
 
 # Seconds within which Ctrl-C is heard. Compiling takes some times as long, even where nothing else runs.
 SOON = 4.0
@@ -86,7 +88,35 @@ def test_ctrl_c_at_the_command_line_while_kernels_are_compiled_leaves_a_run_that
     assert "interrupted; go on with: localdfa resume out" in output.decode()
     assert "Traceback" not in output.decode()
     assert record.Run(tmp_path / "out").info["status"] == "interrupted"
-    assert resume(tmp_path / "out").info["status"] == "finished"
+    assert train.resume(tmp_path / "out").info["status"] == "finished"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_after_ctrl_c_the_report_is_said_to_be_drawn_and_a_second_one_leaves_it_out(again, tmp_path, monkeypatch):
+    run = made(tmp_path / "run")
+    train.summarise(run)
+    drawn = []
+
+    def interrupted(experiment, out, *, progress, **_):
+        progress.place(run.folder)
+        raise KeyboardInterrupt
+
+    def write(opened):
+        drawn.append(opened)
+        if again:
+            raise KeyboardInterrupt
+        return run.folder / "report.html"
+
+    monkeypatch.setattr(train, "run", interrupted)
+    monkeypatch.setattr(report, "write", write)
+    done = CliRunner().invoke(cli.main, ["run", "mnist"])
+    assert done.exit_code == 130
+    first, second, *rest = done.stdout.splitlines()
+    assert first == f"interrupted; go on with: localdfa resume {run.folder}"
+    assert second == "drawing the report of what there is; Ctrl-C leaves it out"
+    assert len(drawn) == 1
+    assert (rest == ["no report"]) is again
+    assert again or rest[-1] == f"report: {run.folder / 'report.html'}"
 
 
 def interrupted(work):

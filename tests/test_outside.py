@@ -183,6 +183,26 @@ def test_a_file_that_a_spec_names_is_a_model(tmp_path, afresh):
     assert (run.folder / "models" / "neurons" / "bent.py").read_text(encoding="utf-8") == SOFTSIGN
 
 
+def test_a_rate_neuron_without_a_time_constant_settles_at_once(tmp_path, afresh):
+    """The same bits as one that has the parameter tau and leaves it at 0; and it has no tau to be given."""
+    without = "\n".join(line for line in SOFTSIGN.splitlines() if "tau" not in line)
+    assert "tau" not in without
+    run = train.run(spec.load(str(with_file(tmp_path / "a", without, "prompt.py"))), tmp_path / "without")
+    other = train.run(spec.load(str(with_file(tmp_path / "b"))), tmp_path / "with")
+    assert run.metrics[-1]["train_loss"] == other.metrics[-1]["train_loss"] != run.metrics[0]["train_loss"]
+    with pytest.raises(SpecError, match=r"neuron\.tau: a parameter of prompt 'tau': it has none"):
+        spec.load(str(with_file(tmp_path / "a", without, "prompt.py", neuron={"tau": 5.0})))
+
+
+def test_a_time_constant_that_is_left_out_is_that_of_the_model(tmp_path, afresh):
+    slow = SOFTSIGN.replace("= 0.0", "= 5.0", 1)
+    (setting,) = spec.settings(spec.load(str(with_file(tmp_path, slow, "slow.py")))).values()
+    assert setting.timed
+    assert setting.engine_of("local") == "timed"
+    assert setting.phases.free >= 8 * 5
+    assert setting.network.threshold == 0.01
+
+
 def test_what_a_run_brings_is_not_executed_unasked(tmp_path, afresh):
     """Its own process has executed it; another one only if it is allowed, and only if it is what the run began with."""
     ran = f"import pathlib\npathlib.Path({str(tmp_path / 'executed')!r}).touch()\n"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from localdfa import data as datasets
 from localdfa import outputs, spec, train
 from localdfa.analysis import confusion
 from localdfa.errors import DataError, SpecError
@@ -96,9 +97,21 @@ def test_inputs_beyond_float32_are_refused_where_one_condition_has_it(tmp_path):
     assert train.load(experiment(data, precision="float64", condition=conditions)).x_train.dtype == np.float64
     conditions[1]["precision"] = "float32"
     with pytest.raises(
-        SpecError, match=r"precision: 'float32' has no numbers as large as the inputs of npz:.*own.npz, x_train"
+        SpecError, match=r"precision: 'float32' has no numbers as large as the squares of the inputs of npz:.*own.npz, x_train"
     ):
         train.load(experiment(data, precision="float64", condition=conditions))
+
+
+@pytest.mark.parametrize(("precision", "beyond", "most"), [("float32", 1e17, "2e+16"), ("float64", 1e300, "1e+151")])
+def test_inputs_whose_squares_have_no_number_are_refused(tmp_path, precision, beyond, most):
+    x = STANDARDISED.copy()
+    x[-1, 0] = -beyond
+    with pytest.raises(SpecError) as error:
+        train.load(experiment(save(tmp_path / "own.npz", x, np.arange(30) % 2), precision=precision))
+    assert f"precision: {precision!r} has no numbers as large as the squares of the inputs" in str(error.value)
+    assert str(error.value).endswith(f"x_train; allowed: inputs up to {most}")
+    (note,) = datasets.load(f"npz:{tmp_path / 'own.npz'}", dtype=precision).notes[:1]
+    assert "inf" not in note
 
 
 @pytest.mark.parametrize("code", ["poisson", "latency"])
@@ -207,6 +220,21 @@ def test_times_that_are_hardly_ms_are_refused_unless_the_file_says_so(tmp_path, 
     assert found.notes == as_ms.notes == ()
     right = train.load(trains(tmp_path / "own.npz", factor, time_unit="ms"))
     np.testing.assert_allclose(right.x_train.time, as_ms.x_train.time * factor)
+
+
+@pytest.mark.parametrize(("part", "factor"), [("test", 1e-3), ("test", 1e3), ("train", 1e3)])
+def test_parts_whose_times_have_not_one_unit_are_said(tmp_path, part, factor):
+    trains(tmp_path / "own.npz", 1.0)
+    with np.load(tmp_path / "own.npz") as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    arrays[f"time_{part}"] *= factor
+    np.savez(tmp_path / "own.npz", **arrays)
+    first, *_ = datasets.load(f"npz:{tmp_path / 'own.npz'}").notes
+    means = {key: arrays[f"time_{key}"].mean() for key in ("train", "test")}
+    assert first == (
+        f"time_test: spikes come {means['test']:.3g} ms after the onset on average, those of time_train {means['train']:.3g} "
+        f"ms: are the times of both parts in one unit?"
+    )
 
 
 def test_spikes_that_are_not_seen_are_said(tmp_path):

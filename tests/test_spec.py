@@ -5,6 +5,7 @@ import shlex
 
 import numpy as np
 import pytest
+from conftest import setting_of
 
 from localdfa import record, registry, spec
 from localdfa.errors import SpecError
@@ -74,7 +75,8 @@ def refusal(tables):
         ({"network": {"weights": "zero", "neuron": "relu"}}, ["network.weights", "relu", "no slope"]),
         ({"feedback": {"pathway": "indirect"}}, ["phases.propagation", "'held'", "live"]),
         ({"feedback": {"pathway": "sequential"}, "phases": {"propagation": "live"}}, ["phases.propagation", "held"]),
-        ({"neuron": {"tau": 5.0}}, ["network.threshold", "infinitely many"]),
+        ({"neuron": {"tau": 5.0}, "network": {"threshold": 0.0}}, ["network.threshold", "infinitely many"]),
+        ({"rules": {"erbp": {"v_low": 1.5}}, "rule": "erbp"}, ["rules.erbp: v_low = 1.5", "v_high = 1,", "v_low ≤ v_high"]),
         (
             {"neuron": {"tau": 5.0}, "network": {"threshold": 0.01, "delay": 1.0}, "phases": {"nudged": 20.0}},
             ["phases.gate", "network.delay", "held"],
@@ -203,6 +205,43 @@ def test_from_a_file_and_from_python_it_is_offered_as_toml(tmp_path):
 def test_an_override_that_conditions_do_not_take_is_said_to_be_so(overrides, lines):
     spec.load("quickstart", overrides)
     assert spec.untaken("quickstart", overrides) == lines
+
+
+@pytest.mark.parametrize("value", ["", "bpp"])
+def test_what_every_condition_replaces_has_to_be_right_as_well(value):
+    with pytest.raises(SpecError, match=rf"rule: '{value}' is not one of bp, dfa, .*, local"):
+        spec.load("quickstart", [f"rule={value}"])
+    message = refusal({"neuron": {"tua": 1.0}, "condition": [{"name": "a", "network": {"neuron": "relu"}}]})
+    assert message.startswith("neuron.tua: a parameter of tanh")
+
+
+@pytest.mark.parametrize(
+    ("override", "left"),
+    [
+        ("stage=[{epochs=3", "bracket {"), ("stage=[{epochs=3}", "bracket ["), ("seeds=[1, 2", "bracket ["),
+        ("network={hidden=[3}", "bracket ["), ("condition=[{name='a}]", "quotation mark '"), ('title="a', 'quotation mark "'),
+    ],
+)  # fmt: skip
+def test_a_bracket_that_is_not_closed_is_said(override, left):
+    with pytest.raises(SpecError, match=re.escape(f"the {left} is not closed; a text that begins so stands in quotes")):
+        spec.load("mnist", [override])
+
+
+def test_text_may_begin_with_a_bracket_in_quotes():
+    assert spec.load("mnist", ['title="[a"']).title == "[a"
+    assert spec.load("mnist", ["title=a [b"]).title == "a [b"
+
+
+def test_graded_events_have_a_size_where_activity_takes_time():
+    """Left out, ε is one with which events come to an end; what settles at once, and spikes, have none."""
+    taking = {"neuron": {"tau": 10.0}}
+    assert setting_of(**taking).network.threshold == 0.01
+    assert setting_of(**taking, network={"threshold": 0.02}).network.threshold == 0.02
+    for settled in ({}, {**taking, "rule": "dfa"}, {"neuron": {"tau": 0.0}}, {"network": {"neuron": "lif"}}):
+        assert setting_of(**settled).network.threshold == 0
+    found = spec.experiment({**taking, "condition": [{"name": "a"}, {"name": "b", "rule": "bp"}]})
+    assert [setting.network.threshold for setting in spec.settings(found).values()] == [0.01, 0]
+    assert spec.settings(spec.experiment(found.model_dump(exclude_unset=True))) == spec.settings(found)
 
 
 def test_text_without_quotes_is_told_of_them(tmp_path):

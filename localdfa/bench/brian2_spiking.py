@@ -46,9 +46,8 @@ class Brian2:
         self._model = brian.Model(
             self._network, self._setting, inputs, self._work.plastic, None, DT, keep=False, rate=self._work.online
         )
-        self._model.free()
-        if self._error is not None:
-            self._model.nudged(np.array(self._error))
+        error = self._error
+        self._model.run(None if error is None else lambda _: np.array(error))
         brian2.device.build(self._folder.name, compile=True, run=False)
         return time.perf_counter() - began
 

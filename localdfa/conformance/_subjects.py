@@ -68,10 +68,16 @@ def require_parameters(model: Any) -> None:
             raise AssertionError(f"{name}: {beyond} is within its bounds")
         assert name in (model.__doc__ or ""), f"{name} is not documented"
     assert set(model._field_defaults) == set(model._fields), "a parameter without a default"
+    assert not refused(model()), "the defaults do not go together"
+
+
+def refused(parameters: Any) -> str | None:
+    """Why parameters do not go together; None where they do."""
+    return parameters.refusal() if hasattr(parameters, "refusal") else None
 
 
 def variants(model: Any) -> Iterator[Any]:
-    """A model with its default parameters, and with each of them halved and doubled where its bounds allow that."""
+    """A model with its default parameters, and with each of them halved and doubled where its bounds and others allow that."""
     default = model()
     yield default
     for name, value in default._asdict().items():
@@ -80,8 +86,8 @@ def variants(model: Any) -> Iterator[Any]:
                 TypeAdapter(model.__annotations__[name]).validate_python(other)
             except ValidationError:
                 continue
-            if other != value:
-                yield default._replace(**{name: other})
+            if other != value and not refused(changed := default._replace(**{name: other})):
+                yield changed
 
 
 def slope(f: Callable[[float], float], x: float, step: float = 1e-6) -> float | None:

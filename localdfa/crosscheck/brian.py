@@ -9,6 +9,9 @@ currents; thresholds are tested; a postsynaptic spike adds τ_z/(τ_x+τ_z) x_j 
 arrives now; v is reset and z_i rises; an arrival subtracts τ_x/(τ_x+τ_z) z_i; x_j rises. With τ_x/(τ_x+τ_z) x_j z_i at the
 gate's ends this is ∫ x_j dz_i. Weights stand still while they run: each synapse sums what it would learn.
 
+Phases are half open: what comes at an edge belongs to the later phase. As it comes in the step that ends there, gates and
+currents are turned within that step, once all states have relaxed. Spikes of the step that ends a trial are after it.
+
 A refractory period is closed at its end: v is held in the step that ends there, and what arrives with that end moves it.
 
 Where synapses learn, spikes go through *terminals*: a spike reaches the terminals of its neuron with the conduction delay, and
@@ -16,7 +19,9 @@ from there all synapses at once; the trace x_j of the arrivals is theirs, one a 
 compartments every fed population has a twin that gets the same and sends nothing.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import brian2
@@ -64,20 +69,21 @@ def simulate(
         The setting has something that is not built here, or that does not fit on this clock.
     """
     model = Model(network, setting, inputs, target is not None, rng, dt, keep=True, rate=rate)
-    model.free()
-    prediction = model.prediction()
-    found = network.output.error(prediction, target) if error is None and target is not None else error
-    if found is None:
-        return model.trial(prediction, np.zeros(0))
-    found = np.where(np.abs(found) > setting.feedback.threshold, found, 0)
-    model.nudged(found)
-    return model.trial(prediction, found)
+
+    def taught(prediction: np.ndarray) -> np.ndarray:
+        found = network.output.error(prediction, target) if error is None else error
+        return np.where(np.abs(found) > setting.feedback.threshold, found, 0)
+
+    model.run(None if target is None and error is None else taught)
+    return model.trial()
 
 
 class Model:
-    """A network of Brian2's objects for one trial. `free` and `nudged` run it, on whatever device Brian2 is set to.
+    """A network of Brian2's objects for one trial, which `run` runs, on whatever device Brian2 is set to.
 
-    keep: whether spike times, and traces at the gate's edges, are kept; or spikes only counted. rate: as in `simulate`.
+    keep: whether spike times, and traces at the gate's edges, are kept; or spikes only counted, in trials that are timed. There
+    no spike comes on a grid, and each phase is a run of its own that ends with the step at its edge, as a program cannot be
+    asked within a run. rate: as in `simulate`.
     """
 
     def __init__(
@@ -110,28 +116,71 @@ class Model:
             group.name: brian2.SpikeMonitor(group, record=keep, name=f"{group.name}_spikes") for group in monitored
         }
         self._objects += self._monitors.values()
+        self._due: dict[int, list[Callable[[], None]]] = {}
+        self._error, self._end = np.zeros(0), 0.0
+        if keep:
+            self._objects.append(
+                brian2.NetworkOperation(self._turn, clock=self._clock, when=_REACH, order=-2, name="edges_of_phases")
+            )
         self._net = brian2.Network(*self._objects)
 
-    def free(self) -> None:
-        """Run the free phase."""
-        self._to(0, self._setting.phases.free)
+    def run(self, error: Callable[[np.ndarray], np.ndarray] | None) -> None:
+        """Run a trial: the free phase, and with `error` what follows; that is asked for e, (n_out,), of ŷ (n_out,)."""
+        edges = list(self._edges(error))
+        self._end = edges[-1][0]
+        if self._keep:
+            for time, turn in edges:
+                self._due.setdefault(round(time / self._dt) - 1, []).append(turn)
+            self._net.run(round(self._end / self._dt) * self._dt * brian2.ms, namespace={})
+            return
+        before = 0
+        for time, turn in edges:
+            steps = round(time / self._dt) - before
+            if steps:
+                self._net.run(steps * self._dt * brian2.ms, namespace={})
+            turn()
+            before += steps
 
-    def nudged(self, error: np.ndarray) -> None:
-        """Run what follows with this error, (n_out,)."""
+    def _turn(self) -> None:
+        """Do what is due at the end of this step."""
+        for turn in self._due.pop(round(float(self._clock.t / brian2.ms) / self._dt), ()):
+            turn()
+
+    def _edges(self, error: Callable[[np.ndarray], np.ndarray] | None) -> Iterator[tuple[float, Callable[[], None]]]:
+        """The edges of phases and of the gate, ms, with what happens there."""
         phases, now = self._setting.phases, self._setting.phases.free
-        signal = {k: self._signal(k, error) for k in self._fed}
+        yield now, partial(self._judge, error)
         signs = (1, -1) if phases.nudging == "centered" else (1,)
-        for sign in signs:
+        for sign in signs if error else ():
             if sign < 0:
-                now = self._stretch(now, phases.free, 0.0, signal)
-            gate, factor = phases.gate_duration, sign / (phases.beta * len(signs))
-            self._gate(factor, "-")
-            self._somata[self._top].clamped = f"clamped + x / {len(signs)}"
-            now = self._stretch(now, gate, sign * phases.beta, signal)
-            self._gate(factor, "+")
-            self._open(False)
-            if gate < phases.nudged:
-                now = self._stretch(now, phases.nudged - gate, sign * phases.beta, signal)
+                yield now, partial(self._feed, 0.0)
+                now += phases.free
+            factor = sign / (phases.beta * len(signs))
+            yield now, partial(self._open_gate, factor, len(signs))
+            yield now, partial(self._feed, sign * phases.beta)
+            yield now + phases.gate_duration, partial(self._close_gate, factor)
+            now += phases.nudged
+        yield now, lambda: None
+
+    def _judge(self, error: Callable[[np.ndarray], np.ndarray] | None) -> None:
+        """Read the output, and the error that it makes."""
+        if self._keep:  # of a program that is yet to be compiled nothing can be read
+            self._prediction = self.prediction()
+        if error:
+            self._error = error(self._prediction if self._keep else np.zeros(0))
+
+    def _feed(self, beta: float) -> None:
+        """From now on there is the feedback current −beta c."""
+        for k, group in self._fed.items():
+            group.fed = beta * self._signal(k, self._error)
+
+    def _open_gate(self, factor: float, openings: int) -> None:
+        self._gate(factor, "-")
+        self._somata[self._top].clamped = f"clamped + x / {openings}"
+
+    def _close_gate(self, factor: float) -> None:
+        self._gate(factor, "+")
+        self._open(False)
 
     def prediction(self) -> np.ndarray:
         """ŷ of the output now, (n_out,)."""
@@ -141,11 +190,11 @@ class Model:
         x = gain / trace.tau_x * np.array(self._somata[self._top].x)
         return network.predict((network.W(self._top) @ x + network.b(self._top))[None].astype(float))[0]
 
-    def trial(self, prediction: np.ndarray, error: np.ndarray) -> Trial:
-        """What the runs have left."""
+    def trial(self) -> Trial:
+        """What the run has left."""
         x, z = ([np.array(found) if found[0].size else None for found in zip(*self._seen[name], strict=True)] for name in "xz")
-        totals = self._totals(error) if self._nudges else []
-        return Trial(self._trains(self._somata), self._trains(self._twins), prediction, error, x, z, totals)
+        totals = self._totals(self._error) if self._nudges else []
+        return Trial(self._trains(self._somata), self._trains(self._twins), self._prediction, self._error, x, z, totals)
 
     def counts(self) -> list[np.ndarray]:
         """Spikes of each neuron of each population since the begin."""
@@ -157,18 +206,6 @@ class Model:
             return error
         matrix = self._network.feedback[k - 1]
         return 0.0 if matrix is None else matrix @ error
-
-    def _stretch(self, now: float, length: float, beta: float, signal: dict[int, Any]) -> float:
-        """Run for `length` ms under the feedback current −beta c; returns when it ends."""
-        for k, group in self._fed.items():
-            group.fed = beta * signal[k]
-        self._to(now, now + length)
-        return now + length
-
-    def _to(self, a: float, b: float) -> None:
-        """Run from a to b, ms."""
-        steps = round(b / self._dt) - round(a / self._dt)
-        self._net.run(steps * self._dt * brian2.ms, namespace={})
 
     def _gate(self, factor: float, edge: str) -> None:
         """The gate opens, edge −, or closes, edge +: the boundary terms; while it is open, synapses read."""
@@ -184,14 +221,16 @@ class Model:
                 seen.append([np.array(getattr(g, name)) if name in g.variables else np.empty(0) for g in groups])
 
     def _open(self, whether: bool) -> None:
+        """Whether synapses learn: within a run objects stay as active as they are, and a `scale` of 0 is what stops it."""
         for synapses in self._learning.values():
-            synapses.read.active = synapses.post.active = whether
+            synapses.read.active = synapses.post.active = whether or self._keep
             if not whether:
                 synapses.scale = 0.0
 
     def _trains(self, groups: dict[int, Any]) -> list[np.ndarray]:
         monitors = [self._monitors[group.name] for group in groups.values()]
-        return [np.array([np.array(m.t / brian2.ms) + self._dt, np.array(m.i)]) for m in monitors]
+        trains = [np.array([np.array(m.t / brian2.ms) + self._dt, np.array(m.i)]) for m in monitors]
+        return [train[:, train[0] < self._end - self._dt / 2] for train in trains]
 
     def _population(self, k: int, name: str, fed: bool) -> Any:
         """A population of neurons: of its soma or of its twin."""

@@ -19,7 +19,10 @@ from localdfa.errors import DataError
 _PREFIX = "npz:"
 # Standardised inputs have a root mean square of 1, those in [0, 1] less; and both parts have about the same.
 _LARGE = 5.0
+# Both parts of a data set have spikes about as late after the onset; in units that differ these are a thousand times as late.
+_LATE = 30.0
 _ROWS = 4096  # samples squared in float64 at a time
+_SQUARED = 1e100  # numbers up to this are squared and added up as they are
 
 
 def available() -> dict[str, str]:
@@ -156,7 +159,7 @@ def _as_it_says(name: str, source: Source) -> Source:
 def _remarks(x_train: NDArray[np.floating] | Trains, x_test: NDArray[np.floating] | Trains) -> tuple[str, ...]:
     """What to say of inputs of the user's own that are unusually large, or not scaled alike in both parts."""
     if isinstance(x_train, Trains) or isinstance(x_test, Trains):
-        return ()
+        return _remarks_on_times(x_train.time, x_test.time)  # type: ignore[union-attr]
     train, test, found = _root_mean_square(x_train), _root_mean_square(x_test), []
     if train > _LARGE:
         found.append(
@@ -166,6 +169,19 @@ def _remarks(x_train: NDArray[np.floating] | Trains, x_test: NDArray[np.floating
     if max(train, test) > _LARGE * min(train, test):
         found.append(f"x_test: the root mean square is {test:.3g}, that of x_train {train:.3g}: were both parts scaled alike?")
     return tuple(found)
+
+
+def _remarks_on_times(train: NDArray[np.float64], test: NDArray[np.float64]) -> tuple[str, ...]:
+    """What to say of spikes of the user's own that come much later in one part than in the other, ms."""
+    if not (train.size and test.size):
+        return ()
+    first, second = float(train.mean()), float(test.mean())
+    if max(first, second) <= _LATE * min(first, second):
+        return ()
+    return (
+        f"time_test: spikes come {second:.3g} ms after the onset on average, those of time_train {first:.3g} ms: are the times "
+        f"of both parts in one unit?",
+    )
 
 
 def _remarks_on_targets(y_train: NDArray[Any]) -> tuple[str, ...]:
@@ -179,9 +195,10 @@ def _remarks_on_targets(y_train: NDArray[Any]) -> tuple[str, ...]:
 
 
 def _root_mean_square(x: NDArray[np.floating]) -> float:
-    with np.errstate(over="ignore"):
-        blocks = (x[i : i + _ROWS] for i in range(0, len(x), _ROWS))
-        return float(np.sqrt(sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks) / x.size))
+    largest = float(max(x.max(initial=0), -x.min(initial=0)))
+    scale = largest if largest > _SQUARED else 1.0  # whose square overflows
+    blocks = (x[i : i + _ROWS] / x.dtype.type(scale) for i in range(0, len(x), _ROWS))
+    return scale * float(np.sqrt(sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks) / x.size))
 
 
 def _nearest(name: str) -> str:

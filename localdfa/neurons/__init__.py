@@ -1,8 +1,9 @@
 """Neuron models, one file each: of rate neurons, and of spiking neurons.
 
-A rate neuron is a ``NamedTuple`` of parameters (``tau`` in ms among them) with three compiled hooks: the activity ``f``,
-its slope ``df`` (only the exact rules and the measurements read it) and ``inverse``, which turns an activity back into a
-drive so that threshold crossings are solved in closed form. Every ``f`` is monotone: the events rely on it. It may set
+A rate neuron is a ``NamedTuple`` of parameters with three compiled hooks: the activity ``f``, its slope ``df`` (only the
+exact rules and the measurements read it) and ``inverse``, which turns an activity back into a drive so that threshold crossings
+are solved in closed form. Every ``f`` rises, or stays: the events rely on it. If it has the parameter ``tau``, this is the time
+constant of its drive's relaxation, ms; with 0, and without the parameter, it settles at once. It may set
 ``from_zero = True``, if ``network.weights = "auto"`` shall start it from zero where the rule allows it, or ``flat_at_zero =
 True``, if it has no slope at zero drive and so cannot learn from there.
 
@@ -12,10 +13,14 @@ ms. The simulation reads ``tau_m``, ``v_th`` (where v spikes), ``v_reset``, ``t_
 spike that arrives moves v at once. A model without such closed forms cannot be simulated from event to event. Its ``f`` and
 ``df`` are the activity of the rate neuron with the same f–I curve: the exact rules and the measurements read them.
 
-``linear = True`` says that the membrane is τ_m dv/dt = −v + I, for which there are faster kernels and synaptic currents. They
-do not ask for ``relax``. Where ``adapts`` is true, the membrane is linear, a spike turns the raise θ of the threshold into
-``raised(θ)``, and θ decays with the parameter ``tau_a``; false otherwise. ``equation`` is the right-hand side of τ_m dv/dt
-as text, of v and the drive I, by which Brian2 simulates the model as a witness.
+``linear`` is true if the membrane is τ_m dv/dt = −v + I, for which there are faster kernels and synaptic currents. They ask
+for ``relax`` and ``wait`` only where nothing arrives. Where ``adapts`` is true, the membrane is linear, a spike turns the raise
+θ of the threshold into ``raised(θ)``, and θ decays with the parameter ``tau_a``; false otherwise. ``equation`` is the
+right-hand side of τ_m dv/dt as text, of v and the drive I, by which Brian2 simulates a model whose membrane is not linear, as a
+witness.
+
+Parameters that are right one by one may not go together. Then a method ``refusal(self)`` says which, and what is allowed; it
+returns None where they do (see `interface.parameters_of`).
 
 Both may have defaults of their own, where those of others do not suit them: ``learning_rates``, by optimiser, and, of a spiking
 neuron, ``beta``, the nudging strength under the local rule. They are chosen on a validation split of the digits, as

@@ -4,7 +4,8 @@ A rule is a class. ``engines`` names those that it serves, ``settled``, ``timed`
 a setting that needs another engine is refused. ``own`` is its feedback pathway, and ``pathways`` are all that it works with,
 none for any. ``needs_phases`` says whether a trial has nudged phases: a rule without them is one of the settled network,
 whatever its neurons. ``Parameters``, a NamedTuple, are its parameters with their bounds and defaults, which the spec gives in
-the table ``rules.NAME``.
+the table ``rules.NAME``. Where some of them may not go together, its method ``refusal(self)`` says which, and what is allowed;
+it returns None where they do.
 
 ``settled``: ``rule(network, phases, parameters)`` has two methods, which write the change Δz/β of one layer into ``change`` (m,
 n), one row a sample. Weights then follow ΔW = η Σ_samples Δz xᵀ. For the exact rules Δz is −δa.
@@ -62,5 +63,9 @@ def wrong(model: Any) -> list[str]:
             if name not in known:
                 found.append(f"{key!r}: {registry.unknown(name, known)}")
     if hasattr(model, "Parameters"):
-        found += [f"'Parameters': {reason}" for reason in interface.wrong_parameters(model.Parameters, {})]
+        parameters = model.Parameters
+        reasons = interface.wrong_parameters(parameters, {}) or interface.wrong(
+            parameters, {}, interface.parameters_of(parameters)
+        )
+        found += [f"'Parameters': {reason}" for reason in reasons]
     return found

@@ -24,6 +24,12 @@ class ERBP(SpikingRule):
         v_low: Annotated[float, Field(ge=-1e3, le=1e3)] = 0.5
         v_high: Annotated[float, Field(ge=-1e3, le=1e3)] = 1.0
 
+        def refusal(self) -> str | None:
+            """What is wrong with a window that no membrane lies in."""
+            if self.v_low <= self.v_high:
+                return None
+            return f"v_low = {self.v_low:g} lies above v_high = {self.v_high:g}, so nothing learns; allowed: v_low ≤ v_high"
+
     engines: tuple[str, ...] = ("spiking",)
     pathways = ()  # any that works in time
     own = "direct"

@@ -117,17 +117,22 @@ def _table(tables: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def tau(setting: Any) -> float:
+    """The time constant of rate neurons, ms: 0 where they settle at once, as those do whose model has no such parameter."""
+    return 0.0 if spiking(setting) else float(getattr(setting.neuron_parameters, "tau", 0.0))
+
+
 def engine_of(setting: Any, rule: str) -> str:
     """The engine that trains under a rule: rules without phases are of the settled network, whatever its neurons."""
     if not registry.get("rules", rule).needs_phases:
         return "settled"
     if spiking(setting):
         return "spiking"
-    return "timed" if setting.neuron.get("tau", 0) else "settled"
+    return "timed" if tau(setting) else "settled"
 
 
 _ENGINES = {
-    "settled": "rate neurons that settle at once (neuron.tau = 0)",
+    "settled": "rate neurons that settle at once (neuron.tau = 0, or none)",
     "timed": "rate neurons in time (neuron.tau > 0)",
     "spiking": "spiking neurons",
 }
@@ -268,7 +273,7 @@ def unknown(key: str, value: Any, allowed: list[str]) -> str:
 
 
 def _parameters(table: str, package: str, name: Any, given: Mapping[str, Any], precision: str) -> list[str]:
-    """What is wrong with the parameters of a model, by the types and bounds that its file declares."""
+    """What is wrong with the parameters of a model, by the types and bounds that its file declares, and by its `refusal`."""
     if not isinstance(name, str) or name not in registry.names(package):
         return []
     model, found = registry.get(package, name), []
@@ -282,6 +287,8 @@ def _parameters(table: str, package: str, name: Any, given: Mapping[str, Any], p
             found.append(f"{table}.{key}: {quoted(value)} is not a number")
         elif reason := _out_of_bounds(model.__annotations__[key], value, precision):
             found.append(f"{table}.{key}: {quoted(value)} {reason}")
+    if not found and hasattr(model, "refusal") and (reason := model(**given).refusal()):
+        found.append(f"{table}: {reason}")
     return found
 
 
@@ -361,7 +368,7 @@ def _convolutions(setting: Any) -> None:
         raise ValueError(
             f"network.hidden[{dense.index(False, dense.index(True))}]: a convolution after a dense layer; allowed: before it"
         )
-    if spiking(setting) or setting.neuron.get("tau", 0):
+    if spiking(setting) or tau(setting):
         raise ValueError(
             f"network.hidden: convolutions work in settled mode only; allowed: rate neurons with neuron.tau = 0, not "
             f"{setting.network.neuron!r} with neuron = {quoted(setting.neuron)}"
@@ -443,7 +450,7 @@ def settled_after(setting: Any) -> float:
     network = setting.network
     if spiking(setting):
         return float(SETTLED * max(setting.trace.tau_x, setting.trace.tau_z) + (len(network.hidden) - 1) * network.delay)
-    return float(SETTLED * setting.neuron.get("tau", 0.0) + (len(network.hidden) + 1) * network.delay)
+    return float(SETTLED * tau(setting) + (len(network.hidden) + 1) * network.delay)
 
 
 def _gate(phases: Any) -> float:
@@ -456,17 +463,17 @@ def _gate(phases: Any) -> float:
 
 def _time(setting: Any) -> None:
     """Combinations of rate neurons in time, of which a trial is simulated event by event."""
-    phases, network, tau = setting.phases, setting.network, setting.neuron.get("tau", 0)
-    if not tau or not local(setting):
+    phases, network, constant = setting.phases, setting.network, tau(setting)
+    if not constant or not local(setting):
         return
     if network.threshold < _LEAST_EVENT:
         many = "infinitely many" if network.threshold == 0 else f"{1 / network.threshold:.0e}"
         raise ValueError(
-            f"network.threshold: {network.threshold} would need {many} events while activity relaxes (neuron.tau = {tau} ms); "
-            f"allowed: at least {_LEAST_EVENT:g}, for instance 0.01"
+            f"network.threshold: {network.threshold} would need {many} events while activity relaxes (neuron.tau = {constant} "
+            f"ms); allowed: at least {_LEAST_EVENT:g}, for instance 0.01"
         )
     if network.dropout or network.input_dropout:
-        raise ValueError(f"network.dropout: allowed only in settled mode, not with neuron.tau = {tau} ms")
+        raise ValueError(f"network.dropout: allowed only in settled mode, not with neuron.tau = {constant} ms")
     for _, rule in _rules(setting):
         if registry.get("rules", rule).needs_phases:
             _in_time(setting, rule)

@@ -8,6 +8,8 @@ from localdfa.spec.tables import LONGEST, Phases, Setting
 
 # A nudge lasts so many time constants of what follows it.
 _NUDGED = 5
+# ε where activity takes time. Exact events would come without end there.
+_THRESHOLD = 0.01
 
 _Setting = TypeVar("_Setting", bound=Setting)
 
@@ -24,20 +26,22 @@ def left_out(setting: Setting) -> dict[str, dict[str, Any]]:
 
     The free phase lasts until traces or activity are settled, a nudge five time constants of what follows it, but under a gate
     that is held no longer than the conduction delay; neither is shorter than the default of settled networks, which have no
-    time. β and the learning rate are what the neuron model says, if it says anything. Every model that the setting names is
-    there.
+    time. β and the learning rate are what the neuron model says, if it says anything. Where activity takes time, ε is 0.01.
+    Every model that the setting names is there.
     """
     phases = {key: value for key, value in _phases(setting).items() if key not in setting.phases.model_fields_set}
     found: dict[str, dict[str, Any]] = {"phases": phases} if phases else {}
     rates = getattr(registry.get("neurons", setting.network.neuron), "learning_rates", {})
     if setting.optimiser.name in rates and "learning_rate" not in setting.optimiser.parameters:
         found["optimiser"] = {"learning_rate": rates[setting.optimiser.name]}
+    if checks.local(setting) and setting.timed and "threshold" not in setting.network.model_fields_set:
+        found["network"] = {"threshold": _THRESHOLD}
     return found
 
 
 def _phases(setting: Setting) -> dict[str, float]:
     """Durations and β, where they differ from their defaults."""
-    phases, tau = setting.phases, setting.neuron.get("tau", 0)
+    phases, tau = setting.phases, checks.tau(setting)
     if not checks.local(setting) or not (setting.spiking or tau):
         return {}
     default = {key: Phases.model_fields[key].default for key in ("beta", "free", "nudged")}

@@ -226,6 +226,9 @@ def _experiment(given: dict[str, Any], prefix: str, take_in: Callable[[str, Path
     except ValueError as error:
         raise SpecError(f"{prefix}{error}") from None
     conditions = settings(found, prefix)
+    # What every condition replaces, as each may have its own rule, has to be right as well.
+    if found.condition and (wrong := checks.models({key: value for key, value in given.items() if key != "condition"})):
+        raise SpecError(_joined(prefix, wrong))
     try:
         checks.of_one_kind(conditions)
     except ValueError as error:
@@ -406,8 +409,32 @@ def _parsed(override: str) -> dict[str, Any]:
                 found = tomllib.loads(f"{key} = {text}")
             except (ValueError, RecursionError):
                 continue
+            if text != value and (left := _unclosed(value)):
+                raise SpecError(
+                    f"--set {shown}: the {left} is not closed; a text that begins so stands in quotes: "
+                    f"--set {shlex.quote(f'{key}={json.dumps(value.strip())}')}"
+                )
             return dict(_plain(found, f"--set {shown}: "))
     raise SpecError(f"--set {shown}: {quoted(key)} is not a key or {quoted(value)} not a value")
+
+
+def _unclosed(value: str) -> str | None:
+    """What nothing closes in a list, table or text of TOML: a bracket or quotation mark; None where all is closed."""
+    value = value.strip()
+    if value[:1] not in ("[", "{", '"', "'"):
+        return None
+    opened, quote, escaped = list[str](), "", False
+    for sign in value:
+        if quote:
+            escaped, ends = sign == "\\" and quote == '"' and not escaped, sign == quote and not escaped
+            quote = "" if ends else quote
+        elif sign in "\"'":
+            quote = sign
+        elif sign in "[{":
+            opened.append(sign)
+        elif sign in "]}" and opened and opened[-1] == {"]": "[", "}": "{"}[sign]:
+            opened.pop()
+    return f"quotation mark {quote}" if quote else f"bracket {opened[-1]}" if opened else None
 
 
 def _joined(prefix: str, lines: Iterable[str]) -> str:

@@ -112,7 +112,13 @@ class NetworkTable(Table):
         max_length=4000,
         description="RUN/CONDITION: a finished run and a condition, from whose weights and B of the same seed training starts",
     )
-    threshold: float = Field(0.0, ge=0, le=10, description="graded event threshold ε, in units of activity; 0 is exact")
+    threshold: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="graded event threshold ε, in units of activity; 0 is exact; if left out, 0.01 where activity takes time "
+        "(neuron.tau > 0 under the local rule)",
+    )
     delay: Delay = Field(1.0, description="conduction delay, ms (neuron.tau > 0, or spiking neurons)")
     tau_syn: SynapticTau = Field(0.0, description="of the synaptic current, ms; 0: a spike moves v at once (spiking neurons)")
     start: Literal["reset", "uniform"] = Field(
@@ -441,7 +447,7 @@ class Setting(Table):
     @property
     def timed(self) -> bool:
         """Whether rate neurons have a time constant, so that a trial is simulated event by event in time."""
-        return bool(self.neuron.get("tau", 0))
+        return checks.tau(self) > 0
 
     @property
     def spiking(self) -> bool:
