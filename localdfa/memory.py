@@ -101,7 +101,7 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
         synapses = math.ceil(table.probability * rows * columns) if table.connect == "sparse" else min(rows, columns)
         weights.append(synapses + biases)
         sparse += synapses * _TARGET + rows * 8
-    net = SimpleNamespace(
+    net: Any = SimpleNamespace(
         sizes=sizes, geometry=geometry, output=setting.output, synapses=lambda l: shapes[l],
         projections=[SimpleNamespace(pre=a, post=b) for a, b in pairs],
     )  # fmt: skip
@@ -118,7 +118,7 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
     local = any(registry.get("rules", stage.rule or setting.rule).needs_phases for stage in setting.stage)
     if local and setting.spiking:
         threads = get_num_threads()
-        summed = sum(weights[q] for q in spiking_projections(net, setting))
+        summed = sum(int(weights[q]) for q in spiking_projections(net, setting))
         yield Part("network.hidden", "updates", item * summed * (1 + threads + (threads > 1)))
         yield Part(wide, "states of a mini-batch", 8 * rows * 3 * sum(sizes[1:]))
     elif local and setting.timed:

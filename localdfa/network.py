@@ -90,6 +90,12 @@ class Network:
         """Biases of layer l, a view (n_post,)."""
         return self.weights[l][-1][-self.sizes[l + 1] :]
 
+    def B(self, l: int) -> np.ndarray:
+        """The feedback matrix of a hidden layer that has one, (n_l, width of its source)."""
+        matrix = self.feedback[l]
+        assert matrix is not None
+        return matrix
+
     def predict(self, drive: np.ndarray) -> np.ndarray:
         """Output activity ŷ of the drive a_y, both (m, n_out)."""
         return self.output.predict(self.neuron, drive)

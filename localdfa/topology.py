@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from localdfa.errors import SpecError
+
+if TYPE_CHECKING:
+    from localdfa.spec.tables import NetworkTable
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ class Projection:
         return None if self.targets is None else len(self.targets)
 
 
-def wire(network: Any, sizes: tuple[int, ...], streams: Callable[[int], np.random.Generator]) -> tuple[Projection, ...]:
+def wire(
+    network: "NetworkTable", sizes: tuple[int, ...], streams: Callable[[int], np.random.Generator]
+) -> tuple[Projection, ...]:
     """The projections of a spec's table `network`: from each layer to the next, then the others in their order.
 
     sizes: (n_in, hidden …, n_out); streams: the random numbers of each projection.

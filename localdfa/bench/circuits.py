@@ -5,7 +5,7 @@ hold. LIF neurons with τ_m = 20 ms and t_ref = 2 ms spike by themselves, at 20 
 """
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from localdfa.inputs.trains import repeated
 from localdfa.network import build
 from localdfa.spec import experiment
 
+if TYPE_CHECKING:
+    from localdfa.spec import Setting
+
 _NEURON = {"tau_m": 20.0, "t_ref": 2.0}
 # Spikes a ms of each input neuron.
 INPUT_RATE = 0.02
@@ -29,7 +32,7 @@ _OUTPUTS = 10
 class _Simulated:
     """A mini-batch of `localdfa.core.spiking.batch.simulate` on whatever threads Numba has."""
 
-    def __init__(self, setting: Any, n_in: int, inputs: Any, target: np.ndarray | None) -> None:
+    def __init__(self, setting: "Setting", n_in: int, inputs: Any, target: np.ndarray | None) -> None:
         blas.one_thread()
         self.setting, self.network = setting, build(setting, n_in, _OUTPUTS, seed=0)
         self.inputs, self.target = inputs, target

@@ -1,7 +1,7 @@
 """Our side of spiking trials: mini-batches of `localdfa.core.spiking.batch.simulate`."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
@@ -11,6 +11,9 @@ from localdfa.bench.trials import Trials, network, sample, setting
 from localdfa.core import blas
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.spiking import batch as spikes
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
 
 
 class Ours:
@@ -64,7 +67,7 @@ class Ours:
         return first_spikes([(events["time"], events["neuron"]) for events in trial.spikes], self._network)
 
 
-def first_spikes(trains: list[Any], network: Any) -> list[list[float]]:
+def first_spikes(trains: list[Any], network: "Network") -> list[list[float]]:
     """The first spike of each neuron, or infinity; trains: (times, neurons) of each hidden layer."""
     found = [np.full(n, np.inf) for n in network.sizes[1:-1]]
     for first, (times, neurons) in zip(found, trains, strict=False):

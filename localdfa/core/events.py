@@ -1,10 +1,13 @@
 """What the event-driven engines share: events and their queues, the segments of a trial, the feedback of an output unit."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from localdfa.core.compiled import allocating, device
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
 
 # An event: when it was sent (ms), by which neuron of its population, and its size: Δh of a graded event, 1 for a spike.
 EVENT = np.dtype([("time", np.float64), ("neuron", np.int64), ("size", np.float64)])
@@ -31,7 +34,7 @@ def trial_segments(phases: Any, nudges: bool) -> tuple[np.ndarray, np.ndarray, n
     return np.cumsum([0.0, *lengths]), np.array(signs, np.float64), np.array(openings)
 
 
-def feedback_weights(network: Any) -> np.ndarray:
+def feedback_weights(network: "Network") -> np.ndarray:
     """The feedback signal of every hidden neuron for a 1 that one output unit sends back, (n_out, Σ n_hidden), in float64.
 
     A pathway that works in time is linear in what it carries. Where the activity itself carries the signal on, only the first

@@ -22,7 +22,7 @@ compartments every fed population has a twin that gets the same and sends nothin
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import brian2
 import numpy as np
@@ -30,6 +30,10 @@ import numpy as np
 from localdfa import inputs as input_codes
 from localdfa import neurons, registry
 from localdfa.errors import SpecError
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
+    from localdfa.spec import Setting
 
 # Slots of Brian2's step, in the order that the docstring tells.
 _REACH, _ARRIVE, _READ, _RISE = "after_groups", "before_thresholds", "after_resets", "end"
@@ -56,7 +60,7 @@ class Trial:
 
 
 def simulate(
-    network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | None = None,
+    network: "Network", setting: "Setting", inputs: np.ndarray, target: np.ndarray | None = None,
     rng: np.random.Generator | None = None, dt: float = 0.1, error: np.ndarray | None = None, rate: float = 0.0,
 ) -> Trial:  # fmt: skip
     """One trial, in this process: inputs (1, n_features + 1), the last column one, or one spike train; target (n_out,), or None
@@ -87,9 +91,16 @@ class Model:
     """
 
     def __init__(
-        self, network: Any, setting: Any, inputs: Any, nudges: bool, rng: np.random.Generator | None, dt: float, keep: bool,
+        self,
+        network: "Network",
+        setting: "Setting",
+        inputs: Any,
+        nudges: bool,
+        rng: np.random.Generator | None,
+        dt: float,
+        keep: bool,
         rate: float = 0.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         _require(setting, network, dt)
         self._rate = rate
         self._network, self._setting, self._dt, self._nudges, self._keep = network, setting, dt, nudges, keep
@@ -383,12 +394,12 @@ def _pairs(joint: Any, weights: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.
     return pre, post, weights.ravel()[: len(pre)]
 
 
-def _taus(network: Any) -> list[float]:
+def _taus(network: "Network") -> list[float]:
     """Time constants of the synaptic currents, ms."""
     return sorted({joint.tau for joint in network.projections if joint.tau})
 
 
-def _require(setting: Any, network: Any, dt: float) -> None:
+def _require(setting: "Setting", network: "Network", dt: float) -> None:
     """Refuse what is not built here."""
     code = registry.get("inputs", setting.input.code)
     for key, value, allowed in (

@@ -1,11 +1,14 @@
 """What a feedback pathway defines."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from localdfa.core.compiled import device
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
 
 
 class Pathway:
@@ -34,12 +37,12 @@ class Pathway:
         return error
 
     @staticmethod
-    def shape(network: Any, l: int) -> tuple[int, int] | None:
+    def shape(network: "Network", l: int) -> tuple[int, int] | None:
         """Shape of the fixed random matrix of layer l, (n_l, width of its source), or None."""
         return None
 
     @classmethod
-    def widths(cls, network: Any, l: int) -> tuple[int, int] | None:
+    def widths(cls, network: "Network", l: int) -> tuple[int, int] | None:
         """Width of layer l and of the source of its signal, with either of which the matrix scales; None without a matrix."""
         return cls.shape(network, l)
 
@@ -50,7 +53,7 @@ class Pathway:
 
     @staticmethod
     def signal(
-        network: Any, l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+        network: "Network", l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
     ) -> None:
         """Write c_l (m, n_l) into `out`; carried (m, n_out): as `carries` gives it.
 
@@ -60,12 +63,12 @@ class Pathway:
         raise NotImplementedError
 
     @staticmethod
-    def source(network: Any, l: int) -> int | None:
+    def source(network: "Network", l: int) -> int | None:
         """The layer k whose change[k] the signal of layer l passes on; None where it comes from the error itself."""
         return None
 
     @staticmethod
-    def replaces(network: Any, l: int) -> np.ndarray | None:
+    def replaces(network: "Network", l: int) -> np.ndarray | None:
         """The forward weights that the matrix of layer l stands in for, in its shape: what `measure.alignment` compares.
 
         Their direction: they may be multiplied by a number. None where they are no matrix.

@@ -1,13 +1,16 @@
 """Direct feedback: the output error reaches every hidden layer through a fixed random matrix of its own."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from localdfa.core import finite
 from localdfa.core.products import product
 from localdfa.feedback._pathway import Pathway
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
 
 
 class Direct(Pathway):
@@ -18,7 +21,7 @@ class Direct(Pathway):
     shareable = True
 
     @staticmethod
-    def shape(network: Any, l: int) -> tuple[int, int] | None:
+    def shape(network: "Network", l: int) -> tuple[int, int] | None:
         return network.sizes[l + 1], network.sizes[-1]
 
     @staticmethod
@@ -27,12 +30,12 @@ class Direct(Pathway):
 
     @staticmethod
     def signal(
-        network: Any, l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+        network: "Network", l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
     ) -> None:
-        product(1.0, carried, network.feedback[l], True, out)
+        product(1.0, carried, network.B(l), True, out)
 
     @staticmethod
-    def replaces(network: Any, l: int) -> np.ndarray | None:
+    def replaces(network: "Network", l: int) -> np.ndarray | None:
         """The product of all weights above, W_{l+1}ᵀ … W_Lᵀ, which B_l stands in for, (n_l, n_out); None under pooling.
 
         Times a power of two: of a hundred layers the product itself may be larger than any number, or less.

@@ -1,7 +1,7 @@
 """Indirect feedback: the error enters the first hidden layer and climbs through the forward weights."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +9,9 @@ from localdfa.core.products import product
 from localdfa.core.rate import projections
 from localdfa.feedback._pathway import Pathway
 from localdfa.feedback.direct import Direct
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
 
 
 class Indirect(Pathway):
@@ -20,7 +23,7 @@ class Indirect(Pathway):
     in_time = True
 
     @staticmethod
-    def shape(network: Any, l: int) -> tuple[int, int] | None:
+    def shape(network: "Network", l: int) -> tuple[int, int] | None:
         return (network.sizes[1], network.sizes[-1]) if l == 0 else None
 
     @staticmethod
@@ -29,15 +32,15 @@ class Indirect(Pathway):
 
     @staticmethod
     def signal(
-        network: Any, l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+        network: "Network", l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
     ) -> None:
         if l == 0:
-            product(1.0, carried, network.feedback[0], True, out)
+            product(1.0, carried, network.B(0), True, out)
         else:
             projections.climb(route[l], -1.0, network.weights[l], change[l - 1], out)
 
     @staticmethod
-    def source(network: Any, l: int) -> int | None:
+    def source(network: "Network", l: int) -> int | None:
         return l - 1 if l > 0 else None
 
     replaces = Direct.replaces

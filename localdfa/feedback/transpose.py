@@ -1,12 +1,15 @@
 """Transposed feedback: each layer's error goes down through the forward weights themselves (back-propagation)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from localdfa.core.rate import projections
 from localdfa.feedback._pathway import Pathway
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
 
 
 class Transpose(Pathway):
@@ -16,7 +19,7 @@ class Transpose(Pathway):
 
     @staticmethod
     def signal(
-        network: Any, l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
+        network: "Network", l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()
     ) -> None:
         above = network.weights[l + 1][:-1]
         if l == network.n_hidden - 1:
@@ -25,7 +28,7 @@ class Transpose(Pathway):
             projections.descend(route[l + 1], -1.0, above, change[l + 1], out)
 
     @staticmethod
-    def source(network: Any, l: int) -> int | None:
+    def source(network: "Network", l: int) -> int | None:
         return l + 1 if l < network.n_hidden - 1 else None
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from localdfa.recording import Trained
+    from localdfa.spec import Setting
 
 # Bytes of a number in double precision.
 NUMBER = 8
@@ -19,7 +20,7 @@ class Scope(NamedTuple):
     of a trial begin and end, ms.
     """
 
-    setting: Any
+    setting: "Setting"
     sizes: tuple[int, ...]
     samples: int
     edges: np.ndarray
@@ -51,7 +52,7 @@ class Recorder:
         return False
 
     @staticmethod
-    def refusal(keep: Any, setting: Any) -> str | None:
+    def refusal(keep: Any, setting: "Setting") -> str | None:
         """What of the table `record` a condition that the recorder serves cannot have, as ``key: reason``; else None."""
         return None
 

@@ -9,6 +9,7 @@ from localdfa.recorders._recorder import NUMBER, Recorder, Scope, chosen
 
 if TYPE_CHECKING:
     from localdfa.recording import Trained
+    from localdfa.spec import Setting
 
 # How many states a neuron has at a moment.
 _STATES = 5
@@ -51,7 +52,7 @@ class States(Recorder):
     fewer = ", a longer record.interval, a shorter record.window, or fewer record.neurons"
 
     @staticmethod
-    def refusal(keep: Any, setting: Any) -> str | None:
+    def refusal(keep: Any, setting: "Setting") -> str | None:
         if keep.window is None:
             return None
         phases = setting.phases

@@ -1,11 +1,14 @@
 """The exact rules: δa_l = c_l ∘ f'(a_l), whatever pathway brings the signal c_l."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from localdfa.core.rate.activation import exact_change
 from localdfa.core.rate.settled import FreePhase
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
 
 
 class Exact:
@@ -19,7 +22,7 @@ class Exact:
     own: str
     needs_phases = False
 
-    def __init__(self, network: Any, phases: Any, parameters: Any) -> None:
+    def __init__(self, network: "Network", phases: Any, parameters: Any) -> None:
         self._neuron = network.neuron
         self._write_change = exact_change(network.neuron.__class__)
 

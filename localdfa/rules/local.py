@@ -1,7 +1,7 @@
 """The local rule: presynaptic activity × temporal derivative of postsynaptic activity."""
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -11,6 +11,9 @@ from localdfa.core.rate import projections
 from localdfa.core.rate.settled import FreePhase
 from localdfa.core.spiking.traces import Pairing
 from localdfa.rules._spiking import SpikingRule
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
 
 
 @cache
@@ -90,7 +93,7 @@ class Local(SpikingRule):
         """A trace of a steady rate is rate · τ, so that h = unit · trace / τ."""
         return post_unit * pre_unit / (trace.tau_x * trace.tau_z)
 
-    def __init__(self, network: Any, phases: Any, parameters: Any) -> None:
+    def __init__(self, network: "Network", phases: Any, parameters: Any) -> None:
         self._network = network
         self._phases = phases
         self._betas = phases.beta * np.array([1, -1] if phases.nudging == "centered" else [1], network.dtype)

@@ -1,13 +1,16 @@
 """What pydantic cannot see in one key: names of models, their parameters, and combinations that cannot work."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from localdfa import neurons, registry
 from localdfa.errors import clipped, quoted
+
+if TYPE_CHECKING:
+    from localdfa.spec import Setting
 
 # The models that a spec means where it names none.
 NEURON, OUTPUT, OPTIMISER, CODE, RULE = "tanh", "logistic", "rmsprop", "current", "local"
@@ -64,7 +67,7 @@ def models(tables: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def uses(setting: Any) -> set[tuple[str, str]]:
+def uses(setting: "Setting") -> set[tuple[str, str]]:
     """The models of a setting: family and name."""
     found = {
         ("neurons", setting.network.neuron),
@@ -77,7 +80,7 @@ def uses(setting: Any) -> set[tuple[str, str]]:
     return found
 
 
-def check(setting: Any) -> None:
+def check(setting: "Setting") -> None:
     """Refuse a setting that cannot work, though each of its keys is right; ValueError, a line ``key: reason`` each.
 
     Every model that it names is there: see `models`.
@@ -92,7 +95,7 @@ def check(setting: Any) -> None:
         raise ValueError("\n".join(wrong))
 
 
-def slow(setting: Any) -> Iterator[str]:
+def slow(setting: "Setting") -> Iterator[str]:
     """What to warn of in a setting that works: keys that make its trials take long."""
     if not local(setting) or not spiking(setting):
         return
@@ -107,7 +110,7 @@ def slow(setting: Any) -> Iterator[str]:
             yield f"{key}: {step:g} ms makes {trial / step:,.0f} steps of each trial of {trial:g} ms, which takes long"
 
 
-def local(setting: Any) -> bool:
+def local(setting: "Setting") -> bool:
     """Whether any stage trains under a rule with phases."""
     return any(registry.get("rules", rule).needs_phases for _, rule in _rules(setting))
 
@@ -117,12 +120,12 @@ def _table(tables: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def tau(setting: Any) -> float:
+def tau(setting: "Setting") -> float:
     """The time constant of rate neurons, ms: 0 where they settle at once, as those do whose model has no such parameter."""
     return 0.0 if spiking(setting) else float(getattr(setting.neuron_parameters, "tau", 0.0))
 
 
-def engine_of(setting: Any, rule: str) -> str:
+def engine_of(setting: "Setting", rule: str) -> str:
     """The engine that trains under a rule: rules without phases are of the settled network, whatever its neurons."""
     if not registry.get("rules", rule).needs_phases:
         return "settled"
@@ -138,7 +141,7 @@ _ENGINES = {
 }
 
 
-def _rules_fit(setting: Any) -> None:
+def _rules_fit(setting: "Setting") -> None:
     for key, rule in _rules(setting):
         needed, serves = engine_of(setting, rule), registry.get("rules", rule).engines
         if needed not in serves:
@@ -162,7 +165,7 @@ def kept(record: Any) -> None:
             )
 
 
-def recorded(record: Any, setting: Any) -> None:
+def recorded(record: Any, setting: "Setting") -> None:
     """Refuse what a setting cannot record; ValueError with ``key: reason``."""
     for name in record.recorders:
         recorder = registry.get("recorders", name)
@@ -191,12 +194,12 @@ def nowhere_recorded(record: Any, settings: Iterable[Any]) -> str | None:
     return None
 
 
-def spiking(setting: Any) -> bool:
+def spiking(setting: "Setting") -> bool:
     """Whether the neuron model spikes."""
     return neurons.spikes(registry.get("neurons", setting.network.neuron))
 
 
-def output(setting: Any) -> Any:
+def output(setting: "Setting") -> Any:
     """The model of the output."""
     return registry.get("outputs", setting.network.output)
 
@@ -221,12 +224,12 @@ def of_one_kind(settings: Mapping[str, Any]) -> None:
         )
 
 
-def learns_from_spikes(setting: Any) -> bool:
+def learns_from_spikes(setting: "Setting") -> bool:
     """Whether the last stage learns from spikes: spiking neurons under a rule with phases."""
     return spiking(setting) and bool(registry.get("rules", setting.rule_of(setting.stage[-1])).needs_phases)
 
 
-def initial_weights(setting: Any) -> str:
+def initial_weights(setting: "Setting") -> str:
     """What ``network.weights`` stands for: the paper starts FA and DFA with tanh or logistic neurons from zero."""
     if setting.network.from_run is not None:  # trained, whatever they began with
         return "uniform"
@@ -237,19 +240,19 @@ def initial_weights(setting: Any) -> str:
     return "zero" if from_zero and not passes else "uniform"
 
 
-def _rules(setting: Any) -> list[tuple[str, str]]:
+def _rules(setting: "Setting") -> list[tuple[str, str]]:
     own = [(f"stage[{i}].rule", stage.rule) for i, stage in enumerate(setting.stage) if stage.rule]
     inherited = any(stage.rule is None for stage in setting.stage)
     return [("rule", setting.rule), *own] if inherited or not own else own
 
 
-def pathway_of(setting: Any, rule: str) -> str:
+def pathway_of(setting: "Setting", rule: str) -> str:
     """The feedback pathway under a rule: the one named where the rule takes it, else the rule's own."""
     model, named = registry.get("rules", rule), setting.feedback.pathway
     return str(named if named and (not model.pathways or named in model.pathways) else model.own)
 
 
-def _pathway_model(setting: Any, rule: str) -> Any:
+def _pathway_model(setting: "Setting", rule: str) -> Any:
     return registry.get("feedback", pathway_of(setting, rule))
 
 
@@ -304,7 +307,7 @@ def _out_of_bounds(bounds: Any, value: float, precision: str) -> str | None:
     return None
 
 
-def _pathway(setting: Any, key: str, name: str) -> None:
+def _pathway(setting: "Setting", key: str, name: str) -> None:
     rule = registry.get("rules", name)
     path = setting.feedback.pathway
     if path is not None and rule.pathways and path not in rule.pathways and setting.rule == name:
@@ -334,7 +337,7 @@ def _pathway(setting: Any, key: str, name: str) -> None:
         )
 
 
-def _learns(setting: Any, key: str, rule: str) -> None:
+def _learns(setting: "Setting", key: str, rule: str) -> None:
     if initial_weights(setting) != "zero":
         return
     path = _pathway_model(setting, rule)
@@ -351,7 +354,7 @@ def _learns(setting: Any, key: str, rule: str) -> None:
         )
 
 
-def _below_threshold(setting: Any) -> bool:
+def _below_threshold(setting: "Setting") -> bool:
     """Whether a spiking neuron without synaptic drive is silent, so that a small change of its drive changes nothing."""
     if not spiking(setting):
         return False
@@ -359,7 +362,7 @@ def _below_threshold(setting: Any) -> bool:
     return bool(neuron.__class__.rate(neuron, neuron.baseline) == 0)
 
 
-def _convolutions(setting: Any) -> None:
+def _convolutions(setting: "Setting") -> None:
     """What can be said of convolutions before the shape of a sample is known; the rest is said where they are laid out."""
     dense = [isinstance(layer, int) for layer in setting.network.hidden]
     if all(dense):
@@ -375,7 +378,7 @@ def _convolutions(setting: Any) -> None:
         )
 
 
-def _layers(setting: Any) -> None:
+def _layers(setting: "Setting") -> None:
     n_layers = len(setting.network.hidden) + 1
     for i, stage in enumerate(setting.stage):
         for layer in stage.frozen:
@@ -399,7 +402,7 @@ def _layers(setting: Any) -> None:
         )
 
 
-def _stops(setting: Any) -> None:
+def _stops(setting: "Setting") -> None:
     for i, stage in enumerate(setting.stage):
         _schedule(f"stage[{i}].schedule", stage.schedule)
         if stage.stop_at_error is not None and output(setting).regression:
@@ -436,7 +439,7 @@ def validated(validation: float, stages: Iterable[Any]) -> None:
                 )
 
 
-def _in_time(setting: Any, rule: str) -> None:
+def _in_time(setting: "Setting", rule: str) -> None:
     if not _pathway_model(setting, rule).in_time:
         allowed = [name for name in registry.names("feedback") if registry.get("feedback", name).in_time]
         raise ValueError(
@@ -445,7 +448,7 @@ def _in_time(setting: Any, rule: str) -> None:
         )
 
 
-def settled_after(setting: Any) -> float:
+def settled_after(setting: "Setting") -> float:
     """Time after the onset of a phase by which traces, of spiking neurons, or activity, of rate neurons, are settled, ms."""
     network = setting.network
     if spiking(setting):
@@ -461,7 +464,7 @@ def _gate(phases: Any) -> float:
     return float(gate)
 
 
-def _time(setting: Any) -> None:
+def _time(setting: "Setting") -> None:
     """Combinations of rate neurons in time, of which a trial is simulated event by event."""
     phases, network, constant = setting.phases, setting.network, tau(setting)
     if not constant or not local(setting):
@@ -491,7 +494,7 @@ def _time(setting: Any) -> None:
         )
 
 
-def _only_spikes(setting: Any) -> None:
+def _only_spikes(setting: "Setting") -> None:
     """Keys that mean something to spiking neurons under the local rule alone."""
     network = setting.network
     local = all(registry.get("rules", rule).needs_phases for _, rule in _rules(setting))
@@ -513,7 +516,7 @@ def _only_spikes(setting: Any) -> None:
             raise ValueError(_not_here(setting, key, value, repr(plain)))
 
 
-def _not_here(setting: Any, key: str, value: Any, allowed: str) -> str:
+def _not_here(setting: "Setting", key: str, value: Any, allowed: str) -> str:
     names, neuron = ", ".join(rule for _, rule in _rules(setting)), setting.network.neuron
     return (
         f"{key}: {quoted(value)} goes with spiking neurons under the local rule, not with network.neuron = {neuron!r} and the "
@@ -521,7 +524,7 @@ def _not_here(setting: Any, key: str, value: Any, allowed: str) -> str:
     )
 
 
-def _spikes(setting: Any) -> None:
+def _spikes(setting: "Setting") -> None:
     """Combinations of the spiking mode, in which a trial is simulated spike by spike."""
     rules = [rule for _, rule in _rules(setting) if registry.get("rules", rule).needs_phases]
     _only_spikes(setting)
@@ -557,7 +560,7 @@ def _spikes(setting: Any) -> None:
         _online(setting)
 
 
-def _code(setting: Any) -> None:
+def _code(setting: "Setting") -> None:
     """Keys of the table `input` that the input code does not read."""
     own = setting.input
     reads = ("code", "lines", *registry.get("inputs", own.code).reads)
@@ -570,7 +573,7 @@ def _code(setting: Any) -> None:
             )
 
 
-def _rule_for_spikes(setting: Any, name: str) -> None:
+def _rule_for_spikes(setting: "Setting", name: str) -> None:
     """What a rule that does not inject the signal, or that says nothing of constant inputs, does not go with."""
     rule, code, signal = registry.get("rules", name), setting.input.code, setting.feedback.signal
     if not rule.injects and setting.phases.propagation != "held":
@@ -596,7 +599,7 @@ def _rule_for_spikes(setting: Any, name: str) -> None:
         )
 
 
-def _closed_forms(setting: Any, rules: list[str]) -> None:
+def _closed_forms(setting: "Setting", rules: list[str]) -> None:
     """Spiking neurons that can be carried from event to event, and what only linear membranes go with."""
     network, neuron = setting.network, registry.get("neurons", setting.network.neuron)
     others = [f"rule = {rule!r}" for rule in rules if not registry.get("rules", rule).by_pairs()]
@@ -614,7 +617,7 @@ def _closed_forms(setting: Any, rules: list[str]) -> None:
             raise ValueError(f"{key}: {quoted(value)} does not go with {' and '.join(others)}; allowed: {allowed}")
 
 
-def _arrivals(setting: Any) -> None:
+def _arrivals(setting: "Setting") -> None:
     """Delays within the free phase: what comes later is seen in the nudged phases alone, and learned as if it were taught."""
     network, free, last = setting.network, setting.phases.free, len(setting.network.hidden) + 1
     own = {(t.pre, t.post): (f"network.projection[{i}].delay", t.delay) for i, t in enumerate(network.projection) if t.delay}
@@ -637,7 +640,7 @@ def _arrivals(setting: Any) -> None:
             )
 
 
-def _lines(setting: Any) -> None:
+def _lines(setting: "Setting") -> None:
     """Delay lines no longer than the free phase: what they bring into the nudged phases was then sent after the same onset."""
     network = setting.network
     delays = [network.delay if table.delay is None else table.delay for table in network.projection if table.pre == 0]
@@ -650,7 +653,7 @@ def _lines(setting: Any) -> None:
         )
 
 
-def _online(setting: Any) -> None:
+def _online(setting: "Setting") -> None:
     """Weights that change while spikes pass: one sample after the other, by plain descent, and where `stream` runs."""
     network, neuron = setting.network, registry.get("neurons", setting.network.neuron)
     input_spikes = registry.get("inputs", setting.input.code).spikes
@@ -670,7 +673,7 @@ def _online(setting: Any) -> None:
             raise ValueError(f"phases.update: 'online' does not go with {key} = {quoted(value)}; allowed: {allowed}")
 
 
-def _projections(setting: Any) -> None:
+def _projections(setting: "Setting") -> None:
     """Projections of spiking neurons: populations that there are, each pair once, and currents that can be solved for."""
     network, last, seen = setting.network, len(setting.network.hidden) + 1, set()
     membrane = registry.get("neurons", network.neuron)(**setting.neuron).tau_m

@@ -1,7 +1,7 @@
 """Settled mode: τ = 0, so each neuron sends at most one graded event a phase, and a mini-batch is a few passes over arrays."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from localdfa.core.rate import projections
 from localdfa.core.rate.activation import activation
 from localdfa.core.rate.convolution import Route
 from localdfa.core.update import Update
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
 
 
 @dataclass(kw_only=True)
@@ -47,7 +50,7 @@ class FreePhase:
         )
 
 
-def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: Any = None) -> FreePhase:
+def free_phase(network: "Network", inputs: np.ndarray, threshold: float = 0.0, masks: Any = None) -> FreePhase:
     """Settle every layer on the inputs (m, n_in + 1), whose last column is ones.
 
     threshold: ε of graded events. masks: dropout of each hidden layer, arrays (m, n_l) of 0 and 1/(1 − p), or None.
@@ -91,7 +94,7 @@ def free_phase(network: Any, inputs: np.ndarray, threshold: float = 0.0, masks: 
 
 
 def post_changes(
-    network: Any, rule: Any, free: FreePhase, error: np.ndarray, target: np.ndarray, directions: bool = False
+    network: "Network", rule: Any, free: FreePhase, error: np.ndarray, target: np.ndarray, directions: bool = False
 ) -> tuple[list[np.ndarray], int]:
     """The postsynaptic change Δz/β of each layer, (m, n_l), hidden layers first; and the number of events when nudged.
 

@@ -25,7 +25,7 @@ All numbers are float64, whatever the precision of the weights; `timed_trial` is
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -38,6 +38,10 @@ from localdfa.core.products import product
 from localdfa.core.rate.timed_trial import MOST_LEVELS, Hooks, Outcome, Schedule, Wiring, carry_out, of_projection
 from localdfa.core.update import Update
 from localdfa.errors import NonFiniteError
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
+    from localdfa.spec import Setting
 
 # The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
 _BLOCKS = 16
@@ -63,7 +67,7 @@ class Kernels(NamedTuple):
     batch: Any
 
 
-def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray | None = None) -> TimedTrial:
+def simulate(network: "Network", setting: "Setting", inputs: np.ndarray, targets: np.ndarray | None = None) -> TimedTrial:
     """Run the trials of a mini-batch.
 
     inputs: (m, n_in + 1), whose last column is ones. targets: (m, n_out), or None to end after the free phase.
@@ -100,7 +104,7 @@ def simulate(network: Any, setting: Any, inputs: np.ndarray, targets: np.ndarray
     )
 
 
-def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | None = None) -> list[np.ndarray]:
+def record(network: "Network", setting: "Setting", inputs: np.ndarray, target: np.ndarray | None = None) -> list[np.ndarray]:
     """All graded events of one trial in order of time, an array of `EVENT` for each hidden layer.
 
     inputs (n_in + 1,) and target (n_out,) are rows of those of `simulate`.
@@ -125,7 +129,7 @@ def record(network: Any, setting: Any, inputs: np.ndarray, target: np.ndarray | 
     return [queue[:n] for queue, n in zip(queues[1:-1], counts[1:-1], strict=True)]
 
 
-def _schedule(network: Any, setting: Any, nudges: bool) -> Schedule:
+def _schedule(network: "Network", setting: "Setting", nudges: bool) -> Schedule:
     phases = setting.phases
     edges, sign, gate = trial_segments(phases, nudges)
     return Schedule(
@@ -143,7 +147,7 @@ def _schedule(network: Any, setting: Any, nudges: bool) -> Schedule:
     )
 
 
-def _wiring(network: Any) -> Wiring:
+def _wiring(network: "Network") -> Wiring:
     return Wiring(
         sizes=np.array(network.sizes),
         weights=np.concatenate([w.ravel() for w in network.weights]),
@@ -178,7 +182,7 @@ def _refuse(failed: np.ndarray, n_hidden: int) -> None:
         raise NonFiniteError(f"an activity of {layer} {how}", row)
 
 
-def _totals(network: Any, wiring: Wiring, outcome: Outcome) -> list[np.ndarray]:
+def _totals(network: "Network", wiring: Wiring, outcome: Outcome) -> list[np.ndarray]:
     """Σ x(t1) ζ(t1) − Σ Δx ζ of each projection, (n_pre + 1, n_post), in an order that does not depend on the threads."""
     totals, row, column = [], 0, 0
     for l, (n_pre, n_post) in enumerate(pairwise(wiring.sizes)):
@@ -193,7 +197,7 @@ def _totals(network: Any, wiring: Wiring, outcome: Outcome) -> list[np.ndarray]:
     return totals
 
 
-def _kernels_of(network: Any, setting: Any) -> Kernels:
+def _kernels_of(network: "Network", setting: "Setting") -> Kernels:
     """The kernels for a network and the rule of a setting.
 
     A rule that does not serve this engine teaches nothing here; any z will do, and it is then the activity.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import get_num_threads
@@ -20,6 +20,10 @@ from localdfa.core.spiking.state import State, at_rest
 from localdfa.core.spiking.trial import Findings, findings, trials_kernel
 from localdfa.core.sums import Sums
 from localdfa.core.update import Update
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
+    from localdfa.spec import Setting
 
 # The samples of a mini-batch are shared out in so many blocks, whatever the number of threads.
 _BLOCKS = 16
@@ -72,8 +76,8 @@ class Recording:
 
 
 def simulate(
-    network: Any,
-    setting: Any,
+    network: "Network",
+    setting: "Setting",
     inputs: np.ndarray,
     targets: np.ndarray | None = None,
     rng: np.random.Generator | None = None,
@@ -136,8 +140,8 @@ def simulate(
 
 
 def record(
-    network: Any,
-    setting: Any,
+    network: "Network",
+    setting: "Setting",
     inputs: np.ndarray,
     target: np.ndarray | None = None,
     rng: np.random.Generator | None = None,
@@ -191,8 +195,8 @@ class Batch:
 
     def __init__(
         self,
-        network: Any,
-        setting: Any,
+        network: "Network",
+        setting: "Setting",
         inputs: np.ndarray,
         targets: np.ndarray | None,
         rng: np.random.Generator | None,

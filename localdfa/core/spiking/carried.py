@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from localdfa.core.spiking.circuit import Circuit, circuit
 from localdfa.core.spiking.state import State, at_rest
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
+    from localdfa.spec import Setting
 
 # The spikes of each population: when they were sent, ms, and by which neuron.
 Trains = list[tuple[np.ndarray, np.ndarray]]
@@ -53,7 +57,7 @@ class Carried:
         return {**self.state._asdict(), "counts": counts, "times": times, "senders": senders}
 
 
-def restored(network: Any, setting: Any, arrays: Mapping[str, np.ndarray]) -> Carried:
+def restored(network: "Network", setting: "Setting", arrays: Mapping[str, np.ndarray]) -> Carried:
     """What `Carried.arrays` gave of the training of a network.
 
     Raises

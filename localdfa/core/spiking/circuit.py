@@ -1,7 +1,7 @@
 """A spiking network as the kernels see it: flat arrays of populations, ports and synapses."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,10 @@ from localdfa.core import finite
 from localdfa.core.events import feedback_weights
 from localdfa.errors import NonFiniteError, SpecError
 from localdfa.weights import Weights
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
+    from localdfa.spec import Setting
 
 # An input port of a population: one for each projection into it, a twin having those of its soma as well. All are positions:
 # a port begins there in the array that is named.
@@ -71,7 +75,7 @@ class Circuit(NamedTuple):
     unit: float  # activity of a postsynaptic trace of 1
 
 
-def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) -> Circuit:
+def circuit(network: "Network", setting: "Setting", nudges: bool, rates: Sequence[float]) -> Circuit:
     """The tables of a network; without nudged phases there are no twins and no error neurons.
 
     rates: for each projection the learning rate of weights that change while spikes pass, 0 of those that stand still.
@@ -167,7 +171,7 @@ def circuit(network: Any, setting: Any, nudges: bool, rates: Sequence[float]) ->
     )
 
 
-def spiking_rule(setting: Any) -> Any:
+def spiking_rule(setting: "Setting") -> Any:
     """The rule of a setting, which serves spikes; see `localdfa.rules`.
 
     Raises
@@ -181,7 +185,7 @@ def spiking_rule(setting: Any) -> Any:
     return rule
 
 
-def spiking_projections(network: Any, setting: Any) -> list[int]:
+def spiking_projections(network: "Network", setting: "Setting") -> list[int]:
     """The projections that spikes pass: not those of input currents, and not those to units that only integrate."""
     analog = not registry.get("inputs", setting.input.code).spikes
     readout = None if network.output.spiking else len(network.sizes) - 1
@@ -192,7 +196,7 @@ class _Tables:
     """The projections of a circuit as they are put together; of each projection an entry with the names of `PORT`, the layer or
     population that it reaches, its delay, ms, and its strength and online factor."""
 
-    def __init__(self, network: Any, tau_m: float) -> None:
+    def __init__(self, network: "Network", tau_m: float) -> None:
         self._network, self._tau_m = network, float(tau_m)
         weights = Weights.of(network.weights)
         self._jumps, self._starts = weights.flat, weights.starts
@@ -230,7 +234,7 @@ class _Tables:
                 "online": online * unit**2 / self._tau_m,
             }
         )
-        if sparse:
+        if projection.ends is not None and projection.targets is not None:
             self._rows.append(projection.ends)
             self._targets.append(projection.targets)
         self.n_sums += weights.size if projection.plastic else 0

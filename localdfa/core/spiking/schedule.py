@@ -1,11 +1,15 @@
 """The steps of a trial: in each nothing changes from outside, and no spike reaches an earlier population."""
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from localdfa.core.events import trial_segments
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
+    from localdfa.spec import Setting
 
 
 class Schedule(NamedTuple):
@@ -29,7 +33,7 @@ class Schedule(NamedTuple):
     carried: bool  # whether a trial begins where the one before it ended, so that every step matters
 
 
-def schedule(network: Any, setting: Any, nudges: bool, frames: int, times: np.ndarray | None = None) -> Schedule:
+def schedule(network: "Network", setting: "Setting", nudges: bool, frames: int, times: np.ndarray | None = None) -> Schedule:
     """The steps of a trial.
 
     nudges: whether there are nudged phases; frames: of the input; times: moments, ms, at which states are recorded, for which
@@ -81,7 +85,7 @@ def schedule(network: Any, setting: Any, nudges: bool, frames: int, times: np.nd
     )
 
 
-def phase_begins(setting: Any, nudges: bool) -> tuple[np.ndarray, float]:
+def phase_begins(setting: "Setting", nudges: bool) -> tuple[np.ndarray, float]:
     """When the phases of a trial begin, and its end, ms."""
     edges, sign, _ = trial_segments(setting.phases, nudges)
     return _phase_begins(edges, sign), float(edges[-1])

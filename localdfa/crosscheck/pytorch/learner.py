@@ -1,7 +1,7 @@
 """From a spec and a network of its weights and B to a stack that learns in PyTorch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from localdfa.crosscheck.pytorch.rules import PATHWAYS, BackPropagation, Exact, 
 from localdfa.crosscheck.pytorch.stack import OUTPUTS, Convolved, ManyLinear, Masks, Stack
 from localdfa.errors import SpecError
 from localdfa.spec import Setting
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
 
 _FUNCTIONS = {
     "tanh": lambda p: nn.Tanh(),
@@ -122,7 +125,7 @@ class Learner:
         return None if not found else torch.stack(found) if self._many else found[0]
 
 
-def _dtype(network: Any) -> torch.dtype:
+def _dtype(network: "Network") -> torch.dtype:
     return torch.float64 if network.dtype == np.float64 else torch.float32
 
 
