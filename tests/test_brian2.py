@@ -249,17 +249,21 @@ def test_under_a_constant_drive_every_interval_is_late_by_less_than_a_step():
         assert np.all((steps > -1e-6) & (steps < 1 + 1e-6))
 
 
-def test_on_a_grid_arrivals_at_the_end_of_the_refractory_period_are_taken_in_by_both():
-    """Volleys every ms, each of which moves v beyond the threshold, t_ref 2 ms: spikes at 2, 4, 6 … ms."""
+@pytest.mark.parametrize("first", [0.0, 1.0])
+def test_on_a_grid_arrivals_at_the_end_of_the_refractory_period_are_taken_in_by_both(first):
+    """Volleys every ms, each of which moves v beyond the threshold, t_ref 2 ms: a spike every 2 ms from the first arrival on.
+
+    An input that spikes at the onset of the trial does so in Brian2 as well.
+    """
     setting, network = build(
         0, (1, 3, 2), network={"delay": 1.0, "start": "reset"}, input={"code": "trains"},
         parameters={"baseline": 0.3, "t_ref": 2.0},
         phases={"free": 60.0, "nudged": 5.0, "beta": 0.1, "propagation": "live"},
     )  # fmt: skip
     network.weights[0][:] = [[3.0] * 3, [0.0] * 3]
-    volleys = Trains(np.zeros(20, int), np.zeros(20, int), np.arange(1.0, 21.0), 1, 1)
+    volleys = Trains(np.zeros(20, int), np.zeros(20, int), first + np.arange(20), 1, 1)
     ours = spikes.record(network, setting, volleys[0]).spikes[0]
     time, neuron = brian.simulate(network, setting, volleys, dt=STEP).spikes[0]
     for one, other in zip(*trains(ours, (time, neuron), 3), strict=True):
-        np.testing.assert_array_equal(one, 2.0 * np.arange(1, 11))
+        np.testing.assert_array_equal(one, first + 1 + 2.0 * np.arange(10))
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-9)

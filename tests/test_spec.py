@@ -155,7 +155,7 @@ def test_every_wrong_key_is_named_at_once():
         ("feedback=direct", "did you mean --set feedback.pathway=direct?"),
         ("phases=live", "did you mean --set phases.propagation=live?"),
         ("preprocess=whiten", "did you mean --set preprocess.whiten=true?"),
-        ("record=5", "record: 5 is not allowed: it is a table of the keys probe, repeats, train, "),
+        ("record=5", "record: 5 is not allowed: it is a table of the keys probe, "),
         ("title=3", """title: 3 is not allowed: input should be a valid string; did you mean --set 'title="3"'?"""),
         ('batch_size="64"', "did you mean --set batch_size=64?"),
         ("condition=[{name='a b/c'}]", "'a b/c' is not allowed: a name has letters from a to z, digits and the signs _ . + -,"),

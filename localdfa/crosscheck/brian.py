@@ -300,12 +300,12 @@ class Model:
         begins = np.cumsum([0.0, *(lengths if self._nudges else lengths[:1])])
         x = inputs if code.given else inputs[:, :-1]
         _, neuron, time = input_codes.arrivals(code, x, network.shape, setting.input, begins[:-1], begins[-1], rng)
-        # As neurons: a spike belongs to the step at whose end it has come.
-        step = np.maximum(np.ceil(np.round(time / self._dt, 6)).astype(int) - 1, 0)
+        # As neurons: a spike has come by the end of a step. It is sent as the next one begins, which also those at 0 ms can be.
+        step = np.ceil(np.round(time / self._dt, 6)).astype(int)
         if len(np.unique(step * network.sizes[0] + neuron)) < len(step):
             raise SpecError(f"two spikes of an input within the step of {self._dt} ms; take a shorter one")
         self._sources = brian2.SpikeGeneratorGroup(
-            network.sizes[0], neuron, step * self._dt * brian2.ms, clock=self._clock, name="inputs"
+            network.sizes[0], neuron, step * self._dt * brian2.ms, clock=self._clock, name="inputs", when="start"
         )
         self._objects.append(self._sources)
 
