@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from localdfa import record, spec, train, watch
-from localdfa.display import Lines, Several, duration, said
+from localdfa.display import Lines, Several, duration, line
 from localdfa.errors import LocalDFAError
 from localdfa.tensorboard import TensorBoard
 
@@ -107,8 +107,8 @@ def test_tensorboard_that_is_missing_is_named(monkeypatch):
 
 def test_a_line_has_errors_and_rates():
     row = {"epoch": 3, "train_error": 1.234, "test_error": 5.0}
-    assert said(row) == "epoch 3  train 1.23 %  test 5.00 %"
-    assert said({**row, "rate": [70.4, 8.0]}).endswith("  70 8 Hz")
+    assert line(row) == "epoch 3  train 1.23 %  test 5.00 %"
+    assert line({**row, "rate": [70.4, 8.0]}).endswith("  70 8 Hz")
     assert [duration(s) for s in (0, 65, 3661)] == ["0:00", "1:05", "1:01:01"]
 
 

@@ -332,7 +332,7 @@ def test_comparison_of_runs_that_share_no_seed(rate_run, spiking_run):
 
 def test_raster_shows_the_spikes_of_one_trial(spiking_run):
     drawn = raster.figure(spiking_run)
-    assert [axes.get_title() for axes in drawn.axes[:3]] == ["Inputs", "Hidden layer 1", "Hidden layer 2"]
+    assert [axes.get_title() for axes in drawn.axes[:2]] == ["Hidden layer 1", "Hidden layer 2"]
     kept = spiking_run.jobs[0].spikes
     counts = []
     for layer, (upper, lower) in enumerate(zip(drawn.axes[:2], drawn.axes[2:], strict=True), 1):

@@ -12,7 +12,7 @@ from localdfa import data, spec, train, watch
 from localdfa.analysis import report, summary
 from localdfa.crosscheck.certificate import certify
 from localdfa.data import npz
-from localdfa.display import said
+from localdfa.display import line
 from localdfa.errors import DataError, RunError, SpecError
 
 LINEAR = {"output": "linear", "hidden": [8]}
@@ -150,7 +150,7 @@ def test_tables_and_lines_show_rmse_and_r2(run):
     assert {"train RMSE", "validation RMSE", "test RMSE", "train R²", "test R²"} <= headings
     assert not any("error" in heading for heading in headings)
     row = {"epoch": 3, "train_rmse": 0.7123, "train_r2": 0.4, "test_rmse": 0.8, "test_r2": None}
-    assert said(row) == "epoch 3  train RMSE 0.71 R² 0.40  test RMSE 0.80 R² –"
+    assert line(row) == "epoch 3  train RMSE 0.71 R² 0.40  test RMSE 0.80 R² –"
     console = Console(file=io.StringIO(), width=200)
     console.print(watch.table(run, "finished"))
     assert "test R²" in console.file.getvalue()

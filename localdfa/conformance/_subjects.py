@@ -15,7 +15,7 @@ from localdfa.spec import Setting
 from localdfa.train import Part, Trainer
 
 if path := os.environ.get("LOCALDFA_SPEC"):
-    spec.load(path)
+    spec.take_in_models(path)
 
 # A network of spiking neurons that takes little time.
 SPIKING: dict[str, Any] = {

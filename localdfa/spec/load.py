@@ -82,6 +82,20 @@ def load(
         raise SpecError(_as_options(str(error)) if overrides else str(error)) from None
 
 
+def take_in_models(name: str) -> None:
+    """Take in the files of models that the spec of a bundled name or a TOML file names; nothing else of it is looked at.
+
+    The files are executed. So their models can be tried although no experiment uses them yet.
+
+    Raises
+    ------
+    SpecError
+        The spec or a file cannot be read, or a file sets no model.
+    """
+    path = find(name)
+    _take_in(_read(path).get("models"), f"{path}: ", registry.add)
+
+
 def untaken(name: str, overrides: Iterable[str]) -> list[str]:
     """What to say of overrides that conditions of an experiment do not take, as they have values of their own: a line each.
 
