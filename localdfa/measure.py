@@ -193,7 +193,6 @@ def _against_exact(
     taught: the update of each projection under the rule. x (m, n_in + 1), y (m, n_out): the probe. free: the free phase of
     spiking neurons, else None.
     """
-
     dfa, bp = (_exact(network, setting, name, seed, x, y, free) for name in ("dfa", "bp"))
     to_dfa, to_bp, dfa_to_bp = compare(taught, dfa), compare(taught, bp), compare(dfa, bp)
     row = {
@@ -238,22 +237,23 @@ def _averaged(
     network: Network, setting: Setting, rule: str, seed: int, x: np.ndarray, y: np.ndarray, first: spikes.SpikingTrial, n: int
 ) -> dict[str, list[float]]:
     """Cosines between updates that are averaged over n trials of each sample, of which the first is given; see `probe`."""
-    layers, trials = network.as_layers(), [first]
-    for k in range(1, n):
-        rng = generator(seed, WATCHED_AGAIN, k)
-        trials.append(spikes.simulate(started_anew(network, rng), setting.under(rule), x, y, rng))
-    phases = [rates(network, setting, x, trial) for trial in trials]
-    taught = _summed([trial.totals() for trial in trials])
-    dfa = _summed([_exact(layers, setting, "dfa", seed, x, y, free) for free in phases])
+    layers, trial = network.as_layers(), first
+    taught, dfa, settled = (list[np.ndarray]() for _ in range(3))
+    for k in range(n):
+        if k > 0:
+            rng = generator(seed, WATCHED_AGAIN, k)
+            trial = spikes.simulate(started_anew(network, rng), setting.under(rule), x, y, rng)
+        free = rates(network, setting, x, trial)
+        taught = _added(taught, trial.totals())
+        dfa = _added(dfa, _exact(layers, setting, "dfa", seed, x, y, free))
+        settled = _added(settled, _of_rates(layers, setting, rule, x, y, free))
     row = {"mean_cosine_to_dfa": compare(taught, dfa)["cosine"]}
-    if settled := _summed([_of_rates(layers, setting, rule, x, y, free) for free in phases]):
-        row["mean_cosine_to_settled"] = compare(taught, settled)["cosine"]
-    return row
+    return row | ({"mean_cosine_to_settled": compare(taught, settled)["cosine"]} if settled else {})
 
 
-def _summed(updates: list[list[np.ndarray]]) -> list[np.ndarray]:
-    """The sum of several updates, projection by projection."""
-    return [np.asarray(np.sum(parts, axis=0, dtype=np.float64)) for parts in zip(*updates, strict=True)]
+def _added(total: list[np.ndarray], update: list[np.ndarray]) -> list[np.ndarray]:
+    """An update added to the sum of others, an array a projection; the first to no array."""
+    return [a + b for a, b in zip(total, update, strict=True)] if total else [_double(g) for g in update]
 
 
 def theorem(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, Any]:
@@ -261,8 +261,8 @@ def theorem(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, 
 
     Means over the samples in which they are defined.
 
-    free: of m samples; target (m, n_out). −δh_l is the update that the network's pathway prescribes
-    for the activity h_l, whatever the rule does with it: δh_l = B_l e under direct feedback. Of each sample
+    free: of m samples; target (m, n_out). −δh_l is the update that the network's pathway prescribes for the activity h_l,
+    whatever the rule does with it: δh_l = B_l e under direct feedback. Of each sample
 
         theorem_k     K_l = δh_lᵀ h_l / |δh_l|        (eq. 11), which the prescribed updates lower
         theorem_l     L_l = δh_lᵀ c_l / |δh_l|        (eq. 12), c_l = W_{l+1}ᵀ (δh_{l+1} ∘ f'(a_{l+1}))  (eq. 13)

@@ -1,5 +1,6 @@
 """Models that lack a hook, misspell one, or are of another family are refused by name before anything is trained."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -33,9 +34,12 @@ def _no_files(monkeypatch):
     monkeypatch.setattr(registry, "_files", {})
 
 
-def refusal(folder, family, text, number=[0]):  # noqa: B006  (each file has a name of its own: what is refused is remembered)
-    number[0] += 1
-    path = folder / f"mine{number[0]}.py"
+# Each file has a name of its own, for a process remembers what a name stands for.
+NUMBERS = itertools.count()
+
+
+def refusal(folder, family, text):
+    path = folder / f"mine{next(NUMBERS)}.py"
     path.write_text(text, encoding="utf-8")
     registry.add(family, path)
     with pytest.raises(SpecError) as caught:
