@@ -78,7 +78,7 @@ def with_a_model(monkeypatch):
     path = Path(__file__).with_name("plugin") / "example_models" / "softsign.py"
     monkeypatch.setattr(registry, "_files", {})
     monkeypatch.delitem(sys.modules, "localdfa_neurons_softsign", raising=False)
-    return spec.experiment(seeds=[2], models={"neurons": [str(path)]})
+    return spec.experiment(seeds=[2], models={"neurons": [str(path)]}, network={"neuron": "softsign"})
 
 
 @pytest.mark.parametrize("there", ["nothing", "a run", "a run and notes", "a run with the same model"])
@@ -87,7 +87,8 @@ def test_a_kill_at_any_step_leaves_the_old_run_or_the_new_one(tmp_path, monkeypa
     for steps in range(40):
         place = tmp_path / f"{steps}"
         if there != "nothing":
-            trained(place, models=new.models if there == "a run with the same model" else {})
+            same = {"models": new.models, "network": new.network}
+            trained(place, **(same if there == "a run with the same model" else {}))
         if there == "a run and notes":
             (place / "notes.txt").write_text("keep")
         with monkeypatch.context() as patched:
