@@ -26,7 +26,7 @@ _SPIKING = ("firing", "raster", "rates")
 _ALONE = {
     "beta": "digits-beta", "map": "digits-map", "pairs": "stdp-pair", "trial": "digits-trial", "window": "digits-trial",
 }  # fmt: skip
-_DOTS_PER_INCH = 110
+_DOTS_PER_INCH = 104
 
 
 def runs(folder: Path) -> dict[str, record.Run]:
