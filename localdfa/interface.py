@@ -53,6 +53,14 @@ def parameters_of(model: Any) -> dict[str, None]:
     return dict.fromkeys((*model._fields, "count", "index", "refusal"))
 
 
+def wrong_tuple(model: Any, needed: Hooks, allowed: Hooks, parameters: Mapping[str, str], compiled: bool = True) -> list[str]:
+    """What is wrong with a model that is to be a ``NamedTuple`` of parameters with hooks.
+
+    parameters: as `wrong_parameters` takes what it needs; the rest as of `wrong`.
+    """
+    return wrong_parameters(model, parameters) or wrong(model, needed, {**allowed, **parameters_of(model)}, compiled)
+
+
 def wrong_subclass(model: Any, base: Any, needed: Iterable[str], further: Hooks | None = None) -> list[str]:
     """What is wrong with a model that is to be a subclass of `base`.
 

@@ -287,13 +287,14 @@ class Job:
         """The row of the weights that the condition and seed ends with, so far; None where nothing is measured yet.
 
         Where a stage has gone back to those of an earlier epoch it is that epoch's row, but ``epoch``, ``updates``, ``events``
-        and ``seconds`` are those of the whole training.
+        and ``seconds`` are those of the whole training. ``kept_epoch`` is always there.
         """
         rows = self.metrics
         if not rows:
             return None
-        whole = {key: rows[-1][key] for key in ("epoch", "updates", "events", "seconds", KEPT) if key in rows[-1]}
-        return {**rows[rows[-1].get(KEPT, -1)], **whole}
+        whole = {key: rows[-1][key] for key in ("epoch", "updates", "events", "seconds") if key in rows[-1]}
+        kept = rows[-1].get(KEPT, rows[-1]["epoch"])
+        return {**rows[kept], **whole, KEPT: kept}
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """All rows so far."""

@@ -743,7 +743,7 @@ def summarise(run: record.Run) -> None:
                     "feedback": setting.pathway_of(last["rule"]),
                     "seed": job.seed,
                     "epochs": last["epoch"],
-                    "kept_epoch": last.get(record.KEPT, last["epoch"]),
+                    "kept_epoch": last[record.KEPT],
                     **{f"{part}_{m.key}": last.get(f"{part}_{m.key}") for m in setting.output.measures for part in _PARTS},
                     **{key: last.get(key) for key in _SUMMARY},
                     "not_kept": {e.record: e.why for e in missing if (e.condition, e.seed) == (job.condition, job.seed)},

@@ -64,8 +64,9 @@ def trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Network
                 f"{found.shape}, not {weights.shape}"
             )
         weights[...] = found
-    last = job.metrics[-1]
-    return network, last.get(KEPT, last["epoch"])
+    last = job.last
+    assert last is not None  # weights are kept of what is measured
+    return network, last[KEPT]
 
 
 def row(name: str, value: float | None, least: float | None = None, most: float | None = None) -> dict[str, Any]:

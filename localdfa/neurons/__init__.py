@@ -52,9 +52,7 @@ _MEMBRANE = {
 def wrong(model: Any) -> list[str]:
     """What of a model is not as written above; see `registry.wrong`."""
     if not spikes(model):
-        return interface.wrong_parameters(model, {}) or interface.wrong(
-            model, _RATE, {**_RATE_MAY, **interface.parameters_of(model)}, compiled=True
-        )
+        return interface.wrong_tuple(model, _RATE, _RATE_MAY, {})
     if found := interface.wrong_parameters(model, _MEMBRANE):
         return found
     allowed = {**_SPIKING_MAY, **interface.parameters_of(model)}

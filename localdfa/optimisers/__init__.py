@@ -21,6 +21,4 @@ _NEEDED: interface.Hooks = {"row": ("p", "w", "g", "state", "step", "idle"), "n_
 
 def wrong(model: Any) -> list[str]:
     """What of a model is not as written above; see `registry.wrong`."""
-    if found := interface.wrong_parameters(model, {"learning_rate": "η"}):
-        return found
-    return interface.wrong(model, _NEEDED, interface.parameters_of(model), compiled=True)
+    return interface.wrong_tuple(model, _NEEDED, {}, {"learning_rate": "η"})

@@ -63,9 +63,5 @@ def wrong(model: Any) -> list[str]:
             if name not in known:
                 found.append(f"{key!r}: {registry.unknown(name, known)}")
     if hasattr(model, "Parameters"):
-        parameters = model.Parameters
-        reasons = interface.wrong_parameters(parameters, {}) or interface.wrong(
-            parameters, {}, interface.parameters_of(parameters)
-        )
-        found += [f"'Parameters': {reason}" for reason in reasons]
+        found += [f"'Parameters': {reason}" for reason in interface.wrong_tuple(model.Parameters, {}, {}, {})]
     return found
