@@ -160,7 +160,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
     """The table of results: one row a condition, in the order of the experiment; also of a run that is not finished.
 
     ``condition``, ``neuron``;
-    ``rule`` and ``feedback``, joined by → where stages differ;
+    ``rule`` and ``feedback``, joined by → where stages differ, with those of single layers in brackets;
     ``seeds``, how many are measured so far, and ``planned``, how many the experiment has;
     ``epochs``, fewest and most that a seed has trained, or None;
     and for each measure its mean over seeds with the weights that training ends with, ``NAME``, and its standard deviation,
@@ -179,13 +179,12 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 def _row(run: Run, name: str, last: list[dict[str, Any]]) -> dict[str, Any]:
     setting = run.settings[name]
-    rules = [setting.rule_of(stage) for stage in setting.stage]
     epochs = [row["epoch"] for row in last]
     row: dict[str, Any] = {
         "condition": name,
         "neuron": setting.network.neuron,
-        "rule": _arrows(rules),
-        "feedback": _arrows(map(setting.pathway_of, rules)),
+        "rule": _arrows(_by_layer(stage, str, setting.rule_of(stage)) for stage in setting.stage),
+        "feedback": _arrows(_by_layer(stage, setting.pathway_of, setting.rule_of(stage)) for stage in setting.stage),
         "seeds": len(last),
         "planned": len(run.experiment.seeds),
         "epochs": (min(epochs), max(epochs)) if epochs else None,
@@ -199,6 +198,12 @@ def _row(run: Run, name: str, last: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _arrows(names: Iterable[str]) -> str:
     return " → ".join(name for name, _ in groupby(names))
+
+
+def _by_layer(stage: Any, said: Callable[[str], str], rule: str) -> str:
+    """The rule of a stage, or what is said of it, and of layers that have another one, as bp (layer 1: dfa)."""
+    own = ", ".join(f"layer {layer}: {said(stage.layer_rules[layer])}" for layer in sorted(stage.layer_rules, key=int))
+    return f"{said(rule)} ({own})" if own else said(rule)
 
 
 def _value(row: dict[str, Any], key: str) -> float | None:

@@ -3,6 +3,7 @@
 `engine` is the one place that decides which of them does it.
 """
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -75,8 +76,7 @@ class Settled:
             taught = np.flatnonzero(error.any(axis=1))
             if len(taught) < len(error):
                 free, error, targets = free.keep(taught), error[taught], targets[taught]
-        rule = settled_rule(network, self._setting, self._rule)
-        change, events = settled.post_changes(network, rule, free, error, targets)
+        change, events = settled_changes(network, self._setting, self._rule, free, error, targets)
         return settled.update(free, change, events, frozen)
 
 
@@ -153,6 +153,35 @@ def settled_rule(network: Network, setting: Setting, rule: str) -> Any:
     """The object by which a rule teaches a settled network; see `localdfa.rules`."""
     model = registry.get("rules", rule)
     return model(network, setting.phases, setting.parameters_of(rule))
+
+
+def settled_changes(
+    network: Network, setting: Setting, rule: str, free: settled.FreePhase, error: np.ndarray, target: np.ndarray,
+    directions: bool = False,
+) -> tuple[list[np.ndarray], int]:  # fmt: skip
+    """The postsynaptic change of each layer under a rule, and the number of events; see `core.rate.settled.post_changes`.
+
+    A hidden layer that learns by a rule of its own, `Network.apart`, changes as it would if all layers learned by that rule:
+    each rule brings its own signal through its own pathway. So back-propagation reaches it as the gradient of the loss itself,
+    whatever the layers above learn by.
+    """
+    if not network.apart:
+        return settled.post_changes(network, settled_rule(network, setting, rule), free, error, target, directions)
+    rules = {l: own.rule for l, own in network.apart.items()}
+    others = frozenset(range(network.n_hidden)) - frozenset(rules)
+    own_network = replace(network, apart={})
+    model = settled_rule(own_network, setting, rule)
+    change, events = settled.post_changes(own_network, model, free, error, target, directions, others)
+    for name in dict.fromkeys(rules.values()):
+        layers = frozenset(l for l, own in rules.items() if own == name)
+        wired = network.by_layer(min(layers))
+        found, sent = settled.post_changes(
+            wired, settled_rule(wired, setting, name), free, error, target, directions, layers
+        )  # fmt: skip
+        for l in layers:
+            change[l] = found[l]
+        events += sent
+    return change, events
 
 
 def dropout(setting: Setting, network: Network, rng: np.random.Generator, m: int) -> list[np.ndarray | None]:

@@ -1,8 +1,8 @@
 """From a setting and a seed to a network: sizes, weights and feedback matrices. No dynamics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,14 @@ def generator(seed: int, stream: int, part: int = 0) -> np.random.Generator:
     return np.random.default_rng([seed, stream, part])
 
 
+class Wiring(NamedTuple):
+    """The way of the error under one rule: its name, its pathway, and B of each hidden layer, or None."""
+
+    rule: str
+    pathway: Any
+    feedback: list[np.ndarray | None]
+
+
 @dataclass
 class Network:
     """A network of rate or spiking neurons: layers that each reach the next and, of spiking neurons, further projections.
@@ -37,7 +45,8 @@ class Network:
     synapse of its kernels, and columns as `Geometry.synapses` says; of a sparse projection one row of all synapses by
     presynaptic neuron, then the biases. pathway: the feedback pathway; feedback: its matrix B for each hidden layer, or None.
     shape: of a sample. start: v of each spiking layer (n_l,) at the onset of a trial, or None for the reset. inherited: where
-    they come from another run, the name of a pathway and its B, by layer from 0.
+    they come from another run, the name of a pathway and its B, by layer from 0. apart: of hidden layers, from 0, that learn by
+    a rule of their own, the way of the error under it; the pathway and feedback are then those of the others.
     """
 
     sizes: tuple[int, ...]
@@ -51,6 +60,7 @@ class Network:
     shape: tuple[int, ...]
     start: list[np.ndarray] | None = None
     inherited: tuple[str, dict[int, np.ndarray]] = ("", {})
+    apart: Mapping[int, Wiring] = field(default_factory=dict)
 
     @property
     def n_hidden(self) -> int:
@@ -81,6 +91,18 @@ class Network:
     def dtype(self) -> np.dtype:
         """float32 or float64."""
         return self.weights[0].dtype
+
+    def by_layer(self, l: int) -> "Network":
+        """The same network with the pathway and B by which hidden layer l learns, for all layers."""
+        if l not in self.apart:
+            return replace(self, apart={})
+        own = self.apart[l]
+        return replace(self, pathway=own.pathway, feedback=own.feedback, apart={})
+
+    @property
+    def matrices(self) -> list[np.ndarray | None]:
+        """B of each hidden layer under the rule by which that layer learns, or None."""
+        return [self.by_layer(l).feedback[l] for l in range(self.n_hidden)]
 
     def W(self, l: int) -> np.ndarray:
         """Forward weights into layer l (0 the first hidden), a view W[post, pre]; a copy where they are sparse."""
@@ -137,8 +159,17 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     return rewired(replace(network, start=_start(setting, network, seed)), setting, setting.rule, seed)
 
 
-def rewired(network: Network, setting: Setting, rule: str, seed: int) -> Network:
-    """The same neurons and weights, shared, with the feedback pathway of a rule."""
+def rewired(
+    network: Network, setting: Setting, rule: str, seed: int, layer_rules: Mapping[int, str] | None = None
+) -> Network:  # fmt: skip
+    """The same neurons and weights, shared, with the feedback pathway of a rule; layer_rules: of layers with others, from 0."""
+    own = layer_rules or {}
+    apart = {name: _wiring(network, setting, name, seed) for name in own.values()}
+    of_all = _wiring(network, setting, rule, seed)
+    return replace(network, pathway=of_all.pathway, feedback=of_all.feedback, apart={l: apart[name] for l, name in own.items()})
+
+
+def _wiring(network: Network, setting: Setting, rule: str, seed: int) -> Wiring:
     name = setting.pathway_of(rule)
     pathway, (of, inherited) = registry.get("feedback", name), network.inherited
     feedback = [
@@ -147,7 +178,7 @@ def rewired(network: Network, setting: Setting, rule: str, seed: int) -> Network
         else _feedback(setting, network, pathway, l, seed)
         for l in range(network.n_hidden)
     ]
-    return replace(network, pathway=pathway, feedback=feedback)
+    return Wiring(rule, pathway, feedback)
 
 
 def handed_over(
@@ -205,11 +236,16 @@ def in_precision(network: Network, dtype: Any) -> Network:
     weights = Weights.empty([w.shape for w in network.weights], dtype)
     for copy, own in zip(weights, network.weights, strict=True):
         copy[...] = own
+
+    def cast(feedback: list[np.ndarray | None]) -> list[np.ndarray | None]:
+        return [None if b is None else b.astype(dtype) for b in feedback]
+
     return replace(
         network,
         neuron=registry.cast(network.neuron, np.dtype(dtype).type),
         weights=weights,
-        feedback=[None if b is None else b.astype(dtype) for b in network.feedback],
+        feedback=cast(network.feedback),
+        apart={l: own._replace(feedback=cast(own.feedback)) for l, own in network.apart.items()},
     )
 
 

@@ -77,6 +77,11 @@ def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int) -> Ne
     if setting.network.from_run is None:
         return network
     job, source = _source(setting.network.from_run, seed)
+    if source.stage[-1].layer_rules:
+        raise SpecError(
+            f"network.from_run: {setting.network.from_run!r} ends with a stage of layer_rules, whose layers differ in their "
+            f"pathways; allowed: a condition whose last stage has one rule"
+        )
     pathway = source.pathway_of(source.rule_of(source.stage[-1]))
     return handed_over(network, setting, seed, job.weights, pathway, str(job.folder / "weights.npz"))
 
@@ -154,7 +159,8 @@ class Trainer:
             return
         spec, n_layers = self.setting.stage[stage], self.network.n_hidden + 1
         self.rule_name = spec.rule or self.setting.rule
-        self.network = rewired(self.network, self.setting, self.rule_name, self.seed)
+        own = self.setting.layer_rules_of(spec)
+        self.network = rewired(self.network, self.setting, self.rule_name, self.seed, own)
         self.engine = self._engine()
         fixed = (q for q, joint in enumerate(self.network.projections) if not joint.plastic)
         self.frozen = frozenset([*(layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen), *fixed])
@@ -740,6 +746,7 @@ def summarise(run: record.Run) -> None:
                     "name": job.condition,
                     "neuron": setting.network.neuron,
                     "rule": last["rule"],
+                    "layer_rules": setting.stage[last["stage"]].layer_rules,
                     "feedback": setting.pathway_of(last["rule"]),
                     "seed": job.seed,
                     "epochs": last["epoch"],

@@ -37,7 +37,7 @@ class Weights(Recorder):
             if joint.ends is not None and joint.targets is not None:
                 pre = np.repeat(np.arange(len(joint.ends) - 1), np.diff(joint.ends))
                 arrays |= {f"pre{name}": pre, f"post{name}": joint.targets}
-        for l, matrix in enumerate(network.feedback):
+        for l, matrix in enumerate(network.matrices):
             if matrix is not None:
                 arrays[f"B{l + 1}"] = matrix
         return arrays

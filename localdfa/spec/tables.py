@@ -240,11 +240,19 @@ class Schedule(Table):
         return 1.0
 
 
+def _text_keys(value: Any) -> Any:
+    """A table whose keys may be numbers, as Python has them, with the texts that TOML has in their place."""
+    return {str(k) if type(k) is int else k: v for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
 class Stage(Table):
-    """A stretch of training under one rule."""
+    """A stretch of training under one rule, or under one for each layer."""
 
     epochs: int = Field(10, ge=1, le=100_000, description="passes through the training set")
     rule: str | None = Field(None, description="rule of this stage; the condition's if left out")
+    layer_rules: Annotated[dict[str, str], BeforeValidator(_text_keys)] = Field(
+        {}, description="rules of hidden layers that learn by another one, by layer, as { 1 = 'dfa' } (settled networks)"
+    )
     frozen: list[int] = Field([], description="layers that keep their weights: 1 the first hidden, -1 the output")
     learning_rate: float | None = Field(None, gt=0, le=1e3, description="in place of the optimiser's")
     schedule: Schedule = Schedule()
@@ -404,6 +412,10 @@ class Setting(Table):
     def rule_of(self, stage: Stage) -> str:
         """The rule that a stage trains with."""
         return stage.rule or self.rule
+
+    def layer_rules_of(self, stage: Stage) -> dict[int, str]:
+        """The rules of hidden layers, counted from 0, that learn by another one than the stage trains with."""
+        return {int(layer) - 1: rule for layer, rule in stage.layer_rules.items()}
 
     def under(self, rule: str) -> "Setting":
         """The same setting with this rule for all of its stages that name none."""
