@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from localdfa import registry
+from localdfa.adversary import FastSign
 from localdfa.core import forked
 from localdfa.core.rate import settled, timed
 from localdfa.core.spiking import batch as spikes
@@ -44,10 +45,13 @@ class Engine(Protocol):
 
 
 class Settled:
-    """Rate neurons with τ = 0, which send at most one graded event a phase; and every exact rule, whatever the neurons."""
+    """Rate neurons with τ = 0, which send at most one graded event a phase; and every exact rule, whatever the neurons.
 
-    def __init__(self, setting: Setting, rule: str) -> None:
-        self._setting, self._rule = setting.under(rule), rule
+    adversary: where a mini-batch is learned from adversarial examples in place of its samples, what makes them.
+    """
+
+    def __init__(self, setting: Setting, rule: str, adversary: FastSign | None = None) -> None:
+        self._setting, self._rule, self._adversary = setting.under(rule), rule, adversary
 
     def read(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
@@ -66,10 +70,12 @@ class Settled:
     ) -> Update:  # fmt: skip
         error_threshold = self._setting.feedback.threshold
         input_mask, *masks = dropout(self._setting, network, rng, len(inputs))
-        if input_mask is not None:
-            inputs = inputs.copy()
-            inputs[:, :-1] *= input_mask
-        free = settled.free_phase(network, inputs, self._setting.network.threshold, masks)
+        free, sent = self._free(network, inputs, input_mask, masks), 0
+        if self._adversary is not None:
+            sent = free.events
+            error = network.output.error(free.prediction, targets)
+            inputs = self._adversary.examples(network, inputs, free, error)
+            free = self._free(network, inputs, input_mask, masks)
         error = network.output.error(free.prediction, targets)
         if error_threshold:
             error[np.abs(error) <= error_threshold] = 0
@@ -77,7 +83,16 @@ class Settled:
             if len(taught) < len(error):
                 free, error, targets = free.keep(taught), error[taught], targets[taught]
         change, events = settled_changes(network, self._setting, self._rule, free, error, targets)
-        return settled.update(free, change, events, frozen)
+        return settled.update(free, change, events + sent, frozen)
+
+    def _free(
+        self, network: Network, inputs: np.ndarray, input_mask: np.ndarray | None, masks: list[np.ndarray | None]
+    ) -> settled.FreePhase:
+        """The free phase with dropout; input_mask: of the inputs, masks: of each hidden layer."""
+        if input_mask is not None:
+            inputs = inputs.copy()
+            inputs[:, :-1] *= input_mask
+        return settled.free_phase(network, inputs, self._setting.network.threshold, masks)
 
 
 class InTime(Settled):
@@ -132,10 +147,11 @@ class Spiking:
         return [0.0 if q in frozen else self._rate for q in range(len(network.projections))]
 
 
-def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
+def engine(setting: Setting, rule: str, rate: float = 0.0, adversary: FastSign | None = None) -> Engine:
     """The engine of a setting under a rule. Exact rules are those of the settled network.
 
     rate: the learning rate of weights that change while spikes pass; 0 keeps them as they are, whatever the setting says.
+    adversary: makes the examples of adversarial training; without it mini-batches are learned as they are.
 
     Raises
     ------
@@ -146,7 +162,7 @@ def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
     name = setting.engine_of(rule)
     if name == "spiking":
         return Spiking(setting, rule, rate if setting.phases.update == "online" else 0.0)
-    return InTime(setting, rule) if name == "timed" else Settled(setting, rule)
+    return InTime(setting, rule) if name == "timed" else Settled(setting, rule, adversary)
 
 
 def settled_rule(network: Network, setting: Setting, rule: str) -> Any:

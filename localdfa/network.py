@@ -15,7 +15,7 @@ from localdfa.weights import Weights
 
 # Streams of random numbers, one a purpose: (seed, stream, layer) always gives the same numbers, so that conditions that
 # share a seed share initial weights, B and the order of the samples.
-WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED, WATCHED_AGAIN = range(10)
+WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED, WATCHED_AGAIN, INPUTS = range(11)
 
 # So many weights are drawn at a time.
 _DRAWN = 2**20
@@ -46,7 +46,8 @@ class Network:
     presynaptic neuron, then the biases. pathway: the feedback pathway; feedback: its matrix B for each hidden layer, or None.
     shape: of a sample. start: v of each spiking layer (n_l,) at the onset of a trial, or None for the reset. inherited: where
     they come from another run, the name of a pathway and its B, by layer from 0. apart: of hidden layers, from 0, that learn by
-    a rule of their own, the way of the error under it; the pathway and feedback are then those of the others.
+    a rule of their own, the way of the error under it; the pathway and feedback are then those of the others. input_feedback:
+    B_0 (n_in, n_out), through which the error reaches the inputs, or None; adversarial examples may be made by it.
     """
 
     sizes: tuple[int, ...]
@@ -61,6 +62,7 @@ class Network:
     start: list[np.ndarray] | None = None
     inherited: tuple[str, dict[int, np.ndarray]] = ("", {})
     apart: Mapping[int, Wiring] = field(default_factory=dict)
+    input_feedback: np.ndarray | None = None
 
     @property
     def n_hidden(self) -> int:
@@ -156,7 +158,12 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     for q, joint in enumerate(projections):
         _draw(weights[q], setting, joint, fans[q], q, seed)
     network = Network(sizes, geometry, neuron, setting.output, weights, None, [], projections, shape)
-    return rewired(replace(network, start=_start(setting, network, seed)), setting, setting.rule, seed)
+    to_inputs = None
+    if setting.adversarial.gradient == "feedback":
+        ends = sizes[0], sizes[-1]
+        to_inputs = _random_matrix(setting, generator(seed, INPUTS), ends, ends)
+    network = replace(network, start=_start(setting, network, seed), input_feedback=to_inputs)
+    return rewired(network, setting, setting.rule, seed)
 
 
 def rewired(
@@ -228,7 +235,11 @@ def handed_over(
         shape = model.shape(network, l)
         if shape is not None and model.widths(network, l) is not None:
             inherited[l] = needed(f"B{l + 1}", shape)
-    return rewired(replace(network, weights=weights, inherited=(pathway, inherited)), setting, setting.rule, seed)
+    to_inputs = network.input_feedback
+    if to_inputs is not None and "B0" in found:
+        to_inputs = needed("B0", to_inputs.shape).astype(network.dtype)
+    network = replace(network, weights=weights, inherited=(pathway, inherited), input_feedback=to_inputs)
+    return rewired(network, setting, setting.rule, seed)
 
 
 def in_precision(network: Network, dtype: Any) -> Network:
@@ -246,6 +257,7 @@ def in_precision(network: Network, dtype: Any) -> Network:
         weights=weights,
         feedback=cast(network.feedback),
         apart={l: own._replace(feedback=cast(own.feedback)) for l, own in network.apart.items()},
+        input_feedback=cast([network.input_feedback])[0],
     )
 
 
@@ -300,12 +312,19 @@ def started_anew(network: Network, rng: np.random.Generator) -> Network:
 
 
 def _feedback(setting: Setting, network: Network, pathway: Any, l: int, seed: int) -> np.ndarray | None:
-    """B ~ U(±g/√width) or N(0, g²/(3 width)), which has the same variance; width as ``feedback.fan_out`` says."""
+    """B of a hidden layer, or None where its pathway has none."""
     shape, widths = pathway.shape(network, l), pathway.widths(network, l)
     if shape is None or widths is None:
         return None
+    return _random_matrix(setting, generator(seed, FEEDBACK, 0 if setting.feedback.shared else l), shape, widths)
+
+
+def _random_matrix(setting: Setting, rng: np.random.Generator, shape: tuple[int, int], widths: tuple[int, int]) -> np.ndarray:
+    """B ~ U(±g/√width) or N(0, g²/(3 width)), which has the same variance; width as ``feedback.fan_out`` says.
+
+    widths: of the layer that receives the feedback, and of its source.
+    """
     spec = setting.feedback
-    rng = generator(seed, FEEDBACK, 0 if spec.shared else l)
     bound = spec.gain / np.sqrt(widths[0] if spec.fan_out == "receiver" else widths[1])
     if spec.distribution == "normal":
         return rng.normal(0, bound / np.sqrt(3), shape).astype(setting.precision)

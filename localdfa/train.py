@@ -14,6 +14,7 @@ import numpy as np
 from localdfa import data as datasets
 from localdfa import folder as folders
 from localdfa import measure, memory, outputs, record, recording, registry
+from localdfa.adversary import FastSign
 from localdfa.core import blas, finite
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.spiking.carried import Carried, restored
@@ -116,6 +117,7 @@ class Trainer:
         train = parts["train"]
         self.network = begin(setting, train.shape, train.targets.shape[1], self.seed)
         self.epoch, self.epoch_of_stage = 0, 0
+        self._adversary = _adversary(setting, train)
         self._enter(0)
         self.plasticity = Plasticity(self.network.weights, self._optimiser(), setting.optimiser.weight_decay)
         self.seconds, self.events = 0.0, 0
@@ -166,7 +168,7 @@ class Trainer:
         self.frozen = frozenset([*(layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen), *fixed])
 
     def _engine(self) -> Engine:
-        return engine(self.setting, self.rule_name, self._optimiser().learning_rate)
+        return engine(self.setting, self.rule_name, self._optimiser().learning_rate, self._adversary)
 
     def _optimiser(self) -> Any:
         """The optimiser with the parameters of the present stage and epoch, in the network's precision."""
@@ -355,6 +357,15 @@ class Trainer:
         self.best, self._best_weights = position.best, best
         self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
         self._enter(position.stage)
+
+
+def _adversary(setting: Setting, train: Part) -> FastSign | None:
+    """What makes the examples of adversarial training, if any; its ε is a part of the range of the training inputs."""
+    strength = setting.adversarial.strength
+    if not strength:
+        return None
+    features = train.inputs[:, :-1]
+    return FastSign(strength * (float(features.max()) - float(features.min())), setting.feedback.threshold)
 
 
 def run(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Weights(Recorder):
-    """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1.
+    """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1; B0 of the inputs, if any.
 
     A further projection from population p to q is W{p}to{q}, [post, pre] or, sparse, an array (n_synapses,), with the
     neurons that these join in pre{p}to{q} and post{p}to{q}. Of convolutions see `localdfa.record`.
@@ -40,6 +40,8 @@ class Weights(Recorder):
         for l, matrix in enumerate(network.matrices):
             if matrix is not None:
                 arrays[f"B{l + 1}"] = matrix
+        if network.input_feedback is not None:
+            arrays["B0"] = network.input_feedback
         return arrays
 
 

@@ -90,7 +90,7 @@ def check(setting: "Setting") -> None:
     Every model that it names is there: see `models`.
     """
     wrong: dict[str, None] = {}
-    for combination in (_rules_fit, _convolutions, _layers, _layer_rules, _stops, _time, _spikes, _code):
+    for combination in (_rules_fit, _convolutions, _layers, _layer_rules, _adversarial, _stops, _time, _spikes, _code):
         try:
             combination(setting)
         except ValueError as error:
@@ -434,6 +434,22 @@ def _layer_rules(setting: "Setting") -> None:
                     f"phases.propagation: with {setting.phases.propagation!r} a layer sees the nudge of the one below, which "
                     f"under {given} may have none; allowed: 'held'"
                 )
+
+
+def _adversarial(setting: "Setting") -> None:
+    """Adversarial examples of settled networks alone, and how they are made only where there are some."""
+    table = setting.adversarial
+    if not table.strength and table.gradient != "bp":
+        raise ValueError(
+            f"adversarial.gradient: {table.gradient!r} makes no examples with adversarial.strength = 0; allowed: 'bp', or a "
+            f"strength above 0, for instance 0.1"
+        )
+    for key, rule in _rules(setting) if table.strength else []:
+        if (name := engine_of(setting, rule)) != "settled":
+            raise ValueError(
+                f"adversarial.strength: {table.strength:g} works with settled networks, not with {_ENGINES[name]}, which "
+                f"{key} = {rule!r} trains here; allowed: 0"
+            )
 
 
 def _stops(setting: "Setting") -> None:

@@ -240,6 +240,18 @@ class Schedule(Table):
         return 1.0
 
 
+class Adversarial(Table):
+    """Adversarial training by the fast sign: mini-batches are learned from x + ε sign(∂L/∂x) in place of x."""
+
+    strength: float = Field(
+        0.0, ge=0, le=1, description="ε as a fraction of the range of the training inputs; 0 is none (settled networks)"
+    )
+    gradient: Literal["bp", "feedback"] = Field(
+        "bp",
+        description="at the inputs: the true one, by back-propagation; or the error through a random matrix B of the inputs",
+    )
+
+
 def _text_keys(value: Any) -> Any:
     """A table whose keys may be numbers, as Python has them, with the texts that TOML has in their place."""
     return {str(k) if type(k) is int else k: v for k, v in value.items()} if isinstance(value, Mapping) else value
@@ -407,6 +419,7 @@ class Setting(Table):
     phases: Phases = Phases()
     trace: Trace = Trace()
     optimiser: Optimiser = Optimiser()
+    adversarial: Adversarial = Adversarial()
     stage: list[Stage] = Field([Stage()], min_length=1, max_length=1000)
 
     def rule_of(self, stage: Stage) -> str:

@@ -133,7 +133,7 @@ def post_changes(
     return change, events
 
 
-def _needed(network: Any, layers: frozenset[int] | None) -> set[int]:
+def _needed(network: "Network", layers: frozenset[int] | None) -> set[int]:
     """The hidden layers that are asked for, and those whose change their signals pass on."""
     needed: set[int] = set(range(network.n_hidden) if layers is None else layers)
     ahead = list(needed)
