@@ -11,7 +11,7 @@ import numpy as np
 
 from localdfa import outputs
 from localdfa.errors import RunError
-from localdfa.record import Run
+from localdfa.record import KEPT, Run
 
 # Parts of the data, as headings have them.
 _PARTS = {"train": "train", "valid": "validation", "test": "test"}
@@ -48,7 +48,7 @@ def _measures() -> dict[str, str]:
 @cache
 def _headings() -> dict[str, str]:
     """All columns of the table."""
-    return {**{name: name for name in (*NAMES, "seeds", "epochs")}, **_measures()}
+    return {**{name: name for name in (*NAMES, "seeds", "epochs")}, "kept_epoch": "kept epoch", **_measures()}
 
 
 def error(run: Run) -> outputs.Measure:
@@ -163,6 +163,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
     ``rule`` and ``feedback``, joined by → where stages differ, with those of single layers in brackets;
     ``seeds``, how many are measured so far, and ``planned``, how many the experiment has;
     ``epochs``, fewest and most that a seed has trained, or None;
+    ``kept_epoch``, the first and the last whose weights a seed has gone back to, or None where none has;
     and for each measure its mean over seeds with the weights that training ends with, ``NAME``, and its standard deviation,
     ``NAME_sd``.
 
@@ -179,7 +180,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 def _row(run: Run, name: str, last: list[dict[str, Any]]) -> dict[str, Any]:
     setting = run.settings[name]
-    epochs = [row["epoch"] for row in last]
+    epochs, chosen = [row["epoch"] for row in last], [row[KEPT] for row in last if KEPT in row]
     row: dict[str, Any] = {
         "condition": name,
         "neuron": setting.network.neuron,
@@ -188,6 +189,7 @@ def _row(run: Run, name: str, last: list[dict[str, Any]]) -> dict[str, Any]:
         "seeds": len(last),
         "planned": len(run.experiment.seeds),
         "epochs": (min(epochs), max(epochs)) if epochs else None,
+        "kept_epoch": (min(chosen), max(chosen)) if chosen else None,
     }
     for key in _measures():
         values = [value for value in (_value(entry, key) for entry in last) if value is not None]
@@ -215,7 +217,7 @@ def _value(row: dict[str, Any], key: str) -> float | None:
 
 def cells(table: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The table as text, a dict from heading to cell for each row; columns without any value are left out."""
-    optional = [key for key in _measures() if all(row[key] is None for row in table)]
+    optional = [key for key in ("kept_epoch", *_measures()) if all(row[key] is None for row in table)]
     return [{head: _text(row, key) for key, head in _headings().items() if key not in optional} for row in table]
 
 
@@ -237,7 +239,7 @@ def _text(row: dict[str, Any], key: str) -> str:
         return "–"
     if key == "seeds":
         return str(value) if value == row["planned"] else f"{value} of {row['planned']}"
-    if key == "epochs":
+    if key in ("epochs", "kept_epoch"):
         return str(value[0]) if value[0] == value[1] else f"{value[0]}–{value[1]}"
     if key not in _measures():
         return str(value)

@@ -170,6 +170,12 @@ class Trainer:
     def _engine(self) -> Engine:
         return engine(self.setting, self.rule_name, self._optimiser().learning_rate, self._adversary)
 
+    def _take_last_rate(self) -> None:
+        """Where training is finished, have weights that change while spikes pass do so at the rate of its last epoch."""
+        rate = self.rows[-1].get("learning_rate")
+        if self.finished and rate is not None:
+            self.engine = engine(self.setting, self.rule_name, self.network.dtype.type(rate), self._adversary)
+
     def _optimiser(self) -> Any:
         """The optimiser with the parameters of the present stage and epoch, in the network's precision."""
         model, stage = registry.get("optimisers", self.setting.optimiser.name), self.setting.stage[self.stage]
@@ -253,9 +259,8 @@ class Trainer:
     @property
     def trained(self) -> recording.Trained:
         """The network as it stands, as recorders see it."""
-        return recording.Trained(
-            self.setting, self.network, self.engine, self.frozen, self.parts, self.probe, self.seed, self.epoch
-        )
+        epoch = self.rows[-1].get(record.KEPT, self.epoch)
+        return recording.Trained(self.setting, self.network, self.engine, self.frozen, self.parts, self.probe, self.seed, epoch)
 
     def next_stage(self) -> None:
         """Take up the next stage where this one is over: its epochs are done, its training error is reached, or patience ends.
@@ -357,6 +362,7 @@ class Trainer:
         self.best, self._best_weights = position.best, best
         self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
         self._enter(position.stage)
+        self._take_last_rate()
 
 
 def _adversary(setting: Setting, train: Part) -> FastSign | None:
