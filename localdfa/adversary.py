@@ -21,6 +21,9 @@ class FastSign:
     clipped to the range of the inputs. A mini-batch is learned from its examples alone, under any rule, as by default in the
     code that the author of Nøkland 2016 has published; Goodfellow et al. take the mean of the losses of samples and examples.
 
+    sign(B_0 e) depends on nothing but the error, so it tells the class, and a network may learn to read that from the step in
+    place of the sample (label leaking; Kurakin, Goodfellow & Bengio 2017).
+
     step: ε in the inputs' unit. threshold: an output error no larger than this is not fed back.
     """
 
