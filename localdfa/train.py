@@ -259,7 +259,7 @@ class Trainer:
     @property
     def trained(self) -> recording.Trained:
         """The network as it stands, as recorders see it."""
-        epoch = self.rows[-1].get(record.KEPT, self.epoch)
+        epoch = self.rows[-1].get(record.KEPT, self.epoch) if self.rows else self.epoch
         return recording.Trained(self.setting, self.network, self.engine, self.frozen, self.parts, self.probe, self.seed, epoch)
 
     def next_stage(self) -> None:
