@@ -25,7 +25,7 @@ from localdfa.record import Run
 # A figure this much higher than wide is shown at its full height.
 _TALL = 1.15
 # Columns that a narrow terminal goes without, the first first.
-_DISPENSABLE = ("feedback", "epochs", "rule", "seeds", "seconds", "events")
+_DISPENSABLE = ("feedback", "epochs", "kept epoch", "rule", "seeds", "seconds", "events")
 
 
 def write(*runs: Run, path: Path | None = None) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 
 from localdfa import outputs
 from localdfa.errors import RunError
-from localdfa.record import Run
+from localdfa.record import KEPT, Run
 
 # Parts of the data, as headings have them.
 _PARTS = {"train": "train", "valid": "validation", "test": "test"}
@@ -48,7 +48,7 @@ def _measures() -> dict[str, str]:
 @cache
 def _headings() -> dict[str, str]:
     """All columns of the table."""
-    return {**{name: name for name in (*NAMES, "seeds", "epochs")}, **_measures()}
+    return {**{name: name for name in (*NAMES, "seeds", "epochs")}, "kept_epoch": "kept epoch", **_measures()}
 
 
 def error(run: Run) -> outputs.Measure:
@@ -160,9 +160,10 @@ def rows(run: Run) -> list[dict[str, Any]]:
     """The table of results: one row a condition, in the order of the experiment; also of a run that is not finished.
 
     ``condition``, ``neuron``;
-    ``rule`` and ``feedback``, joined by → where stages differ;
+    ``rule`` and ``feedback``, joined by → where stages differ, with those of single layers in brackets;
     ``seeds``, how many are measured so far, and ``planned``, how many the experiment has;
     ``epochs``, fewest and most that a seed has trained, or None;
+    ``kept_epoch``, the first and the last whose weights a seed has gone back to, or None where none has;
     and for each measure its mean over seeds with the weights that training ends with, ``NAME``, and its standard deviation,
     ``NAME_sd``.
 
@@ -179,16 +180,16 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 def _row(run: Run, name: str, last: list[dict[str, Any]]) -> dict[str, Any]:
     setting = run.settings[name]
-    rules = [setting.rule_of(stage) for stage in setting.stage]
-    epochs = [row["epoch"] for row in last]
+    epochs, chosen = [row["epoch"] for row in last], [row[KEPT] for row in last if KEPT in row]
     row: dict[str, Any] = {
         "condition": name,
         "neuron": setting.network.neuron,
-        "rule": _arrows(rules),
-        "feedback": _arrows(map(setting.pathway_of, rules)),
+        "rule": _arrows(_by_layer(stage, str, setting.rule_of(stage)) for stage in setting.stage),
+        "feedback": _arrows(_by_layer(stage, setting.pathway_of, setting.rule_of(stage)) for stage in setting.stage),
         "seeds": len(last),
         "planned": len(run.experiment.seeds),
         "epochs": (min(epochs), max(epochs)) if epochs else None,
+        "kept_epoch": (min(chosen), max(chosen)) if chosen else None,
     }
     for key in _measures():
         values = [value for value in (_value(entry, key) for entry in last) if value is not None]
@@ -201,6 +202,12 @@ def _arrows(names: Iterable[str]) -> str:
     return " → ".join(name for name, _ in groupby(names))
 
 
+def _by_layer(stage: Any, said: Callable[[str], str], rule: str) -> str:
+    """The rule of a stage, or what is said of it, and of layers that have another one, as bp (layer 1: dfa)."""
+    own = ", ".join(f"layer {layer}: {said(stage.layer_rules[layer])}" for layer in sorted(stage.layer_rules, key=int))
+    return f"{said(rule)} ({own})" if own else said(rule)
+
+
 def _value(row: dict[str, Any], key: str) -> float | None:
     if key not in _PER_LAYER:
         return row.get(key)
@@ -210,7 +217,7 @@ def _value(row: dict[str, Any], key: str) -> float | None:
 
 def cells(table: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The table as text, a dict from heading to cell for each row; columns without any value are left out."""
-    optional = [key for key in _measures() if all(row[key] is None for row in table)]
+    optional = [key for key in ("kept_epoch", *_measures()) if all(row[key] is None for row in table)]
     return [{head: _text(row, key) for key, head in _headings().items() if key not in optional} for row in table]
 
 
@@ -232,7 +239,7 @@ def _text(row: dict[str, Any], key: str) -> str:
         return "–"
     if key == "seeds":
         return str(value) if value == row["planned"] else f"{value} of {row['planned']}"
-    if key == "epochs":
+    if key in ("epochs", "kept_epoch"):
         return str(value[0]) if value[0] == value[1] else f"{value[0]}–{value[1]}"
     if key not in _measures():
         return str(value)

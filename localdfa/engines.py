@@ -3,11 +3,13 @@
 `engine` is the one place that decides which of them does it.
 """
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from localdfa import registry
+from localdfa.adversary import FastSign
 from localdfa.core import forked
 from localdfa.core.rate import settled, timed
 from localdfa.core.spiking import batch as spikes
@@ -43,10 +45,13 @@ class Engine(Protocol):
 
 
 class Settled:
-    """Rate neurons with τ = 0, which send at most one graded event a phase; and every exact rule, whatever the neurons."""
+    """Rate neurons with τ = 0, which send at most one graded event a phase; and every exact rule, whatever the neurons.
 
-    def __init__(self, setting: Setting, rule: str) -> None:
-        self._setting, self._rule = setting.under(rule), rule
+    adversary: where a mini-batch is learned from adversarial examples in place of its samples, what makes them.
+    """
+
+    def __init__(self, setting: Setting, rule: str, adversary: FastSign | None = None) -> None:
+        self._setting, self._rule, self._adversary = setting.under(rule), rule, adversary
 
     def read(
         self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
@@ -65,19 +70,29 @@ class Settled:
     ) -> Update:  # fmt: skip
         error_threshold = self._setting.feedback.threshold
         input_mask, *masks = dropout(self._setting, network, rng, len(inputs))
-        if input_mask is not None:
-            inputs = inputs.copy()
-            inputs[:, :-1] *= input_mask
-        free = settled.free_phase(network, inputs, self._setting.network.threshold, masks)
+        free, sent = self._free(network, inputs, input_mask, masks), 0
+        if self._adversary is not None:
+            sent = free.events
+            error = network.output.error(free.prediction, targets)
+            inputs = self._adversary.examples(network, inputs, free, error)
+            free = self._free(network, inputs, input_mask, masks)
         error = network.output.error(free.prediction, targets)
         if error_threshold:
             error[np.abs(error) <= error_threshold] = 0
             taught = np.flatnonzero(error.any(axis=1))
             if len(taught) < len(error):
                 free, error, targets = free.keep(taught), error[taught], targets[taught]
-        rule = settled_rule(network, self._setting, self._rule)
-        change, events = settled.post_changes(network, rule, free, error, targets)
-        return settled.update(free, change, events, frozen)
+        change, events = settled_changes(network, self._setting, self._rule, free, error, targets)
+        return settled.update(free, change, events + sent, frozen)
+
+    def _free(
+        self, network: Network, inputs: np.ndarray, input_mask: np.ndarray | None, masks: list[np.ndarray | None]
+    ) -> settled.FreePhase:
+        """The free phase with dropout; input_mask: of the inputs, masks: of each hidden layer."""
+        if input_mask is not None:
+            inputs = inputs.copy()
+            inputs[:, :-1] *= input_mask
+        return settled.free_phase(network, inputs, self._setting.network.threshold, masks)
 
 
 class InTime(Settled):
@@ -132,10 +147,11 @@ class Spiking:
         return [0.0 if q in frozen else self._rate for q in range(len(network.projections))]
 
 
-def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
+def engine(setting: Setting, rule: str, rate: float = 0.0, adversary: FastSign | None = None) -> Engine:
     """The engine of a setting under a rule. Exact rules are those of the settled network.
 
     rate: the learning rate of weights that change while spikes pass; 0 keeps them as they are, whatever the setting says.
+    adversary: makes the examples of adversarial training; without it mini-batches are learned as they are.
 
     Raises
     ------
@@ -146,13 +162,42 @@ def engine(setting: Setting, rule: str, rate: float = 0.0) -> Engine:
     name = setting.engine_of(rule)
     if name == "spiking":
         return Spiking(setting, rule, rate if setting.phases.update == "online" else 0.0)
-    return InTime(setting, rule) if name == "timed" else Settled(setting, rule)
+    return InTime(setting, rule) if name == "timed" else Settled(setting, rule, adversary)
 
 
 def settled_rule(network: Network, setting: Setting, rule: str) -> Any:
     """The object by which a rule teaches a settled network; see `localdfa.rules`."""
     model = registry.get("rules", rule)
     return model(network, setting.phases, setting.parameters_of(rule))
+
+
+def settled_changes(
+    network: Network, setting: Setting, rule: str, free: settled.FreePhase, error: np.ndarray, target: np.ndarray,
+    directions: bool = False,
+) -> tuple[list[np.ndarray], int]:  # fmt: skip
+    """The postsynaptic change of each layer under a rule, and the number of events; see `core.rate.settled.post_changes`.
+
+    A hidden layer that learns by a rule of its own, `Network.apart`, changes as it would if all layers learned by that rule:
+    each rule brings its own signal through its own pathway. So back-propagation reaches it as the gradient of the loss itself,
+    whatever the layers above learn by.
+    """
+    if not network.apart:
+        return settled.post_changes(network, settled_rule(network, setting, rule), free, error, target, directions)
+    rules = {l: own.rule for l, own in network.apart.items()}
+    others = frozenset(range(network.n_hidden)) - frozenset(rules)
+    own_network = replace(network, apart={})
+    model = settled_rule(own_network, setting, rule)
+    change, events = settled.post_changes(own_network, model, free, error, target, directions, others)
+    for name in dict.fromkeys(rules.values()):
+        layers = frozenset(l for l, own in rules.items() if own == name)
+        wired = network.by_layer(min(layers))
+        found, sent = settled.post_changes(
+            wired, settled_rule(wired, setting, name), free, error, target, directions, layers
+        )  # fmt: skip
+        for l in layers:
+            change[l] = found[l]
+        events += sent
+    return change, events
 
 
 def dropout(setting: Setting, network: Network, rng: np.random.Generator, m: int) -> list[np.ndarray | None]:

@@ -14,9 +14,9 @@ from localdfa import registry
 from localdfa.core import finite
 from localdfa.core.rate import projections
 from localdfa.core.rate.activation import exact_change
-from localdfa.core.rate.settled import FreePhase, free_phase, post_changes
+from localdfa.core.rate.settled import FreePhase, free_phase
 from localdfa.core.spiking import batch as spikes
-from localdfa.engines import Settled, Spiking, engine, settled_rule
+from localdfa.engines import Settled, Spiking, engine, settled_changes
 from localdfa.network import WATCHED, WATCHED_AGAIN, Network, generator, rewired, started_anew
 from localdfa.neurons import response
 from localdfa.spec import Setting
@@ -63,8 +63,8 @@ def changes(
     where it is another one than that of the settled network (`rates`).
     """
     free = free_phase(network, inputs, setting.network.threshold) if free is None else free
-    model, error = settled_rule(network, setting, rule), network.output.error(free.prediction, target)
-    return free, post_changes(network, model, free, error, target, directions)[0]
+    error = network.output.error(free.prediction, target)
+    return free, settled_changes(network, setting, rule, free, error, target, directions)[0]
 
 
 def gradients(free: FreePhase, change: list[np.ndarray]) -> list[np.ndarray]:
@@ -283,17 +283,10 @@ def theorem(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, 
     """
     error = network.output.error(free.prediction, target)
     write_change = exact_change(network.neuron.__class__)
-    change, signal = ([np.empty((len(error), n), error.dtype) for n in network.sizes[1:]] for _ in range(2))
-    np.negative(error, out=change[-1])
-    carried = network.pathway.carries(free.prediction, target, error)
-    # change[l] is kept as 2^−shift[l] times what it is, as in `post_changes`; signal[l] then as its source is, by 2^−passed[l].
-    shift, passed = np.zeros(network.n_hidden + 1, int), np.zeros(network.n_hidden + 1, int)
-    for l in network.pathway.order(network.n_hidden):
-        network.pathway.signal(network, l, carried, change, signal[l], free.route)
-        write_change(network.neuron, free.drive[l], signal[l], change[l])
-        source = network.pathway.source(network, l)
-        passed[l] = 0 if source is None else shift[source]
-        shift[l] = finite.scale_near_one(change[l]) + passed[l]
+    signal, change, shift, passed = _prescribed(replace(network, apart={}), free, error, target)
+    for l in network.apart:
+        by_own = _prescribed(network.by_layer(l), free, error, target)
+        signal[l], change[l], shift[l], passed[l] = (found[l] for found in by_own)
     signal[-1][...] = error
     prescribed = [_double(delta) for delta in signal]
     sizes = [np.linalg.norm(delta, axis=1) for delta in prescribed]
@@ -349,6 +342,27 @@ def nudge(network: Network, setting: Setting, free: FreePhase, target: np.ndarra
     return row
 
 
+def _prescribed(
+    network: Network, free: FreePhase, error: np.ndarray, target: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray, np.ndarray]:
+    """The signal that the network's pathway brings to each layer, the change that it prescribes there, and their scales.
+
+    change[l] is kept as 2^−shift[l] times what it is, as in `post_changes`; signal[l] then as its source is, by 2^−passed[l].
+    """
+    write_change = exact_change(network.neuron.__class__)
+    change, signal = ([np.empty((len(error), n), error.dtype) for n in network.sizes[1:]] for _ in range(2))
+    np.negative(error, out=change[-1])
+    carried = network.pathway.carries(free.prediction, target, error)
+    shift, passed = np.zeros(network.n_hidden + 1, int), np.zeros(network.n_hidden + 1, int)
+    for l in network.pathway.order(network.n_hidden):
+        network.pathway.signal(network, l, carried, change, signal[l], free.route)
+        write_change(network.neuron, free.drive[l], signal[l], change[l])
+        source = network.pathway.source(network, l)
+        passed[l] = 0 if source is None else shift[source]
+        shift[l] = finite.scale_near_one(change[l]) + passed[l]
+    return signal, change, shift, passed
+
+
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """A quotient, 0 where the denominator is."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
@@ -363,8 +377,8 @@ def _mean(numerator: np.ndarray, denominator: np.ndarray) -> float:
 def alignment(network: Network) -> list[float]:
     """Cosine between each B_l and the forward weights that it stands in for; NaN where there is no B or no such weights."""
     cosines = []
-    for l, matrix in enumerate(network.feedback):
-        weights = None if matrix is None else network.pathway.replaces(network, l)
+    for l, matrix in enumerate(network.matrices):
+        weights = None if matrix is None else network.by_layer(l).pathway.replaces(network, l)
         cosines.append(float("nan") if matrix is None or weights is None else cosine(matrix, weights))
     return cosines
 

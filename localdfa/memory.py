@@ -105,15 +105,21 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
         sizes=sizes, geometry=geometry, output=setting.output, synapses=lambda l: shapes[l],
         projections=[SimpleNamespace(pre=a, post=b) for a, b in pairs],
     )  # fmt: skip
-    pathway = registry.get("feedback", setting.pathway_of(setting.rule))
-    matrices = [pathway.shape(net, l) for l in range(len(setting.network.hidden))]
+    feedback = 0  # of the stage that has most of it, and of the inputs
+    for stage in setting.stage:
+        rules = dict.fromkeys((setting.rule_of(stage), *stage.layer_rules.values()))
+        pathways = [registry.get("feedback", setting.pathway_of(rule)) for rule in rules]
+        shapes_of = [pathway.shape(net, l) for pathway in pathways for l in range(len(setting.network.hidden))]
+        feedback = max(feedback, sum(a * b for a, b in filter(None, shapes_of)))
+    feedback += sizes[0] * n_out * (setting.adversarial.gradient == "feedback")
     state, learned = registry.get("optimisers", setting.optimiser.name).n_state, sum(weights)
     batch, rows = min(samples, setting.batch_size), min(samples, max(setting.batch_size, CHUNK))
     wide = "batch_size" if setting.batch_size > CHUNK else "network.hidden"
     yield Part("network.hidden", "weights", item * sum(weights[: len(chain)]))
     yield Part("network.projection", "further weights", item * sum(weights[len(chain) :]))
     yield Part("network.projection", "sparse projections", sparse)
-    yield Part("network.hidden", "feedback", item * sum(a * b for a, b in filter(None, matrices)))
+    yield Part("network.hidden", "the best weights so far", item * learned * any(t.keep == "best" for t in setting.stage))
+    yield Part("network.hidden", "feedback", item * feedback)
     yield Part("network.hidden", "the optimiser's state", item * state * learned)
     local = any(registry.get("rules", stage.rule or setting.rule).needs_phases for stage in setting.stage)
     if local and setting.spiking:

@@ -1,8 +1,8 @@
 """From a setting and a seed to a network: sizes, weights and feedback matrices. No dynamics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from localdfa.weights import Weights
 
 # Streams of random numbers, one a purpose: (seed, stream, layer) always gives the same numbers, so that conditions that
 # share a seed share initial weights, B and the order of the samples.
-WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED, WATCHED_AGAIN = range(10)
+WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED, WATCHED_AGAIN, INPUTS = range(11)
 
 # So many weights are drawn at a time.
 _DRAWN = 2**20
@@ -24,6 +24,14 @@ _DRAWN = 2**20
 def generator(seed: int, stream: int, part: int = 0) -> np.random.Generator:
     """The random numbers of one purpose."""
     return np.random.default_rng([seed, stream, part])
+
+
+class Wiring(NamedTuple):
+    """The way of the error under one rule: its name, its pathway, and B of each hidden layer, or None."""
+
+    rule: str
+    pathway: Any
+    feedback: list[np.ndarray | None]
 
 
 @dataclass
@@ -37,7 +45,9 @@ class Network:
     synapse of its kernels, and columns as `Geometry.synapses` says; of a sparse projection one row of all synapses by
     presynaptic neuron, then the biases. pathway: the feedback pathway; feedback: its matrix B for each hidden layer, or None.
     shape: of a sample. start: v of each spiking layer (n_l,) at the onset of a trial, or None for the reset. inherited: where
-    they come from another run, the name of a pathway and its B, by layer from 0.
+    they come from another run, the name of a pathway and its B, by layer from 0. apart: of hidden layers, from 0, that learn by
+    a rule of their own, the way of the error under it; the pathway and feedback are then those of the others. input_feedback:
+    B_0 (n_in, n_out), through which the error reaches the inputs, or None; adversarial examples may be made by it.
     """
 
     sizes: tuple[int, ...]
@@ -51,6 +61,8 @@ class Network:
     shape: tuple[int, ...]
     start: list[np.ndarray] | None = None
     inherited: tuple[str, dict[int, np.ndarray]] = ("", {})
+    apart: Mapping[int, Wiring] = field(default_factory=dict)
+    input_feedback: np.ndarray | None = None
 
     @property
     def n_hidden(self) -> int:
@@ -81,6 +93,18 @@ class Network:
     def dtype(self) -> np.dtype:
         """float32 or float64."""
         return self.weights[0].dtype
+
+    def by_layer(self, l: int) -> "Network":
+        """The same network with the pathway and B by which hidden layer l learns, for all layers."""
+        if l not in self.apart:
+            return replace(self, apart={})
+        own = self.apart[l]
+        return replace(self, pathway=own.pathway, feedback=own.feedback, apart={})
+
+    @property
+    def matrices(self) -> list[np.ndarray | None]:
+        """B of each hidden layer under the rule by which that layer learns, or None."""
+        return [self.by_layer(l).feedback[l] for l in range(self.n_hidden)]
 
     def W(self, l: int) -> np.ndarray:
         """Forward weights into layer l (0 the first hidden), a view W[post, pre]; a copy where they are sparse."""
@@ -134,11 +158,25 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     for q, joint in enumerate(projections):
         _draw(weights[q], setting, joint, fans[q], q, seed)
     network = Network(sizes, geometry, neuron, setting.output, weights, None, [], projections, shape)
-    return rewired(replace(network, start=_start(setting, network, seed)), setting, setting.rule, seed)
+    to_inputs = None
+    if setting.adversarial.gradient == "feedback":
+        ends = sizes[0], sizes[-1]
+        to_inputs = _random_matrix(setting, generator(seed, INPUTS), ends, ends)
+    network = replace(network, start=_start(setting, network, seed), input_feedback=to_inputs)
+    return rewired(network, setting, setting.rule, seed)
 
 
-def rewired(network: Network, setting: Setting, rule: str, seed: int) -> Network:
-    """The same neurons and weights, shared, with the feedback pathway of a rule."""
+def rewired(
+    network: Network, setting: Setting, rule: str, seed: int, layer_rules: Mapping[int, str] | None = None
+) -> Network:  # fmt: skip
+    """The same neurons and weights, shared, with the feedback pathway of a rule; layer_rules: of layers with others, from 0."""
+    own = layer_rules or {}
+    apart = {name: _wiring(network, setting, name, seed) for name in own.values()}
+    of_all = _wiring(network, setting, rule, seed)
+    return replace(network, pathway=of_all.pathway, feedback=of_all.feedback, apart={l: apart[name] for l, name in own.items()})
+
+
+def _wiring(network: Network, setting: Setting, rule: str, seed: int) -> Wiring:
     name = setting.pathway_of(rule)
     pathway, (of, inherited) = registry.get("feedback", name), network.inherited
     feedback = [
@@ -147,7 +185,7 @@ def rewired(network: Network, setting: Setting, rule: str, seed: int) -> Network
         else _feedback(setting, network, pathway, l, seed)
         for l in range(network.n_hidden)
     ]
-    return replace(network, pathway=pathway, feedback=feedback)
+    return Wiring(rule, pathway, feedback)
 
 
 def handed_over(
@@ -197,7 +235,11 @@ def handed_over(
         shape = model.shape(network, l)
         if shape is not None and model.widths(network, l) is not None:
             inherited[l] = needed(f"B{l + 1}", shape)
-    return rewired(replace(network, weights=weights, inherited=(pathway, inherited)), setting, setting.rule, seed)
+    to_inputs = network.input_feedback
+    if to_inputs is not None and "B0" in found:
+        to_inputs = needed("B0", to_inputs.shape).astype(network.dtype)
+    network = replace(network, weights=weights, inherited=(pathway, inherited), input_feedback=to_inputs)
+    return rewired(network, setting, setting.rule, seed)
 
 
 def in_precision(network: Network, dtype: Any) -> Network:
@@ -205,11 +247,17 @@ def in_precision(network: Network, dtype: Any) -> Network:
     weights = Weights.empty([w.shape for w in network.weights], dtype)
     for copy, own in zip(weights, network.weights, strict=True):
         copy[...] = own
+
+    def cast(feedback: list[np.ndarray | None]) -> list[np.ndarray | None]:
+        return [None if b is None else b.astype(dtype) for b in feedback]
+
     return replace(
         network,
         neuron=registry.cast(network.neuron, np.dtype(dtype).type),
         weights=weights,
-        feedback=[None if b is None else b.astype(dtype) for b in network.feedback],
+        feedback=cast(network.feedback),
+        apart={l: own._replace(feedback=cast(own.feedback)) for l, own in network.apart.items()},
+        input_feedback=cast([network.input_feedback])[0],
     )
 
 
@@ -264,12 +312,19 @@ def started_anew(network: Network, rng: np.random.Generator) -> Network:
 
 
 def _feedback(setting: Setting, network: Network, pathway: Any, l: int, seed: int) -> np.ndarray | None:
-    """B ~ U(±g/√width) or N(0, g²/(3 width)), which has the same variance; width as ``feedback.fan_out`` says."""
+    """B of a hidden layer, or None where its pathway has none."""
     shape, widths = pathway.shape(network, l), pathway.widths(network, l)
     if shape is None or widths is None:
         return None
+    return _random_matrix(setting, generator(seed, FEEDBACK, 0 if setting.feedback.shared else l), shape, widths)
+
+
+def _random_matrix(setting: Setting, rng: np.random.Generator, shape: tuple[int, int], widths: tuple[int, int]) -> np.ndarray:
+    """B ~ U(±g/√width) or N(0, g²/(3 width)), which has the same variance; width as ``feedback.fan_out`` says.
+
+    widths: of the layer that receives the feedback, and of its source.
+    """
     spec = setting.feedback
-    rng = generator(seed, FEEDBACK, 0 if spec.shared else l)
     bound = spec.gain / np.sqrt(widths[0] if spec.fan_out == "receiver" else widths[1])
     if spec.distribution == "normal":
         return rng.normal(0, bound / np.sqrt(3), shape).astype(setting.precision)

@@ -124,6 +124,8 @@ def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for epoch, row in enumerate(rows):
         if row["epoch"] != epoch:
             raise ValueError(f"row {epoch + 1} is of epoch {row['epoch']}, not {epoch}: a row is lost, doubled or out of place")
+        if row.get(KEPT, 0) > epoch:
+            raise ValueError(f"epoch {epoch}: {KEPT!r} has the value {row[KEPT]}, which is yet to come")
         before = rows[max(0, epoch - 1)]
         for key in _ADDED_UP:
             if (now := row.get(key)) is not None and (then := before.get(key)) is not None and now < then:

@@ -69,7 +69,7 @@ class Trained:
 
     parts: of the data, ``train``, ``valid`` and ``test``, each with inputs (n, n_in + 1), y, that is
     labels or numbers, and targets (n, n_out).
-    probe: the training samples on which angles are measured. epoch: how many are over.
+    probe: the training samples on which angles are measured. epoch: the one after which the network had these weights.
 
     Where trials begin as the one before has ended, those that a method looks at are a sequence of their own, from rest.
     """

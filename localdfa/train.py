@@ -14,6 +14,7 @@ import numpy as np
 from localdfa import data as datasets
 from localdfa import folder as folders
 from localdfa import measure, memory, outputs, record, recording, registry
+from localdfa.adversary import FastSign
 from localdfa.core import blas, finite
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.spiking.carried import Carried, restored
@@ -77,6 +78,11 @@ def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int) -> Ne
     if setting.network.from_run is None:
         return network
     job, source = _source(setting.network.from_run, seed)
+    if source.stage[-1].layer_rules:
+        raise SpecError(
+            f"network.from_run: {setting.network.from_run!r} ends with a stage of layer_rules, whose layers differ in their "
+            f"pathways; allowed: a condition whose last stage has one rule"
+        )
     pathway = source.pathway_of(source.rule_of(source.stage[-1]))
     return handed_over(network, setting, seed, job.weights, pathway, str(job.folder / "weights.npz"))
 
@@ -111,6 +117,7 @@ class Trainer:
         train = parts["train"]
         self.network = begin(setting, train.shape, train.targets.shape[1], self.seed)
         self.epoch, self.epoch_of_stage = 0, 0
+        self._adversary = _adversary(setting, train)
         self._enter(0)
         self.plasticity = Plasticity(self.network.weights, self._optimiser(), setting.optimiser.weight_decay)
         self.seconds, self.events = 0.0, 0
@@ -154,13 +161,20 @@ class Trainer:
             return
         spec, n_layers = self.setting.stage[stage], self.network.n_hidden + 1
         self.rule_name = spec.rule or self.setting.rule
-        self.network = rewired(self.network, self.setting, self.rule_name, self.seed)
+        own = self.setting.layer_rules_of(spec)
+        self.network = rewired(self.network, self.setting, self.rule_name, self.seed, own)
         self.engine = self._engine()
         fixed = (q for q, joint in enumerate(self.network.projections) if not joint.plastic)
         self.frozen = frozenset([*(layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen), *fixed])
 
     def _engine(self) -> Engine:
-        return engine(self.setting, self.rule_name, self._optimiser().learning_rate)
+        return engine(self.setting, self.rule_name, self._optimiser().learning_rate, self._adversary)
+
+    def _take_last_rate(self) -> None:
+        """Where training is finished, have weights that change while spikes pass do so at the rate of its last epoch."""
+        rate = self.rows[-1].get("learning_rate")
+        if self.finished and rate is not None:
+            self.engine = engine(self.setting, self.rule_name, self.network.dtype.type(rate), self._adversary)
 
     def _optimiser(self) -> Any:
         """The optimiser with the parameters of the present stage and epoch, in the network's precision."""
@@ -245,9 +259,8 @@ class Trainer:
     @property
     def trained(self) -> recording.Trained:
         """The network as it stands, as recorders see it."""
-        return recording.Trained(
-            self.setting, self.network, self.engine, self.frozen, self.parts, self.probe, self.seed, self.epoch
-        )
+        epoch = self.rows[-1].get(record.KEPT, self.epoch) if self.rows else self.epoch
+        return recording.Trained(self.setting, self.network, self.engine, self.frozen, self.parts, self.probe, self.seed, epoch)
 
     def next_stage(self) -> None:
         """Take up the next stage where this one is over: its epochs are done, its training error is reached, or patience ends.
@@ -349,6 +362,16 @@ class Trainer:
         self.best, self._best_weights = position.best, best
         self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
         self._enter(position.stage)
+        self._take_last_rate()
+
+
+def _adversary(setting: Setting, train: Part) -> FastSign | None:
+    """What makes the examples of adversarial training, if any; its ε is a part of the range of the training inputs."""
+    strength = setting.adversarial.strength
+    if not strength:
+        return None
+    features = train.inputs[:, :-1]
+    return FastSign(strength * (float(features.max()) - float(features.min())), setting.feedback.threshold)
 
 
 def run(
@@ -740,6 +763,7 @@ def summarise(run: record.Run) -> None:
                     "name": job.condition,
                     "neuron": setting.network.neuron,
                     "rule": last["rule"],
+                    "layer_rules": setting.stage[last["stage"]].layer_rules,
                     "feedback": setting.pathway_of(last["rule"]),
                     "seed": job.seed,
                     "epochs": last["epoch"],

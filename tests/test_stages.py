@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from localdfa import arrays, record, spec, train
-from localdfa.errors import SpecError
+from localdfa import arrays, memory, record, spec, train
+from localdfa.analysis import report, summary
+from localdfa.errors import RunError, SpecError
 
 TINY = {
     "seeds": [0], "batch_size": 64, "network": {"hidden": [8]}, "record": {"probe": 16, "train": 64},
@@ -132,3 +133,56 @@ def test_stopped_and_gone_on_the_same_weights_are_kept(tmp_path):
         for name, array in whole.jobs[0].weights.items():
             assert record.Run(place).jobs[0].weights[name].tobytes() == array.tobytes()
         assert record.Run(place).jobs[0].metrics[12]["kept_epoch"] == best
+
+
+def test_table_and_report_name_the_epoch_whose_weights_are_kept(tmp_path):
+    conditions = [{"name": "best", "stage": [{"epochs": 12, "keep": "best"}]}, {"name": "last", "stage": [{"epochs": 2}]}]
+    run = train.run(spec.experiment(OVERSHOOTS, condition=conditions), tmp_path / "run", progress=False)
+    best = first_least(run.jobs[0].metrics)
+    cells, other = summary.cells(summary.rows(run))
+    assert (cells["epochs"], cells["kept epoch"], other["kept epoch"]) == ("12", str(best), "–")
+    assert cells["test error (%)"] == f"{run.jobs[0].metrics[best]['test_error']:.2f}"
+    assert "kept epoch" in report.page(run)
+    rows = run.jobs[1].metrics
+    assert "kept epoch" not in summary.cells(summary.rows(run)[1:])[0]
+    job = record.Job(tmp_path / "job", "last", 0)
+    job.write_metrics([*rows[:-1], {**rows[-1], "kept_epoch": 3}])
+    with pytest.raises(RunError, match="'kept_epoch' has the value 3, which is yet to come"):
+        assert job.last
+
+
+def test_the_best_weights_need_memory_too():
+    """A copy of all weights, as checkpoints have it."""
+    needs = [
+        sum(part.size for part in memory.needed(setting, (64,), 10, 100))
+        for stage in ({}, {"keep": "best"})
+        for setting in [spec.experiment(TINY, stage=[stage])]
+    ]
+    assert needs[1] - needs[0] == 4 * (65 * 8 + 9 * 10)
+
+
+SPIKING = {
+    "network": {"hidden": [6], "neuron": "lif"}, "trace": {"tau_x": 10.0, "tau_z": 10.0}, "input": {"code": "poisson"},
+    "phases": {"free": 100.0, "nudged": 50.0, "propagation": "live", "update": "online"}, "batch_size": 1,
+    "optimiser": {"name": "sgd", "learning_rate": 0.1}, "preprocess": {"validation": 0.2},
+}  # fmt: skip
+
+
+def test_what_is_recorded_again_is_what_was_recorded(tmp_path, rng):
+    """With weights that change while spikes pass, at the last rate; with noise of the epoch whose weights are kept."""
+    x, y = rng.random((30, 5)), np.arange(30) % 2
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+    stage = {"epochs": 4, "keep": "best", "schedule": {"kind": "step", "factor": 0.1}}
+    tables = {"data": f"npz:{tmp_path / 'own.npz'}", "record": {"probe": 8, "states": 2, "interval": 5.0}, **SPIKING}
+    run = train.run(spec.experiment(tables, stage=[stage], seeds=[0, 1, 2]), tmp_path / "run", progress=False)
+    assert min(job.last["kept_epoch"] for job in run.jobs) < 4, "the case shows nothing"
+    for job in run.jobs:
+        outcome = job.outcome
+        assert 100 * np.mean(outcome["label"] != outcome["prediction"]) == pytest.approx(job.last["test_error"])
+    before = [job.load("states") for job in run.jobs]
+    for job in run.jobs:
+        (job.folder / "states.npz").unlink()
+    train.resume(run.folder, progress=False)
+    for job, states in zip(run.jobs, before, strict=True):
+        for name, array in job.load("states").items():
+            np.testing.assert_array_equal(array, states[name], err_msg=name)

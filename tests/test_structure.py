@@ -24,7 +24,7 @@ LAYERS = [
     ["topology"],
     ["geometry"],
     ["network"],
-    ["memory"],
+    ["memory", "adversary"],
     ["engines", "record"],
     ["measure", "analysis"],
     ["recording"],

@@ -29,6 +29,8 @@ def chosen(found: Experiment) -> tuple[str, Setting]:
             f"feedback.pathway: {setting.pathway_of('local')!r} does not lead to DFA, with which a certificate compares; "
             f"allowed: 'direct'"
         )
+    if (mixed := next((i for i, stage in enumerate(setting.stage) if stage.layer_rules), None)) is not None:
+        raise SpecError(f"stage[{mixed}].layer_rules: a certificate is about one rule for all layers; allowed: none")
     return name, setting
 
 

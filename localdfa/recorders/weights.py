@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Weights(Recorder):
-    """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1.
+    """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1; B0 of the inputs, if any.
 
     A further projection from population p to q is W{p}to{q}, [post, pre] or, sparse, an array (n_synapses,), with the
     neurons that these join in pre{p}to{q} and post{p}to{q}. Of convolutions see `localdfa.record`.
@@ -37,9 +37,11 @@ class Weights(Recorder):
             if joint.ends is not None and joint.targets is not None:
                 pre = np.repeat(np.arange(len(joint.ends) - 1), np.diff(joint.ends))
                 arrays |= {f"pre{name}": pre, f"post{name}": joint.targets}
-        for l, matrix in enumerate(network.feedback):
+        for l, matrix in enumerate(network.matrices):
             if matrix is not None:
                 arrays[f"B{l + 1}"] = matrix
+        if network.input_feedback is not None:
+            arrays["B0"] = network.input_feedback
         return arrays
 
 

@@ -42,7 +42,11 @@ def models(tables: Mapping[str, Any]) -> list[str]:
     network, optimiser, feedback, given = (_table(tables, key) for key in ("network", "optimiser", "feedback", "input"))
     rules = [("rule", tables.get("rule", RULE))]
     if isinstance(stages := tables.get("stage"), list):
-        rules += [(f"stage[{i}].rule", stage.get("rule")) for i, stage in enumerate(stages) if isinstance(stage, Mapping)]
+        for i, stage in enumerate(stages):
+            if isinstance(stage, Mapping):
+                rules += [(f"stage[{i}].rule", stage.get("rule"))]
+                own = _table(stage, "layer_rules")
+                rules += [(f"stage[{i}].layer_rules.{clipped(str(layer))}", rule) for layer, rule in own.items()]
     found = [
         line
         for key, package, name in (
@@ -86,7 +90,7 @@ def check(setting: "Setting") -> None:
     Every model that it names is there: see `models`.
     """
     wrong: dict[str, None] = {}
-    for combination in (_rules_fit, _convolutions, _layers, _stops, _time, _spikes, _code):
+    for combination in (_rules_fit, _convolutions, _layers, _layer_rules, _adversarial, _stops, _time, _spikes, _code):
         try:
             combination(setting)
         except ValueError as error:
@@ -243,7 +247,11 @@ def initial_weights(setting: "Setting") -> str:
 def _rules(setting: "Setting") -> list[tuple[str, str]]:
     own = [(f"stage[{i}].rule", stage.rule) for i, stage in enumerate(setting.stage) if stage.rule]
     inherited = any(stage.rule is None for stage in setting.stage)
-    return [("rule", setting.rule), *own] if inherited or not own else own
+    of_layers = [
+        (f"stage[{i}].layer_rules.{layer}", rule)
+        for i, stage in enumerate(setting.stage) for layer, rule in stage.layer_rules.items()
+    ]  # fmt: skip
+    return [*([("rule", setting.rule)] if inherited or not own else []), *own, *of_layers]
 
 
 def pathway_of(setting: "Setting", rule: str) -> str:
@@ -400,6 +408,48 @@ def _layers(setting: "Setting") -> None:
         raise ValueError(
             f"feedback.shared: one B for all hidden layers needs equal widths, not network.hidden = {quoted(hidden)}"
         )
+
+
+def _layer_rules(setting: "Setting") -> None:
+    """Rules of single layers: of hidden layers that there are, in settled networks, of which no layer sees another's nudge."""
+    n_hidden = len(setting.network.hidden)
+    for i, stage in enumerate(setting.stage):
+        if not stage.layer_rules:
+            continue
+        given = f"stage[{i}].layer_rules = {quoted(stage.layer_rules)}"
+        for layer in stage.layer_rules:
+            if layer not in map(str, range(1, n_hidden + 1)):
+                raise ValueError(
+                    f"stage[{i}].layer_rules: there is no hidden layer {clipped(layer)}; allowed are 1 (the first) to "
+                    f"{n_hidden}"
+                )
+        for rule in (stage.rule or setting.rule, *stage.layer_rules.values()):
+            if (name := engine_of(setting, rule)) != "settled":
+                raise ValueError(
+                    f"stage[{i}].layer_rules: {quoted(stage.layer_rules)} mixes rules in one trial, and {rule!r} is simulated "
+                    f"with {_ENGINES[name]} here; allowed: exact rules, or any with rate neurons that settle, neuron.tau = 0"
+                )
+            if registry.get("rules", rule).needs_phases and setting.phases.propagation != "held":
+                raise ValueError(
+                    f"phases.propagation: with {setting.phases.propagation!r} a layer sees the nudge of the one below, which "
+                    f"under {given} may have none; allowed: 'held'"
+                )
+
+
+def _adversarial(setting: "Setting") -> None:
+    """Adversarial examples of settled networks alone, and how they are made only where there are some."""
+    table = setting.adversarial
+    if not table.strength and table.gradient != "bp":
+        raise ValueError(
+            f"adversarial.gradient: {table.gradient!r} makes no examples with adversarial.strength = 0; allowed: 'bp', or a "
+            f"strength above 0, for instance 0.1"
+        )
+    for key, rule in _rules(setting) if table.strength else []:
+        if (name := engine_of(setting, rule)) != "settled":
+            raise ValueError(
+                f"adversarial.strength: {table.strength:g} works with settled networks, not with {_ENGINES[name]}, which "
+                f"{key} = {rule!r} trains here; allowed: 0"
+            )
 
 
 def _stops(setting: "Setting") -> None:

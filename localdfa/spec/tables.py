@@ -240,11 +240,31 @@ class Schedule(Table):
         return 1.0
 
 
+class Adversarial(Table):
+    """Adversarial training by the fast sign: mini-batches are learned from x + ε sign(∂L/∂x) in place of x."""
+
+    strength: float = Field(
+        0.0, ge=0, le=1, description="ε as a fraction of the range of the training inputs; 0 is none (settled networks)"
+    )
+    gradient: Literal["bp", "feedback"] = Field(
+        "bp",
+        description="at the inputs: the true one, by back-propagation; or the error through a random matrix B of the inputs",
+    )
+
+
+def _text_keys(value: Any) -> Any:
+    """A table whose keys may be numbers, as Python has them, with the texts that TOML has in their place."""
+    return {str(k) if type(k) is int else k: v for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
 class Stage(Table):
-    """A stretch of training under one rule."""
+    """A stretch of training under one rule, or under one for each layer."""
 
     epochs: int = Field(10, ge=1, le=100_000, description="passes through the training set")
     rule: str | None = Field(None, description="rule of this stage; the condition's if left out")
+    layer_rules: Annotated[dict[str, str], BeforeValidator(_text_keys)] = Field(
+        {}, description="rules of hidden layers that learn by another one, by layer, as { 1 = 'dfa' } (settled networks)"
+    )
     frozen: list[int] = Field([], description="layers that keep their weights: 1 the first hidden, -1 the output")
     learning_rate: float | None = Field(None, gt=0, le=1e3, description="in place of the optimiser's")
     schedule: Schedule = Schedule()
@@ -399,11 +419,16 @@ class Setting(Table):
     phases: Phases = Phases()
     trace: Trace = Trace()
     optimiser: Optimiser = Optimiser()
+    adversarial: Adversarial = Adversarial()
     stage: list[Stage] = Field([Stage()], min_length=1, max_length=1000)
 
     def rule_of(self, stage: Stage) -> str:
         """The rule that a stage trains with."""
         return stage.rule or self.rule
+
+    def layer_rules_of(self, stage: Stage) -> dict[int, str]:
+        """The rules of hidden layers, counted from 0, that learn by another one than the stage trains with."""
+        return {int(layer) - 1: rule for layer, rule in stage.layer_rules.items()}
 
     def under(self, rule: str) -> "Setting":
         """The same setting with this rule for all of its stages that name none."""

@@ -94,13 +94,20 @@ def free_phase(network: "Network", inputs: np.ndarray, threshold: float = 0.0, m
 
 
 def post_changes(
-    network: "Network", rule: Any, free: FreePhase, error: np.ndarray, target: np.ndarray, directions: bool = False
+    network: "Network",
+    rule: Any,
+    free: FreePhase,
+    error: np.ndarray,
+    target: np.ndarray,
+    directions: bool = False,
+    layers: frozenset[int] | None = None,
 ) -> tuple[list[np.ndarray], int]:
     """The postsynaptic change Δz/β of each layer, (m, n_l), hidden layers first; and the number of events when nudged.
 
     rule: as `localdfa.rules` describes it. error: ŷ − y; target; both (m, n_out). directions: for an exact rule, multiply each
     hidden layer's change by a power of two, so that what is carried back through a hundred layers neither vanishes nor
-    overflows.
+    overflows. layers: the hidden layers, from 0, whose change is asked for, if not of all: events are theirs alone, and of the
+    others only what the pathway passes on is computed. Nudged activity must then not be seen by the layer above.
     """
     pathway, m, events = network.pathway, error.shape[0], 0
     change = [_unwritten((m, n), error.dtype) for n in network.sizes[1:]]
@@ -109,18 +116,33 @@ def post_changes(
     carried = pathway.carries(free.prediction, target, error)
     # moved[l]: how the nudge moves the activity below layer l, which the rule has found there; None where it is not seen.
     moved: list[np.ndarray | None] = [None] * (network.n_hidden + 1)
+    needed = _needed(network, layers)
     for l in pathway.order(network.n_hidden):
+        if l not in needed:
+            continue
         signal = _unwritten(change[l].shape, error.dtype)
         if l > 0 and pathway.by_propagation and rule.needs_phases:
             signal[:] = 0  # the activity itself brings it
         else:
             pathway.signal(network, l, carried, change, signal, free.route)
         sent, moved[l + 1] = rule.hidden(l, free, moved[l], signal, change[l])
-        events += sent
+        events += sent if layers is None or l in layers else 0
         if directions:
             finite.scale_near_one(change[l])
     rule.output(free, moved[-1], error, change[-1])
     return change, events
+
+
+def _needed(network: "Network", layers: frozenset[int] | None) -> set[int]:
+    """The hidden layers that are asked for, and those whose change their signals pass on."""
+    needed: set[int] = set(range(network.n_hidden) if layers is None else layers)
+    ahead = list(needed)
+    while ahead:
+        source = network.pathway.source(network, ahead.pop())
+        if source is not None and source not in needed:
+            needed.add(source)
+            ahead.append(source)
+    return needed
 
 
 def _unwritten(shape: tuple[int, ...], dtype: Any) -> np.ndarray:

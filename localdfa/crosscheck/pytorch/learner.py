@@ -43,6 +43,11 @@ def check(setting: Setting) -> None:
         raise SpecError(f"network.neuron: {name!r} spikes; the PyTorch path has rate neurons: {', '.join(_FUNCTIONS)}")
     if name not in _FUNCTIONS:
         raise SpecError(f"network.neuron: in PyTorch {registry.unknown(name, list(_FUNCTIONS))}")
+    for i, stage in enumerate(setting.stage):
+        if stage.layer_rules:
+            raise SpecError(f"stage[{i}].layer_rules: the PyTorch path has one rule for all layers; allowed: none")
+    if strength := setting.adversarial.strength:
+        raise SpecError(f"adversarial.strength: {strength:g}; the PyTorch path learns from clean samples alone: 0")
     if setting.rule not in _RULES:
         raise SpecError(f"rule: {setting.rule!r} is not built in PyTorch; allowed there: {', '.join(_RULES)}")
     if (pathway := setting.pathway_of(setting.rule)) not in PATHWAYS:
