@@ -31,7 +31,7 @@ LAYERS = [
     ["progress"],
     ["display", "tensorboard"],
     ["train"],
-    ["watch"],
+    ["watch", "papers"],
     ["crosscheck"],
     ["bench", "conformance"],
     ["cli"],

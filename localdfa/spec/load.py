@@ -27,10 +27,15 @@ _LARGEST_SPEC, _DEEPEST = 1_000_000, 20
 
 
 def bundled() -> dict[str, Path]:
-    """The experiments that come with localdfa: name -> file."""
+    """The experiments that come with localdfa: name -> file. Those of a paper lie in its folder, and are called PAPER/ROW."""
     from localdfa import sims
 
-    return {path.stem: path for folder in sims.__path__ for path in sorted(Path(folder).glob("*.toml"))}
+    found = {}
+    for folder in map(Path, sims.__path__):
+        for path in [*sorted(folder.glob("*.toml")), *sorted(folder.glob("*/*.toml"))]:
+            if path.name != "paper.toml":
+                found[path.relative_to(folder).with_suffix("").as_posix()] = path
+    return found
 
 
 def find(name: str) -> Path:

@@ -1,0 +1,115 @@
+"""Papers whose tables localdfa runs: each a folder of ``sims/`` with an experiment for each row, and ``paper.toml``.
+
+``paper.toml`` says which rows a table has, and what the paper reports of each: test errors in percent, by the conditions of the
+row's experiment. A *cell* is one condition of a row with one seed (`cells`); `running` trains those that are asked for, in
+processes of their own, and `tables` puts what was measured beside the paper's values.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from localdfa import registry
+from localdfa.errors import SpecError
+from localdfa.spec import Experiment, load
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# What a paper reports of a row under a condition: mean ± standard deviation of the test error, percent, as it prints them; or
+# that it does not learn.
+NOT_LEARNED = "does not learn"
+_Reported = Annotated[str, Field(pattern=rf"^(\d+(\.\d+)? ± \d+(\.\d+)?|{NOT_LEARNED})$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Row(_Part):
+    """A row of a table: its experiment, what it is called, and what the paper reports, by condition."""
+
+    name: str
+    label: str
+    reported: dict[str, _Reported] = {}
+    note: str = ""
+
+
+class Table(_Part):
+    """A table of a paper."""
+
+    name: str
+    title: str
+    row: list[Row] = Field(min_length=1)
+
+
+class Paper(_Part):
+    """A paper: its citation and its tables; folder: where its experiments lie."""
+
+    title: str
+    cite: str
+    table: list[Table] = Field(min_length=1)
+    folder: Path = Field(strict=False)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Of all tables."""
+        return [row for table in self.table for row in table.row]
+
+    @property
+    def results(self) -> Path:
+        """The folder of what was measured by those who made this package, and comes with it."""
+        return self.folder.parent / "results" / self.folder.name
+
+    def chosen(self, names: tuple[str, ...]) -> list[Table]:
+        """The tables that are named, and those of the rows that are named with no other row; all if none is named.
+
+        Raises
+        ------
+        SpecError
+            No such table or row.
+        """
+        known = [*(table.name for table in self.table), *(row.name for row in self.rows)]
+        for name in names:
+            if name not in known:
+                raise SpecError(f"table or row {registry.unknown(name, known)}")
+        found = []
+        for table in self.table:
+            rows = [row for row in table.row if not names or table.name in names or row.name in names]
+            if rows:
+                found.append(table.model_copy(update={"row": rows}))
+        return found
+
+    def experiment(self, row: Row) -> Experiment:
+        """The experiment of a row."""
+        return load(str(self.folder / f"{row.name}.toml"))
+
+
+def read(folder: Path) -> Paper:
+    """The paper in a folder of experiments.
+
+    Raises
+    ------
+    SpecError
+        Its paper.toml cannot be read, or is not as `Paper` says.
+    """
+    path = folder / "paper.toml"
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Paper.model_validate({**tables, "folder": folder})
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            raise SpecError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise SpecError(f"{path}: cannot be read: {error}") from None
+
+
+def nokland2016() -> Paper:
+    """Nøkland 2016, Direct feedback alignment provides learning in deep neural networks, arXiv:1609.01596."""
+    from localdfa import sims
+
+    return read(Path(next(iter(sims.__path__))) / "nokland2016")

@@ -1,0 +1,226 @@
+"""Cells of a paper's tables: one condition of a row with one seed, before it is trained, and what is kept of it after."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+
+from localdfa import registry
+from localdfa.errors import SpecError
+from localdfa.files import plain, read, write_json
+from localdfa.papers import Paper, Row
+from localdfa.record import Run
+from localdfa.spec import Experiment, Setting, settings
+from localdfa.spec import experiment as validated
+
+
+class Cell(NamedTuple):
+    """One condition of a row with one seed.
+
+    experiment: that of the row with this condition and seed alone, and with no more epochs than are asked for; epochs: so many,
+    or None for those of the row.
+    """
+
+    row: str
+    condition: str
+    seed: int
+    epochs: int | None
+    experiment: Experiment
+
+    @property
+    def name(self) -> str:
+        """As its files are called."""
+        shorter = "" if self.epochs is None else f"-{self.epochs}-epochs"
+        return f"{self.row}/{self.condition}-{self.seed}{shorter}"
+
+    @property
+    def planned(self) -> int:
+        """The epochs of all its stages."""
+        return sum(stage.epochs for stage in self.setting.stage)
+
+    @property
+    def setting(self) -> Setting:
+        """The resolved setting of its condition."""
+        return settings(self.experiment)[self.condition]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """All of the spec that decides what is trained, every default spelled out, as JSON has it."""
+        setting = self.setting
+        tables = setting.model_dump(mode="json", exclude_none=True)
+        for table, family, model, parameters in (
+            ("neuron", "neurons", setting.network.neuron, setting.neuron),
+            ("optimiser", "optimisers", setting.optimiser.name, setting.optimiser.parameters),
+        ):
+            tables[table] = {**tables[table], **registry.get(family, model)(**parameters)._asdict()}
+        of_experiment = self.experiment.model_dump(mode="json", include={"data", "preprocess"})
+        return dict(plain({**of_experiment, **tables, "seed": self.seed}))
+
+
+def of(paper: Paper, row: Row, rules: Iterable[str] = (), seeds: int | None = None, epochs: int | None = None) -> list[Cell]:
+    """The cells of a row.
+
+    Parameters
+    ----------
+    rules: names of conditions; all if there are none.
+    seeds: so many, from 0; those of the row's experiment if left out.
+    epochs: most epochs of a training, over all of its stages; those of the experiment if left out.
+
+    Raises
+    ------
+    SpecError
+        The row's experiment has none of these conditions.
+    """
+    found, asked = paper.experiment(row), list(rules)
+    names = [condition.name for condition in found.condition]
+    if asked and not set(asked) & set(names):
+        raise SpecError(f"{row.name}: has none of the conditions {', '.join(asked)}; allowed: {', '.join(names)}")
+    chosen = [name for name in names if not asked or name in asked]
+    numbers = found.seeds if seeds is None else range(seeds)
+    return [_cell(found, row.name, name, seed, epochs) for name in chosen for seed in numbers]
+
+
+def _cell(found: Experiment, row: str, condition: str, seed: int, epochs: int | None) -> Cell:
+    tables = found.model_dump(exclude_unset=True)
+    tables["condition"] = [table for table in tables["condition"] if table["name"] == condition]
+    tables["seeds"] = [seed]
+    stages = settings(found)[condition].stage
+    if epochs is None or sum(stage.epochs for stage in stages) <= epochs:
+        return Cell(row, condition, seed, None, validated(tables))
+    shortened, left = [], epochs
+    for stage in stages:
+        if left > 0:
+            shortened.append({**stage.model_dump(exclude_unset=True), "epochs": min(left, stage.epochs)})
+            left -= stage.epochs
+    tables["condition"][0]["stage"] = shortened
+    return Cell(row, condition, seed, epochs, validated(tables))
+
+
+class Measured(BaseModel):
+    """What is kept of a cell that is trained: a small file of JSON.
+
+    spec: what was trained, every default spelled out, and its SHA-256; asked_epochs: where it was shortened, to how many.
+    epochs: trained; kept_epoch: the one whose weights the training ends with. train_error, valid_error, test_error: percent,
+    an entry an epoch from 0, before training; angle_to_dfa, angle_to_bp: at the end, degrees, an entry a hidden layer; None
+    where there is none. seconds: of training, on so many threads. command: what trains the cell again.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    row: str
+    condition: str
+    seed: NonNegativeInt
+    asked_epochs: PositiveInt | None
+    spec: dict[str, Any]
+    sha256: str
+    epochs: PositiveInt
+    kept_epoch: NonNegativeInt
+    train_error: list[NonNegativeFloat]
+    valid_error: list[NonNegativeFloat] | None
+    test_error: list[NonNegativeFloat]
+    angle_to_dfa: list[float | None] | None
+    angle_to_bp: list[float | None] | None
+    seconds: NonNegativeFloat
+    threads: PositiveInt
+    command: str
+    started: str
+    versions: dict[str, str]
+    git_revision: str | None
+    platform: str
+    data: str
+
+    @property
+    def error(self) -> float:
+        """The test error that the training ends with, percent."""
+        return self.test_error[self.kept_epoch]
+
+    def is_of(self, cell: Cell) -> bool:
+        """Whether this is what the spec of a cell says today.
+
+        A key that the spec has got since then is none of the cell's own, but where the row's experiment names it.
+        """
+        now = dict(_leaves(cell.spec))
+        named = {key for key, _ in _leaves(cell.experiment.model_dump(mode="json", exclude_unset=True))}
+        then = dict(_leaves(self.spec))
+        return all(now.get(key, value) == value and key in now for key, value in then.items()) and not any(
+            key in named for key in now if key not in then
+        )
+
+
+def _leaves(value: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """The entries of nested tables and lists by their keys, as ``stage.0.epochs``."""
+    entries = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
+    if entries is None:
+        yield before, value
+        return
+    for key, entry in entries:
+        yield from _leaves(entry, f"{before}.{key}" if before else str(key))
+
+
+def measured(cell: Cell, run: Run, threads: int) -> Measured:
+    """What is kept of a cell, from the finished run of it."""
+    (job,) = run.jobs
+    rows, last, info, spec = job.metrics, job.last, run.info, cell.spec
+    assert last is not None  # it is finished
+    curve: dict[str, list[Any]] = {part: [row.get(f"{part}_error") for row in rows] for part in ("train", "valid", "test")}
+    shorter = "" if cell.epochs is None else f" --epochs {cell.epochs}"
+    more = "" if cell.seed == 0 else f" --seeds {cell.seed + 1}"
+    return Measured(
+        row=cell.row, condition=cell.condition, seed=cell.seed, asked_epochs=cell.epochs, spec=spec, sha256=_sha256(spec),
+        epochs=last["epoch"], kept_epoch=last["kept_epoch"],
+        train_error=curve["train"], valid_error=curve["valid"] if curve["valid"][0] is not None else None,
+        test_error=curve["test"], angle_to_dfa=last.get("angle_to_dfa"), angle_to_bp=last.get("angle_to_bp"),
+        seconds=last["seconds"], threads=threads, command=f"localdfa paper {cell.row} --rules {cell.condition}{more}{shorter}",
+        started=info["started"], versions=info["versions"], git_revision=info["git_revision"], platform=info["platform"],
+        data=info["data"],
+    )  # fmt: skip
+
+
+def _sha256(spec: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+
+
+def keep(folder: Path, found: Measured, cell: Cell) -> None:
+    """Write what is kept of a cell to its file in a folder of results."""
+    write_json(folder / f"{cell.name}.json", found.model_dump())
+
+
+def kept(folder: Path) -> list[Measured]:
+    """All that is kept in a folder of results; nothing where there is no such folder.
+
+    Raises
+    ------
+    RunError
+        A file is damaged, or not one of these.
+    """
+    return [_kept(path) for path in sorted(folder.rglob("*.json"))]
+
+
+def _kept(path: Path) -> Measured:
+    def checked(path: Path) -> Measured:
+        try:
+            found = Measured.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        if found.sha256 != _sha256(found.spec):
+            raise ValueError("the SHA-256 is not that of its spec")
+        if not len(found.train_error) == len(found.test_error) == found.epochs + 1 or found.kept_epoch > found.epochs:
+            raise ValueError(f"the curves are not of {found.epochs} epochs")
+        return found
+
+    return read(path, checked)
+
+
+def find(results: Iterable[Measured], cell: Cell) -> Measured | None:
+    """What is kept of a cell, of several the last; None where nothing is, or of another spec alone."""
+    same = [
+        each
+        for each in results
+        if (each.row, each.condition, each.seed, each.asked_epochs) == (cell.row, cell.condition, cell.seed, cell.epochs)
+        and each.is_of(cell)
+    ]
+    return same[-1] if same else None

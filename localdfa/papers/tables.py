@@ -1,0 +1,218 @@
+"""The tables of a paper with what was measured beside what it reports, as Markdown and as an HTML page.
+
+A table has a line for each row and a column for each condition, as in the paper; under it stands a line for each cell, with
+epochs, training error, angles and seconds.
+
+    python -m localdfa.papers.tables README.md
+
+writes the tables of what comes with localdfa into files of Markdown that ask for them (see `into`).
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+import jinja2
+
+from localdfa.files import write_bytes
+from localdfa.papers import NOT_LEARNED, Paper, Row, Table, cells, nokland2016
+from localdfa.papers.cells import Measured
+
+# As near as this a measured mean counts as that of the paper: standard deviations of the paper, and percentage points.
+_DEVIATIONS, _POINTS = 3.0, 0.15
+NOT_NEAR = "†"
+
+
+class Entry(NamedTuple):
+    """A row under one condition: what the paper reports, what is measured of each seed, and how many seeds there are to be.
+
+    shortened: to so many epochs, where nothing is measured of whole trainings; then `found` has been stopped there.
+    """
+
+    row: Row
+    condition: str
+    reported: str | None
+    found: list[Measured]
+    seeds: int
+    shortened: int | None
+
+    @property
+    def mean(self) -> float | None:
+        """Test error, percent, mean over seeds; None where nothing is measured."""
+        return fmean(each.error for each in self.found) if self.found else None
+
+    @property
+    def difference(self) -> float | None:
+        """From the mean that the paper reports, percentage points; None where one of them is not there."""
+        paper = parsed(self.reported)
+        return None if self.mean is None or paper is None else self.mean - paper[0]
+
+    @property
+    def is_near(self) -> bool:
+        """Whether what is measured of whole trainings is as near as `_DEVIATIONS` and `_POINTS` say, or cannot be compared."""
+        paper = parsed(self.reported)
+        if self.difference is None or self.shortened or paper is None:
+            return True
+        return abs(self.difference) <= max(_DEVIATIONS * paper[1], _POINTS) + 1e-9
+
+
+def entries(paper: Paper, table: Table, results: Sequence[Measured]) -> list[list[Entry]]:
+    """The entries of a table: for each row one a condition."""
+    return [[_entry(paper, row, condition, results) for condition in _conditions(paper, row)] for row in table.row]
+
+
+def _conditions(paper: Paper, row: Row) -> list[str]:
+    return [condition.name for condition in paper.experiment(row).condition]
+
+
+def _entry(paper: Paper, row: Row, condition: str, results: Sequence[Measured]) -> Entry:
+    own = [each for each in results if (each.row, each.condition) == (row.name, condition)]
+    planned = len(cells.of(paper, row, [condition]))
+    lengths = sorted({each.asked_epochs for each in own if each.asked_epochs}, reverse=True)
+    for epochs in (None, *lengths):
+        known = max((each.seed for each in own), default=-1) + 1
+        asked = cells.of(paper, row, [condition], max(planned, known), epochs)
+        found = [each for cell in asked if (each := cells.find(own, cell))]
+        if found:
+            return Entry(row, condition, row.reported.get(condition), found, planned, epochs)
+    return Entry(row, condition, row.reported.get(condition), [], planned, None)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation, or the one value."""
+    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+
+
+def parsed(reported: str | None) -> tuple[float, float] | None:
+    """Mean and standard deviation that a paper reports; None where it does not, or where nothing was learned."""
+    if reported is None or reported == NOT_LEARNED:
+        return None
+    mean, deviation = reported.split(" ± ")
+    return float(mean), float(deviation)
+
+
+def _measured(entry: Entry) -> str:
+    """What is measured, marked where it is not near what the paper reports, and the epochs of trainings that were stopped."""
+    if not entry.found:
+        return "not run"
+    text = spread([each.error for each in entry.found]) + NOT_NEAR * (not entry.is_near)
+    return f"{text} ({entry.shortened} epochs)" if entry.shortened else text
+
+
+def _short(entry: Entry) -> str:
+    """The cell of the short table: what is measured, and in brackets what the paper reports."""
+    paper = "" if entry.reported is None else f" [{entry.reported}]"
+    return f"{_measured(entry)}{paper}"
+
+
+Grid = list[list[str]]
+
+
+def short(paper: Paper, table: Table, results: Sequence[Measured]) -> Grid:
+    """The table as the paper has it, headings first: a line for each row, a column for each condition."""
+    found = entries(paper, table, results)
+    names = list(dict.fromkeys(entry.condition for line in found for entry in line))
+    by_name = [{entry.condition: entry for entry in line} for line in found]
+    lines = [
+        [line[0].row.label, *(_short(named[name]) if name in named else "–" for name in names)]
+        for line, named in zip(found, by_name, strict=True)
+    ]
+    return [["network", *names], *lines]
+
+
+def long(paper: Paper, table: Table, results: Sequence[Measured]) -> Grid:
+    """A line for each cell that is measured, or for the condition of a row of which none is."""
+    head = ["network", "rule", "seed", "paper", "test error (%)", "difference", "in its sd", "training error (%)", "epochs",
+            "angle to BP (°)", "angle to DFA (°)", "seconds"]  # fmt: skip
+    return [head, *(line for row in entries(paper, table, results) for entry in row for line in _lines(entry))]
+
+
+def _lines(entry: Entry) -> Iterable[list[str]]:
+    first = [entry.row.label, entry.condition]
+    if not entry.found:
+        yield [*first, "–", entry.reported or "–", "not run", *["–"] * 7]
+    for each in entry.found:
+        difference = deviations = "–"
+        if paper := parsed(entry.reported):
+            difference = f"{each.error - paper[0]:+.2f}"
+            deviations = f"{(each.error - paper[0]) / paper[1]:+.1f}"
+        kept = each.kept_epoch
+        epochs = f"{each.epochs}" if kept == each.epochs else f"{each.epochs}, kept {kept}"
+        yield [
+            *first, str(each.seed), entry.reported or "–", f"{each.error:.2f}", difference, deviations,
+            f"{each.train_error[kept]:.2f}", epochs, _angle(each.angle_to_bp), _angle(each.angle_to_dfa), f"{each.seconds:.0f}",
+        ]  # fmt: skip
+
+
+def _angle(layers: list[float | None] | None) -> str:
+    """The mean over hidden layers."""
+    known = [angle for angle in layers or () if angle is not None]
+    if not known:
+        return "–"
+    return "< 0.1" if fmean(known) < 0.1 else f"{fmean(known):.1f}"
+
+
+def legend(table: Table, found: list[list[Entry]]) -> list[str]:
+    """What the table's signs mean, and what is to be said of its rows: sentences."""
+    said = [
+        "Test error in percent, mean ± standard deviation over seeds of what is measured here; in square brackets what the "
+        "paper reports."
+    ]
+    flat = [entry for line in found for entry in line]
+    if any(not entry.is_near for entry in flat):
+        said.append(
+            f"{NOT_NEAR} further from the paper's mean than {_DEVIATIONS:g} of its standard deviations and than {_POINTS:g} "
+            "percentage points."
+        )
+    if any(entry.shortened for entry in flat):
+        said.append("In round brackets: epochs after which a training was stopped that the paper goes on with.")
+    said += [f"{row.label}: {row.note}" for row in table.row if row.note]
+    return said
+
+
+def markdown(grid: Grid) -> str:
+    """A grid as a table of Markdown."""
+    lines = [grid[0], ["---"] * len(grid[0]), *grid[1:]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def page(paper: Paper, tables: Sequence[Table], results: Sequence[Measured], form: str) -> str:
+    """Tables, each with its legend and cell by cell, as one text: ``md`` or ``html``."""
+    parts = [
+        {
+            "title": table.title,
+            "short": short(paper, table, results),
+            "legend": legend(table, entries(paper, table, results)),
+            "long": long(paper, table, results),
+        }
+        for table in tables
+    ]
+    environment = jinja2.Environment(
+        autoescape=form == "html", undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["markdown"] = markdown
+    template = resources.files("localdfa.papers").joinpath(f"page.{form}.jinja").read_text(encoding="utf-8")
+    return environment.from_string(template).render(paper=paper, tables=parts)
+
+
+def into(text: str, paper: Paper, results: Sequence[Measured]) -> str:
+    """A text of Markdown whose tables between ``<!-- paper TABLE -->`` and ``<!-- end -->`` are those of the results."""
+
+    def drawn(found: re.Match[str]) -> str:
+        (table,) = paper.chosen((found[1],))
+        said = " ".join(legend(table, entries(paper, table, results)))
+        return f"<!-- paper {found[1]} -->\n\n{markdown(short(paper, table, results))}\n{said}\n\n<!-- end -->"
+
+    return re.sub(r"<!-- paper (\S+) -->.*?<!-- end -->", drawn, text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        file = Path(name)
+        paper = nokland2016()
+        write_bytes(file, into(file.read_text(encoding="utf-8"), paper, cells.kept(paper.results)).encode())

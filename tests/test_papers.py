@@ -1,0 +1,286 @@
+"""Papers as experiments: cells, their trainings in processes of their own, what is kept of them, and the tables."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import localdfa
+from localdfa import papers
+from localdfa.cli import main
+from localdfa.errors import RunError, SpecError
+from localdfa.papers import cells, running, tables
+
+README = Path(__file__).parents[1] / "README.md"
+
+PAPER = """
+title = "A paper"
+cite = "Nobody (2016)"
+
+[[table]]
+name = "table1"
+title = "Table 1: digits"
+row = [
+    { name = "small", label = "1 × 8", reported = { dfa = "20.00 ± 1.00", bp = "does not learn" } },
+    { name = "wide", label = "1 × 16" },
+]
+"""
+SMALL = """
+data = "digits"
+seeds = [0]
+[network]
+hidden = [8]
+[[stage]]
+epochs = 2
+[[stage]]
+epochs = 3
+learning_rate = 1e-4
+[[condition]]
+name = "dfa"
+rule = "dfa"
+[[condition]]
+name = "bp"
+rule = "bp"
+"""
+
+
+@pytest.fixture
+def paper(tmp_path):
+    folder = tmp_path / "sims" / "nobody2016"
+    folder.mkdir(parents=True)
+    (folder / "paper.toml").write_text(PAPER, encoding="utf-8")
+    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
+    (folder / "wide.toml").write_text(SMALL.replace("[8]", "[16]"), encoding="utf-8")
+    return papers.read(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The cells of a small paper, shortened to one epoch, one of which is to fail; their folder; what failed; what was told."""
+    folder = tmp_path_factory.mktemp("paper")
+    place = folder / "sims" / "nobody2016"
+    place.mkdir(parents=True)
+    (place / "paper.toml").write_text(PAPER, encoding="utf-8")
+    (place / "small.toml").write_text(SMALL, encoding="utf-8")
+    (place / "wide.toml").write_text(SMALL.replace('"digits"', '"npz:nowhere.npz"'), encoding="utf-8")
+    paper, told = papers.read(place), []
+
+    class Told:
+        def going_on(self, running, waiting):
+            told.append(("going on", len(running), waiting))
+
+        def over(self, cell, found, why):
+            told.append(("over", cell.name, found and found.error, why))
+
+    small, wide = paper.rows
+    chosen = [*cells.of(paper, small, epochs=1), *cells.of(paper, wide, ["bp"], epochs=1)]
+    failed = running.train_all(chosen, folder / "out", 2, Told())
+    return paper, folder / "out", chosen, failed, told
+
+
+def measured(cell, errors, **changes):
+    """What would be kept of a cell with these test errors."""
+    spec = cell.spec
+    entries = {
+        "row": cell.row, "condition": cell.condition, "seed": cell.seed, "asked_epochs": cell.epochs, "spec": spec,
+        "sha256": cells._sha256(spec), "epochs": len(errors) - 1, "kept_epoch": len(errors) - 1, "train_error": errors,
+        "valid_error": None, "test_error": errors, "angle_to_dfa": None, "angle_to_bp": [40.0, None], "seconds": 12.0,
+        "threads": 1, "command": "", "started": "", "versions": {}, "git_revision": None, "platform": "", "data": "",
+    }  # fmt: skip
+    return cells.Measured(**{**entries, **changes})
+
+
+def test_nokland_2016_is_whole():
+    """Every row has its experiment, and what the paper reports is of conditions that it has; the rule of each is its name."""
+    paper = papers.nokland2016()
+    for row in paper.rows:
+        experiment = paper.experiment(row)
+        named = {condition.name for condition in experiment.condition}
+        assert set(row.reported) <= named
+        assert {cell.setting.rule == cell.condition for cell in cells.of(paper, row)} == {True} or row.name.endswith("-ifa")
+    assert len({row.name for row in paper.rows}) == len(paper.rows)
+    found = tables.parsed(next(row for row in paper.rows if row.name == "2x800").reported["dfa"])
+    assert found == (1.74, 0.08)
+
+
+def test_rows_and_tables_are_chosen_by_name(paper):
+    assert [[row.name for row in table.row] for table in paper.chosen(())] == [["small", "wide"]]
+    assert [[row.name for row in table.row] for table in paper.chosen(("wide",))] == [["wide"]]
+    assert [[row.name for row in table.row] for table in paper.chosen(("table1", "wide"))] == [["small", "wide"]]
+    with pytest.raises(SpecError, match="'smal'"):
+        paper.chosen(("smal",))
+
+
+def test_cells_of_a_row(paper):
+    small = paper.rows[0]
+    found = cells.of(paper, small, ["bp", "fa"], seeds=3)
+    assert [cell.name for cell in found] == ["small/bp-0", "small/bp-1", "small/bp-2"]
+    assert [cell.experiment.seeds for cell in found] == [[0], [1], [2]]
+    with pytest.raises(SpecError, match="small: has none of the conditions local; allowed: dfa, bp"):
+        cells.of(paper, small, ["local"])
+
+
+def test_epochs_shorten_a_training_over_all_of_its_stages(paper):
+    small = paper.rows[0]
+    (four,), (two,), (whole,) = (cells.of(paper, small, ["dfa"], epochs=epochs) for epochs in (4, 2, 9))
+    assert [stage.epochs for stage in four.setting.stage] == [2, 2]
+    assert four.setting.stage[1].learning_rate == 1e-4
+    assert [stage.epochs for stage in two.setting.stage] == [2]
+    assert (four.name, two.planned) == ("small/dfa-0-4-epochs", 2)
+    assert (whole.epochs, whole.planned) == (None, 5)
+
+
+def test_cells_are_trained_as_any_run_and_what_fails_is_said(trained, tmp_path):
+    _, out, chosen, failed, told = trained
+    assert list(failed) == ["wide/bp-0-1-epochs"]
+    assert "nowhere.npz" in failed["wide/bp-0-1-epochs"]
+    found = cells.kept(out / "results")
+    assert [(each.condition, each.asked_epochs, each.epochs) for each in found] == [("bp", 1, 1), ("dfa", 1, 1)]
+    alone = localdfa.run(chosen[0].experiment, tmp_path / "alone", progress=False)
+    assert alone.jobs[0].last["test_error"] == cells.find(found, chosen[0]).error
+    assert [row["train_error"] for row in alone.metrics] == cells.find(found, chosen[0]).train_error
+    assert {kind for kind, *_ in told} == {"going on", "over"}
+    assert max(entry[1] for entry in told if entry[0] == "going on") == 2
+    assert cells.find(found, chosen[1]).command == "localdfa paper small --rules bp --epochs 1"
+
+
+def test_a_finished_cell_is_found_and_one_of_another_spec_is_not(trained, tmp_path):
+    paper, out, chosen, *_ = trained
+    found = cells.kept(out / "results")
+    assert all(cells.find(found, cell) for cell in chosen[:2])
+    changed = shutil.copytree(paper.folder, tmp_path / "changed")
+    (changed / "small.toml").write_text(SMALL.replace("seeds", "batch_size = 32\nseeds"), encoding="utf-8")
+    other = papers.read(changed)
+    (cell,) = cells.of(other, other.rows[0], ["dfa"], epochs=1)
+    assert cells.find(found, cell) is None
+    why = running.train_all([cell], out, 1, Silent())[cell.name]
+    assert "was begun with another spec than small has now" in why
+
+
+class Silent:
+    def going_on(self, running, waiting):
+        pass
+
+    def over(self, cell, found, why):
+        pass
+
+
+def test_a_key_that_the_spec_has_got_since_changes_no_cell(paper):
+    """But where the experiment names it, what was measured without it is another thing."""
+    (cell,) = cells.of(paper, paper.rows[0], ["dfa"])
+    then = cell.spec
+    del then["network"]["dropout"], then["optimiser"]["weight_decay"]
+    old = measured(cell, [90.0, 20.0], spec=then)
+    assert old.is_of(cell)
+    (paper.folder / "small.toml").write_text(SMALL.replace("hidden", "dropout = 0.0\nhidden"), encoding="utf-8")
+    (named,) = cells.of(paper, paper.rows[0], ["dfa"])
+    assert not old.is_of(named)
+
+
+def test_a_damaged_result_is_named(trained, tmp_path):
+    _, out, *_ = trained
+    shutil.copytree(out / "results", tmp_path / "results")
+    path = tmp_path / "results" / "small" / "dfa-0-1-epochs.json"
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    for change, why in (
+        ({"spec": {**whole["spec"], "batch_size": 1}}, "the SHA-256 is not that of its spec"),
+        ({"test_error": [90.0]}, "the curves are not of 1 epochs"),
+        ({"kept_epoch": 2}, "the curves are not of 1 epochs"),
+        ({"seconds": "long"}, "seconds"),
+    ):
+        path.write_text(json.dumps({**whole, **change}), encoding="utf-8")
+        with pytest.raises(RunError, match=f"dfa-0-1-epochs.json: .*{why}"):
+            cells.kept(tmp_path / "results")
+
+
+def test_a_table_has_what_is_measured_beside_what_is_reported(paper):
+    small, _ = paper.rows
+    whole = cells.of(paper, small, ["dfa"], seeds=2)
+    (short,) = cells.of(paper, small, ["bp"], epochs=1)
+    results = [measured(whole[0], [90.0, 19.0]), measured(whole[1], [90.0, 20.0]), measured(short, [90.0, 50.0])]
+    (first, second) = tables.entries(paper, paper.table[0], results)
+    dfa, bp = first
+    assert (dfa.mean, dfa.difference, dfa.is_near, dfa.shortened) == (19.5, -0.5, True, None)
+    assert (bp.mean, bp.difference, bp.shortened) == (50.0, None, 1)
+    assert tables.short(paper, paper.table[0], results) == [
+        ["network", "dfa", "bp"],
+        ["1 × 8", "19.50 ± 0.71 [20.00 ± 1.00]", "50.00 (1 epochs) [does not learn]"],
+        ["1 × 16", "not run", "not run"],
+    ]
+    lines = tables.long(paper, paper.table[0], results)
+    assert lines[1][:7] == ["1 × 8", "dfa", "0", "20.00 ± 1.00", "19.00", "-1.00", "-1.0"]
+    assert [line[4] for line in lines[3:]] == ["50.00", "not run", "not run"]
+    assert not second[0].found
+
+
+@pytest.mark.parametrize(("error", "near"), [(22.99, True), (23.01, False), (16.9, False)])
+def test_what_is_far_from_the_paper_is_marked(paper, error, near):
+    (cell,) = cells.of(paper, paper.rows[0], ["dfa"])
+    results = [measured(cell, [90.0, error])]
+    (entry, _), _ = tables.entries(paper, paper.table[0], results)
+    assert entry.is_near is near
+    text = tables.page(paper, paper.table, results, "md")
+    assert (f"{error:.2f}† [20.00 ± 1.00]" in text) is not near
+    assert ("further from the paper's mean" in text) is not near
+
+
+def test_the_weights_that_are_kept_decide(paper):
+    (cell,) = cells.of(paper, paper.rows[0], ["dfa"])
+    (entry, _), _ = tables.entries(paper, paper.table[0], [measured(cell, [90.0, 20.0, 30.0], kept_epoch=1)])
+    assert entry.mean == 20.0
+    assert tables.long(paper, paper.table[0], entry.found)[1][8] == "2, kept 1"
+
+
+def test_pages_say_the_same_and_escape_what_they_are_given(paper):
+    (paper.folder / "paper.toml").write_text(PAPER.replace("A paper", "<b>A</b> & paper"), encoding="utf-8")
+    same = papers.read(paper.folder)
+    page = tables.page(same, same.table, [], "html")
+    assert "<h1>&lt;b&gt;A&lt;/b&gt; &amp; paper</h1>" in page
+    assert page.count("<table>") == 2
+    assert "| network | dfa | bp |\n| --- | --- | --- |\n" in tables.page(same, same.table, [], "md")
+
+
+def test_a_wrong_paper_is_refused_with_its_file(paper):
+    for text, why in (
+        (PAPER.replace("20.00 ± 1.00", "20"), r"table.0.row.0.reported.dfa: String should match"),
+        (PAPER.replace("cite", "sight"), "cite: Field required"),
+        ("title = ", "cannot be read"),
+    ):
+        (paper.folder / "paper.toml").write_text(text, encoding="utf-8")
+        with pytest.raises(SpecError, match=f"paper.toml: {why}"):
+            papers.read(paper.folder)
+
+
+def test_results_that_come_with_localdfa_are_of_the_experiments_that_do():
+    paper = papers.nokland2016()
+    rows = {row.name: row for row in paper.rows}
+    for found in cells.kept(paper.results):
+        cell = next(
+            each
+            for each in cells.of(paper, rows[found.row], [found.condition], found.seed + 1, found.asked_epochs)
+            if each.seed == found.seed
+        )
+        assert found.is_of(cell), cell.name
+        assert (paper.results / f"{cell.name}.json").is_file()
+        assert found.git_revision
+        assert "+changes" not in found.git_revision
+
+
+def test_readme_has_the_tables_of_these_results():
+    text, paper = README.read_text(encoding="utf-8"), papers.nokland2016()
+    assert "<!-- paper table1 -->" in text
+    assert tables.into(text, paper, cells.kept(paper.results)) == text
+
+
+def test_tables_at_the_command_line(tmp_path):
+    done = CliRunner().invoke(main, ["paper", "2x800", "--table", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0
+    assert "1.74 ± 0.08" in done.output
+    assert "3 × 800" not in done.output
+    assert max(map(len, done.output.splitlines()[:-1])) <= 80
+    assert "Table 1: MNIST" in (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
+    wrong = CliRunner().invoke(main, ["paper", "table9"])
+    assert wrong.exit_code == 1
+    assert "table or row 'table9'" in wrong.output
