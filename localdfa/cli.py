@@ -268,7 +268,7 @@ def report(folders: tuple[Path, ...], out: Path | None, allow_models: bool) -> N
 
 
 @main.command()
-@click.argument("what", metavar="[TABLE|ROW]...", nargs=-1)
+@click.argument("what", metavar="[TABLE|FIGURE|ROW]...", nargs=-1)
 @click.option("--rules", metavar="RULE,RULE", help="The conditions to train, separated by commas.  [default: all]")
 @click.option("--epochs", type=click.IntRange(1, 100_000), help="Stop trainings after so many.  [default: the paper's end]")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="So many, from 0.  [default: those of the row's experiment]")
@@ -282,7 +282,7 @@ def paper(
     what: tuple[str, ...], rules: str | None, epochs: int | None, seeds: int | None, jobs: int | None, only_table: bool,
     out: Path,
 ) -> None:  # fmt: skip
-    """Train the tables of Nøkland 2016, or some of their rows, and write them with the paper's values beside.
+    """Train the tables and figures of Nøkland 2016, or some of their rows, with the paper's values beside.
 
     Each condition and seed of a row is a run of its own, several at once, a core or more each. What is finished is kept;
     the same command goes on with what is not. Where nothing was measured in --out, the tables have what comes with localdfa.
@@ -290,23 +290,33 @@ def paper(
     from rich.console import Console
 
     from localdfa import papers
+    from localdfa.errors import RunError
     from localdfa.files import write_bytes
-    from localdfa.papers import cells, running, tables, terminal
+    from localdfa.papers import cells, figures, running, tables, terminal
 
-    seed_paper, console = papers.nokland2016(), Console()
-    chosen, named = seed_paper.chosen(what), [name.strip() for name in (rules or "").split(",") if name.strip()]
-    asked = [cell for table in chosen for row in table.row for cell in cells.of(seed_paper, row, named, seeds, epochs)]
+    nokland, console = papers.nokland2016(), Console()
+    chosen, named = nokland.chosen(what), [name.strip() for name in (rules or "").split(",") if name.strip()]
+    rows = {row.name: row for table in chosen for row in table.row}
+    asked = [cell for row in rows.values() for cell in cells.of(nokland, row, named, seeds, epochs)]
     here = cells.kept(out / "results")
     missing = [] if only_table else [cell for cell in asked if not cells.find(here, cell)]
     failed: dict[str, str] = {}
     if missing:
         with terminal.Progress(console, len(missing)) as shown:
             failed = running.train_all(missing, out, jobs or running.cores(), shown)
-    results = [*cells.kept(seed_paper.results), *cells.kept(out / "results")]
+    results = [*cells.kept(nokland.results), *cells.kept(out / "results")]
     for table in chosen:
-        terminal.print_table(table.title, tables.entries(seed_paper, table, results), console)
+        terminal.print_table(table.title, tables.entries(nokland, table, results), console)
+    pictures = {}
+    for table in chosen:
+        try:
+            pictures[table.name] = figures.draw(nokland, table, out)
+        except RunError as error:
+            _say(console, f"no figure: {error}")
+    for path, _ in (drawn for each in pictures.values() for drawn in each):
+        _say(console, f"figure: {path}")
     for form in ("md", "html"):
-        write_bytes(out / f"tables.{form}", tables.page(seed_paper, seed_paper.table, results, form).encode())
+        write_bytes(out / f"tables.{form}", tables.page(nokland, chosen, results, pictures, out, form).encode())
     _say(console, f"tables: {out / 'tables.html'}, {out / 'tables.md'}")
     if failed:
         raise LocalDFAError("\n".join(f"{name}: {why}" for name, why in failed.items()))

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 import localdfa
-from localdfa import papers
+from localdfa import analysis, papers
 from localdfa.cli import main
 from localdfa.errors import RunError, SpecError
-from localdfa.papers import cells, running, tables
+from localdfa.papers import cells, figures, running, tables
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -100,7 +100,7 @@ def test_nokland_2016_is_whole():
         named = {condition.name for condition in experiment.condition}
         assert set(row.reported) <= named
         assert {cell.setting.rule == cell.condition for cell in cells.of(paper, row)} == {True} or row.name.endswith("-ifa")
-    assert len({row.name for row in paper.rows}) == len(paper.rows)
+    assert {table.figure for table in paper.table} - {None} <= set(analysis.names())
     found = tables.parsed(next(row for row in paper.rows if row.name == "2x800").reported["dfa"])
     assert found == (1.74, 0.08)
 
@@ -221,7 +221,7 @@ def test_what_is_far_from_the_paper_is_marked(paper, error, near):
     results = [measured(cell, [90.0, error])]
     (entry, _), _ = tables.entries(paper, paper.table[0], results)
     assert entry.is_near is near
-    text = tables.page(paper, paper.table, results, "md")
+    text = tables.page(paper, paper.table, results, {}, paper.folder, "md")
     assert (f"{error:.2f}† [20.00 ± 1.00]" in text) is not near
     assert ("further from the paper's mean" in text) is not near
 
@@ -236,10 +236,32 @@ def test_the_weights_that_are_kept_decide(paper):
 def test_pages_say_the_same_and_escape_what_they_are_given(paper):
     (paper.folder / "paper.toml").write_text(PAPER.replace("A paper", "<b>A</b> & paper"), encoding="utf-8")
     same = papers.read(paper.folder)
-    page = tables.page(same, same.table, [], "html")
+    page = tables.page(same, same.table, [], {}, paper.folder, "html")
     assert "<h1>&lt;b&gt;A&lt;/b&gt; &amp; paper</h1>" in page
     assert page.count("<table>") == 2
-    assert "| network | dfa | bp |\n| --- | --- | --- |\n" in tables.page(same, same.table, [], "md")
+    assert "| network | dfa | bp |\n| --- | --- | --- |\n" in tables.page(same, same.table, [], {}, paper.folder, "md")
+
+
+def test_figures_are_those_of_one_run_with_all_conditions(trained, tmp_path):
+    """Drawn of a run for each condition they are, to the pixel, those of the experiment that trains them all."""
+    paper, out, *_ = trained
+    (table,) = paper.chosen(("small",))
+    drawn = table.model_copy(update={"figure": "errors"})
+    ((path, caption),) = figures.draw(paper, drawn, out)
+    whole = localdfa.run(
+        {
+            "data": "digits", "seeds": [0], "network": {"hidden": [8]}, "stage": [{"epochs": 1}],
+            "condition": [{"name": "dfa", "rule": "dfa"}, {"name": "bp", "rule": "bp"}],
+        },
+        tmp_path / "whole", progress=False,
+    )  # fmt: skip
+    assert path.read_bytes() == analysis.get("errors").figure(whole).content("png")
+    assert caption == analysis.get("errors").caption(whole)
+    page = tables.page(paper, [drawn], cells.kept(out / "results"), {"table1": [(path, caption)]}, out, "html")
+    assert '<img src="figures/table1.png"' in page
+    (wide,) = paper.chosen(("wide",))
+    with pytest.raises(RunError, match="the figure of wide needs finished runs of dfa, bp: localdfa paper wide"):
+        figures.draw(paper, wide.model_copy(update={"figure": "errors"}), out)
 
 
 def test_a_wrong_paper_is_refused_with_its_file(paper):
@@ -279,7 +301,7 @@ def test_tables_at_the_command_line(tmp_path):
     assert done.exit_code == 0
     assert "1.74 ± 0.08" in done.output
     assert "3 × 800" not in done.output
-    assert max(map(len, done.output.splitlines()[:-1])) <= 80
+    assert max(len(line) for line in done.output.splitlines() if not line.startswith(("no figure: ", "tables: "))) <= 80
     assert "Table 1: MNIST" in (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
     wrong = CliRunner().invoke(main, ["paper", "table9"])
     assert wrong.exit_code == 1

@@ -40,10 +40,11 @@ class Row(_Part):
 
 
 class Table(_Part):
-    """A table of a paper."""
+    """A table of a paper, or a figure: then the figure of `localdfa.analysis` that is drawn of the runs of each row."""
 
     name: str
     title: str
+    figure: str | None = None
     row: list[Row] = Field(min_length=1)
 
 
@@ -57,8 +58,8 @@ class Paper(_Part):
 
     @property
     def rows(self) -> list[Row]:
-        """Of all tables."""
-        return [row for table in self.table for row in table.row]
+        """Of all tables, each once."""
+        return list({row.name: row for table in reversed(self.table) for row in table.row}.values())
 
     @property
     def results(self) -> Path:
@@ -73,10 +74,10 @@ class Paper(_Part):
         SpecError
             No such table or row.
         """
-        known = [*(table.name for table in self.table), *(row.name for row in self.rows)]
+        known = list(dict.fromkeys([*(table.name for table in self.table), *(row.name for row in self.rows)]))
         for name in names:
             if name not in known:
-                raise SpecError(f"table or row {registry.unknown(name, known)}")
+                raise SpecError(f"table, figure or row {registry.unknown(name, known)}")
         found = []
         for table in self.table:
             rows = [row for row in table.row if not names or table.name in names or row.name in names]

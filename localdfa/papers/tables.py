@@ -10,7 +10,7 @@ writes the tables of what comes with localdfa into files of Markdown that ask fo
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from statistics import fmean, stdev
@@ -180,14 +180,21 @@ def markdown(grid: Grid) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def page(paper: Paper, tables: Sequence[Table], results: Sequence[Measured], form: str) -> str:
-    """Tables, each with its legend and cell by cell, as one text: ``md`` or ``html``."""
+def page(
+    paper: Paper, tables: Sequence[Table], results: Sequence[Measured], pictures: Mapping[str, Sequence[tuple[Path, str]]],
+    folder: Path, form: str,
+) -> str:  # fmt: skip
+    """Tables, each with its figures, its legend and cell by cell, as one text: ``md`` or ``html``.
+
+    pictures: the figures of tables by their names, each a file and a caption; folder: where the text will lie.
+    """
     parts = [
         {
             "title": table.title,
             "short": short(paper, table, results),
             "legend": legend(table, entries(paper, table, results)),
             "long": long(paper, table, results),
+            "figures": [(path.relative_to(folder).as_posix(), said) for path, said in pictures.get(table.name, ())],
         }
         for table in tables
     ]
