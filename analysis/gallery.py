@@ -4,12 +4,12 @@ Trains bundled experiments into the folder RUNS, unless they are there already, 
 ``gallery/NAME.png`` beside this file.
 """
 
-import io
 import sys
 from pathlib import Path
 
 import localdfa
 from localdfa import analysis, files, record, spec
+from localdfa.analysis import summary
 
 # The experiments, with the records that they do not keep by themselves.
 _RUNS = {
@@ -54,9 +54,8 @@ def write(folder: Path, to: Path) -> None:
         if analysis.joint(name):
             of = [each for each in found if each not in _ALONE.values()]
         chosen = [found[each] for each in of]
-        stream = io.BytesIO()
-        module.figure(*chosen).savefig(stream, format="png", dpi=_DOTS_PER_INCH)
-        files.write_bytes(to / "gallery" / f"{name}.png", stream.getvalue())
+        content = module.figure(*chosen).content("png", summary.origin(*chosen), dpi=_DOTS_PER_INCH)
+        files.write_bytes(to / "gallery" / f"{name}.png", content)
         shown = " and ".join(f"`{each}`" for each in of)
         page.append(f"\n## {name}\n\n![{name}](gallery/{name}.png)\n\n{module.caption(*chosen)} ({shown})")
     files.write_bytes(to / "GALLERY.md", ("\n".join(page) + "\n").encode())

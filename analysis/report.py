@@ -82,7 +82,7 @@ def plot(
             folder = out or (group[0].folder / "figures" if len(group) == 1 else Path())
             try:
                 with style.using(look), _one_line(group[0], name):
-                    content = module.figure(*group).content(form)
+                    content = module.figure(*group).content(form, summary.origin(*group))
             except RunError as error:
                 if names:
                     failed.append(str(error))
@@ -191,7 +191,7 @@ def _figure(runs: list[Run], name: str) -> dict[str, str]:
     try:
         with _one_line(runs[0], name):
             drawn = module.figure(*runs)
-            svg, caption = drawn.content("svg"), module.caption(*runs)
+            svg, caption = drawn.content("svg", summary.origin(*runs)), module.caption(*runs)
     except RunError as error:
         return {"missing": f"{name}: {error}"}
     if len(runs) == 1:

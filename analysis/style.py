@@ -240,11 +240,15 @@ class Figure(MatplotlibFigure):
                 if box.width / self.dpi + pad <= self.get_figwidth() and left >= _LEAST_PANELS * self._look.size:
                     break
 
-    def content(self, form: str) -> bytes:
-        """The figure as a file: ``svg``, ``pdf`` or ``png``; the same bytes each time that it is drawn anew."""
+    def content(self, form: str, origin: str = "", **options: Any) -> bytes:
+        """The figure as a file: ``svg``, ``pdf`` or ``png``; the same bytes each time that it is drawn anew.
+
+        origin: what the file shall say of where it comes from, among its metadata (see `summary.origin`).
+        """
         stream = io.BytesIO()
-        undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-        self.savefig(stream, format=form, metadata=undated)
+        undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+        said = {"Subject" if form == "pdf" else "Description": origin} if origin else {}
+        self.savefig(stream, format=form, metadata={**undated, **said}, **options)
         return stream.getvalue()
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import groupby
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from localdfa import outputs
 from localdfa.errors import RunError
-from localdfa.record import KEPT, Run
+from localdfa.record import KEPT, Job, Run, info_of
 
 # Parts of the data, as headings have them.
 _PARTS = {"train": "train", "valid": "validation", "test": "test"}
@@ -122,6 +123,29 @@ def shares(samples: Sequence[np.ndarray], edges: np.ndarray) -> Curve:
     """How many percent of each seed's values lie in each bin, at its centre, with the spread over seeds."""
     heights = [100 * np.histogram(each, edges)[0] / each.size for each in samples]
     return spread((edges[1:] + edges[:-1]) / 2, heights)
+
+
+def origin(*runs: Run) -> str:
+    """Where figures of runs come from, a line for each: its name, conditions, seeds, spec, data, revision and versions."""
+    by_folder: dict[Path, list[Job]] = {}
+    for job in (job for run in runs for job in run.jobs):
+        by_folder.setdefault(job.run or job.folder, []).append(job)
+    return "\n".join(_origin(info_of(folder), jobs) for folder, jobs in by_folder.items())
+
+
+def _origin(info: dict[str, Any], jobs: list[Job]) -> str:
+    conditions, seeds = dict.fromkeys(job.condition for job in jobs), dict.fromkeys(str(job.seed) for job in jobs)
+    versions = ", ".join(f"{name} {version}" for name, version in info["versions"].items())
+    parts = [
+        f"{info['name']}: conditions {' '.join(conditions)}",
+        f"seeds {' '.join(seeds)}",
+        f"SHA-256 of the spec {info['spec']}, of the data {info.get('data', 'unknown')}",
+        f"revision {info['git_revision']}",
+        versions,
+        info["platform"],
+        info["started"],
+    ]
+    return "; ".join(parts)
 
 
 def seeds(run: Run, band: str = "bands reach from the lowest to the highest seed") -> str:

@@ -185,7 +185,7 @@ class _Info(BaseModel):
     trained: list[Finished] = []
 
 
-def _info(folder: Path) -> dict[str, Any]:
+def info_of(folder: Path) -> dict[str, Any]:
     """run.json of a run directory, which is what was written, and whole."""
     path = folder / "run.json"
     found = read_object(path)
@@ -305,7 +305,7 @@ class Job:
     @property
     def trained(self) -> Finished | None:
         """What run.json says of the metrics, once training is over and the records are kept; None before."""
-        finished = _Info.model_validate(_info(self.run)).trained if self.run else []
+        finished = _Info.model_validate(info_of(self.run)).trained if self.run else []
         return next((each for each in finished if (each.condition, each.seed) == (self.condition, self.seed)), None)
 
     def __getattr__(self, name: str) -> dict[str, np.ndarray]:
@@ -428,7 +428,7 @@ class Run:
         RunError
             It is missing, or not what was written.
         """
-        return _info(self.folder)
+        return info_of(self.folder)
 
     def check_unchanged(self, **fingerprints: str) -> None:
         """Refuse to go on where the spec, or one of these entries of run.json, is not what the run began with."""

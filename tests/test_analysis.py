@@ -9,6 +9,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from io import StringIO
+from pathlib import Path
 from statistics import fmean, stdev
 
 import matplotlib
@@ -210,6 +211,15 @@ def test_nothing_global_is_changed_and_nothing_global_counts(run):
     assert b"/CIDFontType2" in pdf  # TrueType, embedded
     assert b"/Type3" not in pdf
     assert not _pylab_helpers.Gcf.figs
+
+
+@pytest.mark.parametrize("form", ["png", "svg", "pdf"])
+def test_a_figure_says_where_it_comes_from(run, form, tmp_path):
+    info = run.info
+    (line,) = report.plot([run], ["errors"], form, out=tmp_path)
+    content = Path(line).read_bytes()
+    for part in (info["spec"], info["data"], str(info["git_revision"]), info["versions"]["numpy"]):
+        assert part.encode() in content, part
 
 
 def test_nothing_is_simulated_and_no_display_touched(run, tmp_path):

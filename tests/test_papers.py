@@ -305,4 +305,4 @@ def test_tables_at_the_command_line(tmp_path):
     assert "Table 1: MNIST" in (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
     wrong = CliRunner().invoke(main, ["paper", "table9"])
     assert wrong.exit_code == 1
-    assert "table or row 'table9'" in wrong.output
+    assert "table, figure or row 'table9'" in wrong.output

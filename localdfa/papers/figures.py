@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localdfa import analysis
+from localdfa.analysis import summary
 from localdfa.errors import RunError
 from localdfa.files import write_bytes
 from localdfa.papers import Paper, Row, Table, cells, running
@@ -60,6 +61,6 @@ def draw(paper: Paper, table: Table, folder: Path) -> list[tuple[Path, str]]:
     for row in table.row if table.figure else ():
         run, module = joined(paper, row, folder), analysis.get(str(table.figure))
         path = folder / "figures" / f"{table.name}{f'-{row.name}' * (len(table.row) > 1)}.png"
-        write_bytes(path, module.figure(run).content("png"))
+        write_bytes(path, module.figure(run).content("png", summary.origin(run)))
         drawn.append((path, module.caption(run)))
     return drawn
