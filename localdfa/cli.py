@@ -302,8 +302,12 @@ def paper(
     missing = [] if only_table else [cell for cell in asked if not cells.find(here, cell)]
     failed: dict[str, str] = {}
     if missing:
-        with terminal.Progress(console, len(missing)) as shown:
-            failed = running.train_all(missing, out, jobs or running.cores(), shown)
+        try:
+            with terminal.Progress(console, len(missing)) as shown:
+                failed = running.train_all(missing, out, jobs or running.cores(), shown)
+        except KeyboardInterrupt:
+            _say(console, "interrupted; the same command goes on")
+            sys.exit(_INTERRUPTED)
     results = [*cells.kept(nokland.results), *cells.kept(out / "results")]
     for table in chosen:
         terminal.print_table(table.title, tables.entries(nokland, table, results), console)

@@ -1,6 +1,7 @@
 """Papers as experiments: cells, their trainings in processes of their own, what is kept of them, and the tables."""
 
 import json
+import multiprocessing
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from localdfa import analysis, papers
 from localdfa.cli import main
 from localdfa.errors import RunError, SpecError
 from localdfa.papers import cells, figures, running, tables
+from localdfa.record import Run
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -159,6 +161,24 @@ def test_a_finished_cell_is_found_and_one_of_another_spec_is_not(trained, tmp_pa
     assert "was begun with another spec than small has now" in why
 
 
+def test_an_interruption_leaves_no_process_and_the_same_call_goes_on(trained, tmp_path):
+    paper, *_ = trained
+    (cell,) = cells.of(paper, paper.rows[0], ["dfa"])
+
+    class Impatient(Silent):
+        def going_on(self, running, waiting):
+            if any(row and row["epoch"] for _, row in running):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        running.train_all([cell], tmp_path, 1, Impatient())
+    assert not multiprocessing.active_children()
+    assert not running.train_all([cell], tmp_path, 1, Silent())
+    found = cells.find(cells.kept(tmp_path / "results"), cell)
+    whole = localdfa.run(cell.experiment, tmp_path / "whole", progress=False)
+    assert found.test_error == [row["test_error"] for row in whole.metrics]
+
+
 class Silent:
     def going_on(self, running, waiting):
         pass
@@ -206,7 +226,7 @@ def test_a_table_has_what_is_measured_beside_what_is_reported(paper):
     assert (bp.mean, bp.difference, bp.shortened) == (50.0, None, 1)
     assert tables.short(paper, paper.table[0], results) == [
         ["network", "dfa", "bp"],
-        ["1 × 8", "19.50 ± 0.71 [20.00 ± 1.00]", "50.00 (1 epochs) [does not learn]"],
+        ["1 × 8", "19.50 ± 0.71 [20.00 ± 1.00]", "50.00 (1 epoch) [does not learn]"],
         ["1 × 16", "not run", "not run"],
     ]
     lines = tables.long(paper, paper.table[0], results)
@@ -244,7 +264,7 @@ def test_pages_say_the_same_and_escape_what_they_are_given(paper):
 
 def test_figures_are_those_of_one_run_with_all_conditions(trained, tmp_path):
     """Drawn of a run for each condition they are, to the pixel, those of the experiment that trains them all."""
-    paper, out, *_ = trained
+    paper, out, chosen, *_ = trained
     (table,) = paper.chosen(("small",))
     drawn = table.model_copy(update={"figure": "errors"})
     ((path, caption),) = figures.draw(paper, drawn, out)
@@ -255,7 +275,10 @@ def test_figures_are_those_of_one_run_with_all_conditions(trained, tmp_path):
         },
         tmp_path / "whole", progress=False,
     )  # fmt: skip
-    assert path.read_bytes() == analysis.get("errors").figure(whole).content("png")
+    together = figures.joined(paper, table.row[0], out)
+    assert analysis.get("errors").figure(together).content("png") == analysis.get("errors").figure(whole).content("png")
+    for cell in chosen[:2]:
+        assert Run(running.run_folder(cell, out)).info["spec"].encode() in path.read_bytes()
     assert caption == analysis.get("errors").caption(whole)
     page = tables.page(paper, [drawn], cells.kept(out / "results"), {"table1": [(path, caption)]}, out, "html")
     assert '<img src="figures/table1.png"' in page

@@ -100,7 +100,12 @@ def _measured(entry: Entry) -> str:
     if not entry.found:
         return "not run"
     text = spread([each.error for each in entry.found]) + NOT_NEAR * (not entry.is_near)
-    return f"{text} ({entry.shortened} epochs)" if entry.shortened else text
+    return f"{text} ({counted(entry.shortened)})" if entry.shortened else text
+
+
+def counted(epochs: int) -> str:
+    """A number of epochs, in words."""
+    return f"{epochs} epoch{'s' * (epochs > 1)}"
 
 
 def _short(entry: Entry) -> str:

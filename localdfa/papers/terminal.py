@@ -47,9 +47,11 @@ class Progress(AbstractContextManager["Progress"]):
     def over(self, cell: Cell, found: Measured | None, why: str) -> None:
         """A cell is finished; or it failed, and why."""
         self._over += 1
+        if self._live:
+            self._live.update("")  # it is among those that train until they are shown again
         text = why
         if found:
-            text = f"test {found.error:.2f} %  {found.epochs} epochs  {duration(found.seconds)}"
+            text = f"test {found.error:.2f} %  {tables.counted(found.epochs)}  {duration(found.seconds)}"
         place = f"{self._over} of {self._number}"
         self._console.print(f"{place}  {cell.name}  {text}", highlight=False, markup=False, soft_wrap=True)
 
