@@ -195,7 +195,8 @@ def test_a_key_that_the_spec_has_got_since_changes_no_cell(paper):
     old = measured(cell, [90.0, 20.0], spec=then)
     assert old.is_of(cell)
     (paper.folder / "small.toml").write_text(SMALL.replace("hidden", "dropout = 0.0\nhidden"), encoding="utf-8")
-    (named,) = cells.of(paper, paper.rows[0], ["dfa"])
+    again = papers.read(paper.folder)
+    (named,) = cells.of(again, again.rows[0], ["dfa"])
     assert not old.is_of(named)
 
 
@@ -224,12 +225,12 @@ def test_a_table_has_what_is_measured_beside_what_is_reported(paper):
     dfa, bp = first
     assert (dfa.mean, dfa.difference, dfa.is_near, dfa.shortened) == (19.5, -0.5, True, None)
     assert (bp.mean, bp.difference, bp.shortened) == (50.0, None, 1)
-    assert tables.short(paper, paper.table[0], results) == [
+    assert tables.short([first, second]) == [
         ["network", "dfa", "bp"],
         ["1 × 8", "19.50 ± 0.71 [20.00 ± 1.00]", "50.00 (1 epoch) [does not learn]"],
         ["1 × 16", "not run", "not run"],
     ]
-    lines = tables.long(paper, paper.table[0], results)
+    lines = tables.long([first, second])
     assert lines[1][:7] == ["1 × 8", "dfa", "0", "20.00 ± 1.00", "19.00", "-1.00", "-1.0"]
     assert [line[4] for line in lines[3:]] == ["50.00", "not run", "not run"]
     assert not second[0].found
@@ -250,7 +251,7 @@ def test_the_weights_that_are_kept_decide(paper):
     (cell,) = cells.of(paper, paper.rows[0], ["dfa"])
     (entry, _), _ = tables.entries(paper, paper.table[0], [measured(cell, [90.0, 20.0, 30.0], kept_epoch=1)])
     assert entry.mean == 20.0
-    assert tables.long(paper, paper.table[0], entry.found)[1][8] == "2, kept 1"
+    assert tables.long([[entry]])[1][8] == "2, kept 1"
 
 
 def test_pages_say_the_same_and_escape_what_they_are_given(paper):

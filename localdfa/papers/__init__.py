@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from localdfa import registry
 from localdfa.errors import SpecError
@@ -55,6 +55,7 @@ class Paper(_Part):
     cite: str
     table: list[Table] = Field(min_length=1)
     folder: Path = Field(strict=False)
+    _experiments: dict[str, Experiment] = PrivateAttr(default_factory=dict)
 
     @property
     def rows(self) -> list[Row]:
@@ -86,8 +87,10 @@ class Paper(_Part):
         return found
 
     def experiment(self, row: Row) -> Experiment:
-        """The experiment of a row."""
-        return load(str(self.folder / f"{row.name}.toml"))
+        """The experiment of a row, read once."""
+        if row.name not in self._experiments:
+            self._experiments[row.name] = load(str(self.folder / f"{row.name}.toml"))
+        return self._experiments[row.name]
 
 
 def read(folder: Path) -> Paper:

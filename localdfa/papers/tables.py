@@ -60,13 +60,13 @@ class Entry(NamedTuple):
         return abs(self.difference) <= max(_DEVIATIONS * paper[1], _POINTS) + 1e-9
 
 
-def entries(paper: Paper, table: Table, results: Sequence[Measured]) -> list[list[Entry]]:
-    """The entries of a table: for each row one a condition."""
-    return [[_entry(paper, row, condition, results) for condition in _conditions(paper, row)] for row in table.row]
+# The entries of a table: for each row one a condition.
+Entries = list[list[Entry]]
 
 
-def _conditions(paper: Paper, row: Row) -> list[str]:
-    return [condition.name for condition in paper.experiment(row).condition]
+def entries(paper: Paper, table: Table, results: Sequence[Measured]) -> Entries:
+    """What is measured of a table, and what the paper reports."""
+    return [[_entry(paper, row, condition.name, results) for condition in paper.experiment(row).condition] for row in table.row]
 
 
 def _entry(paper: Paper, row: Row, condition: str, results: Sequence[Measured]) -> Entry:
@@ -100,7 +100,10 @@ def _measured(entry: Entry) -> str:
     if not entry.found:
         return "not run"
     text = spread([each.error for each in entry.found]) + NOT_NEAR * (not entry.is_near)
-    return f"{text} ({counted(entry.shortened)})" if entry.shortened else text
+    lacking = f"{len(entry.found)} of {entry.seeds} seeds" if len(entry.found) < entry.seeds else ""
+    stopped = counted(entry.shortened) if entry.shortened else ""
+    said = ", ".join(filter(None, (lacking, stopped)))
+    return f"{text} ({said})" if said else text
 
 
 def counted(epochs: int) -> str:
@@ -117,9 +120,8 @@ def _short(entry: Entry) -> str:
 Grid = list[list[str]]
 
 
-def short(paper: Paper, table: Table, results: Sequence[Measured]) -> Grid:
+def short(found: Entries) -> Grid:
     """The table as the paper has it, headings first: a line for each row, a column for each condition."""
-    found = entries(paper, table, results)
     names = list(dict.fromkeys(entry.condition for line in found for entry in line))
     by_name = [{entry.condition: entry for entry in line} for line in found]
     lines = [
@@ -129,11 +131,11 @@ def short(paper: Paper, table: Table, results: Sequence[Measured]) -> Grid:
     return [["network", *names], *lines]
 
 
-def long(paper: Paper, table: Table, results: Sequence[Measured]) -> Grid:
+def long(found: Entries) -> Grid:
     """A line for each cell that is measured, or for the condition of a row of which none is."""
     head = ["network", "rule", "seed", "paper", "test error (%)", "difference", "in its sd", "training error (%)", "epochs",
             "angle to BP (°)", "angle to DFA (°)", "seconds"]  # fmt: skip
-    return [head, *(line for row in entries(paper, table, results) for entry in row for line in _lines(entry))]
+    return [head, *(line for row in found for entry in row for line in _lines(entry))]
 
 
 def _lines(entry: Entry) -> Iterable[list[str]]:
@@ -161,8 +163,8 @@ def _angle(layers: list[float | None] | None) -> str:
     return "< 0.1" if fmean(known) < 0.1 else f"{fmean(known):.1f}"
 
 
-def legend(table: Table, found: list[list[Entry]]) -> list[str]:
-    """What the table's signs mean, and what is to be said of its rows: sentences."""
+def legend(found: Entries) -> list[str]:
+    """What the signs of a table mean, and what is to be said of its rows: sentences."""
     said = [
         "Test error in percent, mean ± standard deviation over seeds of what is measured here; in square brackets what the "
         "paper reports."
@@ -174,8 +176,8 @@ def legend(table: Table, found: list[list[Entry]]) -> list[str]:
             "percentage points."
         )
     if any(entry.shortened for entry in flat):
-        said.append("In round brackets: epochs after which a training was stopped that the paper goes on with.")
-    said += [f"{row.label}: {row.note}" for row in table.row if row.note]
+        said.append("In round brackets: the epochs after which trainings were stopped that the paper goes on with.")
+    said += [f"{row.label}: {row.note}" for (row, *_), *_ in found if row.note]
     return said
 
 
@@ -193,16 +195,13 @@ def page(
 
     pictures: the figures of tables by their names, each a file and a caption; folder: where the text will lie.
     """
-    parts = [
-        {
-            "title": table.title,
-            "short": short(paper, table, results),
-            "legend": legend(table, entries(paper, table, results)),
-            "long": long(paper, table, results),
-            "figures": [(path.relative_to(folder).as_posix(), said) for path, said in pictures.get(table.name, ())],
-        }
-        for table in tables
-    ]
+    parts = []
+    for table in tables:
+        found = entries(paper, table, results)
+        shown = [(path.relative_to(folder).as_posix(), caption) for path, caption in pictures.get(table.name, ())]
+        parts.append(
+            {"title": table.title, "short": short(found), "legend": legend(found), "long": long(found), "figures": shown}
+        )
     environment = jinja2.Environment(
         autoescape=form == "html", undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -217,8 +216,8 @@ def into(text: str, paper: Paper, results: Sequence[Measured]) -> str:
 
     def drawn(found: re.Match[str]) -> str:
         (table,) = paper.chosen((found[1],))
-        said = " ".join(legend(table, entries(paper, table, results)))
-        return f"<!-- paper {found[1]} -->\n\n{markdown(short(paper, table, results))}\n{said}\n\n<!-- end -->"
+        filled = entries(paper, table, results)
+        return f"<!-- paper {found[1]} -->\n\n{markdown(short(filled))}\n{' '.join(legend(filled))}\n\n<!-- end -->"
 
     return re.sub(r"<!-- paper (\S+) -->.*?<!-- end -->", drawn, text, flags=re.DOTALL)
 
