@@ -341,7 +341,7 @@ def test_what_reaches_every_population_within_the_free_phase_is_not(tables):
 def test_trials_of_many_steps_are_said_to_be_slow():
     def said(**network):
         tables = spec.experiment(network={"neuron": "lif", **network})
-        return [*spec.checks.slow(next(iter(spec.settings(tables).values())))]
+        return [*spec.checks.doubtful(next(iter(spec.settings(tables).values())))]
 
     loop = {"pre": 1, "post": 1}
     assert said() == said(delay=0.01) == said(projection=[loop]) == []
