@@ -20,7 +20,7 @@ def caption(run: Run) -> str:
         "feedback prescribes to layer l, −δh, lowers K = δhᵀh / |δh|. L = δhᵀc / |δh| compares it with the gradient c / |δh| "
         "of the criterion K of the layer above, above the last hidden layer with the gradient of the loss; β is the angle "
         "between δh and c. Where L > 0, or β < 90°, learning in layer l also helps the layer above. Under BP, β = 0 by "
-        f"definition.{_layers.said(_layers.depth(run), _layers.measured_conditions(run))} {summary.band(run)}"
+        f"definition.{_layers.said_over_training(run)} {summary.band(run)}"
     )
 
 

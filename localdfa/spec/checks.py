@@ -100,7 +100,7 @@ def check(setting: "Setting") -> None:
 
 
 def doubtful(setting: "Setting") -> Iterator[str]:
-    """What to warn of in a setting that works: rules that learn nothing from where it starts, keys that make trials take long."""
+    """What to warn of in a setting that works: rules that learn nothing from its start, keys that make its trials take long."""
     if initial_weights(setting) == "zero" and _flat_at_zero(setting):
         for key, rule in _rules(setting):
             if not registry.get("rules", rule).needs_phases:  # a nudge to both sides of zero finds the slope of one of them
