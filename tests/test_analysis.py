@@ -291,6 +291,31 @@ def test_seeds_of_different_length_are_said(tmp_path):
     assert list(errors.figure(result).axes[0].lines[0].get_xdata()) == [0, 1, 2, 3]
 
 
+def test_a_value_that_is_far_larger_leaves_room_for_the_others(tmp_path):
+    """L of BP is the length of a gradient, and a hundred times that of DFA, whose sign is what is to be seen."""
+    courses = {"dfa": (-0.2, -0.1, 0.1, 0.2), "bp": (0.1, 60.0, 5.0, 1.0)}
+
+    def rows(job):
+        found = []
+        for epoch, size in enumerate(courses[job.condition]):
+            measures = {"theorem_k": [size, 0.1], "theorem_l": [size, None], "theorem_beta": [90.0, 80.0]}
+            found.append({"epoch": epoch, "train_error": 9.0, "test_error": 9.0, **measures})
+        return found
+
+    both = made(tmp_path / "both", rows, condition=[{"name": name} for name in courses], seeds=[0])
+    alone = made(tmp_path / "alone", rows, condition=[{"name": "dfa"}], seeds=[0])
+    for found, scale in ((both, "symlog"), (alone, "linear")):
+        axes = analysis.get("theorem").figure(found).axes[2]
+        assert axes.get_yscale() == scale
+        (low, high), (first, last) = (
+            axes.get_ylim(),
+            axes.transAxes.inverted().transform(axes.transData.transform([(0, -0.2), (0, 0.2)]))[:, 1],
+        )
+        assert low < -0.2
+        assert last - first > 0.2
+        assert {tick for tick in axes.get_yticks() if low < tick < high} > {0}
+
+
 def in_stages(folder, last_epochs, names=("a", "b")):
     """Six epochs of each of these conditions, whose stages end at the epochs that last_epochs has for its name."""
 
