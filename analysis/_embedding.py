@@ -23,7 +23,9 @@ _ABREAST, _FLOWING = 5, 3
 
 
 def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> style.Figure:
-    """A panel for the inputs and each hidden layer of each condition, up to five conditions beside each other; the first seed.
+    """A panel for the inputs and each hidden layer of each condition; the first seed.
+
+    Up to five conditions stand beside each other where they are no fewer than the layers, else below each other.
 
     place: puts activities (samples, neurons), finite and not all alike, on a plane, or says why it cannot. A panel without a
     plane says why.
@@ -83,7 +85,8 @@ def _placed(activity: np.ndarray, place: Callable[[np.ndarray], Plane | str]) ->
 def _grid(names: list[str], layers: list[int]) -> tuple[style.Figure, dict[tuple[str, int], Axes]]:
     """The panels by condition and layer, in order on the page, and what they are written at its margins."""
     heads = ["Inputs" if layer == _INPUTS else f"Hidden layer {layer + 1}" for layer in layers]
-    beside, flowing = 1 < len(names) <= _ABREAST, len(names) == 1 or (len(names) > _ABREAST and len(layers) == 1)
+    beside = max(2, len(layers)) <= len(names) <= _ABREAST
+    flowing = len(names) == 1 or (len(names) > _ABREAST and len(layers) == 1)
     columns = len(names) if beside else min(len(names) * len(layers), _FLOWING) if flowing else len(layers)
     down = math.ceil(len(names) * len(layers) / columns)
     width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from matplotlib import ticker
 from matplotlib.axes import Axes
 
-from localdfa.analysis import _many, style, summary
+from localdfa.analysis import _many, _stages, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
@@ -77,7 +77,7 @@ def draw(run: Run, titles: Sequence[str], measures: Sequence[Measure], height: f
     -------
     The figure, and for each measure its panels, which share their y axis.
     """
-    names = [name for name in run.settings if any(name in curves for each in measures for curves in each.curves)]
+    names = _names(run, measures)
     if len(names) > _many.TOGETHER:
         return _apart(names[: _many.MOST], titles, measures)
     width = style.ONE_COLUMN if len(titles) == 1 else style.TWO_COLUMNS
@@ -100,6 +100,11 @@ def draw(run: Run, titles: Sequence[str], measures: Sequence[Measure], height: f
     style.letters([axes for abreast in panels for axes in abreast if axes.get_visible()])
     style.legend(drawn, {name: lines[name] for name in names if name in lines})
     return drawn, panels
+
+
+def _names(run: Run, measures: Sequence[Measure]) -> list[str]:
+    """The conditions that have a curve, in their order."""
+    return [name for name in run.settings if any(name in curves for each in measures for curves in each.curves)]
 
 
 def _apart(names: list[str], titles: Sequence[str], measures: Sequence[Measure]) -> tuple[style.Figure, list[list[Axes]]]:
@@ -147,17 +152,21 @@ def over_training(run: Run, rows: Sequence[Row], height: float = 1.5) -> tuple[s
         ) for row in known
     ]  # fmt: skip
     drawn, panels = draw(run, [f"Hidden layer {layer + 1}" for layer in shown], measures, height)
+    names = _names(run, measures)
+    together = len(names) <= _many.TOGETHER
     for own in panels:
         steps = 5 if len(own) <= _many.TOGETHER else 2  # a number of its own, else it depends on the layout
         own[0].yaxis.set_major_locator(ticker.MaxNLocator(steps, steps=[1, 2, 2.5, 5, 10]))
-        for axes in own:
+        for place, axes in enumerate(own):
             style.epoch_axis(axes, measured)
+            _stages.mark(axes, [row for row in measured if together or row["condition"] == names[place]], list(run.settings))
     return drawn, panels
 
 
-def measured_conditions(run: Run) -> int:
-    """How many conditions have rows of metrics."""
-    return len({row["condition"] for row in run.metrics})
+def said_over_training(run: Run) -> str:
+    """Sentences of the caption of what `over_training` draws."""
+    rows = run.metrics
+    return said(depth(run), len({row["condition"] for row in rows})) + _stages.said(rows)
 
 
 def degrees_axis(panels: Sequence[Axes]) -> None:

@@ -29,7 +29,7 @@ def caption(run: Run) -> str:
         "rule to the one that exact DFA would make of the same network on the same samples, and to that of BP; of exact DFA "
         "to BP; of the forward weights to the feedback matrix B that stands in for them. At 90°, the dashed line, two "
         "directions have nothing in common; an angle that falls means that they align. Where one is zero the angle is "
-        f"undefined and left out.{_layers.said(_layers.depth(run), _layers.measured_conditions(run))} {summary.band(run)}"
+        f"undefined and left out.{_layers.said_over_training(run)} {summary.band(run)}"
     )
 
 

@@ -5,7 +5,7 @@ Reads ``train_error``, ``valid_error`` and ``test_error`` of the metrics, percen
 
 from typing import Any
 
-from localdfa.analysis import _many, style, summary
+from localdfa.analysis import _many, _stages, style, summary
 from localdfa.outputs import Measure
 from localdfa.record import Run
 
@@ -22,7 +22,7 @@ def caption(run: Run) -> str:
     apart = _many.apart(len({row["condition"] for row in run.metrics}), f"the test {what.name}s of all others in grey")
     return (
         f"{_capital(what.name)} on {run.experiment.data} against epochs of training, before training at 0, for each condition."
-        f"{apart} {summary.band(run)}"
+        f"{apart}{_stages.said(run.metrics)} {summary.band(run)}"
     )
 
 
@@ -48,6 +48,7 @@ def figure(run: Run) -> style.Figure:
         for axes, (part, curves) in zip(grid, found.items(), strict=True):
             lines = style.draw(axes, curves, list(run.settings))
             style.epoch_axis(axes, rows)
+            _stages.mark(axes, rows, list(run.settings))
             axes.set(xlabel="Epoch", ylabel=f"{_PARTS[part]} {what.label}")
             axes.tick_params(labelleft=True)
         style.error_axis(grid[0], _values(found))
@@ -68,6 +69,7 @@ def _apart(found: Curves, names: list[str], rows: list[dict[str, Any]], what: Me
                 axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0, zorder=2)
         lines["others"] = _many.others(axes, name, found.get("test", {}), f"test {what.name} of the others")
         style.epoch_axis(axes, rows)
+        _stages.mark(axes, [row for row in rows if row["condition"] == name], names)
     style.error_axis(panels[0], _values(found))
     drawn.explain(list(lines.values()))
     return drawn

@@ -24,7 +24,7 @@ def caption(run: Run) -> str:
         "What the neurons of each hidden layer do on the samples of the probe, against epochs of training: their mean firing "
         "rate, where they spike, and the fractions of neurons and samples that are silent (no spike, or |h| ≤ 0.001) and "
         "saturated (less than two refractory periods between spikes, or a slope f' ≤ 0.05). A layer that falls silent or "
-        f"saturates no longer learns.{_layers.said(_layers.depth(run), _layers.measured_conditions(run))} {summary.band(run)}"
+        f"saturates no longer learns.{_layers.said_over_training(run)} {summary.band(run)}"
     )
 
 

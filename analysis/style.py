@@ -84,6 +84,9 @@ _LEGEND_SIZES, _LEGEND_COLUMNS, _LEAST_PANELS = (8, 7, 6, 5), 8, 1.2
 # How much smaller other text is made to fit a size, and in how many steps a size that is large enough is looked for.
 _TEXT_SCALES, _TRIES = (1.0, 0.875, 0.75), 5
 
+# A signed axis is logarithmic where the largest value is so many times the median one.
+_UNEVEN = 10
+
 STYLES = {"paper": Look(1, 1, 1), "talk": Look(1.5, 1.9, 1.8)}
 _current: ContextVar[Look] = ContextVar("look", default=STYLES["paper"])
 
@@ -356,6 +359,20 @@ def error_axis(axes: Axes, values: Iterable[float]) -> None:
     ticks = [step * 10.0**decade for decade in decades[:: math.ceil(len(decades) / 7)] for step in steps]
     ticks = [0.0] * (len(positive) < len(values)) + [tick for tick in ticks if low / 1.3 <= tick <= 1.3 * high]
     axes.yaxis.set_major_locator(ticker.FixedLocator(ticks))
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def signed_axis(axes: Axes, values: Iterable[float]) -> None:
+    """A y axis for values of either sign; of very different size, linear about 0 and logarithmic beyond their median size."""
+    sizes = sorted(abs(value) for value in values if math.isfinite(value) and value != 0)
+    if not sizes or sizes[-1] < _UNEVEN * sizes[len(sizes) // 2]:
+        return
+    first, last = (round(math.log10(size)) for size in (sizes[len(sizes) // 2], sizes[-1]))
+    axes.set_yscale("symlog", linthresh=10.0**first, linscale=0.7)
+    decades = range(first, last + 1)[:: math.ceil((last + 1 - first) / 3)]
+    beyond = [step * 10.0**k for k in decades for step in ((1, 3) if last - first < 2 else (1,))]
+    axes.yaxis.set_major_locator(ticker.FixedLocator([0.0, *beyond, *(-tick for tick in beyond)]))
     axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 

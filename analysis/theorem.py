@@ -20,7 +20,8 @@ def caption(run: Run) -> str:
         "feedback prescribes to layer l, −δh, lowers K = δhᵀh / |δh|. L = δhᵀc / |δh| compares it with the gradient c / |δh| "
         "of the criterion K of the layer above, above the last hidden layer with the gradient of the loss; β is the angle "
         "between δh and c. Where L > 0, or β < 90°, learning in layer l also helps the layer above. Under BP, β = 0 by "
-        f"definition.{_layers.said(_layers.depth(run), _layers.measured_conditions(run))} {summary.band(run)}"
+        "definition. The axes of K and L are linear about 0 and, where values differ much in size, logarithmic beyond."
+        f"{_layers.said_over_training(run)} {summary.band(run)}"
     )
 
 
@@ -35,5 +36,7 @@ def figure(run: Run) -> style.Figure:
     """
     with style.context():
         drawn, panels = _layers.over_training(run, _ROWS)
+        for row, abreast in zip(_ROWS[:-1], panels, strict=False):
+            style.signed_axis(abreast[0], [v for each in run.metrics for v in each.get(row.key) or () if v is not None])
         _layers.degrees_axis(panels[-1])
     return drawn

@@ -269,13 +269,13 @@ def _shape(joint: Projection, n_pre: int, n_post: int) -> tuple[int, int]:
 
 
 def _draw(weights: np.ndarray, setting: Setting, joint: Projection, fans: tuple[int, int], q: int, seed: int) -> None:
-    """Zero, or W and b ~ U(±1/√fan_in) (Nøkland 2016, section 4), or what the projection's own table says.
+    """Zero, or W and b ~ U(±scale/√fan_in) (Nøkland 2016, section 4: scale 1), or what the projection's own table says.
 
     fans: fan-in and number of columns of a projection that joins all.
     """
     fan_in, n_post = fans
     pair = next((t for t in setting.network.projection if (t.pre, t.post) == (joint.pre, joint.post)), None)
-    kind, scale = setting.initial_weights, 1.0
+    kind, scale = setting.initial_weights, setting.network.scale
     if pair is not None:
         kind, scale = kind if pair.weights == "auto" else pair.weights, pair.scale
     flat = weights.reshape(-1)

@@ -404,7 +404,7 @@ def run(
     data = load(experiment)
     recording.check(experiment, data.shape, data.n_out, len(data.y_train))
     with _shown(progress) as display:
-        _warn_of_slow_trials(experiment, display)
+        _warn_of_doubts(experiment, display)
         with blas.one_thread():
             of = _parts_of(experiment, data)
             warm = _rehearse(experiment, data, of, display)
@@ -432,14 +432,14 @@ def resume(folder: str | Path, progress: Progress | bool = True, *, allow_models
         data = load(began.experiment)
         read, of = _fingerprints(began.experiment, data), _parts_of(began.experiment, data)
         with _shown(progress) as display:
-            _warn_of_slow_trials(began.experiment, display)
+            _warn_of_doubts(began.experiment, display)
             return _go_on(began, data, read, of, display, set())
 
 
-def _warn_of_slow_trials(experiment: Experiment, progress: Progress) -> None:
-    """Say what is legal but takes long, before the first trial does."""
+def _warn_of_doubts(experiment: Experiment, progress: Progress) -> None:
+    """Say what works but learns nothing or takes long, before training does."""
     for name, setting in settings(experiment).items():
-        for message in checks.slow(setting):
+        for message in checks.doubtful(setting):
             progress.warn(f"{name}: {message}")
 
 

@@ -19,7 +19,7 @@ from matplotlib import _pylab_helpers
 from rich.console import Console
 
 from localdfa import analysis, record, spec, train
-from localdfa.analysis import angles, errors, report, style, summary
+from localdfa.analysis import _stages, angles, errors, report, style, summary
 from localdfa.errors import RunError, SpecError
 
 SEEDS, EPOCHS, NAMES = (0, 1, 2), 3, ["local", "ifa", "bp"]
@@ -289,6 +289,86 @@ def test_seeds_of_different_length_are_said(tmp_path):
     result = made(tmp_path / "run", lambda job: rows[: 2 + job.seed])
     assert "each epoch shows those that reached it" in errors.caption(result)
     assert list(errors.figure(result).axes[0].lines[0].get_xdata()) == [0, 1, 2, 3]
+
+
+def test_a_value_that_is_far_larger_leaves_room_for_the_others(tmp_path):
+    """L of BP is the length of a gradient, and a hundred times that of DFA, whose sign is what is to be seen."""
+    courses = {"dfa": (-0.2, -0.1, 0.1, 0.2), "bp": (0.1, 60.0, 5.0, 1.0)}
+
+    def rows(job):
+        found = []
+        for epoch, size in enumerate(courses[job.condition]):
+            measures = {"theorem_k": [size, 0.1], "theorem_l": [size, None], "theorem_beta": [90.0, 80.0]}
+            found.append({"epoch": epoch, "train_error": 9.0, "test_error": 9.0, **measures})
+        return found
+
+    both = made(tmp_path / "both", rows, condition=[{"name": name} for name in courses], seeds=[0])
+    alone = made(tmp_path / "alone", rows, condition=[{"name": "dfa"}], seeds=[0])
+    for found, scale in ((both, "symlog"), (alone, "linear")):
+        axes = analysis.get("theorem").figure(found).axes[2]
+        assert axes.get_yscale() == scale
+        (low, high), (first, last) = (
+            axes.get_ylim(),
+            axes.transAxes.inverted().transform(axes.transData.transform([(0, -0.2), (0, 0.2)]))[:, 1],
+        )
+        assert low < -0.2
+        assert last - first > 0.2
+        assert {tick for tick in axes.get_yticks() if low < tick < high} > {0}
+
+
+def in_stages(folder, last_epochs, names=("a", "b")):
+    """Six epochs of each of these conditions, whose stages end at the epochs that last_epochs has for its name."""
+
+    def rows(job):
+        ends = last_epochs.get(job.condition, [])
+        of_layers = {"theorem_k": [0.1, 0.2], "theorem_l": [0.1, 0.2], "theorem_beta": [80.0, 85.0]}
+        return [
+            {"epoch": e, "stage": sum(e > end for end in ends), "train_error": 9.0, "test_error": 9.0, **of_layers}
+            for e in range(7)
+        ]
+
+    settings = [{"name": name, "stage": [{"epochs": 2}] * (1 + len(last_epochs.get(name, [])))} for name in names]
+    return made(folder, rows, condition=settings, seeds=[0], network={"hidden": [4, 3]})
+
+
+def marks(axes):
+    """x and colour of vertical lines."""
+    return [(line.get_xdata()[0], line.get_color()) for line in axes.lines if len(set(line.get_xdata())) == 1]
+
+
+@pytest.mark.parametrize("name", ["errors", "theorem"])
+def test_the_end_of_a_stage_is_marked(tmp_path, name):
+    module = analysis.get(name)
+    one, both = (in_stages(tmp_path / str(n), ends) for n, ends in enumerate(({"b": [3]}, {"a": [2], "b": [2, 4]})))
+    for axes in module.figure(one).axes:
+        assert marks(axes) == [(3, style.PALETTE[1])]  # of b alone
+    for axes in module.figure(both).axes:
+        assert marks(axes) == [(2, style.GREY), (4, style.PALETTE[1])]
+        assert axes.get_xlim()[1] < 7
+    said = "At a dotted vertical line a stage of training ends, of the condition that has its colour or, in grey, of several."
+    assert said in module.caption(one)
+    plain = in_stages(tmp_path / "plain", {})
+    assert not any(marks(axes) for axes in module.figure(plain).axes)
+    assert "stage" not in module.caption(plain)
+
+
+@pytest.mark.parametrize("name", ["errors", "theorem"])
+def test_of_many_conditions_each_panel_has_the_stages_of_its_own(tmp_path, name):
+    names = [f"c{i}" for i in range(9)]
+    found = in_stages(tmp_path / "run", {"c1": [3]}, names)
+    marked = [marks(axes) for axes in analysis.get(name).figure(found).axes]
+    (panels,) = {len([m for m in marked if m])} - {0}
+    assert panels == (1 if name == "errors" else 3)
+    assert [m for m in marked if m] == [[(3, style.GREY)]] * panels
+    assert analysis.get(name).caption(found).count(" At a dotted vertical line a stage of training ends.") == 1
+
+
+def test_of_very_many_stages_none_is_marked(tmp_path):
+    names = [f"c{i}" for i in range(2)]
+    found = in_stages(tmp_path / "run", {"c0": [0, 1, 2], "c1": [3, 4, 5]}, names)
+    assert len(marks(errors.figure(found).axes[0])) == 6
+    rows = [{"condition": "c", "seed": 0, "epoch": e, "stage": e} for e in range(8)]
+    assert not _stages.ends(rows)
 
 
 # --- angles -----------------------------------------------------------------------------------------------------------

@@ -276,6 +276,14 @@ def test_five_conditions_stand_beside_each_other(rate_run, tmp_path, module):
     assert_on_the_page(drawn)
 
 
+def test_where_layers_are_more_than_conditions_these_go_down_the_page(rate_run, tmp_path):
+    """As in Figure 3 of Nøkland 2016: inputs and layers from left to right, a rule above the other."""
+    drawn = pca.figure(with_conditions(rate_run, tmp_path / "run", ["bp", "dfa"]))
+    assert [axes.get_ylabel().partition("\n")[0] for axes in drawn.axes[::3]] == ["bp", "dfa"]
+    assert [axes.get_title() for axes in drawn.axes[:3]] == ["Inputs", "Hidden layer 1", "Hidden layer 2"]
+    assert_on_the_page(drawn)
+
+
 def test_more_conditions_than_fit_go_down_the_page(rate_run, tmp_path):
     names = [f"c{i}" for i in range(6)]
     drawn = pca.figure(with_conditions(rate_run, tmp_path / "run", names))

@@ -27,6 +27,25 @@ def test_initial_weights_and_feedback_follow_the_paper():
     np.testing.assert_array_equal(shared.feedback[0], shared.feedback[1])
 
 
+def test_scale_multiplies_what_is_drawn():
+    plain, large = (
+        build(setting_of(network={"hidden": [30, 20], "weights": "uniform", **scale}), 9, 4, 3)
+        for scale in ({}, {"scale": 4.0})
+    )
+    for a, b in zip(plain.weights, large.weights, strict=True):
+        np.testing.assert_allclose(4 * a, b, rtol=1e-6)
+    for a, b in zip(plain.feedback, large.feedback, strict=True):
+        np.testing.assert_array_equal(a, b)
+    table = {"pre": 1, "post": 1, "weights": "uniform", "scale": 2.0}
+    network = build(
+        setting_of(network={"hidden": [30], "neuron": "lif", "weights": "uniform", "scale": 4.0, "projection": [table]}),
+        9,
+        4,
+        3,
+    )
+    assert np.abs(network.weights[2]).max() == pytest.approx(2 / math.sqrt(30), rel=0.05)  # its own table's
+
+
 def test_conditions_of_one_seed_share_weights_and_feedback():
     networks = [
         build(setting_of(rule=rule, network={"weights": "uniform", "hidden": [20, 20]}), 9, 4, 3)

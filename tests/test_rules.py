@@ -139,6 +139,20 @@ def test_local_rule_follows_the_other_pathways(pathway, exact):
     assert (errors < 1e-5).all()
 
 
+@pytest.mark.parametrize("nudging", ["centered", "one_sided"])
+def test_a_nudge_moves_relu_from_zero_where_exact_dfa_has_no_slope(rng, nudging):
+    """Where a = 0 only the nudge of one sign changes max(a, 0): by −β c, of which centered nudging takes half."""
+    small = Small(rng, m=4, rule="local", network={"neuron": "relu"}, phases={"nudging": nudging, "beta": 0.1})
+    for w in small.network.weights:
+        w[...] = 0
+    trial, local = changes_of(small)
+    assert not any(change.any() for change in changes_of(small, "dfa")[1][:-1])
+    for l in range(small.n):
+        nudge = -(trial.prediction - small.target) @ small.network.B(l).T
+        expected = nudge / 2 if nudging == "centered" else np.maximum(nudge, 0)
+        np.testing.assert_allclose(local[l], expected, rtol=1e-12)
+
+
 def test_teacher_on_activity_is_exact_at_any_beta_and_on_drive_is_squared_error(certified):
     for beta in (1e-3, 0.5, 1.0):
         for teacher in ("activity", "drive"):

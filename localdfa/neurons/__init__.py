@@ -5,7 +5,7 @@ exact rules and the measurements read it) and ``inverse``, which turns an activi
 are solved in closed form. Every ``f`` rises, or stays: the events rely on it. If it has the parameter ``tau``, this is the time
 constant of its drive's relaxation, ms; with 0, and without the parameter, it settles at once. It may set
 ``from_zero = True``, if ``network.weights = "auto"`` shall start it from zero where the rule allows it, or ``flat_at_zero =
-True``, if it has no slope at zero drive and so cannot learn from there.
+True``, if it has no slope at zero drive, so that exact rules do not learn from there.
 
 A spiking neuron sets ``spiking = True`` and has hooks that are exact under a constant drive: ``relax``, the membrane after
 some time without a spike; ``wait``, the time to the next spike, infinite if none comes; ``rate``, the f–I curve in spikes per

@@ -99,8 +99,15 @@ def check(setting: "Setting") -> None:
         raise ValueError("\n".join(wrong))
 
 
-def slow(setting: "Setting") -> Iterator[str]:
-    """What to warn of in a setting that works: keys that make its trials take long."""
+def doubtful(setting: "Setting") -> Iterator[str]:
+    """What to warn of in a setting that works: rules that learn nothing from its start, keys that make its trials take long."""
+    if initial_weights(setting) == "zero" and _flat_at_zero(setting):
+        for key, rule in _rules(setting):
+            if not registry.get("rules", rule).needs_phases:  # a nudge to both sides of zero finds the slope of one of them
+                yield (
+                    f"network.weights: from 'zero' the hidden layers do not move under {key} = {rule!r}, as network.neuron = "
+                    f"{setting.network.neuron!r} has no slope at zero drive; from 'uniform' they do"
+                )
     if not local(setting) or not spiking(setting):
         return
     phases, network = setting.phases, setting.network
@@ -354,12 +361,15 @@ def _learns(setting: "Setting", key: str, rule: str) -> None:
             f"network.weights: 'zero' cannot learn with {key} = {rule!r}: its error passes through the forward weights, "
             f"so from zero the {'upper' if path.by_propagation else 'hidden'} layers never move; use 'uniform'"
         )
-    neuron = registry.get("neurons", setting.network.neuron)
-    if getattr(neuron, "flat_at_zero", False) or _below_threshold(setting):
+    if _below_threshold(setting):
         raise ValueError(
             f"network.weights: 'zero' cannot learn with network.neuron = {setting.network.neuron!r}, which has no slope "
             f"at zero drive; use 'uniform'"
         )
+
+
+def _flat_at_zero(setting: "Setting") -> bool:
+    return bool(getattr(registry.get("neurons", setting.network.neuron), "flat_at_zero", False))
 
 
 def _below_threshold(setting: "Setting") -> bool:
@@ -387,7 +397,10 @@ def _convolutions(setting: "Setting") -> None:
 
 
 def _layers(setting: "Setting") -> None:
-    n_layers = len(setting.network.hidden) + 1
+    n_layers, network = len(setting.network.hidden) + 1, setting.network
+    if network.scale != 1 and (network.from_run is not None or initial_weights(setting) != "uniform"):
+        why = "network.from_run" if network.from_run is not None else f"network.weights = {initial_weights(setting)!r}"
+        raise ValueError(f"network.scale: {network.scale:g} is of weights that are drawn; allowed with {why}: 1")
     for i, stage in enumerate(setting.stage):
         for layer in stage.frozen:
             if layer == 0 or abs(layer) > n_layers:
@@ -403,7 +416,7 @@ def _layers(setting: "Setting") -> None:
                 f"feedback.shared: the matrices of the pathway {pathway_of(setting, rule)!r} differ in shape, or there is one; "
                 f"allowed with direct"
             )
-    hidden = setting.network.hidden
+    hidden = network.hidden
     if setting.feedback.shared and all(isinstance(n, int) for n in hidden) and len(set(hidden)) > 1:
         raise ValueError(
             f"feedback.shared: one B for all hidden layers needs equal widths, not network.hidden = {quoted(hidden)}"

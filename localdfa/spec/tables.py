@@ -104,8 +104,9 @@ class NetworkTable(Table):
     output: str = Field(checks.OUTPUT, description="output units and their loss: for labels, or for numbers (regression)")
     weights: Literal["auto", "zero", "uniform"] = Field(
         "auto",
-        description="initial weights: zero; U(±1/√fan_in); or zero where the rule can learn from zero, as the paper",
+        description="initial weights: zero; U(±scale/√fan_in); or zero where the rule can learn from zero, as the paper",
     )
+    scale: float = Field(1.0, gt=0, le=1e3, description="size of uniform initial weights, see weights")
     from_run: str | None = Field(
         None,
         min_length=1,

@@ -118,7 +118,7 @@ def judged(make):
         assert 0 < len(message) < LONGEST
         return None
     for setting in spec.settings(found).values():
-        list(spec.checks.slow(setting))
+        list(spec.checks.doubtful(setting))
         with suppress(SpecError):  # a convolution, or a code, that does not fit on these samples
             assert sum(part.size for part in memory.needed(setting, (1, 8, 8), 10, 1797)) > 0
     assert len(repr(found)) < 2000
