@@ -689,23 +689,25 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
     keep, job, begun = run.experiment.record, trainer.job, not trainer.finished
     if not trainer.rows:
         row = trainer.measure()
-        job.write_metrics(trainer.rows)
+        job.write_metrics(trainer.rows, lasting=False)
         trainer.save()
         progress.epoch(row)
     while not trainer.finished:
         trainer.train_epoch(progress)
         row = trainer.measure()
-        job.write_metrics(trainer.rows)
+        job.write_metrics(trainer.rows, lasting=False)
         for name, recorder in recording.asked_for(keep, trainer.spiked).items():
             if recorder.each_epoch(keep):
                 job.write(name, recorder.record(trainer.trained, keep), trainer.epoch)
         trainer.next_stage()
         if record.KEPT in row:
-            job.write_metrics(trainer.rows)
+            job.write_metrics(trainer.rows, lasting=False)
         progress.epoch(row)
         _judge(trainer, run, progress)
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
+    if begun:
+        job.write_metrics(trainer.rows)
     _record(trainer, run, progress, anew=begun)
     run.note_trained(job, trainer.rows)
 
