@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -15,10 +16,10 @@ from localdfa import data as datasets
 from localdfa import folder as folders
 from localdfa import measure, memory, outputs, record, recording, registry
 from localdfa.adversary import FastSign
-from localdfa.core import blas, finite
+from localdfa.core import blas, finite, threads
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.spiking.carried import Carried, restored
-from localdfa.engines import Engine, Spiking, engine
+from localdfa.engines import Engine, Settled, Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
 from localdfa.files import plain, write_json
 from localdfa.inputs.trains import implausible, unseen
@@ -211,10 +212,19 @@ class Trainer:
 
     def step(self, batch: np.ndarray, noise: np.random.Generator) -> None:
         """Learn from one mini-batch, the training samples `batch`; noise: for what is random in it."""
-        train = self.parts["train"]
-        update = self.engine.learn(self.network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
-        self.events += update.events
-        self.plasticity.learn(self.network.weights, update, self.frozen)
+        train, network = self.parts["train"], self.network
+        with threads.worth(len(batch) * self._multiplications):
+            update = self.engine.learn(network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
+            self.events += update.events
+            self.plasticity.learn(network.weights, update, self.frozen)
+
+    @property
+    def _multiplications(self) -> int:
+        """Those of a sample in its forward pass, as far as they are known beforehand: infinitely many of any but settled, dense
+        layers."""
+        if type(self.engine) is not Settled or any(self.network.geometry):
+            return sys.maxsize
+        return sum(weights.size for weights in self.network.weights)
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):
