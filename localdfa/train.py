@@ -242,10 +242,11 @@ class Trainer:
             if len(part):
                 seen = self.evaluate(part, self._watched if name == "train" else None)
                 row |= {f"{name}_{key}": value for key, value in seen.items()}
-        row |= measure.probe(
-            self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe],
-            self._repeats,
-        )  # fmt: skip
+        with threads.worth(len(self.probe) * self._multiplications):
+            row |= measure.probe(
+                self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe],
+                self._repeats,
+            )  # fmt: skip
         rate = float(self.plasticity.optimiser.learning_rate)
         row |= {"learning_rate": rate, "updates": max(self.plasticity.steps), "events": self.events, "seconds": self.seconds}
         self.rows.append(row)
@@ -261,7 +262,8 @@ class Trainer:
         noise, sequence = generator(self.seed, WATCHED, self.epoch), Carried()
         for start in range(0, len(samples), memory.CHUNK):
             rows = samples[start : start + memory.CHUNK]
-            drive = self.engine.read(network, part.inputs[rows], noise, sequence)
+            with threads.worth(len(rows) * self._multiplications):
+                drive = self.engine.read(network, part.inputs[rows], noise, sequence)
             total = total + network.output.tally(network.neuron, drive, part.targets[rows])
             loss += float(network.loss(drive, part.targets[rows]).sum())
         return {**network.output.measured(total, part.targets[samples]), "loss": loss / len(samples)}
