@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import threadpoolctl
 from markupsafe import Markup
 
 from localdfa import analysis, files, record
@@ -105,9 +106,13 @@ def plot(
 
 @contextmanager
 def _one_line(run: Run, name: str) -> Iterator[None]:
-    """Whatever a figure meets in the records of a run is a RunError of one line: the other figures and the table are drawn."""
+    """Whatever a figure meets in the records of a run is a RunError of one line: the other figures and the table are drawn.
+
+    BLAS has one thread meanwhile: with several, small matrices take longer, and many times longer where others compute as well.
+    """
     try:
-        yield
+        with threadpoolctl.threadpool_limits(1, "blas"):
+            yield
     except RunError:
         raise
     except Exception as error:

@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 
@@ -173,6 +174,11 @@ class Figure(MatplotlibFigure):
     def draw(self, renderer: Any) -> None:
         """As Matplotlib's."""
         with self._settings():
+            if self.canvas.is_saving() and isinstance(self.get_layout_engine(), ConstrainedLayoutEngine):
+                # Matplotlib draws into nothing before it saves, so that panels find their places, and then takes the engine
+                # away. To lay out is enough for that, and takes half as long.
+                _layout.lay_out(self)
+                return
             super().draw(renderer)
 
     def set_size_inches(self, w: Any, h: float | None = None, forward: bool = True) -> None:

@@ -187,7 +187,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
     ``rule`` and ``feedback``, joined by → where stages differ, with those of single layers in brackets;
     ``seeds``, how many are measured so far, and ``planned``, how many the experiment has;
     ``epochs``, fewest and most that a seed has trained, or None;
-    ``kept_epoch``, the first and the last whose weights a seed has gone back to, or None where none has;
+    ``kept_epoch``, the first and the last whose weights a seed ends with, or None where no seed has gone back to earlier ones;
     and for each measure its mean over seeds with the weights that training ends with, ``NAME``, and its standard deviation,
     ``NAME_sd``.
 
@@ -204,7 +204,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 def _row(run: Run, name: str, last: list[dict[str, Any]]) -> dict[str, Any]:
     setting = run.settings[name]
-    epochs, chosen = [row["epoch"] for row in last], [row[KEPT] for row in last if KEPT in row]
+    epochs, kept = [row["epoch"] for row in last], [row[KEPT] for row in last]
     row: dict[str, Any] = {
         "condition": name,
         "neuron": setting.network.neuron,
@@ -213,7 +213,7 @@ def _row(run: Run, name: str, last: list[dict[str, Any]]) -> dict[str, Any]:
         "seeds": len(last),
         "planned": len(run.experiment.seeds),
         "epochs": (min(epochs), max(epochs)) if epochs else None,
-        "kept_epoch": (min(chosen), max(chosen)) if chosen else None,
+        "kept_epoch": (min(kept), max(kept)) if kept != epochs else None,
     }
     for key in _measures():
         values = [value for value in (_value(entry, key) for entry in last) if value is not None]

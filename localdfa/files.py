@@ -19,8 +19,11 @@ TEMPORARY = re.compile(r"\.(.+)\.\d+")
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its place only once it is whole; RunError names the file that cannot be written."""
+def writing(path: Path, lasting: bool = True) -> Iterator[BinaryIO]:
+    """A file that takes its place only once it is whole; RunError names the file that cannot be written.
+
+    lasting: whether to wait until the disk has it, so that it outlasts a power failure as well.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +31,8 @@ def writing(path: Path) -> Iterator[BinaryIO]:
             with temporary.open("wb") as stream:
                 yield stream
                 stream.flush()
-                os.fsync(stream.fileno())
+                if lasting:
+                    os.fsync(stream.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -36,9 +40,9 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         raise RunError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
-    with writing(path) as stream:
+def write_bytes(path: Path, content: bytes, lasting: bool = True) -> None:
+    """Write a file atomically; lasting: see `writing`."""
+    with writing(path, lasting) as stream:
         stream.write(content)
 
 

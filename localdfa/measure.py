@@ -13,12 +13,11 @@ import numpy as np
 from localdfa import registry
 from localdfa.core import finite
 from localdfa.core.rate import projections
-from localdfa.core.rate.activation import exact_change
+from localdfa.core.rate.activation import exact_change, response
 from localdfa.core.rate.settled import FreePhase, free_phase
 from localdfa.core.spiking import batch as spikes
 from localdfa.engines import Settled, Spiking, engine, settled_changes
 from localdfa.network import WATCHED, WATCHED_AGAIN, Network, generator, rewired, started_anew
-from localdfa.neurons import response
 from localdfa.spec import Setting
 
 # A rate neuron is called silent where |h| is at most this, saturated where it is not silent and its slope at most this.
@@ -193,7 +192,8 @@ def _against_exact(
     taught: the update of each projection under the rule. x (m, n_in + 1), y (m, n_out): the probe. free: the free phase of
     spiking neurons, else None.
     """
-    dfa, bp = (_exact(network, setting, name, seed, x, y, free) for name in ("dfa", "bp"))
+    exact = free_phase(network, x) if free is None else free  # feedback has no part in it: computed once
+    dfa, bp = (_exact(network, setting, name, seed, x, y, exact) for name in ("dfa", "bp"))
     to_dfa, to_bp, dfa_to_bp = compare(taught, dfa), compare(taught, bp), compare(dfa, bp)
     row = {
         "cosine_to_dfa": to_dfa["cosine"],
@@ -202,7 +202,7 @@ def _against_exact(
         "angle_to_bp": to_bp["angle"],
         "angle_dfa_to_bp": dfa_to_bp["angle"],
         "alignment": alignment(network),
-        **theorem(network, free_phase(network, x) if free is None else free, y),
+        **theorem(network, exact, y),
     }
     if free is not None and (settled := _of_rates(network, setting, rule, x, y, free)):
         row["cosine_to_settled"] = compare(taught, settled)["cosine"]
@@ -210,9 +210,9 @@ def _against_exact(
 
 
 def _exact(
-    network: Network, setting: Setting, rule: str, seed: int, x: np.ndarray, y: np.ndarray, free: FreePhase | None
+    network: Network, setting: Setting, rule: str, seed: int, x: np.ndarray, y: np.ndarray, free: FreePhase
 ) -> list[np.ndarray]:
-    """The update under an exact rule, without thresholds; free: where it is another free phase than that of rate neurons."""
+    """The update under an exact rule, without thresholds, from this free phase."""
     wired, exact = rewired(network, setting, rule, seed), setting.without_threshold()
     return _joined(network, gradients(*changes(wired, exact, rule, x, y, rule == "bp", free)))
 

@@ -298,9 +298,9 @@ class Job:
         kept = rows[-1].get(KEPT, rows[-1]["epoch"])
         return {**rows[kept], **whole, KEPT: kept}
 
-    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
-        """All rows so far."""
-        write_bytes(self.folder / "metrics.jsonl", _lines(rows))
+    def write_metrics(self, rows: list[dict[str, Any]], lasting: bool = True) -> None:
+        """All rows so far; lasting: see `files.writing`. While training goes on, the checkpoint has them as well."""
+        write_bytes(self.folder / "metrics.jsonl", _lines(rows), lasting)
 
     @property
     def trained(self) -> Finished | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -15,10 +16,10 @@ from localdfa import data as datasets
 from localdfa import folder as folders
 from localdfa import measure, memory, outputs, record, recording, registry
 from localdfa.adversary import FastSign
-from localdfa.core import blas, finite
+from localdfa.core import blas, finite, threads
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.spiking.carried import Carried, restored
-from localdfa.engines import Engine, Spiking, engine
+from localdfa.engines import Engine, Settled, Spiking, engine
 from localdfa.errors import DataError, LocalDFAError, NonFiniteError, RunError, SpecError
 from localdfa.files import plain, write_json
 from localdfa.inputs.trains import implausible, unseen
@@ -211,10 +212,19 @@ class Trainer:
 
     def step(self, batch: np.ndarray, noise: np.random.Generator) -> None:
         """Learn from one mini-batch, the training samples `batch`; noise: for what is random in it."""
-        train = self.parts["train"]
-        update = self.engine.learn(self.network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
-        self.events += update.events
-        self.plasticity.learn(self.network.weights, update, self.frozen)
+        train, network = self.parts["train"], self.network
+        with threads.worth(len(batch) * self._multiplications):
+            update = self.engine.learn(network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
+            self.events += update.events
+            self.plasticity.learn(network.weights, update, self.frozen)
+
+    @property
+    def _multiplications(self) -> int:
+        """Those of a sample in its forward pass, as far as they are known beforehand: infinitely many of any but settled, dense
+        layers."""
+        if type(self.engine) is not Settled or any(self.network.geometry):
+            return sys.maxsize
+        return sum(weights.size for weights in self.network.weights)
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):
@@ -232,10 +242,11 @@ class Trainer:
             if len(part):
                 seen = self.evaluate(part, self._watched if name == "train" else None)
                 row |= {f"{name}_{key}": value for key, value in seen.items()}
-        row |= measure.probe(
-            self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe],
-            self._repeats,
-        )  # fmt: skip
+        with threads.worth(len(self.probe) * self._multiplications):
+            row |= measure.probe(
+                self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe],
+                self._repeats,
+            )  # fmt: skip
         rate = float(self.plasticity.optimiser.learning_rate)
         row |= {"learning_rate": rate, "updates": max(self.plasticity.steps), "events": self.events, "seconds": self.seconds}
         self.rows.append(row)
@@ -251,7 +262,8 @@ class Trainer:
         noise, sequence = generator(self.seed, WATCHED, self.epoch), Carried()
         for start in range(0, len(samples), memory.CHUNK):
             rows = samples[start : start + memory.CHUNK]
-            drive = self.engine.read(network, part.inputs[rows], noise, sequence)
+            with threads.worth(len(rows) * self._multiplications):
+                drive = self.engine.read(network, part.inputs[rows], noise, sequence)
             total = total + network.output.tally(network.neuron, drive, part.targets[rows])
             loss += float(network.loss(drive, part.targets[rows]).sum())
         return {**network.output.measured(total, part.targets[samples]), "loss": loss / len(samples)}
@@ -689,23 +701,25 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
     keep, job, begun = run.experiment.record, trainer.job, not trainer.finished
     if not trainer.rows:
         row = trainer.measure()
-        job.write_metrics(trainer.rows)
+        job.write_metrics(trainer.rows, lasting=False)
         trainer.save()
         progress.epoch(row)
     while not trainer.finished:
         trainer.train_epoch(progress)
         row = trainer.measure()
-        job.write_metrics(trainer.rows)
+        job.write_metrics(trainer.rows, lasting=False)
         for name, recorder in recording.asked_for(keep, trainer.spiked).items():
             if recorder.each_epoch(keep):
                 job.write(name, recorder.record(trainer.trained, keep), trainer.epoch)
         trainer.next_stage()
         if record.KEPT in row:
-            job.write_metrics(trainer.rows)
+            job.write_metrics(trainer.rows, lasting=False)
         progress.epoch(row)
         _judge(trainer, run, progress)
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
+    if begun:
+        job.write_metrics(trainer.rows)
     _record(trainer, run, progress, anew=begun)
     run.note_trained(job, trainer.rows)
 

@@ -5,7 +5,9 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
+import threadpoolctl
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure as MatplotlibFigure
 from scipy.integrate import trapezoid
 
 from localdfa import analysis, record, spec
@@ -554,3 +556,30 @@ def test_plot_of_several_runs(rate_run, spiking_run, tmp_path, monkeypatch):
     named = list(report.plot([rate_run, spiking_run], ["errors"], "png", out=tmp_path / "all"))
     assert len(set(named)) == 2
     assert all((tmp_path / "all").glob("*-errors.png"))
+
+
+@pytest.mark.parametrize("form", ["svg", "png"])
+def test_a_figure_is_saved_as_if_matplotlib_had_drawn_it_twice(rate_run, monkeypatch, form):
+    """Before it saves, Matplotlib draws all of a figure into nothing, of which it needs the layout alone."""
+
+    def draw(figure, renderer):
+        with figure._settings():
+            MatplotlibFigure.draw(figure, renderer)
+
+    found = analysis.get("confusion").figure(rate_run).content(form)
+    monkeypatch.setattr(style.Figure, "draw", draw)
+    assert analysis.get("confusion").figure(rate_run).content(form) == found
+
+
+def test_blas_has_one_thread_while_figures_are_drawn(rate_run, monkeypatch):
+    threads = []
+
+    def figure(run):
+        threads.extend(pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas")
+        raise RunError("seen")
+
+    monkeypatch.setattr(analysis.get("singular"), "figure", figure)
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        assert list(report.plot([rate_run], form="svg", out=rate_run.folder / "elsewhere"))
+    assert threads
+    assert set(threads) == {1}

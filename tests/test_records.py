@@ -1,7 +1,9 @@
 """What a run keeps for its figures: activities, predictions, the shape of the data, and the criteria of Theorem 1."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +147,22 @@ def test_rows_may_end_anywhere_while_training_goes_on_and_a_torn_one_is_survived
     run.note_trained(job, None)
     path.unlink()
     assert job.metrics == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc to look up files in")
+def test_the_disk_is_waited_for_once_a_training_and_once_a_checkpoint(tmp_path, monkeypatch):
+    """A checkpoint has the rows as well, from which they are written anew after a power failure."""
+    waited, wait = [], os.fsync
+
+    def noted(descriptor):
+        waited.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name.split(".")[1])
+        wait(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    tables = {"network": {"hidden": [4]}, "stage": [{"epochs": 3}], "batch_size": 256, "record": {"probe": 16}}
+    train.run(spec.experiment(tables), tmp_path / "run")
+    assert (waited.count("checkpoint"), waited.count("metrics")) == (4, 1)
+    assert waited.index("metrics") > max(i for i, name in enumerate(waited) if name == "checkpoint")
 
 
 def resealed(info):

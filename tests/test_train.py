@@ -3,10 +3,13 @@
 import json
 import shutil
 
+import numba
 import numpy as np
 import pytest
 
 from localdfa import arrays, files, network, record, spec, train
+from localdfa.core import threads
+from localdfa.core.rate.plasticity import Plasticity
 from localdfa.errors import LocalDFAError, NonFiniteError, RunError, SpecError
 
 
@@ -423,3 +426,31 @@ def test_the_training_error_on_some_samples(tmp_path):
     assert some.metrics[-1]["train_error"] == 100 * wrong.mean()
     assert some.metrics[-1]["train_error"] != whole.metrics[-1]["train_error"]
     assert some.metrics[-1]["test_error"] == whole.metrics[-1]["test_error"]
+
+
+@pytest.mark.parametrize("rule", ["local", "bp"])
+def test_small_mini_batches_are_learned_by_one_thread_to_the_same_bits(tmp_path, monkeypatch, rule):
+    used, learn = [], Plasticity.learn
+
+    def noted(*given):
+        used.append(numba.get_num_threads())
+        learn(*given)
+
+    monkeypatch.setattr(Plasticity, "learn", noted)
+    tables = spec.experiment(rule=rule, network={"hidden": [20, 10]}, stage=[{"epochs": 1}], record={"probe": 16})
+    there, found = numba.get_num_threads(), []
+    for few, expected in ((threads.FEW, 1), (0, there)):
+        monkeypatch.setattr(threads, "FEW", few)
+        used.clear()
+        found.append(train.run(tables, tmp_path / str(few)).jobs[0].weights)
+        assert set(used) == {expected}
+        assert numba.get_num_threads() == there
+    for name, array in found[0].items():
+        assert array.tobytes() == found[1][name].tobytes()
+
+
+@pytest.mark.parametrize("network", [{"hidden": [2], "neuron": "lif"}, {"hidden": [{"channels": 2}]}])
+def test_work_that_is_not_known_beforehand_has_all_threads(tmp_path, network):
+    setting = next(iter(spec.settings(spec.experiment(network=network)).values()))
+    part = train.Part(np.zeros((4, 64), np.float32), np.arange(4), 10, np.float32, (1, 8, 8))
+    assert train.Trainer(setting, {"train": part}, record.Job(tmp_path, "any", 0))._multiplications > threads.FEW

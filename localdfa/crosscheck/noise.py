@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from localdfa import measure, neurons, registry
+from localdfa import measure, registry
+from localdfa.core.rate.activation import response
 from localdfa.core.spiking import batch as spikes
 from localdfa.crosscheck import subject
 from localdfa.errors import SpecError
@@ -146,9 +147,7 @@ def _theory(network: Network, setting: Setting, x: np.ndarray, y: np.ndarray) ->
     noise = []
     for l, (drive, matrix) in enumerate(zip(trial.drive[:-1], network.feedback, strict=True)):
         nudge = np.zeros_like(drive) if matrix is None else beta * error @ matrix.T
-        still, up, down = (
-            ripple(neurons.response(p, a) / p.gain, setting.trace.tau_z) for a in (drive, drive - nudge, drive + nudge)
-        )
+        still, up, down = (ripple(response(p, a) / p.gain, setting.trace.tau_z) for a in (drive, drive - nudge, drive + nudge))
         variance = (2 * still + up + down) / 4 if setting.phases.nudging == "centered" else still + up
         scale = (p.gain / (beta * setting.trace.tau_z)) ** 2
         noise.append(scale * np.square(trial.sent[l]).sum(axis=1) @ variance.sum(axis=1))

@@ -30,8 +30,6 @@ neuron, ``beta``, the nudging strength under the local rule. They are chosen on 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from localdfa import interface
 
 _RATE: interface.Hooks = {"f": ("p", "v"), "df": ("p", "v"), "inverse": ("p", "h")}
@@ -83,9 +81,3 @@ def spikes(model: Any) -> bool:
 def is_linear(model: Any) -> bool:
     """Whether a model has a linear membrane, τ_m dv/dt = −v + I, up to the threshold."""
     return getattr(model, "linear", False)
-
-
-def response(neuron: Any, drive: np.ndarray) -> np.ndarray:
-    """Activity h = f(a) of a neuron with these parameters, for every drive."""
-    found = np.array([neuron.__class__.f(neuron, a) for a in drive.ravel()], drive.dtype)
-    return found.reshape(drive.shape)

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from localdfa import neurons
 from localdfa.core.compiled import device
+from localdfa.core.rate.activation import response
 from localdfa.outputs._kinds import Classification
 
 
@@ -17,7 +17,7 @@ class Spikes(Classification):
 
     @staticmethod
     def predict(neuron: Any, drive: np.ndarray) -> np.ndarray:
-        return neurons.response(neuron, drive)
+        return response(neuron, drive)
 
     @classmethod
     def loss(cls, neuron: Any, drive: np.ndarray, target: np.ndarray) -> np.ndarray:

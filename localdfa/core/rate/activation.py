@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from localdfa.core.compiled import compiled
+from localdfa.core.compiled import compiled, kernel
 
 
 @cache
@@ -39,6 +39,28 @@ def activation(neuron: Any) -> Any:
         return events, broken
 
     return settle
+
+
+def response(neuron: Any, drive: np.ndarray) -> np.ndarray:
+    """Activity h = f(a) of a neuron with these parameters, for every drive; an array of any shape."""
+    flat = np.ascontiguousarray(drive).reshape(-1)
+    found = np.empty_like(flat)
+    _curve(neuron.__class__)(neuron, flat, found)
+    return found.reshape(drive.shape)
+
+
+@cache
+def _curve(neuron: Any) -> Any:
+    """The kernel that writes the activity of one neuron model."""
+    f = neuron.f
+
+    @kernel
+    def write_activity(p, drive, activity):
+        """Write h = f(a) of each drive a, (n,)."""
+        for i in range(drive.size):
+            activity[i] = f(p, drive[i])
+
+    return write_activity
 
 
 @cache
