@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from localdfa import arrays, files, network, record, spec, train
+from localdfa import arrays, files, network, record, samples, spec, train, trainer
 from localdfa.errors import LocalDFAError, NonFiniteError, RunError, SpecError
 
 
@@ -238,7 +238,7 @@ def test_what_fails_before_an_epoch_is_over_blocks_nothing(tmp_path, monkeypatch
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(train.Trainer, failing, fail)
+        patched.setattr(trainer.Trainer, failing, fail)
         with pytest.raises(MemoryError):
             train.run(tiny(), tmp_path / "run")
     assert (tmp_path / "run").exists() == (failing != "warm_up")
@@ -414,7 +414,7 @@ def test_the_training_error_on_some_samples(tmp_path):
     final = some.weights
     for name, array in whole.weights.items():
         np.testing.assert_array_equal(array, final[name], err_msg=name)
-    data = train.load(tiny())
+    data = samples.load(tiny())
     chosen = network.generator(0, network.PROBE).permutation(len(data.y_train))[:100]
     h = data.x_train[chosen].reshape(100, -1)
     for l in (1, 2):

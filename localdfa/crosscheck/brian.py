@@ -32,8 +32,10 @@ from localdfa import neurons, registry
 from localdfa.errors import SpecError
 
 if TYPE_CHECKING:
+    from localdfa.data import Inputs
     from localdfa.network import Network
     from localdfa.spec import Setting
+    from localdfa.topology import Projection
 
 # Slots of Brian2's step, in the order that the docstring tells.
 _REACH, _ARRIVE, _READ, _RISE = "after_groups", "before_thresholds", "after_resets", "end"
@@ -60,7 +62,7 @@ class Trial:
 
 
 def simulate(
-    network: "Network", setting: "Setting", inputs: np.ndarray, target: np.ndarray | None = None,
+    network: "Network", setting: "Setting", inputs: "Inputs", target: np.ndarray | None = None,
     rng: np.random.Generator | None = None, dt: float = 0.1, error: np.ndarray | None = None, rate: float = 0.0,
 ) -> Trial:  # fmt: skip
     """One trial, in this process: inputs (1, n_features + 1), the last column one, or one spike train; target (n_out,), or None
@@ -94,7 +96,7 @@ class Model:
         self,
         network: "Network",
         setting: "Setting",
-        inputs: Any,
+        inputs: "Inputs",
         nudges: bool,
         rng: np.random.Generator | None,
         dt: float,
@@ -285,12 +287,13 @@ class Model:
         self._objects.append(group)
         return group
 
-    def _inputs(self, inputs: Any, rng: np.random.Generator | None) -> None:
+    def _inputs(self, inputs: "Inputs", rng: np.random.Generator | None) -> None:
         """Constant currents to the first layer, or a group that sends the input's spikes."""
         network, setting = self._network, self._setting
         code = registry.get("inputs", setting.input.code)
         self._sources, self._x = None, None
         if not code.spikes:
+            assert isinstance(inputs, np.ndarray)
             self._x = inputs[0, :-1].astype(float)
             for group in (self._somata[1], *([self._twins[1]] if self._two else [])):
                 group.drive = float(network.neuron.baseline) + network.b(0) + network.W(0) @ self._x
@@ -298,7 +301,7 @@ class Model:
         phases = setting.phases
         lengths = [phases.free, *[phases.nudged, phases.free] * (2 if phases.nudging == "centered" else 1)][:-1]
         begins = np.cumsum([0.0, *(lengths if self._nudges else lengths[:1])])
-        x = inputs if code.given else inputs[:, :-1]
+        x = inputs[:, :-1] if isinstance(inputs, np.ndarray) else inputs
         _, neuron, time = input_codes.arrivals(code, x, network.shape, setting.input, begins[:-1], begins[-1], rng)
         # As neurons: a spike has come by the end of a step. It is sent as the next one begins, which also those at 0 ms can be.
         step = np.ceil(np.round(time / self._dt, 6)).astype(int)
@@ -309,7 +312,7 @@ class Model:
         )
         self._objects.append(self._sources)
 
-    def _project(self, q: int, joint: Any) -> None:
+    def _project(self, q: int, joint: "Projection") -> None:
         """The synapses of a projection, on somata and twins."""
         network, source = self._network, self._sources if joint.pre == 0 else self._somata[joint.pre]
         unit = float(network.neuron.gain)
@@ -387,7 +390,7 @@ class Model:
         return found
 
 
-def _pairs(joint: Any, weights: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pairs(joint: "Projection", weights: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """pre, post and weight of every synapse of a projection."""
     n_pre, n_post = sizes[joint.pre], sizes[joint.post]
     pre, post = joint.ends_of_synapses or (np.repeat(np.arange(n_pre), n_post), np.tile(np.arange(n_post), n_pre))

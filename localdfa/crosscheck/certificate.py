@@ -19,9 +19,11 @@ from localdfa.crosscheck.pytorch.learner import KINKED, Learner, check
 from localdfa.engines import dropout
 from localdfa.network import NOISE, ORDER, PROBE, Network, generator, rewired
 from localdfa.orders import ABOVE_ROUNDING, ORDERS, slope
+from localdfa.progress import Progress
 from localdfa.record import Job, Run, origin, plain
+from localdfa.samples import Part, load, parts
 from localdfa.spec import Experiment, Setting, settings
-from localdfa.train import Part, Progress, Trainer, load, parts
+from localdfa.trainer import Trainer
 
 
 def certified(found: Experiment) -> tuple[str, Experiment]:
@@ -61,7 +63,7 @@ def certify(
         say("reading the data")
         of = parts(load(alone), setting)
         sample = np.sort(generator(seed, PROBE).permutation(len(of["train"]))[: alone.certify.samples])
-        probe = of["train"].inputs[sample], of["train"].targets[sample]
+        probe = of["train"].array[sample], of["train"].targets[sample]
         checkpoints, trajectory = [], []
         for epoch, network, row in _training(witness, of, max(alone.certify.epochs), say):
             trajectory.append(row)
@@ -160,7 +162,7 @@ def _training(
     setting, seed, size = witness.setting, witness.seed, witness.setting.batch_size
     trainer = Trainer(setting, of, Job(Path(), "local", seed))
     learner = witness.learner(trainer.network, "dfa")
-    x, y = (learner.tensor(array) for array in (of["train"].inputs[:, :-1], of["train"].targets))
+    x, y = (learner.tensor(array) for array in (of["train"].array[:, :-1], of["train"].targets))
     yield 0, trainer.network, _both(0, trainer, learner, of["test"])
     for epoch in range(epochs):
         say(f"epoch {epoch + 1} of {epochs}: local, Numba")
@@ -179,7 +181,7 @@ def _training(
 def _both(epoch: int, trainer: Trainer, learner: Learner, test: Part) -> dict[str, Any]:
     """Test errors in percent on both sides, and the relative distance between their weights, layer by layer."""
     output = trainer.network.output
-    drive = learner.drive(learner.tensor(test.inputs[:, :-1])).cpu().numpy()
+    drive = learner.drive(learner.tensor(test.array[:, :-1])).cpu().numpy()
     return {
         "epoch": epoch,
         "local_error": output.percent(trainer.evaluate(test)),

@@ -29,6 +29,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from localdfa import interface, registry
 
@@ -76,7 +77,7 @@ def measures() -> dict[str, Measure]:
     return {measure.key: measure for model in sorted(models, key=lambda model: model.regression) for measure in model.measures}
 
 
-def one_hot(labels: np.ndarray, n_out: int, dtype: np.dtype | str | type) -> np.ndarray:
+def one_hot(labels: np.ndarray, n_out: int, dtype: npt.DTypeLike) -> np.ndarray:
     """Targets (n, n_out): 1 for the label of each sample (n,), 0 for all other classes."""
     targets = np.zeros((len(labels), n_out), dtype)
     targets[np.arange(len(labels)), labels] = 1

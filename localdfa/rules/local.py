@@ -14,6 +14,7 @@ from localdfa.rules._spiking import SpikingRule
 
 if TYPE_CHECKING:
     from localdfa.network import Network
+    from localdfa.spec.tables import Phases, Trace
 
 
 @cache
@@ -89,11 +90,11 @@ class Local(SpikingRule):
         return Pairing(1 - rho, rho, rho)
 
     @staticmethod
-    def in_activity(pre_unit: float, post_unit: float, trace: Any, gate: float) -> float:
+    def in_activity(pre_unit: float, post_unit: float, trace: "Trace", gate: float) -> float:
         """A trace of a steady rate is rate · τ, so that h = unit · trace / τ."""
         return post_unit * pre_unit / (trace.tau_x * trace.tau_z)
 
-    def __init__(self, network: "Network", phases: Any, parameters: Any) -> None:
+    def __init__(self, network: "Network", phases: "Phases", parameters: Any) -> None:
         self._network = network
         self._phases = phases
         self._betas = phases.beta * np.array([1, -1] if phases.nudging == "centered" else [1], network.dtype)

@@ -323,10 +323,10 @@ def record_table(recorders: tuple[str, ...]) -> type[Record]:
     for name in recorders:
         if name in TAKEN:
             raise SpecError(f"record.{name}: {name!r} is what a run has of itself, and no name for a recorder; rename its file")
-        own = registry.get("recorders", name).keys
-        if taken := set(own) & {*keys, *Record.model_fields, *dir(Record)}:
+        of_recorder = registry.get("recorders", name).keys
+        if taken := set(of_recorder) & {*keys, *Record.model_fields, *dir(Record)}:
             raise SpecError(f"record.{min(taken)}: the recorder {name!r} brings this key, which is there already")
-        keys |= own
+        keys |= of_recorder
     table = create_model("Record", __base__=Record, __module__=__name__, **keys)
     table.recorders = recorders
     return table

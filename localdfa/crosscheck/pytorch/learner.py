@@ -73,7 +73,7 @@ class Learner:
     """
 
     def __init__(
-        self, setting: Setting, networks: Sequence[Any], device: torch.device | str = "cpu", beta: Sequence[float] = ()
+        self, setting: Setting, networks: Sequence["Network"], device: torch.device | str = "cpu", beta: Sequence[float] = ()
     ) -> None:
         check(setting)
         if len(networks) > 1 and any(networks[0].geometry):
@@ -115,7 +115,7 @@ class Learner:
         """The weights of each projection, (n_pre + 1, n_post), the biases last; of several networks (S, n_pre + 1, n_post)."""
         return [_packed(w.detach(), b.detach()) for w, b in _projections(self.stack)]
 
-    def _rule(self, setting: Setting, networks: Sequence[Any], beta: Sequence[float]) -> Any:
+    def _rule(self, setting: Setting, networks: Sequence["Network"], beta: Sequence[float]) -> BackPropagation | Exact | Local:
         if setting.rule == "bp":
             return BackPropagation()
         pathway = setting.pathway_of(setting.rule)
@@ -134,7 +134,7 @@ def _dtype(network: "Network") -> torch.dtype:
     return torch.float64 if network.dtype == np.float64 else torch.float32
 
 
-def _stack(setting: Setting, networks: Sequence[Any]) -> Stack:
+def _stack(setting: Setting, networks: Sequence["Network"]) -> Stack:
     """The modules of a spec, with the weights of the networks."""
     first, spec = networks[0], setting.network
     drives: list[nn.Module] = []
