@@ -10,6 +10,9 @@ import numpy as np
 from localdfa.errors import LocalDFAError
 
 if TYPE_CHECKING:
+    import neo
+    import pandas
+
     from localdfa.record import Job, Run
 
 
@@ -21,7 +24,7 @@ def _library(name: str, extra: str) -> ModuleType:
         raise LocalDFAError(f"{error.name} is not installed; get it with: pip install 'localdfa[{extra}]'") from None
 
 
-def frame(run: "Run") -> Any:
+def frame(run: "Run") -> "pandas.DataFrame":
     """The metrics of a `localdfa.record.Run` as a `pandas.DataFrame`: one row for each condition, seed and epoch.
 
     Columns are those of the metrics; one that has a value for each layer becomes NAME_1, NAME_2 …, from the first hidden
@@ -37,7 +40,7 @@ def frame(run: "Run") -> Any:
     return pandas.DataFrame(rows)
 
 
-def block(job: "Job", sizes: list[int]) -> Any:
+def block(job: "Job", sizes: list[int]) -> "neo.Block":
     """The spikes of a `localdfa.record.Job` as a `neo.Block` with a segment for each trial that was kept.
 
     A segment has a spike train for each neuron of the hidden layers, of widths `sizes`, silent ones included; where there are

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from localdfa import inputs, registry
 from localdfa.errors import SpecError
 from localdfa.geometry import Geometry, lay_out
+from localdfa.outputs import Output
 from localdfa.spec import Setting
 from localdfa.topology import Projection, wire
 from localdfa.weights import Weights
@@ -57,7 +58,7 @@ class Network:
     sizes: tuple[int, ...]
     geometry: tuple[Geometry | None, ...]
     neuron: Any
-    output: Any
+    output: Output
     weights: Sequence[np.ndarray]
     pathway: type["Pathway"]
     feedback: list[np.ndarray | None]

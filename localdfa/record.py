@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tomli_w
@@ -56,6 +56,10 @@ from localdfa import folder as folders
 from localdfa.errors import RunError
 from localdfa.files import move, plain, read, read_object, to_json, write_bytes, write_json
 from localdfa.spec import Experiment, Setting, load, settings, uses
+
+if TYPE_CHECKING:
+    import neo
+    import pandas
 
 _BEFORE = "checkpoint-before.npz"
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
@@ -332,7 +336,7 @@ class Job:
         name = record if epoch is None else f"{record}-{epoch:05d}"
         arrays.save(self.folder / f"{name}.npz", record, content)
 
-    def neo(self) -> Any:
+    def neo(self) -> "neo.Block":
         """The spikes as a `neo.Block`, a segment for each trial, a train for each neuron (see `localdfa.export.block`)."""
         from localdfa import export
 
@@ -501,7 +505,7 @@ class Run:
         """The rows of every condition and seed."""
         return [row for job in self.jobs for row in job.metrics]
 
-    def frame(self) -> Any:
+    def frame(self) -> "pandas.DataFrame":
         """The metrics as a `pandas.DataFrame`, a row for each condition, seed and epoch (see `localdfa.export.frame`)."""
         from localdfa import export
 

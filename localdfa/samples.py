@@ -14,7 +14,7 @@ from localdfa.data.trains import array_of
 from localdfa.errors import DataError, SpecError
 from localdfa.inputs.trains import implausible, unseen
 from localdfa.network import VALIDATION, generator
-from localdfa.spec import Experiment, Setting, checks, settings
+from localdfa.spec import Experiment, Setting, settings
 
 # Spike trains are said to be cut off where more than this part of their spikes is.
 _UNSEEN = 0.1
@@ -86,7 +86,7 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
         takes, has = ("numbers", "labels") if setting.output.regression else ("labels", "numbers")
         raise SpecError(
             f"network.output: {setting.network.output!r} is taught {takes}, and data = {data.name!r} has {has}; allowed with "
-            f"{has}: {checks.outputs(regression=data.regression)}"
+            f"{has}: {outputs.named(regression=data.regression)}"
         )
     largest = 1e-3 * float(np.sqrt(np.finfo(setting.precision).max))  # so that squares can be added up
     if data.regression and max(float(np.abs(y).max(initial=0)) for y in (data.y_train, data.y_valid, data.y_test)) > largest:

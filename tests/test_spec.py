@@ -73,6 +73,11 @@ def refusal(tables):
         ({"rule": "ifa", "network": {"weights": "zero", "hidden": [3, 3]}}, ["network.weights", "'zero' cannot learn", "ifa"]),
         ({"rule": "bp", "network": {"weights": "zero"}}, ["network.weights", "'zero' cannot learn", "bp"]),
         ({"network": {"weights": "zero", "neuron": "relu"}}, ["network.weights", "relu", "no slope"]),
+        (
+            {"feedback": {"pathway": "drtp"}, "network": {"output": "linear"}},
+            ["feedback.pathway: 'drtp', under rule = 'local',", "network.output = 'linear'", "numbers", "allowed: 'logistic'"],
+        ),
+        ({"rule": "drtp", "network": {"output": "linear"}}, ["feedback.pathway: 'drtp', under rule = 'drtp',", "'softmax'"]),
         ({"feedback": {"pathway": "indirect"}}, ["phases.propagation", "'held'", "live"]),
         ({"feedback": {"pathway": "sequential"}, "phases": {"propagation": "live"}}, ["phases.propagation", "held"]),
         ({"neuron": {"tau": 5.0}, "network": {"threshold": 0.0}}, ["network.threshold", "infinitely many"]),

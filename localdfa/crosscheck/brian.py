@@ -22,7 +22,7 @@ compartments every fed population has a twin that gets the same and sends nothin
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import brian2
 import numpy as np
@@ -77,8 +77,11 @@ def simulate(
     model = Model(network, setting, inputs, target is not None, rng, dt, keep=True, rate=rate)
 
     def taught(prediction: np.ndarray) -> np.ndarray:
-        found = network.output.error(prediction, target) if error is None else error
-        return np.where(np.abs(found) > setting.feedback.threshold, found, 0)
+        read = error
+        if read is None:
+            assert target is not None
+            read = network.output.error(prediction, target)
+        return np.where(np.abs(read) > setting.feedback.threshold, read, 0)
 
     model.run(None if target is None and error is None else taught)
     return model.trial()
@@ -107,7 +110,7 @@ class Model:
         self._rate = rate
         self._network, self._setting, self._dt, self._nudges, self._keep = network, setting, dt, nudges, keep
         self._clock = brian2.Clock(dt * brian2.ms)
-        self._objects: list[Any] = []
+        self._objects: list[brian2.BrianObject] = []
         self._top = network.n_hidden
         self._spiking_output = network.output.spiking
         self._taught = nudges and self._spiking_output and setting.phases.teacher == "drive"
@@ -117,8 +120,8 @@ class Model:
         self._somata = {k: self._population(k, f"soma{k}", k in fed and not self._two) for k in range(1, last + 1)}
         self._twins = {k: self._population(k, f"twin{k}", True) for k in fed if self._two}
         self._fed = {k: (self._twins if self._two else self._somata)[k] for k in fed}
-        self._terminals: dict[tuple[int, float], Any] = {}
-        self._learning: dict[int, Any] = {}
+        self._terminals: dict[tuple[int, float], brian2.NeuronGroup] = {}
+        self._learning: dict[int, brian2.Synapses] = {}
         self._seen: dict[str, list[list[np.ndarray]]] = {"x": [], "z": []}
         self._inputs(inputs, rng)
         for q, joint in enumerate(network.projections):
@@ -213,7 +216,7 @@ class Model:
         """Spikes of each neuron of each population since the begin."""
         return [np.array(self._monitors[group.name].count) for group in self._somata.values()]
 
-    def _signal(self, k: int, error: np.ndarray) -> Any:
+    def _signal(self, k: int, error: np.ndarray) -> np.ndarray | float:
         """What feeds population k back, c = B e: by its own matrix, or e itself of an output; 0 where none reaches it."""
         if k > self._top:
             return error
@@ -240,12 +243,12 @@ class Model:
             if not whether:
                 synapses.scale = 0.0
 
-    def _trains(self, groups: dict[int, Any]) -> list[np.ndarray]:
+    def _trains(self, groups: dict[int, brian2.NeuronGroup]) -> list[np.ndarray]:
         monitors = [self._monitors[group.name] for group in groups.values()]
         trains = [np.array([np.array(m.t / brian2.ms) + self._dt, np.array(m.i)]) for m in monitors]
         return [train[:, train[0] < self._end - self._dt / 2] for train in trains]
 
-    def _population(self, k: int, name: str, fed: bool) -> Any:
+    def _population(self, k: int, name: str, fed: bool) -> brian2.NeuronGroup:
         """A population of neurons: of its soma or of its twin."""
         p, trace, top = self._network.neuron, self._setting.trace, self._top
         taus = _taus(self._network)
@@ -348,7 +351,7 @@ class Model:
             self._objects.append(synapses)
         self._open(False)
 
-    def _terminal(self, k: int, source: Any, delay: float) -> Any:
+    def _terminal(self, k: int, source: brian2.Group, delay: float) -> brian2.NeuronGroup:
         """The terminals of population k behind a conduction delay, and their trace."""
         if (k, delay) not in self._terminals:
             name = f"terminals{k}_{len(self._terminals)}"

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from localdfa import measure
+from localdfa import measure, registry
 from localdfa.core import blas
 from localdfa.crosscheck import subject
 from localdfa.crosscheck.pytorch.device import arithmetic, device
-from localdfa.crosscheck.pytorch.learner import KINKED, Learner, check
+from localdfa.crosscheck.pytorch.learner import Learner, check
 from localdfa.engines import dropout
 from localdfa.network import NOISE, ORDER, PROBE, Network, generator, rewired
 from localdfa.orders import ABOVE_ROUNDING, ORDERS, slope
@@ -195,7 +195,7 @@ def judge(checkpoints: list[dict[str, Any]], trajectory: list[dict[str, Any]], a
 
     Slopes are not judged where the error is that of rounding at every β, or where f has kinks, so that it has no order in β.
     """
-    limits = alone.certify
+    limits, kinked = alone.certify, getattr(registry.get("neurons", alone.network.neuron), "kinked", False)
     for checkpoint in checkpoints:
         when = f"epoch {checkpoint['epoch']}" + (" of the run" if checkpoint["of"] == "run" else "")
         for layer in checkpoint["layers"]:
@@ -204,7 +204,7 @@ def judge(checkpoints: list[dict[str, Any]], trajectory: list[dict[str, Any]], a
                 yield subject.row(f"{where}: cosine to DFA, Numba", layer["local_dfa"]["cosine"], least=limits.cosine)
                 yield subject.row(f"{where}: cosine to DFA, PyTorch", layer["pytorch_dfa"]["cosine"], least=limits.cosine)
             for nudging, order in ORDERS.items():
-                if alone.network.neuron not in KINKED and nudging in layer and not layer[nudging]["exact"]:
+                if not kinked and nudging in layer and not layer[nudging]["exact"]:
                     yield subject.row(f"{where}: slope, {nudging}", layer[nudging]["slope"], least=order - limits.slope)
             yield subject.row(f"{where}: Numba against PyTorch", layer["agreement"], most=limits.agreement)
     if len(trajectory) > 1:

@@ -25,8 +25,9 @@ What is left, `Classification` and `Regression` have in common for all outputs o
 - ``outcome(neuron, drive, y)``: what a run keeps of the test set, as arrays.
 """
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +69,45 @@ class Measure(NamedTuple):
         known = value is not None and np.isfinite(value)
         shown = f"{value:.2f}" if known else "–"
         return f"{shown} {self.unit}" if self.unit else f"{self.name} {shown}"
+
+
+def named(**attributes: bool) -> str:
+    """The names of outputs that have these attributes, for messages."""
+    models = {name: registry.get("outputs", name) for name in registry.names("outputs")}
+    return ", ".join(repr(n) for n, model in models.items() if all(getattr(model, k) == v for k, v in attributes.items()))
+
+
+class Output(Protocol):
+    """An output as the rest of localdfa sees it; what its attributes and functions are stands above."""
+
+    spiking: bool
+    regression: bool
+    measures: tuple[Measure, ...]
+    in_percent: str
+
+    def __hash__(self) -> int: ...
+
+    def predict(self, neuron: Any, drive: np.ndarray) -> np.ndarray: ...
+
+    def loss(self, neuron: Any, drive: np.ndarray, target: np.ndarray) -> np.ndarray: ...
+
+    def error(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray: ...
+
+    def predict_into(self, drive: np.ndarray, prediction: np.ndarray) -> None: ...
+
+    def error_into(self, prediction: np.ndarray, target: np.ndarray, error: np.ndarray) -> None: ...
+
+    def targets(self, y: np.ndarray, n_out: int, dtype: npt.DTypeLike) -> np.ndarray: ...
+
+    def tally(self, neuron: Any, drive: np.ndarray, target: np.ndarray) -> Any: ...
+
+    def measured(self, total: Any, target: np.ndarray) -> dict[str, float]: ...
+
+    def not_learned(self, found: Mapping[str, float | None], target: np.ndarray) -> str | None: ...
+
+    def percent(self, found: Mapping[str, float]) -> float: ...
+
+    def outcome(self, neuron: Any, drive: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]: ...
 
 
 @cache

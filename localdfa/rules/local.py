@@ -1,5 +1,6 @@
 """The local rule: presynaptic activity × temporal derivative of postsynaptic activity."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @cache
-def _response(neuron: Any, propagation: str) -> Any:
+def _response(neuron: Any, propagation: str) -> Callable[..., int]:
     """The kernel that nudges a population of one neuron model; nowhere does it read f'."""
     f, climbs, two_compartment = neuron.f, propagation != "held", propagation == "two_compartment"
 
@@ -79,7 +80,7 @@ class Local(SpikingRule):
     needs_phases = True
 
     @staticmethod
-    def postsynaptic(neuron: Any, parameters: Any) -> Any:
+    def postsynaptic(neuron: Any, parameters: Any) -> Callable[..., float]:
         """The activity: reading the membrane in its place would silently drop f'."""
         return neuron.f
 

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from localdfa import neurons, registry
+from localdfa import outputs as output_models
 from localdfa.errors import clipped, quoted
 
 if TYPE_CHECKING:
@@ -204,15 +205,9 @@ def spiking(setting: "Setting") -> bool:
     return neurons.spikes(registry.get("neurons", setting.network.neuron))
 
 
-def output(setting: "Setting") -> Any:
+def output(setting: "Setting") -> output_models.Output:
     """The model of the output."""
     return registry.get("outputs", setting.network.output)
-
-
-def outputs(**attributes: Any) -> str:
-    """The names of outputs that have these attributes, for messages."""
-    models = {name: registry.get("outputs", name) for name in registry.names("outputs")}
-    return ", ".join(repr(n) for n, model in models.items() if all(getattr(model, k) == v for k, v in attributes.items()))
 
 
 def of_one_kind(settings: Mapping[str, "Setting"]) -> None:
@@ -225,7 +220,7 @@ def of_one_kind(settings: Mapping[str, "Setting"]) -> None:
         raise ValueError(
             f"network.output: {kinds[True][1]!r} of condition {kinds[True][0]!r} fits numbers, {kinds[False][1]!r} of "
             f"condition {kinds[False][0]!r} labels, and all conditions have the same data; allowed: outputs of one kind, "
-            f"{outputs(regression=True)}, or {outputs(regression=False)}"
+            f"{output_models.named(regression=True)}, or {output_models.named(regression=False)}"
         )
 
 
@@ -325,6 +320,8 @@ def _pathway(setting: "Setting", key: str, name: str) -> None:
             f"feedback.pathway: {path!r} does not go with {key} = {name!r}, whose pathway is {' or '.join(rule.pathways)}"
         )
     model, feedback = _pathway_model(setting, name), setting.feedback
+    if reason := model.refusal(setting):
+        raise ValueError(f"feedback.pathway: {pathway_of(setting, name)!r}, under {key} = {name!r}, {reason}")
     if feedback.signal == "spikes" and model.carries is not registry.get("feedback", "direct").carries:
         raise ValueError(
             f"feedback.signal: 'spikes' of error neurons carry the error, and feedback.pathway = "
@@ -461,7 +458,7 @@ def _stops(setting: "Setting") -> None:
             raise ValueError(
                 f"stage[{i}].stop_at_error: {stage.stop_at_error:g} is a percentage of samples, and network.output = "
                 f"{setting.network.output!r} fits numbers, which are not right or wrong; allowed with "
-                f"{outputs(regression=False)}, or left out"
+                f"{output_models.named(regression=False)}, or left out"
             )
 
 
@@ -553,7 +550,7 @@ def _only_spikes(setting: "Setting") -> None:
     if spiking(setting) and local:
         return
     if output(setting).spiking:
-        raise ValueError(_not_here(setting, "network.output", network.output, outputs(spiking=False)))
+        raise ValueError(_not_here(setting, "network.output", network.output, output_models.named(spiking=False)))
     for key, value, plain in (
         ("network.tau_syn", network.tau_syn, 0.0),
         ("network.start", network.start, "reset"),
@@ -589,8 +586,8 @@ def _spikes(setting: "Setting") -> None:
         raise ValueError("network.dropout: allowed only in settled mode, not with spikes")
     if phases.teacher != "activity" and not output(setting).spiking:
         raise ValueError(
-            f"phases.teacher: {phases.teacher!r} works with rate neurons, or with network.output = {outputs(spiking=True)}; "
-            f"allowed here: 'activity'"
+            f"phases.teacher: {phases.teacher!r} works with rate neurons, or with network.output = "
+            f"{output_models.named(spiking=True)}; allowed here: 'activity'"
         )
     if setting.input.lines != [0.0] and not registry.get("inputs", setting.input.code).spikes:
         raise ValueError(f"input.lines: delay lines carry spikes; allowed with input.code = {setting.input.code!r}: [0]")
@@ -742,7 +739,7 @@ def _projections(setting: "Setting") -> None:
             raise ValueError(f"{key}: a second projection from {table.pre} to {table.post}; allowed: one for each pair")
         seen.add(pair)
         if table.post == last and table.pre != last - 1 and not output(setting).spiking:
-            allowed = outputs(spiking=True)
+            allowed = output_models.named(spiking=True)
             raise ValueError(f"{key}.post: only the layer below reaches an output that integrates; allowed with {allowed}")
         if table.pre == 0 and table.post != 1 and not registry.get("inputs", setting.input.code).spikes:
             raise ValueError(f"{key}.pre: input currents reach the first hidden layer only; name an input.code that spikes")

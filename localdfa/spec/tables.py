@@ -21,6 +21,7 @@ from pydantic import (
 from localdfa import registry
 from localdfa.errors import SpecError, quoted
 from localdfa.neurons import zero_or
+from localdfa.outputs import Output
 from localdfa.recorders import TAKEN
 from localdfa.spec import checks
 
@@ -452,7 +453,7 @@ class Setting(Table):
         return checks.initial_weights(self)
 
     @property
-    def output(self) -> Any:
+    def output(self) -> Output:
         """The model of the output (`localdfa.outputs`)."""
         return checks.output(self)
 

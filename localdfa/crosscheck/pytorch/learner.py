@@ -10,22 +10,13 @@ from torch import Tensor, nn
 from localdfa import registry
 from localdfa.crosscheck.pytorch.rules import PATHWAYS, BackPropagation, Exact, Local
 from localdfa.crosscheck.pytorch.stack import OUTPUTS, Convolved, ManyLinear, Masks, Stack
-from localdfa.errors import SpecError
+from localdfa.errors import SpecError, quoted
 from localdfa.spec import Setting
 
 if TYPE_CHECKING:
     from localdfa.network import Network
 
-_FUNCTIONS = {
-    "tanh": lambda p: nn.Tanh(),
-    "logistic": lambda p: nn.Sigmoid(),
-    "relu": lambda p: nn.ReLU(),
-    "leaky_relu": lambda p: nn.LeakyReLU(float(p.slope)),
-    "linear": lambda p: nn.Identity(),
-}
 _RULES = ("bp", "fa", "dfa", "ifa", "drtp", "local")
-# Those with kinks, across which the error of a nudge has no order in β.
-KINKED = ("relu", "leaky_relu")
 # Rows of a forward pass when a whole set is evaluated.
 _CHUNK = 2048
 
@@ -36,13 +27,16 @@ def check(setting: Setting) -> None:
     Raises
     ------
     SpecError
-        Neurons spike or have a time constant, their model is not known here, or small events are left out.
+        Neurons spike or have a time constant, their model says nothing to PyTorch, or small events are left out.
     """
     name = setting.network.neuron
     if setting.spiking:
-        raise SpecError(f"network.neuron: {name!r} spikes; the PyTorch path has rate neurons: {', '.join(_FUNCTIONS)}")
-    if name not in _FUNCTIONS:
-        raise SpecError(f"network.neuron: in PyTorch {registry.unknown(name, list(_FUNCTIONS))}")
+        raise SpecError(f"network.neuron: {name!r} spikes; the PyTorch path has rate neurons: {_witnessed()}")
+    if not hasattr(registry.get("neurons", name), "pytorch"):
+        raise SpecError(
+            f"network.neuron: {name!r} has no hook `pytorch`, its activity as a PyTorch module, by which PyTorch would compute "
+            f"it; allowed: with such a hook in its file (localdfa/neurons/__init__.py), or {_witnessed()}"
+        )
     for i, stage in enumerate(setting.stage):
         if stage.layer_rules:
             raise SpecError(f"stage[{i}].layer_rules: the PyTorch path has one rule for all layers; allowed: none")
@@ -59,6 +53,11 @@ def check(setting: Setting) -> None:
     for table, threshold in (("network", setting.network.threshold), ("feedback", setting.feedback.threshold)):
         if threshold:
             raise SpecError(f"{table}.threshold: {threshold} leaves events out; the PyTorch path sends all of them: 0")
+
+
+def _witnessed() -> str:
+    """The names of the neuron models that PyTorch can compute."""
+    return ", ".join(name for name in registry.names("neurons") if hasattr(registry.get("neurons", name), "pytorch"))
 
 
 class Learner:
@@ -145,10 +144,18 @@ def _stack(setting: Setting, networks: Sequence["Network"]) -> Stack:
             drives.append(ManyLinear(len(networks), n_pre, n_post, _dtype(first)))
         else:
             drives.append(nn.Linear(n_pre, n_post, dtype=_dtype(first)))
-    functions = [_FUNCTIONS[spec.neuron](first.neuron) for _ in spec.hidden]
+    functions = [_function(first.neuron, spec.neuron) for _ in spec.hidden]
     stack = Stack(drives, functions, spec.output, [spec.input_dropout, *[spec.dropout] * len(spec.hidden)])
     _load(stack, [network.weights for network in networks])
     return stack
+
+
+def _function(neuron: Any, name: str) -> nn.Module:
+    """The non-linearity of a neuron with these parameters, as its own file has it for PyTorch."""
+    function = neuron.pytorch()
+    if not isinstance(function, nn.Module):
+        raise SpecError(f"network.neuron: the hook `pytorch` of {name!r} returns {quoted(function)}, and no torch.nn.Module")
+    return function
 
 
 def _projections(stack: Stack) -> list[tuple[nn.Parameter, nn.Parameter]]:
