@@ -15,7 +15,8 @@ SPIKES = {
 def tables(rule, epochs, source=None, hidden=(48,), **more):
     """LIF neurons on the digits: spiking under the local rule, as their own f–I curve under an exact one."""
     network = {"hidden": list(hidden), "neuron": "lif", **({} if source is None else {"from_run": str(source)})}
-    base = {"seeds": [0], "rule": rule, "stage": [{"epochs": epochs}], "optimiser": {"learning_rate": 4e-3}, **SPIKES}
+    base = {"seeds": [0], "rule": rule, "stage": [{"epochs": epochs}], "optimiser": {"learning_rate": 4e-3}}
+    base |= SPIKES if rule == "local" else {}
     return spec.experiment({**base, **more, "network": {**network, **more.get("network", {})}})
 
 

@@ -15,6 +15,7 @@ from localdfa.papers import Paper, Row
 from localdfa.record import Run
 from localdfa.spec import Experiment, Setting, settings
 from localdfa.spec import experiment as validated
+from localdfa.spec.unread import without_unread
 
 
 class Cell(NamedTuple):
@@ -84,10 +85,12 @@ def of(paper: Paper, row: Row, rules: Iterable[str] = (), seeds: int | None = No
 
 
 def _cell(found: Experiment, row: str, condition: str, seed: int, epochs: int | None) -> Cell:
-    tables = found.model_dump(exclude_unset=True)
-    tables["condition"] = [table for table in tables["condition"] if table["name"] == condition]
+    setting = settings(found)[condition]
+    # What only other conditions read would be refused of this one alone.
+    tables = without_unread(setting, found.model_dump(exclude_unset=True))
+    tables["condition"] = [without_unread(setting, table) for table in tables["condition"] if table["name"] == condition]
     tables["seeds"] = [seed]
-    stages = settings(found)[condition].stage
+    stages = setting.stage
     if epochs is None or sum(stage.epochs for stage in stages) <= epochs:
         return Cell(row, condition, seed, None, validated(tables))
     shortened, left = [], epochs
