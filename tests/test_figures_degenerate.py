@@ -104,7 +104,11 @@ METRICS = ("angles", "beta", "comparison", "errors", "events", "firing", "map", 
 ACTIVITY, WEIGHTS, OUTCOME = ("pca", "rates", "tsne"), ("fields", "singular", "weights"), ("confusion",)
 SPIKES, STATES, CHANGES = ("raster", "trial", "window", "pairs"), ("trial",), ("pairs",)
 
-GRID = [{"name": f"{b}-{w}", "phases": {"beta": b, "nudged": w}} for b in (0.1, 1.0) for w in (20.0, 30.0)]
+# Activity takes time in these sweeps, so that they may differ in how long a trial is.
+IN_TIME = {"neuron": {"tau": 5.0}, "network": {"hidden": [4, 3], "threshold": 0.01}}
+GRID = [
+    {"name": f"{b}-{w}", "phases": {"beta": b, "nudged": w, "propagation": "live"}} for b in (0.1, 1.0) for w in (20.0, 30.0)
+]
 ZERO = {"dW2": np.zeros((1, 1, 1)), "pre2": [0], "post2": [0], "trial": [7]}
 ONE_SIDED = {"edges": np.array([0.0, 100, 150]), "sign": np.array([0.0, 1])}
 
@@ -155,7 +159,7 @@ RUNS = {
     "states of no neuron": (spiking(spikes(**ONE), states(neurons=())), STATES),
     "states at no time": (spiking(spikes(**ONE), states(time=())), STATES),
     "states at one time": (spiking(spikes(**ONE), states(time=(20.0,))), STATES),
-    "a sweep of nothing": (rate(rows=lambda job: [row(job, **NOTHING)], condition=GRID), METRICS),
+    "a sweep of nothing": (rate(rows=lambda job: [row(job, **NOTHING)], condition=GRID, **IN_TIME), METRICS),
     "a sweep without an error": (
         rate(
             rows=lambda job: [row(job, relative_error_to_dfa=[0.0, 0.0], cosine_to_dfa=[1.0, 1.0])],
@@ -332,10 +336,6 @@ def test_any_other_key_sets_a_condition_apart(tmp_path, more):
     (axes,) = beta.figure(run).axes
     assert list(axes.lines[0].get_xdata()) == [0.1, 0.3]
     assert beta.caption(run).endswith("Drawn are c0, c1, which differ in nothing else; not c2.")
-
-
-# Activity takes time in these sweeps, so that they may differ in how long a trial is.
-IN_TIME = {"neuron": {"tau": 5.0}, "network": {"hidden": [4, 3], "threshold": 0.01}}
 
 
 def test_of_several_sweeps_none_is_drawn(tmp_path):

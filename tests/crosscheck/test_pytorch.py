@@ -300,7 +300,12 @@ def test_what_has_no_counterpart_is_refused(tables, words):
 
 
 # A neuron of one's own: f(v) = v/(1 + |v|), and what its file says to PyTorch.
-OWN = Path(__file__).with_name("plugin") / "example_models" / "softsign.py"
+OWN = Path(__file__).parents[1] / "plugin" / "example_models" / "softsign.py"
+
+
+@pytest.fixture
+def _no_files(monkeypatch):
+    monkeypatch.setattr(registry, "_files", {})
 
 
 def own_neuron(folder, was="", becomes=""):
@@ -313,6 +318,7 @@ def own_neuron(folder, was="", becomes=""):
     return path.stem
 
 
+@pytest.mark.usefixtures("_no_files")
 @pytest.mark.parametrize("rule", ["local", "dfa", "bp"])
 def test_a_neuron_of_one_s_own_is_witnessed_by_what_its_file_says(rule, tmp_path, rng):
     small = Small(rng, rule=rule, network={"neuron": own_neuron(tmp_path)})
@@ -320,6 +326,7 @@ def test_a_neuron_of_one_s_own_is_witnessed_by_what_its_file_says(rule, tmp_path
     assert_same(measure.update(small.network, small.setting, rule, small.inputs, small.target), learner.gradients(x, y))
 
 
+@pytest.mark.usefixtures("_no_files")
 def test_a_neuron_of_one_s_own_without_a_witness_is_refused(tmp_path):
     setting = setting_of(network={"neuron": own_neuron(tmp_path, "def pytorch(p)", "def _pytorch(p)"), "hidden": [4]})
     words = f"network.neuron: '{setting.network.neuron}' has no hook `pytorch`.*allowed: .* or .*leaky_relu, linear, .*tanh"
@@ -327,6 +334,7 @@ def test_a_neuron_of_one_s_own_without_a_witness_is_refused(tmp_path):
         Learner(setting, [build(setting, 4, 2, 0)])
 
 
+@pytest.mark.usefixtures("_no_files")
 def test_a_witness_that_is_no_module_is_refused(tmp_path):
     setting = setting_of(
         network={"neuron": own_neuron(tmp_path, "return nn.Softsign()", "return nn.functional"), "hidden": [4]}
