@@ -330,3 +330,13 @@ def test_tables_at_the_command_line(tmp_path):
     wrong = CliRunner().invoke(main, ["paper", "table9"])
     assert wrong.exit_code == 1
     assert "table, figure or row 'table9'" in wrong.output
+
+
+def test_a_cell_leaves_out_what_only_other_conditions_read(paper):
+    path = paper.folder / "small.toml"
+    local = '[[condition]]\nname = "local"\n'
+    path.write_text(SMALL.replace("[[stage]]", "[phases]\nbeta = 0.5\n[[stage]]", 1) + local, encoding="utf-8")
+    changed = papers.read(paper.folder)
+    row = next(row for row in changed.rows if row.name == "small")
+    betas = {cell.condition: cell.experiment.phases.beta for cell in cells.of(changed, row)}
+    assert betas == {"dfa": 0.1, "bp": 0.1, "local": 0.5}
