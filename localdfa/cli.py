@@ -8,12 +8,19 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from localdfa import __version__
 from localdfa.errors import LocalDFAError, NonFiniteError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from localdfa.progress import Progress
+    from localdfa.record import Run
+    from localdfa.spec import Experiment
 
 # The exit status after Ctrl-C, as shells have it.
 _INTERRUPTED = 130
@@ -83,7 +90,7 @@ def resume(folder: Path, allow_models: bool, tensorboard: bool) -> None:
     _train(lambda progress: train.resume(folder, progress, allow_models=allow_models), tensorboard)
 
 
-def _train(go: Callable[[Any], Any], tensorboard: bool) -> None:
+def _train(go: Callable[["Progress"], "Run"], tensorboard: bool) -> None:
     """Train with a display of progress, then report; after Ctrl-C report what there is."""
     from rich.console import Console
 
@@ -92,7 +99,7 @@ def _train(go: Callable[[Any], Any], tensorboard: bool) -> None:
     console, where = Console(), Where()
     try:
         with ExitStack() as displays:
-            shown: list[Any] = [where, displays.enter_context(display(console))]
+            shown: list[Progress] = [where, displays.enter_context(display(console))]
             if tensorboard:
                 from localdfa.tensorboard import TensorBoard
 
@@ -116,7 +123,7 @@ def _train(go: Callable[[Any], Any], tensorboard: bool) -> None:
     _report(trained.folder, console)
 
 
-def _report(folder: Path, console: Any) -> None:
+def _report(folder: Path, console: "Console") -> None:
     from localdfa.analysis import report
     from localdfa.record import Run
 
@@ -130,7 +137,7 @@ def _report(folder: Path, console: Any) -> None:
     _say(console, f"report: {written}")
 
 
-def _say(console: Any, text: str) -> None:
+def _say(console: "Console", text: str) -> None:
     """A line as it is, however long."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -183,7 +190,9 @@ def certify(
     sys.exit(0 if certificate["holds"] else 1)
 
 
-def _certificate(experiment: Any, neuron: str | None, device: str, trained: Any, say: Callable[[str], None]) -> dict[str, Any]:
+def _certificate(
+    experiment: "Experiment", neuron: str | None, device: str, trained: "Run | None", say: Callable[[str], None]
+) -> dict[str, Any]:
     """The certificate that fits the neurons."""
     from localdfa.crosscheck import subject
 
@@ -205,7 +214,7 @@ def _require(package: str, what: str, name: str) -> None:
         raise LocalDFAError(f"{what} needs {name}, which is not installed: pip install 'localdfa[{package}]'")
 
 
-def _loaded(name: str, overrides: tuple[str, ...]) -> Any:
+def _loaded(name: str, overrides: tuple[str, ...]) -> "Experiment":
     """The experiment of a name or file with overrides; what not all of its conditions take is said."""
     from localdfa import spec
 

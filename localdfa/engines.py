@@ -4,7 +4,7 @@
 """
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from localdfa.core.rate import settled, timed
 from localdfa.core.spiking import batch as spikes
 from localdfa.core.spiking.carried import Carried
 from localdfa.core.update import Update
+from localdfa.data.trains import Inputs, array_of
 from localdfa.network import Network
 from localdfa.spec import Setting
 
@@ -22,23 +23,21 @@ from localdfa.spec import Setting
 class Engine(Protocol):
     """What an engine does with a mini-batch of m samples.
 
-    inputs: (m, n_features + 1), whose last column is ones. targets: (m, n_out). rng: draws what is random in the mini-batch.
-    carried: where trials begin as the one before has ended, the state that the mini-batch goes on from; left out, it begins at
-    rest.
+    inputs: (m, n_features + 1), whose last column is ones, or spike trains. targets: (m, n_out). rng: draws what is random in
+    the mini-batch. carried: where trials begin as the one before has ended, the state that the mini-batch goes on from; left
+    out, it begins at rest.
     """
 
-    def read(
-        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
-    ) -> np.ndarray:
+    def read(self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None) -> np.ndarray:
         """The drive a_y of the output at the end of the free phase, (m, n_out)."""
 
     def activity(
-        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
+        self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None
     ) -> list[np.ndarray]:
         """The activity h of each hidden layer in the free phase, (m, n_l); of spiking neurons their rate in Hz."""
 
     def learn(
-        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
+        self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
     ) -> Update:  # fmt: skip
         """What the mini-batch teaches. frozen: projections that do not learn, whose update may be left out."""
@@ -53,22 +52,20 @@ class Settled:
     def __init__(self, setting: Setting, rule: str, adversary: FastSign | None = None) -> None:
         self._setting, self._rule, self._adversary = setting.under(rule), rule, adversary
 
-    def read(
-        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
-    ) -> np.ndarray:
-        return settled.free_phase(network, inputs, self._setting.network.threshold).drive[-1]
+    def read(self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None) -> np.ndarray:
+        return settled.free_phase(network, array_of(inputs), self._setting.network.threshold).drive[-1]
 
     def activity(
-        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
+        self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None
     ) -> list[np.ndarray]:
-        activity = settled.free_phase(network, inputs, self._setting.network.threshold).activity
+        activity = settled.free_phase(network, array_of(inputs), self._setting.network.threshold).activity
         return [1e3 * h / network.neuron.gain for h in activity] if self._setting.spiking else activity
 
     def learn(
-        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
+        self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
     ) -> Update:  # fmt: skip
-        error_threshold = self._setting.feedback.threshold
+        inputs, error_threshold = array_of(inputs), self._setting.feedback.threshold
         input_mask, *masks = dropout(self._setting, network, rng, len(inputs))
         free, sent = self._free(network, inputs, input_mask, masks), 0
         if self._adversary is not None:
@@ -101,16 +98,14 @@ class InTime(Settled):
     `activity` is that of the settled network, to which they relax.
     """
 
-    def read(
-        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
-    ) -> np.ndarray:
-        return timed.simulate(network, self._setting, inputs).drive
+    def read(self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None) -> np.ndarray:
+        return timed.simulate(network, self._setting, array_of(inputs)).drive
 
     def learn(
-        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
+        self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
     ) -> Update:  # fmt: skip
-        return timed.simulate(network, self._setting, inputs, targets)
+        return timed.simulate(network, self._setting, array_of(inputs), targets)
 
 
 class Spiking:
@@ -119,25 +114,23 @@ class Spiking:
     def __init__(self, setting: Setting, rule: str, rate: float = 0.0) -> None:
         self._setting, self._rate = setting.under(rule), rate
 
-    def read(
-        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
-    ) -> np.ndarray:
+    def read(self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None) -> np.ndarray:
         return spikes.simulate(network, self._setting, inputs, rng=rng, carried=carried).drive
 
     def activity(
-        self, network: Network, inputs: np.ndarray, rng: np.random.Generator, carried: Carried | None = None
+        self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None
     ) -> list[np.ndarray]:
         counts = spikes.simulate(network, self._setting, inputs, rng=rng, carried=carried).counts
         return [1e3 * count / self._setting.phases.free for count in counts]
 
     def learn(
-        self, network: Network, inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
+        self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
     ) -> Update:  # fmt: skip
         return spikes.simulate(network, self._setting, inputs, targets, rng, self._rates(network, frozen), carried)
 
     def record(
-        self, network: Network, inputs: np.ndarray, target: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
+        self, network: Network, inputs: Inputs, target: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         times: np.ndarray | None = None, carried: Carried | None = None,
     ) -> spikes.Recording:  # fmt: skip
         """One trial of `learn` in detail. inputs: (n_features + 1,); target: (n_out,); times: when states are recorded, ms."""
@@ -165,7 +158,7 @@ def engine(setting: Setting, rule: str, rate: float = 0.0, adversary: FastSign |
     return InTime(setting, rule) if name == "timed" else Settled(setting, rule, adversary)
 
 
-def settled_rule(network: Network, setting: Setting, rule: str) -> Any:
+def settled_rule(network: Network, setting: Setting, rule: str) -> settled.Rule:
     """The object by which a rule teaches a settled network; see `localdfa.rules`."""
     model = registry.get("rules", rule)
     return model(network, setting.phases, setting.parameters_of(rule))
@@ -183,19 +176,19 @@ def settled_changes(
     """
     if not network.apart:
         return settled.post_changes(network, settled_rule(network, setting, rule), free, error, target, directions)
-    rules = {l: own.rule for l, own in network.apart.items()}
+    rules = {l: wiring.rule for l, wiring in network.apart.items()}
     others = frozenset(range(network.n_hidden)) - frozenset(rules)
-    own_network = replace(network, apart={})
-    model = settled_rule(own_network, setting, rule)
-    change, events = settled.post_changes(own_network, model, free, error, target, directions, others)
+    of_stage = replace(network, apart={})
+    model = settled_rule(of_stage, setting, rule)
+    change, events = settled.post_changes(of_stage, model, free, error, target, directions, others)
     for name in dict.fromkeys(rules.values()):
-        layers = frozenset(l for l, own in rules.items() if own == name)
+        layers = frozenset(l for l, rule_of_l in rules.items() if rule_of_l == name)
         wired = network.by_layer(min(layers))
-        found, sent = settled.post_changes(
+        change_by_rule, sent = settled.post_changes(
             wired, settled_rule(wired, setting, name), free, error, target, directions, layers
         )  # fmt: skip
         for l in layers:
-            change[l] = found[l]
+            change[l] = change_by_rule[l]
         events += sent
     return change, events
 

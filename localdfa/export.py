@@ -2,14 +2,21 @@
 
 from importlib import import_module
 from itertools import pairwise
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from localdfa.errors import LocalDFAError
 
+if TYPE_CHECKING:
+    import neo
+    import pandas
 
-def _library(name: str, extra: str) -> Any:
+    from localdfa.record import Job, Run
+
+
+def _library(name: str, extra: str) -> ModuleType:
     """A library that is not installed with localdfa itself."""
     try:
         return import_module(name)
@@ -17,7 +24,7 @@ def _library(name: str, extra: str) -> Any:
         raise LocalDFAError(f"{error.name} is not installed; get it with: pip install 'localdfa[{extra}]'") from None
 
 
-def frame(run: Any) -> Any:
+def frame(run: "Run") -> "pandas.DataFrame":
     """The metrics of a `localdfa.record.Run` as a `pandas.DataFrame`: one row for each condition, seed and epoch.
 
     Columns are those of the metrics; one that has a value for each layer becomes NAME_1, NAME_2 …, from the first hidden
@@ -33,7 +40,7 @@ def frame(run: Any) -> Any:
     return pandas.DataFrame(rows)
 
 
-def block(job: Any, sizes: list[int]) -> Any:
+def block(job: "Job", sizes: list[int]) -> "neo.Block":
     """The spikes of a `localdfa.record.Job` as a `neo.Block` with a segment for each trial that was kept.
 
     A segment has a spike train for each neuron of the hidden layers, of widths `sizes`, silent ones included; where there are

@@ -28,7 +28,7 @@ def wrong(model: Any, needed: Hooks, allowed: Hooks, compiled: bool = False) -> 
     found += [f"{name!r} is missing" for name in missing]
     for name, arguments in known.items():
         if arguments is not None and hasattr(model, name):
-            found += _wrong_hook(name, getattr(model, name), arguments, compiled)
+            found += wrong_hook(name, getattr(model, name), arguments, compiled)
     return found
 
 
@@ -40,7 +40,7 @@ def wrong_parameters(model: Any, needed: Mapping[str, str]) -> list[str]:
     return [
         *(f"the parameter {name!r} is missing, {what}" for name, what in needed.items() if name not in there),
         *(f"the parameter {name!r} has no default" for name in there if name not in defaults),
-        *(_wrong_hook("refusal", model.refusal, ("self",), False) if hasattr(model, "refusal") else ()),
+        *(wrong_hook("refusal", model.refusal, ("self",), False) if hasattr(model, "refusal") else ()),
     ]
 
 
@@ -83,7 +83,8 @@ def _hooks(base: Any) -> dict[str, tuple[str, ...] | None]:
     return found
 
 
-def _wrong_hook(name: str, hook: Any, arguments: tuple[str, ...], compiled: bool) -> list[str]:
+def wrong_hook(name: str, hook: Any, arguments: tuple[str, ...], compiled: bool) -> list[str]:
+    """What is wrong with a hook that is called with these arguments; compiled: whether it has to be, with ``njit``."""
     called, function = f"called as {name}({', '.join(arguments)})", getattr(hook, "py_func", hook)
     if not callable(function):
         return [f"{name!r} is {quoted(hook)}, and is {called}"]

@@ -16,6 +16,7 @@ from localdfa.core.rate import projections
 from localdfa.core.rate.activation import exact_change, response
 from localdfa.core.rate.settled import FreePhase, free_phase
 from localdfa.core.spiking import batch as spikes
+from localdfa.data.trains import Inputs, array_of
 from localdfa.engines import Settled, Spiking, engine, settled_changes
 from localdfa.network import WATCHED, WATCHED_AGAIN, Network, generator, rewired, started_anew
 from localdfa.spec import Setting
@@ -75,7 +76,7 @@ def update(
     network: Network,
     setting: Setting,
     rule: str,
-    inputs: np.ndarray,
+    inputs: Inputs,
     target: np.ndarray,
     rng: np.random.Generator | None = None,
 ) -> list[np.ndarray]:
@@ -85,7 +86,7 @@ def update(
     """
     model = engine(setting, rule)
     if type(model) is Settled:
-        return gradients(*changes(network, setting, rule, inputs, target))
+        return gradients(*changes(network, setting, rule, array_of(inputs), target))
     return model.learn(network, inputs, target, rng or generator(0, WATCHED), frozenset()).totals()
 
 
@@ -137,7 +138,7 @@ def probe(
     setting: Setting,
     rule: str,
     seed: int,
-    inputs: np.ndarray,
+    inputs: Inputs,
     target: np.ndarray,
     repeats: int = 1,
 ) -> dict[str, Any]:
@@ -162,7 +163,8 @@ def probe(
     else:
         taught = update(network, setting, rule, inputs, target)
     row = {"update_norm": [_norm(g) for g in taught], "weight_norm": [_norm(w[:-1]) for w in network.weights]}
-    if network.layered and network.sizes[0] == inputs.shape[1] - 1:  # else no settled network stands for it
+    settles = network.layered and network.sizes[0] == inputs.shape[1] - 1
+    if settles and isinstance(inputs, np.ndarray):  # else no settled network stands for it
         free = None if spiked is None else rates(network, setting, inputs, spiked)
         row |= _against_exact(network.as_layers(), setting, rule, seed, taught, inputs, target, free)
         if spiked is not None and free is not None:
@@ -171,7 +173,7 @@ def probe(
                 row |= _averaged(network, setting, rule, seed, inputs, target, spiked, repeats)
     if spiked is not None:
         return row | firing(network.neuron, [counts / setting.phases.free for counts in spiked.counts])
-    settled = free_phase(network, inputs, setting.network.threshold)
+    settled = free_phase(network, array_of(inputs), setting.network.threshold)
     if setting.spiking:
         return row | firing(network.neuron, [h / network.neuron.gain for h in settled.activity])
     return row | activity(network, settled)
@@ -285,8 +287,8 @@ def theorem(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, 
     write_change = exact_change(network.neuron.__class__)
     signal, change, shift, passed = _prescribed(replace(network, apart={}), free, error, target)
     for l in network.apart:
-        by_own = _prescribed(network.by_layer(l), free, error, target)
-        signal[l], change[l], shift[l], passed[l] = (found[l] for found in by_own)
+        of_rule = _prescribed(network.by_layer(l), free, error, target)
+        signal[l], change[l], shift[l], passed[l] = (prescribed[l] for prescribed in of_rule)
     signal[-1][...] = error
     prescribed = [_double(delta) for delta in signal]
     sizes = [np.linalg.norm(delta, axis=1) for delta in prescribed]

@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from localdfa import inputs, registry
 from localdfa.errors import SpecError
 from localdfa.geometry import Geometry, lay_out
+from localdfa.outputs import Output
 from localdfa.spec import Setting
 from localdfa.topology import Projection, wire
 from localdfa.weights import Weights
+
+if TYPE_CHECKING:
+    from localdfa.feedback._pathway import Pathway
 
 # Streams of random numbers, one a purpose: (seed, stream, layer) always gives the same numbers, so that conditions that
 # share a seed share initial weights, B and the order of the samples.
@@ -30,7 +35,7 @@ class Wiring(NamedTuple):
     """The way of the error under one rule: its name, its pathway, and B of each hidden layer, or None."""
 
     rule: str
-    pathway: Any
+    pathway: type["Pathway"]
     feedback: list[np.ndarray | None]
 
 
@@ -53,9 +58,9 @@ class Network:
     sizes: tuple[int, ...]
     geometry: tuple[Geometry | None, ...]
     neuron: Any
-    output: Any
+    output: Output
     weights: Sequence[np.ndarray]
-    pathway: Any
+    pathway: type["Pathway"]
     feedback: list[np.ndarray | None]
     projections: tuple[Projection, ...]
     shape: tuple[int, ...]
@@ -157,7 +162,8 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     weights = Weights.empty(shapes, setting.precision)
     for q, joint in enumerate(projections):
         _draw(weights[q], setting, joint, fans[q], q, seed)
-    network = Network(sizes, geometry, neuron, setting.output, weights, None, [], projections, shape)
+    pathway = registry.get("feedback", setting.pathway_of(setting.rule))
+    network = Network(sizes, geometry, neuron, setting.output, weights, pathway, [], projections, shape)
     to_inputs = None
     if setting.adversarial.gradient == "feedback":
         ends = sizes[0], sizes[-1]
@@ -242,7 +248,7 @@ def handed_over(
     return rewired(network, setting, setting.rule, seed)
 
 
-def in_precision(network: Network, dtype: Any) -> Network:
+def in_precision(network: Network, dtype: npt.DTypeLike) -> Network:
     """A copy of a network in another precision."""
     weights = Weights.empty([w.shape for w in network.weights], dtype)
     for copy, own in zip(weights, network.weights, strict=True):
@@ -311,7 +317,7 @@ def started_anew(network: Network, rng: np.random.Generator) -> Network:
     return replace(network, start=[_potentials(network, rng, v.size) for v in network.start])
 
 
-def _feedback(setting: Setting, network: Network, pathway: Any, l: int, seed: int) -> np.ndarray | None:
+def _feedback(setting: Setting, network: Network, pathway: type["Pathway"], l: int, seed: int) -> np.ndarray | None:
     """B of a hidden layer, or None where its pathway has none."""
     shape, widths = pathway.shape(network, l), pathway.widths(network, l)
     if shape is None or widths is None:

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tomli_w
@@ -56,6 +56,10 @@ from localdfa import folder as folders
 from localdfa.errors import RunError
 from localdfa.files import move, plain, read, read_object, to_json, write_bytes, write_json
 from localdfa.spec import Experiment, Setting, load, settings, uses
+
+if TYPE_CHECKING:
+    import neo
+    import pandas
 
 _BEFORE = "checkpoint-before.npz"
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
@@ -188,19 +192,19 @@ class _Info(BaseModel):
 def info_of(folder: Path) -> dict[str, Any]:
     """run.json of a run directory, which is what was written, and whole."""
     path = folder / "run.json"
-    found = read_object(path)
+    info = read_object(path)
 
     def checked(_: Path) -> _Info:
-        if found.pop(_CHECKSUM, None) != _checksum(found):
+        if info.pop(_CHECKSUM, None) != _checksum(info):
             raise ValueError("its checksum is not that of its content")
         try:
-            return _Info.model_validate(found)
+            return _Info.model_validate(info)
         except ValidationError as error:
             first = error.errors()[0]
             raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
     read(path, checked)
-    return found
+    return info
 
 
 _CHECKSUM = "sha256"
@@ -294,9 +298,9 @@ class Job:
         rows = self.metrics
         if not rows:
             return None
-        whole = {key: rows[-1][key] for key in ("epoch", "updates", "events", "seconds") if key in rows[-1]}
-        kept = rows[-1].get(KEPT, rows[-1]["epoch"])
-        return {**rows[kept], **whole, KEPT: kept}
+        of_all_training = {key: rows[-1][key] for key in ("epoch", "updates", "events", "seconds") if key in rows[-1]}
+        kept_epoch = rows[-1].get(KEPT, rows[-1]["epoch"])
+        return {**rows[kept_epoch], **of_all_training, KEPT: kept_epoch}
 
     def write_metrics(self, rows: list[dict[str, Any]], lasting: bool = True) -> None:
         """All rows so far; lasting: see `files.writing`. While training goes on, the checkpoint has them as well."""
@@ -306,7 +310,7 @@ class Job:
     def trained(self) -> Finished | None:
         """What run.json says of the metrics, once training is over and the records are kept; None before."""
         finished = _Info.model_validate(info_of(self.run)).trained if self.run else []
-        return next((each for each in finished if (each.condition, each.seed) == (self.condition, self.seed)), None)
+        return next((entry for entry in finished if (entry.condition, entry.seed) == (self.condition, self.seed)), None)
 
     def __getattr__(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a record: ``job.spikes`` are those that the recorder `localdfa.recorders.spikes` has described.
@@ -327,12 +331,12 @@ class Job:
         """The arrays of a record by its name, as ``job.spikes`` for ``spikes``, also where its recorder is not installed."""
         return arrays.load(self.folder / f"{record}.npz", record)
 
-    def write(self, record: str, found: dict[str, np.ndarray], epoch: int | None = None) -> None:
+    def write(self, record: str, content: dict[str, np.ndarray], epoch: int | None = None) -> None:
         """Keep the arrays of a record, those after training or those after one epoch."""
         name = record if epoch is None else f"{record}-{epoch:05d}"
-        arrays.save(self.folder / f"{name}.npz", record, found)
+        arrays.save(self.folder / f"{name}.npz", record, content)
 
-    def neo(self) -> Any:
+    def neo(self) -> "neo.Block":
         """The spikes as a `neo.Block`, a segment for each trial, a train for each neuron (see `localdfa.export.block`)."""
         from localdfa import export
 
@@ -373,8 +377,8 @@ class Job:
             path = older
         if not path.exists():
             return None
-        found = arrays.load(path, "checkpoint")
-        return found, read(path, lambda _: Position.model_validate_json(found.pop("position").tobytes()))
+        state = arrays.load(path, "checkpoint")
+        return state, read(path, lambda _: Position.model_validate_json(state.pop("position").tobytes()))
 
     def drop_checkpoint(self) -> None:
         """Give up the last checkpoint, which is damaged, for the one before it."""
@@ -414,8 +418,8 @@ class Run:
                 f"{self.folder}: needs the model {path}, which is code, and what a run brings is not executed unasked; look at "
                 f"it, then add --allow-models, or in Python allow_models=True"
             )
-        began = self.info.get("models", {})
-        if began.get(family, {}).get(registry.name_of(family, path), {}).get("sha256") != file.sha256:
+        began_with = self.info.get("models", {})
+        if began_with.get(family, {}).get(registry.name_of(family, path), {}).get("sha256") != file.sha256:
             raise RunError(f"{self.folder}: the model {path} is no longer the one that this run began with")
         registry.add(family, path)
 
@@ -465,25 +469,25 @@ class Run:
     def note_not_kept(self, job: Job, why: dict[str, str]) -> None:
         """Say in run.json which records of a job could not be kept, and why."""
         before = self.not_kept
-        own = [NotKept(condition=job.condition, seed=job.seed, record=name, why=text) for name, text in why.items()]
-        now = [each for each in before if (each.condition, each.seed) != (job.condition, job.seed)] + own
-        if now != before:
-            self.update_info(not_kept=[each.model_dump() for each in now])
+        of_others = [entry for entry in before if (entry.condition, entry.seed) != (job.condition, job.seed)]
+        of_job = [NotKept(condition=job.condition, seed=job.seed, record=name, why=text) for name, text in why.items()]
+        if (now := of_others + of_job) != before:
+            self.update_info(not_kept=[entry.model_dump() for entry in now])
 
     def note_trained(self, job: Job, rows: list[dict[str, Any]] | None) -> None:
         """Say in run.json that the training of a job is over, with these rows of metrics; with None, that it is not."""
         before = _Info.model_validate(self.info).trained
-        others = [each for each in before if (each.condition, each.seed) != (job.condition, job.seed)]
-        own = []
+        of_others = [entry for entry in before if (entry.condition, entry.seed) != (job.condition, job.seed)]
+        of_job = []
         if rows is not None:
-            own = [Finished(condition=job.condition, seed=job.seed, rows=len(rows), sha256=_sha256(_lines(rows)))]
-        if [each for each in before if each not in others] != own:
-            self.update_info(trained=[each.model_dump() for each in (*others, *own)])
+            of_job = [Finished(condition=job.condition, seed=job.seed, rows=len(rows), sha256=_sha256(_lines(rows)))]
+        if [entry for entry in before if entry not in of_others] != of_job:
+            self.update_info(trained=[entry.model_dump() for entry in (*of_others, *of_job)])
 
     def note_health(self, job: Job, epoch: int, messages: list[str]) -> None:
         """Say in the notes of run.json what is wrong with the training of a job after an epoch, in place of what was before."""
         label, before = f"{job.condition} seed {job.seed}, epoch ", self.info.get("notes", [])
-        now = [note for note in before if not note.startswith(label)] + [f"{label}{epoch}: {each}" for each in messages]
+        now = [note for note in before if not note.startswith(label)] + [f"{label}{epoch}: {text}" for text in messages]
         if now != before:
             self.update_info(notes=now)
 
@@ -501,7 +505,7 @@ class Run:
         """The rows of every condition and seed."""
         return [row for job in self.jobs for row in job.metrics]
 
-    def frame(self) -> Any:
+    def frame(self) -> "pandas.DataFrame":
         """The metrics as a `pandas.DataFrame`, a row for each condition, seed and epoch (see `localdfa.export.frame`)."""
         from localdfa import export
 
@@ -530,8 +534,8 @@ def begin(
     copies = {family: [f"models/{family}/{Path(path).name}" for path in paths] for family, paths in experiment.models.items()}
     origins: dict[str, dict[str, dict[str, str]]] = {}
     for family, model in sorted(uses(experiment) | {(family, registry.name_of(family, path)) for family, path in files}):
-        if found := registry.origin(family, model):
-            origins.setdefault(family, {})[model] = found
+        if came_from := registry.origin(family, model):
+            origins.setdefault(family, {})[model] = came_from
     spec = to_toml(experiment.model_copy(update={"models": copies})).encode()
     info = {"name": name, **origin(), "spec": _sha256(spec), "models": origins, **entries, "status": "running"}
     folders.begin(folder, {"spec.toml": spec, "run.json": to_json(_sealed(info)), **models}, force=force, alone=alone)

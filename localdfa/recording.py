@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from localdfa.errors import SpecError, quoted
 from localdfa.geometry import lay_out
 from localdfa.network import PROBE, WATCHED, Network, generator
 from localdfa.recorders._recorder import Recorder, Scope
+from localdfa.samples import Part
 from localdfa.spec import Experiment, Record, Setting, settings
 
 
@@ -78,7 +78,7 @@ class Trained:
     network: Network
     engine: Engine
     frozen: frozenset[int]
-    parts: dict[str, Any]
+    parts: dict[str, Part]
     probe: np.ndarray
     seed: int
     epoch: int
@@ -102,7 +102,7 @@ class Trained:
 
         times: the moments, ms, at which states are noted.
         """
-        engine: Any = self.engine
+        engine = self.engine
         assert isinstance(engine, Spiking)
         train, noise, sequence = self.parts["train"], self._noise(), Carried()
         for sample in self.probe[:count]:

@@ -16,11 +16,11 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from localdfa.errors import SpecError, clipped, quoted
 
@@ -277,7 +277,11 @@ def _file(family: str, name: str) -> str:
     return name.replace("-", "_") if _family(family).dashed else name
 
 
-def cast(parameters: Any, number: Any) -> Any:
+# The parameters of a model: a NamedTuple.
+_Parameters = TypeVar("_Parameters", bound=tuple)
+
+
+def cast(parameters: _Parameters, number: Callable[[Any], Any]) -> _Parameters:
     """The parameters of a model, each as this type of number: a kernel computes in the precision that it is given."""
     return parameters.__class__(*(number(value) for value in parameters))
 

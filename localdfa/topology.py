@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from localdfa.errors import SpecError
 
 if TYPE_CHECKING:
-    from localdfa.spec.tables import NetworkTable
+    from localdfa.spec.tables import NetworkTable, ProjectionTable
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,9 @@ def wire(
     return tuple(found)
 
 
-def _joined(table: Any, n_pre: int, n_post: int, rng: np.random.Generator) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _joined(
+    table: "ProjectionTable", n_pre: int, n_post: int, rng: np.random.Generator
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Where the rows of a sparse projection end, and its targets; None where all are joined."""
     if table.connect == "dense":
         return None, None

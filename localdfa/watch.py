@@ -1,8 +1,8 @@
 """``localdfa watch``: the curves of a run in progress, drawn again as its rows of metrics arrive."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -47,7 +47,7 @@ def watch(folder: Path, console: Console, every: float = 1.0, allow_models: bool
             console.print(status, highlight=False, markup=False, soft_wrap=True)
 
 
-def _statuses(run: Run, every: float) -> Any:
+def _statuses(run: Run, every: float) -> Iterator[str]:
     """The status of a run, again and again until it no longer runs; what is read after each is at least as new."""
     while True:
         status = run.status

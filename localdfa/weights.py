@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 
 class Weights(tuple[np.ndarray, ...]):
@@ -18,7 +18,7 @@ class Weights(tuple[np.ndarray, ...]):
     starts: list[int]
 
     @classmethod
-    def empty(cls, shapes: Sequence[tuple[int, int]], dtype: Any) -> "Weights":
+    def empty(cls, shapes: Sequence[tuple[int, int]], dtype: npt.DTypeLike) -> "Weights":
         """Weights of these shapes, which are not set yet."""
         ends = [0, *accumulate(rows * columns for rows, columns in shapes)]
         flat = np.empty(ends[-1], dtype)

@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from test_train import StopAfter, tiny, without_time
 
-from localdfa import measure, record, train
+from localdfa import measure, record, samples, train, trainer
 from localdfa.adversary import FastSign, gradient
 from localdfa.core.rate.settled import free_phase
 from localdfa.engines import Settled, dropout, engine
@@ -223,8 +223,8 @@ def test_strength_is_a_part_of_the_range_of_the_training_inputs(tmp_path, rng):
     np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=99 * x[:9], y_test=y[:9])
     spec = tiny(data=f"npz:{tmp_path / 'own.npz'}", adversarial={"strength": 0.25}, precision="float64")
     setting = settings(spec)["local"]
-    trainer = train.Trainer(setting, train.parts(train.load(spec), setting), record.Job(tmp_path, "local", 0))
-    assert trainer.engine._adversary.step == pytest.approx(0.25 * 8)
+    trained = trainer.Trainer(setting, samples.parts(samples.load(spec), setting), record.Job(tmp_path, "local", 0))
+    assert trained.engine._adversary.step == pytest.approx(0.25 * 8)
 
 
 def test_b_of_the_inputs_is_handed_over(trained):

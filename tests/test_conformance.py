@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from test_outside import SOFTSIGN, installed, python, with_file
+from test_registry import SOFTSIGN, installed, python, with_file
 
 
 def conformance(within, *words, **options):

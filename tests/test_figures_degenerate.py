@@ -104,7 +104,11 @@ METRICS = ("angles", "beta", "comparison", "errors", "events", "firing", "map", 
 ACTIVITY, WEIGHTS, OUTCOME = ("pca", "rates", "tsne"), ("fields", "singular", "weights"), ("confusion",)
 SPIKES, STATES, CHANGES = ("raster", "trial", "window", "pairs"), ("trial",), ("pairs",)
 
-GRID = [{"name": f"{b}-{w}", "phases": {"beta": b, "nudged": w}} for b in (0.1, 1.0) for w in (20.0, 30.0)]
+# Activity takes time in these sweeps, so that they may differ in how long a trial is.
+IN_TIME = {"neuron": {"tau": 5.0}, "network": {"hidden": [4, 3], "threshold": 0.01}}
+GRID = [
+    {"name": f"{b}-{w}", "phases": {"beta": b, "nudged": w, "propagation": "live"}} for b in (0.1, 1.0) for w in (20.0, 30.0)
+]
 ZERO = {"dW2": np.zeros((1, 1, 1)), "pre2": [0], "post2": [0], "trial": [7]}
 ONE_SIDED = {"edges": np.array([0.0, 100, 150]), "sign": np.array([0.0, 1])}
 
@@ -155,7 +159,7 @@ RUNS = {
     "states of no neuron": (spiking(spikes(**ONE), states(neurons=())), STATES),
     "states at no time": (spiking(spikes(**ONE), states(time=())), STATES),
     "states at one time": (spiking(spikes(**ONE), states(time=(20.0,))), STATES),
-    "a sweep of nothing": (rate(rows=lambda job: [row(job, **NOTHING)], condition=GRID), METRICS),
+    "a sweep of nothing": (rate(rows=lambda job: [row(job, **NOTHING)], condition=GRID, **IN_TIME), METRICS),
     "a sweep without an error": (
         rate(
             rows=lambda job: [row(job, relative_error_to_dfa=[0.0, 0.0], cosine_to_dfa=[1.0, 1.0])],
@@ -335,23 +339,23 @@ def test_any_other_key_sets_a_condition_apart(tmp_path, more):
 
 
 def test_of_several_sweeps_none_is_drawn(tmp_path):
-    times = [{"free": 90.0, "nudged": 20.0}, {"free": 90.0, "nudged": 30.0}]
+    times = [{"free": 90.0, "nudged": 20.0, "propagation": "live"}, {"free": 90.0, "nudged": 30.0, "propagation": "live"}]
     grid = [{"phases": {"beta": b, **t}} for b in (0.1, 1.0) for t in times]
-    run = sweep(tmp_path / "run", *grid)
+    run = sweep(tmp_path / "run", *grid, **IN_TIME)
     with pytest.raises(RunError, match="there are 2 groups of such"):
         beta.figure(run)
     assert nudging_map.figure(run).axes[0].images[0].get_array().shape == (2, 2)
     assert "Drawn are" not in nudging_map.caption(run)
     with pytest.raises(RunError, match="c0 and c4 do not differ in it"):
-        nudging_map.figure(sweep(tmp_path / "twice", *grid, grid[0]))
+        nudging_map.figure(sweep(tmp_path / "twice", *grid, grid[0], **IN_TIME))
 
 
 def test_a_window_of_the_map_has_one_free_phase(tmp_path):
-    times = [{"free": 90.0, "nudged": 20.0}, {"free": 80.0, "nudged": 30.0}]
-    run = sweep(tmp_path / "run", *({"phases": {"beta": b, **t}} for b in (0.1, 1.0) for t in times))
+    times = [{"free": 90.0, "nudged": 20.0, "propagation": "live"}, {"free": 80.0, "nudged": 30.0, "propagation": "live"}]
+    run = sweep(tmp_path / "run", *({"phases": {"beta": b, **t}} for b in (0.1, 1.0) for t in times), **IN_TIME)
     assert nudging_map.figure(run).axes[0].images[0].get_array().shape == (2, 2)
-    times.append({"free": 91.0, "nudged": 20.0})
-    run = sweep(tmp_path / "other", *({"phases": {"beta": b, **t}} for b in (0.1, 1.0) for t in times))
+    times.append({"free": 91.0, "nudged": 20.0, "propagation": "live"})
+    run = sweep(tmp_path / "other", *({"phases": {"beta": b, **t}} for b in (0.1, 1.0) for t in times), **IN_TIME)
     with pytest.raises(RunError, match="there are no such"):
         nudging_map.figure(run)
 

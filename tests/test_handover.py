@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from localdfa import record, registry, spec, train
+from localdfa import handover, record, registry, samples, spec, train, trainer
 from localdfa.errors import RunError, SpecError
 
 SPIKES = {
@@ -15,13 +15,14 @@ SPIKES = {
 def tables(rule, epochs, source=None, hidden=(48,), **more):
     """LIF neurons on the digits: spiking under the local rule, as their own f–I curve under an exact one."""
     network = {"hidden": list(hidden), "neuron": "lif", **({} if source is None else {"from_run": str(source)})}
-    base = {"seeds": [0], "rule": rule, "stage": [{"epochs": epochs}], "optimiser": {"learning_rate": 4e-3}, **SPIKES}
+    base = {"seeds": [0], "rule": rule, "stage": [{"epochs": epochs}], "optimiser": {"learning_rate": 4e-3}}
+    base |= SPIKES if rule == "local" else {}
     return spec.experiment({**base, **more, "network": {**network, **more.get("network", {})}})
 
 
 def first(experiment, seed=0):
     """The network of an experiment before training."""
-    return train.begin(next(iter(spec.settings(experiment).values())), (1, 8, 8), 10, seed)
+    return handover.begin(next(iter(spec.settings(experiment).values())), (1, 8, 8), 10, seed)
 
 
 def same(network, weights):
@@ -157,7 +158,8 @@ def test_sparse_and_recurrent_synapses_are_handed_over(rate, tmp_path):
     sparse = tables("local", 1, network=network)
     job = train.record.Job(tmp_path / "run" / "conditions" / "local" / "seed-0", "local", 0)
     train.record.create(tmp_path / "run", sparse)
-    own = train.Trainer(spec.settings(sparse)["local"], train.parts(train.load(sparse), spec.settings(sparse)["local"]), job)
+    setting = spec.settings(sparse)["local"]
+    own = trainer.Trainer(setting, samples.parts(samples.load(sparse), setting), job)
     rng = np.random.default_rng(0)
     own.network.weights[0][...] = rng.normal(size=own.network.weights[0].shape)
     own.network.weights[2][...] = rng.normal(size=own.network.weights[2].shape)

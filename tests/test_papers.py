@@ -161,8 +161,9 @@ def test_a_finished_cell_is_found_and_one_of_another_spec_is_not(trained, tmp_pa
     assert "was begun with another spec than small has now" in why
 
 
-def test_an_interruption_leaves_no_process_and_the_same_call_goes_on(trained, tmp_path):
-    paper, *_ = trained
+def test_an_interruption_leaves_no_process_and_the_same_call_goes_on(paper, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "_EVERY", 0.02)
+    (paper.folder / "small.toml").write_text(SMALL.replace("epochs = 3", "epochs = 60"), encoding="utf-8")
     (cell,) = cells.of(paper, paper.rows[0], ["dfa"])
 
     class Impatient(Silent):
@@ -172,6 +173,7 @@ def test_an_interruption_leaves_no_process_and_the_same_call_goes_on(trained, tm
 
     with pytest.raises(KeyboardInterrupt):
         running.train_all([cell], tmp_path, 1, Impatient())
+    assert 1 < len(Run(running.run_folder(cell, tmp_path)).metrics) < cell.planned
     assert not multiprocessing.active_children()
     assert not running.train_all([cell], tmp_path, 1, Silent())
     found = cells.find(cells.kept(tmp_path / "results"), cell)
@@ -330,3 +332,13 @@ def test_tables_at_the_command_line(tmp_path):
     wrong = CliRunner().invoke(main, ["paper", "table9"])
     assert wrong.exit_code == 1
     assert "table, figure or row 'table9'" in wrong.output
+
+
+def test_a_cell_leaves_out_what_only_other_conditions_read(paper):
+    path = paper.folder / "small.toml"
+    local = '[[condition]]\nname = "local"\n'
+    path.write_text(SMALL.replace("[[stage]]", "[phases]\nbeta = 0.5\n[[stage]]", 1) + local, encoding="utf-8")
+    changed = papers.read(paper.folder)
+    row = next(row for row in changed.rows if row.name == "small")
+    betas = {cell.condition: cell.experiment.phases.beta for cell in cells.of(changed, row)}
+    assert betas == {"dfa": 0.1, "bp": 0.1, "local": 0.5}

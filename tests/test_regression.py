@@ -8,7 +8,7 @@ from rich.console import Console
 from sklearn.datasets import load_diabetes
 from sklearn.metrics import r2_score
 
-from localdfa import data, spec, train, watch
+from localdfa import data, samples, spec, train, watch
 from localdfa.analysis import report, summary
 from localdfa.crosscheck.certificate import certify
 from localdfa.data import npz
@@ -198,11 +198,11 @@ def test_whole_numbers_are_labels_or_numbers_as_the_output_takes_them(tmp_path):
     y = np.arange(12.0) % 3
     name = save(tmp_path / "own.npz", y)
     labels = experiment(name, network={"hidden": [8]})
-    assert train.load(labels).n_classes == 3
-    assert train.load(experiment(name)).n_out == 1
-    assert not train.load(experiment(name)).notes
+    assert samples.load(labels).n_classes == 3
+    assert samples.load(experiment(name)).n_out == 1
+    assert not samples.load(experiment(name)).notes
     counted = save(tmp_path / "counts.npz", y.astype(int))
-    assert any("are fitted as numbers" in note for note in train.load(experiment(counted)).notes)
+    assert any("are fitted as numbers" in note for note in samples.load(experiment(counted)).notes)
 
 
 def test_spike_trains_have_numbers_to_be_predicted(tmp_path):
@@ -247,10 +247,10 @@ def test_targets_of_other_shapes_in_the_test_part_are_refused(tmp_path):
 
 def test_targets_that_are_large_are_remarked_on(tmp_path):
     name = save(tmp_path / "own.npz", np.random.default_rng(0).normal(150, 50, 20))
-    assert any("y_train: targets are large" in note for note in train.load(experiment(name)).notes)
+    assert any("y_train: targets are large" in note for note in samples.load(experiment(name)).notes)
     huge = save(tmp_path / "huge.npz", np.array([1e17, 0.5, 0.25]))
     with pytest.raises(SpecError, match="precision: 'float32' has no numbers as large as the squares of the targets"):
-        train.load(experiment(huge))
+        samples.load(experiment(huge))
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

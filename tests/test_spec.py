@@ -75,6 +75,11 @@ def refusal(tables):
         ({"network": {"weights": "zero", "scale": 2.0}}, ["network.scale", "2", "network.weights = 'zero'"]),
         ({"rule": "dfa", "network": {"scale": 0.5}}, ["network.scale", "0.5", "network.weights = 'zero'"]),
         ({"network": {"from_run": "a/b", "scale": 2.0}}, ["network.scale", "2", "network.from_run"]),
+        (
+            {"feedback": {"pathway": "drtp"}, "network": {"output": "linear"}},
+            ["feedback.pathway: 'drtp', under rule = 'local',", "network.output = 'linear'", "numbers", "allowed: 'logistic'"],
+        ),
+        ({"rule": "drtp", "network": {"output": "linear"}}, ["feedback.pathway: 'drtp', under rule = 'drtp',", "'softmax'"]),
         ({"feedback": {"pathway": "indirect"}}, ["phases.propagation", "'held'", "live"]),
         ({"feedback": {"pathway": "sequential"}, "phases": {"propagation": "live"}}, ["phases.propagation", "held"]),
         ({"neuron": {"tau": 5.0}, "network": {"threshold": 0.0}}, ["network.threshold", "infinitely many"]),
@@ -352,6 +357,64 @@ def test_rules_that_do_not_learn_from_where_they_start_are_said():
         (message,) = said(rule)
         assert message.startswith("network.weights: from 'zero' the hidden layers do not move under rule = ")
         assert repr(rule) in message
+
+
+SPIKES = {"network": {"neuron": "lif"}, "input": {"code": "poisson"}}
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({"rule": "dfa", "phases": {"beta": 0.5}}, ["phases.beta: 0.5", "'dfa'", "depends on β", "allowed here: 0.1"]),
+        ({"rule": "bp", "phases": {"nudging": "one_sided"}}, ["phases.nudging: 'one_sided'", "with phases", "'centered'"]),
+        ({"rule": "bp", "phases": {"propagation": "live"}}, ["phases.propagation: 'live'", "with phases", "'held'"]),
+        ({"rule": "bp", "phases": {"teacher": "drive"}}, ["phases.teacher: 'drive'", "with phases", "'activity'"]),
+        ({"phases": {"free": 50.0}}, ["phases.free: 50.0", "takes time", "neuron.tau > 0", "allowed here: 100.0"]),
+        ({"phases": {"nudged": 50.0}}, ["phases.nudged: 50.0", "takes time", "allowed here: 20.0"]),
+        ({"phases": {"gate": 5.0}}, ["phases.gate: 5.0", "takes time", "leave it out"]),
+        ({**SPIKES, "rule": "erbp", "phases": {"beta": 0.5}}, ["phases.beta: 0.5", "'erbp'", "allowed here: 2.0"]),
+        ({"feedback": {"interval": 2.0}}, ["feedback.interval: 2.0", "feedback.signal", "allowed here: 1.0"]),
+        (
+            {**SPIKES, "feedback": {"rate": 50.0, "signal": "continuous"}},
+            ["feedback.rate: 50.0", "feedback.signal = 'spikes'", "allowed here: 500.0"],
+        ),
+        (
+            {"phases": {"beta": 0.5}, "condition": [{"name": "a", "rule": "bp"}, {"name": "b", "rule": "dfa"}]},
+            ["phases.beta: 0.5", "the rules here: 'bp', 'dfa'", "depends on β"],
+        ),
+        (
+            {"condition": [{"name": "a", "rule": "bp", "phases": {"beta": 0.5}}, {"name": "b", "rule": "dfa"}]},
+            ["phases.beta: 0.5", "depends on β"],
+        ),
+    ],
+)
+def test_a_key_that_no_condition_reads_is_refused(tables, words):
+    message = refusal(tables)
+    assert all(word in message for word in words), message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"rule": "dfa", "phases": {"beta": 0.1, "free": 100.0}},  # what it is if left out
+        {**SPIKES, "rule": "erbp", "phases": {"beta": 2.0, "nudging": "one_sided", "nudged": 150.0, "gate": 100.0}},
+        {"phases": {"beta": 0.5}, "condition": [{"name": "a", "rule": "bp"}, {"name": "b"}]},
+        {"rule": "bp", "phases": {"beta": 0.5}, "stage": [{"epochs": 1}, {"epochs": 1, "rule": "local"}]},
+        {"rule": "bp", "phases": {"beta": 0.5}, "stage": [{"epochs": 1, "layer_rules": {"1": "local"}}]},
+        {
+            "phases": {"nudged": 50.0, "propagation": "live"},
+            "condition": [{"name": "a"}, {"name": "b", "neuron": {"tau": 5.0}}],
+        },
+        {**SPIKES, "feedback": {"rate": 50.0, "signal": "spikes"}},
+    ],
+)
+def test_a_key_that_a_condition_reads_is_not_refused(tables, tmp_path):
+    found = spec.experiment(tables)
+    (tmp_path / "spec.toml").write_text(record.to_toml(found), encoding="utf-8")
+    again = spec.settings(spec.load(str(tmp_path / "spec.toml")))
+    for name, setting in spec.settings(found).items():
+        assert (again[name].phases, again[name].feedback) == (setting.phases, setting.feedback)
 
 
 def test_trials_of_many_steps_are_said_to_be_slow():

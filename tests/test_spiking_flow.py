@@ -6,7 +6,7 @@ import pytest
 from conftest import setting_of
 
 from localdfa import data as datasets
-from localdfa import measure, record, registry, spec, train
+from localdfa import measure, record, registry, samples, spec, train, trainer
 from localdfa.core.rate import settled
 from localdfa.core.spiking import batch as spikes
 from localdfa.errors import DataError, RunError, SpecError
@@ -61,12 +61,12 @@ def test_trials_that_are_kept_learn_as_they_did_in_training(tmp_path):
     )  # fmt: skip
     setting = setting_of(**tables.model_dump(exclude_unset=True))
     rng = np.random.default_rng(0)
-    part = train.Part(rng.random((4, 30), np.float32), np.arange(4), 10, np.float32, (30,))
-    trainer = train.Trainer(setting, {"train": part}, record.Job(tmp_path, "online", 0))
-    kept = registry.get("recorders", "spikes").record(trainer.trained, tables.record)["time"]
-    sample = part.inputs[trainer.probe[0]], part.targets[trainer.probe[0]]
+    part = samples.Part(rng.random((4, 30), np.float32), np.arange(4), 10, np.float32, (30,))
+    trained = trainer.Trainer(setting, {"train": part}, record.Job(tmp_path, "online", 0))
+    kept = registry.get("recorders", "spikes").record(trained.trained, tables.record)["time"]
+    sample = part.inputs[trained.probe[0]], part.targets[trained.probe[0]]
     moving, still = (
-        spikes.record(trainer.network, setting, *sample, generator(0, WATCHED, 0), rates=rates) for rates in ([0.3, 0.3], ())
+        spikes.record(trained.network, setting, *sample, generator(0, WATCHED, 0), rates=rates) for rates in ([0.3, 0.3], ())
     )
     assert len(kept) > 20
     assert np.array_equal(kept, np.sort(moving.spikes[0]["time"]))
@@ -289,4 +289,4 @@ def test_spike_trains_and_codes_belong_together(tmp_path):
     ):
         train.run(tiny(data="npz:own.npz"), tmp_path / "run", base=tmp_path)
     with pytest.raises(SpecError, match=r"input.code: 'trains' does not go with data = 'digits', which are not spike trains"):
-        train.load(tiny(input={"code": "trains"}))
+        samples.load(tiny(input={"code": "trains"}))

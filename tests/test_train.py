@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 
-from localdfa import arrays, files, network, record, spec, train
+from localdfa import arrays, files, network, record, samples, spec, train, trainer
 from localdfa.core import threads
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.errors import LocalDFAError, NonFiniteError, RunError, SpecError
@@ -241,7 +241,7 @@ def test_what_fails_before_an_epoch_is_over_blocks_nothing(tmp_path, monkeypatch
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(train.Trainer, failing, fail)
+        patched.setattr(trainer.Trainer, failing, fail)
         with pytest.raises(MemoryError):
             train.run(tiny(), tmp_path / "run")
     assert (tmp_path / "run").exists() == (failing != "warm_up")
@@ -417,7 +417,7 @@ def test_the_training_error_on_some_samples(tmp_path):
     final = some.weights
     for name, array in whole.weights.items():
         np.testing.assert_array_equal(array, final[name], err_msg=name)
-    data = train.load(tiny())
+    data = samples.load(tiny())
     chosen = network.generator(0, network.PROBE).permutation(len(data.y_train))[:100]
     h = data.x_train[chosen].reshape(100, -1)
     for l in (1, 2):
@@ -452,5 +452,5 @@ def test_small_mini_batches_are_learned_by_one_thread_to_the_same_bits(tmp_path,
 @pytest.mark.parametrize("network", [{"hidden": [2], "neuron": "lif"}, {"hidden": [{"channels": 2}]}])
 def test_work_that_is_not_known_beforehand_has_all_threads(tmp_path, network):
     setting = next(iter(spec.settings(spec.experiment(network=network)).values()))
-    part = train.Part(np.zeros((4, 64), np.float32), np.arange(4), 10, np.float32, (1, 8, 8))
-    assert train.Trainer(setting, {"train": part}, record.Job(tmp_path, "any", 0))._multiplications > threads.FEW
+    part = samples.Part(np.zeros((4, 64), np.float32), np.arange(4), 10, np.float32, (1, 8, 8))
+    assert trainer.Trainer(setting, {"train": part}, record.Job(tmp_path, "any", 0))._multiplications > threads.FEW

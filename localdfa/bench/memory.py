@@ -23,8 +23,9 @@ def trained(neuron: str, plastic: bool, width: int) -> int:
     import numba
 
     from localdfa.record import Job
+    from localdfa.samples import Part
     from localdfa.spec import experiment
-    from localdfa.train import Part, Trainer
+    from localdfa.trainer import Trainer
 
     numba.set_num_threads(1)
     setting = experiment(

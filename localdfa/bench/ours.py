@@ -9,7 +9,8 @@ from localdfa.bench.steps import Steps
 from localdfa.bench.workloads import Workload, samples, setting, tested
 from localdfa.core import blas
 from localdfa.record import Job
-from localdfa.train import Part, Trainer
+from localdfa.samples import Part
+from localdfa.trainer import Trainer
 
 
 class Ours(Steps):

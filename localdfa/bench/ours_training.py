@@ -12,7 +12,8 @@ from localdfa.bench.workloads import samples
 from localdfa.core import blas
 from localdfa.engines import engine
 from localdfa.record import Job
-from localdfa.train import Part, Trainer
+from localdfa.samples import Part
+from localdfa.trainer import Trainer
 
 
 class Ours(Steps):

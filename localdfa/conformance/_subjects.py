@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from localdfa import registry, spec
 from localdfa.data import load
 from localdfa.errors import SpecError
 from localdfa.record import Job
+from localdfa.samples import Part
 from localdfa.spec import Setting
-from localdfa.train import Part, Trainer
+from localdfa.trainer import Trainer
 
 if path := os.environ.get("LOCALDFA_SPEC"):
     spec.take_in_models(path)
@@ -42,7 +44,7 @@ def setting_of(**tables: Any) -> Setting:
     return next(iter(spec.settings(spec.experiment(tables)).values()))
 
 
-def trainer_of(folder: Any, samples: int = 24, **tables: Any) -> Trainer:
+def trainer_of(folder: Path, samples: int = 24, **tables: Any) -> Trainer:
     """The network of an experiment before its training, with a few of the digits."""
     experiment = spec.experiment(tables)
     setting = next(iter(spec.settings(experiment).values()))

@@ -7,19 +7,37 @@ from numpy.testing import assert_allclose, assert_array_equal
 from localdfa import registry
 from localdfa.conformance._subjects import of, setting_of
 from localdfa.core.rate import settled
+from localdfa.errors import SpecError
 from localdfa.network import build
 
 NAMES = of("feedback")
 M = 5
 
 
+def setting_with(name, output, hidden=(6, 5, 4)):
+    return setting_of(
+        precision="float64", network={"hidden": [*hidden], "weights": "uniform", "output": output},
+        feedback={"pathway": name}, phases={"propagation": registry.get("feedback", name).propagations[0]},
+    )  # fmt: skip
+
+
+def taken(name):
+    """The outputs of rate neurons that a pathway takes, and what is said of the others."""
+    outputs, refusals = [], []
+    for output in of("outputs", lambda model: not model.spiking):
+        try:
+            setting_with(name, output)
+        except SpecError as error:
+            refusals.append(str(error))
+        else:
+            outputs.append(output)
+    return outputs, refusals
+
+
 def case(name, hidden=(6, 5, 4)):
     """A network with this pathway, a free phase of it, and its errors."""
     model = registry.get("feedback", name)
-    setting = setting_of(
-        precision="float64", network={"hidden": [*hidden], "weights": "uniform"},
-        feedback={"pathway": name}, phases={"propagation": model.propagations[0]},
-    )  # fmt: skip
+    setting = setting_with(name, taken(name)[0][0], hidden)
     network, rng = build(setting, 7, 3, 0), np.random.default_rng(0)
     inputs = np.ones((M, 8))
     inputs[:, :-1] = rng.random((M, 7))
@@ -45,6 +63,15 @@ def test_it_says_what_it_works_with(name):
     assert model.propagations
     assert set(model.propagations) <= {"held", "two_compartment", "live"}
     assert sorted(model.order(4)) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_takes_an_output_and_says_why_not_others(name):
+    outputs, refusals = taken(name)
+    assert outputs
+    for message in refusals:
+        assert f"feedback.pathway: '{name}'" in message
+        assert "allowed" in message
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -41,6 +41,28 @@ def test_df_is_the_slope_of_f_which_rises(name):
         assert math.isnan(model.f(p, math.nan))
 
 
+@pytest.mark.parametrize("name", of("neurons", lambda model: hasattr(model, "pytorch")))
+def test_what_it_says_to_pytorch_is_f_and_its_derivative_df(name):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
+    model, grid = registry.get("neurons", name), GRID + 1e-3
+    for p in variants(model):
+        v = torch.tensor(grid, dtype=torch.float64, requires_grad=True)
+        h = p.pytorch()(v)
+        (derivative,) = torch.autograd.grad(h.sum(), v)
+        assert_allclose(h.detach().numpy(), [model.f(p, a) for a in grid], rtol=1e-12, atol=1e-15)
+        assert_allclose(derivative.numpy(), [model.df(p, a) for a in grid], rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", RATE)
+def test_it_says_whether_its_slope_jumps(name):
+    """Seen as a jump between neighbours that a finer grid does not lessen; one that is said to jump does so."""
+    model = registry.get("neurons", name)
+    for p in variants(model):
+        jumps = [max(np.abs(np.diff([model.df(p, v) for v in np.linspace(-6, 6, n)]))) for n in (3001, 12001)]
+        kinked = jumps[1] > 1e-6 and jumps[1] > 0.5 * jumps[0]
+        assert kinked == bool(getattr(model, "kinked", False))
+
+
 @pytest.mark.parametrize("name", RATE)
 def test_inverse_undoes_f_and_is_infinite_beyond_its_range(name):
     model = registry.get("neurons", name)

@@ -102,7 +102,22 @@ def test_a_mini_batch_teaches_what_its_samples_teach(name):
         assert_allclose(update, sum(one[l] for one in alone), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", of("rules", lambda model: model.needs_phases and "settled" in model.engines))
+def depends_on_beta(rule):
+    return rule.needs_phases and getattr(rule, "depends_on_beta", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [(name, mode) for name, mode in served() if not depends_on_beta(registry.get("rules", name))]
+)
+def test_one_that_says_so_teaches_the_same_at_every_nudging_strength(name, mode):
+    setting, network, inputs, target = case(name, mode)
+    stronger = setting.phases.model_copy(update={"beta": 2 * setting.phases.beta})
+    updates = (taught(name, s, network, inputs, target) for s in (setting, setting.model_copy(update={"phases": stronger})))
+    for update, other in zip(*updates, strict=True):
+        assert_allclose(other, update, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", of("rules", lambda model: depends_on_beta(model) and "settled" in model.engines))
 def test_smaller_nudges_come_to_a_limit(name):
     found = []
     for beta in (1e-2, 1e-3, 1e-4):

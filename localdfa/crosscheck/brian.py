@@ -22,7 +22,7 @@ compartments every fed population has a twin that gets the same and sends nothin
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import brian2
 import numpy as np
@@ -32,8 +32,10 @@ from localdfa import neurons, registry
 from localdfa.errors import SpecError
 
 if TYPE_CHECKING:
+    from localdfa.data import Inputs
     from localdfa.network import Network
     from localdfa.spec import Setting
+    from localdfa.topology import Projection
 
 # Slots of Brian2's step, in the order that the docstring tells.
 _REACH, _ARRIVE, _READ, _RISE = "after_groups", "before_thresholds", "after_resets", "end"
@@ -60,7 +62,7 @@ class Trial:
 
 
 def simulate(
-    network: "Network", setting: "Setting", inputs: np.ndarray, target: np.ndarray | None = None,
+    network: "Network", setting: "Setting", inputs: "Inputs", target: np.ndarray | None = None,
     rng: np.random.Generator | None = None, dt: float = 0.1, error: np.ndarray | None = None, rate: float = 0.0,
 ) -> Trial:  # fmt: skip
     """One trial, in this process: inputs (1, n_features + 1), the last column one, or one spike train; target (n_out,), or None
@@ -75,8 +77,11 @@ def simulate(
     model = Model(network, setting, inputs, target is not None, rng, dt, keep=True, rate=rate)
 
     def taught(prediction: np.ndarray) -> np.ndarray:
-        found = network.output.error(prediction, target) if error is None else error
-        return np.where(np.abs(found) > setting.feedback.threshold, found, 0)
+        read = error
+        if read is None:
+            assert target is not None
+            read = network.output.error(prediction, target)
+        return np.where(np.abs(read) > setting.feedback.threshold, read, 0)
 
     model.run(None if target is None and error is None else taught)
     return model.trial()
@@ -94,7 +99,7 @@ class Model:
         self,
         network: "Network",
         setting: "Setting",
-        inputs: Any,
+        inputs: "Inputs",
         nudges: bool,
         rng: np.random.Generator | None,
         dt: float,
@@ -105,7 +110,7 @@ class Model:
         self._rate = rate
         self._network, self._setting, self._dt, self._nudges, self._keep = network, setting, dt, nudges, keep
         self._clock = brian2.Clock(dt * brian2.ms)
-        self._objects: list[Any] = []
+        self._objects: list[brian2.BrianObject] = []
         self._top = network.n_hidden
         self._spiking_output = network.output.spiking
         self._taught = nudges and self._spiking_output and setting.phases.teacher == "drive"
@@ -115,8 +120,8 @@ class Model:
         self._somata = {k: self._population(k, f"soma{k}", k in fed and not self._two) for k in range(1, last + 1)}
         self._twins = {k: self._population(k, f"twin{k}", True) for k in fed if self._two}
         self._fed = {k: (self._twins if self._two else self._somata)[k] for k in fed}
-        self._terminals: dict[tuple[int, float], Any] = {}
-        self._learning: dict[int, Any] = {}
+        self._terminals: dict[tuple[int, float], brian2.NeuronGroup] = {}
+        self._learning: dict[int, brian2.Synapses] = {}
         self._seen: dict[str, list[list[np.ndarray]]] = {"x": [], "z": []}
         self._inputs(inputs, rng)
         for q, joint in enumerate(network.projections):
@@ -211,7 +216,7 @@ class Model:
         """Spikes of each neuron of each population since the begin."""
         return [np.array(self._monitors[group.name].count) for group in self._somata.values()]
 
-    def _signal(self, k: int, error: np.ndarray) -> Any:
+    def _signal(self, k: int, error: np.ndarray) -> np.ndarray | float:
         """What feeds population k back, c = B e: by its own matrix, or e itself of an output; 0 where none reaches it."""
         if k > self._top:
             return error
@@ -238,12 +243,12 @@ class Model:
             if not whether:
                 synapses.scale = 0.0
 
-    def _trains(self, groups: dict[int, Any]) -> list[np.ndarray]:
+    def _trains(self, groups: dict[int, brian2.NeuronGroup]) -> list[np.ndarray]:
         monitors = [self._monitors[group.name] for group in groups.values()]
         trains = [np.array([np.array(m.t / brian2.ms) + self._dt, np.array(m.i)]) for m in monitors]
         return [train[:, train[0] < self._end - self._dt / 2] for train in trains]
 
-    def _population(self, k: int, name: str, fed: bool) -> Any:
+    def _population(self, k: int, name: str, fed: bool) -> brian2.NeuronGroup:
         """A population of neurons: of its soma or of its twin."""
         p, trace, top = self._network.neuron, self._setting.trace, self._top
         taus = _taus(self._network)
@@ -285,12 +290,13 @@ class Model:
         self._objects.append(group)
         return group
 
-    def _inputs(self, inputs: Any, rng: np.random.Generator | None) -> None:
+    def _inputs(self, inputs: "Inputs", rng: np.random.Generator | None) -> None:
         """Constant currents to the first layer, or a group that sends the input's spikes."""
         network, setting = self._network, self._setting
         code = registry.get("inputs", setting.input.code)
         self._sources, self._x = None, None
         if not code.spikes:
+            assert isinstance(inputs, np.ndarray)
             self._x = inputs[0, :-1].astype(float)
             for group in (self._somata[1], *([self._twins[1]] if self._two else [])):
                 group.drive = float(network.neuron.baseline) + network.b(0) + network.W(0) @ self._x
@@ -298,7 +304,7 @@ class Model:
         phases = setting.phases
         lengths = [phases.free, *[phases.nudged, phases.free] * (2 if phases.nudging == "centered" else 1)][:-1]
         begins = np.cumsum([0.0, *(lengths if self._nudges else lengths[:1])])
-        x = inputs if code.given else inputs[:, :-1]
+        x = inputs[:, :-1] if isinstance(inputs, np.ndarray) else inputs
         _, neuron, time = input_codes.arrivals(code, x, network.shape, setting.input, begins[:-1], begins[-1], rng)
         # As neurons: a spike has come by the end of a step. It is sent as the next one begins, which also those at 0 ms can be.
         step = np.ceil(np.round(time / self._dt, 6)).astype(int)
@@ -309,7 +315,7 @@ class Model:
         )
         self._objects.append(self._sources)
 
-    def _project(self, q: int, joint: Any) -> None:
+    def _project(self, q: int, joint: "Projection") -> None:
         """The synapses of a projection, on somata and twins."""
         network, source = self._network, self._sources if joint.pre == 0 else self._somata[joint.pre]
         unit = float(network.neuron.gain)
@@ -345,7 +351,7 @@ class Model:
             self._objects.append(synapses)
         self._open(False)
 
-    def _terminal(self, k: int, source: Any, delay: float) -> Any:
+    def _terminal(self, k: int, source: brian2.Group, delay: float) -> brian2.NeuronGroup:
         """The terminals of population k behind a conduction delay, and their trace."""
         if (k, delay) not in self._terminals:
             name = f"terminals{k}_{len(self._terminals)}"
@@ -387,7 +393,7 @@ class Model:
         return found
 
 
-def _pairs(joint: Any, weights: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pairs(joint: "Projection", weights: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """pre, post and weight of every synapse of a projection."""
     n_pre, n_post = sizes[joint.pre], sizes[joint.post]
     pre, post = joint.ends_of_synapses or (np.repeat(np.arange(n_pre), n_post), np.tile(np.arange(n_post), n_pre))

@@ -11,17 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from localdfa import measure
+from localdfa import measure, registry
 from localdfa.core import blas
 from localdfa.crosscheck import subject
 from localdfa.crosscheck.pytorch.device import arithmetic, device
-from localdfa.crosscheck.pytorch.learner import KINKED, Learner, check
+from localdfa.crosscheck.pytorch.learner import Learner, check
 from localdfa.engines import dropout
 from localdfa.network import NOISE, ORDER, PROBE, Network, generator, rewired
 from localdfa.orders import ABOVE_ROUNDING, ORDERS, slope
+from localdfa.progress import Progress
 from localdfa.record import Job, Run, origin, plain
+from localdfa.samples import Part, load, parts
 from localdfa.spec import Experiment, Setting, settings
-from localdfa.train import Part, Progress, Trainer, load, parts
+from localdfa.trainer import Trainer
 
 
 def certified(found: Experiment) -> tuple[str, Experiment]:
@@ -61,7 +63,7 @@ def certify(
         say("reading the data")
         of = parts(load(alone), setting)
         sample = np.sort(generator(seed, PROBE).permutation(len(of["train"]))[: alone.certify.samples])
-        probe = of["train"].inputs[sample], of["train"].targets[sample]
+        probe = of["train"].array[sample], of["train"].targets[sample]
         checkpoints, trajectory = [], []
         for epoch, network, row in _training(witness, of, max(alone.certify.epochs), say):
             trajectory.append(row)
@@ -160,7 +162,7 @@ def _training(
     setting, seed, size = witness.setting, witness.seed, witness.setting.batch_size
     trainer = Trainer(setting, of, Job(Path(), "local", seed))
     learner = witness.learner(trainer.network, "dfa")
-    x, y = (learner.tensor(array) for array in (of["train"].inputs[:, :-1], of["train"].targets))
+    x, y = (learner.tensor(array) for array in (of["train"].array[:, :-1], of["train"].targets))
     yield 0, trainer.network, _both(0, trainer, learner, of["test"])
     for epoch in range(epochs):
         say(f"epoch {epoch + 1} of {epochs}: local, Numba")
@@ -179,7 +181,7 @@ def _training(
 def _both(epoch: int, trainer: Trainer, learner: Learner, test: Part) -> dict[str, Any]:
     """Test errors in percent on both sides, and the relative distance between their weights, layer by layer."""
     output = trainer.network.output
-    drive = learner.drive(learner.tensor(test.inputs[:, :-1])).cpu().numpy()
+    drive = learner.drive(learner.tensor(test.array[:, :-1])).cpu().numpy()
     return {
         "epoch": epoch,
         "local_error": output.percent(trainer.evaluate(test)),
@@ -193,7 +195,7 @@ def judge(checkpoints: list[dict[str, Any]], trajectory: list[dict[str, Any]], a
 
     Slopes are not judged where the error is that of rounding at every β, or where f has kinks, so that it has no order in β.
     """
-    limits = alone.certify
+    limits, kinked = alone.certify, getattr(registry.get("neurons", alone.network.neuron), "kinked", False)
     for checkpoint in checkpoints:
         when = f"epoch {checkpoint['epoch']}" + (" of the run" if checkpoint["of"] == "run" else "")
         for layer in checkpoint["layers"]:
@@ -202,7 +204,7 @@ def judge(checkpoints: list[dict[str, Any]], trajectory: list[dict[str, Any]], a
                 yield subject.row(f"{where}: cosine to DFA, Numba", layer["local_dfa"]["cosine"], least=limits.cosine)
                 yield subject.row(f"{where}: cosine to DFA, PyTorch", layer["pytorch_dfa"]["cosine"], least=limits.cosine)
             for nudging, order in ORDERS.items():
-                if alone.network.neuron not in KINKED and nudging in layer and not layer[nudging]["exact"]:
+                if not kinked and nudging in layer and not layer[nudging]["exact"]:
                     yield subject.row(f"{where}: slope, {nudging}", layer[nudging]["slope"], least=order - limits.slope)
             yield subject.row(f"{where}: Numba against PyTorch", layer["agreement"], most=limits.agreement)
     if len(trajectory) > 1:

@@ -18,6 +18,7 @@ from numba import njit
 from localdfa.core.events import trial_segments
 from localdfa.core.spiking import batch as spikes
 from localdfa.crosscheck import brian, subject
+from localdfa.data import Inputs
 from localdfa.network import WATCHED, Network, generator
 from localdfa.spec import Setting
 from localdfa.spec.tables import Certify
@@ -27,15 +28,16 @@ _APART = 10.0
 
 
 def compare(
-    network: Network, setting: Setting, inputs: np.ndarray, targets: np.ndarray, seed: int, limits: Certify,
+    network: Network, setting: Setting, inputs: Inputs, targets: np.ndarray, seed: int, limits: Certify,
     say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     """What differs between the engine and Brian2 in these trials, at each step, and the orders.
 
-    inputs (m, n_in + 1), the last column ones; targets (m, n_out). Everything is Brian2's own, the output's error included.
+    inputs (m, n_in + 1), the last column ones, or spike trains; targets (m, n_out). Everything is Brian2's own, the output's
+    error included.
     """
     steps, found = sorted(set(limits.steps), reverse=True), []
-    ours = [_Ours(network, setting, x, y, seed) for x, y in zip(inputs, targets, strict=True)]
+    ours = [_Ours(network, setting, inputs[k], y, seed) for k, y in enumerate(targets)]
     with _in_numpy():
         for dt in steps:
             sums = _Sums()
@@ -84,7 +86,7 @@ class _Ours:
     its soma's; x, z: of each population, (edges, n), where the gate opens or closes; totals: as `SpikingTrial.totals`.
     """
 
-    def __init__(self, network: Network, setting: Setting, x: np.ndarray, y: np.ndarray, seed: int) -> None:
+    def __init__(self, network: Network, setting: Setting, x: Inputs, y: np.ndarray, seed: int) -> None:
         edges, _, gate = trial_segments(setting.phases, True)
         opening = np.flatnonzero(gate >= 0)
         # States are noted within the trial.

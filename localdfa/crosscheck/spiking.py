@@ -13,8 +13,8 @@ from localdfa.crosscheck import noise, subject
 from localdfa.errors import SpecError
 from localdfa.network import PROBE, build, generator
 from localdfa.record import Run, origin, plain
+from localdfa.samples import load, parts
 from localdfa.spec import Experiment, settings
-from localdfa.train import load, parts
 
 # Where neurons replace others that did not spike: the free phase and the nudge, in time constants of the traces.
 _FREE, _NUDGED = 10, 5
@@ -89,7 +89,7 @@ def certify(
         else:
             chosen = np.sort(sample[: limits.samples])
             constant = noise.constant_layers(setting)
-            measured = noise.measured(network, setting, train.inputs[chosen], train.targets[chosen], seed, limits, say)
+            measured = noise.measured(network, setting, train.array[chosen], train.targets[chosen], seed, limits, say)
             result["dfa"] = {"settings": measured, "best": noise.best(measured), "constant_layers": constant}
             rows += noise.judge(measured, constant, limits)
     return plain({

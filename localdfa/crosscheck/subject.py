@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 
 from localdfa.errors import RunError, SpecError
+from localdfa.handover import begin
 from localdfa.network import Network, in_precision
 from localdfa.record import KEPT, Run
+from localdfa.samples import Part
 from localdfa.spec import Experiment, Setting, experiment, settings
-from localdfa.train import Part, begin
+from localdfa.spec.unread import without_unread
 
 
 def chosen(found: Experiment) -> tuple[str, Setting]:
@@ -36,7 +38,7 @@ def chosen(found: Experiment) -> tuple[str, Setting]:
 
 def alone(found: Experiment, setting: Setting, **changes: Any) -> Experiment:
     """The experiment of one of its conditions alone, under the local rule, with one seed, in float64; with these changes."""
-    tables = setting.model_dump(exclude_unset=True)
+    tables = without_unread(setting, setting.model_dump(exclude_unset=True))
     kept = found.model_dump(include={"title", "data", "preprocess", "certify"})
     # What `weights = "auto"` stands for depends on every stage, so it is settled before they are dropped.
     network = {**tables.get("network", {}), "weights": setting.initial_weights}

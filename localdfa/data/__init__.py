@@ -2,6 +2,6 @@
 
 from localdfa.data.dataset import Dataset
 from localdfa.data.prepare import available, check_name, load
-from localdfa.data.trains import Trains
+from localdfa.data.trains import Inputs, Trains
 
-__all__ = ["Dataset", "Trains", "available", "check_name", "load"]
+__all__ = ["Dataset", "Inputs", "Trains", "available", "check_name", "load"]

@@ -1,9 +1,7 @@
 """Spike trains as samples: what a user recorded or made, ragged where pictures are rectangular."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 
 class Trains:
@@ -29,11 +27,11 @@ class Trains:
         """Number of samples and of input neurons."""
         return len(self), self.width
 
-    def astype(self, dtype: Any) -> "Trains":
+    def astype(self, dtype: DTypeLike) -> "Trains":
         """Itself, where an array would change its precision: times are float64 in every network."""
         return self
 
-    def __getitem__(self, rows: Any) -> "Trains":
+    def __getitem__(self, rows: int | np.integer | slice | NDArray | None) -> "Trains":
         """Some of the samples, numbered anew: rows as for an array; a single sample is still a `Trains`, of one."""
         chosen = np.arange(len(self))[rows].ravel()
         counts = np.diff(self.begin)[chosen]
@@ -44,3 +42,13 @@ class Trains:
     def events(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """sample, neuron and time of all spikes."""
         return np.repeat(np.arange(len(self)), np.diff(self.begin)), self.neuron, self.time
+
+
+# What a network reads: one row a sample, or spike trains.
+Inputs = np.ndarray | Trains
+
+
+def array_of(inputs: Inputs) -> np.ndarray:
+    """Inputs of rate neurons, which no spike trains reach: a spec that would send them some is refused."""
+    assert isinstance(inputs, np.ndarray)
+    return inputs

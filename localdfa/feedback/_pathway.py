@@ -9,6 +9,7 @@ from localdfa.core.compiled import device
 
 if TYPE_CHECKING:
     from localdfa.network import Network
+    from localdfa.spec import Setting
 
 
 class Pathway:
@@ -35,6 +36,12 @@ class Pathway:
         """What of an output unit is sent back, from its prediction ŷ, its target y* and its error e = ŷ − y*, 0 where that is
         below the threshold: of one unit in a kernel, of arrays (m, n_out) in a settled network. By default the error."""
         return error
+
+    @staticmethod
+    def refusal(setting: "Setting") -> str | None:
+        """Why it does not go with a setting, its output or targets say, and what is allowed: words that follow its name; else
+        None. It is asked before anything is read or built."""
+        return None
 
     @staticmethod
     def shape(network: "Network", l: int) -> tuple[int, int] | None:

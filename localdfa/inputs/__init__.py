@@ -5,7 +5,7 @@ falls; and, where input neurons spike, `trains`: when. `n_in` and `arrivals` her
 these neurons reaches the network: what arrives at one moment then tells of many.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,26 +13,30 @@ from localdfa import interface
 from localdfa.errors import SpecError
 from localdfa.inputs._code import Code
 
+if TYPE_CHECKING:
+    from localdfa.data import Inputs
+    from localdfa.spec.tables import Input
+
 
 def wrong(model: Any) -> list[str]:
     """What of a model is not as `Code` says; see `registry.wrong`."""
     return interface.wrong_subclass(model, Code, ["trains"] if getattr(model, "spikes", False) else [])
 
 
-def n_in(code: Any, shape: tuple[int, ...], spec: Any) -> int:
+def n_in(code: type[Code], shape: tuple[int, ...], spec: "Input") -> int:
     """Number of input neurons of a sample of this shape, one for each line."""
     return code.n_in(shape) * (len(spec.lines) if code.spikes else 1)
 
 
 def arrivals(
-    code: Any, x: Any, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator | None,
-    end: float | None = None,
+    code: type[Code], x: "Inputs", shape: tuple[int, ...], spec: "Input", onsets: np.ndarray, stop: float,
+    rng: np.random.Generator | None, end: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Spikes of a mini-batch in [0, stop) ms, in any order: sample, neuron, time; all neurons of a line, then of the next.
 
     Arguments as those of a code's `trains`; spec: the table `input`; end: when lines cease to bring them, `stop` if left out.
     """
-    sample, neuron, time = code.trains(x, shape, spec, onsets, stop, rng)
+    sample, neuron, time = code.trains(x, shape, spec, onsets, stop, rng)  # type: ignore[arg-type]  # None where it draws nothing
     if len(time) and not (0 <= neuron.min() <= neuron.max() < code.n_in(shape) and np.isfinite(time).all()):
         raise SpecError(
             f"input.code: {spec.code!r} sends spikes of neurons {neuron.min()} to {neuron.max()} from {time.min():g} to "

@@ -1,9 +1,12 @@
 """What an input code defines."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from localdfa.spec.tables import Input
 
 # A spike of an input neuron stands for this activity · time, ms, where the code has no scale of its own.
 UNIT = 10.0
@@ -32,13 +35,13 @@ class Code:
         return 1
 
     @staticmethod
-    def unit(spec: Any) -> float:
+    def unit(spec: "Input") -> float:
         """gain of an input neuron, ms: its activity is gain · rate."""
         return UNIT
 
     @staticmethod
     def trains(
-        x: Any, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator
+        x: Any, shape: tuple[int, ...], spec: "Input", onsets: np.ndarray, stop: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Spikes of a mini-batch x (m, n_features), each of this shape, in [0, stop) ms, in any order: sample, neuron, time.
 
@@ -47,7 +50,7 @@ class Code:
         raise NotImplementedError
 
     @staticmethod
-    def refusal(x: Any, shape: tuple[int, ...], spec: Any) -> str | None:
+    def refusal(x: Any, shape: tuple[int, ...], spec: "Input") -> str | None:
         """Why these samples (n, n_features), each of this shape, cannot be sent so: words that follow their name; else None."""
         return None
 

@@ -1,12 +1,15 @@
 """Spikes where a time series of shape (frames, channels) rises or falls: sigma-delta coding, two neurons a channel."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from localdfa.inputs._code import Code
 from localdfa.inputs.trains import repeated
+
+if TYPE_CHECKING:
+    from localdfa.spec.tables import Input
 
 # So many spikes a neuron may send within a frame.
 _MOST = 10_000
@@ -31,7 +34,7 @@ class Changes(Code):
 
     @staticmethod
     def trains(
-        x: np.ndarray, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator
+        x: np.ndarray, shape: tuple[int, ...], spec: "Input", onsets: np.ndarray, stop: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         series = x.reshape(len(x), shape[0], -1).astype(np.float64)
         level = np.zeros_like(series[:, 0])
@@ -58,7 +61,7 @@ class Changes(Code):
         return repeated(np.concatenate(samples), np.concatenate(neurons), np.concatenate(times), onsets, stop)
 
     @staticmethod
-    def refusal(x: np.ndarray, shape: tuple[int, ...], spec: Any) -> str | None:
+    def refusal(x: np.ndarray, shape: tuple[int, ...], spec: "Input") -> str | None:
         if x.size == 0 or len(shape) != 2:
             return None
         # A channel cannot change by more than this, as each series begins at 0.

@@ -1,10 +1,13 @@
 """One spike a window, the earlier the larger the input (time to first spike)."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from localdfa.inputs._code import Code, outside_unit_range
+
+if TYPE_CHECKING:
+    from localdfa.spec.tables import Input
 
 
 class Latency(Code):
@@ -17,12 +20,12 @@ class Latency(Code):
     reads = ("window",)
 
     @staticmethod
-    def unit(spec: Any) -> float:
+    def unit(spec: "Input") -> float:
         return float(spec.window)
 
     @staticmethod
     def trains(
-        x: np.ndarray, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator
+        x: np.ndarray, shape: tuple[int, ...], spec: "Input", onsets: np.ndarray, stop: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sample, neuron = np.nonzero(x > 0)
         late = spec.window * (1 - np.minimum(x[sample, neuron], 1).astype(np.float64))
@@ -35,7 +38,7 @@ class Latency(Code):
         return sample[spike], neuron[spike], time[window, spike]
 
     @staticmethod
-    def refusal(x: np.ndarray, shape: tuple[int, ...], spec: Any) -> str | None:
+    def refusal(x: np.ndarray, shape: tuple[int, ...], spec: "Input") -> str | None:
         return outside_unit_range(x)
 
 

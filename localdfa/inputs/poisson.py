@@ -1,10 +1,13 @@
 """Poisson spikes at a rate in proportion to the input."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from localdfa.inputs._code import Code, outside_unit_range
+
+if TYPE_CHECKING:
+    from localdfa.spec.tables import Input
 
 
 class Poisson(Code):
@@ -14,12 +17,12 @@ class Poisson(Code):
     draws = True
 
     @staticmethod
-    def unit(spec: Any) -> float:
+    def unit(spec: "Input") -> float:
         return 1e3 / float(spec.rate)
 
     @staticmethod
     def trains(
-        x: np.ndarray, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator
+        x: np.ndarray, shape: tuple[int, ...], spec: "Input", onsets: np.ndarray, stop: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sample, neuron = np.nonzero(x > 0)
         counts = rng.poisson(x[sample, neuron] * (spec.rate * 1e-3 * stop))
@@ -27,7 +30,7 @@ class Poisson(Code):
         return np.repeat(sample, counts), np.repeat(neuron, counts), stop * rng.random(counts.sum())
 
     @staticmethod
-    def refusal(x: np.ndarray, shape: tuple[int, ...], spec: Any) -> str | None:
+    def refusal(x: np.ndarray, shape: tuple[int, ...], spec: "Input") -> str | None:
         return outside_unit_range(x)
 
 

@@ -1,10 +1,13 @@
 """Spike trains as the data give them."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from localdfa.inputs._code import Code
+
+if TYPE_CHECKING:
+    from localdfa.spec.tables import Input
 
 # Trains whose last spike comes this early, ms or as a part of the free phase, are likely given in seconds; those of whose
 # spikes this part or more comes after it, in microseconds.
@@ -18,7 +21,7 @@ class Trains(Code):
 
     @staticmethod
     def trains(
-        x: Any, shape: tuple[int, ...], spec: Any, onsets: np.ndarray, stop: float, rng: np.random.Generator
+        x: Any, shape: tuple[int, ...], spec: "Input", onsets: np.ndarray, stop: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sample, neuron, time = x.events()
         return repeated(sample, neuron, time, onsets, stop)

@@ -5,7 +5,10 @@ exact rules and the measurements read it) and ``inverse``, which turns an activi
 are solved in closed form. Every ``f`` rises, or stays: the events rely on it. If it has the parameter ``tau``, this is the time
 constant of its drive's relaxation, ms; with 0, and without the parameter, it settles at once. It may set
 ``from_zero = True``, if ``network.weights = "auto"`` shall start it from zero where the rule allows it, or ``flat_at_zero =
-True``, if it has no slope at zero drive, so that exact rules do not learn from there.
+True``, if it has no slope at zero drive, so that exact rules do not learn from there, or ``kinked = True``, if its slope jumps
+somewhere: the error of a nudge across it has no order in β. ``pytorch(p)``, which is not compiled, returns the activity as a
+`torch.nn.Module` that acts on each neuron by itself. By it the certificate computes the model a second time, apart from ``f``
+and ``df``; a model without it cannot be certified.
 
 A spiking neuron sets ``spiking = True`` and has hooks that are exact under a constant drive: ``relax``, the membrane after
 some time without a spike; ``wait``, the time to the next spike, infinite if none comes; ``rate``, the f–I curve in spikes per
@@ -33,7 +36,9 @@ from typing import Any
 from localdfa import interface
 
 _RATE: interface.Hooks = {"f": ("p", "v"), "df": ("p", "v"), "inverse": ("p", "h")}
-_RATE_MAY: interface.Hooks = {"from_zero": None, "flat_at_zero": None, "learning_rates": None}
+_RATE_MAY: interface.Hooks = {
+    "from_zero": None, "flat_at_zero": None, "kinked": None, "learning_rates": None, "pytorch": None
+}  # fmt: skip
 _SPIKING: interface.Hooks = {
     "relax": ("p", "v", "drive", "dt"), "wait": ("p", "v", "drive"), "rate": ("p", "drive"),
     "f": ("p", "a"), "df": ("p", "a"), "linear": None, "adapts": None,
@@ -50,7 +55,8 @@ _MEMBRANE = {
 def wrong(model: Any) -> list[str]:
     """What of a model is not as written above; see `registry.wrong`."""
     if not spikes(model):
-        return interface.wrong_tuple(model, _RATE, _RATE_MAY, {})
+        found = interface.wrong_tuple(model, _RATE, _RATE_MAY, {})
+        return found + (interface.wrong_hook("pytorch", model.pytorch, ("p",), False) if hasattr(model, "pytorch") else [])
     if found := interface.wrong_parameters(model, _MEMBRANE):
         return found
     allowed = {**_SPIKING_MAY, **interface.parameters_of(model)}

@@ -18,6 +18,8 @@ class LeakyReLU(NamedTuple):
     tau: RateTau = 0.0
     slope: Annotated[float, Field(gt=0, lt=1)] = 0.01
 
+    kinked = True  # type: ignore[misc]
+
     @njit
     def f(p, v):
         return v if v > 0 else p.slope * v
@@ -29,6 +31,11 @@ class LeakyReLU(NamedTuple):
     @njit
     def inverse(p, h):
         return h if h > 0 else h / p.slope
+
+    def pytorch(p):
+        from torch import nn
+
+        return nn.LeakyReLU(float(p.slope))
 
 
 model = LeakyReLU

@@ -29,5 +29,10 @@ class Linear(NamedTuple):
     def inverse(p, h):
         return h
 
+    def pytorch(p):
+        from torch import nn
+
+        return nn.Identity()
+
 
 model = Linear

@@ -37,5 +37,10 @@ class Logistic(NamedTuple):
             return -math.inf
         return math.log(h / (1 - h))
 
+    def pytorch(p):
+        from torch import nn
+
+        return nn.Sigmoid()
+
 
 model = Logistic

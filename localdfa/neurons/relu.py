@@ -17,6 +17,7 @@ class ReLU(NamedTuple):
     tau: RateTau = 0.0
 
     flat_at_zero = True  # type: ignore[misc]
+    kinked = True  # type: ignore[misc]
 
     @njit
     def f(p, v):
@@ -29,6 +30,11 @@ class ReLU(NamedTuple):
     @njit
     def inverse(p, h):
         return h if h >= 0 else -math.inf
+
+    def pytorch(p):
+        from torch import nn
+
+        return nn.ReLU()
 
 
 model = ReLU

@@ -37,5 +37,10 @@ class Tanh(NamedTuple):
             return -math.inf
         return math.atanh(h)
 
+    def pytorch(p):
+        from torch import nn
+
+        return nn.Tanh()
+
 
 model = Tanh

@@ -12,11 +12,22 @@ neurons, with RMSprop 4 to 11 %. Two layers of logistic neurons learn in so few 
 model says its own in ``learning_rates`` where these do not suit it.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 from localdfa import interface
 
 _NEEDED: interface.Hooks = {"row": ("p", "w", "g", "state", "step", "idle"), "n_state": None, "rests": None}
+
+
+class Optimiser(Protocol):
+    """An optimiser with its parameters, as training sees it; each has others besides η."""
+
+    learning_rate: float
+    n_state: int
+    rests: bool
+
+    def _replace(self, *, learning_rate: float) -> "Optimiser":
+        """The same with another η."""
 
 
 def wrong(model: Any) -> list[str]:

@@ -25,10 +25,12 @@ What is left, `Classification` and `Regression` have in common for all outputs o
 - ``outcome(neuron, drive, y)``: what a run keeps of the test set, as arrays.
 """
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from localdfa import interface, registry
 
@@ -69,6 +71,45 @@ class Measure(NamedTuple):
         return f"{shown} {self.unit}" if self.unit else f"{self.name} {shown}"
 
 
+def named(**attributes: bool) -> str:
+    """The names of outputs that have these attributes, for messages."""
+    models = {name: registry.get("outputs", name) for name in registry.names("outputs")}
+    return ", ".join(repr(n) for n, model in models.items() if all(getattr(model, k) == v for k, v in attributes.items()))
+
+
+class Output(Protocol):
+    """An output as the rest of localdfa sees it; what its attributes and functions are stands above."""
+
+    spiking: bool
+    regression: bool
+    measures: tuple[Measure, ...]
+    in_percent: str
+
+    def __hash__(self) -> int: ...
+
+    def predict(self, neuron: Any, drive: np.ndarray) -> np.ndarray: ...
+
+    def loss(self, neuron: Any, drive: np.ndarray, target: np.ndarray) -> np.ndarray: ...
+
+    def error(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray: ...
+
+    def predict_into(self, drive: np.ndarray, prediction: np.ndarray) -> None: ...
+
+    def error_into(self, prediction: np.ndarray, target: np.ndarray, error: np.ndarray) -> None: ...
+
+    def targets(self, y: np.ndarray, n_out: int, dtype: npt.DTypeLike) -> np.ndarray: ...
+
+    def tally(self, neuron: Any, drive: np.ndarray, target: np.ndarray) -> Any: ...
+
+    def measured(self, total: Any, target: np.ndarray) -> dict[str, float]: ...
+
+    def not_learned(self, found: Mapping[str, float | None], target: np.ndarray) -> str | None: ...
+
+    def percent(self, found: Mapping[str, float]) -> float: ...
+
+    def outcome(self, neuron: Any, drive: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]: ...
+
+
 @cache
 def measures() -> dict[str, Measure]:
     """The measures of all outputs by their keys, those of labels first."""
@@ -76,7 +117,7 @@ def measures() -> dict[str, Measure]:
     return {measure.key: measure for model in sorted(models, key=lambda model: model.regression) for measure in model.measures}
 
 
-def one_hot(labels: np.ndarray, n_out: int, dtype: np.dtype | str | type) -> np.ndarray:
+def one_hot(labels: np.ndarray, n_out: int, dtype: npt.DTypeLike) -> np.ndarray:
     """Targets (n, n_out): 1 for the label of each sample (n,), 0 for all other classes."""
     targets = np.zeros((len(labels), n_out), dtype)
     targets[np.arange(len(labels)), labels] = 1

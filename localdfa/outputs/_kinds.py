@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from localdfa.core.compiled import device
 from localdfa.outputs import Measure, decisions, error_percent, one_hot
@@ -39,7 +40,7 @@ class Classification(_Difference):
     in_percent = "test error"
 
     @staticmethod
-    def targets(y: np.ndarray, n_out: int, dtype: Any) -> np.ndarray:
+    def targets(y: np.ndarray, n_out: int, dtype: npt.DTypeLike) -> np.ndarray:
         return one_hot(y, n_out, dtype)
 
     @staticmethod
@@ -78,7 +79,7 @@ class Regression(_Difference):
     in_percent = "unexplained test variance"
 
     @staticmethod
-    def targets(y: np.ndarray, n_out: int, dtype: Any) -> np.ndarray:
+    def targets(y: np.ndarray, n_out: int, dtype: npt.DTypeLike) -> np.ndarray:
         return y.astype(dtype)
 
     @classmethod

@@ -15,6 +15,7 @@ from localdfa.papers import Paper, Row
 from localdfa.record import Run
 from localdfa.spec import Experiment, Setting, settings
 from localdfa.spec import experiment as validated
+from localdfa.spec.unread import unread, without_unread
 
 
 class Cell(NamedTuple):
@@ -84,10 +85,12 @@ def of(paper: Paper, row: Row, rules: Iterable[str] = (), seeds: int | None = No
 
 
 def _cell(found: Experiment, row: str, condition: str, seed: int, epochs: int | None) -> Cell:
-    tables = found.model_dump(exclude_unset=True)
-    tables["condition"] = [table for table in tables["condition"] if table["name"] == condition]
+    setting = settings(found)[condition]
+    # What only other conditions read would be refused of this one alone.
+    tables = without_unread(setting, found.model_dump(exclude_unset=True))
+    tables["condition"] = [without_unread(setting, table) for table in tables["condition"] if table["name"] == condition]
     tables["seeds"] = [seed]
-    stages = settings(found)[condition].stage
+    stages = setting.stage
     if epochs is None or sum(stage.epochs for stage in stages) <= epochs:
         return Cell(row, condition, seed, None, validated(tables))
     shortened, left = [], epochs
@@ -140,14 +143,15 @@ class Measured(BaseModel):
     def is_of(self, cell: Cell) -> bool:
         """Whether this is what the spec of a cell says today.
 
-        A key that the spec has got since then is none of the cell's own, but where the row's experiment names it.
+        A key that the spec has got since then is none of the cell's own, but where the row's experiment names it; one that the
+        condition does not read decides nothing.
         """
+        idle = {f"{table}.{name}" for table, name in unread(cell.setting)}
         now = dict(_leaves(cell.spec))
         named = {key for key, _ in _leaves(cell.experiment.model_dump(mode="json", exclude_unset=True))}
         then = dict(_leaves(self.spec))
-        return all(now.get(key, value) == value and key in now for key, value in then.items()) and not any(
-            key in named for key in now if key not in then
-        )
+        same = all(key in now and now[key] == value for key, value in then.items() if key not in idle)
+        return same and not any(key in named for key in now if key not in then)
 
 
 def _leaves(value: Any, before: str = "") -> Iterator[tuple[str, Any]]:

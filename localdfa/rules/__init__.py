@@ -3,9 +3,10 @@
 A rule is a class. ``engines`` names those that it serves, ``settled``, ``timed`` or ``spiking``, which ask it for what follows;
 a setting that needs another engine is refused. ``own`` is its feedback pathway, and ``pathways`` are all that it works with,
 none for any. ``needs_phases`` says whether a trial has nudged phases: a rule without them is one of the settled network,
-whatever its neurons. ``Parameters``, a NamedTuple, are its parameters with their bounds and defaults, which the spec gives in
-the table ``rules.NAME``. Where some of them may not go together, its method ``refusal(self)`` says which, and what is allowed;
-it returns None where they do.
+whatever its neurons. One with phases whose update is the same at every nudging strength β sets ``depends_on_beta = False``;
+β is then refused where no other rule reads it. ``Parameters``, a NamedTuple, are its parameters with their bounds and
+defaults, which the spec gives in the table ``rules.NAME``. Where some of them may not go together, its method
+``refusal(self)`` says which, and what is allowed; it returns None where they do.
 
 ``settled``: ``rule(network, phases, parameters)`` has two methods, which write the change Δz/β of one layer into ``change`` (m,
 n), one row a sample. Weights then follow ΔW = η Σ_samples Δz xᵀ. For the exact rules Δz is −δa.
@@ -38,6 +39,7 @@ _SETTLED: interface.Hooks = {
     "hidden": ("self", "l", "free", "moved", "signal", "change"), "output": ("self", "free", "moved", "error", "change")
 }  # fmt: skip
 _TIMED: interface.Hooks = {"postsynaptic": ("neuron", "parameters")}
+_MAY: interface.Hooks = {"depends_on_beta": None}
 _HOOKS = {"settled": _SETTLED, "timed": _TIMED, "spiking": {}}
 
 
@@ -55,7 +57,7 @@ def wrong(model: Any) -> list[str]:
         found = interface.wrong_subclass(model, SpikingRule, ["in_activity"], {**needed, **_SETTLED, **_TIMED})
         found += [f"{name!r} is missing" for name in needed if not hasattr(model, name)]
     else:
-        found = interface.wrong(model, needed, {**_SETTLED, **_TIMED})
+        found = interface.wrong(model, needed, {**_SETTLED, **_TIMED, **_MAY})
     known = registry.names("feedback")
     for key in ("own", "pathways"):
         given = getattr(model, key, ())

@@ -9,6 +9,7 @@ from localdfa.core.rate.settled import FreePhase
 
 if TYPE_CHECKING:
     from localdfa.network import Network
+    from localdfa.spec.tables import Phases
 
 
 class Exact:
@@ -22,7 +23,7 @@ class Exact:
     own: str
     needs_phases = False
 
-    def __init__(self, network: "Network", phases: Any, parameters: Any) -> None:
+    def __init__(self, network: "Network", phases: "Phases", parameters: Any) -> None:
         self._neuron = network.neuron
         self._write_change = exact_change(network.neuron.__class__)
 

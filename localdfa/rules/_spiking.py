@@ -1,9 +1,12 @@
 """What a rule says to the engine of spikes."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from localdfa.core.compiled import device
 from localdfa.core.spiking.traces import Pairing
+
+if TYPE_CHECKING:
+    from localdfa.spec.tables import Trace
 
 
 class SpikingRule:
@@ -21,10 +24,12 @@ class SpikingRule:
 
     injects: whether the signal acts on the neuron, as a current −±β c; else the rule alone reads it, and there are no twins.
     constant: what a presynaptic activity that does not change, an input current or that of a bias, multiplies z(t1) − z(t0) by,
-    the trace z where the gate closes and opens; with 0 biases stay, and inputs must spike.
+    the trace z where the gate closes and opens; with 0 biases stay, and inputs must spike. depends_on_beta: whether the update
+    depends on the nudging strength β; a rule that does not inject the signal and is linear in c says that it does not.
     """
 
     injects = True
+    depends_on_beta = True
     constant = 1.0
 
     @staticmethod
@@ -43,7 +48,7 @@ class SpikingRule:
         return traces.post
 
     @staticmethod
-    def in_activity(pre_unit: float, post_unit: float, trace: Any, gate: float) -> float:
+    def in_activity(pre_unit: float, post_unit: float, trace: "Trace", gate: float) -> float:
         """What turns the sum over spikes into Δz · h_j, in units of activity.
 
         h = unit · rate with rates in spikes per ms; trace: the time constants tau_x and tau_z, ms; gate: how long it is open,

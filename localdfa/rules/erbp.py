@@ -1,11 +1,14 @@
 """Event-driven random back-propagation: a presynaptic spike changes a synapse by the error signal while v lies in a window."""
 
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
 
 from localdfa.core.compiled import device
 from localdfa.rules._spiking import SpikingRule
+
+if TYPE_CHECKING:
+    from localdfa.spec.tables import Trace
 
 
 class ERBP(SpikingRule):
@@ -35,6 +38,7 @@ class ERBP(SpikingRule):
     own = "direct"
     needs_phases = True
     injects = False
+    depends_on_beta = False
     constant = 0.0
 
     @staticmethod
@@ -43,7 +47,7 @@ class ERBP(SpikingRule):
         return -c if r.v_low <= v <= r.v_high else 0.0
 
     @staticmethod
-    def in_activity(pre_unit: float, post_unit: float, trace: Any, gate: float) -> float:
+    def in_activity(pre_unit: float, post_unit: float, trace: "Trace", gate: float) -> float:
         return pre_unit / gate
 
 

@@ -1,5 +1,6 @@
 """The local rule: presynaptic activity × temporal derivative of postsynaptic activity."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,10 +15,11 @@ from localdfa.rules._spiking import SpikingRule
 
 if TYPE_CHECKING:
     from localdfa.network import Network
+    from localdfa.spec.tables import Phases, Trace
 
 
 @cache
-def _response(neuron: Any, propagation: str) -> Any:
+def _response(neuron: Any, propagation: str) -> Callable[..., int]:
     """The kernel that nudges a population of one neuron model; nowhere does it read f'."""
     f, climbs, two_compartment = neuron.f, propagation != "held", propagation == "two_compartment"
 
@@ -78,7 +80,7 @@ class Local(SpikingRule):
     needs_phases = True
 
     @staticmethod
-    def postsynaptic(neuron: Any, parameters: Any) -> Any:
+    def postsynaptic(neuron: Any, parameters: Any) -> Callable[..., float]:
         """The activity: reading the membrane in its place would silently drop f'."""
         return neuron.f
 
@@ -89,11 +91,11 @@ class Local(SpikingRule):
         return Pairing(1 - rho, rho, rho)
 
     @staticmethod
-    def in_activity(pre_unit: float, post_unit: float, trace: Any, gate: float) -> float:
+    def in_activity(pre_unit: float, post_unit: float, trace: "Trace", gate: float) -> float:
         """A trace of a steady rate is rate · τ, so that h = unit · trace / τ."""
         return post_unit * pre_unit / (trace.tau_x * trace.tau_z)
 
-    def __init__(self, network: "Network", phases: Any, parameters: Any) -> None:
+    def __init__(self, network: "Network", phases: "Phases", parameters: Any) -> None:
         self._network = network
         self._phases = phases
         self._betas = phases.beta * np.array([1, -1] if phases.nudging == "centered" else [1], network.dtype)

@@ -7,10 +7,12 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from localdfa import neurons, registry
+from localdfa import outputs as output_models
 from localdfa.errors import clipped, quoted
 
 if TYPE_CHECKING:
-    from localdfa.spec import Setting
+    from localdfa.feedback._pathway import Pathway
+    from localdfa.spec.tables import Phases, Record, Schedule, Setting, Stage
 
 # The models that a spec means where it names none.
 NEURON, OUTPUT, OPTIMISER, CODE, RULE = "tanh", "logistic", "rmsprop", "current", "local"
@@ -39,49 +41,49 @@ def models(tables: Mapping[str, Any]) -> list[str]:
 
     tables: as a spec has them, which need not be right otherwise: what has not even the type of a name is left to others.
     """
-    network, optimiser, feedback, given = (_table(tables, key) for key in ("network", "optimiser", "feedback", "input"))
+    network, optimiser, feedback, code = (_table(tables, key) for key in ("network", "optimiser", "feedback", "input"))
     rules = [("rule", tables.get("rule", RULE))]
     if isinstance(stages := tables.get("stage"), list):
         for i, stage in enumerate(stages):
             if isinstance(stage, Mapping):
                 rules += [(f"stage[{i}].rule", stage.get("rule"))]
-                own = _table(stage, "layer_rules")
-                rules += [(f"stage[{i}].layer_rules.{clipped(str(layer))}", rule) for layer, rule in own.items()]
-    found = [
+                layer_rules = _table(stage, "layer_rules")
+                rules += [(f"stage[{i}].layer_rules.{clipped(str(layer))}", rule) for layer, rule in layer_rules.items()]
+    wrong = [
         line
         for key, package, name in (
             ("network.neuron", "neurons", network.get("neuron", NEURON)),
             ("network.output", "outputs", network.get("output", OUTPUT)),
             ("optimiser.name", "optimisers", optimiser.get("name", OPTIMISER)),
             ("feedback.pathway", "feedback", feedback.get("pathway")),
-            ("input.code", "inputs", given.get("code", CODE)),
+            ("input.code", "inputs", code.get("code", CODE)),
             *((key, "rules", rule) for key, rule in rules),
         )
         for line in _named(key, package, name)
     ]
-    own = {key: value for key, value in optimiser.items() if key not in _OF_ALL_OPTIMISERS}
+    own_parameters = {key: value for key, value in optimiser.items() if key not in _OF_ALL_OPTIMISERS}
     precision = tables.get("precision")
     precision = precision if precision in ("float32", "float64") else PRECISION
-    found += _parameters("neuron", "neurons", network.get("neuron", NEURON), _table(tables, "neuron"), precision)
-    found += _parameters("optimiser", "optimisers", optimiser.get("name", OPTIMISER), own, precision)
-    for name, given in _table(tables, "rules").items():
+    wrong += _parameters("neuron", "neurons", network.get("neuron", NEURON), _table(tables, "neuron"), precision)
+    wrong += _parameters("optimiser", "optimisers", optimiser.get("name", OPTIMISER), own_parameters, precision)
+    for name, parameters in _table(tables, "rules").items():
         key = f"rules.{clipped(str(name))}"
-        found += _named(key, "rules", name)
-        found += _parameters(key, "rules", name, given if isinstance(given, Mapping) else {}, precision)
-    return found
+        wrong += _named(key, "rules", name)
+        wrong += _parameters(key, "rules", name, parameters if isinstance(parameters, Mapping) else {}, precision)
+    return wrong
 
 
 def uses(setting: "Setting") -> set[tuple[str, str]]:
     """The models of a setting: family and name."""
-    found = {
+    used = {
         ("neurons", setting.network.neuron),
         ("outputs", setting.network.output),
         ("optimisers", setting.optimiser.name),
         ("inputs", setting.input.code),
     }
-    for _, rule in _rules(setting):
-        found |= {("rules", rule), ("feedback", pathway_of(setting, rule))}
-    return found
+    for _, rule in rules_of(setting):
+        used |= {("rules", rule), ("feedback", pathway_of(setting, rule))}
+    return used
 
 
 def check(setting: "Setting") -> None:
@@ -102,7 +104,7 @@ def check(setting: "Setting") -> None:
 def doubtful(setting: "Setting") -> Iterator[str]:
     """What to warn of in a setting that works: rules that learn nothing from its start, keys that make its trials take long."""
     if initial_weights(setting) == "zero" and _flat_at_zero(setting):
-        for key, rule in _rules(setting):
+        for key, rule in rules_of(setting):
             if not registry.get("rules", rule).needs_phases:  # a nudge to both sides of zero finds the slope of one of them
                 yield (
                     f"network.weights: from 'zero' the hidden layers do not move under {key} = {rule!r}, as network.neuron = "
@@ -123,12 +125,12 @@ def doubtful(setting: "Setting") -> Iterator[str]:
 
 def local(setting: "Setting") -> bool:
     """Whether any stage trains under a rule with phases."""
-    return any(registry.get("rules", rule).needs_phases for _, rule in _rules(setting))
+    return any(registry.get("rules", rule).needs_phases for _, rule in rules_of(setting))
 
 
 def _table(tables: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = tables.get(key)
-    return found if isinstance(found, Mapping) else {}
+    table = tables.get(key)
+    return table if isinstance(table, Mapping) else {}
 
 
 def tau(setting: "Setting") -> float:
@@ -153,7 +155,7 @@ _ENGINES = {
 
 
 def _rules_fit(setting: "Setting") -> None:
-    for key, rule in _rules(setting):
+    for key, rule in rules_of(setting):
         needed, serves = engine_of(setting, rule), registry.get("rules", rule).engines
         if needed not in serves:
             others = [name for name in registry.names("rules") if needed in registry.get("rules", name).engines]
@@ -166,7 +168,7 @@ def _rules_fit(setting: "Setting") -> None:
         _learns(setting, key, rule)
 
 
-def kept(record: Any) -> None:
+def kept(record: "Record") -> None:
     """Refuse records of more trials than the probe has; ValueError with ``key: reason``."""
     for name in record.asked:
         if registry.get("recorders", name).of_probe and (number := getattr(record, name)) > record.probe:
@@ -176,7 +178,7 @@ def kept(record: Any) -> None:
             )
 
 
-def recorded(record: Any, setting: "Setting") -> None:
+def recorded(record: "Record", setting: "Setting") -> None:
     """Refuse what a setting cannot record; ValueError with ``key: reason``."""
     for name in record.recorders:
         recorder = registry.get("recorders", name)
@@ -184,7 +186,7 @@ def recorded(record: Any, setting: "Setting") -> None:
             raise ValueError(reason)
 
 
-def nowhere_recorded(record: Any, settings: Iterable[Any]) -> str | None:
+def nowhere_recorded(record: "Record", settings: Iterable["Setting"]) -> str | None:
     """What of the table `record` none of these settings has, as ``key: reason``; None where each has its setting."""
     spiking_ones = [setting for setting in settings if learns_from_spikes(setting)]
     if record.repeats > 1 and not any(
@@ -210,18 +212,12 @@ def spiking(setting: "Setting") -> bool:
     return neurons.spikes(registry.get("neurons", setting.network.neuron))
 
 
-def output(setting: "Setting") -> Any:
+def output(setting: "Setting") -> output_models.Output:
     """The model of the output."""
     return registry.get("outputs", setting.network.output)
 
 
-def outputs(**attributes: Any) -> str:
-    """The names of outputs that have these attributes, for messages."""
-    models = {name: registry.get("outputs", name) for name in registry.names("outputs")}
-    return ", ".join(repr(n) for n, model in models.items() if all(getattr(model, k) == v for k, v in attributes.items()))
-
-
-def of_one_kind(settings: Mapping[str, Any]) -> None:
+def of_one_kind(settings: Mapping[str, "Setting"]) -> None:
     """Refuse settings, by the names of conditions, of which some fit numbers and others labels: they have their data in common.
 
     ValueError with ``key: reason``.
@@ -231,7 +227,7 @@ def of_one_kind(settings: Mapping[str, Any]) -> None:
         raise ValueError(
             f"network.output: {kinds[True][1]!r} of condition {kinds[True][0]!r} fits numbers, {kinds[False][1]!r} of "
             f"condition {kinds[False][0]!r} labels, and all conditions have the same data; allowed: outputs of one kind, "
-            f"{outputs(regression=True)}, or {outputs(regression=False)}"
+            f"{output_models.named(regression=True)}, or {output_models.named(regression=False)}"
         )
 
 
@@ -247,27 +243,28 @@ def initial_weights(setting: "Setting") -> str:
     if setting.network.weights != "auto":
         return str(setting.network.weights)
     from_zero = getattr(registry.get("neurons", setting.network.neuron), "from_zero", False)
-    passes = any(_pathway_model(setting, rule).passes_weights for _, rule in _rules(setting))
+    passes = any(_pathway_model(setting, rule).passes_weights for _, rule in rules_of(setting))
     return "zero" if from_zero and not passes else "uniform"
 
 
-def _rules(setting: "Setting") -> list[tuple[str, str]]:
-    own = [(f"stage[{i}].rule", stage.rule) for i, stage in enumerate(setting.stage) if stage.rule]
+def rules_of(setting: "Setting") -> list[tuple[str, str]]:
+    """The rules that a setting trains with, each with the key that names it."""
+    of_stages = [(f"stage[{i}].rule", stage.rule) for i, stage in enumerate(setting.stage) if stage.rule]
     inherited = any(stage.rule is None for stage in setting.stage)
     of_layers = [
         (f"stage[{i}].layer_rules.{layer}", rule)
         for i, stage in enumerate(setting.stage) for layer, rule in stage.layer_rules.items()
     ]  # fmt: skip
-    return [*([("rule", setting.rule)] if inherited or not own else []), *own, *of_layers]
+    return [*([("rule", setting.rule)] if inherited or not of_stages else []), *of_stages, *of_layers]
 
 
 def pathway_of(setting: "Setting", rule: str) -> str:
     """The feedback pathway under a rule: the one named where the rule takes it, else the rule's own."""
-    model, named = registry.get("rules", rule), setting.feedback.pathway
-    return str(named if named and (not model.pathways or named in model.pathways) else model.own)
+    model, asked_for = registry.get("rules", rule), setting.feedback.pathway
+    return str(asked_for if asked_for and (not model.pathways or asked_for in model.pathways) else model.own)
 
 
-def _pathway_model(setting: "Setting", rule: str) -> Any:
+def _pathway_model(setting: "Setting", rule: str) -> type["Pathway"]:
     return registry.get("feedback", pathway_of(setting, rule))
 
 
@@ -294,20 +291,20 @@ def _parameters(table: str, package: str, name: Any, given: Mapping[str, Any], p
     """What is wrong with the parameters of a model, by the types and bounds that its file declares, and by its `refusal`."""
     if not isinstance(name, str) or name not in registry.names(package):
         return []
-    model, found = registry.get(package, name), []
+    model, wrong = registry.get(package, name), []
     model = getattr(model, "Parameters", model)
     for key, value in given.items():
         if key not in model._fields:
             allowed = list(model._fields)
             known = registry.unknown(key, allowed) if allowed else f"{quoted(key)}: it has none"
-            found.append(f"{table}.{clipped(str(key))}: a parameter of {name} {known}")
+            wrong.append(f"{table}.{clipped(str(key))}: a parameter of {name} {known}")
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
-            found.append(f"{table}.{key}: {quoted(value)} is not a number")
+            wrong.append(f"{table}.{key}: {quoted(value)} is not a number")
         elif reason := _out_of_bounds(model.__annotations__[key], value, precision):
-            found.append(f"{table}.{key}: {quoted(value)} {reason}")
-    if not found and hasattr(model, "refusal") and (reason := model(**given).refusal()):
-        found.append(f"{table}: {reason}")
-    return found
+            wrong.append(f"{table}.{key}: {quoted(value)} {reason}")
+    if not wrong and hasattr(model, "refusal") and (reason := model(**given).refusal()):
+        wrong.append(f"{table}: {reason}")
+    return wrong
 
 
 def _out_of_bounds(bounds: Any, value: float, precision: str) -> str | None:
@@ -330,6 +327,8 @@ def _pathway(setting: "Setting", key: str, name: str) -> None:
             f"feedback.pathway: {path!r} does not go with {key} = {name!r}, whose pathway is {' or '.join(rule.pathways)}"
         )
     model, feedback = _pathway_model(setting, name), setting.feedback
+    if reason := model.refusal(setting):
+        raise ValueError(f"feedback.pathway: {pathway_of(setting, name)!r}, under {key} = {name!r}, {reason}")
     if feedback.signal == "spikes" and model.carries is not registry.get("feedback", "direct").carries:
         raise ValueError(
             f"feedback.signal: 'spikes' of error neurons carry the error, and feedback.pathway = "
@@ -410,7 +409,7 @@ def _layers(setting: "Setting") -> None:
                 )
         if len({layer % (n_layers + 1) if layer > 0 else n_layers + 1 + layer for layer in stage.frozen}) == n_layers:
             raise ValueError(f"stage[{i}].frozen: every layer is frozen, so nothing can learn")
-    for _, rule in _rules(setting):
+    for _, rule in rules_of(setting):
         if setting.feedback.shared and not _pathway_model(setting, rule).shareable:
             raise ValueError(
                 f"feedback.shared: the matrices of the pathway {pathway_of(setting, rule)!r} differ in shape, or there is one; "
@@ -429,7 +428,7 @@ def _layer_rules(setting: "Setting") -> None:
     for i, stage in enumerate(setting.stage):
         if not stage.layer_rules:
             continue
-        given = f"stage[{i}].layer_rules = {quoted(stage.layer_rules)}"
+        shown = f"stage[{i}].layer_rules = {quoted(stage.layer_rules)}"
         for layer in stage.layer_rules:
             if layer not in map(str, range(1, n_hidden + 1)):
                 raise ValueError(
@@ -445,7 +444,7 @@ def _layer_rules(setting: "Setting") -> None:
             if registry.get("rules", rule).needs_phases and setting.phases.propagation != "held":
                 raise ValueError(
                     f"phases.propagation: with {setting.phases.propagation!r} a layer sees the nudge of the one below, which "
-                    f"under {given} may have none; allowed: 'held'"
+                    f"under {shown} may have none; allowed: 'held'"
                 )
 
 
@@ -457,7 +456,7 @@ def _adversarial(setting: "Setting") -> None:
             f"adversarial.gradient: {table.gradient!r} makes no examples with adversarial.strength = 0; allowed: 'bp', or a "
             f"strength above 0, for instance 0.1"
         )
-    for key, rule in _rules(setting) if table.strength else []:
+    for key, rule in rules_of(setting) if table.strength else []:
         if (name := engine_of(setting, rule)) != "settled":
             raise ValueError(
                 f"adversarial.strength: {table.strength:g} works with settled networks, not with {_ENGINES[name]}, which "
@@ -472,11 +471,11 @@ def _stops(setting: "Setting") -> None:
             raise ValueError(
                 f"stage[{i}].stop_at_error: {stage.stop_at_error:g} is a percentage of samples, and network.output = "
                 f"{setting.network.output!r} fits numbers, which are not right or wrong; allowed with "
-                f"{outputs(regression=False)}, or left out"
+                f"{output_models.named(regression=False)}, or left out"
             )
 
 
-def _schedule(key: str, schedule: Any) -> None:
+def _schedule(key: str, schedule: "Schedule") -> None:
     """Keys of a schedule that its kind does not read, and kinds that do nothing without them."""
     for name, kinds in (("factor", ("exponential", "step", "cosine")), ("every", ("step",))):
         plain = type(schedule).model_fields[name].default
@@ -491,7 +490,7 @@ def _schedule(key: str, schedule: Any) -> None:
         raise ValueError(f"{key}.factor: with 0 the learning rate is zero at once; allowed with {schedule.kind!r}: above 0")
 
 
-def validated(validation: float, stages: Iterable[Any]) -> None:
+def validated(validation: float, stages: Iterable["Stage"]) -> None:
     """Refuse to choose by a validation set that there is not; ValueError with ``key: reason``."""
     for i, stage in enumerate(stages):
         for key, asks in (("patience", stage.patience is not None), ("keep", stage.keep == "best")):
@@ -519,7 +518,7 @@ def settled_after(setting: "Setting") -> float:
     return float(SETTLED * tau(setting) + (len(network.hidden) + 1) * network.delay)
 
 
-def _gate(phases: Any) -> float:
+def _gate(phases: "Phases") -> float:
     """How long the gate is open, ms; refused where that is longer than the nudge."""
     gate = phases.gate_duration
     if gate > phases.nudged:
@@ -540,7 +539,7 @@ def _time(setting: "Setting") -> None:
         )
     if network.dropout or network.input_dropout:
         raise ValueError(f"network.dropout: allowed only in settled mode, not with neuron.tau = {constant} ms")
-    for _, rule in _rules(setting):
+    for _, rule in rules_of(setting):
         if registry.get("rules", rule).needs_phases:
             _in_time(setting, rule)
     shortest = (len(network.hidden) + 1) * network.delay
@@ -560,11 +559,11 @@ def _time(setting: "Setting") -> None:
 def _only_spikes(setting: "Setting") -> None:
     """Keys that mean something to spiking neurons under the local rule alone."""
     network = setting.network
-    local = all(registry.get("rules", rule).needs_phases for _, rule in _rules(setting))
+    local = all(registry.get("rules", rule).needs_phases for _, rule in rules_of(setting))
     if spiking(setting) and local:
         return
     if output(setting).spiking:
-        raise ValueError(_not_here(setting, "network.output", network.output, outputs(spiking=False)))
+        raise ValueError(_not_here(setting, "network.output", network.output, output_models.named(spiking=False)))
     for key, value, plain in (
         ("network.tau_syn", network.tau_syn, 0.0),
         ("network.start", network.start, "reset"),
@@ -580,7 +579,7 @@ def _only_spikes(setting: "Setting") -> None:
 
 
 def _not_here(setting: "Setting", key: str, value: Any, allowed: str) -> str:
-    names, neuron = ", ".join(rule for _, rule in _rules(setting)), setting.network.neuron
+    names, neuron = ", ".join(rule for _, rule in rules_of(setting)), setting.network.neuron
     return (
         f"{key}: {quoted(value)} goes with spiking neurons under the local rule, not with network.neuron = {neuron!r} and the "
         f"rules {names}; allowed here: {allowed}"
@@ -589,7 +588,7 @@ def _not_here(setting: "Setting", key: str, value: Any, allowed: str) -> str:
 
 def _spikes(setting: "Setting") -> None:
     """Combinations of the spiking mode, in which a trial is simulated spike by spike."""
-    rules = [rule for _, rule in _rules(setting) if registry.get("rules", rule).needs_phases]
+    rules = [rule for _, rule in rules_of(setting) if registry.get("rules", rule).needs_phases]
     _only_spikes(setting)
     if not spiking(setting) or not rules:
         return
@@ -600,8 +599,8 @@ def _spikes(setting: "Setting") -> None:
         raise ValueError("network.dropout: allowed only in settled mode, not with spikes")
     if phases.teacher != "activity" and not output(setting).spiking:
         raise ValueError(
-            f"phases.teacher: {phases.teacher!r} works with rate neurons, or with network.output = {outputs(spiking=True)}; "
-            f"allowed here: 'activity'"
+            f"phases.teacher: {phases.teacher!r} works with rate neurons, or with network.output = "
+            f"{output_models.named(spiking=True)}; allowed here: 'activity'"
         )
     if setting.input.lines != [0.0] and not registry.get("inputs", setting.input.code).spikes:
         raise ValueError(f"input.lines: delay lines carry spikes; allowed with input.code = {setting.input.code!r}: [0]")
@@ -625,14 +624,14 @@ def _spikes(setting: "Setting") -> None:
 
 def _code(setting: "Setting") -> None:
     """Keys of the table `input` that the input code does not read."""
-    own = setting.input
-    reads = ("code", "lines", *registry.get("inputs", own.code).reads)
-    for key, field in type(own).model_fields.items():
-        if key not in reads and getattr(own, key) != field.default:
+    table = setting.input
+    reads = ("code", "lines", *registry.get("inputs", table.code).reads)
+    for key, field in type(table).model_fields.items():
+        if key not in reads and getattr(table, key) != field.default:
             readers = [repr(name) for name in registry.names("inputs") if key in registry.get("inputs", name).reads]
             raise ValueError(
-                f"input.{key}: {getattr(own, key)} is read by the code {' or '.join(readers)}, not by input.code = "
-                f"{own.code!r}; allowed here: {field.default}"
+                f"input.{key}: {getattr(table, key)} is read by the code {' or '.join(readers)}, not by input.code = "
+                f"{table.code!r}; allowed here: {field.default}"
             )
 
 
@@ -683,9 +682,11 @@ def _closed_forms(setting: "Setting", rules: list[str]) -> None:
 def _arrivals(setting: "Setting") -> None:
     """Delays within the free phase: what comes later is seen in the nudged phases alone, and learned as if it were taught."""
     network, free, last = setting.network, setting.phases.free, len(setting.network.hidden) + 1
-    own = {(t.pre, t.post): (f"network.projection[{i}].delay", t.delay) for i, t in enumerate(network.projection) if t.delay}
+    own_delays = {
+        (t.pre, t.post): (f"network.projection[{i}].delay", t.delay) for i, t in enumerate(network.projection) if t.delay
+    }
     pairs = list(dict.fromkeys([*((l, l + 1) for l in range(last)), *((t.pre, t.post) for t in network.projection)]))
-    delays = {pair: own.get(pair, ("network.delay", network.delay)) for pair in pairs}
+    delays = {pair: own_delays.get(pair, ("network.delay", network.delay)) for pair in pairs}
     if not registry.get("inputs", setting.input.code).spikes:  # currents are there from the onset on
         delays[0, 1] = ("network.delay", 0.0)
     first = {0: 0.0}
@@ -751,7 +752,7 @@ def _projections(setting: "Setting") -> None:
             raise ValueError(f"{key}: a second projection from {table.pre} to {table.post}; allowed: one for each pair")
         seen.add(pair)
         if table.post == last and table.pre != last - 1 and not output(setting).spiking:
-            allowed = outputs(spiking=True)
+            allowed = output_models.named(spiking=True)
             raise ValueError(f"{key}.post: only the layer below reaches an output that integrates; allowed with {allowed}")
         if table.pre == 0 and table.post != 1 and not registry.get("inputs", setting.input.code).spikes:
             raise ValueError(f"{key}.pre: input currents reach the first hidden layer only; name an input.code that spikes")

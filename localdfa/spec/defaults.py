@@ -16,8 +16,8 @@ _Setting = TypeVar("_Setting", bound=Setting)
 
 def completed(setting: _Setting) -> _Setting:
     """The setting with these keys said; see `left_out`."""
-    found = left_out(setting)
-    tables = {name: getattr(setting, name).model_copy(update=keys) for name, keys in found.items()}
+    keys_left_out = left_out(setting)
+    tables = {name: getattr(setting, name).model_copy(update=keys) for name, keys in keys_left_out.items()}
     return setting.model_copy(update=tables) if tables else setting
 
 
@@ -30,13 +30,13 @@ def left_out(setting: Setting) -> dict[str, dict[str, Any]]:
     Every model that the setting names is there.
     """
     phases = {key: value for key, value in _phases(setting).items() if key not in setting.phases.model_fields_set}
-    found: dict[str, dict[str, Any]] = {"phases": phases} if phases else {}
+    tables: dict[str, dict[str, Any]] = {"phases": phases} if phases else {}
     rates = getattr(registry.get("neurons", setting.network.neuron), "learning_rates", {})
     if setting.optimiser.name in rates and "learning_rate" not in setting.optimiser.parameters:
-        found["optimiser"] = {"learning_rate": rates[setting.optimiser.name]}
+        tables["optimiser"] = {"learning_rate": rates[setting.optimiser.name]}
     if checks.local(setting) and setting.timed and "threshold" not in setting.network.model_fields_set:
-        found["network"] = {"threshold": _THRESHOLD}
-    return found
+        tables["network"] = {"threshold": _THRESHOLD}
+    return tables
 
 
 def _phases(setting: Setting) -> dict[str, float]:
@@ -45,13 +45,13 @@ def _phases(setting: Setting) -> dict[str, float]:
     if not checks.local(setting) or not (setting.spiking or tau):
         return {}
     default = {key: Phases.model_fields[key].default for key in ("beta", "free", "nudged")}
-    found = {"free": max(default["free"], min(LONGEST, checks.settled_after(setting)))}
+    values = {"free": max(default["free"], min(LONGEST, checks.settled_after(setting)))}
     if setting.spiking:
-        found["beta"] = getattr(registry.get("neurons", setting.network.neuron), "beta", default["beta"])
+        values["beta"] = getattr(registry.get("neurons", setting.network.neuron), "beta", default["beta"])
         nudged = _NUDGED * setting.trace.tau_z
     else:
         nudged = _NUDGED * tau + (phases.propagation != "held") * len(setting.network.hidden) * setting.network.delay
-    found["nudged"] = max(default["nudged"], phases.gate or 0.0, min(LONGEST, nudged))
+    values["nudged"] = max(default["nudged"], phases.gate or 0.0, min(LONGEST, nudged))
     if phases.propagation == "held" and not setting.spiking and phases.gate is None:
-        found["nudged"] = min(found["nudged"], setting.network.delay)
-    return {key: float(value) for key, value in found.items() if value != default[key]}
+        values["nudged"] = min(values["nudged"], setting.network.delay)
+    return {key: float(value) for key, value in values.items() if value != default[key]}

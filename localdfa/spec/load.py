@@ -11,10 +11,11 @@ from typing import Any, get_args
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from localdfa import registry
 from localdfa.errors import SpecError, clipped, quoted
-from localdfa.spec import checks, defaults
+from localdfa.spec import checks, defaults, unread
 from localdfa.spec.tables import Condition, Experiment, Optimiser, Record, Setting, record_table
 
 if sys.version_info >= (3, 11):
@@ -24,6 +25,8 @@ else:
 
 # A spec is written by hand; a larger file is something else, and so is one whose tables are nested so deep.
 _LARGEST_SPEC, _DEEPEST = 1_000_000, 20
+# Where in the tables of a spec something is wrong: keys, and indices in lists.
+Location = tuple[int | str, ...]
 
 
 def bundled() -> dict[str, Path]:
@@ -114,7 +117,7 @@ def untaken(name: str, overrides: Iterable[str]) -> list[str]:
         by_reason: dict[str, list[str]] = {}
         for key, value in _leaves(_parsed(override)):
             for condition in conditions if key[0] != "condition" else []:
-                if reason := _own(tables, condition, key, value):
+                if reason := _own_key(tables, condition, key, value):
                     by_reason.setdefault(reason, []).append(condition["name"])
         for reason, names in by_reason.items():
             which = f"condition{'s' * (len(names) > 1)} {', '.join(names)}"
@@ -126,17 +129,17 @@ def untaken(name: str, overrides: Iterable[str]) -> list[str]:
     return lines
 
 
-def _own(tables: Mapping[str, Any], condition: Mapping[str, Any], key: tuple[str, ...], value: Any) -> str | None:
+def _own_key(tables: Mapping[str, Any], condition: Mapping[str, Any], key: tuple[str, ...], value: Any) -> str | None:
     """The key of a condition because of which it does not take a value that is set for all; None where it takes it."""
-    found: Any = condition
+    entry: Any = condition
     for depth, part in enumerate(key):
-        if not isinstance(found, Mapping):
+        if not isinstance(entry, Mapping):
             return ".".join(key[:depth])
-        if part not in found:
+        if part not in entry:
             break
-        found = found[part]
+        entry = entry[part]
     else:
-        return ".".join(key) if found != value else None
+        return ".".join(key) if entry != value else None
     base = {table: entries for table, entries in tables.items() if table != "condition"}
     if key[0] == "neuron" and _names_another(base, condition, "network", "neuron", checks.NEURON):
         return "network.neuron"
@@ -158,8 +161,8 @@ def _leaves(tables: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator
 def _as_options(message: str) -> str:
     """A message in which what to write, `key = value`, is as the command line has it."""
 
-    def option(found: re.Match[str]) -> str:
-        key, value = found[1], found[2]
+    def option(match: re.Match[str]) -> str:
+        key, value = match[1], match[2]
         plain = re.fullmatch(r'"([A-Za-z][\w.-]*)"', value)
         if plain and plain[1] not in ("true", "false", "inf", "nan"):
             value = plain[1]
@@ -187,8 +190,8 @@ def _quotes(text: str, error: str) -> str:
     """What to add where TOML breaks off at a text without quotes."""
     place = re.search(r"at line (\d+)", error)
     line = text.splitlines()[int(place[1]) - 1] if place else ""
-    found = re.match(r"\s*([\w.-]+)\s*=\s*([A-Za-z][\w:./~-]*)\s*(#.*)?$", line)
-    return f"; text stands in quotes: {found[1]} = {json.dumps(found[2])}" if found else ""
+    match = re.match(r"\s*([\w.-]+)\s*=\s*([A-Za-z][\w:./~-]*)\s*(#.*)?$", line)
+    return f"; text stands in quotes: {match[1]} = {json.dumps(match[2])}" if match else ""
 
 
 def asked(what: Experiment | str | Path | Mapping[str, Any]) -> tuple[Experiment, Path | None]:
@@ -223,68 +226,72 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
     return _experiment(_plain({**(tables or {}), **more}, prefix), prefix, registry.add)
 
 
-def _experiment(given: dict[str, Any], prefix: str, take_in: Callable[[str, Path], None]) -> Experiment:
+def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Path], None]) -> Experiment:
     """Validate an experiment; see `experiment` and, for take_in, `load`."""
-    given = _with_models(given, prefix, Path())
-    _take_in(given.get("models"), prefix, take_in)
+    tables = _with_models(tables, prefix, Path())
+    _take_in(tables.get("models"), prefix, take_in)
     try:
-        found = Experiment.model_validate(given)
+        experiment = Experiment.model_validate(tables)
     except ValidationError as error:
-        raise SpecError(_joined(prefix, [*_lines(error, Experiment), *_wrong_models(given)])) from None
-    names = [condition.name for condition in found.condition]
+        raise SpecError(_joined(prefix, [*_lines(error, Experiment), *_wrong_models(tables)])) from None
+    names = [condition.name for condition in experiment.condition]
     for name in names:
         if [other.lower() for other in names].count(name.lower()) > 1:
             raise SpecError(
                 f"{prefix}condition.name: {name!r} stands for more than one condition; allowed: names that differ, and not "
                 f"only in case"
             )
-    if len(set(found.seeds)) < len(found.seeds):
-        raise SpecError(f"{prefix}seeds: {quoted(found.seeds)} names a seed twice; allowed: different seeds")
+    if len(set(experiment.seeds)) < len(experiment.seeds):
+        raise SpecError(f"{prefix}seeds: {quoted(experiment.seeds)} names a seed twice; allowed: different seeds")
     try:
-        checks.kept(found.record)
+        checks.kept(experiment.record)
     except ValueError as error:
         raise SpecError(f"{prefix}{error}") from None
-    conditions = settings(found, prefix)
+    conditions = settings(experiment, prefix)
     # What every condition replaces, as each may have its own rule, has to be right as well.
-    if found.condition and (wrong := checks.models({key: value for key, value in given.items() if key != "condition"})):
+    if experiment.condition and (wrong := checks.models({key: value for key, value in tables.items() if key != "condition"})):
         raise SpecError(_joined(prefix, wrong))
     try:
         checks.of_one_kind(conditions)
     except ValueError as error:
         raise SpecError(f"{prefix}{error}") from None
-    for rule in found.rules:
+    for rule in experiment.rules:
         if not any(("rules", rule) in checks.uses(setting) for setting in conditions.values()):
             raise SpecError(f"{prefix}rules.{rule}: no condition trains with the rule {rule!r}")
     for name, setting in conditions.items():
         try:
-            checks.validated(found.preprocess.validation, setting.stage)
+            checks.validated(experiment.preprocess.validation, setting.stage)
         except ValueError as error:
-            raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(found.condition)}{error}") from None
-    if unused := _unused(found):
+            raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(experiment.condition)}{error}") from None
+    if unused := _unused(experiment):
         raise SpecError(f"{prefix}{unused}")
     for name, setting in conditions.items():
         try:
-            checks.recorded(found.record, setting)
+            checks.recorded(experiment.record, setting)
         except ValueError as error:
-            raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(found.condition)}{error}") from None
-    if nowhere := checks.nowhere_recorded(found.record, conditions.values()):
+            raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(experiment.condition)}{error}") from None
+    if nowhere := checks.nowhere_recorded(experiment.record, conditions.values()):
         raise SpecError(f"{prefix}{nowhere}")
-    return _spelled_out(found)
+    try:
+        unread.check(conditions.values())
+    except ValueError as error:
+        raise SpecError(f"{prefix}{error}") from None
+    return _spelled_out(experiment)
 
 
 def _with_models(tables: dict[str, Any], prefix: str, base: Path) -> dict[str, Any]:
     """Tables in which the paths of models are absolute; base: the folder that they start from."""
     if not isinstance(models := tables.get("models"), Mapping):
         return tables
-    found = {}
+    absolute = {}
     for family, paths in models.items():
-        found[family] = paths
+        absolute[family] = paths
         if isinstance(paths, list) and all(isinstance(path, str) for path in paths):
             try:
-                found[family] = [str((base / Path(path).expanduser()).resolve()) for path in paths]
+                absolute[family] = [str((base / Path(path).expanduser()).resolve()) for path in paths]
             except (OSError, ValueError, RuntimeError) as error:
                 raise SpecError(f"{prefix}models.{clipped(str(family))}: {quoted(paths)}: {error}") from None
-    return {**tables, "models": found}
+    return {**tables, "models": absolute}
 
 
 def _take_in(models: Any, prefix: str, take_in: Callable[[str, Path], None]) -> None:
@@ -302,17 +309,17 @@ def _take_in(models: Any, prefix: str, take_in: Callable[[str, Path], None]) -> 
                     raise SpecError(f"{prefix}models.{family}: {error}") from None
 
 
-def uses(found: Experiment) -> set[tuple[str, str]]:
+def uses(experiment: Experiment) -> set[tuple[str, str]]:
     """The models of an experiment: family and name."""
-    models = {model for setting in settings(found).values() for model in checks.uses(setting)}
-    models |= {("recorders", name) for name in found.record.asked}
-    return models | ({("data", found.data)} if found.data in registry.names("data") else set())
+    models = {model for setting in settings(experiment).values() for model in checks.uses(setting)}
+    models |= {("recorders", name) for name in experiment.record.asked}
+    return models | ({("data", experiment.data)} if experiment.data in registry.names("data") else set())
 
 
-def _unused(found: Experiment) -> str | None:
+def _unused(experiment: Experiment) -> str | None:
     """A file of models that nothing in an experiment uses, as ``key: reason``; None where there is none."""
-    used = uses(found)
-    for family, paths in found.models.items():
+    used = uses(experiment)
+    for family, paths in experiment.models.items():
         for path in paths:
             if (family, name := registry.name_of(family, Path(path))) not in used:
                 return f"models.{family}: {clipped(path)}: no condition uses {name!r}; leave the file out, or name its model"
@@ -331,7 +338,7 @@ def _plain(value: Any, prefix: str, where: tuple[str, ...] = ()) -> Any:
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
-def settings(found: Experiment, prefix: str = "") -> dict[str, Setting]:
+def settings(experiment: Experiment, prefix: str = "") -> dict[str, Setting]:
     """The setting of each condition by name; an experiment without conditions has one, named after its rule.
 
     What is left out that follows other keys stands in it (`defaults`).
@@ -342,12 +349,12 @@ def settings(found: Experiment, prefix: str = "") -> dict[str, Setting]:
         What is wrong with a setting, a line each.
     """
     result, wrong = {}, dict[str, str]()
-    for name, tables in _tables(found).items():
+    for name, tables in _tables(experiment).items():
         try:
             result[name] = _setting(tables)
         except SpecError as error:
             for line in str(error).splitlines():
-                wrong.setdefault(line, f"condition {name!r}: " if found.condition else "")
+                wrong.setdefault(line, f"condition {name!r}: " if experiment.condition else "")
     if wrong:
         raise SpecError(_joined(prefix, [condition + line for line, condition in wrong.items()]))
     return result
@@ -356,26 +363,26 @@ def settings(found: Experiment, prefix: str = "") -> dict[str, Setting]:
 def _setting(tables: Mapping[str, Any]) -> Setting:
     """One setting, checked and completed."""
     try:
-        found = Setting.model_validate(tables)
+        setting = Setting.model_validate(tables)
     except ValidationError as error:
         raise SpecError(_joined("", [*_lines(error, Setting), *checks.models(tables)])) from None
     if wrong := checks.models(tables):
         raise SpecError(_joined("", wrong))
-    found = defaults.completed(found)
+    setting = defaults.completed(setting)
     try:
-        checks.check(found)
+        checks.check(setting)
     except ValueError as error:
         raise SpecError(str(error)) from None
-    return found
+    return setting
 
 
-def _tables(found: Experiment) -> dict[str, Mapping[str, Any]]:
+def _tables(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
     """The tables of each condition by its name, or those of the experiment by its rule."""
     keys = set(Setting.model_fields)
-    base = {k: v for k, v in found.model_dump(exclude_unset=True).items() if k in keys}
-    if not found.condition:
-        return {found.rule: base}
-    return {c.name: _laid_over(_without_parameters(base, c), c.changes) for c in found.condition}
+    base = {k: v for k, v in experiment.model_dump(exclude_unset=True).items() if k in keys}
+    if not experiment.condition:
+        return {experiment.rule: base}
+    return {c.name: _laid_over(_without_parameters(base, c), c.changes) for c in experiment.condition}
 
 
 def _wrong_models(tables: Mapping[str, Any]) -> list[str]:
@@ -383,15 +390,15 @@ def _wrong_models(tables: Mapping[str, Any]) -> list[str]:
     return [] if tables.get("condition") else checks.models(tables)
 
 
-def _spelled_out(found: Experiment) -> Experiment:
+def _spelled_out(experiment: Experiment) -> Experiment:
     """The experiment, whose settings are right, with what they say of keys that it leaves out, in itself or its conditions."""
-    if not found.condition:
-        return defaults.completed(found)
+    if not experiment.condition:
+        return defaults.completed(experiment)
     conditions = []
-    for condition, tables in zip(found.condition, _tables(found).values(), strict=True):
+    for condition, tables in zip(experiment.condition, _tables(experiment).values(), strict=True):
         changes = _laid_over(condition.changes, defaults.left_out(Setting.model_validate(tables)))
         conditions.append(Condition.model_validate({"name": condition.name, **changes}))
-    return found.model_copy(update={"condition": conditions})
+    return experiment.model_copy(update={"condition": conditions})
 
 
 def _without_parameters(base: dict[str, Any], condition: Condition) -> dict[str, Any]:
@@ -425,7 +432,7 @@ def _parsed(override: str) -> dict[str, Any]:
     if "\n" not in override:
         for text in (value, json.dumps(value)):
             try:
-                found = tomllib.loads(f"{key} = {text}")
+                parsed = tomllib.loads(f"{key} = {text}")
             except (ValueError, RecursionError):
                 continue
             if text != value and (left := _unclosed(value)):
@@ -433,7 +440,7 @@ def _parsed(override: str) -> dict[str, Any]:
                     f"--set {shown}: the {left} is not closed; a text that begins so stands in quotes: "
                     f"--set {shlex.quote(f'{key}={json.dumps(value.strip())}')}"
                 )
-            return dict(_plain(found, f"--set {shown}: "))
+            return dict(_plain(parsed, f"--set {shown}: "))
     raise SpecError(f"--set {shown}: {quoted(key)} is not a key or {quoted(value)} not a value")
 
 
@@ -461,11 +468,11 @@ def _joined(prefix: str, lines: Iterable[str]) -> str:
     return prefix + "\n".join(dict.fromkeys(lines))
 
 
-def _lines(error: ValidationError, model: Any) -> list[str]:
+def _lines(error: ValidationError, model: type[BaseModel]) -> list[str]:
     return [_line(entry, model) for entry in error.errors()]
 
 
-def _line(entry: Any, model: Any) -> str:
+def _line(entry: ErrorDetails, model: type[BaseModel]) -> str:
     """One thing that is wrong: key, value, what is allowed, what was most likely meant."""
     location, kind, value = entry["loc"], entry["type"], entry["input"]
     where = _key(location)
@@ -493,7 +500,7 @@ def _line(entry: Any, model: Any) -> str:
     return f"{where}: {quoted(value)} is not allowed: {reason}"
 
 
-def _no_table(location: tuple[Any, ...], value: Any, model: Any) -> str:
+def _no_table(location: Location, value: Any, model: type[BaseModel]) -> str:
     """What to say of a value that stands where a table does: its keys, and the key of which this may be the value."""
     inner, name = _within(model, location), str(location[-1])  # of a table with keys of any name, inner is None
     reason = f"it is a table of the keys {', '.join(inner.model_fields)}" if inner else "it is a table of parameters"
@@ -502,10 +509,10 @@ def _no_table(location: tuple[Any, ...], value: Any, model: Any) -> str:
     if not isinstance(value, str) or isinstance(location[-1], int):
         return reason
     if inner and value in inner.model_fields:
-        given = inner.model_fields[value].default
-        return f"{reason}; did you mean {_way(f'{name}.{value}', True if given is False else given)}?"
+        default = inner.model_fields[value].default
+        return f"{reason}; did you mean {_way(f'{name}.{value}', True if default is False else default)}?"
     names = _names()
-    here = {each: own for each, keys in names.items() if (own := [key for key in keys if name in key.split(".")])}
+    here = {each: of_table for each, keys in names.items() if (of_table := [key for key in keys if name in key.split(".")])}
     meant = registry.nearest(value, here) or registry.nearest(value, names)
     if meant is None:
         return reason
@@ -515,37 +522,37 @@ def _no_table(location: tuple[Any, ...], value: Any, model: Any) -> str:
 @cache
 def _names() -> dict[str, list[str]]:
     """The keys that each name can be the value of, be it of a model or one of a few words."""
-    found: dict[str, list[str]] = {}
+    keys_of: dict[str, list[str]] = {}
     for key, package in checks.MODELS.items():
         for name in registry.names(package):
-            found.setdefault(name, []).append(key)
+            keys_of.setdefault(name, []).append(key)
     for table, field in Setting.model_fields.items():
         inner = _table(field.annotation)
-        for key, own in inner.model_fields.items() if inner and "list" not in str(field.annotation)[:4] else ():
-            for name in get_args(own.annotation):
+        for key, key_field in inner.model_fields.items() if inner and "list" not in str(field.annotation)[:4] else ():
+            for name in get_args(key_field.annotation):
                 if isinstance(name, str):
-                    found.setdefault(name, []).append(f"{table}.{key}")
-    return found
+                    keys_of.setdefault(name, []).append(f"{table}.{key}")
+    return keys_of
 
 
-def _as_list(location: tuple[Any, ...], value: Any, model: Any) -> str:
+def _as_list(location: Location, value: Any, model: type[BaseModel]) -> str:
     """How to write the list that a key wants, in whose place there is a value."""
     table, key = _within(model, location[:-1]), location[-1]
     if table is None or key not in table.model_fields:  # a table with keys of any name
         return f"; write [{_toml(value)}]" if _toml(value) else ""
     entry = _entry(table.model_fields[key].annotation)
     if entry is None:
-        found = _from_toml(value)
-        candidates = [found if isinstance(found, list) else [found]]
+        parsed = _from_toml(value)
+        candidates = [parsed if isinstance(parsed, list) else [parsed]]
     elif isinstance(value, Mapping):
         candidates = [[value]]
     else:
-        candidates = [[{**_required(entry), own: value}] for own in entry.model_fields]
+        candidates = [[{**_required(entry), entry_key: value}] for entry_key in entry.model_fields]
     meant = next((each for each in candidates if _toml(each) and _fits(table, key, each)), None)
     return _for_instance(location, model) if meant is None else f"; did you mean {_way(_key(location), meant)}?"
 
 
-def _for_instance(location: tuple[Any, ...], model: Any) -> str:
+def _for_instance(location: Location, model: type[BaseModel]) -> str:
     """The list that a key has where it is left out, or one with an entry."""
     field = _within(model, location[:-1]).model_fields[location[-1]]
     entry = _entry(field.annotation)
@@ -556,7 +563,7 @@ def _for_instance(location: tuple[Any, ...], model: Any) -> str:
     return f"; for instance {_way(_key(location), example)}" if example and _toml(example) else ""
 
 
-def _of_another_type(location: tuple[Any, ...], value: Any, model: Any) -> str:
+def _of_another_type(location: Location, value: Any, model: type[BaseModel]) -> str:
     """The same value as a text, or a number that was given as one, where the key takes it so."""
     if not location or any(isinstance(part, int) or str(part).startswith("(") for part in location):
         return ""
@@ -580,7 +587,7 @@ def _from_toml(value: Any) -> Any:
     return value
 
 
-def _fits(table: Any, key: str, value: Any) -> bool:
+def _fits(table: type[BaseModel], key: int | str, value: Any) -> bool:
     """Whether a key of a table takes a value."""
     try:
         table.model_validate({key: value})
@@ -589,13 +596,13 @@ def _fits(table: Any, key: str, value: Any) -> bool:
     return True
 
 
-def _entry(annotation: Any) -> Any:
+def _entry(annotation: Any) -> type[BaseModel] | None:
     """The table that each entry of a list is, or None."""
     first = (get_args(annotation) or (None,))[0]
     return first if hasattr(first, "model_fields") else None
 
 
-def _required(table: Any) -> dict[str, Any]:
+def _required(table: type[BaseModel]) -> dict[str, Any]:
     """Examples of the keys that a table cannot do without."""
     return {key: 1 if field.annotation is int else "a" for key, field in table.model_fields.items() if field.is_required()}
 
@@ -605,7 +612,7 @@ def _way(key: str, value: Any) -> str:
     return f"`{key} = {_toml(value) or '...'}`"
 
 
-def _unknown(location: tuple[Any, ...], value: Any, model: Any) -> str:
+def _unknown(location: Location, value: Any, model: type[BaseModel]) -> str:
     """What to say of a key that is not there: where else there is one of this name, or what is spelled like it."""
     name, allowed = str(location[-1]), _keys_at(model, location[:-1])
     if name.lower() in map(str.lower, allowed):
@@ -625,21 +632,21 @@ def _unknown(location: tuple[Any, ...], value: Any, model: Any) -> str:
 @cache
 def _places() -> dict[str, list[tuple[str, bool, str]]]:
     """Where keys of each name belong: what stands before the value, whether the value is a list, what stands after it."""
-    found: dict[str, list[tuple[str, bool, str]]] = {}
+    ways_of: dict[str, list[tuple[str, bool, str]]] = {}
     for table, field in Experiment.model_fields.items():
         inner, is_list = _table(field.annotation), "list" in str(field.annotation)[:4]
         if inner is None or inner is Condition:
-            found.setdefault(table, []).insert(0, (f"{table} = ", is_list, ""))
+            ways_of.setdefault(table, []).insert(0, (f"{table} = ", is_list, ""))
             continue
-        for key, own in inner.model_fields.items():
-            if table == "certify" and key in found:  # what the certificate measures is seldom meant
+        for key, key_field in inner.model_fields.items():
+            if table == "certify" and key in ways_of:  # what the certificate measures is seldom meant
                 continue
             before, after = (f"{table} = [{{{key} = ", "}]") if is_list else (f"{table}.{key} = ", "")
-            found.setdefault(key, []).append((before, "list" in str(own.annotation)[:4], after))
+            ways_of.setdefault(key, []).append((before, "list" in str(key_field.annotation)[:4], after))
     for table, package in (("optimiser", "optimisers"), ("neuron", "neurons")):
         for key in dict.fromkeys(key for name in registry.inside(package) for key in registry.get(package, name)._fields):
-            found.setdefault(key, []).insert(0, (f"{table}.{key} = ", False, ""))
-    return {key: ways[:3] for key, ways in found.items()}
+            ways_of.setdefault(key, []).insert(0, (f"{table}.{key} = ", False, ""))
+    return {key: ways[:3] for key, ways in ways_of.items()}
 
 
 def _toml(value: Any) -> str:
@@ -658,7 +665,7 @@ def _toml(value: Any) -> str:
     return text if len(text) <= 60 else ""
 
 
-def _key(location: tuple[Any, ...]) -> str:
+def _key(location: Location) -> str:
     """``network.hidden[0]`` for ("network", "hidden", 0, "(width)")."""
     text = ""
     for part in _untagged(location):
@@ -666,12 +673,12 @@ def _key(location: tuple[Any, ...]) -> str:
     return clipped(text)
 
 
-def _keys_at(model: Any, location: tuple[Any, ...]) -> list[str]:
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
     """The keys that the table at a location may have."""
     return list(_within(model, location).model_fields)
 
 
-def _within(model: Any, location: tuple[Any, ...]) -> Any:
+def _within(model: Any, location: Location) -> Any:
     """The table at a location, or None where its keys can have any name."""
     for part in _untagged(location):
         if model is not None and isinstance(part, str):
@@ -679,12 +686,12 @@ def _within(model: Any, location: tuple[Any, ...]) -> Any:
     return model
 
 
-def _untagged(location: tuple[Any, ...]) -> list[Any]:
+def _untagged(location: Location) -> list[int | str]:
     """A location without the tags that tell what kind of entry a list has there."""
     return [part for part in location if not str(part).startswith("(")]
 
 
-def _table(annotation: Any) -> Any:
+def _table(annotation: Any) -> type[BaseModel] | None:
     """The table in a type such as list[Stage], or None."""
     if annotation is Record:
         return record_table(tuple(registry.names("recorders")))

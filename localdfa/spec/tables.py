@@ -21,6 +21,7 @@ from pydantic import (
 from localdfa import registry
 from localdfa.errors import SpecError, quoted
 from localdfa.neurons import zero_or
+from localdfa.outputs import Output
 from localdfa.recorders import TAKEN
 from localdfa.spec import checks
 
@@ -324,10 +325,10 @@ def record_table(recorders: tuple[str, ...]) -> type[Record]:
     for name in recorders:
         if name in TAKEN:
             raise SpecError(f"record.{name}: {name!r} is what a run has of itself, and no name for a recorder; rename its file")
-        own = registry.get("recorders", name).keys
-        if taken := set(own) & {*keys, *Record.model_fields, *dir(Record)}:
+        of_recorder = registry.get("recorders", name).keys
+        if taken := set(of_recorder) & {*keys, *Record.model_fields, *dir(Record)}:
             raise SpecError(f"record.{min(taken)}: the recorder {name!r} brings this key, which is there already")
-        keys |= own
+        keys |= of_recorder
     table = create_model("Record", __base__=Record, __module__=__name__, **keys)
     table.recorders = recorders
     return table
@@ -453,7 +454,7 @@ class Setting(Table):
         return checks.initial_weights(self)
 
     @property
-    def output(self) -> Any:
+    def output(self) -> Output:
         """The model of the output (`localdfa.outputs`)."""
         return checks.output(self)
 

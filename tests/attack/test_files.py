@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from test_data_hostile import ARRAY, IMAGES, LABELS, ROWS, Call, batch, damage, pickled_array, raw_idx, text
 
 from localdfa import data as datasets
-from localdfa import spec, train
+from localdfa import samples, spec
 from localdfa.data.cifar import parse_batch, unpack
 from localdfa.data.idx import parse_idx
 from localdfa.errors import DataError, LocalDFAError
@@ -216,7 +216,7 @@ def test_npz_files(attack, attack_size, tmp_path, trace):
         check_dataset(found, dtype)
         tables = {"network": {"neuron": "lif"}, "phases": {"free": 400.0}, "input": {"code": draw(st.sampled_from(codes))}}
         outcomes["used"] += (
-            unless_refused(train.load, spec.experiment({"data": f"npz:{path}", **tables}), error=LocalDFAError) is not None
+            unless_refused(samples.load, spec.experiment({"data": f"npz:{path}", **tables}), error=LocalDFAError) is not None
         )
 
     attack(check)

@@ -54,7 +54,7 @@ def test_a_trial_that_is_cancelled_is_not_sorted(rng):
     ],
 )
 def test_a_trial_has_a_free_phase_before_each_nudged_one(phases, edges, signs, openings):
-    table = setting_of(phases={"free": 30.0, "nudged": 7.0, **phases}).phases
+    table = setting_of(neuron={"tau": 1.0}, phases={"free": 30.0, "nudged": 7.0, "propagation": "live", **phases}).phases
     found = trial_segments(table, True)
     np.testing.assert_allclose(found[0], edges)
     np.testing.assert_array_equal(found[1], signs)

@@ -1,7 +1,7 @@
 """Settled mode: τ = 0, so each neuron sends at most one graded event a phase, and a mini-batch is a few passes over arrays."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -93,9 +93,23 @@ def free_phase(network: "Network", inputs: np.ndarray, threshold: float = 0.0, m
     )
 
 
+class Rule(Protocol):
+    """A rule as a settled network asks it; `localdfa.rules` says what its two methods do."""
+
+    needs_phases: bool
+
+    def hidden(
+        self, l: int, free: FreePhase, moved: np.ndarray | None, signal: np.ndarray, change: np.ndarray
+    ) -> tuple[int, np.ndarray | None]:
+        """Write the change Δz/β of hidden layer l."""
+
+    def output(self, free: FreePhase, moved: np.ndarray | None, error: np.ndarray, change: np.ndarray) -> None:
+        """Write the change of the output."""
+
+
 def post_changes(
     network: "Network",
-    rule: Any,
+    rule: Rule,
     free: FreePhase,
     error: np.ndarray,
     target: np.ndarray,

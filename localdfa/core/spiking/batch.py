@@ -22,6 +22,7 @@ from localdfa.core.sums import Sums
 from localdfa.core.update import Update
 
 if TYPE_CHECKING:
+    from localdfa.data import Inputs
     from localdfa.network import Network
     from localdfa.spec import Setting
 
@@ -78,7 +79,7 @@ class Recording:
 def simulate(
     network: "Network",
     setting: "Setting",
-    inputs: np.ndarray,
+    inputs: "Inputs",
     targets: np.ndarray | None = None,
     rng: np.random.Generator | None = None,
     rates: Sequence[float] = (),
@@ -142,7 +143,7 @@ def simulate(
 def record(
     network: "Network",
     setting: "Setting",
-    inputs: np.ndarray,
+    inputs: "Inputs",
     target: np.ndarray | None = None,
     rng: np.random.Generator | None = None,
     times: np.ndarray | None = None,
@@ -197,7 +198,7 @@ class Batch:
         self,
         network: "Network",
         setting: "Setting",
-        inputs: np.ndarray,
+        inputs: "Inputs",
         targets: np.ndarray | None,
         rng: np.random.Generator | None,
         times: np.ndarray | None = None,
@@ -229,11 +230,13 @@ class Batch:
             begins, stop = phase_begins(setting, nudges)
             end = np.inf if self.schedule.carried else stop
             if not code.given:
+                assert isinstance(inputs, np.ndarray)
                 finite.require(inputs, "an input", 0, network.n_hidden)
                 inputs = inputs[:, :-1]
             sample, sender, time = input_codes.arrivals(code, inputs, network.shape, setting.input, begins, stop, rng, end)
             self.incoming, self.until = _in_order(sample, sender, time, m)
             return
+        assert isinstance(inputs, np.ndarray)  # currents, as trains are spikes
         self._sent = inputs
         if frames > 1:
             self._sent = np.ones((m * frames, network.sizes[0] + 1), inputs.dtype)

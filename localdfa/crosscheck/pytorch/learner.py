@@ -10,22 +10,13 @@ from torch import Tensor, nn
 from localdfa import registry
 from localdfa.crosscheck.pytorch.rules import PATHWAYS, BackPropagation, Exact, Local
 from localdfa.crosscheck.pytorch.stack import OUTPUTS, Convolved, ManyLinear, Masks, Stack
-from localdfa.errors import SpecError
+from localdfa.errors import SpecError, quoted
 from localdfa.spec import Setting
 
 if TYPE_CHECKING:
     from localdfa.network import Network
 
-_FUNCTIONS = {
-    "tanh": lambda p: nn.Tanh(),
-    "logistic": lambda p: nn.Sigmoid(),
-    "relu": lambda p: nn.ReLU(),
-    "leaky_relu": lambda p: nn.LeakyReLU(float(p.slope)),
-    "linear": lambda p: nn.Identity(),
-}
 _RULES = ("bp", "fa", "dfa", "ifa", "drtp", "local")
-# Those with kinks, across which the error of a nudge has no order in β.
-KINKED = ("relu", "leaky_relu")
 # Rows of a forward pass when a whole set is evaluated.
 _CHUNK = 2048
 
@@ -36,13 +27,16 @@ def check(setting: Setting) -> None:
     Raises
     ------
     SpecError
-        Neurons spike or have a time constant, their model is not known here, or small events are left out.
+        Neurons spike or have a time constant, their model says nothing to PyTorch, or small events are left out.
     """
     name = setting.network.neuron
     if setting.spiking:
-        raise SpecError(f"network.neuron: {name!r} spikes; the PyTorch path has rate neurons: {', '.join(_FUNCTIONS)}")
-    if name not in _FUNCTIONS:
-        raise SpecError(f"network.neuron: in PyTorch {registry.unknown(name, list(_FUNCTIONS))}")
+        raise SpecError(f"network.neuron: {name!r} spikes; the PyTorch path has rate neurons: {_witnessed()}")
+    if not hasattr(registry.get("neurons", name), "pytorch"):
+        raise SpecError(
+            f"network.neuron: {name!r} has no hook `pytorch`, its activity as a PyTorch module, by which PyTorch would compute "
+            f"it; allowed: with such a hook in its file (localdfa/neurons/__init__.py), or {_witnessed()}"
+        )
     for i, stage in enumerate(setting.stage):
         if stage.layer_rules:
             raise SpecError(f"stage[{i}].layer_rules: the PyTorch path has one rule for all layers; allowed: none")
@@ -61,6 +55,11 @@ def check(setting: Setting) -> None:
             raise SpecError(f"{table}.threshold: {threshold} leaves events out; the PyTorch path sends all of them: 0")
 
 
+def _witnessed() -> str:
+    """The names of the neuron models that PyTorch can compute."""
+    return ", ".join(name for name in registry.names("neurons") if hasattr(registry.get("neurons", name), "pytorch"))
+
+
 class Learner:
     """One network, or several of one shape at once, and its optimiser.
 
@@ -73,7 +72,7 @@ class Learner:
     """
 
     def __init__(
-        self, setting: Setting, networks: Sequence[Any], device: torch.device | str = "cpu", beta: Sequence[float] = ()
+        self, setting: Setting, networks: Sequence["Network"], device: torch.device | str = "cpu", beta: Sequence[float] = ()
     ) -> None:
         check(setting)
         if len(networks) > 1 and any(networks[0].geometry):
@@ -115,7 +114,7 @@ class Learner:
         """The weights of each projection, (n_pre + 1, n_post), the biases last; of several networks (S, n_pre + 1, n_post)."""
         return [_packed(w.detach(), b.detach()) for w, b in _projections(self.stack)]
 
-    def _rule(self, setting: Setting, networks: Sequence[Any], beta: Sequence[float]) -> Any:
+    def _rule(self, setting: Setting, networks: Sequence["Network"], beta: Sequence[float]) -> BackPropagation | Exact | Local:
         if setting.rule == "bp":
             return BackPropagation()
         pathway = setting.pathway_of(setting.rule)
@@ -134,7 +133,7 @@ def _dtype(network: "Network") -> torch.dtype:
     return torch.float64 if network.dtype == np.float64 else torch.float32
 
 
-def _stack(setting: Setting, networks: Sequence[Any]) -> Stack:
+def _stack(setting: Setting, networks: Sequence["Network"]) -> Stack:
     """The modules of a spec, with the weights of the networks."""
     first, spec = networks[0], setting.network
     drives: list[nn.Module] = []
@@ -145,10 +144,18 @@ def _stack(setting: Setting, networks: Sequence[Any]) -> Stack:
             drives.append(ManyLinear(len(networks), n_pre, n_post, _dtype(first)))
         else:
             drives.append(nn.Linear(n_pre, n_post, dtype=_dtype(first)))
-    functions = [_FUNCTIONS[spec.neuron](first.neuron) for _ in spec.hidden]
+    functions = [_function(first.neuron, spec.neuron) for _ in spec.hidden]
     stack = Stack(drives, functions, spec.output, [spec.input_dropout, *[spec.dropout] * len(spec.hidden)])
     _load(stack, [network.weights for network in networks])
     return stack
+
+
+def _function(neuron: Any, name: str) -> nn.Module:
+    """The non-linearity of a neuron with these parameters, as its own file has it for PyTorch."""
+    function = neuron.pytorch()
+    if not isinstance(function, nn.Module):
+        raise SpecError(f"network.neuron: the hook `pytorch` of {name!r} returns {quoted(function)}, and no torch.nn.Module")
+    return function
 
 
 def _projections(stack: Stack) -> list[tuple[nn.Parameter, nn.Parameter]]:

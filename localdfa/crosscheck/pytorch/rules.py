@@ -7,7 +7,6 @@ in for, a kernel for a kernel.)
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Stack, Trial
 from localdfa.errors import SpecError
+from localdfa.spec.tables import Phases
 
 PATHWAYS = ("direct", "drtp", "sequential", "indirect", "transpose")
 
@@ -111,7 +111,7 @@ class Local(_Feedback):
     2016). phases: the spec's table; beta: in place of its β, a tensor (S, 1, 1) where S networks differ in it.
     """
 
-    def __init__(self, pathway: str, matrices: Sequence[Tensor | None], phases: Any, beta: Tensor | None = None) -> None:
+    def __init__(self, pathway: str, matrices: Sequence[Tensor | None], phases: Phases, beta: Tensor | None = None) -> None:
         super().__init__(pathway, matrices)
         self._phases = phases
         self._beta = phases.beta if beta is None else beta

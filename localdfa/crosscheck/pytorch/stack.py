@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from localdfa.errors import SpecError
+
+if TYPE_CHECKING:
+    from localdfa.geometry import Geometry
 
 # The non-linearities that modules are cut at; they act on each neuron by itself.
 _ACTIVATIONS = (
@@ -37,7 +40,7 @@ class Convolved(nn.Module):
     kernel, kernel), position by position, with a bias each.
     """
 
-    def __init__(self, fields: Any, dtype: torch.dtype) -> None:
+    def __init__(self, fields: "Geometry", dtype: torch.dtype) -> None:
         super().__init__()
         self.fields = fields
         n = fields.synapses[1]

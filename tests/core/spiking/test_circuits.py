@@ -506,12 +506,12 @@ def test_frames_are_piecewise_constant_currents():
 
 def test_an_error_that_is_followed_and_one_carried_by_spikes_come_to_the_constant_current():
     """With two compartments the output does not hear of the nudge: all three carriers bring −β B e in the mean."""
-    totals = {}
-    for signal in ("constant", "continuous", "spikes"):
+    totals, read = {}, {"constant": {}, "continuous": {"interval": 5.0}, "spikes": {"interval": 5.0, "rate": 5000.0}}
+    for signal, keys in read.items():
         setting, network = case(
             code="current", hidden=(30,),
             phases={"propagation": "two_compartment", "free": 600.0, "nudged": 400.0, "beta": 1.0},
-            feedback={"signal": signal, "rate": 5000.0, "gain": 2.0, "interval": 5.0},
+            feedback={"signal": signal, "gain": 2.0, **keys},
         )  # fmt: skip
         setting = setting.model_copy(update={"trace": setting.trace.model_copy(update={"tau_x": 60.0, "tau_z": 60.0})})
         totals[signal] = spikes.simulate(network, setting, *samples(16)).totals()[0]

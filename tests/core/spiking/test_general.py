@@ -103,7 +103,7 @@ def test_erbp_counts_arrivals_while_v_lies_in_the_window(neuron, parameters):
         rules={"erbp": {"v_low": low, "v_high": high}},
         neuron_parameters=parameters,
         hidden=(6,),
-        phases={"propagation": "held"},
+        phases={"propagation": "held", "beta": registry.get("neurons", neuron).beta},
     )
     inputs, targets = samples(1)
     trial = spikes.record(network, setting, inputs[0], targets[0], np.random.default_rng(3))

@@ -31,5 +31,10 @@ class Softsign(NamedTuple):
             return math.copysign(math.inf, h)
         return h / (1 - abs(h))
 
+    def pytorch(p):
+        from torch import nn
+
+        return nn.Softsign()
+
 
 model = Softsign

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from localdfa import data as datasets
-from localdfa import outputs, spec, train
+from localdfa import outputs, samples, spec, train
 from localdfa.analysis import confusion
 from localdfa.errors import DataError, SpecError
 from localdfa.inputs.trains import implausible
@@ -87,19 +87,19 @@ STANDARDISED = np.random.default_rng(0).normal(size=(30, 6))
 
 @pytest.mark.parametrize("tables", [{}, {"network": {"hidden": [5], "neuron": "relu"}}, SPIKING])
 def test_rate_networks_and_currents_take_standardised_inputs(tmp_path, tables):
-    data = train.load(experiment(save(tmp_path / "own.npz", STANDARDISED, np.arange(30) % 2), precision="float64", **tables))
+    data = samples.load(experiment(save(tmp_path / "own.npz", STANDARDISED, np.arange(30) % 2), precision="float64", **tables))
     np.testing.assert_array_equal(np.concatenate([data.x_test, data.x_train]), STANDARDISED)
     assert data.notes == ()
 
 
 def test_inputs_beyond_float32_are_refused_where_one_condition_has_it(tmp_path):
     data, conditions = save(tmp_path / "own.npz", STANDARDISED * 1e50, np.arange(30) % 2), [{"name": "a"}, {"name": "b"}]
-    assert train.load(experiment(data, precision="float64", condition=conditions)).x_train.dtype == np.float64
+    assert samples.load(experiment(data, precision="float64", condition=conditions)).x_train.dtype == np.float64
     conditions[1]["precision"] = "float32"
     with pytest.raises(
         SpecError, match=r"precision: 'float32' has no numbers as large as the squares of the inputs of npz:.*own.npz, x_train"
     ):
-        train.load(experiment(data, precision="float64", condition=conditions))
+        samples.load(experiment(data, precision="float64", condition=conditions))
 
 
 @pytest.mark.parametrize(("precision", "beyond", "most"), [("float32", 1e17, "2e+16"), ("float64", 1e300, "1e+151")])
@@ -107,7 +107,7 @@ def test_inputs_whose_squares_have_no_number_are_refused(tmp_path, precision, be
     x = STANDARDISED.copy()
     x[-1, 0] = -beyond
     with pytest.raises(SpecError) as error:
-        train.load(experiment(save(tmp_path / "own.npz", x, np.arange(30) % 2), precision=precision))
+        samples.load(experiment(save(tmp_path / "own.npz", x, np.arange(30) % 2), precision=precision))
     assert f"precision: {precision!r} has no numbers as large as the squares of the inputs" in str(error.value)
     assert str(error.value).endswith(f"x_train; allowed: inputs up to {most}")
     (note,) = datasets.load(f"npz:{tmp_path / 'own.npz'}", dtype=precision).notes[:1]
@@ -118,19 +118,19 @@ def test_inputs_whose_squares_have_no_number_are_refused(tmp_path, precision, be
 def test_codes_of_the_unit_range_refuse_other_inputs(tmp_path, code):
     place, y = tmp_path / "own.npz", np.arange(30) % 2
     with pytest.raises(SpecError) as error:
-        train.load(experiment(save(place, STANDARDISED, y), input={"code": code}, **SPIKING))
+        samples.load(experiment(save(place, STANDARDISED, y), input={"code": code}, **SPIKING))
     first = tuple(np.argwhere((STANDARDISED[10:] < 0) | (STANDARDISED[10:] > 1))[0])
     assert str(error.value).startswith(
         f"input.code: {code!r} does not go with data = 'npz:{place}': x_train: input {first[1]} of "
     )
     assert "scale the inputs to [0, 1]" in str(error.value)
     inside = np.clip(STANDARDISED, 0, 1)
-    train.load(experiment(save(place, inside, y), input={"code": code}, **SPIKING))
+    samples.load(experiment(save(place, inside, y), input={"code": code}, **SPIKING))
     inside[3, 2] = 1.5  # of the test part
     with pytest.raises(SpecError, match=r"x_test: input 2 of sample 3 is 1.5, and"):
-        train.load(experiment(save(place, inside, y), input={"code": code}, **SPIKING))
+        samples.load(experiment(save(place, inside, y), input={"code": code}, **SPIKING))
     with pytest.raises(SpecError, match=r"'digits': x_train: .* without preprocess.whiten"):
-        train.load(experiment("digits", preprocess={"whiten": True}, input={"code": code}, **SPIKING))
+        samples.load(experiment("digits", preprocess={"whiten": True}, input={"code": code}, **SPIKING))
 
 
 def test_changes_refuse_more_spikes_than_there_can_be(tmp_path):
@@ -138,7 +138,7 @@ def test_changes_refuse_more_spikes_than_there_can_be(tmp_path):
     with pytest.raises(
         SpecError, match=r"x_train: values differ by up to 4\.\d+e\+06, which are 4\.\d+e\+07 spikes of input.step"
     ):
-        train.load(experiment(data, input={"code": "changes"}, **SPIKING))
+        samples.load(experiment(data, input={"code": "changes"}, **SPIKING))
 
 
 # --- time series ------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_frames_that_are_not_seen_are_said(tmp_path, code):
     data = save(tmp_path / "own.npz", x, y, axes="samples frames channels")
 
     def notes(window):
-        return train.load(experiment(data, input={"code": code, "window": window, "step": 0.1}, **SPIKING)).notes
+        return samples.load(experiment(data, input={"code": code, "window": window, "step": 0.1}, **SPIKING)).notes
 
     assert notes(20.0) == ()
     (note,) = notes(26.0)
@@ -211,14 +211,14 @@ def trains(path, factor, last=100.0, **entries):
 )
 def test_times_that_are_hardly_ms_are_refused_unless_the_file_says_so(tmp_path, unit, factor, message):
     with pytest.raises(DataError, match=r"own.npz: time_train: " + message + ".*the entry time_unit = "):
-        train.load(trains(tmp_path / "own.npz", factor))
+        samples.load(trains(tmp_path / "own.npz", factor))
     found, as_ms = (
-        train.load(trains(tmp_path / "own.npz", factor, time_unit=unit)),
-        train.load(trains(tmp_path / "ms.npz", 1.0)),
+        samples.load(trains(tmp_path / "own.npz", factor, time_unit=unit)),
+        samples.load(trains(tmp_path / "ms.npz", 1.0)),
     )
     np.testing.assert_allclose(found.x_train.time, as_ms.x_train.time)
     assert found.notes == as_ms.notes == ()
-    right = train.load(trains(tmp_path / "own.npz", factor, time_unit="ms"))
+    right = samples.load(trains(tmp_path / "own.npz", factor, time_unit="ms"))
     np.testing.assert_allclose(right.x_train.time, as_ms.x_train.time * factor)
 
 
@@ -238,7 +238,7 @@ def test_parts_whose_times_have_not_one_unit_are_said(tmp_path, part, factor):
 
 
 def test_spikes_that_are_not_seen_are_said(tmp_path):
-    late, _ = train.load(trains(tmp_path / "own.npz", 1.0, last=200.0)).notes
+    late, _ = samples.load(trains(tmp_path / "own.npz", 1.0, last=200.0)).notes
     assert late.startswith("time_train: ")
     assert float(late.split()[1]) == pytest.approx(50, abs=5)
     assert late.endswith("% of the spikes come after the free phase, phases.free = 100 ms, and are not seen")

@@ -188,6 +188,14 @@ def test_the_experiment_that_is_certified():
         certified(spec.load("digits-spiking"))
 
 
+def test_what_only_other_conditions_read_does_not_keep_one_from_being_certified():
+    """Phases that last are of the spiking condition; the one that is certified settles."""
+    spiking = {"name": "spiking", "network": {"neuron": "lif"}}
+    found = spec.experiment(phases={"free": 400.0, "nudged": 150.0, "beta": 0.5}, condition=[{"name": "rate"}, spiking])
+    name, alone = certified(found)
+    assert (name, alone.phases.beta, alone.phases.free) == ("rate", 0.5, 100.0)
+
+
 def test_slopes_leave_out_rounding_and_what_is_not_small():
     betas = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
     error = [b**2 + 3 * b**4 for b in betas]

@@ -1,5 +1,8 @@
 """The core and the PyTorch path, which share no code of the rules, compute the same; and PyTorch agrees with autograd."""
 
+from hashlib import sha256
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import Small, setting_of
@@ -69,7 +72,7 @@ def test_every_update_of_every_rule_is_that_of_the_core(where, seed, hidden, m, 
     name, feedback, propagation = rule
     small = Small(
         np.random.default_rng(seed), hidden, n_out=n_out, m=m, rule=name, network={"neuron": neuron, "output": output},
-        feedback=feedback, phases={**trial, **propagation},
+        feedback=feedback, phases={**trial, **propagation} if name == "local" else {},
     )  # fmt: skip
     learner, x, y = pytorch_of(small, where)
     ours = measure.update(small.network, small.setting, name, small.inputs, small.target)
@@ -115,7 +118,7 @@ def test_every_update_of_a_convolutional_network_is_that_of_the_core(where, seed
     try:
         setting, network, inputs, targets = convolutional(
             seed, [*maps, *dense], name, scale=2.0, network={"neuron": neuron}, feedback=feedback,
-            phases={**trial, **propagation},
+            phases={**trial, **propagation} if name == "local" else {},
         )  # fmt: skip
     except SpecError:  # a kernel or window larger than the map
         assume(False)
@@ -293,4 +296,48 @@ def test_a_gpu_that_is_not_there_is_one_message():
 def test_what_has_no_counterpart_is_refused(tables, words):
     setting = setting_of(**tables)
     with pytest.raises(SpecError, match=words):
+        Learner(setting, [build(setting, 4, 2, 0)])
+
+
+# A neuron of one's own: f(v) = v/(1 + |v|), and what its file says to PyTorch.
+OWN = Path(__file__).parents[1] / "plugin" / "example_models" / "softsign.py"
+
+
+@pytest.fixture
+def _no_files(monkeypatch):
+    monkeypatch.setattr(registry, "_files", {})
+
+
+def own_neuron(folder, was="", becomes=""):
+    """The name of a neuron in a file that a process takes in."""
+    text = OWN.read_text(encoding="utf-8")
+    assert was in text
+    path = folder / f"own{sha256(becomes.encode()).hexdigest()[:8]}.py"
+    path.write_text(text.replace(was, becomes), encoding="utf-8")
+    registry.add("neurons", path)
+    return path.stem
+
+
+@pytest.mark.usefixtures("_no_files")
+@pytest.mark.parametrize("rule", ["local", "dfa", "bp"])
+def test_a_neuron_of_one_s_own_is_witnessed_by_what_its_file_says(rule, tmp_path, rng):
+    small = Small(rng, rule=rule, network={"neuron": own_neuron(tmp_path)})
+    learner, x, y = pytorch_of(small)
+    assert_same(measure.update(small.network, small.setting, rule, small.inputs, small.target), learner.gradients(x, y))
+
+
+@pytest.mark.usefixtures("_no_files")
+def test_a_neuron_of_one_s_own_without_a_witness_is_refused(tmp_path):
+    setting = setting_of(network={"neuron": own_neuron(tmp_path, "def pytorch(p)", "def _pytorch(p)"), "hidden": [4]})
+    words = f"network.neuron: '{setting.network.neuron}' has no hook `pytorch`.*allowed: .* or .*leaky_relu, linear, .*tanh"
+    with pytest.raises(SpecError, match=words):
+        Learner(setting, [build(setting, 4, 2, 0)])
+
+
+@pytest.mark.usefixtures("_no_files")
+def test_a_witness_that_is_no_module_is_refused(tmp_path):
+    setting = setting_of(
+        network={"neuron": own_neuron(tmp_path, "return nn.Softsign()", "return nn.functional"), "hidden": [4]}
+    )
+    with pytest.raises(SpecError, match=r"the hook `pytorch` of 'own.*' returns .*, and no torch\.nn\.Module"):
         Learner(setting, [build(setting, 4, 2, 0)])

@@ -183,6 +183,27 @@ def test_a_file_that_a_spec_names_is_a_model(tmp_path, afresh):
     assert (run.folder / "models" / "neurons" / "bent.py").read_text(encoding="utf-8") == SOFTSIGN
 
 
+def test_a_pathway_of_one_s_own_may_refuse_an_output(tmp_path, afresh):
+    """Before data are read or a folder is made, with what it says; where it says nothing it is taken."""
+    signs = (PLUGIN / "example_models" / "signs.py").read_text(encoding="utf-8")
+    refuses = """
+    @staticmethod
+    def refusal(setting):
+        if setting.network.output == "softmax":
+            return None
+        return f"reads one-hot targets of network.output = 'softmax', not {setting.network.output!r}; allowed: 'softmax'"
+"""
+    (tmp_path / "picky.py").write_text(signs.replace("    in_time = False", refuses + "    in_time = False"), encoding="utf-8")
+    tables = {**TINY, "data": "npz:nowhere.npz", "models": {"feedback": [str(tmp_path / "picky.py")]}}
+    tables["feedback"] = {"pathway": "picky"}
+    with pytest.raises(
+        SpecError, match=r"feedback\.pathway: 'picky', under rule = 'local', reads one-hot .*'logistic'; allowed"
+    ):
+        train.run(tables, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert spec.experiment({**tables, "network": {"hidden": [4], "output": "softmax"}})
+
+
 def test_a_rate_neuron_without_a_time_constant_settles_at_once(tmp_path, afresh):
     """The same bits as one that has the parameter tau and leaves it at 0; and it has no tau to be given."""
     without = "\n".join(line for line in SOFTSIGN.splitlines() if "tau" not in line)

@@ -1,0 +1,65 @@
+"""The network that a training starts from: built anew, or with the weights and B of a finished run."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from localdfa import record
+from localdfa.errors import RunError, SpecError
+from localdfa.network import Network, build, handed_over
+from localdfa.spec import Experiment, Setting, settings
+
+
+def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int) -> Network:
+    """The network of one condition and seed before training: built anew, or with the weights and B of a finished run.
+
+    Raises
+    ------
+    RunError, SpecError
+        There is no such run, condition or seed, or it is not finished; or it does not fit.
+    """
+    network = build(setting, shape, n_out, seed)
+    if setting.network.from_run is None:
+        return network
+    job, trained = source(setting.network.from_run, seed)
+    if trained.stage[-1].layer_rules:
+        raise SpecError(
+            f"network.from_run: {setting.network.from_run!r} ends with a stage of layer_rules, whose layers differ in their "
+            f"pathways; allowed: a condition whose last stage has one rule"
+        )
+    pathway = trained.pathway_of(trained.rule_of(trained.stage[-1]))
+    return handed_over(network, setting, seed, job.weights, pathway, str(job.folder / "weights.npz"))
+
+
+def source(path: str, seed: int) -> tuple[record.Job, Setting]:
+    """The job RUN/CONDITION of a seed, and its setting."""
+    folder, condition = Path(path).parent, Path(path).name
+    run = record.Run(folder)
+    job = next((job for job in run.jobs if (job.condition, job.seed) == (condition, seed)), None)
+    if job is None:
+        raise RunError(
+            f"network.from_run: {folder} has no condition {condition!r} with the seed {seed}; it has the conditions "
+            f"{', '.join(run.settings)} and the seeds {', '.join(map(str, run.experiment.seeds))}"
+        )
+    if job.trained is None and not job.keeps("weights"):
+        raise RunError(
+            f"network.from_run: {folder} has not finished training the condition {condition!r} with the seed {seed} "
+            f"({run.status}); to finish it: localdfa resume {folder}"
+        )
+    return job, run.settings[condition]
+
+
+def source_paths(experiment: Experiment) -> list[str]:
+    """RUN/CONDITION of each condition that starts from another run."""
+    return [path for setting in settings(experiment).values() if (path := setting.network.from_run)]
+
+
+def fingerprint(experiment: Experiment) -> dict[str, str]:
+    """SHA-256 of the weights that conditions start from, where they start from those of another run."""
+    digest, paths = hashlib.sha256(), source_paths(experiment)
+    for path in paths:
+        for seed in experiment.seeds:
+            for array in source(path, seed)[0].weights.values():
+                digest.update(np.ascontiguousarray(array).data)
+    return {"from_run": digest.hexdigest()} if paths else {}

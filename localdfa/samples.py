@@ -1,0 +1,172 @@
+"""The data of an experiment, as its networks read them: what a network cannot read is refused, and the rest is laid out."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from localdfa import data as datasets
+from localdfa import memory, outputs, registry
+from localdfa.data.trains import array_of
+from localdfa.errors import DataError, SpecError
+from localdfa.inputs.trains import implausible, unseen
+from localdfa.network import VALIDATION, generator
+from localdfa.spec import Experiment, Setting, settings
+
+# Spike trains are said to be cut off where more than this part of their spikes is.
+_UNSEEN = 0.1
+
+
+class Part:
+    """One part of a data set as a network reads it.
+
+    inputs (n, n_in + 1), the last column ones for the biases, or spike trains; y: labels (n,), or numbers (n, n_out); targets
+    (n, n_out): what an output makes of them, one-hot unless another form is given; shape: of one sample before it was
+    flattened.
+    """
+
+    def __init__(
+        self,
+        x: datasets.Inputs,
+        y: np.ndarray,
+        n_out: int,
+        dtype: npt.DTypeLike,
+        shape: tuple[int, ...],
+        form: Callable[..., np.ndarray] = outputs.one_hot,
+    ) -> None:
+        self.shape = shape
+        self.inputs: datasets.Inputs = x if isinstance(x, datasets.Trains) else _with_ones(x, dtype)
+        self.y = y
+        self.targets = form(y, n_out, dtype)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def array(self) -> np.ndarray:
+        """The inputs (n, n_in + 1) of a network that reads no spike trains, as all networks of rate neurons."""
+        return array_of(self.inputs)
+
+
+def _with_ones(x: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
+    """Samples (n, n_in) and, for the biases, a column of ones, (n, n_in + 1)."""
+    inputs = np.ones((x.shape[0], x.shape[1] + 1), dtype)
+    inputs[:, :-1] = x
+    return inputs
+
+
+def load(experiment: Experiment) -> datasets.Dataset:
+    """The data of an experiment, as it prepares them.
+
+    Raises
+    ------
+    DataError, SpecError
+        The data cannot be had; or they are not what an input code reads; or a network on them does not fit into memory.
+    """
+    by_condition = settings(experiment)
+    double = any(setting.precision == "float64" for setting in by_condition.values())
+    prepare, output = experiment.preprocess, next(iter(by_condition.values())).output  # all are of its kind
+    data = datasets.load(
+        experiment.data, validation=prepare.validation, whiten=prepare.whiten, whiten_epsilon=prepare.whiten_epsilon,
+        dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
+        regression=output.regression,
+    )  # fmt: skip
+    notes = [note for setting in by_condition.values() for note in _readable(data, setting)]
+    for setting in by_condition.values():
+        memory.require(setting, data.shape, data.n_out, len(data.y_train) + len(data.y_valid) + len(data.y_test))
+    return replace(data, notes=tuple(dict.fromkeys((*data.notes, *notes))))
+
+
+def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
+    """Refuse data that the input code or the output of a setting does not read; return what must be said of those they do."""
+    if data.regression != setting.output.regression:
+        takes, has = ("numbers", "labels") if setting.output.regression else ("labels", "numbers")
+        raise SpecError(
+            f"network.output: {setting.network.output!r} is taught {takes}, and data = {data.name!r} has {has}; allowed with "
+            f"{has}: {outputs.named(regression=data.regression)}"
+        )
+    largest = 1e-3 * float(np.sqrt(np.finfo(setting.precision).max))  # so that squares can be added up
+    if data.regression and max(float(np.abs(y).max(initial=0)) for y in (data.y_train, data.y_valid, data.y_test)) > largest:
+        raise SpecError(
+            f"precision: {setting.precision!r} has no numbers as large as the squares of the targets of {data.name}; allowed: "
+            f"targets up to {largest:.0e}"
+        )
+    name, spikes = setting.input.code, isinstance(data.x_train, datasets.Trains)
+    code = registry.get("inputs", name)
+    if code.given != spikes:
+        are, allowed = ("are", "'trains'") if spikes else ("are not", "the other codes")
+        raise SpecError(
+            f"input.code: {name!r} does not go with data = {data.name!r}, which {are} spike trains; allowed: {allowed}"
+        )
+    notes, free = [], setting.phases.free
+    if code.series and (beyond := data.shape[0] - math.ceil(free / setting.input.window)) > 0:
+        notes.append(
+            f"the last {beyond} of {data.shape[0]} frames, input.window = {setting.input.window:g} ms each, come after the "
+            f"free phase, phases.free = {free:g} ms, and are not seen"
+        )
+    what = "time" if spikes else "x"
+    for part, x in ((f"{what}_train", data.x_train), ("validation set", data.x_valid), (f"{what}_test", data.x_test)):
+        if reason := code.refusal(x, data.shape, setting.input):
+            raise SpecError(f"input.code: {name!r} does not go with data = {data.name!r}: {part}: {reason}")
+        if not isinstance(x, datasets.Trains):
+            if x.size and max(x.max(), -x.min()) > largest:
+                raise SpecError(
+                    f"precision: {setting.precision!r} has no numbers as large as the squares of the inputs of {data.name}, "
+                    f"{part}; allowed: inputs up to {largest:.0e}"
+                )
+        else:
+            if part == "time_train" and data.time_unit is None and (reason := implausible(x.time, free)):
+                raise DataError(
+                    f"{data.name}: {part}: {reason} Add to the file the entry time_unit = 's' or 'us'; or time_unit = 'ms' if "
+                    "the times are right"
+                )
+            if (late := unseen(x.time, free)) > _UNSEEN:
+                notes.append(
+                    f"{part}: {100 * late:.3g} % of the spikes come after the free phase, phases.free = {free:g} ms, and are "
+                    "not seen"
+                )
+    return notes
+
+
+def fingerprint(data: datasets.Dataset) -> str:
+    """SHA-256 of all arrays of a data set."""
+    digest = hashlib.sha256()
+    parts = (data.x_train, data.y_train, data.x_valid, data.y_valid, data.x_test, data.y_test)
+    for array in (a for part in parts for a in (part.events() if isinstance(part, datasets.Trains) else (part,))):
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def parts(data: datasets.Dataset, setting: Setting) -> dict[str, Part]:
+    """The parts of a data set as networks of a setting read them."""
+    arrays = {"train": (data.x_train, data.y_train), "valid": (data.x_valid, data.y_valid), "test": (data.x_test, data.y_test)}
+    targets = setting.output.targets
+    return {name: Part(x, y, data.n_out, setting.precision, data.shape, targets) for name, (x, y) in arrays.items()}
+
+
+# The precision and the output of a setting, which decide in which form it reads data.
+Form = tuple[str, str]
+# The parts of a data set, in each form in which a condition reads them.
+Forms = dict[Form, dict[str, Part]]
+
+
+def form_of(setting: Setting) -> Form:
+    """The form in which a setting reads data."""
+    return setting.precision, setting.network.output
+
+
+def in_forms(experiment: Experiment, data: datasets.Dataset) -> Forms:
+    """The parts of a data set, in each form in which a condition of the experiment reads them."""
+    forms: Forms = {}
+    for setting in settings(experiment).values():
+        if form_of(setting) not in forms:
+            parts_here = parts(data, setting)
+            of_precision = next((p for (precision, _), p in forms.items() if precision == setting.precision), parts_here)
+            for name, part in parts_here.items():
+                part.inputs = of_precision[name].inputs  # kept once
+            forms[form_of(setting)] = parts_here
+    return forms

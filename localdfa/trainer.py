@@ -1,0 +1,307 @@
+"""Training one condition and seed: stages, epochs, checkpoints and metrics."""
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from localdfa import measure, memory, record, recording, registry
+from localdfa.adversary import FastSign
+from localdfa.core import finite, threads
+from localdfa.core.rate.plasticity import Plasticity
+from localdfa.core.spiking.carried import Carried, restored
+from localdfa.engines import Engine, Settled, Spiking, engine
+from localdfa.errors import NonFiniteError, RunError
+from localdfa.files import plain
+from localdfa.handover import begin
+from localdfa.network import NOISE, ORDER, PROBE, WATCHED, generator, rewired
+from localdfa.optimisers import Optimiser
+from localdfa.progress import Progress
+from localdfa.samples import Part
+from localdfa.spec import Record, Setting
+
+
+class Trainer:
+    """One condition and seed: its network, where its training stands, and how it goes on.
+
+    Every random number depends on the seed, its purpose and the epoch alone, so a trainer restored from a checkpoint goes
+    on to the same bits.
+    """
+
+    def __init__(self, setting: Setting, parts: dict[str, Part], job: record.Job, keep: Record | None = None) -> None:
+        self.setting, self.parts, self.job, self.seed = setting, parts, job, job.seed
+        train = parts["train"]
+        self.network = begin(setting, train.shape, train.targets.shape[1], self.seed)
+        self.epoch, self.epoch_of_stage = 0, 0
+        self._adversary = _adversary(setting, train)
+        self._enter(0)
+        self.plasticity = Plasticity(self.network.weights, self._optimiser(), setting.optimiser.weight_decay)
+        self.seconds, self.events = 0.0, 0
+        self.rows: list[dict[str, Any]] = []
+        self.carried = Carried()
+        # Of this stage: the epoch with the smallest validation error, and its weights where they may be kept.
+        self.best: int | None = None
+        self._best_weights: list[np.ndarray] = []
+        keep, order = keep or Record(), generator(self.seed, PROBE).permutation(len(train))
+        self._repeats = keep.repeats
+        self.probe, self._watched = np.sort(order[: keep.probe]), np.sort(order[: keep.train])
+
+    @property
+    def finished(self) -> bool:
+        """Whether every stage is over."""
+        return self.stage == len(self.setting.stage)
+
+    def warm_up(self) -> None:
+        """Compile: one mini-batch, after which this trainer is of no more use. Else `seconds` would be those of compiling."""
+        train = self.parts["train"]
+        for stage in range(len(self.setting.stage)):
+            self._enter(stage)
+            self.plasticity.optimiser = self._optimiser()
+            rows = slice(0, self.setting.batch_size)
+            self.step(np.arange(len(train))[rows], generator(self.seed, NOISE))
+
+    def not_learned(self, row: dict[str, Any]) -> str | None:
+        """Why the training set is predicted no better than by guessing in a row of metrics; None where it is."""
+        measured = {m.key: row[f"train_{m.key}"] for m in self.network.output.measures}
+        return self.network.output.not_learned(measured, self.parts["train"].targets[self._watched])
+
+    @property
+    def spiked(self) -> bool:
+        """Whether the last rule was learned from spikes."""
+        return isinstance(self.engine, Spiking)
+
+    def _enter(self, stage: int) -> None:
+        """Take up a stage: its rule, the pathway of that rule, and its frozen layers."""
+        self.stage = stage
+        if self.finished:
+            return
+        spec, n_layers = self.setting.stage[stage], self.network.n_hidden + 1
+        self.rule_name = spec.rule or self.setting.rule
+        layer_rules = self.setting.layer_rules_of(spec)
+        self.network = rewired(self.network, self.setting, self.rule_name, self.seed, layer_rules)
+        self.engine = self._engine()
+        not_plastic = (q for q, projection in enumerate(self.network.projections) if not projection.plastic)
+        frozen_layers = (layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen)
+        self.frozen = frozenset([*frozen_layers, *not_plastic])
+
+    def _engine(self) -> Engine:
+        return engine(self.setting, self.rule_name, self._optimiser().learning_rate, self._adversary)
+
+    def _take_last_rate(self) -> None:
+        """Where training is finished, have weights that change while spikes pass do so at the rate of its last epoch."""
+        rate = self.rows[-1].get("learning_rate")
+        if self.finished and rate is not None:
+            self.engine = engine(self.setting, self.rule_name, self.network.dtype.type(rate), self._adversary)
+
+    def _optimiser(self) -> Optimiser:
+        """The optimiser with the parameters of the present stage and epoch, in the network's precision."""
+        model, stage = registry.get("optimisers", self.setting.optimiser.name), self.setting.stage[self.stage]
+        of_stage = {} if stage.learning_rate is None else {"learning_rate": stage.learning_rate}
+        optimiser = model(**{**self.setting.optimiser.parameters, **of_stage})
+        rate = optimiser.learning_rate * stage.schedule.part(self.epoch_of_stage, stage.epochs)
+        return registry.cast(optimiser._replace(learning_rate=rate), self.network.dtype.type)
+
+    def train_epoch(self, progress: Progress) -> None:
+        """Pass once through the training set in a new order.
+
+        Raises
+        ------
+        NonFiniteError
+            The message names the layer, the step and the sample.
+        """
+        began, train, size = time.perf_counter(), self.parts["train"], self.setting.batch_size
+        self.plasticity.optimiser, self.engine = self._optimiser(), self._engine()
+        order = generator(self.seed, ORDER, self.epoch).permutation(len(train))
+        noise = generator(self.seed, NOISE, self.epoch)
+        for start in range(0, len(train), size):
+            batch = order[start : start + size]
+            try:
+                self.step(batch, noise)
+            except NonFiniteError as error:
+                sample = "" if error.row is None else f", training sample {batch[error.row]}"
+                raise NonFiniteError(f"{error} in epoch {self.epoch + 1}, step {start // size + 1}{sample}") from None
+            progress.advance(len(batch))
+        self.seconds += time.perf_counter() - began
+        self._check_weights()
+        self.epoch += 1
+        self.epoch_of_stage += 1
+
+    def step(self, batch: np.ndarray, noise: np.random.Generator) -> None:
+        """Learn from one mini-batch, the training samples `batch`; noise: for what is random in it."""
+        train, network = self.parts["train"], self.network
+        with threads.worth(len(batch) * self._multiplications):
+            update = self.engine.learn(network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
+            self.events += update.events
+            self.plasticity.learn(network.weights, update, self.frozen)
+
+    @property
+    def _multiplications(self) -> int:
+        """Those of a sample in its forward pass, as far as they are known beforehand: infinitely many of any but settled, dense
+        layers."""
+        if type(self.engine) is not Settled or any(self.network.geometry):
+            return sys.maxsize
+        return sum(weights.size for weights in self.network.weights)
+
+    def _check_weights(self) -> None:
+        for l, weights in enumerate(self.network.weights):
+            if not finite.all_are(weights):
+                layer = finite.layer(self.network.projections[l].post - 1, self.network.n_hidden)
+                raise NonFiniteError(f"a weight of {layer} is not finite after epoch {self.epoch + 1}")
+
+    def measure(self) -> dict[str, Any]:
+        """The row of metrics of the network as it stands, appended to the rows."""
+        train = self.parts["train"]
+        row: dict[str, Any] = {
+            "condition": self.job.condition, "seed": self.seed, "epoch": self.epoch, "stage": self.stage, "rule": self.rule_name
+        }  # fmt: skip
+        for name, part in self.parts.items():
+            if len(part):
+                measured = self.evaluate(part, self._watched if name == "train" else None)
+                row |= {f"{name}_{key}": value for key, value in measured.items()}
+        with threads.worth(len(self.probe) * self._multiplications):
+            row |= measure.probe(
+                self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe],
+                self._repeats,
+            )  # fmt: skip
+        rate = float(self.plasticity.optimiser.learning_rate)
+        row |= {"learning_rate": rate, "updates": max(self.plasticity.steps), "events": self.events, "seconds": self.seconds}
+        self.rows.append(row)
+        return row
+
+    def evaluate(self, part: Part, samples: np.ndarray | None = None) -> dict[str, float]:
+        """The output's measures by their keys, and the mean ``loss``, on some samples of one part of the data, or on all.
+
+        Where trials begin as the one before has ended, these are a sequence of their own that starts at rest.
+        """
+        samples = np.arange(len(part)) if samples is None else samples
+        network, total, loss = self.network, 0.0, 0.0
+        noise, sequence = generator(self.seed, WATCHED, self.epoch), Carried()
+        for start in range(0, len(samples), memory.CHUNK):
+            rows = samples[start : start + memory.CHUNK]
+            with threads.worth(len(rows) * self._multiplications):
+                drive = self.engine.read(network, part.inputs[rows], noise, sequence)
+            total = total + network.output.tally(network.neuron, drive, part.targets[rows])
+            loss += float(network.loss(drive, part.targets[rows]).sum())
+        return {**network.output.measured(total, part.targets[samples]), "loss": loss / len(samples)}
+
+    @property
+    def trained(self) -> recording.Trained:
+        """The network as it stands, as recorders see it."""
+        epoch = self.rows[-1].get(record.KEPT, self.epoch) if self.rows else self.epoch
+        return recording.Trained(self.setting, self.network, self.engine, self.frozen, self.parts, self.probe, self.seed, epoch)
+
+    def next_stage(self) -> None:
+        """Take up the next stage where this one is over: its epochs are done, its training error is reached, or patience ends.
+
+        It goes on from the weights of the last epoch or, where the stage keeps the best, from those.
+        """
+        stage, row = self.setting.stage[self.stage], self.rows[-1]
+        if stage.patience is not None or stage.keep == "best":
+            self._note_best(stage.keep == "best")
+        waited = 0 if self.best is None else self.epoch - self.best
+        if (
+            self.epoch_of_stage >= stage.epochs
+            or (stage.stop_at_error is not None and row["train_error"] <= stage.stop_at_error)
+            or (stage.patience is not None and waited >= stage.patience)
+        ):
+            if stage.keep == "best" and self.best is not None:
+                row[record.KEPT] = self.best
+                for weights, best in zip(self.network.weights, self._best_weights, strict=True):
+                    weights[...] = best
+            self.epoch_of_stage, self.best, self._best_weights = 0, None, []
+            self._enter(self.stage + 1)
+
+    def _note_best(self, keep: bool) -> None:
+        """Note the last epoch if its validation error is the smallest of this stage, and its weights if they may be kept."""
+        key = f"valid_{self.network.output.measures[0].key}"
+        error = self.rows[-1][key]
+        if self.best is None or error < self.rows[self.best][key]:
+            self.best = self.epoch
+            if keep:
+                self._best_weights = [weights.copy() for weights in self.network.weights]
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        arrays: dict[str, np.ndarray] = {}
+        for l, weights in enumerate(self.network.weights):
+            arrays |= {
+                f"weights{l}": weights,
+                f"state{l}": self.plasticity.state[l],
+                f"last{l}": self.plasticity.last[l],
+            }
+        arrays |= {f"best{l}": weights for l, weights in enumerate(self._best_weights)}
+        arrays |= {f"carried_{name}": array for name, array in self.carried.arrays().items()}
+        position = record.Position(
+            stage=self.stage, epoch=self.epoch, epoch_of_stage=self.epoch_of_stage, steps=self.plasticity.steps,
+            seconds=self.seconds, events=self.events, rows=plain(self.rows), best=self.best,
+        )  # fmt: skip
+        self.job.write_checkpoint(arrays, position)
+
+    def restore(self, progress: Progress) -> None:
+        """Go on from the last checkpoint, where there is one; from the one before it, with a warning, where it is damaged.
+
+        Raises
+        ------
+        RunError
+            Both are damaged, or the checkpoint belongs to another network.
+        """
+        try:
+            checkpoint = self.job.checkpoint()
+        except RunError as error:
+            try:
+                checkpoint = self.job.checkpoint(before=True)
+            except RunError as other:
+                raise RunError(f"{error}; {other}") from None
+            if checkpoint is None:
+                raise
+            self.job.drop_checkpoint()
+            progress.warn(f"{error}; {self.job.condition} seed {self.seed} goes on from the one before it")
+        if checkpoint is None:
+            return
+        arrays, position = checkpoint
+        try:
+            for l, weights in enumerate(self.network.weights):
+                for name, array in (
+                    ("weights", weights),
+                    ("state", self.plasticity.state[l]),
+                    ("last", self.plasticity.last[l]),
+                ):
+                    saved = arrays[f"{name}{l}"]
+                    _check_alike(f"{name}{l}", saved, array)
+                    array[...] = saved
+                if (self.plasticity.last[l] > position.steps[l]).any() or (self.plasticity.last[l] < 0).any():
+                    raise ValueError(f"last{l} is not between 0 and {position.steps[l]}")
+            if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.weights):
+                raise ValueError(f"stage {position.stage}, {len(position.steps)} projections")
+            best = [arrays[f"best{l}"] for l in range(len(self.network.weights)) if "best0" in arrays]
+            for l, (saved, weights) in enumerate(zip(best, self.network.weights, strict=bool(best))):
+                _check_alike(f"best{l}", saved, weights)
+            if position.best is not None and position.best > position.epoch:
+                raise ValueError(f"the best epoch is {position.best}, after {position.epoch}")
+            carried = {name.removeprefix("carried_"): a for name, a in arrays.items() if name.startswith("carried_")}
+            self.carried = restored(self.network, self.setting, carried)
+        except (KeyError, IndexError, ValueError) as error:
+            raise RunError(f"{self.job.folder / 'checkpoint.npz'}: does not fit this experiment: {error}") from None
+        self.epoch, self.epoch_of_stage = position.epoch, position.epoch_of_stage
+        self.seconds, self.events, self.rows = position.seconds, position.events, position.rows
+        self.plasticity.steps = position.steps
+        self.best, self._best_weights = position.best, best
+        self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
+        self._enter(position.stage)
+        self._take_last_rate()
+
+
+def _check_alike(name: str, saved: np.ndarray, array: np.ndarray) -> None:
+    """Raise ValueError where a saved array cannot take the place of another."""
+    if saved.shape != array.shape or saved.dtype != array.dtype:
+        raise ValueError(f"{name} has shape {saved.shape} {saved.dtype}, not {array.shape} {array.dtype}")
+
+
+def _adversary(setting: Setting, train: Part) -> FastSign | None:
+    """What makes the examples of adversarial training, if any; its ε is a part of the range of the training inputs."""
+    strength = setting.adversarial.strength
+    if not strength:
+        return None
+    features = train.array[:, :-1]  # settled networks alone, which read no spike trains, learn so
+    return FastSign(strength * (float(features.max()) - float(features.min())), setting.feedback.threshold)
