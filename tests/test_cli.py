@@ -182,7 +182,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(place):
 @pytest.mark.parametrize(
     ("arguments", "module", "function"),
     [
-        (["run", "small.toml", "--out", "early"], "train", "load"),
+        (["run", "small.toml", "--out", "early"], "samples", "load"),
         (["run", "small.toml", "--out", "early"], "train", "_train_all"),
         (["certify", "small.toml"], "spec", "load"),
         (["watch", "early"], "watch", "watch"),

@@ -50,7 +50,7 @@ model = Drifting
 @pytest.mark.parametrize(
     ("family", "name", "content", "failing"),
     [
-        ("neurons", "bent", SOFTSIGN.replace("return 1 / (", "return 2 / ("), {"df_is_the_slope"}),
+        ("neurons", "bent", SOFTSIGN.replace("return 1 / (", "return 2 / ("), {"df_is_the_slope", "says_to_pytorch"}),
         ("neurons", "bent", SOFTSIGN.replace("return h / (1 - abs(h))", "return h"), {"inverse_undoes_f"}),
         ("neurons", "bent", SOFTSIGN.replace(", le=1e4", ""), {"parameters_have_bounds"}),
         ("optimisers", "drifting", DRIFTING, {"moves_nothing_from_a_fresh_state", "row_that_rests_is_made_up_for"}),

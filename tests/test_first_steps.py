@@ -162,6 +162,6 @@ def test_chance_is_that_of_guessing(error, warned):
 
 def test_trials_that_take_long_are_warned_of(tmp_path, monkeypatch):
     told = Told()
-    monkeypatch.setattr(train.checks, "slow", lambda setting: iter([f"{setting.rule} is slow"]))
+    monkeypatch.setattr(train.checks, "doubtful", lambda setting: iter([f"{setting.rule} is slow"]))
     localdfa.run(TINY, tmp_path / "run", progress=told)
     assert told.calls[0] == ("warning", "local: local is slow")

@@ -31,7 +31,7 @@ def trained(neuron: str, plastic: bool, width: int) -> int:
     setting = experiment(
         network={"hidden": [width, width], "neuron": neuron, "weights": "uniform"},
         trace={"tau_x": 1.0, "tau_z": 1.0},
-        phases={"free": 20.0, "nudged": 10.0, "propagation": "two_compartment" if neuron == "lif" else "held"},
+        phases={"free": 20.0, "nudged": 10.0, "propagation": "two_compartment"} if neuron == "lif" else {},
     )
     part = Part(np.ones((2, 10), np.float32), np.array([0, 1]), 10, np.float32, (10,))
     trainer = Trainer(setting, {"train": part}, Job(Path(), "memory", 0))

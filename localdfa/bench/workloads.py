@@ -65,12 +65,13 @@ def setting(workload: Workload) -> Any:
     """The spec of our side."""
     from localdfa.spec import experiment, settings
 
+    phases = {"nudging": workload.nudging, "beta": workload.beta}
     found = experiment(
         rule=workload.rule,
         batch_size=workload.batch,
         network={"hidden": list(workload.sizes[1:-1]), "weights": "zero"},
         feedback={"threshold": workload.notice},
-        phases={"nudging": workload.nudging, "beta": workload.beta},
+        phases=phases if workload.rule == "local" else {},
         optimiser={"name": "rmsprop", "learning_rate": workload.learning_rate},
     )
     return settings(found)[workload.rule]
