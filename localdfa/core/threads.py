@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 from numba import get_num_threads, set_num_threads
 
-# Multiplications of a mini-batch in its forward pass, below which one thread learns it sooner: at the end of every kernel the
-# threads wait for one another, which takes some microseconds, and milliseconds where other processes want the processor.
-FEW = 3_000_000
+# Multiplications of a mini-batch in its forward pass, below which one thread learns it: at the end of every kernel threads wait
+# for one another, microseconds, and milliseconds where other processes want the processor. On two cores with nothing else on
+# them two threads are faster at any size, by less than a tenth below this one, by half from a million on.
+FEW = 100_000
 
 
 @contextmanager
