@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from localdfa.errors import RunError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _Content = TypeVar("_Content")
 # The name of a file that is being written, .NAME.PROCESS; it stays where its process is killed.
@@ -86,6 +89,12 @@ def read(path: Path, how: Callable[[Path], _Content]) -> _Content:
     except Exception as error:  # whatever a damaged file makes json, zlib, zipfile or NumPy raise
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise RunError(f"{path}: damaged or not written by localdfa: {reason}") from None
+
+
+def first_wrong(error: "ValidationError") -> str:
+    """The first thing that pydantic finds wrong, as ``key: reason``."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def read_object(path: Path) -> dict[str, Any]:

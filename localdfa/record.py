@@ -54,7 +54,7 @@ from pydantic import (
 from localdfa import arrays, outputs, registry
 from localdfa import folder as folders
 from localdfa.errors import RunError
-from localdfa.files import move, plain, read, read_object, to_json, write_bytes, write_json
+from localdfa.files import first_wrong, move, plain, read, read_object, to_json, write_bytes, write_json
 from localdfa.spec import Experiment, Setting, load, settings, uses
 
 if TYPE_CHECKING:
@@ -195,13 +195,12 @@ def info_of(folder: Path) -> dict[str, Any]:
     info = read_object(path)
 
     def checked(_: Path) -> _Info:
-        if info.pop(_CHECKSUM, None) != _checksum(info):
+        if info.pop(_CHECKSUM, None) != checksum(info):
             raise ValueError("its checksum is not that of its content")
         try:
             return _Info.model_validate(info)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise ValueError(first_wrong(error)) from None
 
     read(path, checked)
     return info
@@ -210,13 +209,14 @@ def info_of(folder: Path) -> dict[str, Any]:
 _CHECKSUM = "sha256"
 
 
-def _checksum(info: dict[str, Any]) -> str:
+def checksum(info: dict[str, Any]) -> str:
+    """The SHA-256 of entries of JSON, whatever their order."""
     return _sha256(json.dumps(plain(info), sort_keys=True, allow_nan=False).encode())
 
 
 def _sealed(info: dict[str, Any]) -> dict[str, Any]:
     """The entries of run.json, and their checksum."""
-    return {**info, _CHECKSUM: _checksum(info)}
+    return {**info, _CHECKSUM: checksum(info)}
 
 
 class Position(BaseModel):

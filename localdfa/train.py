@@ -197,7 +197,7 @@ def _described(error: BaseException) -> str:
 
 def _train_all(run: record.Run, forms: Forms, progress: Progress, compiled: set[str]) -> None:
     """Train every condition and seed, one after the other; compiled: the conditions whose kernels are, which grow."""
-    epochs = {name: sum(stage.epochs for stage in setting.stage) for name, setting in run.settings.items()}
+    epochs = {name: setting.epochs for name, setting in run.settings.items()}
     n_train = len(next(iter(forms.values()))["train"])
     progress.start(sum(epochs[job.condition] for job in run.jobs) * n_train)
     for job in run.jobs:

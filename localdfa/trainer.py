@@ -81,6 +81,9 @@ class Trainer:
         layer_rules = self.setting.layer_rules_of(spec)
         self.network = rewired(self.network, self.setting, self.rule_name, self.seed, layer_rules)
         self.engine = self._engine()
+        # Of a sample in its forward pass, as far as they are known beforehand: no end of them in any but settled, dense layers.
+        known = type(self.engine) is Settled and not any(self.network.geometry)
+        self._multiplications = sum(weights.size for weights in self.network.weights) if known else sys.maxsize
         not_plastic = (q for q, projection in enumerate(self.network.projections) if not projection.plastic)
         frozen_layers = (layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen)
         self.frozen = frozenset([*frozen_layers, *not_plastic])
@@ -134,14 +137,6 @@ class Trainer:
             update = self.engine.learn(network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
             self.events += update.events
             self.plasticity.learn(network.weights, update, self.frozen)
-
-    @property
-    def _multiplications(self) -> int:
-        """Those of a sample in its forward pass, as far as they are known beforehand: infinitely many of any but settled, dense
-        layers."""
-        if type(self.engine) is not Settled or any(self.network.geometry):
-            return sys.maxsize
-        return sum(weights.size for weights in self.network.weights)
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):

@@ -67,15 +67,10 @@ class _Seen:
         """The time that is left at this speed, as the end of a line; empty before an epoch was seen to end."""
         done = sum(rows[-1]["epoch"] for job in run.jobs if (rows := job.metrics))
         begun, before = self._first = self._first or (time.monotonic(), done)
-        remaining = sum(planned(run, job.condition) for job in run.jobs) - done
+        remaining = sum(run.settings[job.condition].epochs for job in run.jobs) - done
         if done == before or remaining == 0:
             return ""
         return f"  {duration((time.monotonic() - begun) / (done - before) * remaining)} left"
-
-
-def planned(run: Run, condition: str) -> int:
-    """Epochs of all stages of a condition."""
-    return sum(stage.epochs for stage in run.settings[condition].stage)
 
 
 def table(run: Run, status: str, left: str = "") -> Table:
@@ -96,7 +91,7 @@ def table(run: Run, status: str, left: str = "") -> Table:
         shown.add_row(
             job.condition,
             str(job.seed),
-            f"{last.get('epoch', '–')} of {planned(run, job.condition)}",
+            f"{last.get('epoch', '–')} of {run.settings[job.condition].epochs}",
             *(_number(last.get(f"{part}_{m.key}")) for m in measures for part in ("train", "test")),
             *rates,
             sparkline([value for row in rows if (value := row.get(f"test_{measures[0].key}")) is not None]),

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import localdfa
-from localdfa import analysis, papers
+from localdfa import analysis, papers, record
 from localdfa.cli import main
 from localdfa.errors import RunError, SpecError
 from localdfa.papers import cells, figures, running, tables
@@ -87,7 +87,7 @@ def measured(cell, errors, **changes):
     spec = cell.spec
     entries = {
         "row": cell.row, "condition": cell.condition, "seed": cell.seed, "asked_epochs": cell.epochs, "spec": spec,
-        "sha256": cells._sha256(spec), "epochs": len(errors) - 1, "kept_epoch": len(errors) - 1, "train_error": errors,
+        "sha256": record.checksum(spec), "epochs": len(errors) - 1, "kept_epoch": len(errors) - 1, "train_error": errors,
         "valid_error": None, "test_error": errors, "angle_to_dfa": None, "angle_to_bp": [40.0, None], "seconds": 12.0,
         "threads": 1, "command": "", "started": "", "versions": {}, "git_revision": None, "platform": "", "data": "",
     }  # fmt: skip

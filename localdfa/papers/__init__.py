@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from localdfa import registry
 from localdfa.errors import SpecError
+from localdfa.files import first_wrong
 from localdfa.spec import Experiment, load
 
 if sys.version_info >= (3, 11):
@@ -107,8 +108,7 @@ def read(folder: Path) -> Paper:
         return Paper.model_validate({**tables, "folder": folder})
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            raise SpecError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise SpecError(f"{path}: {first_wrong(error)}") from None
         raise SpecError(f"{path}: cannot be read: {error}") from None
 
 

@@ -1,7 +1,5 @@
 """Cells of a paper's tables: one condition of a row with one seed, before it is trained, and what is kept of it after."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, Po
 
 from localdfa import registry
 from localdfa.errors import SpecError
-from localdfa.files import plain, read, write_json
+from localdfa.files import first_wrong, plain, read, write_json
 from localdfa.papers import Paper, Row
-from localdfa.record import Run
+from localdfa.record import Run, checksum
 from localdfa.spec import Experiment, Setting, settings
 from localdfa.spec import experiment as validated
 from localdfa.spec.unread import unread, without_unread
@@ -40,7 +38,7 @@ class Cell(NamedTuple):
     @property
     def planned(self) -> int:
         """The epochs of all its stages."""
-        return sum(stage.epochs for stage in self.setting.stage)
+        return self.setting.epochs
 
     @property
     def setting(self) -> Setting:
@@ -90,11 +88,10 @@ def _cell(found: Experiment, row: str, condition: str, seed: int, epochs: int | 
     tables = without_unread(setting, found.model_dump(exclude_unset=True))
     tables["condition"] = [without_unread(setting, table) for table in tables["condition"] if table["name"] == condition]
     tables["seeds"] = [seed]
-    stages = setting.stage
-    if epochs is None or sum(stage.epochs for stage in stages) <= epochs:
+    if epochs is None or setting.epochs <= epochs:
         return Cell(row, condition, seed, None, validated(tables))
     shortened, left = [], epochs
-    for stage in stages:
+    for stage in setting.stage:
         if left > 0:
             shortened.append({**stage.model_dump(exclude_unset=True), "epochs": min(left, stage.epochs)})
             left -= stage.epochs
@@ -173,7 +170,7 @@ def measured(cell: Cell, run: Run, threads: int) -> Measured:
     shorter = "" if cell.epochs is None else f" --epochs {cell.epochs}"
     more = "" if cell.seed == 0 else f" --seeds {cell.seed + 1}"
     return Measured(
-        row=cell.row, condition=cell.condition, seed=cell.seed, asked_epochs=cell.epochs, spec=spec, sha256=_sha256(spec),
+        row=cell.row, condition=cell.condition, seed=cell.seed, asked_epochs=cell.epochs, spec=spec, sha256=checksum(spec),
         epochs=last["epoch"], kept_epoch=last["kept_epoch"],
         train_error=curve["train"], valid_error=curve["valid"] if curve["valid"][0] is not None else None,
         test_error=curve["test"], angle_to_dfa=last.get("angle_to_dfa"), angle_to_bp=last.get("angle_to_bp"),
@@ -181,10 +178,6 @@ def measured(cell: Cell, run: Run, threads: int) -> Measured:
         started=info["started"], versions=info["versions"], git_revision=info["git_revision"], platform=info["platform"],
         data=info["data"],
     )  # fmt: skip
-
-
-def _sha256(spec: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
 def keep(folder: Path, found: Measured, cell: Cell) -> None:
@@ -208,9 +201,8 @@ def _kept(path: Path) -> Measured:
         try:
             found = Measured.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        if found.sha256 != _sha256(found.spec):
+            raise ValueError(first_wrong(error)) from None
+        if found.sha256 != checksum(found.spec):
             raise ValueError("the SHA-256 is not that of its spec")
         if not len(found.train_error) == len(found.test_error) == found.epochs + 1 or found.kept_epoch > found.epochs:
             raise ValueError(f"the curves are not of {found.epochs} epochs")

@@ -454,6 +454,11 @@ class Setting(Table):
         return checks.initial_weights(self)
 
     @property
+    def epochs(self) -> int:
+        """Those of all stages, where none of them stops early."""
+        return sum(stage.epochs for stage in self.stage)
+
+    @property
     def output(self) -> Output:
         """The model of the output (`localdfa.outputs`)."""
         return checks.output(self)
