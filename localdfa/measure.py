@@ -214,8 +214,9 @@ def _against_exact(
 def _exact(
     network: Network, setting: Setting, rule: str, seed: int, x: np.ndarray, y: np.ndarray, free: FreePhase
 ) -> list[np.ndarray]:
-    """The update under an exact rule, without thresholds, from this free phase."""
-    wired, exact = rewired(network, setting, rule, seed), setting.without_threshold()
+    """The update under an exact rule with its own pathway, without thresholds, from this free phase."""
+    exact = setting.without_threshold().with_own_pathway()
+    wired = rewired(network, exact, rule, seed)
     return _joined(network, gradients(*changes(wired, exact, rule, x, y, rule == "bp", free)))
 
 

@@ -1,11 +1,12 @@
 """Learning rules, one file each: what changes a synapse, in the engines that the rule serves.
 
 A rule is a class. ``engines`` names those that it serves, ``settled``, ``timed`` or ``spiking``, which ask it for what follows;
-a setting that needs another engine is refused. ``own`` is its feedback pathway, and ``pathways`` are all that it works with,
-none for any. ``needs_phases`` says whether a trial has nudged phases: a rule without them is one of the settled network,
-whatever its neurons. One with phases whose update is the same at every nudging strength β sets ``depends_on_beta = False``;
-β is then refused where no other rule reads it. ``Parameters``, a NamedTuple, are its parameters with their bounds and
-defaults, which the spec gives in the table ``rules.NAME``. Where some of them may not go together, its method
+a setting that needs another engine is refused. ``own`` is its feedback pathway. ``pathways`` names those that it works with,
+along with all that are derived from them as classes; it is empty where any will do. ``needs_phases`` says whether a trial has
+nudged phases: a rule without them is one of the settled network, whatever its neurons. One with phases whose update is the same
+at every nudging strength β sets ``depends_on_beta = False``; β is then refused where no other rule reads it. ``Parameters``, a
+NamedTuple, are its parameters with their bounds and defaults, which the spec gives in the table ``rules.NAME``. Where some of
+them may not go together, its method
 ``refusal(self)`` says which, and what is allowed; it returns None where they do.
 
 ``settled``: ``rule(network, phases, parameters)`` has two methods, which write the change Δz/β of one layer into ``change`` (m,

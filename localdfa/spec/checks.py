@@ -260,8 +260,19 @@ def rules_of(setting: "Setting") -> list[tuple[str, str]]:
 
 def pathway_of(setting: "Setting", rule: str) -> str:
     """The feedback pathway under a rule: the one named where the rule takes it, else the rule's own."""
-    model, asked_for = registry.get("rules", rule), setting.feedback.pathway
-    return str(asked_for if asked_for and (not model.pathways or asked_for in model.pathways) else model.own)
+    asked_for = setting.feedback.pathway
+    return asked_for if asked_for and _takes(rule, asked_for) else str(registry.get("rules", rule).own)
+
+
+def _takes(rule: str, pathway: str) -> bool:
+    """Whether a rule works with a pathway: it names none, this one, or one from which this is derived."""
+    named = registry.get("rules", rule).pathways
+    return not named or issubclass(registry.get("feedback", pathway), tuple(registry.get("feedback", base) for base in named))
+
+
+def _taken(rule: str) -> list[str]:
+    """The names of the pathways that a rule works with."""
+    return [pathway for pathway in registry.names("feedback") if _takes(rule, pathway)]
 
 
 def _pathway_model(setting: "Setting", rule: str) -> type["Pathway"]:
@@ -322,9 +333,9 @@ def _out_of_bounds(bounds: Any, value: float, precision: str) -> str | None:
 def _pathway(setting: "Setting", key: str, name: str) -> None:
     rule = registry.get("rules", name)
     path = setting.feedback.pathway
-    if path is not None and rule.pathways and path not in rule.pathways and setting.rule == name:
+    if path is not None and setting.rule == name and not _takes(name, path):
         raise ValueError(
-            f"feedback.pathway: {path!r} does not go with {key} = {name!r}, whose pathway is {' or '.join(rule.pathways)}"
+            f"feedback.pathway: {path!r} does not go with {key} = {name!r}; allowed with it: {', '.join(_taken(name))}"
         )
     model, feedback = _pathway_model(setting, name), setting.feedback
     if reason := model.refusal(setting):

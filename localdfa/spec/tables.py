@@ -467,6 +467,10 @@ class Setting(Table):
         """The same setting with every event sent: what measurements compare with."""
         return self.model_copy(update={"network": self.network.model_copy(update={"threshold": 0.0})})
 
+    def with_own_pathway(self) -> "Setting":
+        """The same setting, in which each rule has the feedback pathway that it has where none is named."""
+        return self.model_copy(update={"feedback": self.feedback.model_copy(update={"pathway": None})})
+
     def held(self) -> "Setting":
         """The same setting, in which upper layers see the free activity while the gate is open."""
         return self.model_copy(update={"phases": self.phases.model_copy(update={"propagation": "held"})})
