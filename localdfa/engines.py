@@ -80,7 +80,7 @@ class Settled:
             if len(taught) < len(error):
                 free, error, targets = free.keep(taught), error[taught], targets[taught]
         change, events = settled_changes(network, self._setting, self._rule, free, error, targets)
-        return settled.update(free, change, events + sent, frozen)
+        return settled.update(free, change, events + sent, frozen, error)
 
     def _free(
         self, network: Network, inputs: np.ndarray, input_mask: np.ndarray | None, masks: list[np.ndarray | None]

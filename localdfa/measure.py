@@ -14,11 +14,12 @@ from localdfa import registry
 from localdfa.core import finite
 from localdfa.core.rate import projections
 from localdfa.core.rate.activation import exact_change, response
-from localdfa.core.rate.settled import FreePhase, free_phase
+from localdfa.core.rate.settled import FreePhase, free_phase, post_changes
 from localdfa.core.spiking import batch as spikes
 from localdfa.data.trains import Inputs, array_of
 from localdfa.engines import Settled, Spiking, engine, settled_changes
 from localdfa.network import WATCHED, WATCHED_AGAIN, Network, generator, rewired, started_anew
+from localdfa.rules._exact import Exact
 from localdfa.spec import Setting
 
 # A rate neuron is called silent where |h| is at most this, saturated where it is not silent and its slope at most this.
@@ -149,9 +150,10 @@ def probe(
     trials, with their own error and the slopes of their f–I curve (`rates`). The slope of that curve is infinite at threshold,
     so a few neurons there can make up most of exact DFA, which no finite nudge follows: ``cosine_to_settled`` compares the
     spikes with the same rule and nudge in rate neurons that get these rates and this error, and so shows what spiking itself
-    changes. Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine between B_l and what it
-    stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct feedback; NaN where
-    pooling, which no matrix is, stands between.
+    changes. ``cosine_to_exact``, of a rule with phases whose pathway is another than `direct`, compares it with exact feedback
+    through the same matrices, c ∘ f'(a). Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine
+    between B_l and what it stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct
+    feedback; NaN where pooling, which no matrix is, stands between.
 
     repeats: so many trials of each sample, each with input spikes and initial potentials drawn anew. ``mean_cosine_to_dfa`` and
     ``mean_cosine_to_settled`` are those of updates averaged over them: noise averages out, the bias of a finite nudge stays.
@@ -206,6 +208,8 @@ def _against_exact(
         "alignment": alignment(network),
         **theorem(network, exact, y),
     }
+    if registry.get("rules", rule).needs_phases and setting.pathway_of(rule) != "direct" and not network.apart:
+        row["cosine_to_exact"] = compare(taught, _exact_form(network, x, y, exact))["cosine"]
     if free is not None and (settled := _of_rates(network, setting, rule, x, y, free)):
         row["cosine_to_settled"] = compare(taught, settled)["cosine"]
     return row
@@ -214,10 +218,23 @@ def _against_exact(
 def _exact(
     network: Network, setting: Setting, rule: str, seed: int, x: np.ndarray, y: np.ndarray, free: FreePhase
 ) -> list[np.ndarray]:
-    """The update under an exact rule with its own pathway, without thresholds, from this free phase."""
-    exact = setting.without_threshold().with_own_pathway()
-    wired = rewired(network, exact, rule, seed)
+    """The update under an exact rule with its own pathway, without thresholds, from this free phase.
+
+    DFA has the matrices of the network, if they lead from the error to every layer, whatever they carry.
+    """
+    exact, direct = setting.without_threshold().with_own_pathway(), registry.get("feedback", "direct")
+    if rule == "dfa" and not network.apart and issubclass(network.pathway, direct):
+        wired = replace(network, pathway=direct)
+    else:
+        wired = rewired(network, exact, rule, seed)
     return _joined(network, gradients(*changes(wired, exact, rule, x, y, rule == "bp", free)))
+
+
+def _exact_form(network: Network, x: np.ndarray, y: np.ndarray, free: FreePhase) -> list[np.ndarray]:
+    """The update δa = c ∘ f'(a) with the signals c of the network's own pathway, from this free phase."""
+    error = network.output.error(free.prediction, y)
+    change, _ = post_changes(network, Exact(network, None, None), free, error, y)
+    return _joined(network, gradients(free, change))
 
 
 def _of_rates(network: Network, setting: Setting, rule: str, x: np.ndarray, y: np.ndarray, free: FreePhase) -> list[np.ndarray]:

@@ -52,7 +52,9 @@ class Network:
     shape: of a sample. start: v of each spiking layer (n_l,) at the onset of a trial, or None for the reset. inherited: where
     they come from another run, the name of a pathway and its B, by layer from 0. apart: of hidden layers, from 0, that learn by
     a rule of their own, the way of the error under it; the pathway and feedback are then those of the others. input_feedback:
-    B_0 (n_in, n_out), through which the error reaches the inputs, or None; adversarial examples may be made by it.
+    B_0 (n_in, n_out), through which the error reaches the inputs, or None; adversarial examples may be made by it. changing:
+    the B of each hidden layer by the name of their pathway, where they change while the network learns: there is one of them,
+    which all networks with these weights share.
     """
 
     sizes: tuple[int, ...]
@@ -68,6 +70,7 @@ class Network:
     inherited: tuple[str, dict[int, np.ndarray]] = ("", {})
     apart: Mapping[int, Wiring] = field(default_factory=dict)
     input_feedback: np.ndarray | None = None
+    changing: dict[str, list[np.ndarray | None]] = field(default_factory=dict)
 
     @property
     def n_hidden(self) -> int:
@@ -185,13 +188,27 @@ def rewired(
 def _wiring(network: Network, setting: Setting, rule: str, seed: int) -> Wiring:
     name = setting.pathway_of(rule)
     pathway, (of, inherited) = registry.get("feedback", name), network.inherited
+    if name in network.changing:
+        return Wiring(rule, pathway, network.changing[name])
     feedback = [
-        inherited[l].astype(setting.precision)
-        if of == name and l in inherited
-        else _feedback(setting, network, pathway, l, seed)
-        for l in range(network.n_hidden)
+        inherited[l].astype(setting.precision) if of == name and l in inherited else own
+        for l, own in enumerate(random_feedback(network, setting, pathway, seed))
     ]
+    if setting.feedback_changes(rule):
+        network.changing[name] = feedback
+        strict = setting.normalises_strictly(rule)
+        if pathway.follows() or strict:
+            from localdfa.feedback._changes import follow  # which imports compiled functions, and who only looks needs none
+
+            drawn = random_feedback(network, setting, pathway, seed)
+            wired = replace(network, pathway=pathway, feedback=feedback, apart={})
+            follow(wired, drawn, strict, generator(seed, FEEDBACK, network.n_hidden))
     return Wiring(rule, pathway, feedback)
+
+
+def random_feedback(network: Network, setting: Setting, pathway: type["Pathway"], seed: int) -> list[np.ndarray | None]:
+    """B of each hidden layer as it is drawn, or None."""
+    return [_feedback(setting, network, pathway, l, seed) for l in range(network.n_hidden)]
 
 
 def handed_over(
@@ -264,6 +281,7 @@ def in_precision(network: Network, dtype: npt.DTypeLike) -> Network:
         feedback=cast(network.feedback),
         apart={l: own._replace(feedback=cast(own.feedback)) for l, own in network.apart.items()},
         input_feedback=cast([network.input_feedback])[0],
+        changing={name: cast(feedback) for name, feedback in network.changing.items()},
     )
 
 

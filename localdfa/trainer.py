@@ -13,9 +13,10 @@ from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.spiking.carried import Carried, restored
 from localdfa.engines import Engine, Settled, Spiking, engine
 from localdfa.errors import NonFiniteError, RunError
+from localdfa.feedback._changes import Changes
 from localdfa.files import plain
 from localdfa.handover import begin
-from localdfa.network import NOISE, ORDER, PROBE, WATCHED, generator, rewired
+from localdfa.network import FEEDBACK, NOISE, ORDER, PROBE, WATCHED, generator, random_feedback, rewired
 from localdfa.optimisers import Optimiser
 from localdfa.progress import Progress
 from localdfa.samples import Part
@@ -35,6 +36,7 @@ class Trainer:
         self.network = begin(setting, train.shape, train.targets.shape[1], self.seed)
         self.epoch, self.epoch_of_stage = 0, 0
         self._adversary = _adversary(setting, train)
+        self._changes_by_pathway: dict[str, Changes] = {}
         self._enter(0)
         self.plasticity = Plasticity(self.network.weights, self._optimiser(), setting.optimiser.weight_decay)
         self.seconds, self.events = 0.0, 0
@@ -80,6 +82,7 @@ class Trainer:
         self.rule_name = spec.rule or self.setting.rule
         layer_rules = self.setting.layer_rules_of(spec)
         self.network = rewired(self.network, self.setting, self.rule_name, self.seed, layer_rules)
+        self._changes = self._changes_of(self.rule_name)
         self.engine = self._engine()
         # Of a sample in its forward pass, as far as they are known beforehand: no end of them in any but settled, dense layers.
         known = type(self.engine) is Settled and not any(self.network.geometry)
@@ -87,6 +90,25 @@ class Trainer:
         not_plastic = (q for q, projection in enumerate(self.network.projections) if not projection.plastic)
         frozen_layers = (layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen)
         self.frozen = frozenset([*frozen_layers, *not_plastic])
+
+    def _changes_of(self, rule: str) -> Changes | None:
+        """What changes B under a rule, the same for all rules with one pathway; None where B is fixed."""
+        if not self.setting.feedback_changes(rule):
+            return None
+        name = self.setting.pathway_of(rule)
+        if name not in self._changes_by_pathway:
+            network = rewired(self.network, self.setting, rule, self.seed)
+            drawn = random_feedback(network, self.setting, network.pathway, self.seed)
+            strict = self.setting.normalises_strictly(rule)
+            self._changes_by_pathway[name] = Changes(network, self.setting, drawn, strict, self._optimiser())
+        return self._changes_by_pathway[name]
+
+    @property
+    def _all_changes(self) -> dict[str, Changes]:
+        """What changes B in any stage, by pathway."""
+        for stage in self.setting.stage:
+            self._changes_of(stage.rule or self.setting.rule)
+        return self._changes_by_pathway
 
     def _engine(self) -> Engine:
         return engine(self.setting, self.rule_name, self._optimiser().learning_rate, self._adversary)
@@ -134,8 +156,12 @@ class Trainer:
         """Learn from one mini-batch, the training samples `batch`; noise: for what is random in it."""
         train, network = self.parts["train"], self.network
         with threads.worth(len(batch) * self._multiplications):
+            if self._changes is not None:
+                self._changes.before(noise)
             update = self.engine.learn(network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
             self.events += update.events
+            if self._changes is not None:
+                self._changes.after(update, self.plasticity.optimiser)
             self.plasticity.learn(network.weights, update, self.frozen)
 
     def _check_weights(self) -> None:
@@ -143,6 +169,11 @@ class Trainer:
             if not finite.all_are(weights):
                 layer = finite.layer(self.network.projections[l].post - 1, self.network.n_hidden)
                 raise NonFiniteError(f"a weight of {layer} is not finite after epoch {self.epoch + 1}")
+
+    def follow_weights(self) -> None:
+        """Make B that is made from the weights anew from those of now; else it is that of the last mini-batch."""
+        if self._changes is not None:
+            self._changes.follow(generator(self.seed, FEEDBACK, self.network.n_hidden + self.epoch))
 
     def measure(self) -> dict[str, Any]:
         """The row of metrics of the network as it stands, appended to the rows."""
@@ -154,6 +185,7 @@ class Trainer:
             if len(part):
                 measured = self.evaluate(part, self._watched if name == "train" else None)
                 row |= {f"{name}_{key}": value for key, value in measured.items()}
+        self.follow_weights()
         with threads.worth(len(self.probe) * self._multiplications):
             row |= measure.probe(
                 self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe],
@@ -226,6 +258,9 @@ class Trainer:
                 f"last{l}": self.plasticity.last[l],
             }
         arrays |= {f"best{l}": weights for l, weights in enumerate(self._best_weights)}
+        for name, changes in self._all_changes.items():
+            arrays |= {f"{name}_{key}": array for key, array in changes.arrays().items()}
+            arrays[f"{name}_steps"] = np.array(changes.steps)
         arrays |= {f"carried_{name}": array for name, array in self.carried.arrays().items()}
         position = record.Position(
             stage=self.stage, epoch=self.epoch, epoch_of_stage=self.epoch_of_stage, steps=self.plasticity.steps,
@@ -269,6 +304,11 @@ class Trainer:
                     raise ValueError(f"last{l} is not between 0 and {position.steps[l]}")
             if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.weights):
                 raise ValueError(f"stage {position.stage}, {len(position.steps)} projections")
+            for name, changes in self._all_changes.items():
+                for key, array in changes.arrays().items():
+                    _check_alike(f"{name}_{key}", arrays[f"{name}_{key}"], array)
+                    array[...] = arrays[f"{name}_{key}"]
+                changes.steps = int(arrays[f"{name}_steps"])
             best = [arrays[f"best{l}"] for l in range(len(self.network.weights)) if "best0" in arrays]
             for l, (saved, weights) in enumerate(zip(best, self.network.weights, strict=bool(best))):
                 _check_alike(f"best{l}", saved, weights)

@@ -102,7 +102,7 @@ def refusal(tables):
         ({**LIF, "trace": {"tau": 5.0}}, ["unknown key trace.tau", "tau_x, tau_z"]),
         ({**LIF, "phases": {"free": 400.0, "teacher": "drive"}}, ["phases.teacher", "'drive'", "'activity'"]),
         ({**LIF, "phases": {"free": 400.0, "nudged": 20.0, "gate": 30.0}}, ["phases.gate", "30.0", "phases.nudged = 20.0"]),
-        ({**LIF, "feedback": {"pathway": "sequential"}}, ["feedback.pathway", "'sequential'", "direct, drtp, indirect"]),
+        ({**LIF, "feedback": {"pathway": "sequential"}}, ["feedback.pathway", "'sequential'", "allowed", "direct", "indirect"]),
         ({"network": {"neuron": "lif", "threshold": 0.1}}, ["network.threshold", "0.1", "graded"]),
         ({"network": {"neuron": "lif", "dropout": 0.1}}, ["network.dropout", "spikes"]),
         (

@@ -18,6 +18,7 @@ def setting_with(name, output, hidden=(6, 5, 4)):
     return setting_of(
         precision="float64", network={"hidden": [*hidden], "weights": "uniform", "output": output},
         feedback={"pathway": name}, phases={"propagation": registry.get("feedback", name).propagations[0]},
+        optimiser={"name": "sgd", "weight_decay": 0.01},
     )  # fmt: skip
 
 

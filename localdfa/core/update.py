@@ -1,6 +1,6 @@
 """What a mini-batch teaches every synapse, whichever engine has simulated it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,6 +20,10 @@ class Update:
     total: list[np.ndarray | None]
     # The number of events, or of spikes, that the mini-batch took.
     events: int
+    # The activity of each hidden layer in the free phase, (·, n_l), or (·, n_l + 1) with a column of ones for the bias; and the
+    # error e (·, n_out), from which feedback matrices may learn; empty where the engine does not tell.
+    activity: list[np.ndarray] = field(default_factory=list)
+    error: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     def totals(self) -> list[np.ndarray]:
         """The sums of all projections, each shaped like its weights."""

@@ -1,8 +1,9 @@
-"""The certificate: does the local rule of a spec follow exact DFA? Judged by an independent implementation, in float64.
+"""The certificate: does the local rule of a spec follow the exact rule with its feedback? Judged by other code, in float64.
 
-At initialisation and along training, per hidden layer: how far the update of the local rule is from exact DFA and from BP,
-at the spec's own nudging and over β; whether both implementations of the local rule agree. Then the training as a whole:
-the core's network under ``local`` against PyTorch's under ``dfa``, from the same weights, samples in the same order.
+The exact rule is DFA where feedback is direct, FA where it goes from layer to layer. At initialisation and along training, per
+hidden layer: how far the update of the local rule is from that of the exact rule and of BP, at the spec's own nudging and over
+β; whether both implementations of the local rule agree. Then the training as a whole: the core's network under ``local``
+against PyTorch's under the exact rule, from the same weights, samples in the same order.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from localdfa import measure, registry
 from localdfa.core import blas
 from localdfa.crosscheck import subject
 from localdfa.crosscheck.pytorch.device import arithmetic, device
-from localdfa.crosscheck.pytorch.learner import Learner, check
+from localdfa.crosscheck.pytorch.learner import Learner, check, trains
 from localdfa.engines import dropout
 from localdfa.network import NOISE, ORDER, PROBE, Network, generator, rewired
 from localdfa.orders import ABOVE_ROUNDING, ORDERS, slope
@@ -66,7 +67,7 @@ def certify(
         probe = of["train"].array[sample], of["train"].targets[sample]
         checkpoints, trajectory = [], []
         for epoch, network, row in _training(witness, of, max(alone.certify.epochs), say):
-            trajectory.append(row)
+            trajectory += [] if row is None else [row]
             if epoch in alone.certify.epochs:
                 say(f"epoch {epoch}: comparing updates")
                 checkpoints.append({"epoch": epoch, "of": "training", "layers": witness.compare(network, *probe, alone)})
@@ -76,7 +77,8 @@ def certify(
             checkpoints.append({"epoch": epoch, "of": "run", "layers": witness.compare(network, *probe, alone)})
     rows = list(judge(checkpoints, trajectory, alone))
     return plain({
-        "kind": "rate", **subject.verdict(rows), "condition": name, "seed": seed, "device": where, **origin(),
+        "kind": "rate", **subject.verdict(rows), "condition": name, "exact": witness.exact,
+        "pathway": setting.pathway_of("local"), "seed": seed, "device": where, **origin(),
         "in_percent": setting.output.in_percent,
         "spec": alone.model_dump(exclude_none=True), "rows": rows, "checkpoints": checkpoints, "trajectory": trajectory,
     })  # fmt: skip
@@ -93,8 +95,13 @@ class _Witness:
         setting = _with(self.setting, rule, phases)
         return Learner(setting, [rewired(network, setting, rule, self.seed)], self._where)
 
+    @property
+    def exact(self) -> str:
+        """The exact rule that the local one stands for: that which has its pathway."""
+        return subject.exact_rule(self.setting)
+
     def compare(self, network: Network, inputs: np.ndarray, targets: np.ndarray, alone: Experiment) -> list[dict[str, Any]]:
-        """What is measured of each layer: the hidden ones against DFA and BP, and all on both sides.
+        """What is measured of each layer: the hidden ones against the exact rule and BP, and all on both sides.
 
         inputs (m, n_in + 1), the last column ones; targets (m, n_out).
         """
@@ -106,8 +113,13 @@ class _Witness:
         def ours(**phases: Any) -> list[np.ndarray]:
             return measure.update(network, _with(self.setting, "local", phases), "local", inputs, targets)
 
-        dfa, bp, local, again = theirs("dfa"), theirs("bp"), ours(), theirs("local")
-        pairs = {"local_dfa": (local, dfa), "pytorch_dfa": (again, dfa), "local_bp": (local, bp), "dfa_bp": (dfa, bp)}
+        prescribed, bp, local, again = theirs(self.exact), theirs("bp"), ours(), theirs("local")
+        pairs = {
+            "local_exact": (local, prescribed),
+            "pytorch_exact": (again, prescribed),
+            "local_bp": (local, bp),
+            "exact_bp": (prescribed, bp),
+        }
         compared = {name: measure.compare(*pair) for name, pair in pairs.items()}
         layers: list[dict[str, Any]] = [
             {"layer": l + 1, **{name: {key: found[key][l] for key in found} for name, found in compared.items()}}
@@ -116,9 +128,9 @@ class _Witness:
         layers.append({"layer": network.n_hidden + 1})  # the output
         for layer, a, b in zip(layers, local, again, strict=True):
             layer["agreement"] = _difference(a, b)
-        betas, rounding = sorted(alone.certify.betas), self._rounding(network, inputs, dfa)
+        betas, rounding = sorted(alone.certify.betas), self._rounding(network, inputs, prescribed)
         for nudging, order in ORDERS.items():
-            swept = [measure.compare(ours(beta=beta, nudging=nudging), dfa) for beta in betas]
+            swept = [measure.compare(ours(beta=beta, nudging=nudging), prescribed) for beta in betas]
             for l, layer in enumerate(layers[:-1]):
                 error, noise = [s["relative_error"][l] for s in swept], [rounding[l] / beta for beta in betas]
                 value, used = slope(betas, error, noise)
@@ -129,7 +141,7 @@ class _Witness:
                 }  # fmt: skip
         return layers
 
-    def _rounding(self, network: Network, inputs: np.ndarray, dfa: list[np.ndarray]) -> list[float]:
+    def _rounding(self, network: Network, inputs: np.ndarray, prescribed: list[np.ndarray]) -> list[float]:
         """β times the relative error that rounding makes in the update of each hidden layer.
 
         An activity h is known to ε |h|, so Δz/β to ε |h|/β, and what the mini-batch sums to (ε/β) √Σ |h|² |x|².
@@ -137,7 +149,7 @@ class _Witness:
         learner = self.learner(network, "local")
         trial = learner.stack.free(learner.tensor(inputs[:, :-1]), learner.whole)
         epsilon, found = float(np.finfo(np.float64).eps), []
-        for x, h, g in zip(trial.x, trial.activity, dfa, strict=False):
+        for x, h, g in zip(trial.x, trial.activity, prescribed, strict=False):
             spread = float((x.flatten(1).square().sum(1) * h.flatten(1).square().sum(1)).sum().sqrt())
             norm = float(np.linalg.norm(g))
             found.append(epsilon * (1 + spread / norm) if norm > 0 else epsilon)
@@ -157,17 +169,29 @@ def _difference(a: np.ndarray, b: np.ndarray) -> float:
 
 def _training(
     witness: _Witness, of: dict[str, Part], epochs: int, say: Callable[[str], None]
-) -> Iterator[tuple[int, Network, dict[str, Any]]]:
-    """Train both sides, an epoch of the one and then of the other: (epoch, the core's network, both errors) from epoch 0."""
+) -> Iterator[tuple[int, Network, dict[str, Any] | None]]:
+    """Train both sides, an epoch of the one and then of the other: (epoch, the core's network, both errors) from epoch 0.
+
+    The core alone, without errors, where PyTorch cannot draw what the core draws.
+    """
     setting, seed, size = witness.setting, witness.seed, witness.setting.batch_size
     trainer = Trainer(setting, of, Job(Path(), "local", seed))
-    learner = witness.learner(trainer.network, "dfa")
+    learner = witness.learner(trainer.network, witness.exact) if trains(setting) else None
+    if learner is None:  # the core alone
+        yield 0, trainer.network, None
+        for epoch in range(epochs):
+            say(f"epoch {epoch + 1} of {epochs}: local, Numba")
+            trainer.train_epoch(Progress())
+            trainer.follow_weights()
+            yield epoch + 1, trainer.network, None
+        return
     x, y = (learner.tensor(array) for array in (of["train"].array[:, :-1], of["train"].targets))
     yield 0, trainer.network, _both(0, trainer, learner, of["test"])
     for epoch in range(epochs):
         say(f"epoch {epoch + 1} of {epochs}: local, Numba")
         trainer.train_epoch(Progress())
-        say(f"epoch {epoch + 1} of {epochs}: dfa, PyTorch")
+        trainer.follow_weights()
+        say(f"epoch {epoch + 1} of {epochs}: {witness.exact}, PyTorch")
         order = generator(seed, ORDER, epoch).permutation(len(x))
         noise = generator(seed, NOISE, epoch)
         for start in range(0, len(x), size):
@@ -185,7 +209,7 @@ def _both(epoch: int, trainer: Trainer, learner: Learner, test: Part) -> dict[st
     return {
         "epoch": epoch,
         "local_error": output.percent(trainer.evaluate(test)),
-        "dfa_error": output.percent(output.measured(output.tally(trainer.network.neuron, drive, test.targets), test.targets)),
+        "exact_error": output.percent(output.measured(output.tally(trainer.network.neuron, drive, test.targets), test.targets)),
         "weight_distance": [_difference(*pair) for pair in zip(trainer.network.weights, learner.weights(), strict=True)],
     }
 
@@ -195,18 +219,19 @@ def judge(checkpoints: list[dict[str, Any]], trajectory: list[dict[str, Any]], a
 
     Slopes are not judged where the error is that of rounding at every β, or where f has kinks, so that it has no order in β.
     """
+    exact = subject.exact_rule(next(iter(settings(alone).values())))
     limits, kinked = alone.certify, getattr(registry.get("neurons", alone.network.neuron), "kinked", False)
     for checkpoint in checkpoints:
         when = f"epoch {checkpoint['epoch']}" + (" of the run" if checkpoint["of"] == "run" else "")
         for layer in checkpoint["layers"]:
             where = f"{when}, layer {layer['layer']}"
-            if "local_dfa" in layer:
-                yield subject.row(f"{where}: cosine to DFA, Numba", layer["local_dfa"]["cosine"], least=limits.cosine)
-                yield subject.row(f"{where}: cosine to DFA, PyTorch", layer["pytorch_dfa"]["cosine"], least=limits.cosine)
+            if "local_exact" in layer:
+                for side, pair in (("Numba", "local_exact"), ("PyTorch", "pytorch_exact")):
+                    yield subject.row(f"{where}: cosine to {exact.upper()}, {side}", layer[pair]["cosine"], least=limits.cosine)
             for nudging, order in ORDERS.items():
                 if not kinked and nudging in layer and not layer[nudging]["exact"]:
                     yield subject.row(f"{where}: slope, {nudging}", layer[nudging]["slope"], least=order - limits.slope)
             yield subject.row(f"{where}: Numba against PyTorch", layer["agreement"], most=limits.agreement)
     if len(trajectory) > 1:
-        gap = max(abs(each["local_error"] - each["dfa_error"]) for each in trajectory)
-        yield subject.row(f"{alone.output.in_percent}s under local and dfa", gap, most=limits.error_difference)
+        gap = max(abs(each["local_error"] - each["exact_error"]) for each in trajectory)
+        yield subject.row(f"{alone.output.in_percent}s under local and {exact}", gap, most=limits.error_difference)

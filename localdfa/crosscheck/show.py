@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from localdfa import registry
 from localdfa.files import write_bytes, write_json
 
 
@@ -35,10 +36,12 @@ def print_tables(certificate: dict[str, Any], console: Console) -> None:
     spec = certificate["spec"]
     about = f"{spec['data']}, {spec['network']['neuron']}, condition {certificate['condition']!r}, seed {certificate['seed']}"
     if certificate["kind"] == "rate":
-        _say(console, f"Local rule (Numba) against exact DFA (PyTorch, {certificate['device']}): {about}")
-        console.print(_updates(certificate["checkpoints"]))
+        exact, pathway = certificate["exact"].upper(), certificate["pathway"]
+        through = "" if pathway == registry.get("rules", certificate["exact"]).own else f", feedback {pathway}"
+        _say(console, f"Local rule (Numba) against exact {exact} (PyTorch, {certificate['device']}){through}: {about}")
+        console.print(_updates(certificate["checkpoints"], exact))
         if len(certificate["trajectory"]) > 1:
-            console.print(_trajectory(certificate["trajectory"], certificate["in_percent"]))
+            console.print(_trajectory(certificate["trajectory"], certificate["in_percent"], certificate["exact"]))
     else:
         _spiking(certificate, about, console)
     failed = [row for row in certificate["rows"] if not row["holds"]]
@@ -111,19 +114,19 @@ def _order(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _updates(checkpoints: list[dict[str, Any]]) -> Table:
+def _updates(checkpoints: list[dict[str, Any]], exact: str) -> Table:
     table = _table(
-        "epoch", "layer", "1 − cos\nto DFA", "relative\nerror", "slope\none-sided", "slope\ncentered", "Numba −\nPyTorch",
-        "local\nto BP", "DFA\nto BP",
+        "epoch", "layer", f"1 − cos\nto {exact}", "relative\nerror", "slope\none-sided", "slope\ncentered", "Numba −\nPyTorch",
+        "local\nto BP", f"{exact}\nto BP",
     )  # fmt: skip
     for checkpoint in checkpoints:
         for layer in checkpoint["layers"]:
             cells = [f"{checkpoint['epoch']}{'*' if checkpoint['of'] == 'run' else ''}", str(layer["layer"])]
-            if "local_dfa" in layer:
-                cosine = layer["local_dfa"]["cosine"]
-                cells += [_number(None if cosine is None else 1 - cosine), _number(layer["local_dfa"]["relative_error"])]
+            if "local_exact" in layer:
+                cosine = layer["local_exact"]["cosine"]
+                cells += [_number(None if cosine is None else 1 - cosine), _number(layer["local_exact"]["relative_error"])]
                 cells += [_slope(layer[nudging]) for nudging in ("one_sided", "centered")]
-                angles = [_angle(layer[pair]["angle"]) for pair in ("local_bp", "dfa_bp")]
+                angles = [_angle(layer[pair]["angle"]) for pair in ("local_bp", "exact_bp")]
             else:
                 cells, angles = [*cells, *["–"] * 4], ["–", "–"]
             table.add_row(*cells, _number(layer["agreement"]), *angles)
@@ -132,12 +135,12 @@ def _updates(checkpoints: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _trajectory(rows: list[dict[str, Any]], in_percent: str) -> Table:
-    errors = [f"{in_percent} (%)\n{side}" for side in ("local, Numba", "dfa, PyTorch")]
+def _trajectory(rows: list[dict[str, Any]], in_percent: str, exact: str) -> Table:
+    errors = [f"{in_percent} (%)\n{side}" for side in ("local, Numba", f"{exact}, PyTorch")]
     table = _table("epoch", *errors, "relative distance\nof weights")
     for row in rows:
         table.add_row(
-            str(row["epoch"]), f"{row['local_error']:.2f}", f"{row['dfa_error']:.2f}", _number(max(row["weight_distance"]))
+            str(row["epoch"]), f"{row['local_error']:.2f}", f"{row['exact_error']:.2f}", _number(max(row["weight_distance"]))
         )
     return table
 

@@ -33,6 +33,11 @@ def certified(found: Experiment, neuron: str | None = None) -> tuple[str, Experi
         There is no such condition, or its neurons cannot be these.
     """
     name, setting = subject.chosen(found)
+    if setting.pathway_of("local") != "direct":
+        raise SpecError(
+            f"feedback.pathway: {setting.pathway_of('local')!r} does not lead to DFA, with which a certificate of spiking "
+            f"neurons compares; allowed: 'direct'"
+        )
     if neuron in (None, setting.network.neuron):
         return name, subject.alone(found, setting)
     tables = setting.model_dump(exclude_unset=True)

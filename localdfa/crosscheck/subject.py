@@ -19,21 +19,31 @@ def chosen(found: Experiment) -> tuple[str, Setting]:
     Raises
     ------
     SpecError
-        There is none, or its feedback does not lead to DFA.
+        There is none, or it has several rules.
     """
     own = settings(found)
     name = next((name for name, setting in own.items() if setting.rule == "local"), None)
     if name is None:
         raise SpecError(f"no condition has rule = 'local', which is what a certificate is about; there are {', '.join(own)}")
     setting = own[name]
-    if setting.pathway_of("local") != "direct":
-        raise SpecError(
-            f"feedback.pathway: {setting.pathway_of('local')!r} does not lead to DFA, with which a certificate compares; "
-            f"allowed: 'direct'"
-        )
     if (mixed := next((i for i, stage in enumerate(setting.stage) if stage.layer_rules), None)) is not None:
         raise SpecError(f"stage[{mixed}].layer_rules: a certificate is about one rule for all layers; allowed: none")
     return name, setting
+
+
+def exact_rule(setting: Setting) -> str:
+    """The exact rule that the local rule of a setting stands for: the first with whose pathways its own is reckoned.
+
+    Raises
+    ------
+    SpecError
+        There is none.
+    """
+    pathway = setting.pathway_of("local")
+    for rule in ("dfa", "fa", "ifa", "bp"):
+        if setting.pathway_of(rule) == pathway:
+            return rule
+    raise SpecError(f"feedback.pathway: {pathway!r} goes with none of the exact rules dfa, fa, ifa, bp, so nothing is compared")
 
 
 def alone(found: Experiment, setting: Setting, **changes: Any) -> Experiment:

@@ -1,15 +1,29 @@
 """What a feedback pathway defines."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from localdfa.core.compiled import device
 
 if TYPE_CHECKING:
+    from localdfa.core.update import Update
     from localdfa.network import Network
     from localdfa.spec import Setting
+    from localdfa.spec.tables import FeedbackTable
+
+
+class Taught(NamedTuple):
+    """What a mini-batch teaches a matrix B_l, as `Update` says it of a projection: two factors, or their sum shaped like B_l.
+
+    pre (m, n_l), or with a column of ones for the bias (m, n_l + 1); change (m, width of the source): ΔB_l is in the direction
+    of Σ_samples pre · change.
+    """
+
+    pre: np.ndarray | None
+    change: np.ndarray | None
+    total: np.ndarray | None = None
 
 
 class Pathway:
@@ -21,6 +35,10 @@ class Pathway:
     is linear in what is carried alone, so it can be a current in the simulations in time. shareable: all its matrices can be
     one. follows_error: what is carried depends on the error e, so that it can be read anew while the error changes, be left out
     where the error is below a threshold, and be brought by the spikes of error neurons.
+
+    B_l is fixed, unless a pathway defines one of these, by which it changes: `follow`, and it is made anew from the forward
+    weights; `mirror`, and it learns from noise before each mini-batch; `taught`, and it learns from the mini-batch, by the
+    optimiser of the weights and with their weight decay.
     """
 
     propagations: tuple[str, ...] = ("held",)
@@ -57,6 +75,39 @@ class Pathway:
     def order(n_hidden: int) -> range:
         """The order in which the hidden layers get their signals: from the output down, unless a pathway says otherwise."""
         return range(n_hidden - 1, -1, -1)
+
+    @staticmethod
+    def follow(network: "Network", l: int, drawn: np.ndarray, rng: np.random.Generator, out: np.ndarray) -> None:
+        """Write B_l into `out` as it follows from the forward weights; drawn: the random matrix of layer l, which stays.
+
+        It is called when the network is built, before each mini-batch and before B is measured.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def mirror(network: "Network", l: int, table: "FeedbackTable", rng: np.random.Generator, out: np.ndarray) -> None:
+        """Change B_l, `out`, by what noise in layer l evokes above it, before a mini-batch; table: the spec's `feedback`."""
+        raise NotImplementedError
+
+    @staticmethod
+    def taught(network: "Network", l: int, update: "Update") -> Taught:
+        """What a mini-batch that teaches the weights `update` teaches B_l."""
+        raise NotImplementedError
+
+    @classmethod
+    def follows(cls) -> bool:
+        """Whether B is made from the forward weights."""
+        return cls.follow is not Pathway.follow
+
+    @classmethod
+    def mirrors(cls) -> bool:
+        """Whether B learns from noise."""
+        return cls.mirror is not Pathway.mirror
+
+    @classmethod
+    def learns(cls) -> bool:
+        """Whether B learns from mini-batches."""
+        return cls.taught is not Pathway.taught
 
     @staticmethod
     def signal(

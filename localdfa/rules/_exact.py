@@ -23,7 +23,7 @@ class Exact:
     own: str
     needs_phases = False
 
-    def __init__(self, network: "Network", phases: "Phases", parameters: Any) -> None:
+    def __init__(self, network: "Network", phases: "Phases | None", parameters: Any) -> None:
         self._neuron = network.neuron
         self._write_change = exact_change(network.neuron.__class__)
 

@@ -243,7 +243,7 @@ def initial_weights(setting: "Setting") -> str:
     if setting.network.weights != "auto":
         return str(setting.network.weights)
     from_zero = getattr(registry.get("neurons", setting.network.neuron), "from_zero", False)
-    passes = any(_pathway_model(setting, rule).passes_weights for _, rule in rules_of(setting))
+    passes = any(_passes_weights(setting, rule) for _, rule in rules_of(setting))
     return "zero" if from_zero and not passes else "uniform"
 
 
@@ -277,6 +277,23 @@ def _taken(rule: str) -> list[str]:
 
 def _pathway_model(setting: "Setting", rule: str) -> type["Pathway"]:
     return registry.get("feedback", pathway_of(setting, rule))
+
+
+def _passes_weights(setting: "Setting", rule: str) -> bool:
+    """Whether the signal is zero while the forward weights are."""
+    return _pathway_model(setting, rule).passes_weights or setting.normalises_strictly(rule)
+
+
+def takes_norms(setting: "Setting", rule: str) -> bool:
+    """Whether B under a rule stands in for the weights of one projection, whose norm it may take: it does not learn its own."""
+    pathway = _pathway_model(setting, rule)
+    return issubclass(pathway, registry.get("feedback", "sequential")) and not (pathway.learns() or pathway.mirrors())
+
+
+def feedback_changes(setting: "Setting", rule: str) -> bool:
+    """Whether the pathway of a rule changes B while the network learns."""
+    pathway = _pathway_model(setting, rule)
+    return pathway.follows() or pathway.mirrors() or pathway.learns()
 
 
 def _named(key: str, package: str, name: Any) -> list[str]:
@@ -345,6 +362,11 @@ def _pathway(setting: "Setting", key: str, name: str) -> None:
             f"feedback.signal: 'spikes' of error neurons carry the error, and feedback.pathway = "
             f"{pathway_of(setting, name)!r} carries something else; allowed: 'constant', 'continuous'"
         )
+    if model.learns() and engine_of(setting, name) == "timed":
+        raise ValueError(
+            f"feedback.pathway: {pathway_of(setting, name)!r} learns from the activity and the error of a mini-batch, "
+            f"which are not told where neuron.tau > 0; allowed: neuron.tau = 0, or spiking neurons"
+        )
     if not model.follows_error:
         for what, value, plain in (("threshold", feedback.threshold, 0.0), ("signal", feedback.signal, "constant")):
             if value != plain:
@@ -366,7 +388,7 @@ def _learns(setting: "Setting", key: str, rule: str) -> None:
     if initial_weights(setting) != "zero":
         return
     path = _pathway_model(setting, rule)
-    if path.passes_weights and (len(setting.network.hidden) > 1 or not path.by_propagation):
+    if _passes_weights(setting, rule) and (len(setting.network.hidden) > 1 or not path.by_propagation):
         raise ValueError(
             f"network.weights: 'zero' cannot learn with {key} = {rule!r}: its error passes through the forward weights, "
             f"so from zero the {'upper' if path.by_propagation else 'hidden'} layers never move; use 'uniform'"
@@ -451,6 +473,11 @@ def _layer_rules(setting: "Setting") -> None:
                 raise ValueError(
                     f"stage[{i}].layer_rules: {quoted(stage.layer_rules)} mixes rules in one trial, and {rule!r} is simulated "
                     f"with {_ENGINES[name]} here; allowed: exact rules, or any with rate neurons that settle, neuron.tau = 0"
+                )
+            if setting.feedback_changes(rule):
+                raise ValueError(
+                    f"stage[{i}].layer_rules: {quoted(stage.layer_rules)} mixes rules, and under {rule!r} B changes; "
+                    f"allowed: rules whose B stays, and feedback.normalisation = 'none'"
                 )
             if registry.get("rules", rule).needs_phases and setting.phases.propagation != "held":
                 raise ValueError(

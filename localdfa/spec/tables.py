@@ -141,6 +141,13 @@ class FeedbackTable(Table):
     )
     gain: float = Field(1.0, gt=0, le=1e3, description="factor on B")
     shared: bool = Field(False, description="one B for all hidden layers, which must then be equally wide")
+    normalisation: Literal["none", "strict"] = Field(
+        "none", description="strict: before each mini-batch each B gets the norm of the weights that it stands in for"
+    )
+    mirror_rate: float = Field(
+        1e-3, gt=0, le=1, description="ρ, the part of B that each phase of noise makes anew (pathway weight_mirror)"
+    )
+    noise: float = Field(0.1, ge=1e-6, le=100, description="σ of the activity in a phase of noise (pathway weight_mirror)")
     threshold: float = Field(0.0, ge=0, lt=1, description="an output error no larger than this sends no event")
     signal: Literal["constant", "continuous", "spikes"] = Field(
         "constant",
@@ -447,6 +454,14 @@ class Setting(Table):
     def pathway_of(self, rule: str) -> str:
         """The feedback pathway under a rule."""
         return checks.pathway_of(self, rule)
+
+    def normalises_strictly(self, rule: str) -> bool:
+        """Whether each B is given the norm of the weights that it stands in for, under a rule."""
+        return self.feedback.normalisation == "strict" and checks.takes_norms(self, rule)
+
+    def feedback_changes(self, rule: str) -> bool:
+        """Whether B changes while the network learns by a rule."""
+        return self.normalises_strictly(rule) or checks.feedback_changes(self, rule)
 
     @property
     def initial_weights(self) -> str:

@@ -24,6 +24,10 @@ def _by_beta(setting: Setting, rule: str, engine: str) -> bool:
     return _with_phases(setting, rule, engine) and getattr(registry.get("rules", rule), "depends_on_beta", True)
 
 
+def _mirrored(setting: Setting, rule: str, engine: str) -> bool:
+    return bool(registry.get("feedback", setting.pathway_of(rule)).mirrors())
+
+
 def _taking_time(setting: Setting, rule: str, engine: str) -> bool:
     return engine != "settled"
 
@@ -44,6 +48,13 @@ _KEYS = {
     ("feedback", "rate"): _Key(
         lambda setting, rule, engine: setting.feedback.signal == "spikes", "with feedback.signal = 'spikes'"
     ),
+    ("feedback", "normalisation"): _Key(
+        lambda setting, rule, engine: checks.takes_norms(setting, rule),
+        "where each B stands in for the weights of one projection and does not learn: feedback.pathway = 'sequential' or a "
+        "sign-symmetric one",
+    ),
+    ("feedback", "mirror_rate"): _Key(_mirrored, "with feedback.pathway = 'weight_mirror'"),
+    ("feedback", "noise"): _Key(_mirrored, "with feedback.pathway = 'weight_mirror'"),
 }  # fmt: skip
 
 

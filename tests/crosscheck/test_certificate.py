@@ -67,7 +67,7 @@ def test_the_local_rule_is_certified_on_the_command_line(small, tmp_path):
     for layer in (first, second):
         assert layer["one_sided"]["slope"] == pytest.approx(1, abs=0.02)
         assert layer["centered"]["slope"] == pytest.approx(2, abs=0.02)
-        assert layer["local_bp"]["angle"] == pytest.approx(layer["dfa_bp"]["angle"], abs=0.01)
+        assert layer["local_bp"]["angle"] == pytest.approx(layer["exact_bp"]["angle"], abs=0.01)
     assert output["agreement"] < 1e-12
     for form in ("png", "svg"):
         assert (tmp_path / "here" / "figures" / f"certificate.{form}").stat().st_size > 10_000

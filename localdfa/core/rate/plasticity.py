@@ -14,15 +14,19 @@ class Plasticity:
     """An optimiser and its memory of the synapses of all projections. The weights themselves belong to the network.
 
     weights: those of the network, of whose shapes and dtype the memory is. weight_decay: λ, which adds λ w to the gradient of
-    every weight that is no bias.
+    every weight that is no bias. biased: of each projection whether its last row are biases, as is so of all by default.
     """
 
-    def __init__(self, weights: Sequence[np.ndarray], optimiser: Any, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, weights: Sequence[np.ndarray], optimiser: Any, weight_decay: float = 0.0, biased: Sequence[bool] | None = None
+    ) -> None:
         self._kernels = updates.kernels(optimiser.__class__)
         self._weight_decay = weights[0].dtype.type(weight_decay)
         # Whether a presynaptic neuron without activity needs no visit.
         self._skips_silent = optimiser.rests and weight_decay == 0
         self.optimiser = optimiser
+        biases = [True] * len(weights) if biased is None else biased
+        self._n_decaying = [len(w) - has_biases for w, has_biases in zip(weights, biases, strict=True)]
         # Of each projection the number of its updates so far, without those while it was frozen.
         self.steps = [0] * len(weights)
         # Of each projection what the optimiser remembers of each synapse, (n_pre + 1, n_state, n_post).
@@ -39,7 +43,7 @@ class Plasticity:
             if q in frozen:
                 continue
             self.steps[q] += 1
-            synapses = Synapses(weights=w, state=self.state[q], last=self.last[q])
+            synapses = Synapses(weights=w, state=self.state[q], last=self.last[q], n_decaying=self._n_decaying[q])
             sent, change, total = update.sent[q], update.change[q], update.total[q]
             if total is not None:
                 self._kernels.from_sum(self.optimiser, self._weight_decay, total, synapses, self.steps[q])
@@ -48,4 +52,5 @@ class Plasticity:
             if self._skips_silent and not len(sent):
                 continue
             rows = updates.active(sent) if self._skips_silent else np.arange(sent.shape[1])
+            rows = rows[rows < len(w)]  # a matrix without biases does not learn from the activity of the bias
             self._kernels.from_factors(self.optimiser, self._weight_decay, sent, rows, change, synapses, self.steps[q])

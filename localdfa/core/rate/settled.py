@@ -166,12 +166,18 @@ def _unwritten(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return found
 
 
-def update(free: FreePhase, change: list[np.ndarray], events: int = 0, frozen: frozenset[int] = frozenset()) -> Update:
+def update(
+    free: FreePhase,
+    change: list[np.ndarray],
+    events: int = 0,
+    frozen: frozenset[int] = frozenset(),
+    error: np.ndarray | None = None,
+) -> Update:
     """What the postsynaptic changes of each layer, (m, n_l), teach.
 
     Of a dense projection the optimiser gets the factors, and visits one row after the other, so that their sum is never held
     whole; of a convolution it gets the sum. events: those of the nudged phases. frozen: projections that do not learn, of which
-    no sum is formed.
+    no sum is formed. error: e (m, n_out), for feedback matrices that learn from it.
     """
     layers = enumerate(zip(free.route, free.sent, change, strict=True))
     return Update(
@@ -179,4 +185,6 @@ def update(free: FreePhase, change: list[np.ndarray], events: int = 0, frozen: f
         change=[*change],
         total=[None if r is None or l in frozen else projections.total(r, x, dz) for l, (r, x, dz) in layers],
         events=free.events + events,
+        activity=free.sent[1:],
+        **({} if error is None else {"error": error}),
     )

@@ -21,9 +21,10 @@ ROWS = 32
 class Synapses(NamedTuple):
     """The synapses of one projection, all of which a kernel changes in place."""
 
-    weights: np.ndarray  # (n_pre + 1, n_post), the biases last
+    weights: np.ndarray  # (n_pre + 1, n_post), the biases last; (n_pre, n_post) without biases, and so on below
     state: np.ndarray  # (n_pre + 1, n_state, n_post): what the optimiser remembers of each synapse
     last: np.ndarray  # (n_pre + 1,): the number of the update that visited a row last, 0 for none
+    n_decaying: int  # rows that weight decay is about, from the first: all but biases
 
 
 class Kernels(NamedTuple):
@@ -109,7 +110,7 @@ def _visit(
     """Hand the optimiser one row of synapses after the other."""
     for r in range(gradient.shape[0]):
         j, g = rows[first + r], gradient[r]
-        if weight_decay > 0 and j < synapses.weights.shape[0] - 1:
+        if weight_decay > 0 and j < synapses.n_decaying:
             for i in range(g.size):
                 g[i] += weight_decay * synapses.weights[j, i]
         change_row(p, synapses.weights[j], g, synapses.state[j], step, step - synapses.last[j] - 1)

@@ -137,6 +137,8 @@ def simulate(
         change=change,
         total=total,
         events=int(left.events.sum()),
+        activity=[(float(network.neuron.gain) / setting.phases.free * each).astype(network.dtype) for each in counts],
+        error=np.empty((0, 0)) if targets is None else left.error.astype(network.dtype),
     )
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from localdfa import registry
-from localdfa.crosscheck.pytorch.rules import PATHWAYS, BackPropagation, Exact, Local
+from localdfa.crosscheck.pytorch import matrices as changing
+from localdfa.crosscheck.pytorch.rules import WAYS, BackPropagation, Exact, Local
 from localdfa.crosscheck.pytorch.stack import OUTPUTS, Convolved, ManyLinear, Masks, Stack
 from localdfa.errors import SpecError, quoted
 from localdfa.spec import Setting
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from localdfa.network import Network
 
 _RULES = ("bp", "fa", "dfa", "ifa", "drtp", "local")
+# The way of the signal of each pathway.
+_WAY_OF = {
+    **{name: name for name in WAYS},
+    "sign_symmetric": "sequential",
+    "sign_symmetric_fixed": "sequential",
+    "sign_symmetric_redrawn": "sequential",
+    "kolen_pollack": "sequential",
+    "weight_mirror": "sequential",
+    "direct_kolen_pollack": "direct",
+}
+# Pathways whose B are drawn while the core learns: in PyTorch one mini-batch can be repeated, but no training.
+_DRAWN = ("sign_symmetric_redrawn", "weight_mirror")
 # Rows of a forward pass when a whole set is evaluated.
 _CHUNK = 2048
 
@@ -44,8 +57,8 @@ def check(setting: Setting) -> None:
         raise SpecError(f"adversarial.strength: {strength:g}; the PyTorch path learns from clean samples alone: 0")
     if setting.rule not in _RULES:
         raise SpecError(f"rule: {setting.rule!r} is not built in PyTorch; allowed there: {', '.join(_RULES)}")
-    if (pathway := setting.pathway_of(setting.rule)) not in PATHWAYS:
-        raise SpecError(f"feedback.pathway: {pathway!r} is not built in PyTorch; allowed there: {', '.join(PATHWAYS)}")
+    if (pathway := setting.pathway_of(setting.rule)) not in _WAY_OF:
+        raise SpecError(f"feedback.pathway: {pathway!r} is not built in PyTorch; allowed there: {', '.join(_WAY_OF)}")
     if setting.network.output not in OUTPUTS:
         raise SpecError(f"network.output: in PyTorch {registry.unknown(setting.network.output, list(OUTPUTS))}")
     if setting.timed:
@@ -53,6 +66,11 @@ def check(setting: Setting) -> None:
     for table, threshold in (("network", setting.network.threshold), ("feedback", setting.feedback.threshold)):
         if threshold:
             raise SpecError(f"{table}.threshold: {threshold} leaves events out; the PyTorch path sends all of them: 0")
+
+
+def trains(setting: Setting) -> bool:
+    """Whether a whole training can be repeated in PyTorch: no B is drawn anew while the network learns."""
+    return setting.pathway_of(setting.rule) not in _DRAWN
 
 
 def _witnessed() -> str:
@@ -80,15 +98,26 @@ class Learner:
         self.setting, self.device, self.dtype = setting, torch.device(device), _dtype(networks[0])
         self._many = len(networks) > 1
         self.stack = _stack(setting, networks).to(self.device)
-        self.rule = self._rule(setting, networks, beta)
-        self.optimiser = _optimiser(setting, self.stack)
+        self.rule, taught = self._rule(setting, networks, beta)
+        self.optimiser = _optimiser(setting, self.stack, taught)
 
     def tensor(self, array: np.ndarray) -> Tensor:
         """An array where and in the precision in which the network computes."""
         return torch.as_tensor(array).to(self.device, self.dtype)
 
     def step(self, x: Tensor, target: Tensor, masks: Masks = None) -> None:
-        """One mini-batch: x (m, n_in) and target (m, n_out), each with a leading S of several networks."""
+        """One mini-batch: x (m, n_in) and target (m, n_out), each with a leading S of several networks.
+
+        Raises
+        ------
+        SpecError
+            The core draws B anew for each mini-batch.
+        """
+        if not trains(self.setting):
+            raise SpecError(
+                f"feedback.pathway: {self.setting.pathway_of(self.setting.rule)!r} draws numbers that PyTorch does not; "
+                f"allowed in a training there: {', '.join(name for name in _WAY_OF if name not in _DRAWN)}"
+            )
         self.rule.learn(self.stack, x, target, masks)
         self.optimiser.step()
 
@@ -114,18 +143,32 @@ class Learner:
         """The weights of each projection, (n_pre + 1, n_post), the biases last; of several networks (S, n_pre + 1, n_post)."""
         return [_packed(w.detach(), b.detach()) for w, b in _projections(self.stack)]
 
-    def _rule(self, setting: Setting, networks: Sequence["Network"], beta: Sequence[float]) -> BackPropagation | Exact | Local:
+    def _rule(
+        self, setting: Setting, networks: Sequence["Network"], beta: Sequence[float]
+    ) -> tuple[BackPropagation | Exact | Local, list[Tensor]]:
+        """The rule, and the B that learn."""
         if setting.rule == "bp":
-            return BackPropagation()
-        pathway = setting.pathway_of(setting.rule)
+            return BackPropagation(), []
+        pathway, strict = setting.pathway_of(setting.rule), setting.normalises_strictly(setting.rule)
         matrices = [self._matrix([network.feedback[l] for network in networks]) for l in range(self.stack.n_hidden)]
+        changes, taught = changing.Fixed(), list[Tensor]()
+        if pathway in ("kolen_pollack", "direct_kolen_pollack"):
+            taught = [matrix for matrix in matrices if matrix is not None]
+            changes = (changing.KolenPollack if pathway == "kolen_pollack" else changing.DirectKolenPollack)(matrices)
+        elif pathway in ("sign_symmetric", "sign_symmetric_fixed") or strict:
+            changes = changing.Following(matrices, pathway.startswith("sign_symmetric"), strict)
         if setting.rule != "local":
-            return Exact(pathway, matrices)
+            return Exact(_WAY_OF[pathway], matrices, changes), taught
         strengths = self.tensor(np.reshape(beta, (-1, 1, 1))) if len(beta) else None
-        return Local(pathway, matrices, setting.phases, strengths)
+        return Local(_WAY_OF[pathway], matrices, setting.phases, strengths, changes), taught
+
+    @property
+    def matrices(self) -> list[np.ndarray]:
+        """B of each hidden layer that has one, (n_l, width of its source)."""
+        return [matrix.cpu().numpy() for matrix in getattr(self.rule, "matrices", []) if matrix is not None]
 
     def _matrix(self, matrices: list[np.ndarray | None]) -> Tensor | None:
-        found = [self.tensor(matrix) for matrix in matrices if matrix is not None]
+        found = [self.tensor(matrix).clone() for matrix in matrices if matrix is not None]  # the core may change its own
         return None if not found else torch.stack(found) if self._many else found[0]
 
 
@@ -184,12 +227,13 @@ def _several(bias: Tensor) -> bool:
     return bias.dim() > 1
 
 
-def _optimiser(setting: Setting, stack: Stack) -> torch.optim.Optimizer:
-    """The spec's optimiser; biases do not decay."""
+def _optimiser(setting: Setting, stack: Stack, matrices: Sequence[Tensor]) -> torch.optim.Optimizer:
+    """The spec's optimiser, of the weights and of the B that learn; biases do not decay."""
     given = setting.optimiser
     p = registry.get("optimisers", given.name)(**given.parameters)
     weights, biases = zip(*_projections(stack), strict=True)
-    groups: list[dict[str, Any]] = [{"params": list(weights), "weight_decay": given.weight_decay}, {"params": list(biases)}]
+    decaying = [*weights, *matrices]
+    groups: list[dict[str, Any]] = [{"params": decaying, "weight_decay": given.weight_decay}, {"params": list(biases)}]
     if given.name == "rmsprop":
         return torch.optim.RMSprop(groups, p.learning_rate, alpha=p.decay, eps=p.epsilon)
     if given.name == "adam":

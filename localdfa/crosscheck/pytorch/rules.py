@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from localdfa.crosscheck.pytorch.matrices import Fixed
 from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Stack, Trial
 from localdfa.errors import SpecError
 from localdfa.spec.tables import Phases
 
-PATHWAYS = ("direct", "drtp", "sequential", "indirect", "transpose")
+# The ways of a signal: where the error enters, and which layer's change a layer gets.
+WAYS = ("direct", "drtp", "sequential", "indirect", "transpose")
 
 
 class BackPropagation:
@@ -32,18 +34,20 @@ class BackPropagation:
 class _Feedback:
     """How the error reaches the hidden layers.
 
-    pathway: one of `PATHWAYS`; matrices: B of each hidden layer, (n_l, width of its
-    source), or None where the pathway has none. Of S networks at once (S, n_l, …).
+    pathway: one of `WAYS`; matrices: B of each hidden layer, (n_l, width of its source), or None where the pathway has none. Of
+    S networks at once (S, n_l, …). changes: how B changes, if it does.
     """
 
-    def __init__(self, pathway: str, matrices: Sequence[Tensor | None]) -> None:
-        self.pathway, self.matrices = pathway, matrices
+    def __init__(self, pathway: str, matrices: Sequence[Tensor | None], changes: Fixed | None = None) -> None:
+        self.pathway, self.matrices, self._changes = pathway, matrices, changes or Fixed()
 
     def learn(self, stack: Stack, x: Tensor, target: Tensor, masks: Masks = None) -> None:
         """Set the gradient of every parameter, summed over the mini-batch x (m, …); target (m, n_out)."""
+        self._changes.follow(stack)
         trial, delta = self.teach(stack, x, target, masks)
         stack.zero_grad()
         torch.autograd.backward(trial.drive, delta)
+        self._changes.teach(stack, trial, trial.prediction - target)
 
     def teach(self, stack: Stack, x: Tensor, target: Tensor, masks: Masks = None) -> tuple[Trial, list[Tensor]]:
         """The free phase, and δa_l of the hidden layers and the output, shaped like their drives."""
@@ -111,8 +115,15 @@ class Local(_Feedback):
     2016). phases: the spec's table; beta: in place of its β, a tensor (S, 1, 1) where S networks differ in it.
     """
 
-    def __init__(self, pathway: str, matrices: Sequence[Tensor | None], phases: Phases, beta: Tensor | None = None) -> None:
-        super().__init__(pathway, matrices)
+    def __init__(
+        self,
+        pathway: str,
+        matrices: Sequence[Tensor | None],
+        phases: Phases,
+        beta: Tensor | None = None,
+        changes: Fixed | None = None,
+    ) -> None:
+        super().__init__(pathway, matrices, changes)
         self._phases = phases
         self._beta = phases.beta if beta is None else beta
         self._signs = (1, -1) if phases.nudging == "centered" else (1,)

@@ -1,0 +1,99 @@
+"""Feedback matrices that change while a network learns: made anew from the weights, learned from noise, or taught."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from localdfa.core.rate.plasticity import Plasticity
+from localdfa.core.update import Update
+
+if TYPE_CHECKING:
+    from localdfa.network import Network
+    from localdfa.spec import Setting
+
+Matrices = Sequence[np.ndarray | None]
+
+
+class Changes:
+    """What changes the matrices B of one pathway, and what it remembers.
+
+    network: with that pathway, whose B are changed in place. drawn: the random matrices of the hidden layers, as they were
+    drawn. strict: whether each B takes the norm of the weights that it stands in for. optimiser: that of the weights, by which
+    B learns where it is taught.
+    """
+
+    def __init__(self, network: "Network", setting: "Setting", drawn: Matrices, strict: bool, optimiser: Any) -> None:
+        self._network, self._table, self._drawn, self._strict = network, setting.feedback, drawn, strict
+        self._matrices = dict(_there(network.feedback))
+        self._plasticity = None
+        if network.pathway.learns():
+            taught, decay = [*self._matrices.values()], setting.optimiser.weight_decay
+            self._plasticity = Plasticity(taught, optimiser, decay, [False] * len(taught))
+
+    def before(self, rng: np.random.Generator) -> None:
+        """Change B before a mini-batch: make it anew from the weights, or let noise teach it."""
+        self.follow(rng)
+        if self._network.pathway.mirrors():
+            for l, matrix in self._matrices.items():
+                self._network.pathway.mirror(self._network, l, self._table, rng, matrix)
+
+    def follow(self, rng: np.random.Generator) -> None:
+        """Make B anew from the weights, where it follows them."""
+        if self._network.pathway.follows() or self._strict:
+            follow(self._network, self._drawn, self._strict, rng)
+
+    def after(self, update: Update, optimiser: Any) -> None:
+        """Change B by what a mini-batch teaches, where it is taught; optimiser: with the learning rate of the time."""
+        if self._plasticity is None:
+            return
+        taught = [self._network.pathway.taught(self._network, l, update) for l in self._matrices]
+        self._plasticity.optimiser = optimiser
+        of_matrices = Update(
+            sent=[each.pre for each in taught],
+            change=[each.change for each in taught],
+            total=[each.total for each in taught],
+            events=0,
+        )
+        self._plasticity.learn([*self._matrices.values()], of_matrices)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """B, and what an optimiser remembers of it, from which training goes on; they may be written into."""
+        arrays = {f"B{l + 1}": matrix for l, matrix in self._matrices.items()}
+        if self._plasticity is not None:
+            for l, *remembered in zip(self._matrices, self._plasticity.state, self._plasticity.last, strict=True):
+                arrays |= dict(zip((f"state_B{l + 1}", f"last_B{l + 1}"), remembered, strict=True))
+        return arrays
+
+    @property
+    def steps(self) -> int:
+        """The number of updates so far, of B that is taught."""
+        return 0 if self._plasticity is None else self._plasticity.steps[0]
+
+    @steps.setter
+    def steps(self, number: int) -> None:
+        if self._plasticity is not None:
+            self._plasticity.steps = [number] * len(self._plasticity.steps)
+
+
+def follow(network: "Network", drawn: Matrices, strict: bool, rng: np.random.Generator) -> None:
+    """Make B of each hidden layer anew from the forward weights.
+
+    drawn: the random matrices, as they were drawn. strict: give each the norm of the weights that it stands in for,
+    B ‖W‖ / ‖B‖ (Moskovitz et al. 2018).
+    """
+    for l, matrix in _there(network.feedback):
+        random, weights = drawn[l], network.pathway.replaces(network, l)
+        assert random is not None
+        if network.pathway.follows():
+            network.pathway.follow(network, l, random, rng, matrix)
+        if strict:
+            assert weights is not None
+            source = matrix if network.pathway.follows() else random
+            norm = np.linalg.norm(source)
+            np.multiply(source, matrix.dtype.type(np.linalg.norm(weights) / norm if norm > 0 else 0), out=matrix)
+
+
+def _there(matrices: Matrices) -> Iterator[tuple[int, np.ndarray]]:
+    """Each matrix that there is, and its layer from 0."""
+    return ((l, matrix) for l, matrix in enumerate(matrices) if matrix is not None)
