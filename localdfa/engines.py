@@ -86,10 +86,7 @@ class Settled:
         self, network: Network, inputs: np.ndarray, input_mask: np.ndarray | None, masks: list[np.ndarray | None]
     ) -> settled.FreePhase:
         """The free phase with dropout; input_mask: of the inputs, masks: of each hidden layer."""
-        if input_mask is not None:
-            inputs = inputs.copy()
-            inputs[:, :-1] *= input_mask
-        return settled.free_phase(network, inputs, self._setting.network.threshold, masks)
+        return settled.free_phase(network, _masked(inputs, input_mask), self._setting.network.threshold, masks)
 
 
 class InTime(Settled):
@@ -127,6 +124,8 @@ class Spiking:
         self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
     ) -> Update:  # fmt: skip
+        if self._setting.network.input_dropout:
+            inputs = _masked(array_of(inputs), dropout(self._setting, network, rng, len(inputs))[0])
         return spikes.simulate(network, self._setting, inputs, targets, rng, self._rates(network, frozen), carried)
 
     def record(
@@ -191,6 +190,15 @@ def settled_changes(
             change[l] = change_by_rule[l]
         events += sent
     return change, events
+
+
+def _masked(inputs: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Inputs (m, n_in + 1) times a mask (m, n_in), if there is one; the last column stays ones."""
+    if mask is None:
+        return inputs
+    masked = inputs.copy()
+    masked[:, :-1] *= mask
+    return masked
 
 
 def dropout(setting: Setting, network: Network, rng: np.random.Generator, m: int) -> list[np.ndarray | None]:

@@ -68,7 +68,7 @@ _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 # Columns of the metrics that have a value for each layer, that are text, that count, and that every row has.
 PER_LAYER = (
     "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "cosine_to_settled",
-    "mean_cosine_to_dfa", "mean_cosine_to_settled",
+    "mean_cosine_to_dfa", "mean_cosine_to_settled", "cosine_to_exact",
     "alignment", "theorem_k", "theorem_l", "theorem_beta", "theorem_l_above", "theorem_k_pair", "theorem_l_pair", "update_norm",
     "weight_norm", "rate", "silent", "saturated", "nudge", "crossed",
 )  # fmt: skip
@@ -87,7 +87,7 @@ _BOUNDS = {
     **dict.fromkeys(("angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "theorem_beta"), (0.0, 180.0)),
     **dict.fromkeys(("silent", "saturated", "crossed"), (0.0, 1.0)),
     **dict.fromkeys(
-        ("cosine_to_dfa", "cosine_to_settled", "mean_cosine_to_dfa", "mean_cosine_to_settled", "alignment"),
+        ("cosine_to_dfa", "cosine_to_exact", "cosine_to_settled", "mean_cosine_to_dfa", "mean_cosine_to_settled", "alignment"),
         (-_COSINE, _COSINE),
     ),
     **dict.fromkeys(

@@ -104,7 +104,11 @@ def refusal(tables):
         ({**LIF, "phases": {"free": 400.0, "nudged": 20.0, "gate": 30.0}}, ["phases.gate", "30.0", "phases.nudged = 20.0"]),
         ({**LIF, "feedback": {"pathway": "sequential"}}, ["feedback.pathway", "'sequential'", "allowed", "direct", "indirect"]),
         ({"network": {"neuron": "lif", "threshold": 0.1}}, ["network.threshold", "0.1", "graded"]),
-        ({"network": {"neuron": "lif", "dropout": 0.1}}, ["network.dropout", "spikes"]),
+        ({"network": {"neuron": "lif", "dropout": 0.1}}, ["network.dropout", "spikes", "network.input_dropout"]),
+        (
+            {"network": {"neuron": "lif", "input_dropout": 0.1}, "input": {"code": "poisson"}},
+            ["network.input_dropout: 0.1", "'poisson'", "input.code = 'current'"],
+        ),
         (
             {"network": {"neuron": "lif", "weights": "zero"}, "neuron": {"baseline": 0.5}},
             ["network.weights", "'zero' cannot learn", "lif", "no slope"],

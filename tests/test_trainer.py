@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from conftest import setting_of
 
 from localdfa import arrays, memory, record, spec, train
 from localdfa.analysis import report, summary
+from localdfa.engines import engine
 from localdfa.errors import RunError, SpecError
+from localdfa.network import build
 
 TINY = {
     "seeds": [0], "batch_size": 64, "network": {"hidden": [8]}, "record": {"probe": 16, "train": 64},
@@ -186,3 +189,25 @@ def test_what_is_recorded_again_is_what_was_recorded(tmp_path, rng):
     for job, states in zip(run.jobs, before, strict=True):
         for name, array in job.load("states").items():
             np.testing.assert_array_equal(array, states[name], err_msg=name)
+
+
+def test_currents_into_spiking_neurons_drop_out():
+    """A mini-batch is learned as its samples with inputs left out, and the others larger, would be."""
+    tables = {
+        "rule": "local", "precision": "float64", "network": {"hidden": [12], "neuron": "lif", "input_dropout": 0.25},
+        "trace": {"tau_x": 10.0, "tau_z": 10.0},
+        "phases": {"beta": 2.0, "free": 100.0, "nudged": 50.0, "propagation": "two_compartment"},
+    }  # fmt: skip
+    setting, rng = setting_of(**tables), np.random.default_rng(3)
+    whole = setting_of(**{**tables, "network": {**tables["network"], "input_dropout": 0.0}})
+    network = build(setting, 8, 3, 0)
+    inputs, targets = np.ones((5, 9)), np.eye(3)[[0, 1, 2, 0, 1]]
+    inputs[:, :-1] = rng.random((5, 8))
+    left_in = np.random.default_rng(4).random((5, 8), np.float32) >= 0.25
+    masked = inputs.copy()
+    masked[:, :-1] = np.where(left_in, inputs[:, :-1] / 0.75, 0)
+    learned = engine(setting, "local").learn(network, inputs, targets, np.random.default_rng(4), frozenset())
+    expected = engine(whole, "local").learn(network, masked, targets, np.random.default_rng(4), frozenset())
+    for own, other in zip(learned.totals(), expected.totals(), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-9, atol=1e-12)
+    assert 0 < (~left_in).sum() < left_in.size

@@ -633,8 +633,15 @@ def _spikes(setting: "Setting") -> None:
     phases, network = setting.phases, setting.network
     if network.threshold:
         raise ValueError(f"network.threshold: {network.threshold} is of graded events; allowed with spikes: 0")
-    if network.dropout or network.input_dropout:
-        raise ValueError("network.dropout: allowed only in settled mode, not with spikes")
+    if network.dropout:
+        raise ValueError(
+            "network.dropout: allowed only in settled mode, not with spikes; inputs may drop out: network.input_dropout"
+        )
+    if network.input_dropout and registry.get("inputs", setting.input.code).spikes:
+        raise ValueError(
+            f"network.input_dropout: {network.input_dropout} is of constant currents, not of spikes as input.code = "
+            f"{setting.input.code!r} makes them; allowed: 0, or input.code = 'current'"
+        )
     if phases.teacher != "activity" and not output(setting).spiking:
         raise ValueError(
             f"phases.teacher: {phases.teacher!r} works with rate neurons, or with network.output = "

@@ -128,7 +128,12 @@ class NetworkTable(Table):
     )
     projection: list[ProjectionTable] = Field([], max_length=1000, description="further or other synapses (spiking neurons)")
     dropout: float = Field(0.0, ge=0, lt=1, description="probability that a hidden neuron is left out of a mini-batch")
-    input_dropout: float = Field(0.0, ge=0, lt=1, description="probability that an input is left out of a mini-batch")
+    input_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="probability that an input is left out of a mini-batch (settled, or currents into spiking neurons)",
+    )
 
 
 class FeedbackTable(Table):

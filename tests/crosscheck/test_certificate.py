@@ -158,7 +158,6 @@ def test_a_run_is_certified_with_its_own_weights(small, tmp_path):
     ("overrides", "words"),
     [
         (["condition=[{name='a', rule='dfa'}]"], "no condition has rule = 'local'"),
-        (["feedback.pathway=sequential", "condition=[]"], "'sequential' does not lead to DFA"),
         (["network.threshold=0.01"], "network.threshold: 0.01 leaves events out"),
         (["certify.betas=[0.1]"], "certify.betas"),
         (["certify.cosine=2"], "certify.cosine"),

@@ -1,0 +1,303 @@
+"""Feedback matrices that change while a network learns, against slow and obvious versions, PyTorch, and what theory says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Small, setting_of
+from numba import get_num_threads, set_num_threads
+
+from localdfa import measure, record, registry, spec, train
+from localdfa.conformance._subjects import trainer_of
+from localdfa.engines import engine
+from localdfa.errors import SpecError
+from localdfa.feedback._changes import follow
+from localdfa.network import build, generator, random_feedback
+from localdfa.progress import Progress
+
+SGD = {"name": "sgd", "learning_rate": 0.05, "weight_decay": 0.02}
+FOLLOWING = ["sign_symmetric", "sign_symmetric_fixed", "sign_symmetric_redrawn"]
+# Rule, its exact form's pathway and further keys of feedback.
+CHANGING = [
+    *(("fa", {"pathway": name}) for name in (*FOLLOWING, "kolen_pollack", "weight_mirror")),
+    ("fa", {"normalisation": "strict"}),
+    ("fa", {"pathway": "sign_symmetric", "normalisation": "strict"}),
+    ("dfa", {"pathway": "direct_kolen_pollack"}),
+]
+CONVOLUTIONS = [{"channels": 3, "kernel": 3, "pool": 2, "stride": 2}, {"channels": 2, "kernel": 2}, 5]
+
+
+def trainer(rule, feedback, hidden=(12, 10), **tables):
+    tables = {"precision": "float64", "optimiser": SGD, "batch_size": 8, **tables}
+    return trainer_of(Path(), rule=rule, network={"hidden": [*hidden], "weights": "uniform"}, feedback=feedback, **tables)
+
+
+def stepped(subject, n=1):
+    rng = np.random.default_rng(5)
+    for k in range(n):
+        subject.step(np.arange(8 * (k % 3), 8 * (k % 3) + 8), rng)
+    return subject
+
+
+def above(network, l):
+    return network.weights[l + 1][:-1]
+
+
+@pytest.mark.parametrize("hidden", [(12, 10), CONVOLUTIONS])
+@pytest.mark.parametrize("rule", ["fa", "local"])
+def test_sign_symmetric_feedback_has_the_signs_of_the_weights_as_they_learn(rule, hidden):
+    for name in FOLLOWING:
+        subject = trainer(rule, {"pathway": name, "gain": 2.0}, hidden)
+        drawn = random_feedback(subject.network, subject.setting, subject.network.pathway, 0)
+        stepped(subject, 3)
+        subject.follow_weights()
+        for l, (matrix, random) in enumerate(zip(subject.network.feedback, drawn, strict=True)):
+            np.testing.assert_array_equal(np.sign(matrix), np.sign(above(subject.network, l)))
+            size = np.sqrt((random**2).mean())
+            if name == "sign_symmetric":
+                np.testing.assert_allclose(np.abs(matrix), size, rtol=1e-12)
+            elif name == "sign_symmetric_fixed":
+                np.testing.assert_array_equal(np.abs(matrix), np.abs(random))
+            else:
+                assert (np.abs(matrix) <= np.sqrt(3) * size).all()
+                assert matrix.size < 20 or len(np.unique(np.abs(matrix))) > 1
+
+
+def test_redrawn_magnitudes_are_uniform_new_each_time_and_the_same_on_any_number_of_threads(rng):
+    small = Small(rng, hidden=(40, 300), rule="fa", feedback={"pathway": "sign_symmetric_redrawn"})
+    network, drawn = small.network, random_feedback(small.network, small.setting, small.network.pathway, 0)
+    found = []
+    for threads, seed in ((1, 0), (get_num_threads(), 0), (1, 1)):
+        before = get_num_threads()
+        set_num_threads(threads)
+        follow(network, drawn, False, generator(seed, 1))
+        set_num_threads(before)
+        found.append(network.feedback[0].copy())
+    np.testing.assert_array_equal(found[0], found[1])
+    sizes = np.sort(np.abs(found[0]).ravel()) / (np.sqrt(3) * np.sqrt((drawn[0] ** 2).mean()))
+    assert np.abs(sizes - np.linspace(0, 1, sizes.size)).max() < 1.63 / np.sqrt(sizes.size)  # Kolmogorov–Smirnov at 1 %
+    assert abs(np.corrcoef(np.abs(found[0]).ravel(), np.abs(found[2]).ravel())[0, 1]) < 0.04
+
+
+@pytest.mark.parametrize("hidden", [(12, 10), CONVOLUTIONS])
+@pytest.mark.parametrize("pathway", ["sequential", *FOLLOWING])
+def test_strict_feedback_has_the_norm_of_the_weights(pathway, hidden):
+    subject = stepped(trainer("fa", {"pathway": pathway, "normalisation": "strict"}, hidden), 3)
+    drawn = random_feedback(subject.network, subject.setting, subject.network.pathway, 0)
+    subject.follow_weights()
+    for l, matrix in enumerate(subject.network.feedback):
+        assert np.linalg.norm(matrix) == pytest.approx(np.linalg.norm(above(subject.network, l)), rel=1e-12)
+        if pathway == "sequential":
+            assert measure.cosine(matrix, drawn[l]) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("hidden", [(12, 10), CONVOLUTIONS])
+@pytest.mark.parametrize("rule", ["fa", "local"])
+def test_under_kolen_pollack_the_difference_to_the_weights_decays_as_theory_says(rule, hidden):
+    """With plain steps by 1 − η λ a mini-batch, whatever is learned."""
+    subject = trainer(rule, {"pathway": "kolen_pollack"}, hidden)
+    network = subject.network
+    before = [matrix - above(network, l) for l, matrix in enumerate(network.feedback)]
+    first = [above(network, l).copy() for l in range(network.n_hidden)]
+    stepped(subject, 20)
+    for l, matrix in enumerate(network.feedback):
+        np.testing.assert_allclose(matrix - above(network, l), before[l] * (1 - 0.05 * 0.02) ** 20, rtol=1e-9, atol=1e-13)
+        assert np.linalg.norm(above(network, l) - first[l]) > 0.01
+
+
+@pytest.mark.parametrize("rule", ["dfa", "local"])
+def test_direct_feedback_learns_the_activity_times_the_error(rule, rng):
+    subject = trainer(rule, {"pathway": "direct_kolen_pollack"})
+    network, train_part = subject.network, subject.parts["train"]
+    x, y = train_part.inputs[np.arange(8)], train_part.targets[np.arange(8)]
+    before = [matrix.copy() for matrix in network.feedback]
+    top = network.feedback[-1] - above(network, network.n_hidden - 1)
+    h = x[:, :-1]
+    expected = []
+    for l in range(network.n_hidden + 1):
+        a = h @ network.W(l).T + network.b(l)
+        h = np.tanh(a) if l < network.n_hidden else 1 / (1 + np.exp(-a))
+        expected.append(h)
+    error = expected.pop() - y
+    subject.step(np.arange(8), rng)
+    for own, old, activity in zip(network.feedback, before, expected, strict=True):
+        np.testing.assert_allclose(own, old - 0.05 * (activity.T @ error + 0.02 * old), rtol=1e-10, atol=1e-13)
+    now = network.feedback[-1] - above(network, network.n_hidden - 1)
+    np.testing.assert_allclose(now, top * (1 - 0.05 * 0.02), rtol=1e-9, atol=1e-13)
+
+
+def test_direct_feedback_learns_from_spikes_by_their_rates_and_the_error(rng):
+    setting = setting_of(
+        rule="local", precision="float64", optimiser={"name": "sgd", "learning_rate": 0.05}, batch_size=4,
+        network={"hidden": [12, 8], "neuron": "lif", "weights": "uniform"}, trace={"tau_x": 10.0, "tau_z": 10.0},
+        phases={"beta": 2.0, "free": 100.0, "nudged": 50.0, "propagation": "two_compartment"},
+        feedback={"pathway": "direct_kolen_pollack"}, neuron={"baseline": 1.5},
+    )  # fmt: skip
+    network = build(setting, 6, 3, 0)
+    inputs, target = np.ones((4, 7)), np.eye(3)[[0, 1, 2, 0]]
+    inputs[:, :-1] = rng.random((4, 6))
+    trial = engine(setting, "local").learn(network, inputs, target, rng, frozenset())
+    assert all(counts.any() for counts in trial.counts)
+    for l, counts in enumerate(trial.counts):
+        taught = network.pathway.taught(network, l, trial)
+        np.testing.assert_allclose(taught.pre, network.neuron.gain * counts / 100.0, rtol=1e-12)
+        np.testing.assert_allclose(taught.change, target - trial.prediction, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("hidden", "neuron", "slope"), [
+    ((30, 20), "linear", 1.0), ((30, 20), "tanh", 1.0), ((30, 20), "logistic", 0.25), ((30, 20), "relu", 0.5),
+    (CONVOLUTIONS, "linear", 1.0),
+])  # fmt: skip
+def test_noise_teaches_the_mirror_the_weights_times_the_slope_of_their_neurons(hidden, neuron, slope, rng):
+    """A mean over many mini-batches, whose error falls as 1/√(their number); neurons of a window of one are not pooled."""
+    hidden = [{**layer, "pool": 1, "stride": 1} if isinstance(layer, dict) else layer for layer in hidden]
+    setting = setting_of(
+        rule="fa", precision="float64", network={"hidden": hidden, "neuron": neuron},
+        feedback={"pathway": "weight_mirror", "mirror_rate": 0.005, "noise": 0.01},
+    )  # fmt: skip
+    network = build(setting, (1, 6, 6) if isinstance(hidden[0], dict) else 36, 4, 0)
+    for l, matrix in enumerate(network.feedback):
+        for _ in range(3000):
+            network.pathway.mirror(network, l, setting.feedback, rng, matrix)
+        weights = above(network, l)
+        assert measure.degrees(measure.cosine(matrix, weights)) < 20
+        times = slope if l + 1 < network.n_hidden else 1.0
+        assert np.vdot(matrix, weights) / np.vdot(weights, weights) == pytest.approx(times, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "rmsprop"])
+@pytest.mark.parametrize(("exact", "feedback"), CHANGING)
+def test_training_steps_equal_those_of_pytorch(exact, feedback, name):
+    """Five mini-batches with the optimisers of torch.optim, weights and B; the certificate has the local rule."""
+    pytest.importorskip("torch")
+    from localdfa.crosscheck.pytorch.learner import Learner, trains
+
+    subject = trainer(exact, feedback, optimiser={**SGD, "name": name, "learning_rate": 0.01})
+    learner = Learner(subject.setting, [subject.network])
+    if not trains(subject.setting):
+        with pytest.raises(SpecError, match="draws numbers"):
+            learner.step(learner.tensor(np.zeros((2, 64))), learner.tensor(np.zeros((2, 10))))
+        return
+    part = subject.parts["train"]
+    for k in range(5):
+        rows = np.arange(8 * (k % 3), 8 * (k % 3) + 8)
+        learner.step(learner.tensor(part.inputs[rows][:, :-1]), learner.tensor(part.targets[rows]))
+    stepped(subject, 5)
+    for ours, theirs in zip(subject.network.weights, learner.weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9)
+    for ours, theirs in zip(subject.network.feedback, learner.matrices, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("hidden", [(12, 10), CONVOLUTIONS])
+@pytest.mark.parametrize(("exact", "feedback"), CHANGING)
+def test_the_local_rule_goes_to_its_exact_form_as_the_square_of_beta(exact, feedback, hidden):
+    subject = stepped(trainer("local", feedback if "pathway" in feedback else {**feedback, "pathway": "sequential"}, hidden), 2)
+    subject.follow_weights()
+    network, setting, part = subject.network, subject.setting, subject.parts["train"]
+    x, y = part.inputs[np.arange(16)], part.targets[np.arange(16)]
+    errors = []
+    for beta in (0.2, 0.02):
+        nudged = setting.model_copy(update={"phases": setting.phases.model_copy(update={"beta": beta})})
+        row = measure.probe(network, nudged, "local", 0, x, y)
+        assert min(row["cosine_to_exact"]) > 0.99
+        free, change = measure.changes(network, nudged, "local", x, y)
+        exact_form = measure._exact_form(network, x, y, free)
+        errors.append(measure.compare(measure.gradients(free, change), exact_form)["relative_error"])
+    for coarse, fine in zip(*errors, strict=True):
+        assert fine == pytest.approx(coarse / 100, rel=0.3)
+
+
+@pytest.mark.parametrize("feedback", [
+    {"pathway": "kolen_pollack"}, {"pathway": "direct_kolen_pollack"}, {"pathway": "weight_mirror", "mirror_rate": 0.1},
+    {"pathway": "sign_symmetric_redrawn"}, {"pathway": "sequential", "normalisation": "strict"},
+])  # fmt: skip
+def test_resume_goes_on_to_the_same_bits_and_stages_share_one_matrix(tmp_path, feedback):
+    """The second stage has the exact rule of the same pathway: B goes on from where the first has left it."""
+    rule = "dfa" if feedback["pathway"].startswith("direct") else "fa"
+    tables = {
+        "data": "digits", "seeds": [0], "batch_size": 256, "network": {"hidden": [16, 12], "weights": "uniform"},
+        "rule": "local", "feedback": feedback, "optimiser": {"name": "adam", "learning_rate": 1e-3, "weight_decay": 1e-2},
+        "stage": [{"epochs": 1}, {"epochs": 1, "rule": rule}], "record": {"weights": "every_epoch", "checkpoint": 1},
+    }  # fmt: skip
+
+    class Stop(Progress):
+        def advance(self, n):
+            self.batches = getattr(self, "batches", 0) + 1
+            if self.batches == 6:
+                raise KeyboardInterrupt
+
+    whole = train.run(spec.experiment(tables), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train.run(spec.experiment(tables), tmp_path / "cut", progress=Stop())
+    train.resume(tmp_path / "cut")
+    (first,), (second,) = whole.jobs, record.Run(tmp_path / "cut").jobs
+    for key, array in first.weights.items():
+        assert array.tobytes() == second.weights[key].tobytes(), key
+    before, after = (np.load(first.folder / f"weights-{epoch:05}.npz")["B1"] for epoch in (1, 2))
+    assert (before != after).any()
+    if feedback["pathway"] != "sign_symmetric_redrawn":
+        assert measure.cosine(before, after) > 0.8
+
+
+def test_exact_dfa_is_measured_through_the_matrices_as_they_have_become():
+    subject = stepped(trainer("local", {"pathway": "direct_kolen_pollack"}, phases={"beta": 1e-3}), 5)
+    row = subject.measure()
+    assert min(row["cosine_to_dfa"]) > 1 - 1e-5
+    np.testing.assert_allclose(row["cosine_to_dfa"], row["cosine_to_exact"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({"rule": "fa", "feedback": {"pathway": "kolen_pollack"}}, ["'kolen_pollack'", "optimiser.weight_decay", "above 0"]),
+        (
+            {"rule": "dfa", "feedback": {"pathway": "kolen_pollack"}},
+            ["feedback.pathway: 'kolen_pollack'", "direct_kolen_pollack"],
+        ),
+        (
+            {"rule": "bp", "feedback": {"pathway": "sign_symmetric"}},
+            ["'sign_symmetric' does not go with rule = 'bp'", "transpose"],
+        ),
+        (
+            {"rule": "fa", "feedback": {"pathway": "sign_symmetric_redrawn", "distribution": "normal"}},
+            ["feedback.distribution = 'normal'", "'uniform'"],
+        ),
+        (
+            {"rule": "fa", "feedback": {"pathway": "sign_symmetric"}, "network": {"weights": "zero"}},
+            ["network.weights: 'zero'", "'uniform'"],
+        ),
+        (
+            {"rule": "fa", "feedback": {"normalisation": "strict"}, "network": {"weights": "zero"}},
+            ["network.weights: 'zero'", "'uniform'"],
+        ),
+        (
+            {"rule": "dfa", "feedback": {"normalisation": "strict"}},
+            ["feedback.normalisation: 'strict'", "'none'", "'sequential'"],
+        ),
+        ({"rule": "fa", "feedback": {"noise": 0.2}}, ["feedback.noise: 0.2", "'weight_mirror'", "0.1"]),
+        ({"rule": "fa", "feedback": {"mirror_rate": 0.2}}, ["feedback.mirror_rate: 0.2", "'weight_mirror'", "0.001"]),
+        (
+            {"rule": "local", "feedback": {"pathway": "direct_kolen_pollack"}, "neuron": {"tau": 5.0}},
+            ["feedback.pathway: 'direct_kolen_pollack'", "neuron.tau = 0, or spiking neurons"],
+        ),
+        (
+            {"rule": "fa", "feedback": {"pathway": "sign_symmetric"}, "stage": [{"layer_rules": {"1": "dfa"}}]},
+            ["stage[0].layer_rules", "B changes", "feedback.normalisation = 'none'"],
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(tables, words):
+    with pytest.raises(SpecError) as caught:
+        spec.experiment(tables)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_every_pathway_that_changes_is_among_these():
+    changing = {name for name in registry.inside("feedback") if _changes(registry.get("feedback", name))}
+    assert changing == {feedback["pathway"] for _, feedback in CHANGING if "pathway" in feedback}
+
+
+def _changes(pathway):
+    return pathway.follows() or pathway.mirrors() or pathway.learns()
