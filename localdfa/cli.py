@@ -278,20 +278,23 @@ def report(folders: tuple[Path, ...], out: Path | None, allow_models: bool) -> N
 
 @main.command()
 @click.argument("what", metavar="[TABLE|FIGURE|ROW]...", nargs=-1)
+@click.option(
+    "--of", "name", default="nokland2016", show_default=True, metavar="PAPER", help="Which paper; `localdfa list` names them."
+)
 @click.option("--rules", metavar="RULE,RULE", help="The conditions to train, separated by commas.  [default: all]")
 @click.option("--epochs", type=click.IntRange(1, 100_000), help="Stop trainings after so many.  [default: the paper's end]")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="So many, from 0.  [default: those of the row's experiment]")
 @click.option("--jobs", type=click.IntRange(1, 1000), help="Trainings at once.  [default: the number of cores]")
 @click.option("--table", "only_table", is_flag=True, help="Write and print the tables of what is measured; train nothing.")
 @click.option(
-    "--out", default=Path("runs/nokland2016"), show_default=True, type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of runs, results and tables.",
+    "--out", type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of runs, results and tables.  [default: runs/PAPER]",
 )  # fmt: skip
 def paper(
-    what: tuple[str, ...], rules: str | None, epochs: int | None, seeds: int | None, jobs: int | None, only_table: bool,
-    out: Path,
+    what: tuple[str, ...], name: str, rules: str | None, epochs: int | None, seeds: int | None, jobs: int | None,
+    only_table: bool, out: Path | None,
 ) -> None:  # fmt: skip
-    """Train the tables and figures of Nøkland 2016, or some of their rows, with the paper's values beside.
+    """Train the tables and figures of a paper, or some of their rows, with the paper's values beside.
 
     Each condition and seed of a row is a run of its own, several at once, a core or more each. What is finished is kept;
     the same command goes on with what is not. Where nothing was measured in --out, the tables have what comes with localdfa.
@@ -303,10 +306,10 @@ def paper(
     from localdfa.files import write_bytes
     from localdfa.papers import cells, figures, running, tables, terminal
 
-    nokland, console = papers.nokland2016(), Console()
-    chosen, named = nokland.chosen(what), [name.strip() for name in (rules or "").split(",") if name.strip()]
+    of, console, out = papers.named(name), Console(), out or Path("runs") / name
+    chosen, named = of.chosen(what), [rule.strip() for rule in (rules or "").split(",") if rule.strip()]
     rows = {row.name: row for table in chosen for row in table.row}
-    asked = [cell for row in rows.values() for cell in cells.of(nokland, row, named, seeds, epochs)]
+    asked = [cell for row in rows.values() for cell in cells.of(of, row, named, seeds, epochs)]
     here = cells.kept(out / "results")
     missing = [] if only_table else [cell for cell in asked if not cells.find(here, cell)]
     failed: dict[str, str] = {}
@@ -317,19 +320,19 @@ def paper(
         except KeyboardInterrupt:
             _say(console, "interrupted; the same command goes on")
             sys.exit(_INTERRUPTED)
-    results = [*cells.kept(nokland.results), *cells.kept(out / "results")]
+    results = [*cells.kept(of.results), *cells.kept(out / "results")]
     for table in chosen:
-        terminal.print_table(table.title, tables.entries(nokland, table, results), console)
+        terminal.print_table(table.title, tables.entries(of, table, results), console)
     pictures = {}
     for table in chosen:
         try:
-            pictures[table.name] = figures.draw(nokland, table, out)
+            pictures[table.name] = figures.draw(of, table, out)
         except RunError as error:
             _say(console, f"no figure: {error}")
     for path, _ in (drawn for each in pictures.values() for drawn in each):
         _say(console, f"figure: {path}")
     for form in ("md", "html"):
-        write_bytes(out / f"tables.{form}", tables.page(nokland, chosen, results, pictures, out, form).encode())
+        write_bytes(out / f"tables.{form}", tables.page(of, chosen, results, pictures, out, form).encode())
     _say(console, f"tables: {out / 'tables.html'}, {out / 'tables.md'}")
     if failed:
         raise LocalDFAError("\n".join(f"{name}: {why}" for name, why in failed.items()))
@@ -338,11 +341,12 @@ def paper(
 @main.command("list")
 def list_() -> None:
     """Show the models of every kind, the data sets, experiments and figures there are."""
-    from localdfa import analysis, registry, spec
+    from localdfa import analysis, papers, registry, spec
 
     for family, (_, heading, *_) in registry.FAMILIES.items():
         _section(heading, registry.described(family))
     _section("experiments", {name: spec.title(name) for name in spec.bundled()})
+    _section("papers", {name: papers.named(name).cite for name in papers.names()})
     _section("figures", {name: registry.describe("analysis", name) for name in analysis.names()})
 
 

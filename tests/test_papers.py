@@ -94,17 +94,24 @@ def measured(cell, errors, **changes):
     return cells.Measured(**{**entries, **changes})
 
 
-def test_nokland_2016_is_whole():
-    """Every row has its experiment, and what the paper reports is of conditions that it has; the rule of each is its name."""
-    paper = papers.nokland2016()
+@pytest.mark.parametrize("name", papers.names())
+def test_a_paper_is_whole(name):
+    """Every row has its experiment, and what the paper reports is of conditions that it has."""
+    paper = papers.named(name)
     for row in paper.rows:
         experiment = paper.experiment(row)
         named = {condition.name for condition in experiment.condition}
         assert set(row.reported) <= named
         assert all(cell.setting.rule == cell.condition for cell in cells.of(paper, row) if cell.condition in row.reported)
     assert {table.figure for table in paper.table} - {None} <= set(analysis.names())
+
+
+def test_what_a_paper_reports_is_read_as_mean_and_deviation():
+    paper = papers.named("nokland2016")
     found = tables.parsed(next(row for row in paper.rows if row.name == "2x800").reported["dfa"])
     assert found == (1.74, 0.08)
+    with pytest.raises(SpecError, match="paper 'nokland'.*'nokland2016'"):
+        papers.named("nokland")
 
 
 def test_rows_and_tables_are_chosen_by_name(paper):
@@ -145,7 +152,7 @@ def test_cells_are_trained_as_any_run_and_what_fails_is_said(trained, tmp_path):
     assert [row["train_error"] for row in alone.metrics] == cells.find(found, chosen[0]).train_error
     assert {kind for kind, *_ in told} == {"going on", "over"}
     assert max(entry[1] for entry in told if entry[0] == "going on") == 2
-    assert cells.find(found, chosen[1]).command == "localdfa paper small --rules bp --epochs 1"
+    assert cells.find(found, chosen[1]).command == "localdfa paper --of nobody2016 small --rules bp --epochs 1"
 
 
 def test_a_finished_cell_is_found_and_one_of_another_spec_is_not(trained, tmp_path):
@@ -301,8 +308,9 @@ def test_a_wrong_paper_is_refused_with_its_file(paper):
             papers.read(paper.folder)
 
 
-def test_results_that_come_with_localdfa_are_of_the_experiments_that_do():
-    paper = papers.nokland2016()
+@pytest.mark.parametrize("name", papers.names())
+def test_results_that_come_with_localdfa_are_of_the_experiments_that_do(name):
+    paper = papers.named(name)
     rows = {row.name: row for row in paper.rows}
     for found in cells.kept(paper.results):
         cell = next(
@@ -317,9 +325,9 @@ def test_results_that_come_with_localdfa_are_of_the_experiments_that_do():
 
 
 def test_readme_has_the_tables_of_these_results():
-    text, paper = README.read_text(encoding="utf-8"), papers.nokland2016()
-    assert "<!-- paper table1 -->" in text
-    assert tables.into(text, paper, cells.kept(paper.results)) == text
+    text = README.read_text(encoding="utf-8")
+    assert "<!-- paper nokland2016/table1 -->" in text
+    assert tables.into(text) == text
 
 
 def test_tables_at_the_command_line(tmp_path):

@@ -24,6 +24,8 @@ else:
 # What a paper reports of a row under a condition: mean ± standard deviation of the test error, percent, as it prints them; or
 # that it does not learn.
 NOT_LEARNED = "does not learn"
+# The paper that is meant where none is named.
+DEFAULT = "nokland2016"
 _Reported = Annotated[str, Field(pattern=rf"^(\d+(\.\d+)? ± \d+(\.\d+)?|{NOT_LEARNED})$")]
 
 
@@ -59,6 +61,11 @@ class Paper(_Part):
     _experiments: dict[str, Experiment] = PrivateAttr(default_factory=dict)
 
     @property
+    def name(self) -> str:
+        """As its folder is called."""
+        return self.folder.name
+
+    @property
     def rows(self) -> list[Row]:
         """Of all tables, each once."""
         return list({row.name: row for table in reversed(self.table) for row in table.row}.values())
@@ -66,7 +73,7 @@ class Paper(_Part):
     @property
     def results(self) -> Path:
         """The folder of what was measured by those who made this package, and comes with it."""
-        return self.folder.parent / "results" / self.folder.name
+        return self.folder.parent / "results" / self.name
 
     def chosen(self, names: tuple[str, ...]) -> list[Table]:
         """The tables that are named, and those of the rows that are named with no other row; all if none is named.
@@ -112,8 +119,25 @@ def read(folder: Path) -> Paper:
         raise SpecError(f"{path}: cannot be read: {error}") from None
 
 
-def nokland2016() -> Paper:
-    """Nøkland 2016, Direct feedback alignment provides learning in deep neural networks, arXiv:1609.01596."""
+def names() -> list[str]:
+    """The papers that come with localdfa: the folders of ``sims/`` with a ``paper.toml``."""
+    return sorted(path.parent.name for path in _sims().glob("*/paper.toml"))
+
+
+def named(name: str) -> Paper:
+    """The paper of this name.
+
+    Raises
+    ------
+    SpecError
+        There is none.
+    """
+    if name not in names():
+        raise SpecError(f"paper {registry.unknown(name, names())}")
+    return read(_sims() / name)
+
+
+def _sims() -> Path:
     from localdfa import sims
 
-    return read(Path(next(iter(sims.__path__))) / "nokland2016")
+    return Path(next(iter(sims.__path__)))

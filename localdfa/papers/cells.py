@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, Po
 from localdfa import registry
 from localdfa.errors import SpecError
 from localdfa.files import first_wrong, plain, read, write_json
-from localdfa.papers import Paper, Row
+from localdfa.measure import degrees
+from localdfa.papers import DEFAULT, Paper, Row
 from localdfa.record import Run, checksum
 from localdfa.spec import Experiment, Setting, settings
 from localdfa.spec import experiment as validated
@@ -17,12 +18,13 @@ from localdfa.spec.unread import unread, without_unread
 
 
 class Cell(NamedTuple):
-    """One condition of a row with one seed.
+    """One condition of a row of a paper with one seed.
 
     experiment: that of the row with this condition and seed alone, and with no more epochs than are asked for; epochs: so many,
     or None for those of the row.
     """
 
+    paper: str
     row: str
     condition: str
     seed: int
@@ -79,24 +81,24 @@ def of(paper: Paper, row: Row, rules: Iterable[str] = (), seeds: int | None = No
         raise SpecError(f"{row.name}: has none of the conditions {', '.join(asked)}; allowed: {', '.join(names)}")
     chosen = [name for name in names if not asked or name in asked]
     numbers = found.seeds if seeds is None else range(seeds)
-    return [_cell(found, row.name, name, seed, epochs) for name in chosen for seed in numbers]
+    return [_cell(found, paper.name, row.name, name, seed, epochs) for name in chosen for seed in numbers]
 
 
-def _cell(found: Experiment, row: str, condition: str, seed: int, epochs: int | None) -> Cell:
+def _cell(found: Experiment, paper: str, row: str, condition: str, seed: int, epochs: int | None) -> Cell:
     setting = settings(found)[condition]
     # What only other conditions read would be refused of this one alone.
     tables = without_unread(setting, found.model_dump(exclude_unset=True))
     tables["condition"] = [without_unread(setting, table) for table in tables["condition"] if table["name"] == condition]
     tables["seeds"] = [seed]
     if epochs is None or setting.epochs <= epochs:
-        return Cell(row, condition, seed, None, validated(tables))
+        return Cell(paper, row, condition, seed, None, validated(tables))
     shortened, left = [], epochs
     for stage in setting.stage:
         if left > 0:
             shortened.append({**stage.model_dump(exclude_unset=True), "epochs": min(left, stage.epochs)})
             left -= stage.epochs
     tables["condition"][0]["stage"] = shortened
-    return Cell(row, condition, seed, epochs, validated(tables))
+    return Cell(paper, row, condition, seed, epochs, validated(tables))
 
 
 class Measured(BaseModel):
@@ -104,8 +106,9 @@ class Measured(BaseModel):
 
     spec: what was trained, every default spelled out, and its SHA-256; asked_epochs: where it was shortened, to how many.
     epochs: trained; kept_epoch: the one whose weights the training ends with. train_error, valid_error, test_error: percent,
-    an entry an epoch from 0, before training; angle_to_dfa, angle_to_bp: at the end, degrees, an entry a hidden layer; None
-    where there is none. seconds: of training, on so many threads. command: what trains the cell again.
+    an entry an epoch from 0, before training. At the end, in degrees, an entry a hidden layer, None where there is none:
+    angle_to_dfa, angle_to_bp: of updates; feedback_angle: between B and the weights that it stands in for. seconds: of
+    training, on so many threads. command: what trains the cell again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -123,6 +126,7 @@ class Measured(BaseModel):
     test_error: list[NonNegativeFloat]
     angle_to_dfa: list[float | None] | None
     angle_to_bp: list[float | None] | None
+    feedback_angle: list[float | None] | None = None
     seconds: NonNegativeFloat
     threads: PositiveInt
     command: str
@@ -163,6 +167,7 @@ def _leaves(value: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 
 def measured(cell: Cell, run: Run, threads: int) -> Measured:
     """What is kept of a cell, from the finished run of it."""
+    of_paper = "" if cell.paper == DEFAULT else f" --of {cell.paper}"
     (job,) = run.jobs
     rows, last, info, spec = job.metrics, job.last, run.info, cell.spec
     assert last is not None  # it is finished
@@ -174,10 +179,16 @@ def measured(cell: Cell, run: Run, threads: int) -> Measured:
         epochs=last["epoch"], kept_epoch=last["kept_epoch"],
         train_error=curve["train"], valid_error=curve["valid"] if curve["valid"][0] is not None else None,
         test_error=curve["test"], angle_to_dfa=last.get("angle_to_dfa"), angle_to_bp=last.get("angle_to_bp"),
-        seconds=last["seconds"], threads=threads, command=f"localdfa paper {cell.row} --rules {cell.condition}{more}{shorter}",
+        feedback_angle=_angles(last.get("alignment")), seconds=last["seconds"], threads=threads,
+        command=f"localdfa paper{of_paper} {cell.row} --rules {cell.condition}{more}{shorter}",
         started=info["started"], versions=info["versions"], git_revision=info["git_revision"], platform=info["platform"],
         data=info["data"],
     )  # fmt: skip
+
+
+def _angles(cosines: list[float | None] | None) -> list[float | None] | None:
+    """The angle of each cosine, in degrees."""
+    return None if cosines is None else [None if cosine is None else degrees(cosine) for cosine in cosines]
 
 
 def keep(folder: Path, found: Measured, cell: Cell) -> None:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import jinja2
 
 from localdfa.files import write_bytes
-from localdfa.papers import NOT_LEARNED, Paper, Row, Table, cells, nokland2016
+from localdfa.papers import NOT_LEARNED, Paper, Row, Table, cells, named
 from localdfa.papers.cells import Measured
 
 # As near as this a measured mean counts as that of the paper: standard deviations of the paper, and percentage points.
@@ -134,14 +134,14 @@ def short(found: Entries) -> Grid:
 def long(found: Entries) -> Grid:
     """A line for each cell that is measured, or for the condition of a row of which none is."""
     head = ["network", "rule", "seed", "paper", "test error (%)", "difference", "in its sd", "training error (%)", "epochs",
-            "angle to BP (°)", "angle to DFA (°)", "seconds"]  # fmt: skip
+            "angle to BP (°)", "angle to DFA (°)", "angle of B to W, by layer (°)", "seconds"]  # fmt: skip
     return [head, *(line for row in found for entry in row for line in _lines(entry))]
 
 
 def _lines(entry: Entry) -> Iterable[list[str]]:
     first = [entry.row.label, entry.condition]
     if not entry.found:
-        yield [*first, "–", entry.reported or "–", "not run", *["–"] * 7]
+        yield [*first, "–", entry.reported or "–", "not run", *["–"] * 8]
     for each in entry.found:
         difference = deviations = "–"
         if paper := parsed(entry.reported):
@@ -151,7 +151,8 @@ def _lines(entry: Entry) -> Iterable[list[str]]:
         epochs = f"{each.epochs}" if kept == each.epochs else f"{each.epochs}, kept {kept}"
         yield [
             *first, str(each.seed), entry.reported or "–", f"{each.error:.2f}", difference, deviations,
-            f"{each.train_error[kept]:.2f}", epochs, _angle(each.angle_to_bp), _angle(each.angle_to_dfa), f"{each.seconds:.0f}",
+            f"{each.train_error[kept]:.2f}", epochs, _angle(each.angle_to_bp), _angle(each.angle_to_dfa),
+            _by_layer(each.feedback_angle), f"{each.seconds:.0f}",
         ]  # fmt: skip
 
 
@@ -163,13 +164,16 @@ def _angle(layers: list[float | None] | None) -> str:
     return "< 0.1" if fmean(known) < 0.1 else f"{fmean(known):.1f}"
 
 
+def _by_layer(angles: list[float | None] | None) -> str:
+    """The angle of each hidden layer."""
+    return ", ".join("–" if angle is None else f"{angle:.1f}" for angle in angles or ()) or "–"
+
+
 def legend(found: Entries) -> list[str]:
     """What the signs of a table mean, and what is to be said of its rows: sentences."""
-    said = [
-        "Test error in percent, mean ± standard deviation over seeds of what is measured here; in square brackets what the "
-        "paper reports."
-    ]
     flat = [entry for line in found for entry in line]
+    beside = "; in square brackets what the paper reports" if any(entry.reported for entry in flat) else ""
+    said = [f"Test error in percent, mean ± standard deviation over seeds of what is measured here{beside}."]
     if any(not entry.is_near for entry in flat):
         said.append(
             f"{NOT_NEAR} further from the paper's mean than {_DEVIATIONS:g} of its standard deviations and than {_POINTS:g} "
@@ -211,19 +215,20 @@ def page(
     return environment.from_string(template).render(paper=paper, tables=parts)
 
 
-def into(text: str, paper: Paper, results: Sequence[Measured]) -> str:
-    """A text of Markdown whose tables between ``<!-- paper TABLE -->`` and ``<!-- end -->`` are those of the results."""
+def into(text: str) -> str:
+    """A text of Markdown whose tables between ``<!-- paper PAPER/TABLE -->`` and ``<!-- end -->`` are of the results that come
+    with localdfa."""
 
     def drawn(found: re.Match[str]) -> str:
-        (table,) = paper.chosen((found[1],))
-        filled = entries(paper, table, results)
+        name, _, of_paper = found[1].partition("/")
+        paper = named(name)
+        (table,) = paper.chosen((of_paper,))
+        filled = entries(paper, table, cells.kept(paper.results))
         return f"<!-- paper {found[1]} -->\n\n{markdown(short(filled))}\n{' '.join(legend(filled))}\n\n<!-- end -->"
 
     return re.sub(r"<!-- paper (\S+) -->.*?<!-- end -->", drawn, text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        file = Path(name)
-        paper = nokland2016()
-        write_bytes(file, into(file.read_text(encoding="utf-8"), paper, cells.kept(paper.results)).encode())
+    for file in map(Path, sys.argv[1:]):
+        write_bytes(file, into(file.read_text(encoding="utf-8")).encode())
