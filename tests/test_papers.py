@@ -110,7 +110,7 @@ def test_what_a_paper_reports_is_read_as_mean_and_deviation():
     paper = papers.named("nokland2016")
     found = tables.parsed(next(row for row in paper.rows if row.name == "2x800").reported["dfa"])
     assert found == (1.74, 0.08)
-    with pytest.raises(SpecError, match="paper 'nokland'.*'nokland2016'"):
+    with pytest.raises(SpecError, match=r"paper 'nokland'.*'nokland2016'"):
         papers.named("nokland")
 
 
