@@ -384,7 +384,9 @@ def cache(clear: bool) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["rate", "spiking", "training", "startup", "memory", "scaling", "roofline", "torch"]))
+@click.argument(
+    "what", type=click.Choice(["rate", "spiking", "training", "startup", "memory", "feedback", "scaling", "roofline", "torch"])
+)
 @click.option(
     "--against", multiple=True,
     type=click.Choice(["pytorch", "numpy", "brian2", "nest", "annarchy", "snntorch"]),
@@ -397,7 +399,8 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
     """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch and numpy), spiking (trials of
     spiking networks, beside brian2 and, where they are recurrent and static, nest and annarchy), training (training steps of a
     spiking network, beside snntorch), startup (to the first epoch, when kernels are compiled and when they are on disk), memory
-    (peaks against the size of the network), scaling, roofline or torch.
+    (peaks against the size of the network), feedback (training steps under each feedback pathway, beside the one from which it
+    is derived), scaling, roofline or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
     the other.
@@ -419,6 +422,7 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
         "training": lambda: show.spiking_training(chosen, turns),
         "startup": lambda: show.starts(turns),
         "memory": show.memory,
+        "feedback": lambda: show.feedback(turns),
         "torch": lambda: show.pytorch(turns, device),
         "scaling": lambda: tables.scaling(turns),
         "roofline": lambda: tables.roofline(turns),

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from localdfa.bench import compare, startup, training, trials, workloads
+from localdfa.bench import compare, pathways, startup, training, trials, workloads
 from localdfa.bench import memory as peaks
 from localdfa.bench import spiking as spikes
 
@@ -172,6 +172,21 @@ def _add(table: Table, name: str, result: dict[str, Any], other: str) -> None:
     for side, speed in result["samples_per_second"].items():
         ratio = "{median:.2f} ({min:.2f}–{max:.2f})".format(**result["ratio"][other])
         table.add_row(name, side, f"{speed:,.0f}", ratio if side == other else "")
+
+
+def feedback(turns: int) -> dict[str, Any]:
+    """Time training steps under each feedback pathway, and print them."""
+    result = pathways.measure(turns)
+    table = Table("rule", "feedback")
+    for heading in ("ms a step", "times its base", "least", "most"):
+        table.add_column(heading, justify="right")
+    for entry in result:
+        name = entry["pathway"] + (", strict norms" if entry["normalisation"] == "strict" else "")
+        table.add_row(
+            entry["rule"], name, f"{entry['milliseconds']:.2f}", *(f"{entry[key]:.2f}" for key in ("ratio", "least", "most"))
+        )
+    Console().print(table)
+    return {"turns": turns, "feedback": result}
 
 
 def starts(turns: int) -> dict[str, Any]:
