@@ -105,14 +105,18 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
         sizes=sizes, geometry=geometry, output=setting.output, synapses=lambda l: shapes[l],
         projections=[SimpleNamespace(pre=a, post=b) for a, b in pairs],
     )  # fmt: skip
+    state, learned = registry.get("optimisers", setting.optimiser.name).n_state, sum(weights)
     feedback = 0  # of the stage that has most of it, and of the inputs
     for stage in setting.stage:
-        rules = dict.fromkeys((setting.rule_of(stage), *stage.layer_rules.values()))
-        pathways = [registry.get("feedback", setting.pathway_of(rule)) for rule in rules]
-        shapes_of = [pathway.shape(net, l) for pathway in pathways for l in range(len(setting.network.hidden))]
-        feedback = max(feedback, sum(a * b for a, b in filter(None, shapes_of)))
+        of_stage = 0
+        for rule in dict.fromkeys((setting.rule_of(stage), *stage.layer_rules.values())):
+            pathway = registry.get("feedback", setting.pathway_of(rule))
+            shapes_of = [pathway.shape(net, l) for l in range(len(setting.network.hidden))]
+            # B that changes is kept as it was drawn, too, and the optimiser remembers what it learns.
+            copies = 1 + setting.feedback_changes(rule) + state * pathway.learns()
+            of_stage += copies * sum(a * b for a, b in filter(None, shapes_of))
+        feedback = max(feedback, of_stage)
     feedback += sizes[0] * n_out * (setting.adversarial.gradient == "feedback")
-    state, learned = registry.get("optimisers", setting.optimiser.name).n_state, sum(weights)
     batch, rows = min(samples, setting.batch_size), min(samples, max(setting.batch_size, CHUNK))
     wide = "batch_size" if setting.batch_size > CHUNK else "network.hidden"
     yield Part("network.hidden", "weights", item * sum(weights[: len(chain)]))

@@ -42,9 +42,9 @@ class Trainer:
         self.seconds, self.events = 0.0, 0
         self.rows: list[dict[str, Any]] = []
         self.carried = Carried()
-        # Of this stage: the epoch with the smallest validation error, and its weights where they may be kept.
+        # Of this stage: the epoch with the smallest validation error, and what had been learned then where it may be kept.
         self.best: int | None = None
-        self._best_weights: list[np.ndarray] = []
+        self._best_learned: list[np.ndarray] = []
         keep, order = keep or Record(), generator(self.seed, PROBE).permutation(len(train))
         self._repeats = keep.repeats
         self.probe, self._watched = np.sort(order[: keep.probe]), np.sort(order[: keep.train])
@@ -102,6 +102,11 @@ class Trainer:
             strict = self.setting.normalises_strictly(rule)
             self._changes_by_pathway[name] = Changes(network, self.setting, drawn, strict, self._optimiser())
         return self._changes_by_pathway[name]
+
+    @property
+    def _learned(self) -> list[np.ndarray]:
+        """What learns in this stage: the weights, and B where it changes."""
+        return [*self.network.weights, *([] if self._changes is None else self._changes.matrices)]
 
     @property
     def _all_changes(self) -> dict[str, Changes]:
@@ -234,9 +239,9 @@ class Trainer:
         ):
             if stage.keep == "best" and self.best is not None:
                 row[record.KEPT] = self.best
-                for weights, best in zip(self.network.weights, self._best_weights, strict=True):
-                    weights[...] = best
-            self.epoch_of_stage, self.best, self._best_weights = 0, None, []
+                for learned, best in zip(self._learned, self._best_learned, strict=True):
+                    learned[...] = best
+            self.epoch_of_stage, self.best, self._best_learned = 0, None, []
             self._enter(self.stage + 1)
 
     def _note_best(self, keep: bool) -> None:
@@ -246,7 +251,7 @@ class Trainer:
         if self.best is None or error < self.rows[self.best][key]:
             self.best = self.epoch
             if keep:
-                self._best_weights = [weights.copy() for weights in self.network.weights]
+                self._best_learned = [learned.copy() for learned in self._learned]
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -257,7 +262,7 @@ class Trainer:
                 f"state{l}": self.plasticity.state[l],
                 f"last{l}": self.plasticity.last[l],
             }
-        arrays |= {f"best{l}": weights for l, weights in enumerate(self._best_weights)}
+        arrays |= {f"best{l}": learned for l, learned in enumerate(self._best_learned)}
         for name, changes in self._all_changes.items():
             arrays |= {f"{name}_{key}": array for key, array in changes.arrays().items()}
             arrays[f"{name}_steps"] = np.array(changes.steps)
@@ -309,20 +314,23 @@ class Trainer:
                     _check_alike(f"{name}_{key}", arrays[f"{name}_{key}"], array)
                     array[...] = arrays[f"{name}_{key}"]
                 changes.steps = int(arrays[f"{name}_steps"])
-            best = [arrays[f"best{l}"] for l in range(len(self.network.weights)) if "best0" in arrays]
-            for l, (saved, weights) in enumerate(zip(best, self.network.weights, strict=bool(best))):
-                _check_alike(f"best{l}", saved, weights)
+                if not changes.counts_well():
+                    raise ValueError(f"updates of B are not numbered from 0 to {changes.steps}")
+            self.epoch_of_stage = position.epoch_of_stage
+            self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
+            best = [arrays[f"best{l}"] for l in range(len(self._learned)) if "best0" in arrays]
+            for l, (saved, learned) in enumerate(zip(best, self._learned, strict=bool(best))):
+                _check_alike(f"best{l}", saved, learned)
             if position.best is not None and position.best > position.epoch:
                 raise ValueError(f"the best epoch is {position.best}, after {position.epoch}")
             carried = {name.removeprefix("carried_"): a for name, a in arrays.items() if name.startswith("carried_")}
             self.carried = restored(self.network, self.setting, carried)
         except (KeyError, IndexError, ValueError) as error:
             raise RunError(f"{self.job.folder / 'checkpoint.npz'}: does not fit this experiment: {error}") from None
-        self.epoch, self.epoch_of_stage = position.epoch, position.epoch_of_stage
+        self.epoch = position.epoch
         self.seconds, self.events, self.rows = position.seconds, position.events, position.rows
         self.plasticity.steps = position.steps
-        self.best, self._best_weights = position.best, best
-        self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
+        self.best, self._best_learned = position.best, best
         self._enter(position.stage)
         self._take_last_rate()
 

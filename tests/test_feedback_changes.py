@@ -301,3 +301,28 @@ def test_every_pathway_that_changes_is_among_these():
 
 def _changes(pathway):
     return pathway.follows() or pathway.mirrors() or pathway.learns()
+
+
+def test_a_damaged_checkpoint_of_learned_feedback_is_refused_by_name(tmp_path):
+    subject = stepped(trainer("fa", {"pathway": "kolen_pollack"}, optimiser={**SGD, "name": "adam"}), 2)
+    (saved,) = subject._all_changes.values()
+    arrays = saved.arrays()
+    assert set(arrays) == {"B1", "B2", "state_B1", "state_B2", "last_B1", "last_B2"}
+    assert saved.counts_well()
+    arrays["last_B2"][0] = 3
+    assert not saved.counts_well()
+
+
+def test_the_best_epoch_is_kept_with_its_feedback(tmp_path):
+    """After a stage that keeps the best, W and B are those that this epoch's own files have."""
+    tables = {
+        "data": "digits", "seeds": [0], "batch_size": 64, "network": {"hidden": [16], "weights": "uniform"}, "rule": "fa",
+        "feedback": {"pathway": "kolen_pollack"}, "optimiser": {"name": "sgd", "learning_rate": 0.05, "weight_decay": 0.01},
+        "preprocess": {"validation": 0.2}, "stage": [{"epochs": 6, "keep": "best"}], "record": {"weights": "every_epoch"},
+    }  # fmt: skip
+    (job,) = train.run(spec.experiment(tables), tmp_path / "run").jobs
+    best = job.last[record.KEPT]
+    assert 0 < best < 6  # else what is kept would be what there is
+    with np.load(job.folder / f"weights-{best:05}.npz") as then:
+        for key in ("W1", "W2", "B1"):
+            np.testing.assert_array_equal(job.weights[key], then[key])

@@ -57,6 +57,11 @@ class Changes:
         )
         self._plasticity.learn([*self._matrices.values()], of_matrices)
 
+    @property
+    def matrices(self) -> list[np.ndarray]:
+        """B of each hidden layer that has one."""
+        return [*self._matrices.values()]
+
     def arrays(self) -> dict[str, np.ndarray]:
         """B, and what an optimiser remembers of it, from which training goes on; they may be written into."""
         arrays = {f"B{l + 1}": matrix for l, matrix in self._matrices.items()}
@@ -64,6 +69,11 @@ class Changes:
             for l, *remembered in zip(self._matrices, self._plasticity.state, self._plasticity.last, strict=True):
                 arrays |= dict(zip((f"state_B{l + 1}", f"last_B{l + 1}"), remembered, strict=True))
         return arrays
+
+    def counts_well(self) -> bool:
+        """Whether no row of B was visited by an update that is still to come."""
+        numbers = [] if self._plasticity is None else self._plasticity.last
+        return all(((last >= 0) & (last <= self.steps)).all() for last in numbers)
 
     @property
     def steps(self) -> int:

@@ -204,3 +204,21 @@ def test_slopes_leave_out_rounding_and_what_is_not_small():
     assert slope(betas, [1e-9] * 7, [1e-6] * 7) == (None, [])
     value, used = slope(betas, [0.7] * 7, [1e-6] * 7)
     assert (round(value, 9), used) == (0, [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("pathway", "exact", "trained"),
+    [("kolen_pollack", "fa", True), ("direct_kolen_pollack", "dfa", True), ("sign_symmetric_redrawn", "fa", False)],
+)
+def test_a_certificate_is_of_the_exact_rule_with_the_same_pathway(small, pathway, exact, trained):
+    """Of a pathway that draws numbers the core alone is trained: what it teaches on the way is judged, not the trajectory."""
+    found = certify(
+        small(
+            f"feedback.pathway={pathway}", "optimiser.name=sgd", "optimiser.weight_decay=0.01", "network.weights=uniform",
+            "optimiser.learning_rate=1e-3", 'condition=[{name="one", rule="local"}]',
+        )
+    )  # fmt: skip
+    assert found["holds"], found["failed"]
+    assert (found["exact"], found["pathway"]) == (exact, pathway)
+    assert bool(found["trajectory"]) == trained
+    assert any(row["name"].endswith(f"cosine to {exact.upper()}, PyTorch") for row in found["rows"])
