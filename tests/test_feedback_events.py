@@ -58,6 +58,11 @@ def test_back_propagation_and_frozen_layers_have_none(rng):
     assert learned(Small(rng, rule="frozen")).feedback_events == 0
 
 
+def test_a_matrix_that_changes_has_all_its_entries(rng):
+    small = Small(rng, m=6, rule="dfa", feedback={"pathway": "direct_kolen_pollack"})
+    assert learned(small).feedback_events == 6 * 4 * (7 + 5 + 6)
+
+
 def test_each_layer_counts_by_its_own_rule(rng):
     small = Small(rng, m=6, rule="local", feedback={"density": 0.4})
     network = rewired(small.network, small.setting, "local", 7, {0: "fa", 2: "bp"})

@@ -70,10 +70,14 @@ def refusal(tables):
         ({"feedback": {"pathway": "direkt"}}, ["feedback.pathway", "did you mean 'direct'"]),
         ({"feedback": {"density": 0.0}}, ["feedback.density", "0.0"]),
         ({"feedback": {"signs": "mixed"}}, ["feedback.signs", "'mixed'", "sender"]),
-        ({"rule": "bp", "feedback": {"density": 0.5}}, ["feedback.density: 0.5", "'transpose'", "'bp'", "allowed here: 1"]),
+        ({"rule": "bp", "feedback": {"density": 0.5}}, ["feedback.density: 0.5", "drawn at random", "'bp'", "allowed here: 1"]),
         (
             {"feedback": {"signs": "sender", "pathway": "transpose"}},
-            ["feedback.signs: 'sender'", "'transpose'", "has none", "allowed here: 'free'"],
+            ["feedback.signs: 'sender'", "where a matrix B is drawn at random", "allowed here: 'free'"],
+        ),
+        (
+            {"feedback": {"density": 0.5, "pathway": "direct_kolen_pollack"}},
+            ["feedback.density: 0.5 would not last", "'direct_kolen_pollack' changes B", "allowed: 1.0, or a pathway"],
         ),
         ({"rule": "augmented", "rules": {"augmented": {"g": "sine"}}}, ["rules.augmented.g: 'sine'", "one, step, tanh"]),
         ({"rule": "augmented", "rules": {"augmented": {"g": 1}}}, ["rules.augmented.g: 1 is not one of one, step"]),
