@@ -133,7 +133,7 @@ def test_live_with_feedback_to_the_first_layer_is_ifa():
     assert (errors < 1e-3).all()
 
 
-@pytest.mark.parametrize(("pathway", "exact"), [("sequential", "fa"), ("transpose", "bp")])
+@pytest.mark.parametrize(("pathway", "exact"), [("sequential", "fa"), ("transpose", "bp"), ("sign_error", "dfa")])
 def test_local_rule_follows_the_other_pathways(pathway, exact):
     small = Small(np.random.default_rng(3), rule="local", feedback={"pathway": pathway})
     errors, _ = relative_errors(small, 1e-3, "centered", reference=exact)
