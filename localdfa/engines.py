@@ -17,7 +17,7 @@ from localdfa.core.spiking.carried import Carried
 from localdfa.core.update import Update
 from localdfa.data.trains import Inputs, array_of
 from localdfa.network import Network
-from localdfa.spec import Setting
+from localdfa.spec import Setting, checks
 
 
 class Engine(Protocol):
@@ -79,8 +79,8 @@ class Settled:
             taught = np.flatnonzero(error.any(axis=1))
             if len(taught) < len(error):
                 free, error, targets = free.keep(taught), error[taught], targets[taught]
-        change, events = settled_changes(network, self._setting, self._rule, free, error, targets)
-        return settled.update(free, change, events + sent, frozen, error)
+        change, events, fed_back = settled_changes(network, self._setting, self._rule, free, error, targets)
+        return settled.update(free, change, events + sent, frozen, error, fed_back)
 
     def _free(
         self, network: Network, inputs: np.ndarray, input_mask: np.ndarray | None, masks: list[np.ndarray | None]
@@ -166,30 +166,42 @@ def settled_rule(network: Network, setting: Setting, rule: str) -> settled.Rule:
 def settled_changes(
     network: Network, setting: Setting, rule: str, free: settled.FreePhase, error: np.ndarray, target: np.ndarray,
     directions: bool = False,
-) -> tuple[list[np.ndarray], int]:  # fmt: skip
-    """The postsynaptic change of each layer under a rule, and the number of events; see `core.rate.settled.post_changes`.
+) -> tuple[list[np.ndarray], int, int]:  # fmt: skip
+    """The postsynaptic change of each layer under a rule, and the numbers of events and of feedback events.
+
+    See `core.rate.settled.post_changes`. What is fed back counts in each nudged phase anew.
 
     A hidden layer that learns by a rule of its own, `Network.apart`, changes as it would if all layers learned by that rule:
     each rule brings its own signal through its own pathway. So back-propagation reaches it as the gradient of the loss itself,
     whatever the layers above learn by.
     """
     if not network.apart:
-        return settled.post_changes(network, settled_rule(network, setting, rule), free, error, target, directions)
+        change, events = settled.post_changes(network, settled_rule(network, setting, rule), free, error, target, directions)
+        return change, events, _phases(setting, rule) * settled.feedback_events(network, free, error, target, change)
     rules = {l: wiring.rule for l, wiring in network.apart.items()}
     others = frozenset(range(network.n_hidden)) - frozenset(rules)
     of_stage = replace(network, apart={})
     model = settled_rule(of_stage, setting, rule)
     change, events = settled.post_changes(of_stage, model, free, error, target, directions, others)
+    fed_back = _phases(setting, rule) * settled.feedback_events(of_stage, free, error, target, change, others)
     for name in dict.fromkeys(rules.values()):
         layers = frozenset(l for l, rule_of_l in rules.items() if rule_of_l == name)
         wired = network.by_layer(min(layers))
         change_by_rule, sent = settled.post_changes(
             wired, settled_rule(wired, setting, name), free, error, target, directions, layers
         )  # fmt: skip
+        fed_back += _phases(setting, name) * settled.feedback_events(wired, free, error, target, change_by_rule, layers)
         for l in layers:
             change[l] = change_by_rule[l]
         events += sent
-    return change, events
+    return change, events, fed_back
+
+
+def _phases(setting: Setting, rule: str) -> int:
+    """In how many phases a rule has the signal come to the hidden layers."""
+    if not registry.get("rules", rule).needs_phases:
+        return int(checks.teaches_hidden(rule))
+    return 2 if setting.phases.nudging == "centered" else 1
 
 
 def _masked(inputs: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

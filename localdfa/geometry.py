@@ -71,7 +71,7 @@ def lay_out(setting: Setting, n_in: int | tuple[int, ...], n_out: int) -> tuple[
     Raises
     ------
     SpecError
-        A convolution does not fit on the layer below, or one B on layers of different sizes.
+        A convolution does not fit on the layer below.
     """
     shape = (n_in,) if isinstance(n_in, int) else tuple(n_in)
     sizes: list[int] = [math.prod(shape)]
@@ -85,8 +85,6 @@ def lay_out(setting: Setting, n_in: int | tuple[int, ...], n_out: int) -> tuple[
         else:
             geometry.append(None)
             sizes.append(layer)
-    if setting.feedback.shared and len(set(sizes[1:])) > 1:
-        raise SpecError(f"feedback.shared: one B for all hidden layers needs equal sizes, not {sizes[1:]}")
     return (*sizes, n_out), (*geometry, None)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 # Streams of random numbers, one a purpose: (seed, stream, layer) always gives the same numbers, so that conditions that
 # share a seed share initial weights, B and the order of the samples.
-WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED, WATCHED_AGAIN, INPUTS = range(11)
+WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED, WATCHED_AGAIN, INPUTS, SIGNS = range(12)
 
 # So many weights are drawn at a time.
 _DRAWN = 2**20
@@ -114,6 +115,11 @@ class Network:
         """B of each hidden layer under the rule by which that layer learns, or None."""
         return [self.by_layer(l).feedback[l] for l in range(self.n_hidden)]
 
+    @cached_property
+    def feedback_fans(self) -> list[np.ndarray | None]:
+        """For each hidden layer how many entries of each column of its B are not zero, (width of the source,), or None."""
+        return [None if matrix is None else np.count_nonzero(matrix, axis=0) for matrix in self.feedback]
+
     def W(self, l: int) -> np.ndarray:
         """Forward weights into layer l (0 the first hidden), a view W[post, pre]; a copy where they are sparse."""
         return self.projections[l].dense(self.weights[l], self.sizes[l + 1])[:-1].T
@@ -143,7 +149,7 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     Raises
     ------
     SpecError
-        A convolution, one_to_one or an input code does not fit on samples of this shape, or one B on layers of different sizes.
+        A convolution, one_to_one or an input code does not fit on samples of this shape, or a sparse B has no entry at all.
     """
     shape = (n_in,) if isinstance(n_in, int) else tuple(n_in)
     if setting.spiking:
@@ -170,7 +176,7 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     to_inputs = None
     if setting.adversarial.gradient == "feedback":
         ends = sizes[0], sizes[-1]
-        to_inputs = _random_matrix(setting, generator(seed, INPUTS), ends, ends)
+        to_inputs = _random_matrix(setting, generator(seed, INPUTS), ends, ends, sizes[0], generator(seed, SIGNS))
     network = replace(network, start=_start(setting, network, seed), input_feedback=to_inputs)
     return rewired(network, setting, setting.rule, seed)
 
@@ -340,16 +346,54 @@ def _feedback(setting: Setting, network: Network, pathway: type["Pathway"], l: i
     shape, widths = pathway.shape(network, l), pathway.widths(network, l)
     if shape is None or widths is None:
         return None
-    return _random_matrix(setting, generator(seed, FEEDBACK, 0 if setting.feedback.shared else l), shape, widths)
+    all_widths = [pathway.widths(network, k) for k in range(network.n_hidden)]
+    widest = max(receiver for receiver, _ in filter(None, all_widths))
+    source = pathway.source(network, l)
+    # What one unit sends has one sign in all layers that it reaches.
+    signs = generator(seed, SIGNS, 0 if source is None else source + 1)
+    if not setting.feedback.shared:
+        return _random_matrix(setting, generator(seed, FEEDBACK, l), shape, widths, widest, signs)
+    whole = max(network.sizes[1:-1]), shape[1]
+    return _random_matrix(setting, generator(seed, FEEDBACK), whole, widths, widest, signs)[: shape[0]]
 
 
-def _random_matrix(setting: Setting, rng: np.random.Generator, shape: tuple[int, int], widths: tuple[int, int]) -> np.ndarray:
+def _random_matrix(
+    setting: Setting, rng: np.random.Generator, shape: tuple[int, int], widths: tuple[int, int], widest: int,
+    signs: np.random.Generator,
+) -> np.ndarray:  # fmt: skip
     """B ~ U(±g/√width) or N(0, g²/(3 width)), which has the same variance; width as ``feedback.fan_out`` says.
 
-    widths: of the layer that receives the feedback, and of its source.
+    widths: of the layer that receives the feedback, and of its source; widest: of all layers that receive any. signs: draws the
+    signs of the units that send. Kept entries of a sparse B are those of the dense one of the same seed, larger by 1/√density,
+    so that the signal keeps its variance; with fewer of them, some of those that were kept with more.
+
+    Raises
+    ------
+    SpecError
+        B is so sparse that no entry is left.
     """
-    spec = setting.feedback
-    bound = spec.gain / np.sqrt(widths[0] if spec.fan_out == "receiver" else widths[1])
-    if spec.distribution == "normal":
-        return rng.normal(0, bound / np.sqrt(3), shape).astype(setting.precision)
-    return rng.uniform(-bound, bound, shape).astype(setting.precision)
+    spec, (receiver, sender) = setting.feedback, widths
+    width = {"receiver": receiver, "sender": sender, "both": receiver * sender, "widest": widest, "none": 1}[spec.fan_out]
+    bound = spec.gain / np.sqrt(width)
+    matrix = rng.normal(0, bound / np.sqrt(3), shape) if spec.distribution == "normal" else rng.uniform(-bound, bound, shape)
+    if spec.signs == "sender":
+        matrix = np.abs(matrix) * signs.permutation(np.resize([1.0, -1.0], shape[1]))
+    if spec.density < 1:
+        kept = _kept(spec.density, shape, rng)
+        matrix = np.where(kept, matrix / np.sqrt(kept.mean()), 0.0)
+    return matrix.astype(setting.precision)
+
+
+def _kept(density: float, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Which entries of a sparse matrix are kept: this fraction of them, in each row as many as in any other or one more."""
+    n_rows, size = shape[0], shape[0] * shape[1]
+    count = round(density * size)
+    if count == 0:
+        raise SpecError(
+            f"feedback.density: {density:g} leaves none of the {size} entries of a B of shape {shape}; allowed here: at least "
+            f"{1 / size:g}"
+        )
+    in_row = np.full(n_rows, count // n_rows)
+    in_row[rng.permutation(n_rows)[: count % n_rows]] += 1
+    ranks = rng.random(shape).argsort(axis=1).argsort(axis=1)
+    return ranks < in_row[:, None]

@@ -78,7 +78,7 @@ _COUNTS = ("seed", "epoch", "stage")
 KEPT = "kept_epoch"
 _ALWAYS = (*_TEXT, *_COUNTS)
 # Of the training so far, which never fall from one epoch to the next.
-_ADDED_UP = ("stage", "updates", "events", "seconds")
+_ADDED_UP = ("stage", "updates", "events", "feedback_events", "seconds")
 # Least and most of what a column may hold: percentages, degrees, fractions, cosines as they are rounded, and sizes.
 _COSINE = 1 + 1e-6
 _BOUNDS = {
@@ -92,7 +92,7 @@ _BOUNDS = {
     ),
     **dict.fromkeys(
         ("train_loss", "valid_loss", "test_loss", "train_rmse", "valid_rmse", "test_rmse", "relative_error_to_dfa",
-         "update_norm", "weight_norm", "rate", "nudge", "updates", "events", "seconds"),
+         "update_norm", "weight_norm", "rate", "nudge", "updates", "events", "feedback_events", "seconds"),
         (0.0, math.inf),
     ),
 }  # fmt: skip
@@ -223,8 +223,8 @@ class Position(BaseModel):
     """Where the training of a condition and seed stands.
 
     stage and epoch_of_stage: the stage and the epochs trained in it; epoch: those trained in all; steps: the updates of each
-    projection; seconds and events: of the training so far; rows: its metrics; best: the epoch of this stage with the smallest
-    validation error so far, where a stage asks for that.
+    projection; seconds, events and feedback_events: of the training so far; rows: its metrics; best: the epoch of this stage
+    with the smallest validation error so far, where a stage asks for that.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -235,6 +235,7 @@ class Position(BaseModel):
     steps: list[NonNegativeInt]
     seconds: NonNegativeFloat
     events: NonNegativeInt
+    feedback_events: NonNegativeInt = 0
     rows: _Rows
     best: NonNegativeInt | None = None
 
@@ -292,13 +293,15 @@ class Job:
     def last(self) -> dict[str, Any] | None:
         """The row of the weights that the condition and seed ends with, so far; None where nothing is measured yet.
 
-        Where a stage has gone back to those of an earlier epoch it is that epoch's row, but ``epoch``, ``updates``, ``events``
-        and ``seconds`` are those of the whole training. ``kept_epoch`` is always there.
+        Where a stage has gone back to those of an earlier epoch it is that epoch's row, but ``epoch``, ``updates``, ``events``,
+        ``feedback_events`` and ``seconds`` are those of the whole training. ``kept_epoch`` is always there.
         """
         rows = self.metrics
         if not rows:
             return None
-        of_all_training = {key: rows[-1][key] for key in ("epoch", "updates", "events", "seconds") if key in rows[-1]}
+        of_all_training = {
+            key: rows[-1][key] for key in ("epoch", "updates", "events", "feedback_events", "seconds") if key in rows[-1]
+        }
         kept_epoch = rows[-1].get(KEPT, rows[-1]["epoch"])
         return {**rows[kept_epoch], **of_all_training, KEPT: kept_epoch}
 

@@ -22,7 +22,10 @@ _PARTS = ("train", "valid", "test")
 # After so many epochs, and at its end, a training is warned of that stays at chance.
 _TRIED = 5
 # What summary.json takes from the last row of metrics, besides the measures of predictions.
-_SUMMARY = ("angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_exact", "cosine_to_settled", "rate", "events", "seconds")
+_SUMMARY = (
+    "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_exact", "cosine_to_settled", "rate", "events", "feedback_events",
+    "seconds",
+)  # fmt: skip
 
 
 def run(

@@ -20,7 +20,7 @@ from localdfa.network import FEEDBACK, NOISE, ORDER, PROBE, WATCHED, generator, 
 from localdfa.optimisers import Optimiser
 from localdfa.progress import Progress
 from localdfa.samples import Part
-from localdfa.spec import Record, Setting
+from localdfa.spec import Record, Setting, checks
 
 
 class Trainer:
@@ -39,7 +39,7 @@ class Trainer:
         self._changes_by_pathway: dict[str, Changes] = {}
         self._enter(0)
         self.plasticity = Plasticity(self.network.weights, self._optimiser(), setting.optimiser.weight_decay)
-        self.seconds, self.events = 0.0, 0
+        self.seconds, self.events, self.feedback_events = 0.0, 0, 0
         self.rows: list[dict[str, Any]] = []
         self.carried = Carried()
         # Of this stage: the epoch with the smallest validation error, and what had been learned then where it may be kept.
@@ -89,7 +89,9 @@ class Trainer:
         self._multiplications = sum(weights.size for weights in self.network.weights) if known else sys.maxsize
         not_plastic = (q for q, projection in enumerate(self.network.projections) if not projection.plastic)
         frozen_layers = (layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen)
-        self.frozen = frozenset([*frozen_layers, *not_plastic])
+        of_layers = (layer_rules.get(l, self.rule_name) for l in range(self.network.n_hidden))
+        not_taught = (l for l, rule in enumerate(of_layers) if not checks.teaches_hidden(rule))
+        self.frozen = frozenset([*frozen_layers, *not_taught, *not_plastic])
 
     def _changes_of(self, rule: str) -> Changes | None:
         """What changes B under a rule, the same for all rules with one pathway; None where B is fixed."""
@@ -165,6 +167,7 @@ class Trainer:
                 self._changes.before(noise)
             update = self.engine.learn(network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
             self.events += update.events
+            self.feedback_events += update.feedback_events
             if self._changes is not None:
                 self._changes.after(update, self.plasticity.optimiser)
             self.plasticity.learn(network.weights, update, self.frozen)
@@ -197,7 +200,8 @@ class Trainer:
                 self._repeats,
             )  # fmt: skip
         rate = float(self.plasticity.optimiser.learning_rate)
-        row |= {"learning_rate": rate, "updates": max(self.plasticity.steps), "events": self.events, "seconds": self.seconds}
+        row |= {"learning_rate": rate, "updates": max(self.plasticity.steps), "events": self.events}
+        row |= {"feedback_events": self.feedback_events, "seconds": self.seconds}
         self.rows.append(row)
         return row
 
@@ -269,7 +273,8 @@ class Trainer:
         arrays |= {f"carried_{name}": array for name, array in self.carried.arrays().items()}
         position = record.Position(
             stage=self.stage, epoch=self.epoch, epoch_of_stage=self.epoch_of_stage, steps=self.plasticity.steps,
-            seconds=self.seconds, events=self.events, rows=plain(self.rows), best=self.best,
+            seconds=self.seconds, events=self.events, feedback_events=self.feedback_events, rows=plain(self.rows),
+            best=self.best,
         )  # fmt: skip
         self.job.write_checkpoint(arrays, position)
 
@@ -329,6 +334,7 @@ class Trainer:
             raise RunError(f"{self.job.folder / 'checkpoint.npz'}: does not fit this experiment: {error}") from None
         self.epoch = position.epoch
         self.seconds, self.events, self.rows = position.seconds, position.events, position.rows
+        self.feedback_events = position.feedback_events
         self.plasticity.steps = position.steps
         self.best, self._best_learned = position.best, best
         self._enter(position.stage)

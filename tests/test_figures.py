@@ -10,12 +10,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as MatplotlibFigure
 from scipy.integrate import trapezoid
 
-from localdfa import analysis, record, spec
+from localdfa import analysis, record, spec, train
 from localdfa.analysis import (
     beta,
     comparison,
     confusion,
     events,
+    feedback,
     fields,
     firing,
     pca,
@@ -144,6 +145,24 @@ def test_events_are_drawn(rate_run):
         x, y = line(right, name)
         assert x == pytest.approx([fmean(seed[e]["events"] for seed in rows) for e in (1, 2, 3)])
         assert y == pytest.approx([fmean(seed[e]["test_error"] for seed in rows) for e in (1, 2, 3)])
+
+
+def test_feedback_is_drawn_by_synapses_and_events(rate_run):
+    """BP has no matrix B and no point."""
+    left, right = feedback.figure(rate_run).axes
+    for name in ("local", "ifa"):
+        ends = [job.metrics[-1] for job in jobs(rate_run, name)]
+        error, events_of = fmean(row["test_error"] for row in ends), fmean(row["feedback_events"] for row in ends)
+        assert [float(v[0]) for v in line(left, name)] == pytest.approx([100, error])
+        assert [float(v[0]) for v in line(right, name)] == pytest.approx([events_of, error])
+    assert not [each for each in left.lines if each.get_label() == "bp"]
+    assert "left out: bp." in feedback.caption(rate_run)
+
+
+def test_feedback_needs_matrices(tmp_path):
+    bp = train.run(spec.experiment(rule="bp", network={"hidden": [4]}, stage=[{"epochs": 1}]), tmp_path / "run")
+    with pytest.raises(RunError, match="needs an error that passes matrices B, and no condition has any"):
+        feedback.figure(bp)
 
 
 # --- weights and activities -------------------------------------------------------------------------------------------

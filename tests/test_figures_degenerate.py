@@ -25,7 +25,13 @@ def row(job, epoch=0, depth=2, **changes):
     """A row of metrics in which everything is defined."""
     layers = dict.fromkeys(record.PER_LAYER, [0.5] * depth)
     where = {"condition": job.condition, "seed": job.seed, "epoch": epoch, "rule": "local", "stage": 0}
-    plain = {"train_error": 50.0, "test_error": 50.0, "events": 10 * epoch, "seconds": 0.1 * epoch}
+    plain = {
+        "train_error": 50.0,
+        "test_error": 50.0,
+        "events": 10 * epoch,
+        "feedback_events": 20 * epoch,
+        "seconds": 0.1 * epoch,
+    }
     return {**where, **plain, **layers, **changes}
 
 
@@ -100,7 +106,7 @@ GATED = {"edges": np.array([0.0, 100, 120, 150]), "sign": np.array([0.0, 1, 1])}
 NOTHING = {key: [None, None] for key in record.PER_LAYER}
 
 # The figures that read each kind of record.
-METRICS = ("angles", "beta", "comparison", "errors", "events", "firing", "map", "theorem")
+METRICS = ("angles", "beta", "comparison", "errors", "events", "feedback", "firing", "map", "theorem")
 ACTIVITY, WEIGHTS, OUTCOME = ("pca", "rates", "tsne"), ("fields", "singular", "weights"), ("confusion",)
 SPIKES, STATES, CHANGES = ("raster", "trial", "window", "pairs"), ("trial",), ("pairs",)
 

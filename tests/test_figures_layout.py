@@ -50,8 +50,8 @@ def synthetic(folder, betas, windows, depth):
             angles |= {"theorem_beta": list(180 * rng.random(depth)), "rate": list(60 * rng.random(depth))}
             angles |= {"relative_error_to_dfa": list(10.0 ** -rng.integers(0, 5, depth))}
             layers = {key: list(rng.random(depth)) for key in ("alignment", "theorem_k", "theorem_l", "silent", "saturated")}
-            events = 200_000 * epoch * pace
-            yield row(job, epoch, depth, test_error=falling, train_error=falling / 2, events=events, **angles, **layers)
+            events = {"events": 200_000 * epoch * pace, "feedback_events": 30_000 * epoch * pace}
+            yield row(job, epoch, depth, test_error=falling, train_error=falling / 2, **events, **angles, **layers)
 
     conditions = [
         {"name": f"strength-{beta:g}-window-{window}-ms", "phases": {"beta": float(beta), "nudged": float(window)}}

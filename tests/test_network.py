@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import setting_of
 
+from localdfa.errors import SpecError
 from localdfa.network import build
 
 
@@ -25,6 +26,86 @@ def test_initial_weights_and_feedback_follow_the_paper():
                 assert matrix.std() == pytest.approx(2 / math.sqrt(3 * width), rel=0.07)
     shared = build(setting_of(rule="dfa", network={"hidden": [50, 50]}, feedback={"shared": True}), 9, 10, 1)
     np.testing.assert_array_equal(shared.feedback[0], shared.feedback[1])
+
+
+def feedback_of(rule="dfa", hidden=(30, 50, 40), seed=1, n_in=9, n_out=10, **feedback):
+    network = {"hidden": list(hidden)}
+    return build(setting_of(rule=rule, precision="float64", network=network, feedback=feedback), n_in, n_out, seed).feedback
+
+
+@pytest.mark.parametrize(
+    ("fan_out", "widths"),
+    [("receiver", (30, 50, 40)), ("sender", (10,) * 3), ("both", (300, 500, 400)), ("widest", (50,) * 3), ("none", (1,) * 3)],
+)
+@pytest.mark.parametrize("distribution", ["uniform", "normal"])
+def test_one_matrix_is_sliced_for_layers_of_all_widths(fan_out, widths, distribution):
+    """Launay et al. 2019: N(0, 1), maybe over √(width · classes); 2020: U[−1, 1) over √(widest layer)."""
+    shared, own = (feedback_of(fan_out=fan_out, distribution=distribution, shared=s, gain=2.0) for s in (True, False))
+    whole = shared[1] * math.sqrt(widths[1]) / 2
+    for matrix, single, n, width in zip(shared, own, (30, 50, 40), widths, strict=True):
+        assert matrix.shape == single.shape == (n, 10)
+        np.testing.assert_allclose(matrix * math.sqrt(width) / 2, whole[:n], rtol=1e-12)
+        assert single.std() == pytest.approx(2 / math.sqrt(3 * width), rel=0.1)
+    assert whole.std() == pytest.approx(1 / math.sqrt(3), rel=0.1)
+    assert distribution == "normal" or 0.98 < np.abs(whole).max() <= 1
+    np.testing.assert_array_equal(shared[0], feedback_of(fan_out=fan_out, distribution=distribution, gain=2.0)[0])
+
+
+CONVOLUTION = {"channels": 6, "kernel": 3, "padding": 1}
+
+
+@pytest.mark.parametrize("density", [0.02, 0.1, 0.25, 0.5, 0.99])
+@pytest.mark.parametrize(
+    ("rule", "more"),
+    [("dfa", {}), ("dfa", {"shared": True}), ("fa", {}), ("fa", {"hidden": (CONVOLUTION, 20), "n_in": (2, 5, 5)})],
+)
+def test_a_sparse_matrix_has_the_number_of_entries_that_its_density_says(rule, more, density):
+    """Kept are entries of the dense matrix of the same seed, larger by 1/√density; where it is sparser, some of them."""
+    more = {"hidden": (200, 120), **more}
+    found = [feedback_of(rule, density=d, **more) for d in (density, 1.0, 1.01 * density)]
+    for sparse, dense, denser in zip(*found, strict=True):
+        count, kept = np.count_nonzero(sparse), sparse != 0
+        whole = (200, 10) if "shared" in more else dense.shape
+        in_rows = density * whole[1]
+        assert count == round(density * dense.size) or "shared" in more
+        assert set(kept.sum(axis=1)) <= {math.floor(in_rows), math.ceil(in_rows)}
+        exact = round(density * math.prod(whole)) / math.prod(whole)
+        np.testing.assert_allclose(sparse[kept] * math.sqrt(exact), dense[kept], rtol=1e-12)
+        assert (denser[kept] != 0).all()
+        assert (sparse**2).mean() == pytest.approx((dense**2).mean(), rel=0.6 if density < 0.1 else 0.3)
+    again = feedback_of(rule, density=density, seed=2, **more)[0]
+    assert not np.array_equal(again != 0, found[0][0] != 0)
+
+
+def test_a_matrix_without_any_entry_is_refused():
+    with pytest.raises(
+        SpecError, match=r"feedback.density: 0.01 leaves none of the 6 entries .*allowed here: at least 0.166667"
+    ):
+        feedback_of(hidden=(3,), n_out=2, density=0.01)
+
+
+@pytest.mark.parametrize("n_out", [2, 7, 10])
+@pytest.mark.parametrize("more", [{}, {"density": 0.3}, {"shared": True, "distribution": "normal"}])
+def test_all_that_an_output_unit_sends_has_one_sign(n_out, more):
+    free, signed = feedback_of(n_out=n_out, **more), feedback_of(n_out=n_out, signs="sender", **more)
+    signs = np.sign(signed[0].sum(axis=0))
+    assert abs(signs.sum()) == n_out % 2
+    for a, b in zip(free, signed, strict=True):
+        np.testing.assert_array_equal(b, np.abs(a) * signs)
+    assert any(
+        not np.array_equal(signs, np.sign(feedback_of(n_out=n_out, signs="sender", seed=s)[0].sum(axis=0))) for s in (2, 3, 4)
+    )
+
+
+def test_all_that_a_unit_sends_down_has_one_sign():
+    free, signed = feedback_of("fa"), feedback_of("fa", signs="sender")
+    for a, b, width in zip(free, signed, (50, 40, 10), strict=True):
+        signs = np.sign(b.sum(axis=0))
+        assert signs.sum() == 0
+        assert len(signs) == width
+        np.testing.assert_array_equal(b, np.abs(a) * signs)
+    by_output = feedback_of("dfa", signs="sender")
+    np.testing.assert_array_equal(np.sign(by_output[0].sum(axis=0)), np.sign(signed[-1].sum(axis=0)))
 
 
 def test_scale_multiplies_what_is_drawn():

@@ -7,13 +7,14 @@ from conftest import Small
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from test_train import tiny
 
-from localdfa import measure, registry
+from localdfa import measure, registry, train
 from localdfa.core.rate import settled
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.update import Update
 from localdfa.engines import settled_rule
-from localdfa.network import rewired
+from localdfa.network import build, rewired
 
 NEURONS = sorted(naive.F)
 
@@ -132,7 +133,7 @@ def test_live_with_feedback_to_the_first_layer_is_ifa():
     assert (errors < 1e-3).all()
 
 
-@pytest.mark.parametrize(("pathway", "exact"), [("sequential", "fa"), ("transpose", "bp")])
+@pytest.mark.parametrize(("pathway", "exact"), [("sequential", "fa"), ("transpose", "bp"), ("sign_error", "dfa")])
 def test_local_rule_follows_the_other_pathways(pathway, exact):
     small = Small(np.random.default_rng(3), rule="local", feedback={"pathway": pathway})
     errors, _ = relative_errors(small, 1e-3, "centered", reference=exact)
@@ -214,6 +215,52 @@ def test_a_synapse_reads_nothing_but_its_own_neurons_and_weight(rng):
         assert weights[1][pre, post] == expected
         weights[1][...] = before
         trial, change = changes_of(small)
+
+
+G = {
+    "one": np.ones_like, "step": naive.DF["relu"], "tanh": naive.DF["tanh"], "triangle": lambda a: np.maximum(0, 1 - abs(a)),
+    "cos": np.cos,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("neuron", ["tanh", "relu"])
+@pytest.mark.parametrize("g", G)
+def test_augmented_multiplies_the_signal_with_the_function_that_is_chosen(g, neuron, rng):
+    """Nakajima et al. 2022: (B e) ∘ g(a), whatever the neurons are; with the neuron's own slope it is exact DFA."""
+    small = Small(rng, m=4, scale=2.0, rule="augmented", rules={"augmented": {"g": g}}, network={"neuron": neuron})
+    trial, change = changes_of(small)
+    error = trial.prediction - small.target
+    for l in range(small.n):
+        expected = -(error @ small.network.feedback[l].T) * G[g](trial.drive[l])
+        np.testing.assert_allclose(change[l], expected, rtol=1e-11, atol=1e-13)
+    np.testing.assert_array_equal(change[-1], -error)
+    dfa = changes_of(small, "dfa")[1]
+    assert all(np.array_equal(a, b) for a, b in zip(change, dfa, strict=True)) == (
+        (g, neuron) in [("tanh", "tanh"), ("step", "relu")]
+    )
+
+
+def test_under_frozen_the_output_learns_exactly_and_nothing_else(rng):
+    small = Small(rng, m=4, rule="frozen")
+    trial, change = changes_of(small)
+    np.testing.assert_array_equal(change[-1], small.target - trial.prediction)
+    assert not any(layer.any() for layer in change[:-1])
+
+
+def test_frozen_weights_are_random_and_stay_whatever_the_optimiser_does(tmp_path):
+    """Weight decay would shrink them, and a layer that learns by another rule moves; spiking neurons by their f–I curve."""
+    tables = {"rule": "frozen", "optimiser": {"learning_rate": 0.02, "weight_decay": 1e-3}, "stage": [{"epochs": 2}]}
+    conditions = [
+        {"name": "frozen"}, {"name": "top", "stage": [{"epochs": 2, "layer_rules": {"2": "dfa"}}]},
+        {"name": "spiking", "network": {"neuron": "lif"}},
+    ]  # fmt: skip
+    run = train.run(tiny(**tables, condition=conditions, record={"probe": 16}), tmp_path / "run")
+    for job, moves in zip(run.jobs, ((3,), (2, 3), (3,)), strict=True):
+        network = build(run.settings[job.condition], (1, 8, 8), 10, job.seed)
+        for l in range(3):
+            assert network.W(l).any()
+            assert np.array_equal(job.weights[f"W{l + 1}"], network.W(l)) == (l + 1 not in moves)
+    assert run.jobs[0].metrics[-1]["train_error"] < run.jobs[0].metrics[0]["train_error"] - 20
 
 
 def test_no_rule_but_the_exact_ones_can_reach_the_slope(monkeypatch, certified):

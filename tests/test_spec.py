@@ -68,7 +68,21 @@ def refusal(tables):
         ({"rule": "fa", "feedback": {"shared": True}, "network": {"hidden": [5, 5]}}, ["feedback.shared", "sequential"]),
         ({"seeds": [-1]}, ["seeds[0]", "-1"]),
         ({"feedback": {"pathway": "direkt"}}, ["feedback.pathway", "did you mean 'direct'"]),
-        ({"feedback": {"shared": True}, "network": {"hidden": [3, 4]}}, ["feedback.shared", "equal widths", "[3, 4]"]),
+        ({"feedback": {"density": 0.0}}, ["feedback.density", "0.0"]),
+        ({"feedback": {"signs": "mixed"}}, ["feedback.signs", "'mixed'", "sender"]),
+        ({"rule": "bp", "feedback": {"density": 0.5}}, ["feedback.density: 0.5", "drawn at random", "'bp'", "allowed here: 1"]),
+        (
+            {"feedback": {"signs": "sender", "pathway": "transpose"}},
+            ["feedback.signs: 'sender'", "where a matrix B is drawn at random", "allowed here: 'free'"],
+        ),
+        (
+            {"feedback": {"density": 0.5, "pathway": "direct_kolen_pollack"}},
+            ["feedback.density: 0.5 would not last", "'direct_kolen_pollack' changes B", "allowed: 1.0, or a pathway"],
+        ),
+        ({"rule": "augmented", "rules": {"augmented": {"g": "sine"}}}, ["rules.augmented.g: 'sine'", "one, step, tanh"]),
+        ({"rule": "augmented", "rules": {"augmented": {"g": 1}}}, ["rules.augmented.g: 1 is not one of one, step"]),
+        ({"rule": "frozen", "network": {"weights": "zero"}}, ["network.weights: 'zero'", "'frozen'", "use 'uniform'"]),
+        ({"rule": "frozen", "stage": [{"frozen": [-1]}]}, ["stage[0].frozen", "'frozen'", "the output alone learns"]),
         ({"rule": "dfa", "feedback": {"pathway": "sequential"}}, ["feedback.pathway", "does not go with", "direct"]),
         ({"rule": "ifa", "network": {"weights": "zero", "hidden": [3, 3]}}, ["network.weights", "'zero' cannot learn", "ifa"]),
         ({"rule": "bp", "network": {"weights": "zero"}}, ["network.weights", "'zero' cannot learn", "bp"]),
@@ -220,7 +234,7 @@ def test_an_override_that_conditions_do_not_take_is_said_to_be_so(overrides, lin
 
 @pytest.mark.parametrize("value", ["", "bpp"])
 def test_what_every_condition_replaces_has_to_be_right_as_well(value):
-    with pytest.raises(SpecError, match=rf"rule: '{value}' is not one of bp, dfa, .*, local"):
+    with pytest.raises(SpecError, match=rf"rule: '{value}' is not one of augmented, bp, .*, local"):
         spec.load("quickstart", [f"rule={value}"])
     message = refusal({"neuron": {"tua": 1.0}, "condition": [{"name": "a", "network": {"neuron": "relu"}}]})
     assert message.startswith("neuron.tua: a parameter of tanh")
@@ -643,7 +657,7 @@ def test_bundled_experiments_are_valid_and_survive_their_own_resolution(name, tm
 
 
 def test_models_are_found_by_their_files():
-    assert registry.names("rules") == ["bp", "dfa", "drtp", "erbp", "fa", "ifa", "local"]
+    assert registry.names("rules") == ["augmented", "bp", "dfa", "drtp", "erbp", "fa", "frozen", "ifa", "local"]
     assert "fashion-mnist" in registry.names("data")
     for family in registry.FAMILIES:
         for name in registry.names(family):

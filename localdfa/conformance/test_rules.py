@@ -76,10 +76,10 @@ def test_updates_have_the_shapes_of_the_weights_and_are_the_same_again(name, mod
     setting, network, inputs, target = case(name, mode)
     before = [w.copy() for w in network.weights]
     first, again = (taught(name, setting, network, inputs, target) for _ in range(2))
-    for update, other, w, old in zip(first, again, network.weights, before, strict=True):
+    for l, (update, other, w, old) in enumerate(zip(first, again, network.weights, before, strict=True)):
         assert update.shape == w.shape
         assert np.isfinite(update).all()
-        assert update.any()
+        assert update.any() == (l == network.n_hidden or getattr(registry.get("rules", name), "teaches_hidden", True))
         assert_array_equal(update, other)
         assert_array_equal(w, old)  # what a mini-batch teaches changes nothing yet
 

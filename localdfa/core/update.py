@@ -24,6 +24,8 @@ class Update:
     # error e (·, n_out), from which feedback matrices may learn; empty where the engine does not tell.
     activity: list[np.ndarray] = field(default_factory=list)
     error: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    # The number of feedback events: values that are not 0 through entries of B that are not 0, in each nudged phase anew.
+    feedback_events: int = 0
 
     def totals(self) -> list[np.ndarray]:
         """The sums of all projections, each shaped like its weights."""

@@ -67,6 +67,11 @@ class Pathway:
         return None
 
     @classmethod
+    def draws(cls) -> bool:
+        """Whether it has random matrices."""
+        return cls.shape is not Pathway.shape
+
+    @classmethod
     def widths(cls, network: "Network", l: int) -> tuple[int, int] | None:
         """Width of layer l and of the source of its signal, with either of which the matrix scales; None without a matrix."""
         return cls.shape(network, l)

@@ -4,10 +4,11 @@ A rule is a class. ``engines`` names those that it serves, ``settled``, ``timed`
 a setting that needs another engine is refused. ``own`` is its feedback pathway. ``pathways`` names those that it works with,
 along with all that are derived from them as classes; it is empty where any will do. ``needs_phases`` says whether a trial has
 nudged phases: a rule without them is one of the settled network, whatever its neurons. One with phases whose update is the same
-at every nudging strength β sets ``depends_on_beta = False``; β is then refused where no other rule reads it. ``Parameters``, a
-NamedTuple, are its parameters with their bounds and defaults, which the spec gives in the table ``rules.NAME``. Where some of
-them may not go together, its method
-``refusal(self)`` says which, and what is allowed; it returns None where they do.
+at every nudging strength β sets ``depends_on_beta = False``; β is then refused where no other rule reads it. One under which
+hidden layers keep their weights sets ``teaches_hidden = False``; their update is then not asked for. ``Parameters``, a
+NamedTuple, are its parameters with their bounds, or names to choose from (``Literal``), and defaults, which the spec gives in
+the table ``rules.NAME``. Where some of them may not go together, its method ``refusal(self)`` says which, and what is allowed;
+it returns None where they do.
 
 ``settled``: ``rule(network, phases, parameters)`` has two methods, which write the change Δz/β of one layer into ``change`` (m,
 n), one row a sample. Weights then follow ΔW = η Σ_samples Δz xᵀ. For the exact rules Δz is −δa.
@@ -40,7 +41,7 @@ _SETTLED: interface.Hooks = {
     "hidden": ("self", "l", "free", "moved", "signal", "change"), "output": ("self", "free", "moved", "error", "change")
 }  # fmt: skip
 _TIMED: interface.Hooks = {"postsynaptic": ("neuron", "parameters")}
-_MAY: interface.Hooks = {"depends_on_beta": None}
+_MAY: interface.Hooks = {"depends_on_beta": None, "teaches_hidden": None}
 _HOOKS = {"settled": _SETTLED, "timed": _TIMED, "spiking": {}}
 
 

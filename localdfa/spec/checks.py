@@ -1,7 +1,7 @@
 """What pydantic cannot see in one key: names of models, their parameters, and combinations that cannot work."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -92,7 +92,9 @@ def check(setting: "Setting") -> None:
     Every model that it names is there: see `models`.
     """
     wrong: dict[str, None] = {}
-    for combination in (_rules_fit, _convolutions, _layers, _layer_rules, _adversarial, _stops, _time, _spikes, _code):
+    for combination in (
+        _rules_fit, _convolutions, _layers, _matrices, _layer_rules, _adversarial, _stops, _time, _spikes, _code
+    ):  # fmt: skip
         try:
             combination(setting)
         except ValueError as error:
@@ -237,14 +239,17 @@ def learns_from_spikes(setting: "Setting") -> bool:
 
 
 def initial_weights(setting: "Setting") -> str:
-    """What ``network.weights`` stands for: the paper starts FA and DFA with tanh or logistic neurons from zero."""
+    """What ``network.weights`` stands for: the paper starts FA and DFA with tanh or logistic neurons from zero.
+
+    Where the error passes through weights, or layers that do not learn keep them, they are random.
+    """
     if setting.network.from_run is not None:  # trained, whatever they began with
         return "uniform"
     if setting.network.weights != "auto":
         return str(setting.network.weights)
     from_zero = getattr(registry.get("neurons", setting.network.neuron), "from_zero", False)
-    passes = any(_passes_weights(setting, rule) for _, rule in rules_of(setting))
-    return "zero" if from_zero and not passes else "uniform"
+    needs = any(_passes_weights(setting, rule) or not teaches_hidden(rule) for _, rule in rules_of(setting))
+    return "zero" if from_zero and not needs else "uniform"
 
 
 def rules_of(setting: "Setting") -> list[tuple[str, str]]:
@@ -256,6 +261,11 @@ def rules_of(setting: "Setting") -> list[tuple[str, str]]:
         for i, stage in enumerate(setting.stage) for layer, rule in stage.layer_rules.items()
     ]  # fmt: skip
     return [*([("rule", setting.rule)] if inherited or not of_stages else []), *of_stages, *of_layers]
+
+
+def _rules_of_layers(setting: "Setting", stage: "Stage") -> list[str]:
+    """The rule by which each hidden layer learns in a stage."""
+    return [stage.layer_rules.get(str(l), setting.rule_of(stage)) for l in range(1, len(setting.network.hidden) + 1)]
 
 
 def pathway_of(setting: "Setting", rule: str) -> str:
@@ -273,6 +283,11 @@ def _takes(rule: str, pathway: str) -> bool:
 def _taken(rule: str) -> list[str]:
     """The names of the pathways that a rule works with."""
     return [pathway for pathway in registry.names("feedback") if _takes(rule, pathway)]
+
+
+def teaches_hidden(rule: str) -> bool:
+    """Whether hidden layers learn under a rule."""
+    return bool(getattr(registry.get("rules", rule), "teaches_hidden", True))
 
 
 def _pathway_model(setting: "Setting", rule: str) -> type["Pathway"]:
@@ -326,6 +341,9 @@ def _parameters(table: str, package: str, name: Any, given: Mapping[str, Any], p
             allowed = list(model._fields)
             known = registry.unknown(key, allowed) if allowed else f"{quoted(key)}: it has none"
             wrong.append(f"{table}.{clipped(str(key))}: a parameter of {name} {known}")
+        elif choices := get_args(model.__annotations__[key]) if get_origin(model.__annotations__[key]) is Literal else ():
+            if value not in choices:
+                wrong.append(unknown(f"{table}.{key}", value, [*choices]))
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
             wrong.append(f"{table}.{key}: {quoted(value)} is not a number")
         elif reason := _out_of_bounds(model.__annotations__[key], value, precision):
@@ -388,6 +406,12 @@ def _learns(setting: "Setting", key: str, rule: str) -> None:
     if initial_weights(setting) != "zero":
         return
     path = _pathway_model(setting, rule)
+    first = setting.stage[0]
+    if not teaches_hidden(rule) and rule in (setting.rule_of(first), *first.layer_rules.values()):
+        raise ValueError(
+            f"network.weights: 'zero' cannot learn with {key} = {rule!r}: hidden layers keep these weights, and nothing of the "
+            f"inputs reaches the output; use 'uniform'"
+        )
     if _passes_weights(setting, rule) and (len(setting.network.hidden) > 1 or not path.by_propagation):
         raise ValueError(
             f"network.weights: 'zero' cannot learn with {key} = {rule!r}: its error passes through the forward weights, "
@@ -440,19 +464,33 @@ def _layers(setting: "Setting") -> None:
                     f"stage[{i}].frozen: there is no layer {layer}; allowed are 1 (the first hidden) to {n_layers} "
                     f"(the output), or -1 (the output) to -{n_layers}"
                 )
-        if len({layer % (n_layers + 1) if layer > 0 else n_layers + 1 + layer for layer in stage.frozen}) == n_layers:
+        frozen = {layer % (n_layers + 1) for layer in stage.frozen}  # from 1 to n_layers, the output
+        if len(frozen) == n_layers:
             raise ValueError(f"stage[{i}].frozen: every layer is frozen, so nothing can learn")
+        if n_layers in frozen and not any(map(teaches_hidden, _rules_of_layers(setting, stage))):
+            raise ValueError(
+                f"stage[{i}].frozen: under the rule {setting.rule_of(stage)!r} the output alone learns, so nothing can learn "
+                f"where it is frozen; allowed here: none, or hidden layers"
+            )
+    shareable = [name for name in registry.names("feedback") if registry.get("feedback", name).shareable]
     for _, rule in rules_of(setting):
         if setting.feedback.shared and not _pathway_model(setting, rule).shareable:
             raise ValueError(
                 f"feedback.shared: the matrices of the pathway {pathway_of(setting, rule)!r} differ in shape, or there is one; "
-                f"allowed with direct"
+                f"allowed with {', '.join(shareable)}"
             )
-    hidden = network.hidden
-    if setting.feedback.shared and all(isinstance(n, int) for n in hidden) and len(set(hidden)) > 1:
-        raise ValueError(
-            f"feedback.shared: one B for all hidden layers needs equal widths, not network.hidden = {quoted(hidden)}"
-        )
+
+
+def _matrices(setting: "Setting") -> None:
+    """Keys of random matrices that B does not keep where it changes."""
+    for key, rule in rules_of(setting):
+        for name in ("density", "signs"):
+            value, plain = getattr(setting.feedback, name), type(setting.feedback).model_fields[name].default
+            if value != plain and feedback_changes(setting, rule):
+                raise ValueError(
+                    f"feedback.{name}: {quoted(value)} would not last, as under {key} = {rule!r} feedback.pathway = "
+                    f"{pathway_of(setting, rule)!r} changes B; allowed: {quoted(plain)}, or a pathway whose B is fixed"
+                )
 
 
 def _layer_rules(setting: "Setting") -> None:
@@ -694,9 +732,11 @@ def _rule_for_spikes(setting: "Setting", name: str) -> None:
             f"allowed: 'constant', 'continuous'"
         )
     if not rule.injects and _pathway_model(setting, name).by_propagation:
+        pathways = {other: registry.get("feedback", other) for other in registry.names("feedback")}
+        allowed = [other for other, model in pathways.items() if model.in_time and not model.by_propagation]
         raise ValueError(
             f"feedback.pathway: {pathway_of(setting, name)!r} is carried on by the activity that feedback has changed, and the "
-            f"rule {name!r} injects none; allowed: direct, drtp"
+            f"rule {name!r} injects none; allowed: {', '.join(allowed)}"
         )
     if not rule.constant and not registry.get("inputs", code).spikes:
         spiking_codes = [other for other in registry.names("inputs") if registry.get("inputs", other).spikes]

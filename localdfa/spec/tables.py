@@ -141,11 +141,25 @@ class FeedbackTable(Table):
 
     pathway: str | None = Field(None, description="how the error reaches the hidden layers; the rule's own if left out")
     distribution: Literal["uniform", "normal"] = Field("uniform", description="of the entries of B, of equal variance")
-    fan_out: Literal["receiver", "sender"] = Field(
-        "receiver", description="B scales with 1/√width of the layer that receives the feedback, or of its source"
+    fan_out: Literal["receiver", "sender", "both", "widest", "none"] = Field(
+        "receiver",
+        description="B scales with 1/√width: of the layer that receives the feedback, of its source, of both (their product), "
+        "or of the widest layer that receives any; or with none",
     )
     gain: float = Field(1.0, gt=0, le=1e3, description="factor on B")
-    shared: bool = Field(False, description="one B for all hidden layers, which must then be equally wide")
+    density: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="fraction of the entries of B that are not zero, as many in each row as can be; these are larger by "
+        "1/√density, so that the variance stays",
+    )
+    signs: Literal["free", "sender"] = Field(
+        "free", description="of B; sender: all that one unit sends has one sign, + of one half of the units and − of the other"
+    )
+    shared: bool = Field(
+        False, description="one B for all hidden layers, of which each takes as many rows as it has neurons, from the first on"
+    )
     normalisation: Literal["none", "strict"] = Field(
         "none", description="strict: before each mini-batch each B gets the norm of the weights that it stands in for"
     )

@@ -28,12 +28,17 @@ def _mirrored(setting: Setting, rule: str, engine: str) -> bool:
     return bool(registry.get("feedback", setting.pathway_of(rule)).mirrors())
 
 
+def _drawn(setting: Setting, rule: str, engine: str) -> bool:
+    return setting.adversarial.gradient == "feedback" or bool(registry.get("feedback", setting.pathway_of(rule)).draws())
+
+
 def _taking_time(setting: Setting, rule: str, engine: str) -> bool:
     return engine != "settled"
 
 
 _PHASES = _Key(_with_phases, "under a rule with phases")
 _DURATION = _Key(_taking_time, "under a rule with phases where activity takes time: neuron.tau > 0, or spiking neurons")
+_DRAWN = _Key(_drawn, "where a matrix B is drawn at random")
 _KEYS = {
     ("phases", "beta"): _Key(_by_beta, "under a rule that depends on β"),
     ("phases", "nudging"): _PHASES,
@@ -48,6 +53,8 @@ _KEYS = {
     ("feedback", "rate"): _Key(
         lambda setting, rule, engine: setting.feedback.signal == "spikes", "with feedback.signal = 'spikes'"
     ),
+    ("feedback", "density"): _DRAWN,
+    ("feedback", "signs"): _DRAWN,
     ("feedback", "normalisation"): _Key(
         lambda setting, rule, engine: checks.takes_norms(setting, rule),
         "where each B stands in for the weights of one projection and does not learn: feedback.pathway = 'sequential' or a "

@@ -29,12 +29,16 @@ DEVICES = [
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU here")),
 ]
 NEURONS = ["tanh", "logistic", "relu", "leaky_relu", "linear"]
-EXACT = [("bp", {}, {}), ("fa", {}, {}), ("dfa", {}, {}), ("ifa", {}, {})]
+EXACT = [
+    ("bp", {}, {}), ("fa", {"density": 0.6}, {}), ("dfa", {}, {}), ("ifa", {}, {}), ("frozen", {}, {}),
+    ("dfa", {"pathway": "sign_error", "density": 0.5, "signs": "sender", "shared": True, "fan_out": "widest"}, {}),
+    *(("augmented", {}, {"g": g}) for g in ("one", "step", "tanh", "triangle", "cos")),
+]  # fmt: skip
 LOCAL = [
     ("local", {"pathway": pathway}, {"propagation": propagation})
     for pathway, propagation in [
         ("direct", "held"), ("direct", "two_compartment"), ("direct", "live"), ("sequential", "held"), ("transpose", "held"),
-        ("indirect", "live"),
+        ("indirect", "live"), ("sign_error", "held"), ("sign_error", "live"),
     ]
 ]  # fmt: skip
 phases = st.fixed_dictionaries(
@@ -44,6 +48,13 @@ phases = st.fixed_dictionaries(
         "teacher": st.sampled_from(["activity", "drive"]),
     }
 )
+
+
+def of_rule(name, own, trial):
+    """The tables of a rule: its phases under the local rule, or else its parameters, if it has any."""
+    if name == "local":
+        return {"phases": {**trial, **own}}
+    return {"rules": {name: own}} if own else {}
 
 
 def pytorch_of(small, where="cpu"):
@@ -69,10 +80,10 @@ def assert_same(ours, theirs, tolerance=1e-10):
     trial=phases,
 )
 def test_every_update_of_every_rule_is_that_of_the_core(where, seed, hidden, m, n_out, neuron, output, rule, trial):
-    name, feedback, propagation = rule
+    name, feedback, own = rule
     small = Small(
         np.random.default_rng(seed), hidden, n_out=n_out, m=m, rule=name, network={"neuron": neuron, "output": output},
-        feedback=feedback, phases={**trial, **propagation} if name == "local" else {},
+        feedback=feedback, **of_rule(name, own, trial),
     )  # fmt: skip
     learner, x, y = pytorch_of(small, where)
     ours = measure.update(small.network, small.setting, name, small.inputs, small.target)
@@ -114,12 +125,11 @@ convolution = st.fixed_dictionaries(
     trial=phases,
 )
 def test_every_update_of_a_convolutional_network_is_that_of_the_core(where, seed, maps, dense, neuron, rule, trial):
-    name, feedback, propagation = rule
+    name, feedback, own = rule
     try:
         setting, network, inputs, targets = convolutional(
-            seed, [*maps, *dense], name, scale=2.0, network={"neuron": neuron}, feedback=feedback,
-            phases={**trial, **propagation} if name == "local" else {},
-        )  # fmt: skip
+            seed, [*maps, *dense], name, scale=2.0, network={"neuron": neuron}, feedback=feedback, **of_rule(name, own, trial)
+        )
     except SpecError:  # a kernel or window larger than the map
         assume(False)
     learner = Learner(setting, [network], where)
@@ -200,7 +210,7 @@ def test_modules_that_cannot_be_cut_are_refused():
         live.learn(stack, torch.ones(5, 3), torch.ones(5, 2))
 
 
-@pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "ifa", "local"])
+@pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "ifa", "augmented", "local"])
 def test_dropout_leaves_neurons_out_of_activity_and_learning(rule, rng):
     small = Small(rng, m=5, rule=rule)
     masks = [(rng.random((5, n)) < 0.6) / 0.6 for n in (7, 5, 6)]

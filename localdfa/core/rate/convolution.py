@@ -37,6 +37,13 @@ class Route(NamedTuple):
         """The route of these samples alone."""
         return Route(geometry=self.geometry, winner=self.winner[rows])
 
+    def by_column(self, chosen: np.ndarray) -> np.ndarray:
+        """How many of the chosen neurons, (m, n_post) of bool, were driven by each column of the weights, (n_columns,)."""
+        g = self.geometry
+        column = np.repeat(np.arange(g.channels), self.winner.shape[1] // g.channels)
+        columns = np.broadcast_to(column, chosen.shape) if g.shared else self.winner * g.channels + column
+        return np.bincount(columns[chosen], minlength=g.synapses[1])
+
 
 class Layout(NamedTuple):
     """The sizes of a convolution, for kernels; channels and neurons are counted as in `localdfa.geometry.Geometry`."""

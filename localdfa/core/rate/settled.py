@@ -147,6 +147,33 @@ def post_changes(
     return change, events
 
 
+def feedback_events(
+    network: "Network",
+    free: FreePhase,
+    error: np.ndarray,
+    target: np.ndarray,
+    change: list[np.ndarray],
+    layers: frozenset[int] | None = None,
+) -> int:
+    """How many values that are not 0 pass an entry of a matrix B that is not 0, in one phase.
+
+    Arguments as of `post_changes`, which gives `change`. Through a kernel in the place of a convolution a value passes as often
+    as the kernel has entries, also where these lie outside of the map.
+    """
+    carried, events = network.pathway.carries(free.prediction, target, error), 0
+    sent: dict[int | None, np.ndarray] = {}
+    for l, fan in enumerate(network.feedback_fans):
+        if fan is None or (layers is not None and l not in layers):
+            continue
+        source = network.pathway.source(network, l)
+        if source not in sent:
+            route = None if source is None else free.route[source]
+            values = carried if source is None else change[source]
+            sent[source] = np.count_nonzero(values, axis=0) if route is None else route.by_column(values != 0)
+        events += int(sent[source] @ fan)
+    return events
+
+
 def _needed(network: "Network", layers: frozenset[int] | None) -> set[int]:
     """The hidden layers that are asked for, and those whose change their signals pass on."""
     needed: set[int] = set(range(network.n_hidden) if layers is None else layers)
@@ -172,12 +199,13 @@ def update(
     events: int = 0,
     frozen: frozenset[int] = frozenset(),
     error: np.ndarray | None = None,
+    fed_back: int = 0,
 ) -> Update:
     """What the postsynaptic changes of each layer, (m, n_l), teach.
 
     Of a dense projection the optimiser gets the factors, and visits one row after the other, so that their sum is never held
-    whole; of a convolution it gets the sum. events: those of the nudged phases. frozen: projections that do not learn, of which
-    no sum is formed. error: e (m, n_out), for feedback matrices that learn from it.
+    whole; of a convolution it gets the sum. events: those of the nudged phases; fed_back: feedback events. frozen: projections
+    that do not learn, of which no sum is formed. error: e (m, n_out), for feedback matrices that learn from it.
     """
     layers = enumerate(zip(free.route, free.sent, change, strict=True))
     return Update(
@@ -187,4 +215,5 @@ def update(
         events=free.events + events,
         activity=free.sent[1:],
         **({} if error is None else {"error": error}),
+        feedback_events=fed_back,
     )

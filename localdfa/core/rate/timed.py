@@ -94,6 +94,13 @@ def simulate(network: "Network", setting: "Setting", inputs: np.ndarray, targets
     _refuse(outcome.failed, network.n_hidden)
     total = _totals(network, wiring, outcome) if schedule.openings else []
     drive = outcome.drive.astype(network.dtype)
+    fed_back = 0
+    if targets is not None:
+        error = network.output.error(network.predict(outcome.drive), target)
+        error[np.abs(error) <= setting.feedback.threshold] = 0
+        carried = network.pathway.carries(network.predict(outcome.drive), target, error)
+        sent = np.count_nonzero(carried, axis=0)
+        fed_back = schedule.openings * sum(int(sent @ fan) for fan in network.feedback_fans if fan is not None)
     return TimedTrial(
         drive=drive,
         prediction=network.predict(drive),
@@ -101,6 +108,7 @@ def simulate(network: "Network", setting: "Setting", inputs: np.ndarray, targets
         change=[None] * len(total),
         total=[*total],
         events=int(outcome.events.sum()),
+        feedback_events=fed_back,
     )
 
 

@@ -128,6 +128,8 @@ def simulate(
     first = batch.circuit.first
     counts = [left.counts[:, first[k] : first[k + 1]] for k in range(1, network.n_hidden + 1)]
     sent, change, total = batch.learned(left, sums.total) if batch.schedule.openings else ([], [], [])
+    phases = batch.schedule.openings if setting.feedback.signal == "constant" else 1  # the others are counted in each phase
+    fed_back = phases * left.fed_back.sum(axis=0)
     return SpikingTrial(
         drive=readout,
         prediction=readout if network.output.spiking else network.predict(readout),
@@ -139,6 +141,7 @@ def simulate(
         events=int(left.events.sum()),
         activity=[(float(network.neuron.gain) / setting.phases.free * each).astype(network.dtype) for each in counts],
         error=np.empty((0, 0)) if targets is None else left.error.astype(network.dtype),
+        feedback_events=sum(int(fed_back @ fan) for fan in network.feedback_fans if fan is not None),
     )
 
 

@@ -110,9 +110,10 @@ def circuit(network: "Network", setting: "Setting", nudges: bool, rates: Sequenc
         tables.add(q, unit, rates[q] * gain / (trace.tau_x * trace.tau_z))
     if error_spikes:
         kick = -setting.phases.beta / (setting.feedback.rate * 1e-3 * p.tau_m)
+        sparse = any(matrix is not None and not matrix.all() for matrix in network.feedback)
         for k in range(fed, fed + (n_twins or n_hidden + taught)):
             matrix = kick * signal[:, first[k] : first[k + 1]]
-            tables.add_error_neurons(len(layer_of), k, np.concatenate([matrix, -matrix]))
+            tables.add_error_neurons(len(layer_of), k, np.concatenate([matrix, -matrix]), sparse)
     first_port, order, traces, n_pre_traces = [0], list[int](), list[int](), 0
     for k in range(len(sizes)):
         for q, entry in enumerate(tables.entries):
@@ -239,8 +240,9 @@ class _Tables:
             self._targets.append(projection.targets)
         self.n_sums += weights.size if projection.plastic else 0
 
-    def add_error_neurons(self, pre: int, post: int, jumps: np.ndarray) -> None:
-        """What error neurons do to v of a population, (n_pre, n_post)."""
+    def add_error_neurons(self, pre: int, post: int, jumps: np.ndarray, sparse: bool) -> None:
+        """What error neurons do to v of a population, (n_pre, n_post); if sparse, there is no synapse where that is 0."""
+        joined = jumps != 0
         self.entries.append(
             {
                 "pre": pre,
@@ -248,14 +250,17 @@ class _Tables:
                 "delay": 0.0,
                 "current": -1,
                 "jumps": self._jumps.size + sum(map(len, self._of_errors)),
-                "rows": -1,
-                "targets": 0,
+                "rows": sum(map(len, self._rows)) if sparse else -1,
+                "targets": sum(map(len, self._targets)) if sparse else 0,
                 "sums": -1,
                 "strength": 1.0,
                 "online": 0.0,
             }
         )
-        self._of_errors.append(jumps.ravel().astype(self._jumps.dtype))
+        if sparse:
+            self._rows.append(np.cumsum([0, *joined.sum(axis=1)]))
+            self._targets.append(np.nonzero(joined)[1].astype(np.int32))
+        self._of_errors.append((jumps[joined] if sparse else jumps.ravel()).astype(self._jumps.dtype))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """row_ends, targets and jumps."""

@@ -19,6 +19,7 @@ class Findings(NamedTuple):
     error: np.ndarray  # (m, n_out) the error there
     counts: np.ndarray  # (m, n) spikes until then
     events: np.ndarray  # (m,) all spikes
+    fed_back: np.ndarray  # (m, n_out) how often a unit sent back what is not 0: readings of it, or spikes of its error neurons
     change: np.ndarray  # (m, frames, n_1) Σ scale (z(t1) − z(t0)) of the first layer in each frame of the input
     moved: np.ndarray  # (m, n) the same of all neurons that learn, over the gate
     clamped: np.ndarray  # (m, n_L) the mean x of the top layer where the gate opens
@@ -32,6 +33,7 @@ def findings(m: int, frames: int, n_1: int, n_top: int, n_out: int, n: int, mome
         error=np.zeros((m, n_out)),
         counts=np.zeros((m, n), np.int64),
         events=np.zeros(m, np.int64),
+        fed_back=np.zeros((m, n_out), np.int64),
         change=np.zeros((m, frames, n_1)),
         moved=np.zeros((m, n)),
         clamped=np.zeros((m, n_top)),
@@ -124,10 +126,11 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
     simple = not neuron.adapts and not kernels.exponential
 
     @device
-    def feed_back(c, schedule, prediction, target, error, signal):
+    def feed_back(c, schedule, prediction, target, error, signal, fed_back):
         """Set errors below the threshold to 0, and the signal c of all neurons; returns whether there is any.
 
-        Hidden neurons get what the pathway carries, output neurons that are taught by a current the error itself.
+        Hidden neurons get what the pathway carries, output neurons that are taught by a current the error itself. fed_back
+        (n_out,) counts what is carried, unless error neurons bring it.
         """
         teaches = False
         for i in range(signal.size):
@@ -135,6 +138,8 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
         for u in range(error.size):
             error[u] = error[u] if abs(error[u]) > schedule.error_threshold else 0.0
             carried = carries(prediction[u], target[u], error[u])
+            if not error_spikes and carried != 0:
+                fed_back[u] += 1
             if error[u] != 0 or carried != 0:
                 teaches = True
                 for k in range(1, c.sizes.size - 1):
@@ -187,7 +192,7 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
                 read_out(c, state, t0, readout)
                 predict_into(readout, prediction)
                 error_into(prediction, target, error)
-                teaches = feed_back(c, schedule, prediction, target, error, signal)
+                teaches = feed_back(c, schedule, prediction, target, error, signal, findings.fed_back[s])
             if step == schedule.free:
                 for u in range(n_out):
                     findings.readout[s, u], findings.error[s, u] = readout[u], error[u]
@@ -211,6 +216,8 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
                     before = state.listed[populations - 1]
                     send_error_spikes(c, t0, t1, error, state.level, times, senders, state.listed)
                     n_error_spikes += state.listed[populations - 1] - before
+                    for e in range(before, state.listed[populations - 1]):
+                        findings.fed_back[s, senders[populations - 1][e] % n_out] += 1
                     for port in range(c.ports.size):
                         if c.ports[port].pre == populations - 1:
                             state.strength[port] = sign

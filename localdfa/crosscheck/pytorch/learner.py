@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from localdfa import registry
 from localdfa.crosscheck.pytorch import matrices as changing
-from localdfa.crosscheck.pytorch.rules import WAYS, BackPropagation, Exact, Local
+from localdfa.crosscheck.pytorch.rules import WAYS, BackPropagation, Exact, Frozen, Local
 from localdfa.crosscheck.pytorch.stack import OUTPUTS, Convolved, ManyLinear, Masks, Stack
 from localdfa.errors import SpecError, quoted
 from localdfa.spec import Setting
@@ -17,7 +17,7 @@ from localdfa.spec import Setting
 if TYPE_CHECKING:
     from localdfa.network import Network
 
-_RULES = ("bp", "fa", "dfa", "ifa", "drtp", "local")
+_RULES = ("bp", "fa", "dfa", "ifa", "drtp", "augmented", "frozen", "local")
 # The way of the signal of each pathway.
 _WAY_OF = {
     **{name: name for name in WAYS},
@@ -137,7 +137,7 @@ class Learner:
         Without dropout, unless there are masks.
         """
         self.rule.learn(self.stack, x, target, masks or self.whole)
-        return [_packed(-w.grad, -b.grad) for w, b in _projections(self.stack)]  # type: ignore[operator]
+        return [_packed(_direction(w), _direction(b)) for w, b in _projections(self.stack)]
 
     def weights(self) -> list[np.ndarray]:
         """The weights of each projection, (n_pre + 1, n_post), the biases last; of several networks (S, n_pre + 1, n_post)."""
@@ -145,12 +145,14 @@ class Learner:
 
     def _rule(
         self, setting: Setting, networks: Sequence["Network"], beta: Sequence[float]
-    ) -> tuple[BackPropagation | Exact | Local, list[Tensor]]:
+    ) -> tuple[BackPropagation | Exact | Frozen | Local, list[Tensor]]:
         """The rule, and the B that learn."""
         if setting.rule == "bp":
             return BackPropagation(), []
         pathway, strict = setting.pathway_of(setting.rule), setting.normalises_strictly(setting.rule)
         matrices = [self._matrix([network.feedback[l] for network in networks]) for l in range(self.stack.n_hidden)]
+        if setting.rule == "frozen":
+            return Frozen(), []
         changes, taught = changing.Fixed(), list[Tensor]()
         if pathway in ("kolen_pollack", "direct_kolen_pollack"):
             taught = [matrix for matrix in matrices if matrix is not None]
@@ -158,7 +160,8 @@ class Learner:
         elif pathway in ("sign_symmetric", "sign_symmetric_fixed") or strict:
             changes = changing.Following(matrices, pathway.startswith("sign_symmetric"), strict)
         if setting.rule != "local":
-            return Exact(_WAY_OF[pathway], matrices, changes), taught
+            function = getattr(setting.parameters_of(setting.rule), "g", None)
+            return Exact(_WAY_OF[pathway], matrices, changes, function), taught
         strengths = self.tensor(np.reshape(beta, (-1, 1, 1))) if len(beta) else None
         return Local(_WAY_OF[pathway], matrices, setting.phases, strengths, changes), taught
 
@@ -214,6 +217,11 @@ def _load(stack: Stack, networks: Sequence[Sequence[np.ndarray]]) -> None:
         rows = arrays[:, :-1]
         weight.copy_(rows if _several(bias) else rows[0].mT.reshape(weight.shape))
         bias.copy_(arrays[:, -1].reshape(bias.shape))
+
+
+def _direction(parameter: nn.Parameter) -> Tensor:
+    """Minus the gradient; zero where there is none."""
+    return torch.zeros_like(parameter) if parameter.grad is None else -parameter.grad
 
 
 def _packed(weight: Tensor, bias: Tensor) -> np.ndarray:

@@ -6,7 +6,7 @@ convolution with pooling, to the pooled map, right before the non-linearity. (FA
 in for, a kernel for a kernel.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,9 @@ from localdfa.errors import SpecError
 from localdfa.spec.tables import Phases
 
 # The ways of a signal: where the error enters, and which layer's change a layer gets.
-WAYS = ("direct", "drtp", "sequential", "indirect", "transpose")
+WAYS = ("direct", "drtp", "sign_error", "sequential", "indirect", "transpose")
+# Those along which each layer gets its signal after the one below; along the others after the one above.
+_UPWARDS = ("direct", "drtp", "sign_error", "indirect")
 
 
 class BackPropagation:
@@ -55,10 +57,12 @@ class _Feedback:
 
     def _order(self, n: int) -> range:
         """The order in which hidden layers get their signals."""
-        return range(n) if self.pathway in ("direct", "drtp", "indirect") else range(n - 1, -1, -1)
+        return range(n) if self.pathway in _UPWARDS else range(n - 1, -1, -1)
 
     def _carried(self, error: Tensor, target: Tensor) -> Tensor:
-        """What the output sends back: its error, or minus its target (Frenkel et al. 2021)."""
+        """What the output sends back: its error, the sign of that, or minus its target (Frenkel et al. 2021)."""
+        if self.pathway == "sign_error":
+            return error.sign()
         return -target if self.pathway == "drtp" else error
 
     def _signal(self, stack: Stack, trial: Trial, l: int, carried: Tensor, delta: list[Tensor]) -> Tensor:
@@ -95,8 +99,27 @@ def _forward(project: nn.Module, x: Tensor, moved: Tensor) -> Tensor:
     return torch.autograd.grad(down, probe, moved)[0]
 
 
+# What the rule `augmented` multiplies the signal with, of the drive.
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "one": torch.ones_like,
+    "step": lambda a: (a > 0).to(a),
+    "tanh": lambda a: torch.cosh(a) ** -2,
+    "triangle": lambda a: nn.functional.relu(1 - a.abs()),
+    "cos": torch.cos,
+}
+
+
 class Exact(_Feedback):
-    """FA, DFA and IFA: δa_l = c_l ∘ f'(a_l) (Nøkland 2016, eqs. 7–10), with c_l from a pathway."""
+    """FA, DFA and IFA: δa_l = c_l ∘ f'(a_l) (Nøkland 2016, eqs. 7–10), with c_l from a pathway.
+
+    function: the name of one of `FUNCTIONS` in the place of f' (Nakajima et al. 2022), if any.
+    """
+
+    def __init__(
+        self, pathway: str, matrices: Sequence[Tensor | None], changes: Fixed | None = None, function: str | None = None
+    ) -> None:
+        super().__init__(pathway, matrices, changes)
+        self._function = None if function is None else FUNCTIONS[function]
 
     def teach(self, stack: Stack, x: Tensor, target: Tensor, masks: Masks = None) -> tuple[Trial, list[Tensor]]:
         trial = stack.free(x, masks, slopes=True, inputs=self.pathway == "transpose")
@@ -105,7 +128,22 @@ class Exact(_Feedback):
         for l in self._order(stack.n_hidden):
             signal = self._signal(stack, trial, l, carried, delta)
             (delta[l],) = torch.autograd.grad(trial.activity[l], trial.drive[l], signal)
+            if self._function is not None:
+                mask = trial.mask[l + 1]
+                delta[l] = self._function(trial.drive[l].detach()) * (signal if mask is None else signal * mask)
         return trial, delta
+
+
+class Frozen(_Feedback):
+    """The shallow control: the output learns exactly, and what lies below has no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__("direct", [])
+
+    def learn(self, stack: Stack, x: Tensor, target: Tensor, masks: Masks = None) -> None:
+        trial = stack.free(x, masks)
+        stack.zero_grad()
+        trial.drive[-1].backward(trial.prediction - target)
 
 
 class Local(_Feedback):

@@ -177,21 +177,27 @@ def test_qif_in_a_deep_net_learns_by_traces_as_its_spikes_say():
     np.testing.assert_allclose(total[:-1], expected, atol=1e-9)
 
 
+# What each output unit sends back, of its target and its error.
+SENT = {"drtp": lambda target, error: -target, "sign_error": lambda target, error: np.sign(error)}
+
+
 @pytest.mark.parametrize("tables", [{}, {"neuron": {"tau": 5.0}}], ids=["settled", "timed"])
-def test_drtp_sends_the_target(tables):
+@pytest.mark.parametrize("pathway", SENT)
+def test_the_target_or_the_sign_of_the_error_is_sent(pathway, tables):
     events = {"network": {"hidden": [4, 3], "weights": "uniform", "threshold": 0.01 if tables else 0.0}}
-    setting = spec.experiment({"rule": "local", "precision": "float64", "feedback": {"pathway": "drtp"}, **events, **tables})
+    setting = spec.experiment({"rule": "local", "precision": "float64", "feedback": {"pathway": pathway}, **events, **tables})
     network = networks.build(setting, N_IN, N_OUT, 0)
     inputs, targets = samples(3)
     found = engine(setting, "local").learn(network, inputs, targets, np.random.default_rng(0), frozenset())
-    # As through matrices that make −B y* of the error of each sample by itself.
+    # As through matrices that make −B y*, or B sign(e), of the error of each sample by itself.
     for s in range(3):
         one = slice(s, s + 1)
         run = timed.simulate if tables else lambda n, _, x: settled.free_phase(n, x)
         error = run(network, setting, inputs[one]).prediction - targets[one]
         direct = setting.model_copy(update={"feedback": setting.feedback.model_copy(update={"pathway": "direct"})})
         same = networks.rewired(network, direct, "local", 0)
-        same.feedback[:] = [-np.outer(b @ targets[s], error[0]) / (error @ error.T) for b in network.feedback]
+        sent = SENT[pathway](targets[s], error[0])
+        same.feedback[:] = [np.outer(b @ sent, error[0]) / (error @ error.T) for b in network.feedback]
         expected = engine(direct, "local").learn(same, inputs[one], targets[one], np.random.default_rng(0), frozenset())
         alone = engine(setting, "local").learn(network, inputs[one], targets[one], np.random.default_rng(0), frozenset())
         for ours, theirs in zip(alone.totals(), expected.totals(), strict=True):
@@ -200,16 +206,18 @@ def test_drtp_sends_the_target(tables):
     assert len(found.totals()) == 3
 
 
-def test_drtp_sends_the_target_as_a_current():
+@pytest.mark.parametrize("pathway", SENT)
+def test_the_target_or_the_sign_of_the_error_is_sent_as_a_current(pathway):
     setting, network = case(
-        feedback={"gain": 3.0, "pathway": "drtp"}, network={"output": "spikes"}, phases={"teacher": "drive"}
+        feedback={"gain": 3.0, "pathway": pathway}, network={"output": "spikes"}, phases={"teacher": "drive"}
     )
     inputs, targets = samples(1)
     rng = lambda: np.random.default_rng(3)  # noqa: E731
     error = spikes.record(network, setting, inputs[0], targets[0], rng()).error
     direct = setting.model_copy(update={"feedback": setting.feedback.model_copy(update={"pathway": "direct"})})
     same = networks.rewired(network, direct, "local", 4)
-    same.feedback[:] = [-np.outer(b @ targets[0], error) / (error @ error) for b in network.feedback]
+    sent = SENT[pathway](targets[0], error)
+    same.feedback[:] = [np.outer(b @ sent, error) / (error @ error) for b in network.feedback]
     for ours, theirs in zip(
         spikes.simulate(network, setting, inputs, targets, rng()).totals(),
         spikes.simulate(same, direct, inputs, targets, rng()).totals(),
@@ -219,13 +227,26 @@ def test_drtp_sends_the_target_as_a_current():
         assert np.abs(theirs).max() > 0
 
 
-def test_drtp_exact_is_the_target_times_the_slope():
-    setting = spec.experiment({"rule": "drtp", "precision": "float64", "network": {"hidden": [4], "weights": "uniform"}})
+@pytest.mark.parametrize(("rule", "pathway"), [("drtp", "drtp"), ("dfa", "sign_error")])
+def test_exact_is_what_is_sent_times_the_slope(rule, pathway):
+    threshold = 0.1 if pathway == "sign_error" else 0.0
+    setting = spec.experiment(
+        {
+            "rule": rule, "precision": "float64", "network": {"hidden": [4], "weights": "uniform"},
+            "feedback": {"pathway": pathway, "threshold": threshold},
+        }
+    )  # fmt: skip
     network = networks.build(setting, N_IN, N_OUT, 0)
     inputs, targets = samples(3)
-    learned = engine(setting, "drtp").learn(network, inputs, targets, np.random.default_rng(0), frozenset())
-    drive = inputs @ network.weights[0]
-    np.testing.assert_allclose(learned.change[0], (targets @ network.feedback[0].T) / np.cosh(drive) ** 2, rtol=1e-12)
+    network.weights[1][:] *= 8
+    learned = engine(setting, rule).learn(network, inputs, targets, np.random.default_rng(0), frozenset())
+    drive, error = inputs @ network.weights[0], settled.free_phase(network, inputs).prediction - targets
+    error[np.abs(error) <= threshold] = 0
+    assert (pathway == "drtp") == error.all()
+    sent = SENT[pathway](targets, error)
+    np.testing.assert_allclose(learned.change[0], -(sent @ network.feedback[0].T) / np.cosh(drive) ** 2, rtol=1e-12)
+    # Each value that is sent passes the four synapses of its unit.
+    assert learned.feedback_events == 4 * np.count_nonzero(sent)
 
 
 class ForRates(Local):
@@ -255,6 +276,10 @@ class ForRates(Local):
         (
             {"network": {"neuron": "lif"}, "feedback": {"pathway": "drtp", "signal": "spikes"}},
             ["feedback.signal: 'spikes'", "'drtp' carries something else"],
+        ),
+        (
+            {"network": {"neuron": "lif"}, "feedback": {"pathway": "sign_error", "signal": "spikes"}},
+            ["feedback.signal: 'spikes'", "'sign_error' carries something else"],
         ),
         ({"rules": {"erbp": {"v_low": 0.1}}}, ["rules.erbp: no condition trains with the rule 'erbp'"]),
         ({"feedback": {"pathway": "drtp", "threshold": 0.1}}, ["feedback.threshold: 0.1", "'drtp'", "allowed: 0.0"]),
