@@ -161,9 +161,10 @@ class Trainer:
         """Learn from one mini-batch, the training samples `batch`; noise: for what is random in it."""
         train, network = self.parts["train"], self.network
         with threads.worth(len(batch) * self._multiplications):
+            inputs = train.draw(batch, noise)
             if self._changes is not None:
                 self._changes.before(noise)
-            update = self.engine.learn(network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
+            update = self.engine.learn(network, inputs, train.targets[batch], noise, self.frozen, self.carried)
             self.events += update.events
             if self._changes is not None:
                 self._changes.after(update, self.plasticity.optimiser)
@@ -346,5 +347,5 @@ def _adversary(setting: Setting, train: Part) -> FastSign | None:
     strength = setting.adversarial.strength
     if not strength:
         return None
-    features = train.array[:, :-1]  # settled networks alone, which read no spike trains, learn so
+    features = train.whole[:, :-1]  # settled networks alone, which read no spike trains, learn so
     return FastSign(strength * (float(features.max()) - float(features.min())), setting.feedback.threshold)

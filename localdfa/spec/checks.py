@@ -92,7 +92,9 @@ def check(setting: "Setting") -> None:
     Every model that it names is there: see `models`.
     """
     wrong: dict[str, None] = {}
-    for combination in (_rules_fit, _convolutions, _layers, _layer_rules, _adversarial, _stops, _time, _spikes, _code):
+    for combination in (
+        _rules_fit, _convolutions, _layers, _layer_rules, _adversarial, _stops, _time, _spikes, _code, _augment,
+    ):  # fmt: skip
         try:
             combination(setting)
         except ValueError as error:
@@ -678,6 +680,18 @@ def _code(setting: "Setting") -> None:
                 f"input.{key}: {getattr(table, key)} is read by the code {' or '.join(readers)}, not by input.code = "
                 f"{table.code!r}; allowed here: {field.default}"
             )
+
+
+def _augment(setting: "Setting") -> None:
+    """Images alone are augmented: what can be said before the shape of a sample is known. `geometry.seen` says the rest."""
+    table, code = setting.augment, registry.get("inputs", setting.input.code)
+    if table.asked and (code.series or code.given):
+        codes = ((name, registry.get("inputs", name)) for name in registry.names("inputs"))
+        allowed = ", ".join(repr(name) for name, model in codes if not (model.series or model.given))
+        raise ValueError(
+            f"augment: {quoted(table.model_dump(exclude_defaults=True))} is done to images, and input.code = "
+            f"{setting.input.code!r} reads {'spike trains' if code.given else 'frames'}; allowed with it: {allowed}"
+        )
 
 
 def _rule_for_spikes(setting: "Setting", name: str) -> None:
