@@ -137,7 +137,9 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
         yield Part(wide, "activities of a mini-batch", 8 * rows * sum(sizes))
     else:
         # Drives and activities, and while a mini-batch learns the signal and the change of each neuron.
-        yield Part(wide, "activities of a mini-batch", item * max(2 * rows, 4 * batch) * sum(sizes[1:]))
+        # Where drives are normalised there are also the normalised ones, before their gain.
+        arrays = 5 if setting.network.batch_norm else 4
+        yield Part(wide, "activities of a mini-batch", item * max(2 * rows, arrays * batch) * sum(sizes[1:]))
     if len(pairs) == len(chain):
         yield Part("network.hidden", "the updates that are compared", 3 * item * sum(dense))
     yield Part("data", "inputs", item * samples * (math.prod(whole) + 1))

@@ -38,7 +38,7 @@ class Trainer:
         self._adversary = _adversary(setting, train)
         self._changes_by_pathway: dict[str, Changes] = {}
         self._enter(0)
-        self.plasticity = Plasticity(self.network.weights, self._optimiser(), setting.optimiser.weight_decay)
+        self.plasticity = Plasticity(self.network.learned, self._optimiser(), setting.optimiser.weight_decay)
         self.seconds, self.events = 0.0, 0
         self.rows: list[dict[str, Any]] = []
         self.carried = Carried()
@@ -88,8 +88,9 @@ class Trainer:
         known = type(self.engine) is Settled and not any(self.network.geometry)
         self._multiplications = sum(weights.size for weights in self.network.weights) if known else sys.maxsize
         not_plastic = (q for q, projection in enumerate(self.network.projections) if not projection.plastic)
-        frozen_layers = (layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen)
-        self.frozen = frozenset([*frozen_layers, *not_plastic])
+        frozen_layers = [layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen]
+        gains = (n_layers + l for l in frozen_layers if self.network.norm(l) is not None)
+        self.frozen = frozenset([*frozen_layers, *not_plastic, *gains])
 
     def _changes_of(self, rule: str) -> Changes | None:
         """What changes B under a rule, the same for all rules with one pathway; None where B is fixed."""
@@ -105,8 +106,9 @@ class Trainer:
 
     @property
     def _learned(self) -> list[np.ndarray]:
-        """What learns in this stage: the weights, and B where it changes."""
-        return [*self.network.weights, *([] if self._changes is None else self._changes.matrices)]
+        """What learns in this stage: the weights and gains, running averages, and B where it changes."""
+        matrices = [] if self._changes is None else self._changes.matrices
+        return [*self.network.learned, *self.network.averages, *matrices]
 
     @property
     def _all_changes(self) -> dict[str, Changes]:
@@ -168,7 +170,9 @@ class Trainer:
             self.events += update.events
             if self._changes is not None:
                 self._changes.after(update, self.plasticity.optimiser)
-            self.plasticity.learn(network.weights, update, self.frozen)
+            self.plasticity.learn(network.learned, update, self.frozen)
+            for norm, moments in zip(network.normalisation, update.moments, strict=True):
+                norm.follow(moments)
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):
@@ -257,12 +261,13 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint."""
         arrays: dict[str, np.ndarray] = {}
-        for l, weights in enumerate(self.network.weights):
+        for l, weights in enumerate(self.network.learned):
             arrays |= {
                 f"weights{l}": weights,
                 f"state{l}": self.plasticity.state[l],
                 f"last{l}": self.plasticity.last[l],
             }
+        arrays |= {f"average{k}": average for k, average in enumerate(self.network.averages)}
         arrays |= {f"best{l}": learned for l, learned in enumerate(self._best_learned)}
         for name, changes in self._all_changes.items():
             arrays |= {f"{name}_{key}": array for key, array in changes.arrays().items()}
@@ -297,7 +302,10 @@ class Trainer:
             return
         arrays, position = checkpoint
         try:
-            for l, weights in enumerate(self.network.weights):
+            for k, average in enumerate(self.network.averages):
+                _check_alike(f"average{k}", arrays[f"average{k}"], average)
+                average[...] = arrays[f"average{k}"]
+            for l, weights in enumerate(self.network.learned):
                 for name, array in (
                     ("weights", weights),
                     ("state", self.plasticity.state[l]),
@@ -308,7 +316,7 @@ class Trainer:
                     array[...] = saved
                 if (self.plasticity.last[l] > position.steps[l]).any() or (self.plasticity.last[l] < 0).any():
                     raise ValueError(f"last{l} is not between 0 and {position.steps[l]}")
-            if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.weights):
+            if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.learned):
                 raise ValueError(f"stage {position.stage}, {len(position.steps)} projections")
             for name, changes in self._all_changes.items():
                 for key, array in changes.arrays().items():

@@ -1,6 +1,7 @@
 """What a mini-batch teaches every synapse, whichever engine has simulated it."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,10 @@ class Update:
     # error e (·, n_out), from which feedback matrices may learn; empty where the engine does not tell.
     activity: list[np.ndarray] = field(default_factory=list)
     error: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    # Of each hidden layer, where they are normalised: the sum by which its gain moves, (1, channels), and the
+    # `core.rate.normalisation.Moments` of its drives.
+    gains: list[np.ndarray] = field(default_factory=list)
+    moments: list[Any] = field(default_factory=list)
 
     def totals(self) -> list[np.ndarray]:
         """The sums of all projections, each shaped like its weights."""

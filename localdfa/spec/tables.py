@@ -145,6 +145,11 @@ class NetworkTable(Table):
         "reset", description="v at the onset of a trial: at the reset, or drawn between it and the threshold (spiking neurons)"
     )
     projection: list[ProjectionTable] = Field([], max_length=1000, description="further or other synapses (spiking neurons)")
+    batch_norm: bool = Field(
+        False,
+        description="drives of hidden layers are normalised over the mini-batch, in evaluation by running averages, with a "
+        "gain and a shift that are learned (neuron.tau = 0)",
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="probability that a hidden neuron is left out of a mini-batch")
     input_dropout: float = Field(
         0.0,
