@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from test_train import tiny, without_time
 
-from localdfa import measure, registry, samples, spec, train
+from localdfa import measure, registry, samples, train
 from localdfa.adversary import gradient
 from localdfa.core.rate import settled
 from localdfa.core.rate.normalisation import EPSILON, PACE, BatchNorm
@@ -270,11 +270,8 @@ def test_networks_learn_and_are_read_back_as_they_are(trained, tmp_path):
         assert job.metrics[-1]["train_error"] < 0.6 * job.metrics[0]["train_error"]
         assert weights["gain1"].shape == weights["mean1"].shape == weights["variance1"].shape == weights["b1"].shape
         parts = samples.parts(data, setting)
-        begun = spec.experiment(
-            {**setting.model_dump(exclude_unset=True), "data": "digits",
-             "network": {**setting.network.model_dump(exclude_unset=True), "from_run": f"{run.folder}/{job.condition}"}}
-        )  # fmt: skip
-        again = Trainer(begun, parts, Job(tmp_path, job.condition, 0))
+        from_it = setting.network.model_copy(update={"from_run": f"{run.folder}/{job.condition}"})
+        again = Trainer(setting.model_copy(update={"network": from_it}), parts, Job(tmp_path, job.condition, 0))
         for name in ("test", "valid"):
             assert again.evaluate(parts[name])["error"] == job.last[f"{name}_error"]
 
