@@ -79,7 +79,7 @@ class Settled:
         if error_threshold:
             error[np.abs(error) <= error_threshold] = 0
             taught = np.flatnonzero(error.any(axis=1))
-            if len(taught) < len(error) and not network.normalisation:  # else what a sample teaches depends on all of them
+            if len(taught) < len(error) and not network.batch_norms:  # else what a sample teaches depends on all of them
                 free, error, targets = free.keep(taught), error[taught], targets[taught]
         change, events = settled_changes(network, self._setting, self._rule, free, error, targets)
         return settled.update(free, change, events + sent, frozen, error)

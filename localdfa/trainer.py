@@ -164,14 +164,16 @@ class Trainer:
         train, network = self.parts["train"], self.network
         with threads.worth(len(batch) * self._multiplications):
             inputs = train.draw(batch, noise)
+            # Feedback that learns from the update of a layer needs it, also where that layer is frozen.
+            left_out = frozenset[int]() if self._changes is not None and isinstance(self.engine, Settled) else self.frozen
             if self._changes is not None:
                 self._changes.before(noise)
-            update = self.engine.learn(network, inputs, train.targets[batch], noise, self.frozen, self.carried)
+            update = self.engine.learn(network, inputs, train.targets[batch], noise, left_out, self.carried)
             self.events += update.events
             if self._changes is not None:
                 self._changes.after(update, self.plasticity.optimiser)
             self.plasticity.learn(network.learned, update, self.frozen)
-            for norm, moments in zip(network.normalisation, update.moments, strict=True):
+            for norm, moments in zip(network.batch_norms, update.moments, strict=True):
                 norm.follow(moments)
 
     def _check_weights(self) -> None:

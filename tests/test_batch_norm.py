@@ -19,11 +19,14 @@ from localdfa.engines import engine
 from localdfa.errors import SpecError
 from localdfa.network import build, in_precision, rewired
 from localdfa.record import Job
+from localdfa.samples import Part
 from localdfa.trainer import Trainer
 
 RULES = [
     ("bp", {}), ("fa", {}), ("dfa", {}), ("ifa", {}), ("drtp", {}),
-    *(("local", {"pathway": pathway}) for pathway in ("direct", "sequential", "transpose", "drtp")),
+    *(("fa", {"pathway": pathway}) for pathway in ("sign_symmetric", "kolen_pollack", "weight_mirror")),
+    ("fa", {"normalisation": "strict"}), ("dfa", {"pathway": "direct_kolen_pollack"}),
+    *(("local", {"pathway": pathway}) for pathway in ("direct", "sequential", "transpose", "drtp", "sign_symmetric")),
 ]  # fmt: skip
 THRESHOLD = 0.7
 CONVOLUTION = {"channels": 3, "kernel": 3, "padding": 1, "pool": 2}
@@ -47,7 +50,7 @@ def scattered(network, rng):
     """The network with gains, shifts and running averages as after a training."""
     for weights in network.weights[:-1]:
         weights[-1] = rng.normal(size=weights.shape[1])
-    for norm in network.normalisation:
+    for norm in network.batch_norms:
         norm.gain[...] = rng.normal(1, 0.5, norm.gain.shape)
         norm.mean[...] = rng.normal(0, 0.5, norm.mean.shape)
         norm.variance[...] = rng.uniform(0.5, 2, norm.variance.shape)
@@ -68,7 +71,7 @@ def naive(network, inputs):
     """Drives of each layer, normalised over the mini-batch, and activities, of a dense network of tanh neurons."""
     h, drives = inputs[:, :-1], []
     for l in range(network.n_hidden):
-        u, norm = h @ network.W(l).T, network.normalisation[l]
+        u, norm = h @ network.W(l).T, network.batch_norms[l]
         spread = np.sqrt(((u - u.mean(axis=0)) ** 2).mean(axis=0) + EPSILON)
         drives.append(norm.gain[0] * (u - u.mean(axis=0)) / spread + network.b(l))
         h = np.tanh(drives[-1])
@@ -83,7 +86,7 @@ def test_drives_are_normalised_over_the_mini_batch_and_by_running_averages_in_ev
     setting, network, inputs, _ = subject(0, [7, 5], 9)
     for found, expected in zip(settled.free_phase(network, inputs).drive, naive(network, inputs), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
-    (norm, _), read = network.normalisation, settled.free_phase(network, inputs, running=True).drive
+    (norm, _), read = network.batch_norms, settled.free_phase(network, inputs, running=True).drive
     u = inputs[:, :-1] @ network.W(0).T
     expected = norm.gain[0] * (u - norm.mean) / np.sqrt(norm.variance + EPSILON) + network.b(0)
     np.testing.assert_allclose(read[0], expected, rtol=1e-12)
@@ -139,7 +142,9 @@ def test_every_update_of_every_rule_is_that_of_pytorch(seed, hidden, m, neuron, 
     (name, feedback), phases = rule, {"phases": {"beta": beta, "teacher": teacher}} if rule[0] == "local" else {}
     hidden = sorted(hidden, key=lambda layer: isinstance(layer, int))
     try:
-        setting, network, inputs, targets = subject(seed, hidden, m, name, feedback, network={"neuron": neuron}, **phases)
+        setting, network, inputs, targets = subject(
+            seed, hidden, m, name, feedback, network={"neuron": neuron}, optimiser={"weight_decay": 0.1}, **phases
+        )
     except SpecError:  # a kernel or window larger than the map
         assume(False)
     learner = Learner(setting, [network])
@@ -170,15 +175,53 @@ def test_training_steps_equal_those_of_pytorch(rule, name):
     for _ in range(5):
         update = engine(setting, rule).learn(network, inputs, targets, np.random.default_rng(0), frozenset())
         plasticity.learn(network.learned, update)
-        for norm, moments in zip(network.normalisation, update.moments, strict=True):
+        for norm, moments in zip(network.batch_norms, update.moments, strict=True):
             norm.follow(moments)
         learner.step(x, y)
     theirs = [(m.gain.detach().numpy(), m.mean.numpy(), m.variance.numpy()) for m in normalised(learner.stack)]
-    for norm, (gain, mean, variance) in zip(network.normalisation, theirs, strict=True):
+    for norm, (gain, mean, variance) in zip(network.batch_norms, theirs, strict=True):
         for a, b in ((norm.gain[0], gain), (norm.mean, mean), (norm.variance, variance)):
             np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
     for ours, other in zip(network.weights, learner.weights(), strict=True):
         np.testing.assert_allclose(ours, other, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rule", "pathway"), [("fa", "kolen_pollack"), ("local", "kolen_pollack"), ("dfa", "direct_kolen_pollack")]
+)
+def test_feedback_that_learns_does_so_as_in_pytorch(rule, pathway, tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
+    from localdfa.crosscheck.pytorch.learner import Learner
+
+    setting, _, inputs, targets = subject(
+        9, [CONVOLUTION, 5, 4], 8, rule, {"pathway": pathway}, optimiser={"name": "momentum", "weight_decay": 0.05}
+    )
+    part = Part(inputs[:, :-1], targets.argmax(axis=1), 3, np.float64, (2, 6, 5))
+    trainer = Trainer(setting, {"train": part}, Job(tmp_path, rule, 0))
+    learner = Learner(setting, [trainer.network])
+    for _ in range(4):
+        trainer.step(np.arange(8), np.random.default_rng(0))
+        learner.step(learner.tensor(inputs[:, :-1]), learner.tensor(targets))
+    ours = [*trainer.network.weights, *trainer.network.feedback]
+    for own, other in zip(ours, [*learner.weights(), *learner.matrices], strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("above", [5, {**CONVOLUTION, "pool": 1}])
+def test_feedback_learns_the_same_where_the_weights_above_it_are_frozen(above, tmp_path):
+    found = []
+    for frozen in ([], [2]):
+        setting, _, inputs, targets = subject(
+            10, [CONVOLUTION, above], 8, "fa", {"pathway": "kolen_pollack"}, stage=[{"epochs": 1, "frozen": frozen}],
+            optimiser={"name": "sgd", "learning_rate": 0.1, "weight_decay": 0.05},
+        )  # fmt: skip
+        part = Part(inputs[:, :-1], targets.argmax(axis=1), 3, np.float64, (2, 6, 5))
+        trainer = Trainer(setting, {"train": part}, Job(tmp_path, "fa", 0))
+        before = trainer.network.weights[1].copy()
+        trainer.step(np.arange(8), np.random.default_rng(0))
+        assert np.array_equal(trainer.network.weights[1], before) == bool(frozen)
+        found.append(trainer.network.feedback[0].copy())
+    np.testing.assert_array_equal(*found)
 
 
 def test_the_change_that_a_synapse_sees_is_made_of_its_own_neuron_alone():
@@ -214,7 +257,7 @@ def test_small_errors_are_left_out_and_all_samples_count(rng):
     v = -(error @ network.feedback[0].T) * (1 - free.activity[0] ** 2)
     u = inputs[:, :-1] @ network.W(0).T
     spread, unit = np.sqrt(u.var(axis=0) + EPSILON), (u - u.mean(axis=0)) / np.sqrt(u.var(axis=0) + EPSILON)
-    back = network.normalisation[0].gain[0] / spread * (v - v.mean(axis=0) - unit * (unit * v).mean(axis=0))
+    back = network.batch_norms[0].gain[0] / spread * (v - v.mean(axis=0) - unit * (unit * v).mean(axis=0))
     np.testing.assert_allclose(update.totals()[0][:-1], inputs[:, :-1].T @ back, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(update.totals()[0][-1], v.sum(axis=0), rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(update.gains[0][0], (unit * v).sum(axis=0), rtol=1e-9, atol=1e-11)
@@ -346,7 +389,7 @@ def test_the_certificate_trains_both_sides_alike():
     of = samples.parts(samples.load(found), setting)
     *_, (_, _, row) = certificate._training(certificate._Witness(setting, 0, "cpu"), of, 1, lambda _: None)
     assert max(row["weight_distance"]) < 1e-8
-    assert row["local_error"] == row["dfa_error"]
+    assert row["local_error"] == row["exact_error"]
 
 
 def test_several_networks_at_once_are_refused():
@@ -360,6 +403,6 @@ def test_several_networks_at_once_are_refused():
 
 def test_networks_without_it_have_no_averages(rng):
     small = Small(rng)
-    assert small.network.normalisation == ()
+    assert small.network.batch_norms == ()
     assert small.network.learned == [*small.network.weights]
     assert small.network.norm(0) is None

@@ -78,7 +78,7 @@ def trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Network
                 f"{found.shape}, not {weights.shape}"
             )
         weights[...] = found
-    for l, norm in enumerate(network.normalisation):
+    for l, norm in enumerate(network.batch_norms):
         for name, array in (("gain", norm.gain[0]), ("mean", norm.mean), ("variance", norm.variance)):
             if saved.get(f"{name}{l + 1}", np.empty(0)).shape != array.shape:
                 raise RunError(f"{job.folder / 'weights.npz'}: does not fit this experiment: {name}{l + 1}")

@@ -41,7 +41,7 @@ class Weights(Recorder):
         for l, matrix in enumerate(network.matrices):
             if matrix is not None:
                 arrays[f"B{l + 1}"] = matrix
-        for l, norm in enumerate(network.normalisation):
+        for l, norm in enumerate(network.batch_norms):
             arrays |= {f"gain{l + 1}": norm.gain[0], f"mean{l + 1}": norm.mean, f"variance{l + 1}": norm.variance}
         if network.input_feedback is not None:
             arrays["B0"] = network.input_feedback

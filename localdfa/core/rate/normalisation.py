@@ -13,7 +13,8 @@ symmetric linear map, in which γ and s are those of the neuron and means are ov
     J v = γ/s (v − mean(v) − û mean(û v))
 
 So what passes the projection upwards passes J W, what passes it downwards Wᵀ J, or M J where a feedback matrix M stands in for
-Wᵀ. Its weights learn by ΔW = Σ (J Δa) xᵀ, its gain by Δγ = Σ û Δa, its shift by Δb = Σ Δa.
+Wᵀ; the noise of a weight mirror, which is no sample, passes W alone. Its weights learn by ΔW = Σ (J Δa) xᵀ, its gain by
+Δγ = Σ û Δa, its shift by Δb = Σ Δa.
 
 Under the local rule Δa is Δz/β, the neuron's own response to feedback. What a synapse sees is J Δa_i, which is made of what
 neuron i has itself: its γ, s and û, and two averages of its own past, of Δa_i and of û_i Δa_i, over the samples of the

@@ -198,7 +198,7 @@ def _stack(setting: Setting, networks: Sequence["Network"]) -> Stack:
     functions = [_function(first.neuron, spec.neuron) for _ in spec.hidden]
     stack = Stack(drives, functions, spec.output, [spec.input_dropout, *[spec.dropout] * len(spec.hidden)])
     _load(stack, [network.weights for network in networks])
-    for module, norm in zip(normalised(stack), first.normalisation, strict=True):
+    for module, norm in zip(normalised(stack), first.batch_norms, strict=True):
         for own, array in ((module.gain.data, norm.gain[0]), (module.mean, norm.mean), (module.variance, norm.variance)):
             own.copy_(torch.from_numpy(array))
     return stack
