@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize
 
 from localdfa.analysis import _kept, _many, style
 from localdfa.errors import RunError
+from localdfa.geometry import seen
 from localdfa.record import Run
 
 _MOST, _ABREAST = 16, 4
@@ -59,7 +60,7 @@ def figure(run: Run) -> style.Figure:
         raise RunError(f"{run.folder}: its samples are no images, shape (1 or 3, height, width), which the figure fields needs")
     kept = list(_kept.first(_kept.jobs(run, "weights", "fields")).items())[: _many.MOST]
     weights = {name: job.weights["W1"] for name, job in kept}
-    fields = {name: _largest(w).reshape(-1, *shape) for name, w in weights.items()}
+    fields = {name: _largest(w).reshape(-1, *seen(run.settings[name], tuple(shape))) for name, w in weights.items()}
     limit = max(float(np.abs(each).max()) for each in fields.values()) or 1.0
     rows = math.ceil(len(fields) / _ABREAST)
     columns = math.ceil(len(fields) / rows)

@@ -46,6 +46,8 @@ class Engine(Protocol):
 class Settled:
     """Rate neurons with τ = 0, which send at most one graded event a phase; and every exact rule, whatever the neurons.
 
+    Drives that are normalised are so by the moments of the mini-batch in `learn`, by running averages elsewhere.
+
     adversary: where a mini-batch is learned from adversarial examples in place of its samples, what makes them.
     """
 
@@ -53,12 +55,12 @@ class Settled:
         self._setting, self._rule, self._adversary = setting.under(rule), rule, adversary
 
     def read(self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None) -> np.ndarray:
-        return settled.free_phase(network, array_of(inputs), self._setting.network.threshold).drive[-1]
+        return settled.free_phase(network, array_of(inputs), self._setting.network.threshold, running=True).drive[-1]
 
     def activity(
         self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None
     ) -> list[np.ndarray]:
-        activity = settled.free_phase(network, array_of(inputs), self._setting.network.threshold).activity
+        activity = settled.free_phase(network, array_of(inputs), self._setting.network.threshold, running=True).activity
         return [1e3 * h / network.neuron.gain for h in activity] if self._setting.spiking else activity
 
     def learn(
@@ -77,7 +79,7 @@ class Settled:
         if error_threshold:
             error[np.abs(error) <= error_threshold] = 0
             taught = np.flatnonzero(error.any(axis=1))
-            if len(taught) < len(error):
+            if len(taught) < len(error) and not network.batch_norms:  # else what a sample teaches depends on all of them
                 free, error, targets = free.keep(taught), error[taught], targets[taught]
         change, events, fed_back = settled_changes(network, self._setting, self._rule, free, error, targets)
         return settled.update(free, change, events + sent, frozen, error, fed_back)

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from localdfa.errors import SpecError
+from localdfa.errors import SpecError, quoted
 from localdfa.spec import Convolution, Setting
 
 
@@ -61,6 +61,32 @@ class Geometry(NamedTuple):
     def fans(self) -> tuple[int, int]:
         """Fan-in of a position, and the most positions, over all channels, that a presynaptic neuron reaches."""
         return self.inputs * self.kernel**2, self.channels * self.kernel**2
+
+
+def seen(setting: Setting, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of a sample as a network sees it, which is cropped where the data are augmented so; shape: as the data have it.
+
+    Raises
+    ------
+    SpecError
+        Samples are no images, or smaller than their crop.
+    """
+    augment = setting.augment
+    if not augment.asked:
+        return shape
+    if len(shape) != 3:
+        asked = quoted(augment.model_dump(exclude_defaults=True))
+        raise SpecError(f"augment: {asked} needs images, samples of shape (channels, height, width), not {shape}; leave it out")
+    channels, height, width = shape
+    smaller = min(height, width)
+    if augment.crop > smaller:
+        raise SpecError(f"augment.crop: {augment.crop} is larger than images of {height} x {width}; allowed: up to {smaller}")
+    if augment.padding >= (augment.crop or smaller):
+        raise SpecError(
+            f"augment.padding: with {augment.padding} zeros around it a crop may see nothing of an image of {height} x "
+            f"{width}; allowed: less than {augment.crop or smaller}"
+        )
+    return (channels, augment.crop, augment.crop) if augment.crop else shape
 
 
 def lay_out(setting: Setting, n_in: int | tuple[int, ...], n_out: int) -> tuple[tuple[int, ...], tuple[Geometry | None, ...]]:

@@ -155,6 +155,8 @@ def probe(
     between B_l and what it stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct
     feedback; NaN where pooling, which no matrix is, stands between.
 
+    Drives that are normalised are so by the moments of the probe, as in a mini-batch that learns, not by running averages.
+
     repeats: so many trials of each sample, each with input spikes and initial potentials drawn anew. ``mean_cosine_to_dfa`` and
     ``mean_cosine_to_settled`` are those of updates averaged over them: noise averages out, the bias of a finite nudge stays.
     """

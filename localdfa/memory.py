@@ -14,7 +14,7 @@ from numba import get_num_threads
 from localdfa import inputs, registry
 from localdfa.core.spiking.circuit import spiking_projections
 from localdfa.errors import SpecError, quoted
-from localdfa.geometry import lay_out
+from localdfa.geometry import lay_out, seen
 from localdfa.spec import Setting
 
 # Rows of a forward pass when a whole set is evaluated, and blocks of a mini-batch in time.
@@ -52,7 +52,7 @@ class Part(NamedTuple):
 def require(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -> None:
     """Refuse a setting that needs more memory than there is, before any of it is taken.
 
-    shape: of a sample; samples: in all parts of the data.
+    shape: of a sample as the data have it; samples: in all parts of the data.
 
     Raises
     ------
@@ -82,6 +82,7 @@ def require(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) 
 
 def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -> Iterator[Part]:
     """What training needs at the least, part by part."""
+    whole, shape = shape, seen(setting, shape)
     n_in: int | tuple[int, ...] = shape
     if setting.spiking:
         n_in = inputs.n_in(registry.get("inputs", setting.input.code), shape, setting.input)
@@ -136,10 +137,13 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
         yield Part(wide, "activities of a mini-batch", 8 * rows * sum(sizes))
     else:
         # Drives and activities, and while a mini-batch learns the signal and the change of each neuron.
-        yield Part(wide, "activities of a mini-batch", item * max(2 * rows, 4 * batch) * sum(sizes[1:]))
+        # Where drives are normalised there are also the normalised ones, before their gain.
+        arrays = 5 if setting.network.batch_norm else 4
+        yield Part(wide, "activities of a mini-batch", item * max(2 * rows, arrays * batch) * sum(sizes[1:]))
     if len(pairs) == len(chain):
         yield Part("network.hidden", "the updates that are compared", 3 * item * sum(dense))
-    yield Part("data", "inputs", item * samples * (math.prod(shape) + 1))
+    yield Part("data", "inputs", item * samples * (math.prod(whole) + 1))
+    yield Part("augment.crop", "inputs once they are cropped", item * samples * (math.prod(shape) + 1) * (shape != whole))
 
 
 def available() -> int | None:

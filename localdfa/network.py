@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from localdfa import inputs, registry
+from localdfa.core.rate.normalisation import BatchNorm
 from localdfa.errors import SpecError
 from localdfa.geometry import Geometry, lay_out
 from localdfa.outputs import Output
@@ -56,6 +57,7 @@ class Network:
     B_0 (n_in, n_out), through which the error reaches the inputs, or None; adversarial examples may be made by it. changing:
     the B of each hidden layer by the name of their pathway, where they change while the network learns: there is one of them,
     which all networks with these weights share.
+    batch_norms: of each hidden layer, where drives are normalised over mini-batches; biases are then shifts. Else empty.
     """
 
     sizes: tuple[int, ...]
@@ -72,6 +74,21 @@ class Network:
     apart: Mapping[int, Wiring] = field(default_factory=dict)
     input_feedback: np.ndarray | None = None
     changing: dict[str, list[np.ndarray | None]] = field(default_factory=dict)
+    batch_norms: tuple[BatchNorm, ...] = ()
+
+    @property
+    def learned(self) -> list[np.ndarray]:
+        """All that learning changes: the weights of each projection, then the gain of each layer that is normalised."""
+        return [*self.weights, *(norm.gain for norm in self.batch_norms)]
+
+    @property
+    def averages(self) -> list[np.ndarray]:
+        """The running averages, means and then variances, of the layers that are normalised."""
+        return [array for norm in self.batch_norms for array in (norm.mean, norm.variance)]
+
+    def norm(self, l: int) -> BatchNorm | None:
+        """How the drives of layer l are normalised (0 the first hidden), or None."""
+        return self.batch_norms[l] if l < len(self.batch_norms) else None
 
     @property
     def n_hidden(self) -> int:
@@ -178,6 +195,9 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
         ends = sizes[0], sizes[-1]
         to_inputs = _random_matrix(setting, generator(seed, INPUTS), ends, ends, sizes[0], generator(seed, SIGNS))
     network = replace(network, start=_start(setting, network, seed), input_feedback=to_inputs)
+    if setting.network.batch_norm:
+        channels = [n if fields is None else fields.channels for n, fields in zip(sizes[1:-1], geometry, strict=False)]
+        network = replace(network, batch_norms=tuple(BatchNorm.new(n, setting.precision) for n in channels))
     return rewired(network, setting, setting.rule, seed)
 
 
@@ -267,7 +287,15 @@ def handed_over(
     to_inputs = network.input_feedback
     if to_inputs is not None and "B0" in found:
         to_inputs = needed("B0", to_inputs.shape).astype(network.dtype)
-    network = replace(network, weights=weights, inherited=(pathway, inherited), input_feedback=to_inputs)
+    batch_norms = []
+    for l, norm in enumerate(network.batch_norms):
+        arrays = [needed(f"{name}{l + 1}", norm.mean.shape).astype(network.dtype) for name in ("gain", "mean", "variance")]
+        batch_norms.append(BatchNorm(arrays[0][None], *arrays[1:]))
+    if not batch_norms and "gain1" in found:
+        raise SpecError(f"network.from_run: {where}: its layers are normalised; allowed with it: network.batch_norm = true")
+    network = replace(
+        network, weights=weights, inherited=(pathway, inherited), input_feedback=to_inputs, batch_norms=tuple(batch_norms)
+    )
     return rewired(network, setting, setting.rule, seed)
 
 
@@ -288,6 +316,7 @@ def in_precision(network: Network, dtype: npt.DTypeLike) -> Network:
         apart={l: own._replace(feedback=cast(own.feedback)) for l, own in network.apart.items()},
         input_feedback=cast([network.input_feedback])[0],
         changing={name: cast(feedback) for name, feedback in network.changing.items()},
+        batch_norms=tuple(norm.astype(dtype) for norm in network.batch_norms),
     )
 
 

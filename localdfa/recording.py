@@ -12,7 +12,7 @@ from localdfa.core.spiking.batch import Recording
 from localdfa.core.spiking.carried import Carried
 from localdfa.engines import Engine, Spiking
 from localdfa.errors import SpecError, quoted
-from localdfa.geometry import lay_out
+from localdfa.geometry import lay_out, seen
 from localdfa.network import PROBE, WATCHED, Network, generator
 from localdfa.recorders._recorder import Recorder, Scope
 from localdfa.samples import Part
@@ -26,15 +26,16 @@ def asked_for(keep: Record, spiked: bool) -> dict[str, type[Recorder]]:
 
 
 def check(experiment: Experiment, shape: tuple[int, ...], n_out: int, samples: int) -> None:
-    """Refuse before training what could not be recorded after it; shape: of a sample; samples: to train on.
+    """Refuse before training what could not be recorded after it; shape: of a sample of the data; samples: to train on.
 
     Raises
     ------
     SpecError
         A neuron is to be recorded that no population has, more samples than there are, or what does not fit in memory.
     """
-    keep, widest = experiment.record, 0
+    keep, widest, whole = experiment.record, 0, shape
     for setting in settings(experiment).values():
+        shape = seen(setting, whole)
         n_in = inputs.n_in(registry.get("inputs", setting.input.code), shape, setting.input) if setting.spiking else shape
         scope = Scope(setting, lay_out(setting, n_in, n_out)[0], samples, trial_segments(setting.phases, True)[0])
         for name, recorder in asked_for(keep, setting.learns_from_spikes).items():

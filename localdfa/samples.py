@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from localdfa import data as datasets
 from localdfa import memory, outputs, registry
+from localdfa.augmentation import Augmentation
 from localdfa.data.trains import array_of
 from localdfa.errors import DataError, SpecError
 from localdfa.inputs.trains import implausible, unseen
 from localdfa.network import VALIDATION, generator
-from localdfa.spec import Experiment, Setting, settings
+from localdfa.spec import Augment, Experiment, Setting, settings
 
 # Spike trains are said to be cut off where more than this part of their spikes is.
 _UNSEEN = 0.1
@@ -25,7 +26,7 @@ class Part:
 
     inputs (n, n_in + 1), the last column ones for the biases, or spike trains; y: labels (n,), or numbers (n, n_out); targets
     (n, n_out): what an output makes of them, one-hot unless another form is given; shape: of one sample before it was
-    flattened.
+    flattened. Of images that are cropped all this is of their middle; `draw` is what a mini-batch learns from.
     """
 
     def __init__(
@@ -41,6 +42,30 @@ class Part:
         self.inputs: datasets.Inputs = x if isinstance(x, datasets.Trains) else _with_ones(x, dtype)
         self.y = y
         self.targets = form(y, n_out, dtype)
+        self._augmentation: Augmentation | None = None
+        self._whole = self.inputs
+
+    def crop(self, augmentation: Augmentation, learned: bool) -> None:
+        """See the middle of each image from now on; learned: whether mini-batches are drawn, which need the whole ones."""
+        self.inputs, self.shape = augmentation.central(self.array), augmentation.cropped
+        if learned:
+            self._augmentation = augmentation
+        else:
+            self._whole = self.inputs
+
+    def draw(self, samples: np.ndarray, rng: np.random.Generator) -> datasets.Inputs:
+        """The inputs of a mini-batch as they are learned from, augmented where that is asked for; samples: which, (m,)."""
+        if self._augmentation is None:
+            return self.inputs[samples]
+        return self._augmentation.draw(self.whole, samples, rng)
+
+    def share(self, other: "Part") -> None:
+        """Keep once what both have of the same data, in the same precision and as large."""
+        for mine in ("inputs", "_whole"):
+            for theirs in (other.inputs, other._whole):
+                own = getattr(self, mine)
+                if isinstance(theirs, np.ndarray) and (own.shape, own.dtype) == (theirs.shape, theirs.dtype):
+                    setattr(self, mine, theirs)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -49,6 +74,11 @@ class Part:
     def array(self) -> np.ndarray:
         """The inputs (n, n_in + 1) of a network that reads no spike trains, as all networks of rate neurons."""
         return array_of(self.inputs)
+
+    @property
+    def whole(self) -> np.ndarray:
+        """All that mini-batches are drawn from: `array`, or whole images where it has their middle."""
+        return array_of(self._whole)
 
 
 def _with_ones(x: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
@@ -145,18 +175,23 @@ def parts(data: datasets.Dataset, setting: Setting) -> dict[str, Part]:
     """The parts of a data set as networks of a setting read them."""
     arrays = {"train": (data.x_train, data.y_train), "valid": (data.x_valid, data.y_valid), "test": (data.x_test, data.y_test)}
     targets = setting.output.targets
-    return {name: Part(x, y, data.n_out, setting.precision, data.shape, targets) for name, (x, y) in arrays.items()}
+    found = {name: Part(x, y, data.n_out, setting.precision, data.shape, targets) for name, (x, y) in arrays.items()}
+    if setting.augment.asked:
+        channels, height, width = data.shape
+        for name, part in found.items():
+            part.crop(Augmentation(setting.augment, (channels, height, width)), learned=name == "train")
+    return found
 
 
-# The precision and the output of a setting, which decide in which form it reads data.
-Form = tuple[str, str]
+# The precision, the output and the augmentation of a setting, which decide in which form it reads data.
+Form = tuple[str, str, Augment]
 # The parts of a data set, in each form in which a condition reads them.
 Forms = dict[Form, dict[str, Part]]
 
 
 def form_of(setting: Setting) -> Form:
     """The form in which a setting reads data."""
-    return setting.precision, setting.network.output
+    return setting.precision, setting.network.output, setting.augment
 
 
 def in_forms(experiment: Experiment, data: datasets.Dataset) -> Forms:
@@ -165,8 +200,8 @@ def in_forms(experiment: Experiment, data: datasets.Dataset) -> Forms:
     for setting in settings(experiment).values():
         if form_of(setting) not in forms:
             parts_here = parts(data, setting)
-            of_precision = next((p for (precision, _), p in forms.items() if precision == setting.precision), parts_here)
             for name, part in parts_here.items():
-                part.inputs = of_precision[name].inputs  # kept once
+                for there in forms.values():
+                    part.share(there[name])
             forms[form_of(setting)] = parts_here
     return forms

@@ -11,6 +11,7 @@ from localdfa.core import blas
 from localdfa.data import Dataset
 from localdfa.errors import DataError, LocalDFAError, RunError
 from localdfa.files import write_json
+from localdfa.geometry import seen
 from localdfa.progress import Progress
 from localdfa.samples import Forms
 from localdfa.spec import Experiment, asked, checks, settings
@@ -119,7 +120,7 @@ def _rehearse(experiment: Experiment, data: Dataset, forms: Forms, progress: Pro
     # Of another run each seed is read; networks that are built anew differ in nothing but their random numbers.
     networks += [(each, later) for each in by_condition.values() if each.network.from_run for later in later_seeds]
     for each, number in networks:
-        handover.begin(each, data.shape, data.n_out, number)
+        handover.begin(each, seen(each, data.shape), data.n_out, number)
     progress.compiling(name)
     Trainer(setting, forms[samples.form_of(setting)], record.Job(Path(), name, seed)).warm_up()
     return {name}

@@ -38,7 +38,8 @@ class Trainer:
         self._adversary = _adversary(setting, train)
         self._changes_by_pathway: dict[str, Changes] = {}
         self._enter(0)
-        self.plasticity = Plasticity(self.network.weights, self._optimiser(), setting.optimiser.weight_decay)
+        biased = [projection.biased for projection in self.network.projections] + [True] * len(self.network.batch_norms)
+        self.plasticity = Plasticity(self.network.learned, self._optimiser(), setting.optimiser.weight_decay, biased)
         self.seconds, self.events, self.feedback_events = 0.0, 0, 0
         self.rows: list[dict[str, Any]] = []
         self.carried = Carried()
@@ -88,10 +89,11 @@ class Trainer:
         known = type(self.engine) is Settled and not any(self.network.geometry)
         self._multiplications = sum(weights.size for weights in self.network.weights) if known else sys.maxsize
         not_plastic = (q for q, projection in enumerate(self.network.projections) if not projection.plastic)
-        frozen_layers = (layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen)
+        frozen_layers = [layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen]
         of_layers = (layer_rules.get(l, self.rule_name) for l in range(self.network.n_hidden))
-        not_taught = (l for l, rule in enumerate(of_layers) if not checks.teaches_hidden(rule))
-        self.frozen = frozenset([*frozen_layers, *not_taught, *not_plastic])
+        still = {*frozen_layers, *(l for l, rule in enumerate(of_layers) if not checks.teaches_hidden(rule))}
+        gains = (n_layers + l for l in still if self.network.norm(l) is not None)
+        self.frozen = frozenset([*still, *not_plastic, *gains])
 
     def _changes_of(self, rule: str) -> Changes | None:
         """What changes B under a rule, the same for all rules with one pathway; None where B is fixed."""
@@ -107,8 +109,9 @@ class Trainer:
 
     @property
     def _learned(self) -> list[np.ndarray]:
-        """What learns in this stage: the weights, and B where it changes."""
-        return [*self.network.weights, *([] if self._changes is None else self._changes.matrices)]
+        """What learns in this stage: the weights and gains, running averages, and B where it changes."""
+        matrices = [] if self._changes is None else self._changes.matrices
+        return [*self.network.learned, *self.network.averages, *matrices]
 
     @property
     def _all_changes(self) -> dict[str, Changes]:
@@ -163,14 +166,19 @@ class Trainer:
         """Learn from one mini-batch, the training samples `batch`; noise: for what is random in it."""
         train, network = self.parts["train"], self.network
         with threads.worth(len(batch) * self._multiplications):
+            inputs = train.draw(batch, noise)
+            # Feedback that learns from the update of a layer needs it, also where that layer is frozen.
+            left_out = frozenset[int]() if self._changes is not None and isinstance(self.engine, Settled) else self.frozen
             if self._changes is not None:
                 self._changes.before(noise)
-            update = self.engine.learn(network, train.inputs[batch], train.targets[batch], noise, self.frozen, self.carried)
+            update = self.engine.learn(network, inputs, train.targets[batch], noise, left_out, self.carried)
             self.events += update.events
             self.feedback_events += update.feedback_events
             if self._changes is not None:
                 self._changes.after(update, self.plasticity.optimiser)
-            self.plasticity.learn(network.weights, update, self.frozen)
+            self.plasticity.learn(network.learned, update, self.frozen)
+            for norm, moments in zip(network.batch_norms, update.moments, strict=True):
+                norm.follow(moments)
 
     def _check_weights(self) -> None:
         for l, weights in enumerate(self.network.weights):
@@ -260,12 +268,13 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint."""
         arrays: dict[str, np.ndarray] = {}
-        for l, weights in enumerate(self.network.weights):
+        for l, weights in enumerate(self.network.learned):
             arrays |= {
                 f"weights{l}": weights,
                 f"state{l}": self.plasticity.state[l],
                 f"last{l}": self.plasticity.last[l],
             }
+        arrays |= {f"average{k}": average for k, average in enumerate(self.network.averages)}
         arrays |= {f"best{l}": learned for l, learned in enumerate(self._best_learned)}
         for name, changes in self._all_changes.items():
             arrays |= {f"{name}_{key}": array for key, array in changes.arrays().items()}
@@ -301,7 +310,10 @@ class Trainer:
             return
         arrays, position = checkpoint
         try:
-            for l, weights in enumerate(self.network.weights):
+            for k, average in enumerate(self.network.averages):
+                _check_alike(f"average{k}", arrays[f"average{k}"], average)
+                average[...] = arrays[f"average{k}"]
+            for l, weights in enumerate(self.network.learned):
                 for name, array in (
                     ("weights", weights),
                     ("state", self.plasticity.state[l]),
@@ -312,7 +324,7 @@ class Trainer:
                     array[...] = saved
                 if (self.plasticity.last[l] > position.steps[l]).any() or (self.plasticity.last[l] < 0).any():
                     raise ValueError(f"last{l} is not between 0 and {position.steps[l]}")
-            if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.weights):
+            if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.learned):
                 raise ValueError(f"stage {position.stage}, {len(position.steps)} projections")
             for name, changes in self._all_changes.items():
                 for key, array in changes.arrays().items():
@@ -352,5 +364,5 @@ def _adversary(setting: Setting, train: Part) -> FastSign | None:
     strength = setting.adversarial.strength
     if not strength:
         return None
-    features = train.array[:, :-1]  # settled networks alone, which read no spike trains, learn so
+    features = train.whole[:, :-1]  # settled networks alone, which read no spike trains, learn so
     return FastSign(strength * (float(features.max()) - float(features.min())), setting.feedback.threshold)

@@ -25,7 +25,7 @@ LAYERS = [
     ["topology"],
     ["geometry"],
     ["network"],
-    ["memory", "adversary"],
+    ["memory", "adversary", "augmentation"],
     ["engines", "record", "samples"],
     ["measure", "analysis", "handover"],
     ["recording"],

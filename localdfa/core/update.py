@@ -1,6 +1,7 @@
 """What a mini-batch teaches every synapse, whichever engine has simulated it."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,10 @@ class Update:
     error: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     # The number of feedback events: values that are not 0 through entries of B that are not 0, in each nudged phase anew.
     feedback_events: int = 0
+    # Of each hidden layer, where they are normalised: the sum by which its gain moves, (1, channels), and the
+    # `core.rate.normalisation.Moments` of its drives.
+    gains: list[np.ndarray] = field(default_factory=list)
+    moments: list[Any] = field(default_factory=list)
 
     def totals(self) -> list[np.ndarray]:
         """The sums of all projections, each shaped like its weights."""

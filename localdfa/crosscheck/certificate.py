@@ -17,6 +17,7 @@ from localdfa.core import blas
 from localdfa.crosscheck import subject
 from localdfa.crosscheck.pytorch.device import arithmetic, device
 from localdfa.crosscheck.pytorch.learner import Learner, check, trains
+from localdfa.data.trains import array_of
 from localdfa.engines import dropout
 from localdfa.network import NOISE, ORDER, PROBE, Network, generator, rewired
 from localdfa.orders import ABOVE_ROUNDING, ORDERS, slope
@@ -185,20 +186,21 @@ def _training(
             trainer.follow_weights()
             yield epoch + 1, trainer.network, None
         return
-    x, y = (learner.tensor(array) for array in (of["train"].array[:, :-1], of["train"].targets))
+    y = learner.tensor(of["train"].targets)
     yield 0, trainer.network, _both(0, trainer, learner, of["test"])
     for epoch in range(epochs):
         say(f"epoch {epoch + 1} of {epochs}: local, Numba")
         trainer.train_epoch(Progress())
         trainer.follow_weights()
         say(f"epoch {epoch + 1} of {epochs}: {witness.exact}, PyTorch")
-        order = generator(seed, ORDER, epoch).permutation(len(x))
+        order = generator(seed, ORDER, epoch).permutation(len(y))
         noise = generator(seed, NOISE, epoch)
-        for start in range(0, len(x), size):
+        for start in range(0, len(y), size):
             batch = order[start : start + size]
+            x = learner.tensor(array_of(of["train"].draw(batch, noise))[:, :-1])
             found = dropout(setting, trainer.network, noise, len(batch))
             masks = [mask if mask is None else learner.tensor(mask) for mask in found]
-            learner.step(x[batch], y[batch], masks)
+            learner.step(x, y[batch], masks)
         yield epoch + 1, trainer.network, _both(epoch + 1, trainer, learner, of["test"])
 
 

@@ -78,6 +78,11 @@ def trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Network
                 f"{found.shape}, not {weights.shape}"
             )
         weights[...] = found
+    for l, norm in enumerate(network.batch_norms):
+        for name, array in (("gain", norm.gain[0]), ("mean", norm.mean), ("variance", norm.variance)):
+            if saved.get(f"{name}{l + 1}", np.empty(0)).shape != array.shape:
+                raise RunError(f"{job.folder / 'weights.npz'}: does not fit this experiment: {name}{l + 1}")
+            array[...] = saved[f"{name}{l + 1}"]
     last = job.last
     assert last is not None  # weights are kept of what is measured
     return network, last[KEPT]

@@ -36,11 +36,13 @@ class Direct(Pathway):
 
     @staticmethod
     def replaces(network: "Network", l: int) -> np.ndarray | None:
-        """The product of all weights above, W_{l+1}ᵀ … W_Lᵀ, which B_l stands in for, (n_l, n_out); None under pooling.
+        """The product of all weights above, W_{l+1}ᵀ … W_Lᵀ, which B_l stands in for, (n_l, n_out).
+
+        None under pooling and under layers that are normalised, which are no matrices.
 
         Times a power of two: of a hundred layers the product itself may be larger than any number, or less.
         """
-        if any(network.geometry[l + 1 :]):
+        if any(network.geometry[l + 1 :]) or network.norm(l + 1) is not None:
             return None
         above = network.weights[-1][:-1]
         for weights in network.weights[-2:l:-1]:

@@ -10,6 +10,7 @@ from localdfa.recorders._recorder import NUMBER, Recorder, Scope, chosen
 
 if TYPE_CHECKING:
     from localdfa.recording import Trained
+    from localdfa.spec import Setting
 
 
 class Changes(Recorder):
@@ -39,6 +40,15 @@ class Changes(Recorder):
     def need(keep: Any, scope: Scope) -> float:
         synapses = sum(pre * post for pre, post in pairwise(len(chosen(keep, n)) for n in scope.sizes))
         return 2 * min(keep.changes, keep.probe, scope.samples) * NUMBER * synapses
+
+    @staticmethod
+    def refusal(keep: Any, setting: "Setting") -> str | None:
+        if not keep.changes or not setting.network.batch_norm:
+            return None
+        return (
+            f"record.changes: {keep.changes} is of trials by themselves, which with network.batch_norm = true are learned from "
+            f"in mini-batches alone; allowed: 0"
+        )
 
     @staticmethod
     def record(trained: "Trained", keep: Any) -> dict[str, np.ndarray]:

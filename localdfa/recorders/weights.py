@@ -15,7 +15,8 @@ class Weights(Recorder):
     """W1, b1, B1 …: forward weights W[post, pre], biases and feedback matrices, by layer from 1; B0 of the inputs, if any.
 
     A further projection from population p to q is W{p}to{q}, [post, pre] or, sparse, an array (n_synapses,), with the
-    neurons that these join in pre{p}to{q} and post{p}to{q}. Of convolutions see `localdfa.record`.
+    neurons that these join in pre{p}to{q} and post{p}to{q}. Of convolutions see `localdfa.record`. Where layers are
+    normalised, b is their shift, and there are gain1 … and the running averages mean1, variance1 …, (channels,) each.
     """
 
     keys = {  # noqa: RUF012
@@ -40,6 +41,8 @@ class Weights(Recorder):
         for l, matrix in enumerate(network.matrices):
             if matrix is not None:
                 arrays[f"B{l + 1}"] = matrix
+        for l, norm in enumerate(network.batch_norms):
+            arrays |= {f"gain{l + 1}": norm.gain[0], f"mean{l + 1}": norm.mean, f"variance{l + 1}": norm.variance}
         if network.input_feedback is not None:
             arrays["B0"] = network.input_feedback
         return arrays

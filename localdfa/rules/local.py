@@ -69,6 +69,9 @@ class Local(SpikingRule):
     One-sided nudging has one phase at +β and an error of O(β) against exact DFA; centered nudging has one at +β and one at −β,
     takes half the difference, and has an error of O(β²) (the Discussion of Nøkland 2016; phases as in Scellier & Bengio 2017
     and Laborieux et al. 2021).
+
+    Where drives are normalised over mini-batches, the nudge comes after that, and what a synapse reads of Δz is less averages
+    over the mini-batch: `core.rate.normalisation` says how, and in which sense that is local.
     """
 
     class Parameters(NamedTuple):

@@ -6,9 +6,10 @@ wrong is said in one message that names the key, the value, what is allowed and 
 """
 
 from localdfa.spec.load import asked, bundled, experiment, find, load, settings, take_in_models, title, untaken, uses
-from localdfa.spec.tables import Convolution, Experiment, Record, Setting
+from localdfa.spec.tables import Augment, Convolution, Experiment, Record, Setting
 
 __all__ = [
+    "Augment",
     "Convolution",
     "Experiment",
     "Record",

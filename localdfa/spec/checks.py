@@ -93,7 +93,8 @@ def check(setting: "Setting") -> None:
     """
     wrong: dict[str, None] = {}
     for combination in (
-        _rules_fit, _convolutions, _layers, _matrices, _layer_rules, _adversarial, _stops, _time, _spikes, _code
+        _rules_fit, _convolutions, _layers, _matrices, _layer_rules, _adversarial, _stops, _time, _spikes, _code, _augment,
+        _batch_norm,
     ):  # fmt: skip
         try:
             combination(setting)
@@ -249,7 +250,7 @@ def initial_weights(setting: "Setting") -> str:
         return str(setting.network.weights)
     from_zero = getattr(registry.get("neurons", setting.network.neuron), "from_zero", False)
     needs = any(_passes_weights(setting, rule) or not teaches_hidden(rule) for _, rule in rules_of(setting))
-    return "zero" if from_zero and not needs else "uniform"
+    return "zero" if from_zero and not needs and not setting.network.batch_norm else "uniform"
 
 
 def rules_of(setting: "Setting") -> list[tuple[str, str]]:
@@ -716,6 +717,50 @@ def _code(setting: "Setting") -> None:
                 f"input.{key}: {getattr(table, key)} is read by the code {' or '.join(readers)}, not by input.code = "
                 f"{table.code!r}; allowed here: {field.default}"
             )
+
+
+def _batch_norm(setting: "Setting") -> None:
+    """Drives that are normalised over mini-batches: of neurons that settle, in a spread that there is, and held."""
+    network = setting.network
+    if not network.batch_norm:
+        return
+    if spiking(setting) or tau(setting):
+        raise ValueError(
+            f"network.batch_norm: true works in settled mode only; allowed: rate neurons with neuron.tau = 0, not "
+            f"{network.neuron!r} with neuron = {quoted(setting.neuron)}"
+        )
+    for i, layer in enumerate(network.hidden):
+        if not isinstance(layer, int) and not layer.shared:
+            raise ValueError(
+                f"network.hidden[{i}].shared: false gives each position a bias of its own, where network.batch_norm = true has "
+                f"one shift a channel; allowed with it: true"
+            )
+    if setting.batch_size == 1:
+        raise ValueError(
+            "batch_size: 1 sample has no spread by which network.batch_norm = true could divide; allowed: 2 or more"
+        )
+    if network.from_run is None and initial_weights(setting) == "zero":
+        raise ValueError(
+            "network.weights: from 'zero' drives have no spread by which network.batch_norm = true could divide; use 'uniform'"
+        )
+    propagation = setting.phases.propagation
+    if local(setting) and propagation != "held":
+        raise ValueError(
+            f"phases.propagation: with {propagation!r} layers would be normalised anew while they see nudged activity; allowed "
+            f"with network.batch_norm = true: 'held'"
+        )
+
+
+def _augment(setting: "Setting") -> None:
+    """Images alone are augmented: what can be said before the shape of a sample is known. `geometry.seen` says the rest."""
+    table, code = setting.augment, registry.get("inputs", setting.input.code)
+    if table.asked and (code.series or code.given):
+        codes = ((name, registry.get("inputs", name)) for name in registry.names("inputs"))
+        allowed = ", ".join(repr(name) for name, model in codes if not (model.series or model.given))
+        raise ValueError(
+            f"augment: {quoted(table.model_dump(exclude_defaults=True))} is done to images, and input.code = "
+            f"{setting.input.code!r} reads {'spike trains' if code.given else 'frames'}; allowed with it: {allowed}"
+        )
 
 
 def _rule_for_spikes(setting: "Setting", name: str) -> None:

@@ -50,6 +50,24 @@ class Preprocess(Table):
     whiten_epsilon: float = Field(1e-2, ge=1e-12, le=1e3, description="added to the eigenvalues when whitening")
 
 
+class Augment(Table):
+    """What is done to training images anew each time that they are learned from; all else sees their middle."""
+
+    crop: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="height and width of a part that is cut out anywhere, which is what networks see; 0: as large as the image",
+    )
+    padding: int = Field(0, ge=0, le=10_000, description="zeros around the image before it is cropped")
+    flip: bool = Field(False, description="half of the images are mirrored, left to right")
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything is done at all."""
+        return bool(self.crop or self.padding or self.flip)
+
+
 class Convolution(Table):
     """A hidden layer of a convolution of stride 1 and the max-pooling of its drive."""
 
@@ -127,6 +145,11 @@ class NetworkTable(Table):
         "reset", description="v at the onset of a trial: at the reset, or drawn between it and the threshold (spiking neurons)"
     )
     projection: list[ProjectionTable] = Field([], max_length=1000, description="further or other synapses (spiking neurons)")
+    batch_norm: bool = Field(
+        False,
+        description="drives of hidden layers are normalised over the mini-batch, in evaluation by running averages, with a "
+        "gain and a shift that are learned (neuron.tau = 0)",
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="probability that a hidden neuron is left out of a mini-batch")
     input_dropout: float = Field(
         0.0,
@@ -439,6 +462,7 @@ class Setting(Table):
     rule: str = Field(checks.RULE, description="learning rule")
     rules: dict[str, dict[str, Any]] = Field({}, description="parameters of rules that have any, a table for each by its name")
     batch_size: int = Field(64, ge=1, le=100_000, description="samples a weight update sums over")
+    augment: Augment = Augment()
     precision: Literal["float32", "float64"] = Field(checks.PRECISION, description="of weights and activities")
     network: NetworkTable = NetworkTable()
     neuron: dict[str, Any] = Field({}, description="parameters of the neuron model")

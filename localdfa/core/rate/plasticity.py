@@ -13,8 +13,9 @@ from localdfa.core.update import Update
 class Plasticity:
     """An optimiser and its memory of the synapses of all projections. The weights themselves belong to the network.
 
-    weights: those of the network, of whose shapes and dtype the memory is. weight_decay: λ, which adds λ w to the gradient of
-    every weight that is no bias. biased: of each projection whether its last row are biases, as is so of all by default.
+    weights: those of the network, of whose shapes and dtype the memory is, and then the gains of its layers where these are
+    normalised, which no projection has. weight_decay: λ, which adds λ w to the gradient of every weight that is no bias and no
+    gain. biased: of each projection whether its last row are biases, as is so of all by default.
     """
 
     def __init__(
@@ -37,17 +38,19 @@ class Plasticity:
     def learn(self, weights: Sequence[np.ndarray], update: Update, frozen: frozenset[int] = frozenset()) -> None:
         """Change the weights of every projection that is not frozen, in place, by what a mini-batch teaches.
 
-        frozen: indices of projections.
+        frozen: indices of projections, and of gains, which are counted on from these.
         """
+        totals = [*update.total, *update.gains]
         for q, w in enumerate(weights):
             if q in frozen:
                 continue
             self.steps[q] += 1
             synapses = Synapses(weights=w, state=self.state[q], last=self.last[q], n_decaying=self._n_decaying[q])
-            sent, change, total = update.sent[q], update.change[q], update.total[q]
+            total = totals[q]
             if total is not None:
                 self._kernels.from_sum(self.optimiser, self._weight_decay, total, synapses, self.steps[q])
                 continue
+            sent, change = update.sent[q], update.change[q]
             assert sent is not None
             if self._skips_silent and not len(sent):
                 continue

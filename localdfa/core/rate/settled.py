@@ -8,7 +8,8 @@ import numpy as np
 from localdfa.core import finite
 from localdfa.core.rate import projections
 from localdfa.core.rate.activation import activation
-from localdfa.core.rate.convolution import Route
+from localdfa.core.rate.normalisation import Normalised
+from localdfa.core.rate.projections import AnyRoute
 from localdfa.core.update import Update
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class FreePhase:
     threshold: float
     # The number of graded events, those of the inputs included.
     events: int
-    # How the mini-batch passed through each projection; None for a dense one.
-    route: list[Route | None]
+    # How the mini-batch passed through each projection; None for a dense one that is not normalised.
+    route: list[AnyRoute]
 
     def keep(self, rows: np.ndarray) -> "FreePhase":
         """The free phase of these samples alone; the events are still those of all."""
@@ -50,10 +51,13 @@ class FreePhase:
         )
 
 
-def free_phase(network: "Network", inputs: np.ndarray, threshold: float = 0.0, masks: Any = None) -> FreePhase:
+def free_phase(
+    network: "Network", inputs: np.ndarray, threshold: float = 0.0, masks: Any = None, running: bool = False
+) -> FreePhase:  # fmt: skip
     """Settle every layer on the inputs (m, n_in + 1), whose last column is ones.
 
-    threshold: ε of graded events. masks: dropout of each hidden layer, arrays (m, n_l) of 0 and 1/(1 − p), or None.
+    threshold: ε of graded events. masks: dropout of each hidden layer, arrays (m, n_l) of 0 and 1/(1 − p), or None. running:
+    layers that are normalised are so by their running averages, as in evaluation; nothing can be learned from such a phase.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def free_phase(network: "Network", inputs: np.ndarray, threshold: float = 0.0, m
     events = int(np.count_nonzero(inputs != 0)) - m  # without the column of ones
     route = []
     for l, a in enumerate(drive):
-        route.append(projections.drive(network.geometry[l], network.weights[l], sent[l], a))
+        route.append(projections.drive(network.geometry[l], network.weights[l], sent[l], a, network.norm(l), running))
         if l == n_hidden:
             break
         sent[l + 1][:, -1] = 1
@@ -168,8 +172,7 @@ def feedback_events(
         source = network.pathway.source(network, l)
         if source not in sent:
             route = None if source is None else free.route[source]
-            values = carried if source is None else change[source]
-            sent[source] = np.count_nonzero(values, axis=0) if route is None else route.by_column(values != 0)
+            sent[source] = projections.by_column(route, (carried if source is None else change[source]) != 0)
         events += int(sent[source] @ fan)
     return events
 
@@ -204,10 +207,12 @@ def update(
     """What the postsynaptic changes of each layer, (m, n_l), teach.
 
     Of a dense projection the optimiser gets the factors, and visits one row after the other, so that their sum is never held
-    whole; of a convolution it gets the sum. events: those of the nudged phases; fed_back: feedback events. frozen: projections
-    that do not learn, of which no sum is formed. error: e (m, n_out), for feedback matrices that learn from it.
+    whole; of a convolution, or where drives are normalised, it gets the sum. events: those of the nudged phases; fed_back:
+    feedback events. frozen: projections that do not learn, of which no sum is formed. error: e (m, n_out), for matrices B
+    that learn from it.
     """
     layers = enumerate(zip(free.route, free.sent, change, strict=True))
+    normalised = [(r, dz) for r, dz in zip(free.route, change, strict=True) if isinstance(r, Normalised)]
     return Update(
         sent=[*free.sent],
         change=[*change],
@@ -216,4 +221,6 @@ def update(
         activity=free.sent[1:],
         **({} if error is None else {"error": error}),
         feedback_events=fed_back,
+        gains=[r.gain_total(dz) for r, dz in normalised],
+        moments=[r.moments for r, _ in normalised],
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from localdfa import registry
 from localdfa.crosscheck.pytorch import matrices as changing
 from localdfa.crosscheck.pytorch.rules import WAYS, BackPropagation, Exact, Frozen, Local
-from localdfa.crosscheck.pytorch.stack import OUTPUTS, Convolved, ManyLinear, Masks, Stack
+from localdfa.crosscheck.pytorch.stack import OUTPUTS, Convolved, ManyLinear, Masks, Normalised, Stack
 from localdfa.errors import SpecError, quoted
 from localdfa.spec import Setting
 
@@ -95,6 +95,8 @@ class Learner:
         check(setting)
         if len(networks) > 1 and any(networks[0].geometry):
             raise SpecError("network.hidden: several networks at once have dense layers alone")
+        if len(networks) > 1 and setting.network.batch_norm:
+            raise SpecError("network.batch_norm: true goes with one network at a time; allowed for several: false")
         self.setting, self.device, self.dtype = setting, torch.device(device), _dtype(networks[0])
         self._many = len(networks) > 1
         self.stack = _stack(setting, networks).to(self.device)
@@ -120,6 +122,8 @@ class Learner:
             )
         self.rule.learn(self.stack, x, target, masks)
         self.optimiser.step()
+        for module in normalised(self.stack):
+            module.follow()
 
     @property
     def whole(self) -> list[None]:
@@ -128,8 +132,12 @@ class Learner:
 
     @torch.no_grad()
     def drive(self, x: Tensor) -> Tensor:
-        """The drive of the output, without dropout."""
-        return torch.cat([self.stack(part, self.whole) for part in x.split(_CHUNK, dim=-2)], dim=-2)
+        """The drive of the output in evaluation, without dropout."""
+        self.stack.eval()
+        try:
+            return torch.cat([self.stack(part, self.whole) for part in x.split(_CHUNK, dim=-2)], dim=-2)
+        finally:
+            self.stack.train()
 
     def gradients(self, x: Tensor, target: Tensor, masks: Masks = None) -> list[np.ndarray]:
         """Minus the gradient of each projection of one network, (n_pre + 1, n_post): the direction weights move in.
@@ -184,16 +192,24 @@ def _stack(setting: Setting, networks: Sequence["Network"]) -> Stack:
     first, spec = networks[0], setting.network
     drives: list[nn.Module] = []
     for n_pre, n_post, fields in zip(first.sizes[:-1], first.sizes[1:], first.geometry, strict=True):
-        if fields is not None:
-            drives.append(Convolved(fields, _dtype(first)))
-        elif len(networks) > 1:
+        if len(networks) > 1:
             drives.append(ManyLinear(len(networks), n_pre, n_post, _dtype(first)))
-        else:
-            drives.append(nn.Linear(n_pre, n_post, dtype=_dtype(first)))
+            continue
+        one = nn.Linear(n_pre, n_post, dtype=_dtype(first)) if fields is None else Convolved(fields, _dtype(first))
+        norm = first.norm(len(drives))
+        drives.append(one if norm is None else Normalised(one, norm.mean.size))
     functions = [_function(first.neuron, spec.neuron) for _ in spec.hidden]
     stack = Stack(drives, functions, spec.output, [spec.input_dropout, *[spec.dropout] * len(spec.hidden)])
     _load(stack, [network.weights for network in networks])
+    for module, norm in zip(normalised(stack), first.batch_norms, strict=True):
+        for own, array in ((module.gain.data, norm.gain[0]), (module.mean, norm.mean), (module.variance, norm.variance)):
+            own.copy_(torch.from_numpy(array))
     return stack
+
+
+def normalised(stack: Stack) -> list[Normalised]:
+    """The layers that are normalised."""
+    return [drive for drive in stack.drives if isinstance(drive, Normalised)]
 
 
 def _function(neuron: Any, name: str) -> nn.Module:
@@ -240,8 +256,8 @@ def _optimiser(setting: Setting, stack: Stack, matrices: Sequence[Tensor]) -> to
     given = setting.optimiser
     p = registry.get("optimisers", given.name)(**given.parameters)
     weights, biases = zip(*_projections(stack), strict=True)
-    decaying = [*weights, *matrices]
-    groups: list[dict[str, Any]] = [{"params": decaying, "weight_decay": given.weight_decay}, {"params": list(biases)}]
+    decaying, undecayed = [*weights, *matrices], [*biases, *(module.gain for module in normalised(stack))]
+    groups: list[dict[str, Any]] = [{"params": decaying, "weight_decay": given.weight_decay}, {"params": undecayed}]
     if given.name == "rmsprop":
         return torch.optim.RMSprop(groups, p.learning_rate, alpha=p.decay, eps=p.epsilon)
     if given.name == "adam":

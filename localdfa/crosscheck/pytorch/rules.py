@@ -3,7 +3,7 @@
 A rule decides δa_l of each layer; what a projection makes of it, W ← W − η δa xᵀ of a linear one, is the derivative of that
 projection alone, whose input is cut off from the layers below. B is dense, from the error to a whole layer: of a
 convolution with pooling, to the pooled map, right before the non-linearity. (FA's is shaped like the weights that it stands
-in for, a kernel for a kernel.)
+in for, a kernel for a kernel; where drives are normalised, δ passes that on its way to it, exactly.)
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from localdfa.crosscheck.pytorch.matrices import Fixed
-from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Stack, Trial
+from localdfa.crosscheck.pytorch.stack import Convolved, ManyLinear, Masks, Normalised, Stack, Trial
 from localdfa.errors import SpecError
 from localdfa.spec.tables import Phases
 
@@ -79,7 +79,7 @@ class _Feedback:
             matrix = self.matrices[l]
             assert matrix is not None, f"the pathway {self.pathway} without B of hidden layer {l + 1}"
             upper = stack.drives[l + 1]
-            if self.pathway == "sequential" and isinstance(upper, Convolved):
+            if self.pathway == "sequential" and isinstance(upper, Convolved | Normalised):
                 signal = upper.transposed(trial.x[l + 1], above, matrix)
             else:
                 signal = above.flatten(carried.dim() - 1) @ matrix.mT
@@ -168,7 +168,8 @@ class Local(_Feedback):
 
     @torch.no_grad()
     def teach(self, stack: Stack, x: Tensor, target: Tensor, masks: Masks = None) -> tuple[Trial, list[Tensor]]:
-        if self._phases.propagation != "held" and any(isinstance(module, _BatchNorm) for module in stack.modules()):
+        normalises = any(isinstance(module, _BatchNorm | Normalised) for module in stack.modules())
+        if self._phases.propagation != "held" and normalises:
             raise SpecError(
                 f"phases.propagation: {self._phases.propagation!r} would normalise a mini-batch anew in every phase; allowed "
                 f"with batch-norm: 'held'"

@@ -48,7 +48,11 @@ class Convolved(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n, dtype=dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._pool(self._convolve(x, self.weight, self.bias))
+        return self.drive(x, self.bias)
+
+    def drive(self, x: Tensor, bias: Tensor) -> Tensor:
+        """The drive (m, n_post) with other biases."""
+        return self._pool(self._convolve(x, self.weight, bias))
 
     def transposed(self, x: Tensor, delta: Tensor, matrix: Tensor) -> Tensor:
         """δ of the drive (m, n_post) through the winners of the pooling, and down through a matrix in place of the weights.
@@ -81,6 +85,69 @@ class Convolved(nn.Module):
         _, winners = nn.functional.max_pool2d(drive.detach(), f.pool, f.stride, return_indices=True)
         # Unlike that of max_pool2d, the derivative of gather can be had with the same bits each time on a GPU.
         return drive.flatten(2).gather(2, winners.flatten(2)).flatten(1)
+
+
+class Normalised(nn.Module):
+    """A projection whose drive, without biases, is normalised over the mini-batch, in training, or by running averages.
+
+    project: of a hidden layer, (m, n_pre) → (m, n_post), whose biases become the shift; channels: as many gains and shifts.
+    `nn.functional.batch_norm` computes it; running averages move in `follow` alone, once a step, however often the drive of a
+    mini-batch is computed meanwhile.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, project: nn.Linear | Convolved, channels: int) -> None:
+        super().__init__()
+        self.project = project
+        self.gain = nn.Parameter(torch.ones(channels, dtype=project.weight.dtype))
+        self.register_buffer("mean", torch.zeros(channels, dtype=project.weight.dtype))
+        self.register_buffer("variance", torch.ones(channels, dtype=project.weight.dtype))
+        self._last: Tensor | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """That of the projection."""
+        return self.project.weight
+
+    @property
+    def bias(self) -> Tensor:
+        """The shift."""
+        return self.project.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        drive = self._drive(x)
+        if self.training:
+            self._last = drive.detach()
+        return self._normalise(drive)
+
+    def follow(self) -> None:
+        """Move the running averages towards the moments of the last mini-batch."""
+        assert self._last is not None
+        nn.functional.batch_norm(self._by_channel(self._last), self.mean, self.variance, training=True)
+
+    def transposed(self, x: Tensor, delta: Tensor, matrix: Tensor) -> Tensor:
+        """δ of the normalised drive (m, n_post) through that, and down through a matrix in place of the weights."""
+        with torch.enable_grad():
+            drive = self._drive(x.detach()).detach().requires_grad_()
+            (before,) = torch.autograd.grad(self._normalise(drive), drive, delta)
+        if isinstance(self.project, Convolved):
+            return self.project.transposed(x, before, matrix)
+        return before @ matrix.mT
+
+    def _drive(self, x: Tensor) -> Tensor:
+        if isinstance(self.project, Convolved):
+            return self.project.drive(x, torch.zeros_like(self.bias))
+        return nn.functional.linear(x, self.weight)
+
+    def _normalise(self, drive: Tensor) -> Tensor:
+        mean, variance = (None, None) if self.training else (self.mean, self.variance)
+        maps = self._by_channel(drive)
+        return nn.functional.batch_norm(maps, mean, variance, self.gain, self.bias, self.training).view_as(drive)
+
+    def _by_channel(self, drive: Tensor) -> Tensor:
+        return drive.unflatten(-1, (len(self.gain), -1))
 
 
 @dataclass
