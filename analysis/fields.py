@@ -14,6 +14,7 @@ from localdfa.analysis import _kept, _many, style
 from localdfa.errors import RunError
 from localdfa.geometry import seen
 from localdfa.record import Run
+from localdfa.spec import Convolution, Setting
 
 _MOST, _ABREAST = 16, 4
 
@@ -26,7 +27,7 @@ def caption(run: Run) -> str:
     largest = " with the largest" if max(widths) > _MOST else ""
     return (
         f"Receptive fields after training: the weights from the inputs to the {number} "
-        f"neuron{'s' * (number != '1')} of the first hidden layer{largest}, "
+        f"neuron{'s' * (number != '1')} of the first hidden layer{largest}, or kernels where it is a convolution, "
         f"laid out as {run.experiment.data} has its inputs; seed {run.experiment.seeds[0]}. Blue weights "
         "are negative, red are positive, white ones are zero; of inputs in colour, grey is zero. "
         f"{_begun(run)}{_many.said(len(run.settings))}"
@@ -47,6 +48,12 @@ def _begun(run: Run) -> str:
     return "Training started " + "; ".join(f"{how}: {', '.join(names)}" for how, names in parts.items() if names) + "."
 
 
+def _field(setting: Setting, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the inputs that a neuron of the first hidden layer has: all, or those of a kernel; shape: of a sample."""
+    first = setting.network.hidden[0]
+    return (shape[0], first.kernel, first.kernel) if isinstance(first, Convolution) else seen(setting, shape)
+
+
 def figure(run: Run) -> style.Figure:
     """One panel for each condition, a mosaic of images.
 
@@ -60,7 +67,7 @@ def figure(run: Run) -> style.Figure:
         raise RunError(f"{run.folder}: its samples are no images, shape (1 or 3, height, width), which the figure fields needs")
     kept = list(_kept.first(_kept.jobs(run, "weights", "fields")).items())[: _many.MOST]
     weights = {name: job.weights["W1"] for name, job in kept}
-    fields = {name: _largest(w).reshape(-1, *seen(run.settings[name], tuple(shape))) for name, w in weights.items()}
+    fields = {name: _largest(w).reshape(-1, *_field(run.settings[name], tuple(shape))) for name, w in weights.items()}
     limit = max(float(np.abs(each).max()) for each in fields.values()) or 1.0
     rows = math.ceil(len(fields) / _ABREAST)
     columns = math.ceil(len(fields) / rows)

@@ -602,3 +602,14 @@ def test_blas_has_one_thread_while_figures_are_drawn(rate_run, monkeypatch):
         assert list(report.plot([rate_run], form="svg", out=rate_run.folder / "elsewhere"))
     assert threads
     assert set(threads) == {1}
+
+
+def test_fields_of_a_convolution_are_its_kernels(tmp_path):
+    hidden = [{"channels": 4, "kernel": 3}, 6]
+    run = train.run(
+        spec.experiment({"data": "digits", "network": {"hidden": hidden}, "stage": [{"epochs": 1}], "batch_size": 256}),
+        tmp_path / "run", progress=False,
+    )  # fmt: skip
+    drawn = fields.figure(run)
+    (image,) = (image for axes in drawn.axes for image in axes.get_images())
+    assert np.asarray(image.get_array()).size >= 4 * 3 * 3

@@ -70,13 +70,6 @@ def descend(route: AnyRoute, alpha: float, matrix: np.ndarray, change: np.ndarra
         product(alpha, change, matrix, True, out)
 
 
-def by_column(route: AnyRoute, chosen: np.ndarray) -> np.ndarray:
-    """How many of the chosen neurons, (m, n_post) of bool, were driven by each column of the weights, (n_columns,)."""
-    if isinstance(route, Normalised):
-        return by_column(route.inner, chosen)
-    return np.count_nonzero(chosen, axis=0) if route is None else route.by_column(chosen)
-
-
 def total(route: AnyRoute, sent: np.ndarray, change: np.ndarray) -> np.ndarray:
     """Σ_samples pre · post change, shaped like the weights: the direction in which they move.
 

@@ -172,7 +172,10 @@ def feedback_events(
         source = network.pathway.source(network, l)
         if source not in sent:
             route = None if source is None else free.route[source]
-            sent[source] = projections.by_column(route, (carried if source is None else change[source]) != 0)
+            values = carried if source is None else change[source]
+            if isinstance(route, Normalised):
+                values, route = route.through(values), route.inner
+            sent[source] = np.count_nonzero(values, axis=0) if route is None else route.by_column(values != 0)
         events += int(sent[source] @ fan)
     return events
 
@@ -208,8 +211,8 @@ def update(
 
     Of a dense projection the optimiser gets the factors, and visits one row after the other, so that their sum is never held
     whole; of a convolution, or where drives are normalised, it gets the sum. events: those of the nudged phases; fed_back:
-    feedback events. frozen: projections that do not learn, of which no sum is formed. error: e (m, n_out), for matrices B
-    that learn from it.
+    feedback events. frozen: projections that do not learn, of which no sum is formed. error: e (m, n_out), for feedback
+    matrices that learn from it.
     """
     layers = enumerate(zip(free.route, free.sent, change, strict=True))
     normalised = [(r, dz) for r, dz in zip(free.route, change, strict=True) if isinstance(r, Normalised)]
