@@ -24,10 +24,12 @@ def caption(run: Run) -> str:
     widths = {len(job.weights["W1"]) for job in run.jobs if job.keeps("weights")} or {_MOST}
     numbers = [min(least, _MOST) for least in (min(widths), max(widths))]
     number = " to ".join(map(str, dict.fromkeys(numbers)))
+    kernels = any(isinstance(setting.network.hidden[0], Convolution) for setting in run.settings.values())
+    drawn = "neuron or kernel" if kernels else "neuron"
     largest = " with the largest" if max(widths) > _MOST else ""
     return (
         f"Receptive fields after training: the weights from the inputs to the {number} "
-        f"neuron{'s' * (number != '1')} of the first hidden layer{largest}, or kernels where it is a convolution, "
+        f"{drawn}{'s' * (number != '1')} of the first hidden layer{largest}, "
         f"laid out as {run.experiment.data} has its inputs; seed {run.experiment.seeds[0]}. Blue weights "
         "are negative, red are positive, white ones are zero; of inputs in colour, grey is zero. "
         f"{_begun(run)}{_many.said(len(run.settings))}"

@@ -473,9 +473,9 @@ def _layers(setting: "Setting") -> None:
                 f"stage[{i}].frozen: under the rule {setting.rule_of(stage)!r} the output alone learns, so nothing can learn "
                 f"where it is frozen; allowed here: none, or hidden layers"
             )
-    shareable = [name for name in registry.names("feedback") if registry.get("feedback", name).shareable]
     for _, rule in rules_of(setting):
         if setting.feedback.shared and not _pathway_model(setting, rule).shareable:
+            shareable = [name for name in registry.names("feedback") if registry.get("feedback", name).shareable]
             raise ValueError(
                 f"feedback.shared: the matrices of the pathway {pathway_of(setting, rule)!r} differ in shape, or there is one; "
                 f"allowed with {', '.join(shareable)}"

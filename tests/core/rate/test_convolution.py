@@ -452,13 +452,14 @@ def test_what_does_not_fit_on_the_data_is_said(hidden, shape, words):
     assert all(word in str(caught.value) for word in words), caught.value
 
 
-def test_one_matrix_needs_layers_of_one_size():
+def test_layers_take_as_much_of_one_matrix_as_they_have_neurons():
     hidden = [{"channels": 2, "pool": 2}, 32]
-    setting = setting_of(network={"hidden": hidden}, feedback={"shared": True})
-    network = build(setting, (1, 8, 8), 10, 0)
-    np.testing.assert_array_equal(network.feedback[0], network.feedback[1])
-    with pytest.raises(SpecError, match=r"feedback\.shared.*\[50, 32\]"):
-        build(setting, (1, 10, 10), 10, 0)
+    setting = setting_of(network={"hidden": hidden}, feedback={"shared": True, "fan_out": "none"})
+    for side, n_first in ((8, 32), (10, 50)):
+        network = build(setting, (1, side, side), 10, 0)
+        first, second = network.feedback
+        assert (first.shape, second.shape) == ((n_first, 10), (32, 10))
+        np.testing.assert_array_equal(first[:32], second)
 
 
 class Interrupted(train.Progress):
