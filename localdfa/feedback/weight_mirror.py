@@ -4,7 +4,10 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numba import prange
 
+from localdfa.core.compiled import compiled
+from localdfa.core.products import product
 from localdfa.core.rate import projections
 from localdfa.core.rate.activation import response
 from localdfa.feedback.sequential import Sequential
@@ -31,18 +34,37 @@ class WeightMirror(Sequential):
 
     @staticmethod
     def mirror(network: "Network", l: int, table: "FeedbackTable", rng: np.random.Generator, out: np.ndarray) -> None:
-        number, weights = network.dtype.type, network.weights[l + 1].copy()
-        weights[-1] = 0
-        fields = network.geometry[l + 1]
-        noise = np.zeros((_SAMPLES, network.sizes[l + 1] + 1), network.dtype)
-        noise[:, :-1] = np.where(rng.integers(0, 2, (_SAMPLES, network.sizes[l + 1]), np.int8), table.noise, -table.noise)
+        weights, fields, n = network.weights[l + 1], network.geometry[l + 1], network.sizes[l + 1]
+        noise = np.where(rng.integers(0, 2, (_SAMPLES, n), np.int8), table.noise, -table.noise).astype(network.dtype)
         answer = np.empty((_SAMPLES, network.sizes[l + 2]), network.dtype)
-        route = projections.drive(fields, weights, noise, answer)
+        if fields is None:
+            projections.climb(None, 1.0, weights, noise, answer)
+        else:
+            without_biases = np.concatenate([weights[:-1], np.zeros_like(weights[-1:])])
+            noise = np.concatenate([noise, np.zeros_like(noise[:, :1])], axis=1)
+            route = projections.drive(fields, without_biases, noise, answer)
         if l + 1 < network.n_hidden:
             answer = response(network.neuron, answer) - response(network.neuron, np.zeros(1, network.dtype))
-        shares = 1 if fields is None or not fields.shared else min(math.prod(fields.pooled), fields.height * fields.width)
-        out *= number(1 - table.mirror_rate)
-        out += number(table.mirror_rate / (table.noise**2 * _SAMPLES * shares)) * projections.total(route, noise, answer)[:-1]
+        size = table.mirror_rate / (table.noise**2 * _SAMPLES)
+        if fields is None:
+            products = np.empty_like(out)
+            product(size, np.ascontiguousarray(noise.T), answer, False, products)
+        else:
+            shares = min(math.prod(fields.pooled), fields.height * fields.width) if fields.shared else 1
+            products = network.dtype.type(size / shares) * projections.total(route, noise, answer)[:-1]
+        _mix(network.dtype.type(1 - table.mirror_rate), products, out)
+
+
+@compiled(parallel=True, error_model="numpy")
+def _mix(
+    kept,  # 1 − ρ
+    products,  # ρ ⟨ξ yᵀ⟩ / σ²
+    out,  # becomes kept · out + products
+):
+    """Take a step of the running estimate."""
+    for i in prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = kept * out[i, j] + products[i, j]
 
 
 model = WeightMirror
