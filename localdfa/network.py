@@ -166,7 +166,8 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     Raises
     ------
     SpecError
-        A convolution, one_to_one or an input code does not fit on samples of this shape, or a sparse B has no entry at all.
+        A convolution, one_to_one or an input code does not fit on samples of this shape, a sparse B has no entry at all, or B
+        has no more dimensions than it may.
     """
     shape = (n_in,) if isinstance(n_in, int) else tuple(n_in)
     if setting.spiking:
@@ -198,7 +199,11 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     if setting.network.batch_norm:
         channels = [n if fields is None else fields.channels for n, fields in zip(sizes[1:-1], geometry, strict=False)]
         network = replace(network, batch_norms=tuple(BatchNorm.new(n, setting.precision) for n in channels))
-    return rewired(network, setting, setting.rule, seed)
+    network = rewired(network, setting, setting.rule, seed)
+    rank, most = setting.feedback.rank, max((min(b.shape) for b in network.feedback if b is not None), default=0)
+    if rank is not None and 0 < most <= rank:
+        raise SpecError(f"feedback.rank: {rank} leaves B as it is, which has {most} dimensions; allowed here: fewer, or none")
+    return network
 
 
 def rewired(
@@ -392,6 +397,9 @@ def _random_matrix(
 ) -> np.ndarray:  # fmt: skip
     """B ~ U(±g/√width) or N(0, g²/(3 width)), which has the same variance; width as ``feedback.fan_out`` says.
 
+    With ``feedback.rank`` r, B = Q P, Q (·, r) and P (r, ·) drawn so that the entries of B have this variance, too (the pathway
+    of Hanut & Kadmon 2025, arXiv:2502.20580, whose factors also learn).
+
     widths: of the layer that receives the feedback, and of its source; widest: of all layers that receive any. signs: draws the
     signs of the units that send. Kept entries of a sparse B are those of the dense one of the same seed, larger by 1/√density,
     so that the signal keeps its variance; with fewer of them, some of those that were kept with more.
@@ -404,7 +412,16 @@ def _random_matrix(
     spec, (receiver, sender) = setting.feedback, widths
     width = {"receiver": receiver, "sender": sender, "both": receiver * sender, "widest": widest, "none": 1}[spec.fan_out]
     bound = spec.gain / np.sqrt(width)
-    matrix = rng.normal(0, bound / np.sqrt(3), shape) if spec.distribution == "normal" else rng.uniform(-bound, bound, shape)
+
+    def draw(limit: float, shape: tuple[int, int]) -> np.ndarray:
+        return rng.normal(0, limit / np.sqrt(3), shape) if spec.distribution == "normal" else rng.uniform(-limit, limit, shape)
+
+    if spec.rank is not None and spec.rank < min(shape):
+        # Of both factors the bound b for which the entries of their product, sums of `rank` products, have the variance of B.
+        factor = np.sqrt(bound) * (3 / spec.rank) ** 0.25
+        matrix = draw(factor, (shape[0], spec.rank)) @ draw(factor, (spec.rank, shape[1]))
+    else:
+        matrix = draw(bound, shape)
     if spec.signs == "sender":
         matrix = np.abs(matrix) * signs.permutation(np.resize([1.0, -1.0], shape[1]))
     if spec.density < 1:

@@ -294,6 +294,21 @@ def test_what_does_not_go_together_is_refused(tables, words):
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("feedback", "words"),
+    [
+        ({"rank": 2, "density": 0.5}, ["feedback.rank: 2", "feedback.density = 0.5", "density = 1"]),
+        ({"rank": 2, "signs": "sender"}, ["feedback.rank: 2", "feedback.signs = 'sender'", "signs = 'free'"]),
+        ({"rank": 2, "pathway": "direct_kolen_pollack"}, ["feedback.rank: 2 would not last", "allowed: none"]),
+    ],
+)
+def test_a_rank_that_would_not_stay_is_refused(feedback, words):
+    with pytest.raises(SpecError) as caught:
+        spec.experiment({"rule": "dfa", "feedback": feedback})
+    for word in words:
+        assert word in str(caught.value)
+
+
 def test_every_pathway_that_changes_is_among_these():
     changing = {name for name in registry.inside("feedback") if _changes(registry.get("feedback", name))}
     assert changing == {feedback["pathway"] for _, feedback in CHANGING if "pathway" in feedback}

@@ -138,3 +138,26 @@ def test_conditions_of_one_seed_share_weights_and_feedback():
     np.testing.assert_array_equal(networks[0].feedback[0], networks[1].feedback[0])
     different = build(setting_of(network={"weights": "uniform", "hidden": [20, 20]}), 9, 4, 4)
     assert not np.array_equal(networks[0].weights[0], different.weights[0])
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "normal"])
+@pytest.mark.parametrize(("rule", "rank"), [("dfa", 3), ("fa", 3), ("fa", 40)])
+def test_feedback_through_few_dimensions_has_this_rank_and_the_variance_of_any(rule, rank, distribution):
+    """Where B has no more than these dimensions, as that of the output under FA, it is the matrix that it is without."""
+    few = feedback_of(rule, hidden=(200, 120), rank=rank, distribution=distribution)
+    whole = feedback_of(rule, hidden=(200, 120), distribution=distribution)
+    for own, other in zip(few, whole, strict=True):
+        assert np.linalg.matrix_rank(own) == min(rank, *own.shape)
+        if rank >= min(own.shape):
+            np.testing.assert_array_equal(own, other)
+        else:
+            assert (own**2).mean() == pytest.approx((other**2).mean(), rel=0.5)
+    many = [
+        (feedback_of(rule, hidden=(200, 120), rank=rank, distribution=distribution, seed=s)[0] ** 2).mean() for s in range(40)
+    ]
+    assert np.mean(many) == pytest.approx((whole[0] ** 2).mean(), rel=0.08)
+
+
+def test_a_rank_that_changes_nothing_is_refused():
+    with pytest.raises(SpecError, match=r"feedback.rank: 10 leaves B as it is, which has 10 dimensions; allowed here: fewer"):
+        feedback_of("dfa", hidden=(20, 12), rank=10)

@@ -483,14 +483,22 @@ def _layers(setting: "Setting") -> None:
 
 
 def _matrices(setting: "Setting") -> None:
-    """Keys of random matrices that B does not keep where it changes."""
+    """Keys of random matrices that do not go together, or that B does not keep where it changes."""
+    table = setting.feedback
+    if table.rank is not None and (table.density < 1 or table.signs != "free"):
+        name = "density" if table.density < 1 else "signs"
+        raise ValueError(
+            f"feedback.rank: {table.rank} would not stay so with feedback.{name} = {quoted(getattr(table, name))}; allowed: "
+            f"density = 1 and signs = 'free', or no rank"
+        )
     for key, rule in rules_of(setting):
-        for name in ("density", "signs"):
-            value, plain = getattr(setting.feedback, name), type(setting.feedback).model_fields[name].default
+        for name in ("density", "rank", "signs"):
+            value, plain = getattr(table, name), type(table).model_fields[name].default
             if value != plain and feedback_changes(setting, rule):
+                allowed = "none" if plain is None else quoted(plain)
                 raise ValueError(
                     f"feedback.{name}: {quoted(value)} would not last, as under {key} = {rule!r} feedback.pathway = "
-                    f"{pathway_of(setting, rule)!r} changes B; allowed: {quoted(plain)}, or a pathway whose B is fixed"
+                    f"{pathway_of(setting, rule)!r} changes B; allowed: {allowed}, or a pathway whose B is fixed"
                 )
 
 

@@ -177,6 +177,12 @@ class FeedbackTable(Table):
         description="fraction of the entries of B that are not zero, as many in each row as can be; these are larger by "
         "1/√density, so that the variance stays",
     )
+    rank: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="B = Q P with random Q and P, through so few dimensions; where B has no more, it is drawn as without",
+    )
     signs: Literal["free", "sender"] = Field(
         "free", description="of B; sender: all that one unit sends has one sign, + of one half of the units and − of the other"
     )

@@ -54,6 +54,7 @@ _KEYS = {
         lambda setting, rule, engine: setting.feedback.signal == "spikes", "with feedback.signal = 'spikes'"
     ),
     ("feedback", "density"): _DRAWN,
+    ("feedback", "rank"): _DRAWN,
     ("feedback", "signs"): _DRAWN,
     ("feedback", "normalisation"): _Key(
         lambda setting, rule, engine: checks.takes_norms(setting, rule),
