@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from test_train import StopAfter, tiny, without_time
 
-from localdfa import measure, train
+from localdfa import measure, spec, train
 from localdfa.analysis import summary
 from localdfa.crosscheck import certificate
 from localdfa.engines import engine
@@ -220,3 +220,13 @@ def test_the_independent_implementation_refuses_it():
         Learner(setting, [build(setting, 4, 2, 0)])
     with pytest.raises(SpecError, match=r"stage\[0\]\.layer_rules: a certificate is about one rule"):
         certificate.certified(tiny(**tables))
+
+
+def test_numbers_as_keys_in_a_condition_are_those_of_the_file_that_a_run_keeps(tmp_path):
+    tables = {
+        "network": {"hidden": [4, 3]}, "batch_size": 512,
+        "condition": [{"name": "one", "stage": [{"epochs": 1, "layer_rules": {2: "dfa"}}]}],
+    }  # fmt: skip
+    run = train.run(spec.experiment(tables), tmp_path / "run", progress=False)
+    assert run.settings["one"].stage[0].layer_rules == {"2": "dfa"}
+    assert spec.load(str(tmp_path / "run" / "spec.toml")).condition[0].changes["stage"][0]["layer_rules"] == {"2": "dfa"}

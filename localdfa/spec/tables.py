@@ -314,6 +314,15 @@ def _text_keys(value: Any) -> Any:
     return {str(k) if type(k) is int else k: v for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
+def _text_keys_within(value: Any) -> Any:
+    """As `_text_keys`, also of the tables and lists within."""
+    if isinstance(value, list):
+        return [_text_keys_within(entry) for entry in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _text_keys_within(entry) for key, entry in _text_keys(value).items()}
+
+
 class Stage(Table):
     """A stretch of training under one rule, or under one for each layer."""
 
@@ -566,6 +575,12 @@ class Condition(Table):
     model_config = ConfigDict(extra="allow")
 
     name: Name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_toml(cls, value: Any) -> Any:
+        """Numbers as keys, as of `stage.layer_rules` from Python, become texts at any depth."""
+        return _text_keys_within(value)
 
     @property
     def changes(self) -> dict[str, Any]:
