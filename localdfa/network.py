@@ -310,8 +310,10 @@ def in_precision(network: Network, dtype: npt.DTypeLike) -> Network:
     for copy, own in zip(weights, network.weights, strict=True):
         copy[...] = own
 
+    copies: dict[int, np.ndarray] = {}  # of each array one, so that B that changes is still the same wherever it stands
+
     def cast(feedback: list[np.ndarray | None]) -> list[np.ndarray | None]:
-        return [None if b is None else b.astype(dtype) for b in feedback]
+        return [None if b is None else copies.setdefault(id(b), b.astype(dtype)) for b in feedback]
 
     return replace(
         network,

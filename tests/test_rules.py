@@ -3,7 +3,7 @@
 import naive
 import numpy as np
 import pytest
-from conftest import Small
+from conftest import Small, setting_of
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -14,6 +14,7 @@ from localdfa.core.rate import settled
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.update import Update
 from localdfa.engines import settled_rule
+from localdfa.errors import SpecError
 from localdfa.network import build, rewired
 
 NEURONS = sorted(naive.F)
@@ -285,3 +286,18 @@ def test_dfa_signals_differ_between_pathways(rng):
     for first in found:
         for second in found:
             assert (first == second) == np.allclose(found[first], found[second])
+
+
+def test_a_step_teaches_nothing_at_zero_drive_and_begins_from_random_weights():
+    step = {"rule": "augmented", "rules": {"augmented": {"g": "step"}}}
+    assert setting_of(**step).initial_weights == "uniform"
+    assert setting_of(rule="augmented").initial_weights == "zero"
+    with pytest.raises(
+        SpecError, match=r"network.weights: 'zero' cannot learn with rule = 'augmented' and rules.augmented = .*step"
+    ):
+        setting_of(**step, network={"weights": "zero"})
+
+
+def test_keys_of_matrices_through_which_nothing_is_sent_are_refused():
+    with pytest.raises(SpecError, match=r"feedback.density: 0.1 is read only where a matrix B is drawn"):
+        setting_of(rule="frozen", feedback={"density": 0.1})

@@ -5,7 +5,8 @@ a setting that needs another engine is refused. ``own`` is its feedback pathway.
 along with all that are derived from them as classes; it is empty where any will do. ``needs_phases`` says whether a trial has
 nudged phases: a rule without them is one of the settled network, whatever its neurons. One with phases whose update is the same
 at every nudging strength β sets ``depends_on_beta = False``; β is then refused where no other rule reads it. One under which
-hidden layers keep their weights sets ``teaches_hidden = False``; their update is then not asked for. ``Parameters``, a
+hidden layers keep their weights sets ``teaches_hidden = False``; their update is then not asked for. One that may teach nothing
+where drives are zero says so by ``moves_from_zero(parameters)``. ``Parameters``, a
 NamedTuple, are its parameters with their bounds, or names to choose from (``Literal``), and defaults, which the spec gives in
 the table ``rules.NAME``. Where some of them may not go together, its method ``refusal(self)`` says which, and what is allowed;
 it returns None where they do.
@@ -41,7 +42,7 @@ _SETTLED: interface.Hooks = {
     "hidden": ("self", "l", "free", "moved", "signal", "change"), "output": ("self", "free", "moved", "error", "change")
 }  # fmt: skip
 _TIMED: interface.Hooks = {"postsynaptic": ("neuron", "parameters")}
-_MAY: interface.Hooks = {"depends_on_beta": None, "teaches_hidden": None}
+_MAY: interface.Hooks = {"depends_on_beta": None, "teaches_hidden": None, "moves_from_zero": ("parameters",)}
 _HOOKS = {"settled": _SETTLED, "timed": _TIMED, "spiking": {}}
 
 

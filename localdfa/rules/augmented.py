@@ -61,6 +61,11 @@ class Augmented(Exact):
     own = "direct"
     pathways = (own,)
 
+    @staticmethod
+    def moves_from_zero(parameters: Any) -> bool:
+        """Whether g(0) is not 0, so that layers learn that begin with zero weights."""
+        return bool(parameters.g != "step")
+
     def __init__(self, network: "Network", phases: "Phases", parameters: Any) -> None:
         super().__init__(network, phases, parameters)
         self._write_change = exact_change(_FUNCTIONS[parameters.g])

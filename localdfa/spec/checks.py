@@ -249,7 +249,10 @@ def initial_weights(setting: "Setting") -> str:
     if setting.network.weights != "auto":
         return str(setting.network.weights)
     from_zero = getattr(registry.get("neurons", setting.network.neuron), "from_zero", False)
-    needs = any(_passes_weights(setting, rule) or not teaches_hidden(rule) for _, rule in rules_of(setting))
+    needs = any(
+        _passes_weights(setting, rule) or not teaches_hidden(rule) or not _moves_from_zero(setting, rule)
+        for _, rule in rules_of(setting)
+    )
     return "zero" if from_zero and not needs and not setting.network.batch_norm else "uniform"
 
 
@@ -284,6 +287,12 @@ def _takes(rule: str, pathway: str) -> bool:
 def _taken(rule: str) -> list[str]:
     """The names of the pathways that a rule works with."""
     return [pathway for pathway in registry.names("feedback") if _takes(rule, pathway)]
+
+
+def _moves_from_zero(setting: "Setting", rule: str) -> bool:
+    """Whether hidden layers learn under a rule where their drives are zero."""
+    moves = getattr(registry.get("rules", rule), "moves_from_zero", None)
+    return moves is None or bool(moves(setting.parameters_of(rule)))
 
 
 def teaches_hidden(rule: str) -> bool:
@@ -417,6 +426,11 @@ def _learns(setting: "Setting", key: str, rule: str) -> None:
         raise ValueError(
             f"network.weights: 'zero' cannot learn with {key} = {rule!r}: its error passes through the forward weights, "
             f"so from zero the {'upper' if path.by_propagation else 'hidden'} layers never move; use 'uniform'"
+        )
+    if not _moves_from_zero(setting, rule):
+        raise ValueError(
+            f"network.weights: 'zero' cannot learn with {key} = {rule!r} and rules.{rule} = {quoted(setting.rules[rule])}, "
+            f"under which nothing is taught where drives are zero; use 'uniform'"
         )
     if _below_threshold(setting):
         raise ValueError(

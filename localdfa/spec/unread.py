@@ -29,7 +29,8 @@ def _mirrored(setting: Setting, rule: str, engine: str) -> bool:
 
 
 def _drawn(setting: Setting, rule: str, engine: str) -> bool:
-    return setting.adversarial.gradient == "feedback" or bool(registry.get("feedback", setting.pathway_of(rule)).draws())
+    sent = checks.teaches_hidden(rule) and registry.get("feedback", setting.pathway_of(rule)).draws()
+    return bool(sent) or setting.adversarial.gradient == "feedback"
 
 
 def _taking_time(setting: Setting, rule: str, engine: str) -> bool:

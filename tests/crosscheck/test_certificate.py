@@ -222,3 +222,18 @@ def test_a_certificate_is_of_the_exact_rule_with_the_same_pathway(small, pathway
     assert (found["exact"], found["pathway"]) == (exact, pathway)
     assert bool(found["trajectory"]) == trained
     assert any(row["name"].endswith(f"cosine to {exact.upper()}, PyTorch") for row in found["rows"])
+
+
+@pytest.mark.parametrize(
+    ("pathway", "normalisation"), [("kolen_pollack", "none"), ("sign_symmetric_redrawn", "strict"), ("weight_mirror", "none")]
+)
+def test_a_run_is_certified_with_the_feedback_that_it_ended_with(small, tmp_path, pathway, normalisation):
+    experiment = small(
+        f"feedback.pathway={pathway}", f"feedback.normalisation={normalisation}", "optimiser.weight_decay=1e-3",
+        "network.weights=uniform", "network.batch_norm=true", 'condition=[{name="one", rule="local"}]', "seeds=[3]",
+        "certify.epochs=[0]", "phases.beta=0.01",
+    )  # fmt: skip
+    run = train.run(experiment, tmp_path / "run", progress=False)
+    found = certify(experiment, run=run)
+    assert found["holds"], found["failed"]
+    assert [checkpoint["of"] for checkpoint in found["checkpoints"]] == ["training", "run"]
