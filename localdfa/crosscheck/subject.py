@@ -85,7 +85,7 @@ def trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Network
             array[...] = saved[f"{name}{l + 1}"]
     if setting.feedback_changes("local"):
         for l, matrix in enumerate(network.feedback):
-            kept, weights = saved.get(f"B{l + 1}"), network.pathway.replaces(network, l)
+            kept, replaced = saved.get(f"B{l + 1}"), network.pathway.replaces(network, l)
             if matrix is None:
                 continue
             if kept is None or kept.shape != matrix.shape:
@@ -93,8 +93,8 @@ def trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Network
                     f"{job.folder / 'weights.npz'}: has no B{l + 1} of feedback.pathway {setting.pathway_of('local')!r}"
                 )
             matrix[...] = kept
-            if setting.normalises_strictly("local") and weights is not None:  # in double precision, too
-                matrix *= np.linalg.norm(weights) / np.linalg.norm(matrix)
+            if setting.normalises_strictly("local") and replaced is not None:  # in double precision, too
+                matrix *= np.linalg.norm(replaced) / np.linalg.norm(matrix)
     last = job.last
     assert last is not None  # weights are kept of what is measured
     return network, last[KEPT]
