@@ -6,7 +6,7 @@ from conftest import Small, setting_of
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from test_train import StopAfter, tiny, without_time
+from test_train import StopAfter, assert_same_bits, tiny
 
 from localdfa import measure, record, samples, train, trainer
 from localdfa.adversary import FastSign, gradient
@@ -204,10 +204,7 @@ def test_the_same_seed_gives_the_same_bits_also_where_it_was_cut(trained, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         train.run(spec, tmp_path / "cut", progress=StopAfter(16))
     cut = train.resume(tmp_path / "cut")
-    for a, b in zip(whole.jobs, cut.jobs, strict=True):
-        assert without_time(a.metrics) == without_time(b.metrics)
-        for name, array in a.weights.items():
-            np.testing.assert_array_equal(array, b.weights[name])
+    assert_same_bits(whole, cut)
 
 
 def test_without_strength_nothing_changes(trained, tmp_path):

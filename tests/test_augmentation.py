@@ -9,7 +9,7 @@ from conftest import setting_of
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from test_train import StopAfter, tiny, without_time
+from test_train import StopAfter, assert_same_bits, tiny
 
 from localdfa import memory, samples, train
 from localdfa.augmentation import Augmentation
@@ -155,10 +155,7 @@ def test_the_same_seed_gives_the_same_bits_also_where_it_was_cut(trained, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         train.run(spec, tmp_path / "cut", progress=StopAfter(8))
     cut = train.resume(tmp_path / "cut")
-    for a, b in zip(whole.jobs, cut.jobs, strict=True):
-        assert without_time(a.metrics) == without_time(b.metrics)
-        for name, array in a.weights.items():
-            np.testing.assert_array_equal(array, b.weights[name])
+    assert_same_bits(whole, cut)
 
 
 def test_any_number_of_threads_draws_the_same(rng):

@@ -310,12 +310,8 @@ def test_a_rank_that_would_not_stay_is_refused(feedback, words):
 
 
 def test_every_pathway_that_changes_is_among_these():
-    changing = {name for name in registry.inside("feedback") if _changes(registry.get("feedback", name))}
+    changing = {name for name in registry.inside("feedback") if registry.get("feedback", name).changes()}
     assert changing == {feedback["pathway"] for _, feedback in CHANGING if "pathway" in feedback}
-
-
-def _changes(pathway):
-    return pathway.follows() or pathway.mirrors() or pathway.learns()
 
 
 def test_a_damaged_checkpoint_of_learned_feedback_is_refused_by_name(tmp_path):

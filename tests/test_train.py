@@ -32,6 +32,13 @@ def without_time(rows):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
+def assert_same_bits(whole, other):
+    """Metrics and weights of two runs, condition by condition and seed by seed."""
+    for a, b in zip(whole.jobs, other.jobs, strict=True):
+        assert without_time(a.metrics) == without_time(b.metrics)
+        assert all(v.tobytes() == b.weights[k].tobytes() for k, v in a.weights.items())
+
+
 class StopAfter(train.Progress):
     """Interrupts, as Ctrl-C does, in the middle of an epoch."""
 
@@ -115,9 +122,7 @@ def test_resume_goes_on_to_the_same_bits(tmp_path, batches, checkpoint, name):
     assert cut.summary["conditions"]
     train.resume(tmp_path / "cut")
     assert cut.info["status"] == "finished"
-    for a, b in zip(whole.jobs, cut.jobs, strict=True):
-        assert without_time(a.metrics) == without_time(b.metrics)
-        assert all(v.tobytes() == b.weights[k].tobytes() for k, v in a.weights.items())
+    assert_same_bits(whole, cut)
     before = cut.summary
     train.resume(tmp_path / "cut")  # nothing is left to do
     assert cut.summary == before

@@ -114,6 +114,11 @@ class Pathway:
         """Whether B learns from mini-batches."""
         return cls.taught is not Pathway.taught
 
+    @classmethod
+    def changes(cls) -> bool:
+        """Whether B changes while the network learns, in any of these ways."""
+        return cls.follows() or cls.mirrors() or cls.learns()
+
     @staticmethod
     def signal(
         network: "Network", l: int, carried: np.ndarray, change: list[np.ndarray], out: np.ndarray, route: Sequence = ()

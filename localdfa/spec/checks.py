@@ -315,12 +315,6 @@ def takes_norms(setting: "Setting", rule: str) -> bool:
     return issubclass(pathway, registry.get("feedback", "sequential")) and not (pathway.learns() or pathway.mirrors())
 
 
-def feedback_changes(setting: "Setting", rule: str) -> bool:
-    """Whether the pathway of a rule changes B while the network learns."""
-    pathway = _pathway_model(setting, rule)
-    return pathway.follows() or pathway.mirrors() or pathway.learns()
-
-
 def _named(key: str, package: str, name: Any) -> list[str]:
     allowed = registry.names(package)
     if not isinstance(name, str) or name in allowed:
@@ -508,7 +502,7 @@ def _matrices(setting: "Setting") -> None:
     for key, rule in rules_of(setting):
         for name in ("density", "rank", "signs"):
             value, plain = getattr(table, name), type(table).model_fields[name].default
-            if value != plain and feedback_changes(setting, rule):
+            if value != plain and _pathway_model(setting, rule).changes():
                 allowed = "none" if plain is None else quoted(plain)
                 raise ValueError(
                     f"feedback.{name}: {quoted(value)} would not last, as under {key} = {rule!r} feedback.pathway = "

@@ -519,7 +519,7 @@ class Setting(Table):
 
     def feedback_changes(self, rule: str) -> bool:
         """Whether B changes while the network learns by a rule."""
-        return self.normalises_strictly(rule) or checks.feedback_changes(self, rule)
+        return self.normalises_strictly(rule) or bool(registry.get("feedback", self.pathway_of(rule)).changes())
 
     @property
     def initial_weights(self) -> str:
