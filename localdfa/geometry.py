@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from localdfa.errors import SpecError, quoted
 from localdfa.spec import Convolution, Setting
 
@@ -61,6 +63,16 @@ class Geometry(NamedTuple):
     def fans(self) -> tuple[int, int]:
         """Fan-in of a position, and the most positions, over all channels, that a presynaptic neuron reaches."""
         return self.inputs * self.kernel**2, self.channels * self.kernel**2
+
+    def inside(self) -> np.ndarray:
+        """Which synapses of a kernel come from a neuron and not from the padding, (positions, synapses), of bool."""
+        seen = []
+        for size, n in zip((self.height, self.width), self.maps, strict=True):
+            at = np.arange(n)[:, None] + np.arange(self.kernel) - self.padding
+            seen.append((at >= 0) & (at < size))
+        rows, columns = seen
+        patch = rows[:, None, :, None] & columns[None, :, None, :]
+        return np.tile(patch.reshape(len(rows) * len(columns), -1), self.inputs)
 
 
 def seen(setting: Setting, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from localdfa import record
-from localdfa.errors import RunError, SpecError
+from localdfa.errors import RunError, SpecError, quoted
 from localdfa.network import Network, build, handed_over
-from localdfa.spec import Experiment, Setting, settings
+from localdfa.spec import Experiment, Setting, checks, settings
 
 
 def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int) -> Network:
@@ -29,7 +29,22 @@ def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int) -> Ne
             f"pathways; allowed: a condition whose last stage has one rule"
         )
     pathway = trained.pathway_of(trained.rule_of(trained.stage[-1]))
+    if pathway in {setting.pathway_of(rule) for _, rule in checks.rules_of(setting)}:
+        _require_alike(setting, trained, pathway)
     return handed_over(network, setting, seed, job.weights, pathway, str(job.folder / "weights.npz"))
+
+
+def _require_alike(setting: Setting, trained: Setting, pathway: str) -> None:
+    """Refuse what a setting says of how B is made where B is taken over from a run, of which it is not true."""
+    for name in ("distribution", "fan_out", "gain", "density", "rank", "signs", "shared"):
+        asked, made = getattr(setting.feedback, name), getattr(trained.feedback, name)
+        if asked not in (made, type(setting.feedback).model_fields[name].default):
+            allowed = "none" if made is None else quoted(made)
+            raise SpecError(
+                f"feedback.{name}: {quoted(asked)}, but B is taken over from network.from_run = "
+                f"{quoted(setting.network.from_run)}, where it was made with {allowed}; allowed: leave it out, or a run "
+                f"whose feedback.pathway is not {pathway!r}"
+            )
 
 
 def source(path: str, seed: int) -> tuple[record.Job, Setting]:

@@ -134,8 +134,21 @@ class Network:
 
     @cached_property
     def feedback_fans(self) -> list[np.ndarray | None]:
-        """For each hidden layer how many entries of each column of its B are not zero, (width of the source,), or None."""
-        return [None if matrix is None else np.count_nonzero(matrix, axis=0) for matrix in self.feedback]
+        """For each hidden layer how many entries of its B that are not zero a unit of its source reaches, (width,), or None.
+
+        Of a kernel, in the place of a convolution, (positions, channels): its entries outside of the map reach nothing.
+        """
+        fans = []
+        for l, matrix in enumerate(self.feedback):
+            source = self.pathway.source(self, l)
+            fields = None if source is None else self.geometry[source]
+            if matrix is None or fields is None:
+                fans.append(None if matrix is None else np.count_nonzero(matrix, axis=0))
+                continue
+            there, inside = (matrix != 0).astype(np.int64), fields.inside().astype(np.int64)
+            by_position = there.reshape(len(there), -1, fields.channels)  # one kernel, or one of each position
+            fans.append(inside @ by_position[:, 0] if fields.shared else np.einsum("pk,kpc->pc", inside, by_position))
+        return fans
 
     def W(self, l: int) -> np.ndarray:
         """Forward weights into layer l (0 the first hidden), a view W[post, pre]; a copy where they are sparse."""
@@ -399,8 +412,8 @@ def _random_matrix(
 ) -> np.ndarray:  # fmt: skip
     """B ~ U(±g/√width) or N(0, g²/(3 width)), which has the same variance; width as ``feedback.fan_out`` says.
 
-    With ``feedback.rank`` r, B = Q P, Q (·, r) and P (r, ·) drawn so that the entries of B have this variance, too (the pathway
-    of Hanut & Kadmon 2025, arXiv:2502.20580, whose factors also learn).
+    With ``feedback.rank`` r, B = Q P, Q (·, r) and P (r, ·) drawn so that the entries of B have this variance, too (they
+    learn under the pathway ``low_rank``).
 
     widths: of the layer that receives the feedback, and of its source; widest: of all layers that receive any. signs: draws the
     signs of the units that send. Kept entries of a sparse B are those of the dense one of the same seed, larger by 1/√density,

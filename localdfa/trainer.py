@@ -38,8 +38,8 @@ class Trainer:
         self._adversary = _adversary(setting, train)
         self._changes_by_pathway: dict[str, Changes] = {}
         self._enter(0)
-        biased = [projection.biased for projection in self.network.projections] + [True] * len(self.network.batch_norms)
-        self.plasticity = Plasticity(self.network.learned, self._optimiser(), setting.optimiser.weight_decay, biased)
+        biases = [*(int(projection.biased) for projection in self.network.projections), *[1] * len(self.network.batch_norms)]
+        self.plasticity = Plasticity(self.network.learned, self._optimiser(), setting.optimiser.weight_decay, biases)
         self.seconds, self.events, self.feedback_events = 0.0, 0, 0
         self.rows: list[dict[str, Any]] = []
         self.carried = Carried()

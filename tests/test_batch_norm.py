@@ -25,7 +25,8 @@ from localdfa.trainer import Trainer
 RULES = [
     ("bp", {}), ("fa", {}), ("dfa", {}), ("ifa", {}), ("drtp", {}),
     *(("fa", {"pathway": pathway}) for pathway in ("sign_symmetric", "kolen_pollack", "weight_mirror")),
-    ("fa", {"normalisation": "strict"}), ("dfa", {"pathway": "direct_kolen_pollack"}),
+    ("fa", {"normalisation": "strict"}),
+    ("dfa", {"pathway": "direct_kolen_pollack"}), ("dfa", {"pathway": "low_rank", "rank": 3}),
     *(("local", {"pathway": pathway}) for pathway in ("direct", "sequential", "transpose", "drtp", "sign_symmetric")),
 ]  # fmt: skip
 THRESHOLD = 0.7

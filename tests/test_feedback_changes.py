@@ -9,6 +9,8 @@ from numba import get_num_threads, set_num_threads
 
 from localdfa import measure, record, registry, spec, train
 from localdfa.conformance._subjects import trainer_of
+from localdfa.core.rate import settled
+from localdfa.core.update import Update
 from localdfa.engines import engine
 from localdfa.errors import SpecError
 from localdfa.feedback._changes import follow
@@ -23,6 +25,7 @@ CHANGING = [
     ("fa", {"normalisation": "strict"}),
     ("fa", {"pathway": "sign_symmetric", "normalisation": "strict"}),
     ("dfa", {"pathway": "direct_kolen_pollack"}),
+    ("dfa", {"pathway": "low_rank", "rank": 3}),
 ]
 CONVOLUTIONS = [{"channels": 3, "kernel": 3, "pool": 2, "stride": 2}, {"channels": 2, "kernel": 2}, 5]
 
@@ -126,6 +129,64 @@ def test_direct_feedback_learns_the_activity_times_the_error(rule, rng):
     np.testing.assert_allclose(now, top * (1 - 0.05 * 0.02), rtol=1e-9, atol=1e-13)
 
 
+@pytest.mark.parametrize("rule", ["dfa", "local"])
+def test_both_factors_of_low_rank_feedback_learn_from_what_passes_them(rule, rng):
+    subject = trainer(rule, {"pathway": "low_rank", "rank": 3})
+    network, part = subject.network, subject.parts["train"]
+    drawn = [matrix.copy() for matrix in network.feedback]
+    factors = list(subject._changes._factors.values())
+    before = [[factor.copy() for factor in pair] for pair in factors]
+    values = np.linalg.svd(drawn[0], compute_uv=False)
+    assert values[3] < 1e-9 * values[0] < values[2]
+    free = settled.free_phase(network, part.inputs[np.arange(8)])
+    error = free.prediction - part.targets[np.arange(8)]
+    subject.step(np.arange(8), rng)
+    for matrix, first, activity, (q, p), (old_q, old_p) in zip(
+        network.feedback, drawn, free.activity, factors, before, strict=True
+    ):
+        np.testing.assert_allclose(old_p @ old_p.T, np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(old_q @ old_p, first, atol=1e-12)
+        np.testing.assert_allclose(matrix, first, atol=1e-12)  # B is made of them before the next mini-batch
+        expected_q, expected_p = (1 - 0.05 * 0.02) * old_q, old_p.copy()
+        for h, e in zip(activity, error, strict=True):
+            sent = old_p @ e
+            expected_q -= 0.05 * np.outer(h[: q.shape[0]], sent)
+            expected_p += 0.05 * np.outer(sent, e - old_p.T @ sent) / (error**2).sum()
+        np.testing.assert_allclose(q, expected_q, rtol=1e-10, atol=1e-13)
+        np.testing.assert_allclose(p, expected_p, rtol=1e-10, atol=1e-13)
+    subject.follow_weights()
+    for matrix, (q, p) in zip(network.feedback, factors, strict=True):
+        np.testing.assert_allclose(matrix, q @ p, rtol=1e-12)
+        assert np.linalg.matrix_rank(matrix) == 3
+
+
+def test_low_rank_feedback_finds_where_the_error_varies_and_the_weights_within_it(rng):
+    """Of errors with a known covariance P comes to span the main directions; with weight decay Q P comes to be Wᵀ within them.
+
+    W are output weights that learn from the same errors, as a delta rule has it."""
+    n_out, n, rank, rate, decay = 6, 9, 2, 0.01, 0.2
+    axes = np.linalg.qr(rng.normal(size=(n_out, n_out)))[0]
+    spread = np.array([1.0, 0.8, 0.2, 0.1, 0.1, 0.05])
+    table = spec.settings(spec.experiment({"rule": "dfa", "feedback": {"pathway": "low_rank", "rank": rank}}))
+    pathway = registry.get("feedback", "low_rank")
+    q, p = pathway.factors(rng.normal(size=(n, n_out)), next(iter(table.values())).feedback)
+    weights = rng.normal(size=(n, n_out))
+    mixing = rng.normal(size=(n_out, n))
+    for _ in range(4000):
+        error = (spread * rng.normal(size=(8, n_out))) @ axes.T
+        update = Update(sent=[], change=[], total=[], events=0, activity=[np.tanh(error @ mixing)], error=error)
+        of_q, of_p = pathway.taught(None, 0, update, (q, p))
+        q += rate * (of_q.pre.T @ of_q.change - decay * q)
+        p += 10 * rate * of_p.total
+        weights -= rate * (update.activity[0].T @ error + decay * weights)
+    assert np.abs(p @ p.T - np.eye(rank)).max() < 0.05
+    overlap = np.linalg.svd(p @ axes[:, :rank])[1]
+    assert overlap.min() > 0.995
+    within = weights @ p.T @ p
+    assert measure.degrees(measure.cosine(q @ p, within)) < 3
+    assert measure.degrees(measure.cosine(q @ p, weights)) < 30
+
+
 def test_direct_feedback_learns_from_spikes_by_their_rates_and_the_error(rng):
     setting = setting_of(
         rule="local", precision="float64", optimiser={"name": "sgd", "learning_rate": 0.05}, batch_size=4,
@@ -139,7 +200,7 @@ def test_direct_feedback_learns_from_spikes_by_their_rates_and_the_error(rng):
     trial = engine(setting, "local").learn(network, inputs, target, rng, frozenset())
     assert all(counts.any() for counts in trial.counts)
     for l, counts in enumerate(trial.counts):
-        taught = network.pathway.taught(network, l, trial)
+        (taught,) = network.pathway.taught(network, l, trial, (network.feedback[l],))
         np.testing.assert_allclose(taught.pre, network.neuron.gain * counts / 100.0, rtol=1e-12)
         np.testing.assert_allclose(taught.change, target - trial.prediction, rtol=1e-12)
 
@@ -211,10 +272,11 @@ def test_the_local_rule_goes_to_its_exact_form_as_the_square_of_beta(exact, feed
 @pytest.mark.parametrize("feedback", [
     {"pathway": "kolen_pollack"}, {"pathway": "direct_kolen_pollack"}, {"pathway": "weight_mirror", "mirror_rate": 0.1},
     {"pathway": "sign_symmetric_redrawn"}, {"pathway": "sequential", "normalisation": "strict"},
+    {"pathway": "low_rank", "rank": 4},
 ])  # fmt: skip
 def test_resume_goes_on_to_the_same_bits_and_stages_share_one_matrix(tmp_path, feedback):
     """The second stage has the exact rule of the same pathway: B goes on from where the first has left it."""
-    rule = "dfa" if feedback["pathway"].startswith("direct") else "fa"
+    rule = "dfa" if feedback["pathway"] in ("direct_kolen_pollack", "low_rank") else "fa"
     tables = {
         "data": "digits", "seeds": [0], "batch_size": 256, "network": {"hidden": [16, 12], "weights": "uniform"},
         "rule": "local", "feedback": feedback, "optimiser": {"name": "adam", "learning_rate": 1e-3, "weight_decay": 1e-2},
@@ -250,7 +312,10 @@ def test_exact_dfa_is_measured_through_the_matrices_as_they_have_become():
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ({"rule": "fa", "feedback": {"pathway": "kolen_pollack"}}, ["'kolen_pollack'", "optimiser.weight_decay", "above 0"]),
+        (
+            {"rule": "fa", "feedback": {"pathway": "kolen_pollack"}},
+            ["'kolen_pollack'", "optimiser.weight_decay: 0;", "above 0"],
+        ),
         (
             {"rule": "dfa", "feedback": {"pathway": "kolen_pollack"}},
             ["feedback.pathway: 'kolen_pollack'", "direct_kolen_pollack"],
@@ -300,6 +365,8 @@ def test_what_does_not_go_together_is_refused(tables, words):
         ({"rank": 2, "density": 0.5}, ["feedback.rank: 2", "feedback.density = 0.5", "density = 1"]),
         ({"rank": 2, "signs": "sender"}, ["feedback.rank: 2", "feedback.signs = 'sender'", "signs = 'free'"]),
         ({"rank": 2, "pathway": "direct_kolen_pollack"}, ["feedback.rank: 2 would not last", "allowed: none"]),
+        ({"shared": True, "pathway": "direct_kolen_pollack"}, ["feedback.shared: True would not last", "allowed: False"]),
+        ({"density": 0.5, "pathway": "low_rank"}, ["feedback.density: 0.5 would not last", "allowed: 1.0"]),
     ],
 )
 def test_a_rank_that_would_not_stay_is_refused(feedback, words):
@@ -324,11 +391,14 @@ def test_a_damaged_checkpoint_of_learned_feedback_is_refused_by_name(tmp_path):
     assert not saved.counts_well()
 
 
-def test_the_best_epoch_is_kept_with_its_feedback(tmp_path):
+@pytest.mark.parametrize(
+    ("rule", "feedback"), [("fa", {"pathway": "kolen_pollack"}), ("dfa", {"pathway": "low_rank", "rank": 3})]
+)
+def test_the_best_epoch_is_kept_with_its_feedback(tmp_path, rule, feedback):
     """After a stage that keeps the best, W and B are those that this epoch's own files have."""
     tables = {
-        "data": "digits", "seeds": [0], "batch_size": 64, "network": {"hidden": [16], "weights": "uniform"}, "rule": "fa",
-        "feedback": {"pathway": "kolen_pollack"}, "optimiser": {"name": "sgd", "learning_rate": 0.05, "weight_decay": 0.01},
+        "data": "digits", "seeds": [0], "batch_size": 64, "network": {"hidden": [16], "weights": "uniform"}, "rule": rule,
+        "feedback": feedback, "optimiser": {"name": "sgd", "learning_rate": 0.05, "weight_decay": 0.01},
         "preprocess": {"validation": 0.2}, "stage": [{"epochs": 6, "keep": "best"}], "record": {"weights": "every_epoch"},
     }  # fmt: skip
     (job,) = train.run(spec.experiment(tables), tmp_path / "run").jobs

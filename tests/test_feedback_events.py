@@ -74,7 +74,7 @@ def test_each_layer_counts_by_its_own_rule(rng):
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_through_a_kernel_a_value_passes_as_often_as_it_has_entries(shared):
+def test_through_a_kernel_a_value_passes_the_entries_within_the_map(shared):
     maps = {"channels": 3, "kernel": 3, "padding": 1, "pool": 2, "shared": shared}
     setting = setting_of(
         precision="float64", rule="fa", feedback={"density": 0.4},
@@ -89,7 +89,12 @@ def test_through_a_kernel_a_value_passes_as_often_as_it_has_entries(shared):
     for s, values in enumerate(change[1].reshape(4, 3, 4)):
         for channel, position in zip(*np.nonzero(values), strict=True):
             winner = free.route[1].winner[s, 4 * channel + position]
-            expected += kernels[:, channel if shared else 3 * winner + channel].sum()
+            kernel = kernels[:, channel if shared else 3 * winner + channel].reshape(3, 3, 3)
+            # The map below has 4 x 4 neurons and a border of one zero.
+            row, column = divmod(winner, 4)
+            expected += sum(
+                kernel[:, y, x].sum() for y, x in np.ndindex(3, 3) if 0 <= row + y - 1 < 4 and 0 <= column + x - 1 < 4
+            )
     assert found == expected
 
 

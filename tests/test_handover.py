@@ -108,6 +108,29 @@ def test_what_does_not_fit_is_said(rate, change, seed, message):
         first(tables("local", 1, source, change.get("hidden", (48,))), seed)
 
 
+@pytest.mark.parametrize(
+    ("feedback", "words"),
+    [
+        ({"density": 0.5}, ["feedback.density: 0.5, but B is taken over", "made with 1.0"]),
+        ({"signs": "sender"}, ["feedback.signs: 'sender'", "made with 'free'"]),
+        ({"rank": 2}, ["feedback.rank: 2", "made with none"]),
+        ({"gain": 3.0}, ["feedback.gain: 3.0", "made with 1.5"]),
+        ({"pathway": "drtp", "density": 0.5}, []),
+        ({"gain": 1.5}, []),
+    ],
+)
+def test_what_is_not_true_of_a_matrix_that_is_taken_over_is_refused(rate, feedback, words):
+    """Where the pathway is another B is drawn, and keys that are left out say nothing."""
+    experiment = tables("dfa", 1, rate.folder / "dfa", feedback=feedback)
+    if not words:
+        first(experiment)
+        return
+    with pytest.raises(SpecError) as caught:
+        first(experiment)
+    for word in [*words, "network.from_run", "allowed: leave it out"]:
+        assert word in str(caught.value)
+
+
 def test_nothing_is_made_where_it_does_not_fit(rate, tmp_path):
     with pytest.raises(SpecError, match="this network needs"):
         train.run(tables("local", 1, rate.folder / "dfa", (40,)), tmp_path / "run")

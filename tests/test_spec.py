@@ -71,6 +71,13 @@ def refusal(tables):
         ({"feedback": {"density": 0.0}}, ["feedback.density", "0.0"]),
         ({"feedback": {"signs": "mixed"}}, ["feedback.signs", "'mixed'", "sender"]),
         ({"rule": "bp", "feedback": {"density": 0.5}}, ["feedback.density: 0.5", "drawn at random", "'bp'", "allowed here: 1"]),
+        *(
+            ({"rule": "frozen", "feedback": {key: value}}, [f"feedback.{key}: {value!r}", "is read only where", "'frozen'"])
+            for key, value in (
+                ("pathway", "direct"), ("gain", 2.0), ("distribution", "normal"), ("fan_out", "both"), ("shared", True)
+            )
+        ),
+        ({"rule": "bp", "feedback": {"gain": 2.0}}, ["feedback.gain: 2.0", "drawn at random", "'bp'", "allowed here: 1"]),
         (
             {"feedback": {"signs": "sender", "pathway": "transpose"}},
             ["feedback.signs: 'sender'", "where a matrix B is drawn at random", "allowed here: 'free'"],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from localdfa.core.products import product
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.update import Update
 
@@ -26,10 +27,11 @@ class Changes:
     def __init__(self, network: "Network", setting: "Setting", drawn: Matrices, strict: bool, optimiser: Any) -> None:
         self._network, self._table, self._drawn, self._strict = network, setting.feedback, drawn, strict
         self._matrices = dict(_there(network.feedback))
-        self._plasticity = None
+        self._plasticity, self._factors = None, dict[int, tuple[np.ndarray, ...]]()
         if network.pathway.learns():
-            taught, decay = [*self._matrices.values()], setting.optimiser.weight_decay
-            self._plasticity = Plasticity(taught, optimiser, decay, [False] * len(taught))
+            self._factors = {l: network.pathway.factors(matrix, self._table) for l, matrix in self._matrices.items()}
+            undecayed = [k * len(factor) for factors in self._factors.values() for k, factor in enumerate(factors)]
+            self._plasticity = Plasticity(self._taught, optimiser, setting.optimiser.weight_decay, undecayed)
 
     def before(self, rng: np.random.Generator) -> None:
         """Change B before a mini-batch: make it anew from the weights, or let noise teach it."""
@@ -39,15 +41,20 @@ class Changes:
                 self._network.pathway.mirror(self._network, l, self._table, rng, matrix)
 
     def follow(self, rng: np.random.Generator) -> None:
-        """Make B anew from the weights, where it follows them."""
+        """Make B anew from the weights, where it follows them, or from its factors, where these learn."""
         if self._network.pathway.follows() or self._strict:
             follow(self._network, self._drawn, self._strict, rng)
+        for l, factors in self._factors.items():
+            if len(factors) > 1:
+                receivers, senders = factors
+                product(1.0, receivers, senders, False, self._matrices[l])
 
     def after(self, update: Update, optimiser: Any) -> None:
         """Change B by what a mini-batch teaches, where it is taught; optimiser: with the learning rate of the time."""
         if self._plasticity is None:
             return
-        taught = [self._network.pathway.taught(self._network, l, update) for l in self._matrices]
+        pathway = self._network.pathway
+        taught = [each for l, factors in self._factors.items() for each in pathway.taught(self._network, l, update, factors)]
         self._plasticity.optimiser = optimiser
         of_matrices = Update(
             sent=[each.pre for each in taught],
@@ -55,19 +62,26 @@ class Changes:
             total=[each.total for each in taught],
             events=0,
         )
-        self._plasticity.learn([*self._matrices.values()], of_matrices)
+        self._plasticity.learn(self._taught, of_matrices)
+
+    @property
+    def _taught(self) -> list[np.ndarray]:
+        """The matrices that learn, each B or its factors."""
+        return [factor for factors in self._factors.values() for factor in factors]
 
     @property
     def matrices(self) -> list[np.ndarray]:
-        """B of each hidden layer that has one."""
-        return [*self._matrices.values()]
+        """B of each hidden layer that has one, and its factors where these learn."""
+        return [*self._matrices.values(), *(factor for pair in self._factors.values() if len(pair) > 1 for factor in pair)]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """B, and what an optimiser remembers of it, from which training goes on; they may be written into."""
         arrays = {f"B{l + 1}": matrix for l, matrix in self._matrices.items()}
         if self._plasticity is not None:
-            for l, *remembered in zip(self._matrices, self._plasticity.state, self._plasticity.last, strict=True):
-                arrays |= dict(zip((f"state_B{l + 1}", f"last_B{l + 1}"), remembered, strict=True))
+            names = [f"{name}{l + 1}" for l, factors in self._factors.items() for name in ("QP" if len(factors) > 1 else "B")]
+            arrays |= dict(zip(names, self._taught, strict=True))
+            for name, *remembered in zip(names, self._plasticity.state, self._plasticity.last, strict=True):
+                arrays |= dict(zip((f"state_{name}", f"last_{name}"), remembered, strict=True))
         return arrays
 
     def counts_well(self) -> bool:

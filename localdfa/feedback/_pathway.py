@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from localdfa.spec.tables import FeedbackTable
 
 
-class Taught(NamedTuple):
-    """What a mini-batch teaches a matrix B_l, as `Update` says it of a projection: two factors, or their sum shaped like B_l.
+# What learns of a matrix B: itself, or two matrices Q and P whose product it is.
+Factors = tuple[np.ndarray, ...]
 
-    pre (m, n_l), or with a column of ones for the bias (m, n_l + 1); change (m, width of the source): ΔB_l is in the direction
-    of Σ_samples pre · change.
+
+class Taught(NamedTuple):
+    """What a mini-batch teaches a matrix, as `Update` says it of a projection: two factors, or their sum, of its shape.
+
+    Of a matrix B_l pre is (m, n_l), or with a column of ones for the bias (m, n_l + 1); change (m, width of the source): ΔB_l
+    is in the direction of Σ_samples pre · change.
     """
 
     pre: np.ndarray | None
@@ -34,11 +38,12 @@ class Pathway:
     itself carries the signal. passes_weights: the signal passes forward weights, so it is zero while they are. in_time: it
     is linear in what is carried alone, so it can be a current in the simulations in time. shareable: all its matrices can be
     one. follows_error: what is carried depends on the error e, so that it can be read anew while the error changes, be left out
-    where the error is below a threshold, and be brought by the spikes of error neurons.
+    where the error is below a threshold, and be brought by the spikes of error neurons. keeps: the keys of `feedback` that say
+    how a random B is made, such as ``rank``, which B still follows after it has changed.
 
     B_l is fixed, unless a pathway defines one of these, by which it changes: `follow`, and it is made anew from the forward
     weights; `mirror`, and it learns from noise before each mini-batch; `taught`, and it learns from the mini-batch, by the
-    optimiser of the weights and with their weight decay.
+    optimiser of the weights and with their weight decay. What learns may be two matrices in the place of B_l, its `factors`.
     """
 
     propagations: tuple[str, ...] = ("held",)
@@ -47,6 +52,7 @@ class Pathway:
     in_time = False
     shareable = False
     follows_error = True
+    keeps: tuple[str, ...] = ()
 
     @staticmethod
     @device
@@ -95,8 +101,14 @@ class Pathway:
         raise NotImplementedError
 
     @staticmethod
-    def taught(network: "Network", l: int, update: "Update") -> Taught:
-        """What a mini-batch that teaches the weights `update` teaches B_l."""
+    def factors(matrix: np.ndarray, table: "FeedbackTable") -> Factors:
+        """What learns of B_l, `matrix`: B_l itself, or new arrays Q (n_l, r) and P (r, width of the source), of which B_l = Q P
+        is then made before each mini-batch and before it is measured. P has no weight decay. table: the spec's `feedback`."""
+        return (matrix,)
+
+    @staticmethod
+    def taught(network: "Network", l: int, update: "Update", factors: Factors) -> tuple[Taught, ...]:
+        """What a mini-batch that teaches the weights `update` teaches each of the `factors` of B_l."""
         raise NotImplementedError
 
     @classmethod

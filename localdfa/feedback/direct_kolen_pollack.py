@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from localdfa.feedback._pathway import Taught
+from localdfa.feedback._pathway import Factors, Taught
 from localdfa.feedback.direct import Direct
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ class DirectKolenPollack(Direct):
     """
 
     @staticmethod
-    def taught(network: "Network", l: int, update: "Update") -> Taught:
-        return Taught(update.activity[l], np.negative(update.error))
+    def taught(network: "Network", l: int, update: "Update", factors: Factors) -> tuple[Taught, ...]:
+        return (Taught(update.activity[l], np.negative(update.error)),)
 
 
 model = DirectKolenPollack

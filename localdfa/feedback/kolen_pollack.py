@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from localdfa.feedback._pathway import Taught
+from localdfa.feedback._pathway import Factors, Taught
 from localdfa.feedback.sequential import Sequential
 
 if TYPE_CHECKING:
@@ -23,14 +23,17 @@ class KolenPollack(Sequential):
     def refusal(setting: "Setting") -> str | None:
         if setting.optimiser.weight_decay > 0:
             return None
-        return "comes to be like the forward weights by optimiser.weight_decay alone; allowed: above 0, such as 1e-4"
+        return (
+            f"comes to be like the forward weights by weight decay alone, and optimiser.weight_decay: "
+            f"{setting.optimiser.weight_decay:g}; allowed: above 0, such as 1e-4, or another pathway"
+        )
 
     @staticmethod
-    def taught(network: "Network", l: int, update: "Update") -> Taught:
+    def taught(network: "Network", l: int, update: "Update", factors: Factors) -> tuple[Taught, ...]:
         total = update.total[l + 1]
         if total is not None:
-            return Taught(None, None, total[:-1])
-        return Taught(update.sent[l + 1], update.change[l + 1])
+            return (Taught(None, None, total[:-1]),)
+        return (Taught(update.sent[l + 1], update.change[l + 1]),)
 
 
 model = KolenPollack

@@ -500,9 +500,9 @@ def _matrices(setting: "Setting") -> None:
             f"density = 1 and signs = 'free', or no rank"
         )
     for key, rule in rules_of(setting):
-        for name in ("density", "rank", "signs"):
+        for name in ("density", "rank", "signs", "shared"):
             value, plain = getattr(table, name), type(table).model_fields[name].default
-            if value != plain and _pathway_model(setting, rule).changes():
+            if value != plain and (model := _pathway_model(setting, rule)).changes() and name not in model.keeps:
                 allowed = "none" if plain is None else quoted(plain)
                 raise ValueError(
                     f"feedback.{name}: {quoted(value)} would not last, as under {key} = {rule!r} feedback.pathway = "

@@ -208,7 +208,12 @@ def test_slopes_leave_out_rounding_and_what_is_not_small():
 
 @pytest.mark.parametrize(
     ("pathway", "exact", "trained"),
-    [("kolen_pollack", "fa", True), ("direct_kolen_pollack", "dfa", True), ("sign_symmetric_redrawn", "fa", False)],
+    [
+        ("kolen_pollack", "fa", True),
+        ("direct_kolen_pollack", "dfa", True),
+        ("low_rank", "dfa", True),
+        ("sign_symmetric_redrawn", "fa", False),
+    ],
 )
 def test_a_certificate_is_of_the_exact_rule_with_the_same_pathway(small, pathway, exact, trained):
     """Of a pathway that draws numbers the core alone is trained: what it teaches on the way is judged, not the trajectory."""

@@ -37,12 +37,10 @@ class Route(NamedTuple):
         """The route of these samples alone."""
         return Route(geometry=self.geometry, winner=self.winner[rows])
 
-    def by_column(self, chosen: np.ndarray) -> np.ndarray:
-        """How many of the chosen neurons, (m, n_post) of bool, were driven by each column of the weights, (n_columns,)."""
-        g = self.geometry
-        column = np.repeat(np.arange(g.channels), self.winner.shape[1] // g.channels)
-        columns = np.broadcast_to(column, chosen.shape) if g.shared else self.winner * g.channels + column
-        return np.bincount(columns[chosen], minlength=g.synapses[1])
+    def passed(self, chosen: np.ndarray, fans: np.ndarray) -> int:
+        """Sum of the fans, (positions, channels), of the positions that drove the chosen neurons, (m, n_post) of bool."""
+        channel = np.repeat(np.arange(self.geometry.channels), self.winner.shape[1] // self.geometry.channels)
+        return int(fans[self.winner, channel][chosen].sum())
 
 
 class Layout(NamedTuple):

@@ -15,19 +15,19 @@ class Plasticity:
 
     weights: those of the network, of whose shapes and dtype the memory is, and then the gains of its layers where these are
     normalised, which no projection has. weight_decay: λ, which adds λ w to the gradient of every weight that is no bias and no
-    gain. biased: of each projection whether its last row are biases, as is so of all by default.
+    gain. undecayed: of each projection how many of its last rows do not decay; biases, which are one, by default.
     """
 
     def __init__(
-        self, weights: Sequence[np.ndarray], optimiser: Any, weight_decay: float = 0.0, biased: Sequence[bool] | None = None
+        self, weights: Sequence[np.ndarray], optimiser: Any, weight_decay: float = 0.0, undecayed: Sequence[int] | None = None
     ) -> None:
         self._kernels = updates.kernels(optimiser.__class__)
         self._weight_decay = weights[0].dtype.type(weight_decay)
         # Whether a presynaptic neuron without activity needs no visit.
         self._skips_silent = optimiser.rests and weight_decay == 0
         self.optimiser = optimiser
-        biases = [True] * len(weights) if biased is None else biased
-        self._n_decaying = [len(w) - has_biases for w, has_biases in zip(weights, biases, strict=True)]
+        left_out = [1] * len(weights) if undecayed is None else undecayed
+        self._n_decaying = [len(w) - rows for w, rows in zip(weights, left_out, strict=True)]
         # Of each projection the number of its updates so far, without those while it was frozen.
         self.steps = [0] * len(weights)
         # Of each projection what the optimiser remembers of each synapse, (n_pre + 1, n_state, n_post).

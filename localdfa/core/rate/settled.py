@@ -161,22 +161,22 @@ def feedback_events(
 ) -> int:
     """How many values that are not 0 pass an entry of a matrix B that is not 0, in one phase.
 
-    Arguments as of `post_changes`, which gives `change`. Through a kernel in the place of a convolution a value passes as often
-    as the kernel has entries, also where these lie outside of the map.
+    Arguments as of `post_changes`, which gives `change`. Through a kernel in the place of a convolution a value passes the
+    entries that lie within the map, from the position that won.
     """
     carried, events = network.pathway.carries(free.prediction, target, error), 0
-    sent: dict[int | None, np.ndarray] = {}
+    count_carried = np.count_nonzero(carried, axis=0)
     for l, fan in enumerate(network.feedback_fans):
         if fan is None or (layers is not None and l not in layers):
             continue
         source = network.pathway.source(network, l)
-        if source not in sent:
-            route = None if source is None else free.route[source]
-            values = carried if source is None else change[source]
-            if isinstance(route, Normalised):
-                values, route = route.through(values), route.inner
-            sent[source] = np.count_nonzero(values, axis=0) if route is None else route.by_column(values != 0)
-        events += int(sent[source] @ fan)
+        if source is None:
+            events += int(count_carried @ fan)
+            continue
+        route, values = free.route[source], change[source]
+        if isinstance(route, Normalised):
+            values, route = route.through(values), route.inner
+        events += int(np.count_nonzero(values, axis=0) @ fan) if route is None else route.passed(values != 0, fan)
     return events
 
 

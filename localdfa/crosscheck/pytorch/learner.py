@@ -27,6 +27,7 @@ _WAY_OF = {
     "kolen_pollack": "sequential",
     "weight_mirror": "sequential",
     "direct_kolen_pollack": "direct",
+    "low_rank": "direct",
 }
 # Pathways whose B are drawn while the core learns: in PyTorch one mini-batch can be repeated, but no training.
 _DRAWN = ("sign_symmetric_redrawn", "weight_mirror")
@@ -100,8 +101,8 @@ class Learner:
         self.setting, self.device, self.dtype = setting, torch.device(device), _dtype(networks[0])
         self._many = len(networks) > 1
         self.stack = _stack(setting, networks).to(self.device)
-        self.rule, taught = self._rule(setting, networks, beta)
-        self.optimiser = _optimiser(setting, self.stack, taught)
+        self.rule, taught, undecayed = self._rule(setting, networks, beta)
+        self.optimiser = _optimiser(setting, self.stack, taught, undecayed)
 
     def tensor(self, array: np.ndarray) -> Tensor:
         """An array where and in the precision in which the network computes."""
@@ -153,25 +154,28 @@ class Learner:
 
     def _rule(
         self, setting: Setting, networks: Sequence["Network"], beta: Sequence[float]
-    ) -> tuple[BackPropagation | Exact | Frozen | Local, list[Tensor]]:
-        """The rule, and the B that learn."""
+    ) -> tuple[BackPropagation | Exact | Frozen | Local, list[Tensor], list[Tensor]]:
+        """The rule, the B, or factors of B, that learn and decay, and those that learn without decay."""
         if setting.rule == "bp":
-            return BackPropagation(), []
+            return BackPropagation(), [], []
         pathway, strict = setting.pathway_of(setting.rule), setting.normalises_strictly(setting.rule)
         matrices = [self._matrix([network.feedback[l] for network in networks]) for l in range(self.stack.n_hidden)]
         if setting.rule == "frozen":
-            return Frozen(), []
-        changes, taught = changing.Fixed(), list[Tensor]()
+            return Frozen(), [], []
+        changes, taught, undecayed = changing.Fixed(), list[Tensor](), list[Tensor]()
         if pathway in ("kolen_pollack", "direct_kolen_pollack"):
             taught = [matrix for matrix in matrices if matrix is not None]
             changes = (changing.KolenPollack if pathway == "kolen_pollack" else changing.DirectKolenPollack)(matrices)
+        elif pathway == "low_rank":
+            changes = factors = changing.LowRank(matrices, setting.feedback.rank)
+            taught, undecayed = factors.receivers, factors.senders
         elif pathway in ("sign_symmetric", "sign_symmetric_fixed") or strict:
             changes = changing.Following(matrices, pathway.startswith("sign_symmetric"), strict)
         if setting.rule != "local":
             function = getattr(setting.parameters_of(setting.rule), "g", None)
-            return Exact(_WAY_OF[pathway], matrices, changes, function), taught
+            return Exact(_WAY_OF[pathway], matrices, changes, function), taught, undecayed
         strengths = self.tensor(np.reshape(beta, (-1, 1, 1))) if len(beta) else None
-        return Local(_WAY_OF[pathway], matrices, setting.phases, strengths, changes), taught
+        return Local(_WAY_OF[pathway], matrices, setting.phases, strengths, changes), taught, undecayed
 
     @property
     def matrices(self) -> list[np.ndarray]:
@@ -251,12 +255,14 @@ def _several(bias: Tensor) -> bool:
     return bias.dim() > 1
 
 
-def _optimiser(setting: Setting, stack: Stack, matrices: Sequence[Tensor]) -> torch.optim.Optimizer:
-    """The spec's optimiser, of the weights and of the B that learn; biases do not decay."""
+def _optimiser(
+    setting: Setting, stack: Stack, matrices: Sequence[Tensor], undecayed_matrices: Sequence[Tensor]
+) -> torch.optim.Optimizer:
+    """The spec's optimiser, of the weights and of what learns of B; biases do not decay."""
     given = setting.optimiser
     p = registry.get("optimisers", given.name)(**given.parameters)
     weights, biases = zip(*_projections(stack), strict=True)
-    decaying, undecayed = [*weights, *matrices], [*biases, *(module.gain for module in normalised(stack))]
+    decaying, undecayed = [*weights, *matrices], [*biases, *undecayed_matrices, *(module.gain for module in normalised(stack))]
     groups: list[dict[str, Any]] = [{"params": decaying, "weight_decay": given.weight_decay}, {"params": undecayed}]
     if given.name == "rmsprop":
         return torch.optim.RMSprop(groups, p.learning_rate, alpha=p.decay, eps=p.epsilon)

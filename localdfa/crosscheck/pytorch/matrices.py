@@ -61,6 +61,30 @@ class DirectKolenPollack(KolenPollack):
             matrix.grad = activity.detach().flatten(error.dim() - 1).mT @ error
 
 
+class LowRank(Fixed):
+    """B_l = Q_l P_l: Q_l is taught h_l (P_l e)ᵀ, summed over the mini-batch, and P_l the directions of e by Oja's rule.
+
+    matrices: B of each hidden layer; rank: the number of rows of P_l, at most.
+    """
+
+    def __init__(self, matrices: Sequence[Tensor | None], rank: int | None) -> None:
+        self._matrices = [matrix for matrix in matrices if matrix is not None]
+        parts = [torch.linalg.svd(matrix, full_matrices=False) for matrix in self._matrices]
+        self.senders = [vectors[..., :rank, :].contiguous() for *_, vectors in parts]
+        self.receivers = [left[..., :rank] * sizes[..., None, :rank] for left, sizes, _ in parts]
+
+    @torch.no_grad()
+    def follow(self, stack: Stack) -> None:
+        for matrix, receiver, sender in zip(self._matrices, self.receivers, self.senders, strict=True):
+            matrix.copy_(receiver @ sender)
+
+    def teach(self, stack: Stack, trial: Trial, error: Tensor) -> None:
+        covariance = error.mT @ error / error.square().sum(dim=(-2, -1), keepdim=True)
+        for activity, receiver, sender in zip(trial.activity, self.receivers, self.senders, strict=True):
+            receiver.grad = activity.detach().flatten(error.dim() - 1).mT @ error @ sender.mT
+            sender.grad = -(sender @ covariance) @ (torch.eye(error.shape[-1], dtype=error.dtype) - sender.mT @ sender)
+
+
 def by_pre(project: nn.Module, weight: Tensor) -> Tensor:
     """Weights, or their gradient, with a row for each presynaptic neuron, or synapse of a kernel: (…, n_pre, n_post)."""
     return weight if isinstance(project, ManyLinear) else weight.flatten(1).mT
