@@ -66,7 +66,7 @@ def sweep(
     for name, setting in run.settings.items():
         if setting.rule_of(setting.stage[0]) != "local":
             continue
-        family = _without(setting, varied)
+        family = without(setting, varied)
         other = families.setdefault(family, {}).setdefault(at(setting), name)
         if other != name:
             twice.setdefault(family, f"{other} and {name} do not differ in it")
@@ -83,7 +83,7 @@ def sweep(
     return Sweep(found, [name for name in names if name not in found.values()])
 
 
-def _without(setting: Setting, keys: Collection[str]) -> str:
+def without(setting: Setting, keys: Collection[str]) -> str:
     """All of a setting but these keys, as text to compare."""
     tables = setting.model_dump()
     for key in keys:

@@ -166,7 +166,11 @@ def probe(
         taught = spiked.totals()
     else:
         taught = update(network, setting, rule, inputs, target)
-    row = {"update_norm": [_norm(g) for g in taught], "weight_norm": [_norm(w[:-1]) for w in network.weights]}
+    row = {
+        "update_norm": [_norm(g) for g in taught],
+        "weight_norm": [_norm(w[:-1]) for w in network.weights],
+        "feedback_norm": [float("nan") if b is None else _norm(b) for b in network.matrices],
+    }
     settles = network.layered and network.sizes[0] == inputs.shape[1] - 1
     if settles and isinstance(inputs, np.ndarray):  # else no settled network stands for it
         free = None if spiked is None else rates(network, setting, inputs, spiked)

@@ -70,7 +70,7 @@ PER_LAYER = (
     "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "cosine_to_settled",
     "mean_cosine_to_dfa", "mean_cosine_to_settled", "cosine_to_exact",
     "alignment", "theorem_k", "theorem_l", "theorem_beta", "theorem_l_above", "theorem_k_pair", "theorem_l_pair", "update_norm",
-    "weight_norm", "rate", "silent", "saturated", "nudge", "crossed",
+    "weight_norm", "feedback_norm", "rate", "silent", "saturated", "nudge", "crossed",
 )  # fmt: skip
 _TEXT = ("condition", "rule")
 _COUNTS = ("seed", "epoch", "stage")
@@ -92,7 +92,7 @@ _BOUNDS = {
     ),
     **dict.fromkeys(
         ("train_loss", "valid_loss", "test_loss", "train_rmse", "valid_rmse", "test_rmse", "relative_error_to_dfa",
-         "update_norm", "weight_norm", "rate", "nudge", "updates", "events", "feedback_events", "seconds"),
+         "update_norm", "weight_norm", "feedback_norm", "rate", "nudge", "updates", "events", "feedback_events", "seconds"),
         (0.0, math.inf),
     ),
 }  # fmt: skip

@@ -15,10 +15,12 @@ from localdfa.analysis import (
     beta,
     comparison,
     confusion,
+    depth,
     events,
     feedback,
     fields,
     firing,
+    norms,
     pca,
     raster,
     rates,
@@ -39,6 +41,7 @@ NAMES = ["local", "ifa", "bp"]
 # Labels of what has no unit.
 PLAIN = {
     "Epoch", "Predicted class", "True class", "Index", "Weight", "Singular value", "Mean activity", "Nudging strength β",
+    "Hidden layer", "‖W‖", "‖B‖", "‖ΔW‖", "‖ΔW‖ / ‖W‖",
     "Relative error to exact DFA", "Cosine to exact DFA", "Weight change of a pair", "Weight change ∫ x dz",
 }  # fmt: skip
 
@@ -157,6 +160,46 @@ def test_feedback_is_drawn_by_synapses_and_events(rate_run):
         assert [float(v[0]) for v in line(right, name)] == pytest.approx([events_of, error])
     assert not [each for each in left.lines if each.get_label() == "bp"]
     assert "left out: bp." in feedback.caption(rate_run)
+
+
+def test_norms_are_drawn_by_layer(rate_run):
+    """BP has no B; that of the local rule stays as it is."""
+    drawn = norms.figure(rate_run)
+    for name in NAMES:
+        for row, key in enumerate(("weight_norm", "feedback_norm", "update_norm")):
+            for layer in (0, 1):
+                axes = drawn.axes[2 * row + layer]
+                if (name, key) == ("bp", "feedback_norm") or (name, key, layer) == ("ifa", "feedback_norm", 1):
+                    assert np.isnan(line(axes, name)[1]).all()
+                    continue
+                expected = [fmean(job.metrics[e][key][layer] for job in jobs(rate_run, name)) for e in range(4)]
+                assert line(axes, name)[1] == pytest.approx(expected)
+    assert len(set(line(drawn.axes[2], "local")[1])) == 1
+
+
+def test_depth_has_a_column_for_each_number_of_layers_and_joins_what_differs_in_layers_alone(tmp_path):
+    conditions = [
+        {"name": f"{rule}-{depth}", "rule": rule, "network": {"hidden": [4] * depth}}
+        for depth in (1, 3)
+        for rule in ("fa", "bp")
+    ]
+    tables = {"seeds": [0, 1], "condition": conditions, "batch_size": 256, "network": {"weights": "uniform"}}
+    run = train.run(spec.experiment(tables, stage=[{"epochs": 1}], record={"probe": 16}), tmp_path / "run")
+    drawn = depth.figure(run)
+    assert [axes.get_title() for axes in drawn.axes[:2]] == ["1 layer", "3 layers"]
+    for column, layers in enumerate((1, 3)):
+        angle, of_b, size = drawn.axes[column::2]
+        rows = [job.metrics[-1] for job in jobs(run, f"fa-{layers}")]
+        for axes, of in (
+            (angle, lambda row, l: row["angle_to_bp"][l]),
+            (of_b, lambda row, l: math.degrees(math.acos(row["alignment"][l]))),
+            (size, lambda row, l: row["update_norm"][l] / row["weight_norm"][l]),
+        ):
+            x, y = line(axes, "fa")
+            assert list(x) == list(range(1, layers + 1))
+            assert y == pytest.approx([fmean(of(row, l) for row in rows) for l in range(layers)])
+        assert np.isnan(line(of_b, "bp")[1]).all() or not [each for each in of_b.lines if each.get_label() == "bp"]
+    assert {text.get_text() for text in drawn.legends[0].get_texts()} == {"fa", "bp"}
 
 
 def test_feedback_needs_matrices(tmp_path):

@@ -106,7 +106,7 @@ GATED = {"edges": np.array([0.0, 100, 120, 150]), "sign": np.array([0.0, 1, 1])}
 NOTHING = {key: [None, None] for key in record.PER_LAYER}
 
 # The figures that read each kind of record.
-METRICS = ("angles", "beta", "comparison", "errors", "events", "feedback", "firing", "map", "theorem")
+METRICS = ("angles", "beta", "comparison", "depth", "errors", "events", "feedback", "firing", "map", "norms", "theorem")
 ACTIVITY, WEIGHTS, OUTCOME = ("pca", "rates", "tsne"), ("fields", "singular", "weights"), ("confusion",)
 SPIKES, STATES, CHANGES = ("raster", "trial", "window", "pairs"), ("trial",), ("pairs",)
 

@@ -34,7 +34,7 @@ LOOKS = [
 
 
 # Of many conditions: a row for each, or a panel.
-ROWS, PANELS = ("angles", "theorem", "firing"), ("errors", "events", "rates", "singular", "weights")
+ROWS, PANELS = ("angles", "norms", "theorem", "firing"), ("errors", "events", "rates", "singular", "weights")
 
 
 def synthetic(folder, betas, windows, depth):
@@ -50,6 +50,8 @@ def synthetic(folder, betas, windows, depth):
             angles |= {"theorem_beta": list(180 * rng.random(depth)), "rate": list(60 * rng.random(depth))}
             angles |= {"relative_error_to_dfa": list(10.0 ** -rng.integers(0, 5, depth))}
             layers = {key: list(rng.random(depth)) for key in ("alignment", "theorem_k", "theorem_l", "silent", "saturated")}
+            norms = {"weight_norm": [2.0, *[3.0] * depth], "feedback_norm": [1.0] * depth}
+            layers |= {**norms, "update_norm": [2.0 ** (epoch - l) for l in range(depth + 1)]}
             events = {"events": 200_000 * epoch * pace, "feedback_events": 30_000 * epoch * pace}
             yield row(job, epoch, depth, test_error=falling, train_error=falling / 2, **events, **angles, **layers)
 
@@ -190,11 +192,11 @@ def test_a_figure_is_laid_out_once_to_be_saved(runs, form, monkeypatch):
 def test_of_many_conditions_each_has_a_row(runs, figure_of, name):
     """A column for each measure, and in each panel a line for each layer, of that condition."""
     run, drawn = runs["24"], figure_of(name, "24")
-    columns = {"angles": 4, "theorem": 3, "firing": 3}[name]
+    columns = {"angles": 4, "norms": 3, "theorem": 3, "firing": 3}[name]
     rows = [drawn.axes[i : i + columns] for i in range(0, len(drawn.axes), columns)]
     assert [abreast[0].get_ylabel().replace("\n", "") for abreast in rows] == list(run.settings)
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == [f"Hidden layer {l}" for l in (1, 2, 3)]
-    key = {"angles": "angle_to_dfa", "theorem": "theorem_k", "firing": "rate"}[name]
+    key = {"angles": "angle_to_dfa", "norms": "weight_norm", "theorem": "theorem_k", "firing": "rate"}[name]
     for condition, abreast in zip(run.settings, rows, strict=True):
         for layer in range(3):
             (line,) = [line for line in abreast[0].lines if line.get_label() == f"Hidden layer {layer + 1}"]
