@@ -73,6 +73,7 @@ def test_a_gpu_teaches_the_same(rule):
 
 
 WORKER = """
+import os
 import sys
 import torch
 import torch.distributed as dist
@@ -96,7 +97,7 @@ for rule in ("dfa", "local"):
     if rank == 0:
         torch.save(model.state_dict(), f"{sys.argv[1]}/{rule}.pt")
 dist.barrier()
-dist.destroy_process_group()
+os._exit(0)  # now and then gloo's threads abort a process that ends in any other way, long after it has learned
 """
 
 
