@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Small
+from conftest import Small, setting_of
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -109,6 +109,48 @@ def convolutional():
         nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.MaxPool2d(2), nn.Tanh(),
         nn.Conv2d(4, 3, 3, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(48, 6), nn.Tanh(), nn.Linear(6, 3),
     )  # fmt: skip
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    kernel=st.integers(1, 4),
+    padding=st.integers(0, 2),
+    pool=st.integers(1, 2),
+    stride=st.integers(1, 2),
+    neuron=st.sampled_from(list(FUNCTIONS)),
+    rule=st.sampled_from(["bp", "dfa", "local", "drtp"]),
+    nudging=st.sampled_from(["one_sided", "centered"]),
+)
+def test_what_convolutions_are_taught_is_what_the_core_teaches(seed, kernel, padding, pool, stride, neuron, rule, nudging):
+    rng, local = np.random.default_rng(seed), rule == "local"
+    layers = [{"channels": 3, "kernel": kernel, "padding": padding, "pool": pool, "stride": stride}, {"channels": 2, "kernel": 2}, 5]
+    setting = setting_of(
+        precision="float64", rule=rule, network={"hidden": layers, "neuron": neuron, "output": "softmax", "weights": "uniform"},
+        **({"phases": {"beta": 0.5, "nudging": nudging}} if local else {}),
+    )  # fmt: skip
+    network = build(setting, (2, 7, 6), 3, seed)
+    inputs, target = np.ones((4, 85)), np.eye(3)[rng.integers(0, 3, 4)]
+    inputs[:, :-1] = rng.normal(size=(4, 84))
+    ours = measure.update(network, setting, rule, inputs, target)
+    first, second = network.geometry[:2]
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, kernel, padding=padding), nn.MaxPool2d(pool, stride), FUNCTIONS[neuron](),
+        nn.Conv2d(3, 2, 2, padding=second.padding), nn.MaxPool2d(second.pool, second.stride), FUNCTIONS[neuron](),
+        nn.Flatten(), nn.Linear(network.sizes[2], 5), FUNCTIONS[neuron](), nn.Linear(5, 3),
+    )  # fmt: skip
+    projections = [model[0], model[3], model[7], model[9]]
+    with torch.no_grad():
+        for weights, module in zip(network.weights, projections, strict=True):
+            module.weight.copy_(torch.from_numpy(weights[:-1].T.copy()).reshape(module.weight.shape))
+            module.bias.copy_(torch.from_numpy(weights[-1]))
+    x, y = torch.from_numpy(inputs[:, :-1]).reshape(4, 2, 7, 6), torch.from_numpy(target.argmax(1))
+    more = {"beta": 0.5, "nudging": nudging, "relative": False} if local else {}
+    learner = feedback(model, x, ["2", "5", "8"], rule, seed=seed, **more)
+    learner.backward(summed(model(x), y), **({"target": y, "factor": 1.0} if rule == "drtp" else {}))
+    for update, module in zip(ours, projections, strict=True):
+        np.testing.assert_allclose(-module.weight.grad.flatten(1).numpy(), update[:-1].T, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(-module.bias.grad.numpy(), update[-1], rtol=1e-10, atol=1e-12)
 
 
 def test_a_convolution_gets_the_error_as_a_whole_map():
