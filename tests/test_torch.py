@@ -124,7 +124,11 @@ def convolutional():
 )
 def test_what_convolutions_are_taught_is_what_the_core_teaches(seed, kernel, padding, pool, stride, neuron, rule, nudging):
     rng, local = np.random.default_rng(seed), rule == "local"
-    layers = [{"channels": 3, "kernel": kernel, "padding": padding, "pool": pool, "stride": stride}, {"channels": 2, "kernel": 2}, 5]
+    layers = [
+        {"channels": 3, "kernel": kernel, "padding": padding, "pool": pool, "stride": stride},
+        {"channels": 2, "kernel": 2},
+        5,
+    ]
     setting = setting_of(
         precision="float64", rule=rule, network={"hidden": layers, "neuron": neuron, "output": "softmax", "weights": "uniform"},
         **({"phases": {"beta": 0.5, "nudging": nudging}} if local else {}),
@@ -133,7 +137,7 @@ def test_what_convolutions_are_taught_is_what_the_core_teaches(seed, kernel, pad
     inputs, target = np.ones((4, 85)), np.eye(3)[rng.integers(0, 3, 4)]
     inputs[:, :-1] = rng.normal(size=(4, 84))
     ours = measure.update(network, setting, rule, inputs, target)
-    first, second = network.geometry[:2]
+    second = network.geometry[1]
     model = nn.Sequential(
         nn.Conv2d(2, 3, kernel, padding=padding), nn.MaxPool2d(pool, stride), FUNCTIONS[neuron](),
         nn.Conv2d(3, 2, 2, padding=second.padding), nn.MaxPool2d(second.pool, second.stride), FUNCTIONS[neuron](),
