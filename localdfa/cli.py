@@ -403,7 +403,7 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
     is derived), scaling, roofline or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
-    the other.
+    the other, and modules under the rules of `localdfa.torch` against plain back-propagation.
 
     scaling: how the time of ours grows with neurons, synapses, rates, delays, mini-batches and threads. roofline: what inner
     loops reach of the machine's bandwidth and arithmetic.

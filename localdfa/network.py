@@ -19,6 +19,7 @@ from localdfa.weights import Weights
 
 if TYPE_CHECKING:
     from localdfa.feedback._pathway import Pathway
+    from localdfa.spec.tables import FeedbackTable
 
 # Streams of random numbers, one a purpose: (seed, stream, layer) always gives the same numbers, so that conditions that
 # share a seed share initial weights, B and the order of the samples.
@@ -207,7 +208,8 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     to_inputs = None
     if setting.adversarial.gradient == "feedback":
         ends = sizes[0], sizes[-1]
-        to_inputs = _random_matrix(setting, generator(seed, INPUTS), ends, ends, sizes[0], generator(seed, SIGNS))
+        to_inputs = random_matrix(setting.feedback, generator(seed, INPUTS), ends, ends, sizes[0], generator(seed, SIGNS))
+        to_inputs = to_inputs.astype(setting.precision)
     network = replace(network, start=_start(setting, network, seed), input_feedback=to_inputs)
     if setting.network.batch_norm:
         channels = [n if fields is None else fields.channels for n, fields in zip(sizes[1:-1], geometry, strict=False)]
@@ -401,13 +403,15 @@ def _feedback(setting: Setting, network: Network, pathway: type["Pathway"], l: i
     # What one unit sends has one sign in all layers that it reaches.
     signs = generator(seed, SIGNS, 0 if source is None else source + 1)
     if not setting.feedback.shared:
-        return _random_matrix(setting, generator(seed, FEEDBACK, l), shape, widths, widest, signs)
-    whole = max(network.sizes[1:-1]), shape[1]
-    return _random_matrix(setting, generator(seed, FEEDBACK), whole, widths, widest, signs)[: shape[0]]
+        matrix = random_matrix(setting.feedback, generator(seed, FEEDBACK, l), shape, widths, widest, signs)
+    else:
+        whole = max(network.sizes[1:-1]), shape[1]
+        matrix = random_matrix(setting.feedback, generator(seed, FEEDBACK), whole, widths, widest, signs)[: shape[0]]
+    return matrix.astype(setting.precision)
 
 
-def _random_matrix(
-    setting: Setting, rng: np.random.Generator, shape: tuple[int, int], widths: tuple[int, int], widest: int,
+def random_matrix(
+    spec: "FeedbackTable", rng: np.random.Generator, shape: tuple[int, int], widths: tuple[int, int], widest: int,
     signs: np.random.Generator,
 ) -> np.ndarray:  # fmt: skip
     """B ~ U(±g/√width) or N(0, g²/(3 width)), which has the same variance; width as ``feedback.fan_out`` says.
@@ -424,7 +428,7 @@ def _random_matrix(
     SpecError
         B is so sparse that no entry is left.
     """
-    spec, (receiver, sender) = setting.feedback, widths
+    receiver, sender = widths
     width = {"receiver": receiver, "sender": sender, "both": receiver * sender, "widest": widest, "none": 1}[spec.fan_out]
     bound = spec.gain / np.sqrt(width)
 
@@ -442,7 +446,7 @@ def _random_matrix(
     if spec.density < 1:
         kept = _kept(spec.density, shape, rng)
         matrix = np.where(kept, matrix / np.sqrt(kept.mean()), 0.0)
-    return matrix.astype(setting.precision)
+    return matrix
 
 
 def _kept(density: float, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

@@ -11,6 +11,9 @@ from localdfa.errors import SpecError
 if TYPE_CHECKING:
     from localdfa.spec.tables import NetworkTable, ProjectionTable
 
+# Steps from synapse to synapse that are drawn at a time.
+_DRAWN = 2**20
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -91,5 +94,29 @@ def _joined(
         if n_pre != n_post:
             raise SpecError(f"network.projection: one_to_one joins populations of one width, not {n_pre} and {n_post}")
         return np.arange(n_pre + 1), np.arange(n_pre, dtype=np.int32)
-    rows = [np.flatnonzero(rng.random(n_post, np.float32) < table.probability).astype(np.int32) for _ in range(n_pre)]
-    return np.cumsum([0, *map(len, rows)]), np.concatenate(rows)
+    return _drawn(table.probability, n_pre, n_post, rng)
+
+
+def _drawn(probability: float, n_pre: int, n_post: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Each pair joined with this probability, by itself: the ends of rows, and the targets.
+
+    From one synapse to the next, in the order of pairs, the number of steps has a geometric distribution; it is the whole part
+    of an exponential one, and so the time grows with synapses, not with pairs. Blocks keep the memory that of the targets.
+    """
+    n_pairs = n_pre * n_post
+    likely = n_pairs * probability
+    most = int(likely + 8 * np.sqrt(likely)) + 64  # about as many as there can be
+    scale = -1.0 / np.log1p(-probability) if probability < 1 else 0.0  # of the exponential distribution
+    ends, targets, count, at = np.zeros(n_pre + 1, np.int64), np.empty(most, np.int32), 0, -1
+    while at < n_pairs:
+        steps = rng.standard_exponential(min(_DRAWN, most)) * scale
+        pairs = at + np.cumsum(np.minimum(steps, n_pairs).astype(np.int64) + 1)  # a step past the last pair is as good as any
+        at = int(pairs[-1])
+        pre, post = np.divmod(pairs[: np.searchsorted(pairs, n_pairs)], n_post)
+        if count + len(post) > len(targets):
+            targets.resize(count + len(post), refcheck=False)
+        targets[count : count + len(post)] = post
+        ends += np.searchsorted(pre, np.arange(n_pre + 1))
+        count += len(post)
+    targets.resize(count, refcheck=False)
+    return ends, targets

@@ -69,11 +69,16 @@ def test_the_pytorch_path_beside_itself(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(workloads, "PYTORCH_RULES", [replace(tiny, members=1)])
     monkeypatch.setattr(workloads, "PYTORCH_MANY", tiny)
+    from localdfa.bench import modules
+
+    dense, *_ = modules.MODULES
+    monkeypatch.setattr(modules, "MODULES", {dense: modules.MODULES[dense]})
     done = CliRunner().invoke(main, ["bench", "torch", "--turns", "1", "--json", str(tmp_path / "figures.json")])
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "figures.json").read_text())
     assert found["rules"][0]["weight_difference"]["local"] < 1e-3
     assert found["many"][0]["weight_difference"]["one after the other"] < 1e-4
+    assert found["modules"][0]["ratio"].keys() == {"plain", "bp", "shallow", "dfa", "local"}
 
 
 SPIKING = trials.Trials("tiny", [12], "current", plastic=False, trials=2, data="digits")

@@ -141,7 +141,9 @@ def spiking_training(against: Sequence[str], turns: int) -> dict[str, Any]:
 
 
 def pytorch(turns: int, device: str) -> dict[str, Any]:
-    """Training steps of the PyTorch path: the local rule beside exact DFA, and several networks at once."""
+    """Training steps of the PyTorch path: the local rule beside exact DFA, several networks at once, and any module."""
+    from localdfa.bench import modules  # imports PyTorch
+
     console = Console()
     found: dict[str, Any] = {"turns": turns, "device": device, "rules": [], "many": []}
     table = Table("PyTorch", "side", "samples/s", "time of local / dfa")
@@ -164,6 +166,15 @@ def pytorch(turns: int, device: str) -> dict[str, Any]:
         f"medians of {turns} turns; weights of both sides compared first",
         style="dim",
     )
+    with console.status("modules"):
+        found["modules"] = modules.measure(turns, device)
+    table = Table("module", "side", "ms a step", "time / plain")
+    for result in found["modules"]:
+        for side, milliseconds in result["milliseconds"].items():
+            ratio = "{median:.2f} ({min:.2f}–{max:.2f})".format(**result["ratio"][side])
+            table.add_row(result["module"], side, f"{milliseconds:.2f}", ratio)
+    console.print(table)
+    console.print("any module, by localdfa.torch; plain is loss.backward() alone; float32, Adam, random inputs", style="dim")
     return found
 
 

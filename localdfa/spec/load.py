@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -27,6 +27,7 @@ else:
 _LARGEST_SPEC, _DEEPEST = 1_000_000, 20
 # Where in the tables of a spec something is wrong: keys, and indices in lists.
 Location = tuple[int | str, ...]
+_Table = TypeVar("_Table", bound=BaseModel)
 
 
 def bundled() -> dict[str, Path]:
@@ -277,6 +278,20 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
     except ValueError as error:
         raise SpecError(f"{prefix}{error}") from None
     return _spelled_out(experiment)
+
+
+def table(model: type[_Table], given: Mapping[str, Any]) -> _Table:
+    """One table of a spec by itself, with its defaults, checked as in a spec.
+
+    Raises
+    ------
+    SpecError
+        A key that the table does not have, or a value that is not allowed.
+    """
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        raise SpecError(_joined("", _lines(error, model))) from None
 
 
 def _with_models(tables: dict[str, Any], prefix: str, base: Path) -> dict[str, Any]:

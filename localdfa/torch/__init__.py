@@ -1,0 +1,20 @@
+"""Direct feedback alignment and the local rule for any PyTorch module.
+
+import localdfa.torch
+
+learner = localdfa.torch.feedback(model, inputs, ["act1", "act2"], rule="local")
+print(learner)  # who is trained by what
+
+loss = criterion(model(inputs), targets)
+learner.backward(loss)  # in place of loss.backward()
+optimiser.step()
+"""
+
+try:
+    import torch as _  # noqa: F401
+except ImportError:
+    raise ImportError("localdfa.torch needs PyTorch: pip install 'localdfa[torch]'") from None
+
+from localdfa.torch.learner import Alignment, Learner, feedback
+
+__all__ = ["Alignment", "Learner", "feedback"]

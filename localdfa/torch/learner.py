@@ -1,0 +1,391 @@
+"""What the error teaches below each tap of a module."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from localdfa.errors import LocalDFAError, SpecError, quoted
+from localdfa.network import FEEDBACK, SIGNS, generator, random_matrix
+from localdfa.registry import unknown
+from localdfa.spec import table
+from localdfa.spec.tables import FeedbackTable
+from localdfa.torch.sources import Source, looked_at
+from localdfa.torch.taps import Taps, called
+
+RULES = ("bp", "dfa", "drtp", "local", "shallow")
+# Of each rule that sends something back: the pathways that it takes, its own first.
+_PATHWAYS = {
+    "dfa": ("direct", "drtp", "sign_error", "direct_kolen_pollack"),
+    "drtp": ("drtp",),
+    "local": ("direct", "drtp", "sign_error", "direct_kolen_pollack"),
+}
+# Pathways whose signal does not carry the size of the error.
+_UNSIZED = ("drtp", "sign_error")
+# Of the spec's table `feedback`, what says how random matrices are drawn.
+_MATRICES = ("distribution", "fan_out", "gain", "density", "rank", "signs", "shared")
+# Modules that have a learner.
+_taught: "WeakKeyDictionary[nn.Module, Learner]" = WeakKeyDictionary()
+
+Spread = Callable[[Tensor], Tensor]
+
+
+class Nudge(NamedTuple):
+    """How strong a current is under `local`; see `feedback`."""
+
+    beta: float
+    nudging: Literal["centered", "one_sided"]
+    relative: bool
+
+
+class Alignment(NamedTuple):
+    """What one tap sends down, beside the true gradient at the same place.
+
+    cosine, sd: mean and standard deviation of their cosine over samples, and over tokens, points or nodes where these have
+    errors of their own. signal_norm, gradient_norm: of each, over all samples.
+    """
+
+    cosine: float
+    sd: float
+    signal_norm: float
+    gradient_norm: float
+
+
+class Learner(nn.Module):
+    """The taps of a module and their feedback matrices. `feedback` makes it.
+
+    B: the matrices by the names of the taps, with "/" in the place of "."; each (features of the tap, features of the error).
+    `state_dict` keeps them, `to` moves them; the module itself is no part of it. sources: of each parameter, what trains it.
+    """
+
+    def __init__(self, taps: Taps, rule: str, pathway: str, spread: Spread | None, nudge: Nudge) -> None:
+        super().__init__()
+        self.rule, self.pathway = rule, pathway
+        self.sources: dict[str, Source] = {}
+        self.B = nn.ParameterDict()
+        self._taps, self._spread, self._nudge = taps, spread, nudge
+        # Of each tap: how many leading axes are of samples, and the shape of the features behind them.
+        self._rows: dict[str, int] = {}
+        self._features: dict[str, torch.Size] = {}
+
+    def backward(self, loss: Tensor, target: Tensor | None = None, factor: float | None = None) -> None:
+        """Add to the gradient of each parameter what the rule teaches it, in place of ``loss.backward()``.
+
+        Parameters
+        ----------
+        loss: a number, from one forward pass of the module in training mode; it may be scaled for mixed precision.
+        target: with `drtp` alone: class indices, or an array of the shape of the output.
+        factor: with `drtp` and `sign_error` alone, whose signals do not carry the error's size: what the loss of one sample
+            counts in `loss`, 1/m where that is a mean over m of them, times the scale of a gradient scaler.
+
+        Raises
+        ------
+        LocalDFAError
+            The loss does not depend on the module's output; a tap was not reached, or twice; what one gave was changed in
+            place; an argument is missing, or the pathway does not read it.
+        """
+        taps = self._taps
+        if not loss.requires_grad:
+            raise LocalDFAError(
+                "the loss has no gradient: the output was detached, or the module ran under torch.no_grad(); allowed: a "
+                "forward pass that autograd follows"
+            )
+        if target is not None and self.pathway != "drtp":
+            raise LocalDFAError(f"target: pathway {self.pathway!r} does not read it; allowed: with 'drtp'")
+        if (factor is None) is (self.pathway in _UNSIZED):
+            what = "needs" if factor is None else "does not read"
+            raise LocalDFAError(f"factor: pathway {self.pathway!r} {what} it, what the loss of one sample counts")
+        if self.rule == "bp":
+            loss.backward()
+            return
+        try:
+            taps.check_passed()
+            loss.backward()
+            points, activity, error = taps.points, taps.activity, taps.error
+        finally:
+            taps.forget()
+        if self.rule == "shallow":
+            return
+        if error is None:
+            raise LocalDFAError(f"the loss does not depend on what {taps.output_said} gives, where the error is taken")
+        with torch.no_grad():
+            carried = self._carried(error, target, factor)
+            signals = [self._sent(name, point, carried) for name, point in points.items()]
+            if self.pathway == "direct_kolen_pollack":
+                self._teach_matrices(activity, carried)
+        torch.autograd.backward(list(points.values()), signals)
+
+    def alignment(
+        self, criterion: Callable[[Any, Tensor], Tensor], inputs: Any, target: Tensor, factor: float = 1.0
+    ) -> dict[str, Alignment]:
+        """Compare what each tap sends down with the true gradient there; nothing learns, and no state changes.
+
+        Under `local` both are of the drive of a tap's neurons, under other rules of what the tap gives.
+
+        Parameters
+        ----------
+        criterion: the loss, of what the module gives and the target.
+        inputs: of the module: a tensor, a tuple of arguments or a dict of named ones.
+        factor: as in `backward`, for the norms of signals that do not carry the error's size.
+
+        Raises
+        ------
+        LocalDFAError
+            The rule sends nothing back, or the loss does not depend on the output.
+        """
+        taps = self._taps
+        if self.rule not in _PATHWAYS:
+            raise LocalDFAError(f"alignment: under {self.rule!r} no error is sent back; allowed: {', '.join(_PATHWAYS)}")
+        with taps.passing("measure"):
+            loss, points = criterion(called(taps.model, inputs), target), taps.points
+            assert taps.out is not None
+            error, *true = torch.autograd.grad(loss, [taps.out, *points.values()], allow_unused=True)
+        if error is None:
+            raise LocalDFAError(f"the loss does not depend on what {taps.output_said} gives, where the error is taken")
+        with torch.no_grad():
+            carried = self._carried(error, target, factor if self.pathway in _UNSIZED else None)
+            return {
+                name: _alignment(self._sent(name, point, carried), gradient, self._rows[name])
+                for (name, point), gradient in zip(points.items(), true, strict=True)
+            }
+
+    def remove(self) -> None:
+        """Take all taps out of the module again."""
+        self._taps.remove()
+        _taught.pop(self._taps.model, None)
+
+    def _carried(self, error: Tensor, target: Tensor | None, factor: float | None) -> Tensor:
+        """What is sent back of the error, (samples …, features)."""
+        if self.pathway == "drtp":
+            error = -_one_hot(target, error)
+        elif self.pathway == "sign_error":
+            error = error.sign()
+        if factor is not None:
+            error = error * factor
+        return error if self._spread is None else self._spread(error)
+
+    def _sent(self, name: str, point: Tensor, carried: Tensor) -> Tensor:
+        """The signal of a tap, of the shape of its point: c = B e or, under `local`, what a nudge by c changes."""
+        rows, features, B = self._rows[name], self._features[name], self._matrix(name)
+        if point.shape[rows:] != features:
+            raise LocalDFAError(
+                f"tap {name!r} gives the shape {tuple(point.shape)}, and its B is for features of the shape "
+                f"{tuple(features)}, as in the example"
+            )
+        if B.device != carried.device:
+            raise LocalDFAError(f"B is on {B.device}, the error on {carried.device}; allowed: learner.to('{carried.device}')")
+        signal = (carried.reshape(*carried.shape[:rows], -1).to(B.dtype) @ B.mT).reshape(point.shape)
+        if self.rule == "local":
+            signal = _moved(self._taps.model.get_submodule(name).forward, point, signal, rows, self._nudge)
+        return signal.to(point.dtype)
+
+    def _teach_matrices(self, activity: Mapping[str, Tensor], carried: Tensor) -> None:
+        """The gradient of each B is h eᵀ, summed over samples (Webster, Choi & Ahn 2021)."""
+        for name, h in activity.items():
+            B, rows = self.B[_key(name)], self._rows[name]
+            pre, post = (tensor.reshape(-1, tensor.shape[rows:].numel()).to(B.dtype) for tensor in (h, carried))
+            taught = pre.mT @ post
+            B.grad = taught if B.grad is None else B.grad + taught
+
+    def _matrix(self, name: str) -> Tensor:
+        """B of a tap; of a shared one its first rows."""
+        return self.B[_key(name)] if _key(name) in self.B else self.B["shared"][: self._features[name].numel()]
+
+    def _prepare(self, example: Any, inside: bool, seed: int, drawn: FeedbackTable) -> None:
+        """Run an example, and draw B of each tap as the core draws that of a hidden layer."""
+        shown = looked_at(self._taps, example, self.rule, inside)
+        self.sources = shown.sources
+        if self.rule not in _PATHWAYS:
+            return
+        sent = torch.zeros_like(shown.out) if self._spread is None else self._spread(torch.zeros_like(shown.out))
+        sizes: dict[str, tuple[int, int]] = {}
+        for name, point in shown.points.items():
+            rows = _shared_axes(sent.shape, point.shape, name)
+            self._rows[name], self._features[name] = rows, point.shape[rows:]
+            sizes[name] = point.shape[rows:].numel(), sent.shape[rows:].numel()
+        widest, learns = max(n for n, _ in sizes.values()), self.pathway == "direct_kolen_pollack"
+        if drawn.shared and (learns or len({n_out for _, n_out in sizes.values()}) > 1):
+            raise SpecError("shared: true needs taps that get the same features of the error, and B that stays; allowed: false")
+        for l, (name, point) in enumerate(shown.points.items()):
+            shape = (widest, sizes[name][1]) if drawn.shared else sizes[name]
+            rng, signs = generator(seed, FEEDBACK, 0 if drawn.shared else l), generator(seed, SIGNS)
+            matrix = torch.from_numpy(random_matrix(drawn, rng, shape, sizes[name], widest, signs))
+            self.B["shared" if drawn.shared else _key(name)] = nn.Parameter(matrix.to(point), requires_grad=learns)
+            if drawn.shared:
+                return
+
+    def extra_repr(self) -> str:
+        """Who is trained by what, a line a parameter."""
+        lines = [f"rule {self.rule!r}, error of {self._taps.output_said}"]
+        for name, rows in self._rows.items():
+            each = "" if rows == 1 else f", one signal for each of the first {rows} axes"
+            lines.append(f"tap {name!r}: B {' × '.join(map(str, self._matrix(name).shape))}{each}")
+        width = max((len(name) for name in self.sources), default=0)
+        return "\n".join([*lines, *(f"{name:{width}}  {self._said(source)}" for name, source in self.sources.items())])
+
+    def _said(self, source: Source) -> str:
+        if self.rule == "bp":
+            return "the loss, by back-propagation"
+        if not source.by:
+            return "nothing"
+        by, through = "the loss" if source.by == "loss" else f"tap {source.by!r}", sorted(source.through)
+        more = f" and {len(through) - 2} more" if len(through) > 2 else ""
+        return f"{by}, by back-propagation through {', '.join(through[:2])}{more}" if through else by
+
+
+def feedback(
+    model: nn.Module,
+    example: Any,
+    taps: Sequence[str],
+    rule: str = "dfa",
+    *,
+    output: str = "",
+    pathway: str | None = None,
+    seed: int = 0,
+    spread: Spread | None = None,
+    beta: float | None = None,
+    nudging: Literal["centered", "one_sided"] | None = None,
+    relative: bool | None = None,
+    inside: Literal["bp"] | None = None,
+    **matrices: Any,
+) -> Learner:
+    """Let a module learn by feedback of the error to some of its submodules, its taps.
+
+    What a tap gives goes on without its graph. What lies above the last taps learns exactly, from the loss; what lies between
+    two taps learns from the signal that the upper one gets, within that block by back-propagation. ``print(learner)`` says of
+    each parameter what trains it and through what. The module itself stays as it is, and may be compiled or wrapped afterwards.
+
+    Parameters
+    ----------
+    model: any module; in evaluation mode its taps do nothing.
+    example: inputs for one forward pass of training, a tensor, a tuple of arguments or a dict of named ones. It teaches
+        nothing. Later inputs may have another number of samples, but not other features.
+    taps: names of submodules, as ``model.named_modules()`` has them. Of a tuple that one gives the first tensor gets the
+        signal.
+    rule: ``dfa``: the signal c = B e is handed to what the tap gives, as ∂L/∂h (Nøkland 2016; Launay et al. 2020).
+        ``local``: the tap is the non-linearity f of single neurons, and c enters before it: δa = −Δf/β where a changes by −βc,
+        and no slope is read. ``drtp``: c = −B y*. ``shallow``: what lies below a tap does not learn. ``bp``: back-propagation.
+    output: the submodule at whose output the error e = ∂L/∂output is taken; that of the module itself if left out.
+    pathway: ``direct``, ``drtp``, ``sign_error`` or ``direct_kolen_pollack``, whose B learn: give ``learner.parameters()`` to
+        the optimiser as well.
+    seed: of B. Of dense layers they are those that `localdfa.run` draws from this seed.
+    spread: what the error is turned into before it is sent, a linear function: over the nodes of a graph ``lambda e: A @ e``.
+        Leading axes that the error and a tap then share, of samples, tokens or points, each have a signal of their own.
+    beta: of `local`, the strength of the nudge, 0.1 if left out. nudging: ``centered``, phases at ±β, if left out, or
+        ``one_sided``.
+    relative: of `local`. True, if left out: in each sample the currents of a tap have the root mean square β, whatever the loss
+        is scaled with. False: they are βc, as in the core; a loss that is a mean over m samples makes c m times smaller.
+    inside: of `local`. ``bp``: blocks between taps that hold further weights, or non-linearities without a tap of their own,
+        learn within by back-propagation; otherwise these are refused.
+    matrices: how B is drawn: distribution, fan_out, gain, density, rank, signs, shared, as in the spec's table `feedback`. As
+        in Launay et al. 2020: ``shared=True, fan_out="widest"``.
+
+    Raises
+    ------
+    SpecError
+        A name, value or combination is not allowed; a tap is not reached, or twice, or lies above the output; a parameter would
+        get no signal, or back-propagation past a tap; a block has no local form.
+    """
+    names, known = [taps] if isinstance(taps, str) else list(taps), [name for name, _ in model.named_modules() if name]
+    if rule not in RULES:
+        raise SpecError(f"rule: {unknown(rule, list(RULES))}")
+    for key, given in (("taps", names), ("output", [output] if output else [])):
+        for name in given:
+            if name not in known:
+                raise SpecError(f"{key}: {unknown(name, known[:50])}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise SpecError(f"taps: {twice[0]!r} is named twice")
+    if output in names:
+        raise SpecError(f"output: {output!r} is a tap as well; allowed: a module above it, at whose output the error is taken")
+    if not names and rule != "bp":
+        raise SpecError("taps: there are none; allowed: at least one, or rule 'bp'")
+    allowed = _PATHWAYS.get(rule, ())
+    if pathway is not None and pathway not in allowed:
+        raise SpecError(f"pathway: {quoted(pathway)} does not go with rule {rule!r}; allowed: {', '.join(allowed) or 'none'}")
+    own = {"beta": beta, "nudging": nudging, "relative": relative, "inside": inside}
+    if unread := [key for key, value in own.items() if value is not None and rule != "local"]:
+        raise SpecError(f"{unread[0]}: rule {rule!r} does not read it; allowed: with rule 'local'")
+    if unread := [key for key in (*matrices, *(["spread"] if spread else [])) if not allowed]:
+        raise SpecError(f"{unread[0]}: rule {rule!r} does not read it; allowed: with {', '.join(map(repr, _PATHWAYS))}")
+    if strange := [key for key in matrices if key not in _MATRICES]:
+        raise SpecError(f"unknown key {unknown(strange[0], list(_MATRICES))}")
+    nudge = Nudge(0.1 if beta is None else beta, nudging or "centered", relative is not False)
+    if not 0 < nudge.beta < float("inf"):
+        raise SpecError(f"beta: {quoted(beta)} is not allowed: a number above 0")
+    if nudge.nudging not in ("centered", "one_sided"):
+        raise SpecError(f"nudging: {unknown(nudging, ['centered', 'one_sided'])}")
+    if inside not in (None, "bp"):
+        raise SpecError(f"inside: {quoted(inside)} is not allowed: 'bp', or none")
+    drawn = table(FeedbackTable, matrices)
+    if model in _taught:
+        raise SpecError("model: it has a learner already; allowed: after its `remove()`")
+    hooked = Taps(model, names, output, before=rule == "local", cuts=rule != "bp")
+    learner = Learner(hooked, rule, pathway or (allowed[0] if allowed else "none"), spread, nudge)
+    try:
+        learner._prepare(example, inside == "bp", seed, drawn)
+    except BaseException:
+        hooked.remove()
+        raise
+    _taught[model] = learner
+    return learner
+
+
+def _key(name: str) -> str:
+    """The name of a tap's matrix; PyTorch allows no dots in names of parameters."""
+    return name.replace(".", "/")
+
+
+def _moved(function: Callable[[Tensor], Tensor], drive: Tensor, signal: Tensor, rows: int, nudge: Nudge) -> Tensor:
+    """−Δz/β, Δz = f(a − βc) − f(a) or half the difference of phases at ±β (the Discussion of Nøkland 2016)."""
+    beta: Tensor | float = nudge.beta
+    if nudge.relative:
+        size = signal.flatten(rows).square().mean(-1).sqrt()
+        size = size.reshape(*size.shape, *[1] * (signal.dim() - rows))
+        beta = torch.where(size > 0, beta / size, 1.0)  # a sample without a signal has no current either
+    current = (beta * signal).to(drive.dtype)
+    lower = function(drive - current)
+    if nudge.nudging == "one_sided":
+        return (function(drive) - lower) / beta
+    return (function(drive + current) - lower) / (2 * beta)
+
+
+def _one_hot(target: Tensor | None, like: Tensor) -> Tensor:
+    """The target in the shape of the output."""
+    if target is None:
+        raise LocalDFAError("target: 'drtp' sends it in place of the error; allowed: backward(loss, target)")
+    if target.shape == like.shape:
+        return target.to(like.dtype)
+    if target.shape != like.shape[:-1] or target.is_floating_point():
+        raise LocalDFAError(
+            f"target: of shape {tuple(target.shape)}; allowed for an output of shape {tuple(like.shape)}: class indices of "
+            f"shape {tuple(like.shape[:-1])}, or its own shape"
+        )
+    return nn.functional.one_hot(target, like.shape[-1]).to(like.dtype)
+
+
+def _shared_axes(error: torch.Size, point: torch.Size, name: str) -> int:
+    """How many leading axes the error and a tap share: of samples, and of tokens or points where both have them.
+
+    The last axis of each is of features. An error with maps, of four axes, is sent as a whole.
+    """
+    most = 1 if len(error) > 3 else max(1, min(len(error), len(point)) - 1)
+    shared = 0
+    while shared < min(most, len(error), len(point)) and error[shared] == point[shared]:
+        shared += 1
+    if not shared:
+        raise SpecError(
+            f"taps: the error has the shape {tuple(error)}, tap {name!r} {tuple(point)}, and their first axes differ; "
+            f"allowed: the same number of samples, or a `spread` that makes them so"
+        )
+    return shared
+
+
+def _alignment(signal: Tensor, gradient: Tensor, rows: int) -> Alignment:
+    """By samples; where the signal or the gradient is zero there is no angle."""
+    ours, true = (tensor.reshape(-1, tensor.shape[rows:].numel()).double() for tensor in (signal, gradient))
+    norms = ours.norm(dim=1) * true.norm(dim=1)
+    cosines = ((ours * true).sum(1) / norms)[norms > 0]
+    mean, sd = (cosines.mean().item(), cosines.std(correction=0).item()) if len(cosines) else (float("nan"),) * 2
+    return Alignment(mean, sd, ours.norm().item(), true.norm().item())

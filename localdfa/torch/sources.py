@@ -1,0 +1,124 @@
+"""Who is trained by what: an example is run once, and its graph is followed down from the loss and from each tap."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from localdfa.errors import SpecError
+from localdfa.torch.graph import Reach, reach
+from localdfa.torch.taps import SINGLE, Taps, called, fresh, tensors
+
+
+class Source(NamedTuple):
+    """What trains a parameter.
+
+    by: the name of a tap, "loss", or "" where nothing does. through: what the signal passes before it by back-propagation
+    within a block: weights of other layers by their names, and non-linearities in angle brackets.
+    """
+
+    by: str
+    through: frozenset[str] = frozenset()
+
+
+class Example(NamedTuple):
+    """What one forward pass showed: the source of each parameter by name, the shapes of what signals go to, by tap in the order
+    in which they are reached, and those points and the output themselves, without their graph."""
+
+    sources: dict[str, Source]
+    points: dict[str, Tensor]
+    out: Tensor
+
+
+def looked_at(taps: Taps, example: Any, rule: str, inside: bool) -> Example:
+    """Run an example, and say who is trained by what.
+
+    inside: whether, under `local`, blocks may learn within by back-propagation.
+
+    Raises
+    ------
+    SpecError
+        A tap is not reached or twice, lies above the output, has nothing to teach or, under `local`, is no non-linearity of
+        single neurons; a parameter gets no signal or more than one; a block has no local form.
+    """
+    with taps.passing("prepare"):
+        inputs = fresh(example)
+        given = called(taps.model, inputs)
+        points, out = dict(taps.points), taps.out
+        if missing := [name for name in taps.names if name not in points]:
+            raise SpecError(f"taps: {missing[0]!r} is not reached in a forward pass of the example")
+        if out is None:
+            raise SpecError(f"output: {taps.output!r} is not reached in a forward pass of the example")
+        taps.check_passed()
+        if rule == "local":
+            _check_single(taps, points)
+        names = {id(parameter): name for name, parameter in taps.model.named_parameters() if parameter.requires_grad}
+        ends = {id(leaf): name for name, leaves in taps.leaves.items() for leaf in leaves}
+        ends |= {id(tensor): "" for tensor in tensors(inputs)}
+        above = [tensor for tensor in tensors(given) if tensor.requires_grad]
+        ways = {"loss": reach(above, names, ends, own=True)}
+        if rule != "bp":
+            ways |= {name: reach([point], names, ends, own=rule != "local") for name, point in points.items()}
+            _check_order(taps, ways, reach([out], names, ends, own=True), rule)
+        sources = _assigned(ways, list(names.values()), rule)
+        if rule == "local" and not inside:
+            _check_local(sources)
+        return Example(sources, {name: point.detach() for name, point in points.items()}, out.detach())
+
+
+def _assigned(ways: Mapping[str, Reach], names: list[str], rule: str) -> dict[str, Source]:
+    """The one source of each parameter."""
+    by = {name: [source for source, way in ways.items() if name in way.passed] for name in names}
+    for name, found in by.items():
+        if len(found) > 1:
+            first, second = [f"the {source}" if source == "loss" else f"tap {source!r}" for source in found[:2]]
+            raise SpecError(
+                f"taps: parameter {name!r} would be taught by {first} and by {second}: a way goes past a tap, so it would "
+                f"learn by back-propagation; allowed: a tap on each way from {name!r} up"
+            )
+    if rule == "shallow":
+        return {name: Source("loss" if found == ["loss"] else "") for name, found in by.items()}
+    if lost := [name for name, found in by.items() if not found]:
+        raise SpecError(
+            f"taps: no signal reaches {', '.join(map(repr, lost[:5]))}{' …' if len(lost) > 5 else ''}; allowed: a tap above, "
+            f"or requires_grad_(False)"
+        )
+    return {name: Source(source, ways[source].passed[name]) for name, (source,) in by.items()}
+
+
+def _check_local(sources: Mapping[str, Source]) -> None:
+    for name, source in sources.items():
+        if source.by != "loss" and source.through:
+            raise SpecError(
+                f"taps: between {name!r} and tap {source.by!r} lie {', '.join(sorted(source.through)[:5])}, through which no "
+                f"local signal goes; allowed: a tap at each non-linearity between, or inside='bp', by which such blocks learn "
+                f"by back-propagation from their tap"
+            )
+
+
+def _check_order(taps: Taps, ways: Mapping[str, Reach], above: Reach, rule: str) -> None:
+    """Each tap lies below the output, and has something to teach."""
+    below, waiting = set(above.cuts), [name for name in above.cuts if name]
+    while waiting:
+        new = ways[waiting.pop()].cuts - below
+        below |= new
+        waiting += [name for name in new if name]
+    for name in taps.names:
+        if name not in below:
+            raise SpecError(f"taps: what {taps.output_said} gives does not depend on {name!r}; allowed: taps below it")
+        if not ways[name].passed and rule != "shallow":
+            raise SpecError(f"taps: there is no parameter between {name!r} and the taps below; allowed: another place, or none")
+
+
+def _check_single(taps: Taps, points: Mapping[str, Tensor]) -> None:
+    """Where half of the neurons get another drive, the others answer as before."""
+    for name, drive in points.items():
+        function = taps.model.get_submodule(name).forward
+        with torch.no_grad():
+            a = drive.detach().clone()
+            moved = torch.arange(a.numel(), device=a.device).reshape(a.shape) % 2 == 0
+            before, after = function(a.clone()), function(torch.where(moved, a + 1, a))
+        same = isinstance(before, Tensor) and before.shape == a.shape and torch.equal(before[~moved], after[~moved])
+        if not same:
+            raise SpecError(f"taps: under 'local' {name!r} {SINGLE}")

@@ -1,0 +1,229 @@
+"""Taps in a module: hooks that cut its graph where signals come in, and what they saw in one forward pass."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from localdfa.errors import LocalDFAError, SpecError
+
+# What a tap is under the local rule.
+SINGLE = (
+    "must be a non-linearity of single neurons, whose output has the shape of its input and is the same each time; allowed: "
+    "such a module, as nn.Tanh, or rule 'dfa'"
+)
+
+Mode = Literal["learn", "prepare", "measure"]
+
+
+class Taps:
+    """The hooks of some submodules, and the records of the last forward pass.
+
+    names: of the submodules. output: the name of the submodule at whose output the error is taken, "" for the whole module.
+    before: whether signals go to the input of a tap, which is then a non-linearity, or else to its output. cuts: whether what a
+    tap gives goes on without its graph.
+
+    points: of each tap reached, the tensor that a signal goes to, with its graph. activity: what it gives to those above.
+    out: what the output submodule gave; error: the gradient of the loss there, once a backward pass has come by. leaves: of an
+    example, by tap, the leaves at which the graph of those above ends. mode: ``learn``, and only forward passes in training
+    mode that autograd follows are looked at; ``prepare``, for an example; ``measure``, and nothing is cut.
+    """
+
+    def __init__(self, model: nn.Module, names: Sequence[str], output: str, before: bool, cuts: bool) -> None:
+        self.model, self.names, self.output, self._before, self._cuts = model, tuple(names), output, before, cuts
+        self.mode: Mode = "learn"
+        self.forget()
+        # Hooks stay out of graphs that are compiled, so each block between taps is compiled by itself.
+        eager, modules = torch.compiler.disable, dict(model.named_modules())
+        self._handles = [model.register_forward_pre_hook(eager(self._begin))]
+        for name in self.names:
+            if before:
+                self._handles.append(modules[name].register_forward_pre_hook(eager(self._entering(name))))
+            self._handles.append(modules[name].register_forward_hook(eager(self._leaving(name))))
+        self._handles.append(modules[output].register_forward_hook(eager(self._at_output)))
+
+    def forget(self) -> None:
+        """Let go of the last forward pass."""
+        self.points: dict[str, Tensor] = {}
+        self.activity: dict[str, Tensor] = {}
+        self.leaves: dict[str, list[Tensor]] = {}
+        self.out: Tensor | None = None
+        self.error: Tensor | None = None
+        self._twice: str | None = None
+        self._versions: dict[str, int] = {}  # of activity: whether it was changed in place since
+        self._entered: dict[str, tuple[Tensor, int]] = {}  # what a non-linearity was called with, and its version
+
+    def remove(self) -> None:
+        """Take all hooks out of the module."""
+        for handle in self._handles:
+            handle.remove()
+
+    @property
+    def output_said(self) -> str:
+        """The output submodule as messages call it."""
+        return f"{self.output!r}" if self.output else "the module"
+
+    def check_passed(self) -> None:
+        """Refuse a forward pass that signals could not go back through.
+
+        Raises
+        ------
+        LocalDFAError
+            A tap was not reached, or twice, or what it gave was changed in place.
+        """
+        if self._twice is not None:
+            raise LocalDFAError(
+                f"tap {self._twice!r} was reached twice since the last step: its module stands at several places, or the "
+                f"model ran twice; allowed: a module of its own for each place, and one forward pass before each backward"
+            )
+        for name in self.names:
+            if name not in self.points:
+                raise LocalDFAError(
+                    f"tap {name!r} was not reached; allowed: a forward pass of the whole module in training mode "
+                    f"(model.train()) before each backward"
+                )
+            if self._cuts and self.activity[name]._version != self._versions[name]:
+                raise LocalDFAError(
+                    f"what tap {name!r} gives was changed in place by an operation behind it; allowed: that operation with "
+                    f"inplace=False, or x = x + y in place of x += y"
+                )
+
+    @contextmanager
+    def passing(self, mode: Mode) -> Iterator[None]:
+        """A forward pass in training mode that leaves buffers, modes and random numbers as they were."""
+        model = self.model
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        modes = [(module, module.training) for module in model.modules()]
+        devices = {tensor.device.index for tensor in [*model.parameters(), *model.buffers()] if tensor.is_cuda}
+        self.forget()
+        self.mode = mode
+        try:
+            with torch.random.fork_rng(devices=devices), torch.enable_grad():
+                model.train()
+                yield
+        finally:
+            self.mode = "learn"
+            self.forget()
+            for module, training in modes:
+                module.training = training
+            with torch.no_grad():
+                for name, buffer in model.named_buffers():
+                    buffer.copy_(buffers[name])
+
+    @property
+    def _looks(self) -> bool:
+        """Whether this forward pass is one to look at."""
+        return torch.is_grad_enabled() and (self.mode != "learn" or (self.model.training and self._cuts))
+
+    @property
+    def _cutting(self) -> bool:
+        return self._cuts and self.mode != "measure"
+
+    def _begin(self, module: nn.Module, args: Any) -> None:
+        if self._looks:
+            self.forget()
+
+    def _entering(self, name: str) -> Callable[[nn.Module, Any], Any]:
+        """A non-linearity is called with a drive without its graph, so nothing is differentiated there."""
+
+        def hook(module: nn.Module, args: Any) -> Any:
+            if not self._looks:
+                return None
+            if len(args) != 1 or not isinstance(args[0], Tensor) or not args[0].is_floating_point():
+                raise SpecError(f"taps: under 'local' {name!r} {SINGLE}")
+            self._reach(name, args[0])
+            if not self._cutting:
+                return None
+            drive = _detached(args[0], None)
+            self._entered[name] = drive, drive._version
+            return (drive,)
+
+        return hook
+
+    def _leaving(self, name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        """What a tap gives goes on without its graph, so that no gradient comes back from above."""
+
+        def hook(module: nn.Module, args: Any, given: Any) -> Any:
+            if not self._looks:
+                return None
+            if not self._before:
+                self._reach(name, _first(given, f"taps: {name!r}"))
+            if not self._cutting:
+                return None
+            if self._before:
+                drive, version = self._entered[name]
+                if drive._version != version:
+                    raise SpecError(
+                        f"taps: {name!r} changes its input in place, and the local rule reads that again; allowed: "
+                        f"inplace=False"
+                    )
+            cut = _detached(given, self.leaves.setdefault(name, []) if self.mode == "prepare" else None)
+            self.activity[name] = _first(cut, f"taps: {name!r}")
+            self._versions[name] = self.activity[name]._version
+            return cut
+
+        return hook
+
+    def _at_output(self, module: nn.Module, args: Any, given: Any) -> None:
+        if self._looks:
+            self.out = _first(given, f"output: {self.output_said}")
+            if self.mode == "learn" and self.out.requires_grad:
+                self.out.register_hook(self._keep)
+
+    def _keep(self, gradient: Tensor) -> None:
+        self.error = gradient
+
+    def _reach(self, name: str, point: Tensor) -> None:
+        if name in self.points:
+            self._twice = name
+        self.points[name] = point
+
+
+def tensors(given: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists and dicts."""
+    if isinstance(given, Tensor):
+        return [given]
+    parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, tuple | list) else ()
+    return [tensor for part in parts for tensor in tensors(part)]
+
+
+def fresh(example: Any) -> Any:
+    """An example whose dense floating-point tensors have a gradient, so that the graph above them can be followed."""
+    if isinstance(example, Tensor):
+        tensor = example.detach()
+        dense = tensor.is_floating_point() and tensor.layout is torch.strided
+        return tensor.clone().requires_grad_() if dense else tensor
+    if isinstance(example, Mapping):
+        return {key: fresh(value) for key, value in example.items()}
+    return type(example)(fresh(value) for value in example) if isinstance(example, tuple | list) else example
+
+
+def called(model: nn.Module, inputs: Any) -> Any:
+    """What a module gives of a tensor, a tuple of arguments or a dict of named ones."""
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
+
+
+def _first(given: Any, what: str) -> Tensor:
+    """What a module gives, or the first of several tensors."""
+    first = given[0] if isinstance(given, tuple | list) and given else given
+    if not isinstance(first, Tensor):
+        raise SpecError(f"{what} gives {type(given).__name__}; allowed: a tensor, or a tuple that begins with one")
+    return first
+
+
+def _detached(given: Any, leaves: list[Tensor] | None) -> Any:
+    """The same tensors without their graph; with a list of leaves, copies of leaves that are put there."""
+    if isinstance(given, Tensor):
+        cut = given.detach()
+        if leaves is None or not cut.is_floating_point():
+            return cut
+        leaves.append(cut.requires_grad_())
+        return cut.clone()
+    if isinstance(given, tuple | list):
+        parts = [_detached(part, leaves) for part in given]
+        return type(given)(*parts) if hasattr(given, "_fields") else type(given)(parts)
+    return given

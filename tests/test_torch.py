@@ -1,0 +1,608 @@
+"""Feedback to taps in any PyTorch module: what each parameter is taught, who is trained by what, and what is refused."""
+
+import copy
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Small, setting_of
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from localdfa import measure
+from localdfa.errors import LocalDFAError, SpecError
+from localdfa.network import build
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from localdfa.torch import feedback  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    yield
+    torch.set_default_dtype(before)
+
+
+def mlp(sizes=(5, 7, 6, 3), function=nn.Tanh):
+    modules = []
+    for n_pre, n_post in pairwise(sizes):
+        modules += [nn.Linear(n_pre, n_post), function()]
+    return nn.Sequential(*modules[:-1])
+
+
+def batch(m=4, n_in=5, n_out=3):
+    return torch.randn(m, n_in), torch.randint(n_out, (m,))
+
+
+def gradients(model, learner, x, y, criterion=F.cross_entropy, **more):
+    model.zero_grad()
+    learner.backward(criterion(model(x), y), **more)
+    return {name: None if p.grad is None else p.grad.clone() for name, p in model.named_parameters()}
+
+
+def summed(drive, y):
+    return F.cross_entropy(drive, y, reduction="sum")
+
+
+FUNCTIONS = {"tanh": nn.Tanh, "logistic": nn.Sigmoid, "relu": nn.ReLU}
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    hidden=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    m=st.integers(1, 9),
+    n_out=st.integers(2, 6),
+    neuron=st.sampled_from(list(FUNCTIONS)),
+    rule=st.sampled_from(["bp", "dfa", "local", "drtp", "frozen"]),
+    pathway=st.sampled_from([None, "sign_error", "drtp"]),
+    matrices=st.sampled_from([{}, {"shared": True, "fan_out": "widest"}, {"distribution": "normal", "density": 0.7}]),
+    beta=st.sampled_from([1.0, 0.1]),
+    nudging=st.sampled_from(["one_sided", "centered"]),
+)
+def test_what_is_taught_is_what_the_core_teaches(seed, hidden, m, n_out, neuron, rule, pathway, matrices, beta, nudging):
+    """B as well, from the seed alone."""
+    feeds, local = rule in ("dfa", "local", "drtp"), rule == "local"
+    pathway = pathway if rule in ("dfa", "local") else None
+    tables = {"pathway": pathway} if pathway else {}
+    small = Small(
+        np.random.default_rng(seed), hidden, n_out=n_out, m=m, rule=rule, network={"neuron": neuron, "output": "softmax"},
+        feedback={**tables, **matrices} if feeds else {}, **({"phases": {"beta": beta, "nudging": nudging}} if local else {}),
+    )  # fmt: skip
+    small.network.feedback[:] = build(small.setting, 8, n_out, seed).feedback
+    ours = measure.update(small.network, small.setting, rule, small.inputs, small.target)
+    model = mlp((8, *hidden, n_out), FUNCTIONS[neuron])
+    with torch.no_grad():
+        for l, layer in enumerate(model[::2]):
+            layer.weight.copy_(torch.from_numpy(small.network.W(l)))
+            layer.bias.copy_(torch.from_numpy(small.network.b(l)))
+    x, y = torch.from_numpy(small.inputs[:, :-1]), torch.from_numpy(small.target.argmax(1))
+    learner = feedback(
+        model, x, [str(2 * l + 1) for l in range(len(hidden))], {"frozen": "shallow"}.get(rule, rule), seed=seed,
+        **({"pathway": pathway} if pathway else {}), **(matrices if feeds else {}),
+        **({"beta": beta, "nudging": nudging, "relative": False} if local else {}),
+    )  # fmt: skip
+    used = learner.pathway
+    found = gradients(
+        model, learner, x, y, summed, **({"target": y} if used == "drtp" else {}),
+        **({"factor": 1.0} if used in ("drtp", "sign_error") else {}),
+    )  # fmt: skip
+    for l, update in enumerate(ours):
+        weight, bias = found[f"{2 * l}.weight"], found[f"{2 * l}.bias"]
+        weight, bias = [torch.zeros(()) if grad is None else grad for grad in (weight, bias)]
+        np.testing.assert_allclose(-weight.numpy() + 0 * update[:-1].T, update[:-1].T, rtol=1e-10, atol=1e-13)
+        np.testing.assert_allclose(-bias.numpy() + 0 * update[-1], update[-1], rtol=1e-10, atol=1e-13)
+
+
+def convolutional():
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.MaxPool2d(2), nn.Tanh(),
+        nn.Conv2d(4, 3, 3, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(48, 6), nn.Tanh(), nn.Linear(6, 3),
+    )  # fmt: skip
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    kernel=st.integers(1, 4),
+    padding=st.integers(0, 2),
+    pool=st.integers(1, 2),
+    stride=st.integers(1, 2),
+    neuron=st.sampled_from(list(FUNCTIONS)),
+    rule=st.sampled_from(["bp", "dfa", "local", "drtp"]),
+    nudging=st.sampled_from(["one_sided", "centered"]),
+)
+def test_what_convolutions_are_taught_is_what_the_core_teaches(seed, kernel, padding, pool, stride, neuron, rule, nudging):
+    rng, local = np.random.default_rng(seed), rule == "local"
+    layers = [
+        {"channels": 3, "kernel": kernel, "padding": padding, "pool": pool, "stride": stride},
+        {"channels": 2, "kernel": 2},
+        5,
+    ]
+    setting = setting_of(
+        precision="float64", rule=rule, network={"hidden": layers, "neuron": neuron, "output": "softmax", "weights": "uniform"},
+        **({"phases": {"beta": 0.5, "nudging": nudging}} if local else {}),
+    )  # fmt: skip
+    network = build(setting, (2, 7, 6), 3, seed)
+    inputs, target = np.ones((4, 85)), np.eye(3)[rng.integers(0, 3, 4)]
+    inputs[:, :-1] = rng.normal(size=(4, 84))
+    ours = measure.update(network, setting, rule, inputs, target)
+    second = network.geometry[1]
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, kernel, padding=padding), nn.MaxPool2d(pool, stride), FUNCTIONS[neuron](),
+        nn.Conv2d(3, 2, 2, padding=second.padding), nn.MaxPool2d(second.pool, second.stride), FUNCTIONS[neuron](),
+        nn.Flatten(), nn.Linear(network.sizes[2], 5), FUNCTIONS[neuron](), nn.Linear(5, 3),
+    )  # fmt: skip
+    projections = [model[0], model[3], model[7], model[9]]
+    with torch.no_grad():
+        for weights, module in zip(network.weights, projections, strict=True):
+            module.weight.copy_(torch.from_numpy(weights[:-1].T.copy()).reshape(module.weight.shape))
+            module.bias.copy_(torch.from_numpy(weights[-1]))
+    x, y = torch.from_numpy(inputs[:, :-1]).reshape(4, 2, 7, 6), torch.from_numpy(target.argmax(1))
+    more = {"beta": 0.5, "nudging": nudging, "relative": False} if local else {}
+    learner = feedback(model, x, ["2", "5", "8"], rule, seed=seed, **more)
+    learner.backward(summed(model(x), y), **({"target": y, "factor": 1.0} if rule == "drtp" else {}))
+    for update, module in zip(ours, projections, strict=True):
+        np.testing.assert_allclose(-module.weight.grad.flatten(1).numpy(), update[:-1].T, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(-module.bias.grad.numpy(), update[-1], rtol=1e-10, atol=1e-12)
+
+
+def test_a_convolution_gets_the_error_as_a_whole_map():
+    """Against DFA written out: each block differentiated by itself, with B e at its end."""
+    model, x, y = convolutional(), torch.randn(4, 2, 8, 8), torch.randint(3, (4,))
+    learner = feedback(model, x, ["3", "5", "8"], seed=3)
+    assert [tuple(learner.B[name].shape) for name in ("3", "5", "8")] == [(64, 3), (48, 3), (6, 3)]
+    found = gradients(model, learner, x, y)
+    learner.remove()
+    drive = model(x)
+    e = (drive.softmax(1) - F.one_hot(y, 3)).detach() / 4
+    h, start = x, 0
+    for end in (3, 5, 8):
+        block = model[start : end + 1]
+        h = block(h.detach())
+        weights = list(block.parameters())
+        signal = (e @ learner.B[str(end)].T).reshape(h.shape)
+        for name, expected in zip(
+            [n for n, p in model.named_parameters() if any(p is w for w in weights)],
+            torch.autograd.grad(h, weights, signal, retain_graph=True), strict=True,
+        ):  # fmt: skip
+            torch.testing.assert_close(found[name], expected, rtol=1e-10, atol=1e-13)
+        start = end + 1
+
+
+@pytest.mark.parametrize(("nudging", "order"), [("one_sided", 1), ("centered", 2)])
+def test_the_local_rule_goes_to_dfa_as_beta_goes_to_zero(nudging, order):
+    model, x, y = convolutional(), torch.randn(4, 2, 8, 8), torch.randint(3, (4,))
+    learner = feedback(model, x, ["3", "5", "8"], seed=1)
+    exact = gradients(model, learner, x, y)
+    errors = []
+    for beta in (1e-2, 1e-3):
+        learner.remove()
+        learner = feedback(model, x, ["3", "5", "8"], "local", seed=1, beta=beta, nudging=nudging)
+        local = gradients(model, learner, x, y)
+        errors.append(sum((local[name] - exact[name]).norm() ** 2 for name in exact) ** 0.5)
+    assert errors[1] < 0.01
+    assert float(torch.log10(errors[0] / errors[1])) == pytest.approx(order, abs=0.05)
+
+
+def test_relative_nudges_do_not_depend_on_the_scale_of_the_loss_nor_on_other_samples():
+    model = mlp()
+    x, y = batch(6)
+    learner = feedback(model, x, ["1", "3"], "local", beta=0.5)
+    whole = gradients(model, learner, x, y, summed)
+    scaled = gradients(model, learner, x, y, lambda drive, y: 1024 * summed(drive, y))
+    parts = [gradients(model, learner, x[rows], y[rows], summed) for rows in (slice(0, 2), slice(2, 6))]
+    for name in whole:
+        torch.testing.assert_close(scaled[name], 1024 * whole[name], rtol=1e-12, atol=0)
+        torch.testing.assert_close(parts[0][name] + parts[1][name], whole[name], rtol=1e-10, atol=1e-14)
+
+
+def test_a_sample_whose_error_is_zero_teaches_nothing():
+    model = mlp((5, 7, 3))
+    x = torch.randn(2, 5)
+    learner = feedback(model, x, ["1"], "local")
+    found = gradients(model, learner, x, None, lambda drive, y: 0.0 * drive.sum())
+    assert all(bool((grad == 0).all()) for grad in found.values())
+
+
+class Transformer(nn.Module):
+    """Characters in, logits out: pre-norm blocks of attention and a feed-forward part."""
+
+    def __init__(self, width=8, blocks=2, symbols=11):
+        super().__init__()
+        self.embed = nn.Embedding(symbols, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, symbols)
+
+    def forward(self, x):
+        x = self.embed(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x))
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm1, self.attention = nn.LayerNorm(width), nn.MultiheadAttention(width, 2, batch_first=True)
+        self.norm2, self.up, self.act, self.down = nn.LayerNorm(width), nn.Linear(width, 16), nn.ReLU(), nn.Linear(16, width)
+
+    def forward(self, x):
+        h = self.norm1(x)
+        x = x + self.attention(h, h, h, need_weights=False)[0]
+        return x + self.down(self.act(self.up(self.norm2(x))))
+
+
+def test_a_transformer_with_a_tap_a_block_learns_each_token_by_its_own_error():
+    model = Transformer()
+    x, y = torch.randint(11, (3, 5)), torch.randint(11, (3, 5))
+    learner = feedback(model, x, ["embed", "blocks.0", "blocks.1"], output="norm")
+    assert tuple(learner.B["blocks/0"].shape) == (8, 8)
+    assert {name.split(".")[0] for name, source in learner.sources.items() if source.by == "loss"} == {"norm", "head"}
+    assert learner.sources["blocks.1.down.weight"].through == frozenset()
+    assert learner.sources["norm.weight"].through == {"head.weight"}
+    assert {"blocks.1.down.weight", "<Relu>"} <= learner.sources["blocks.1.up.weight"].through
+    found = gradients(model, learner, x, y, lambda out, y: F.cross_entropy(out.flatten(0, 1), y.flatten()))
+    learner.remove()
+    embedded = model.embed(x)
+    h1 = model.blocks[0](embedded.detach())
+    h2 = model.blocks[1](h1.detach())
+    normed = model.norm(h2.detach())
+    loss = F.cross_entropy(model.head(normed).flatten(0, 1), y.flatten())
+    e = torch.autograd.grad(loss, normed, retain_graph=True)[0]
+    model.zero_grad()
+    loss.backward()
+    torch.autograd.backward([embedded, h1, h2], [e @ learner.B[n].detach().T for n in ("embed", "blocks/0", "blocks/1")])
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-10, atol=1e-13)
+
+
+def test_the_feed_forward_part_of_a_block_learns_locally_and_the_rest_by_back_propagation_where_asked():
+    model, x = Transformer(blocks=1), torch.randint(11, (3, 5))
+    taps = ["blocks.0.act"]
+    with pytest.raises(SpecError, match=r"'embed.weight' would be taught by the loss and by tap 'blocks.0.act'"):
+        feedback(model, x, taps, "local", inside="bp", output="norm")
+
+    class Plain(Block):
+        def forward(self, x):
+            return self.down(self.act(self.up(self.norm2(x))))
+
+    model.blocks = nn.ModuleList([Plain(8)])
+    del model.blocks[0].attention, model.blocks[0].norm1
+    with pytest.raises(SpecError, match=r"between 'embed.weight' and tap 'blocks.0.act' lie .*'?blocks.0.up.weight"):
+        feedback(model, x, taps, "local", output="norm")
+    learner = feedback(model, x, taps, "local", inside="bp", output="norm")
+    assert learner.sources["blocks.0.up.weight"].through == frozenset()
+    assert "blocks.0.up.weight" in learner.sources["embed.weight"].through
+    assert "embed.weight" in str(learner)
+    assert "by back-propagation through" in str(learner)
+
+
+def test_attention_has_no_local_form():
+    model, x = Transformer(blocks=1), torch.randint(11, (3, 5))
+    with pytest.raises(SpecError, match=r"under 'local' 'blocks\.0' must be a non-linearity of single neurons"):
+        feedback(model, x, ["blocks.0"], "local", inside="bp")
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(3, 6, batch_first=True), nn.Linear(6, 2)
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[0])
+
+
+def test_an_lstm_learns_by_direct_feedback_to_all_its_outputs():
+    model = Recurrent()
+    x, y = torch.randn(4, 7, 3), torch.randn(4, 7, 2)
+    learner = feedback(model, x, ["lstm"], seed=2)
+    assert tuple(learner.B["lstm"].shape) == (6, 2)
+    found = gradients(model, learner, x, y, F.mse_loss)
+    learner.remove()
+    h = model.lstm(x)[0]
+    e = 2 * (model.head(h).detach() - y) / y.numel()
+    expected = torch.autograd.grad(h, list(model.lstm.parameters()), e @ learner.B["lstm"].detach().T)
+    for (name, _), gradient in zip(model.lstm.named_parameters(), expected, strict=True):
+        torch.testing.assert_close(found[f"lstm.{name}"], gradient, rtol=1e-10, atol=1e-13)
+    assert all(source.through for name, source in learner.sources.items() if name.startswith("lstm.weight_hh"))
+
+
+class Residual(nn.Module):
+    """A block of He et al. 2016, its two non-linearities as modules of their own, as timm has them."""
+
+    def __init__(self, n_in, n_out, stride):
+        super().__init__()
+        self.conv1, self.bn1, self.act1 = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()
+        self.conv2, self.bn2, self.act2 = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()
+        self.downsample = nn.Conv2d(n_in, n_out, 1, stride, bias=False) if n_in != n_out else nn.Identity()
+
+    def forward(self, x):
+        h = self.bn2(self.conv2(self.act1(self.bn1(self.conv1(x)))))
+        return self.act2(h + self.downsample(x))
+
+
+class ResNet20(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1, self.act1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()
+        sizes = [(16, 16, 1)] * 3 + [(16, 32, 2)] + [(32, 32, 1)] * 2 + [(32, 64, 2)] + [(64, 64, 1)] * 2
+        self.blocks = nn.Sequential(*(Residual(*size) for size in sizes))
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.head(self.blocks(self.act1(self.bn1(self.conv1(x)))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("rule", ["bp", "dfa", "local", "shallow"])
+def test_a_residual_network_learns_a_mini_batch(rule):
+    """Locally with a tap at each of its nineteen non-linearities, and nothing left to back-propagation."""
+    torch.set_default_dtype(torch.float32)
+    model, x, y = ResNet20(), torch.randn(16, 3, 16, 16), torch.arange(16) % 10
+    blocks = [f"blocks.{k}.act{i}" for k in range(9) for i in (1, 2)]
+    taps = ["act1", *(blocks if rule == "local" else blocks[1::2])]
+    learner = feedback(model, x, taps, rule)
+    through = {name for name, source in learner.sources.items() if source.by != "loss" and source.through}
+    assert len(through) == {"bp": 0, "dfa": 27, "local": 0, "shallow": 0}[rule]
+    start = copy.deepcopy(model.state_dict())
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    losses = []
+    for _ in range(8):
+        optimiser.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        learner.backward(loss)
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.96 * losses[0]
+    assert torch.equal(model.conv1.weight, start["conv1.weight"]) is (rule == "shallow")
+
+
+class Graph(nn.Module):
+    """Kipf & Welling's network of two layers."""
+
+    def __init__(self, adjacency):
+        super().__init__()
+        self.register_buffer("A", adjacency)
+        self.first, self.act, self.second = nn.Linear(5, 6, bias=False), nn.ReLU(), nn.Linear(6, 3, bias=False)
+
+    def forward(self, x):
+        return self.A @ self.second(self.act(self.A @ self.first(x)))
+
+
+@pytest.mark.parametrize("rule", ["dfa", "local"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_error_spreads_over_the_nodes_of_a_graph(rule, sparse):
+    A = torch.rand(9, 9) * (torch.rand(9, 9) < 0.3)
+    A = A + A.T
+    model, x, y = Graph(A.to_sparse() if sparse else A), torch.randn(9, 5), torch.randint(3, (9,))
+    more = {"beta": 1e-5} if rule == "local" else {}
+    learner = feedback(model, x, ["act"], rule, spread=lambda e: A @ e, **more)
+    assert learner.sources["first.weight"].through == frozenset()
+    found = gradients(model, learner, x, y)["first.weight"]
+    drive = A @ x @ model.first.weight.detach().T
+    out = A @ (drive.relu() @ model.second.weight.detach().T)
+    e = (out.softmax(1) - F.one_hot(y, 3)) / 9
+    delta = (drive > 0) * (A @ e @ learner.B["act"].detach().T)
+    torch.testing.assert_close(found, (A @ delta).T @ x, rtol=1e-6, atol=1e-9)
+
+
+def test_matrices_that_learn_take_the_steps_of_output_weights():
+    """In the last hidden layer that of the output weights transposed (Webster et al. 2021): the optimiser makes it."""
+    model = mlp()
+    x, y = batch()
+    learner = feedback(model, x, ["1", "3"], pathway="direct_kolen_pollack")
+    optimiser = torch.optim.SGD([*model.parameters(), *learner.parameters()], lr=0.1, weight_decay=0.5)
+    distance = (learner.B["3"] - model[4].weight.T).norm()
+    for _ in range(20):
+        optimiser.zero_grad()
+        gradients(model, learner, x, y)
+        torch.testing.assert_close(learner.B["3"].grad, model[4].weight.grad.T, rtol=1e-10, atol=1e-14)
+        optimiser.step()
+    assert (learner.B["3"] - model[4].weight.T).norm() < 0.5 * distance
+
+
+def test_alignment_is_the_cosine_by_sample_with_back_propagation():
+    model = mlp()
+    x, y = batch(6)
+    learner = feedback(model, x, ["1", "3"])
+    state = copy.deepcopy(model.state_dict())
+    found = learner.alignment(F.cross_entropy, x, y)
+    assert all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in state.items())
+    learner.remove()
+    h1 = model[:2](x)
+    h2 = model[2:4](h1)
+    drive = model[4](h2)
+    e, g1, g2 = torch.autograd.grad(F.cross_entropy(drive, y), [drive, h1, h2])
+    for name, gradient in (("1", g1), ("3", g2)):
+        cosines = F.cosine_similarity(e @ learner.B[name].T, gradient)
+        assert found[name].cosine == pytest.approx(cosines.mean().item(), rel=1e-10)
+        assert found[name].sd == pytest.approx(cosines.std(correction=0).item(), rel=1e-10)
+        assert found[name].gradient_norm == pytest.approx(gradient.norm().item(), rel=1e-10)
+    local = feedback(model, x, ["1", "3"], "local", beta=1e-4)
+    with torch.no_grad():
+        local.B["3"].copy_(model[4].weight.T)  # then DFA of the last hidden layer is back-propagation
+    assert local.alignment(F.cross_entropy, x, y)["3"].cosine == pytest.approx(1, abs=1e-6)
+
+
+def test_an_example_changes_nothing():
+    """Neither moments of batch-norm, nor random numbers, nor the mode of any module."""
+    model = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(), nn.Linear(6, 3)).eval()
+    state, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    feedback(model, torch.randn(4, 5, generator=torch.Generator().manual_seed(1)), ["2"])
+    assert torch.equal(torch.get_rng_state(), random)
+    assert not any(module.training for module in model.modules())
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, state[key])
+
+
+def test_in_evaluation_the_module_is_what_it_was():
+    model = mlp()
+    x, _ = batch()
+    expected = model(x)
+    learner = feedback(model, x, ["1", "3"], "local")
+    model.eval()
+    out = model(x)
+    assert torch.equal(out, expected)
+    out.sum().backward()
+    assert model[0].weight.grad is not None
+    with pytest.raises(LocalDFAError, match=r"tap '1' was not reached; allowed: .*model.train\(\)"):
+        learner.backward(model(x).sum())
+
+
+def test_matrices_are_state():
+    x, _ = batch()
+    first, second = feedback(mlp(), x, ["1", "3"], seed=1), feedback(mlp(), x, ["1", "3"], seed=2)
+    assert not torch.equal(first.B["1"], second.B["1"])
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first.B["1"], second.B["1"])
+    assert list(first.state_dict()) == ["B.1", "B.3"]
+    assert not [p for p in first.parameters() if p.requires_grad]
+
+
+class Reused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.act, self.head = nn.Linear(5, 5), nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.head(self.act(self.b(self.act(self.a(x)))))
+
+
+class Skipping(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.act, self.b, self.head = nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        x = self.a(x)
+        return self.head(x + self.b(self.act(x)))
+
+
+class Unused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net, self.other, self.act = mlp(), nn.Linear(2, 2), nn.Tanh()
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class InPlace(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.act, self.head = nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 3)
+
+    def forward(self, x):
+        x = self.act(self.a(x))
+        x += 1
+        return self.head(x)
+
+
+def in_place():
+    return nn.ReLU(inplace=True)
+
+
+REFUSED = [
+    (mlp, {"taps": ["1", "9"]}, "taps: '9' is not one of 0, 1, 2, 3, 4"),
+    (mlp, {"taps": ["1", "1"]}, "taps: '1' is named twice"),
+    (mlp, {"taps": []}, "taps: there are none"),
+    (mlp, {"taps": ["4"], "output": "4"}, "output: '4' is a tap as well"),
+    (mlp, {"taps": ["3"], "output": "1"}, "taps: what '1' gives does not depend on '3'"),
+    (mlp, {"taps": ["1"], "rule": "fa"}, "rule: 'fa' is not one of bp, dfa, drtp, local, shallow"),
+    (mlp, {"taps": ["1"], "pathway": "sequential"}, "pathway: 'sequential' does not go with rule 'dfa'"),
+    (mlp, {"taps": ["1"], "beta": 0.1}, "beta: rule 'dfa' does not read it"),
+    (mlp, {"taps": ["1", "3"], "rule": "local", "beta": 0.0}, "beta: 0.0 is not allowed"),
+    (mlp, {"taps": ["1"], "rule": "shallow", "gain": 2.0}, "gain: rule 'shallow' does not read it"),
+    (mlp, {"taps": ["1"], "mirror_rate": 0.1}, "unknown key 'mirror_rate' is not one of distribution"),
+    (mlp, {"taps": ["1"], "gain": -1.0}, "gain: -1.0 is not allowed"),
+    (mlp, {"taps": ["3"], "rule": "local"}, "between '0.weight' and tap '3' lie 2.weight, <Tanh>, through which no local"),
+    (mlp, {"taps": ["0", "2"], "rule": "local"}, "under 'local' '0' must be a non-linearity of single neurons"),
+    (lambda: mlp(function=in_place), {"taps": ["1", "3"], "rule": "local"}, "'1' changes its input in place"),
+    (lambda: mlp(function=nn.PReLU), {"taps": ["1", "3"], "rule": "local"}, "no signal reaches '1.weight'"),
+    (lambda: mlp(function=lambda: nn.Dropout(0.5)), {"taps": ["1", "3"], "rule": "local"}, "same each time"),
+    (Reused, {"taps": ["act"]}, "tap 'act' was reached twice"),
+    (Skipping, {"taps": ["act"]}, "parameter 'a.weight' would be taught by the loss and by tap 'act'"),
+    (Unused, {"taps": ["act"]}, "'act' is not reached in a forward pass"),
+    (InPlace, {"taps": ["act"]}, "what tap 'act' gives was changed in place"),
+    (Unused, {"taps": ["net.1"]}, "no signal reaches 'other.weight', 'other.bias'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "given", "message"), REFUSED)
+def test_what_cannot_be_honoured_is_refused_before_training(make, given, message):
+    model = make()
+    x, _ = batch()
+    with pytest.raises((SpecError, LocalDFAError), match=message):
+        feedback(model, x, **given)
+    assert not model._forward_pre_hooks
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_wrong_use_while_training_is_one_clear_error():
+    model = mlp()
+    x, y = batch()
+    learner = feedback(model, x, ["1", "3"])
+    with pytest.raises(SpecError, match="it has a learner already"):
+        feedback(model, x, ["1"])
+    with pytest.raises(LocalDFAError, match="the loss has no gradient: the output was detached"):
+        learner.backward(model(x).detach().sum())
+    model(x)
+    with pytest.raises(LocalDFAError, match="the loss does not depend on what the module gives"):
+        learner.backward(model[4].weight.sum())
+    loss = model(x).sum()
+    model[1](torch.zeros(4, 7))
+    with pytest.raises(LocalDFAError, match="tap '1' was reached twice since the last step"):
+        learner.backward(loss)
+    with pytest.raises(LocalDFAError, match="tap '1' was not reached"):
+        learner.backward(model[4].weight.sum())
+    with pytest.raises(LocalDFAError, match="target: pathway 'direct' does not read it"):
+        learner.backward(F.cross_entropy(model(x), y), y)
+    with pytest.raises(LocalDFAError, match="factor: pathway 'direct' does not read it"):
+        learner.backward(F.cross_entropy(model(x), y), factor=0.5)
+    learner.remove()
+    drtp = feedback(model, x, ["1", "3"], "drtp")
+    with pytest.raises(LocalDFAError, match="factor: pathway 'drtp' needs it"):
+        drtp.backward(F.cross_entropy(model(x), y), y)
+    with pytest.raises(LocalDFAError, match="target: 'drtp' sends it in place of the error"):
+        drtp.backward(F.cross_entropy(model(x), y), factor=0.25)
+    with pytest.raises(LocalDFAError, match=r"target: of shape \(4, 2\)"):
+        drtp.backward(F.cross_entropy(model(x), y), torch.zeros(4, 2), factor=0.25)
+    wider = convolutional()
+    part = wider[:6]
+    third = feedback(part, torch.randn(2, 2, 8, 8), ["3"])
+    with pytest.raises(LocalDFAError, match=r"tap '3' gives the shape \(2, 4, 5, 5\), and its B is for features of the shape"):
+        third.backward(part(torch.randn(2, 2, 10, 10)).sum())
+
+
+def test_a_frozen_parameter_needs_no_signal():
+    model = mlp()
+    x, y = batch()
+    model[0].requires_grad_(False)
+    with pytest.raises(SpecError, match="there is no parameter between '1' and the taps below"):
+        feedback(model, x, ["1", "3"])
+    learner = feedback(model, x, ["3"])
+    assert set(learner.sources) == {"2.weight", "2.bias", "4.weight", "4.bias"}
+    assert gradients(model, learner, x, y)["0.weight"] is None
+
+
+def test_the_readme_has_a_module_that_learns(capsys):
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- run -->\n\n```python\n(.*?)```", text, re.DOTALL)
+    torch.set_default_dtype(torch.float32)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["loss"] < 0.3
+    said = capsys.readouterr().out
+    assert "0.weight  tap '1'\n" in said
+    assert "'3': Alignment(cosine=" in said
