@@ -181,8 +181,8 @@ class FeedbackTable(Table):
         None,
         ge=1,
         le=100_000,
-        description="B = Q P with random Q and P, through so few dimensions, which learn under the pathway low_rank; where B has "
-        "no more, it is drawn as without",
+        description="B = Q P with random Q and P, through so few dimensions, which learn under the pathway low_rank; where B "
+        "has no more, it is drawn as without",
     )
     signs: Literal["free", "sender"] = Field(
         "free", description="of B; sender: all that one unit sends has one sign, + of one half of the units and − of the other"
