@@ -33,6 +33,10 @@ def _drawn(setting: Setting, rule: str, engine: str) -> bool:
     return bool(sent) or setting.adversarial.gradient == "feedback"
 
 
+def _fed_back(setting: Setting, rule: str, engine: str) -> bool:
+    return checks.teaches_hidden(rule)
+
+
 def _taking_time(setting: Setting, rule: str, engine: str) -> bool:
     return engine != "settled"
 
@@ -57,6 +61,7 @@ _KEYS = {
     ("feedback", "density"): _DRAWN,
     ("feedback", "rank"): _DRAWN,
     ("feedback", "signs"): _DRAWN,
+    ("feedback", "bottleneck"): _Key(_fed_back, "under a rule by which hidden layers learn"),
     ("feedback", "normalisation"): _Key(
         lambda setting, rule, engine: checks.takes_norms(setting, rule),
         "where each B stands in for the weights of one projection and does not learn: feedback.pathway = 'sequential' or a "

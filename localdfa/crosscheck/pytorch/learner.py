@@ -155,8 +155,14 @@ class Learner:
         self, setting: Setting, networks: Sequence["Network"], beta: Sequence[float]
     ) -> tuple[BackPropagation | Exact | Frozen | Local, list[Tensor]]:
         """The rule, and the B that learn."""
+        reached = [
+            self._matrix([network.reached[l][None] if self._many else network.reached[l] for network in networks])
+            if l in networks[0].reached
+            else None
+            for l in range(self.stack.n_hidden)
+        ]
         if setting.rule == "bp":
-            return BackPropagation(), []
+            return BackPropagation(reached), []
         pathway, strict = setting.pathway_of(setting.rule), setting.normalises_strictly(setting.rule)
         matrices = [self._matrix([network.feedback[l] for network in networks]) for l in range(self.stack.n_hidden)]
         if setting.rule == "frozen":
@@ -169,9 +175,9 @@ class Learner:
             changes = changing.Following(matrices, pathway.startswith("sign_symmetric"), strict)
         if setting.rule != "local":
             function = getattr(setting.parameters_of(setting.rule), "g", None)
-            return Exact(_WAY_OF[pathway], matrices, changes, function), taught
+            return Exact(_WAY_OF[pathway], matrices, changes, function, reached), taught
         strengths = self.tensor(np.reshape(beta, (-1, 1, 1))) if len(beta) else None
-        return Local(_WAY_OF[pathway], matrices, setting.phases, strengths, changes), taught
+        return Local(_WAY_OF[pathway], matrices, setting.phases, strengths, changes, reached), taught
 
     @property
     def matrices(self) -> list[np.ndarray]:
