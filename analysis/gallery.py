@@ -16,6 +16,7 @@ _RUNS = {
     "quickstart": ("record.activity=500",),
     "digits-spiking": ("record.activity=500", "record.spikes=16"),
     "digits-beta": (),
+    "digits-bottleneck": (),
     "digits-feedback": (),
     "digits-map": (),
     "digits-trial": (),
@@ -25,8 +26,8 @@ _RUNS = {
 _SPIKING = ("firing", "raster", "rates")
 # Runs of which no figure but these is shown.
 _ALONE = {
-    "beta": "digits-beta", "feedback": "digits-feedback", "map": "digits-map", "pairs": "stdp-pair", "trial": "digits-trial",
-    "window": "digits-trial",
+    "beta": "digits-beta", "bottleneck": "digits-bottleneck", "feedback": "digits-feedback", "grid": "digits-bottleneck",
+    "map": "digits-map", "pairs": "stdp-pair", "trial": "digits-trial", "window": "digits-trial",
 }  # fmt: skip
 _DOTS_PER_INCH = 104
 

@@ -442,7 +442,7 @@ def test_conditions_of_different_depth(tmp_path):
 
 # --- nothing to draw --------------------------------------------------------------------------------------------------
 
-OF_METRICS = {"angles", "comparison", "errors", "events", "feedback", "firing", "theorem"}
+OF_METRICS = {"angles", "bottleneck", "comparison", "errors", "events", "feedback", "firing", "grid", "memorise", "theorem"}
 
 
 @pytest.mark.parametrize("name", sorted(OF_METRICS))
