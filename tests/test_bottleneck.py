@@ -166,3 +166,19 @@ def test_what_cannot_be_a_bottleneck_is_refused(tables, words):
         spec.experiment({"network": {"hidden": [9, 8]}, **tables})
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(("exact", "pathway"), [("dfa", "direct"), ("fa", "sequential"), ("bp", "transpose")])
+def test_the_local_rule_goes_to_its_exact_form_as_the_square_of_beta(exact, pathway, rng):
+    small = small_of(rng, exact)
+    network, x, y = small.network, small.inputs, small.target
+    true = measure.update(network, small.setting, exact, x, y)
+    errors = []
+    for beta in (0.1, 0.01):
+        local = setting_of(
+            rule="local", precision="float64", phases={"beta": beta}, network={"hidden": [7, 5, 6], "weights": "uniform"},
+            feedback={"pathway": pathway, "bottleneck": BOTTLENECK},
+        )  # fmt: skip
+        errors.append(measure.compare(measure.update(network, local, "local", x, y), true)["relative_error"])
+    for coarse, fine in zip(*errors, strict=True):
+        assert fine == pytest.approx(coarse / 100, rel=0.2)
