@@ -139,8 +139,13 @@ class Network:
 
     @cached_property
     def feedback_fans(self) -> list[np.ndarray | None]:
-        """For each hidden layer how many entries of each column of its B are not zero, (width of the source,), or None."""
-        return [None if matrix is None else np.count_nonzero(matrix, axis=0) for matrix in self.feedback]
+        """For each hidden layer how many entries of each column of its B are not zero, (width of the source,), or None.
+
+        Entries that lead to neurons that the signal does not reach are left out.
+        """
+        rows = (self.reached[l] > 0 if l in self.reached else slice(None) for l in range(self.n_hidden))
+        fed = zip(self.feedback, rows, strict=True)
+        return [None if matrix is None else np.count_nonzero(matrix[own], axis=0) for matrix, own in fed]
 
     def W(self, l: int) -> np.ndarray:
         """Forward weights into layer l (0 the first hidden), a view W[post, pre]; a copy where they are sparse."""

@@ -168,6 +168,13 @@ def test_what_cannot_be_a_bottleneck_is_refused(tables, words):
         assert word in str(caught.value)
 
 
+def test_what_is_sent_to_neurons_that_it_does_not_reach_is_no_event(rng):
+    small = small_of(rng, "dfa")
+    free, change = measure.changes(small.network, small.setting, "dfa", small.inputs, small.target)
+    events = settled_changes(small.network, small.setting, "dfa", free, -change[-1], small.target)[2]
+    assert events == np.count_nonzero(change[-1]) * (3 + 2 + 6)
+
+
 @pytest.mark.parametrize(("exact", "pathway"), [("dfa", "direct"), ("fa", "sequential"), ("bp", "transpose")])
 def test_the_local_rule_goes_to_its_exact_form_as_the_square_of_beta(exact, pathway, rng):
     small = small_of(rng, exact)
