@@ -36,7 +36,10 @@ def caption(run: Run) -> str:
     )
     if single:
         text += f"Points without a line have no bottleneck: {', '.join(single)}. "
-    return text + summary.seeds(run, "in the last panel bands reach from the lowest to the highest seed")
+    number = len(run.experiment.seeds)
+    if number == 1:
+        return f"{text}One seed."
+    return f"{text}Lines are means over {number} seeds; in the last panel bands reach from the lowest to the highest seed."
 
 
 def figure(run: Run) -> style.Figure:
