@@ -16,12 +16,16 @@ MOST = 5
 
 
 class Row(NamedTuple):
-    """One measure: its column of the metrics, its label, what to draw of a value, and a level to draw dashed."""
+    """One measure: its column of the metrics, its label, what to draw of a value, and a level to draw dashed.
+
+    of_layers: whether it has a value for each hidden layer; else its one value is drawn for all of them.
+    """
 
     key: str
     label: str
     convert: Callable[[float], float] = float
     level: float | None = None
+    of_layers: bool = True
 
 
 class Measure(NamedTuple):
@@ -145,12 +149,10 @@ def over_training(run: Run, rows: Sequence[Row], height: float = 1.5) -> tuple[s
     known = [row for row in rows if any(row.key in found for found in measured)]
     if not known:
         raise RunError(f"{run.folder}: this run has no measure {rows[0].key!r}")
-    measures = [
-        Measure(
-            row.label, "Epoch", [summary.curves(measured, row.key, layer, row.convert) for layer in shown], row.level,
-            "not measured yet",
-        ) for row in known
-    ]  # fmt: skip
+    measures = []
+    for row in known:
+        by_layer = [summary.curves(measured, row.key, layer if row.of_layers else None, row.convert) for layer in shown]
+        measures.append(Measure(row.label, "Epoch", by_layer, row.level, "not measured yet"))
     drawn, panels = draw(run, [f"Hidden layer {layer + 1}" for layer in shown], measures, height)
     names = _names(run, measures)
     together = len(names) <= _many.TOGETHER

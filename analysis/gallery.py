@@ -17,6 +17,7 @@ _RUNS = {
     "digits-spiking": ("record.activity=500", "record.spikes=16"),
     "digits-beta": (),
     "digits-depth": (),
+    "digits-bottleneck": (),
     "digits-feedback": (),
     "digits-map": (),
     "digits-trial": (),
@@ -26,8 +27,8 @@ _RUNS = {
 _SPIKING = ("firing", "raster", "rates")
 # Runs of which no figure but these is shown.
 _ALONE = {
-    "beta": "digits-beta", "depth": "digits-depth", "feedback": "digits-feedback", "map": "digits-map", "pairs": "stdp-pair",
-    "trial": "digits-trial", "window": "digits-trial",
+    "beta": "digits-beta", "bottleneck": "digits-bottleneck", "depth": "digits-depth", "feedback": "digits-feedback",
+    "grid": "digits-bottleneck", "map": "digits-map", "pairs": "stdp-pair", "trial": "digits-trial", "window": "digits-trial",
 }  # fmt: skip
 _DOTS_PER_INCH = 104
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from localdfa.analysis import _layout, _nudging, style
+from localdfa.analysis import _heat, _nudging, style
 from localdfa.record import Run
 from localdfa.spec import Setting
 
@@ -62,7 +62,9 @@ def figure(run: Run) -> style.Figure:
             values = np.full((len(betas), len(windows)), np.nan)
             for (beta, window, *_), curve in _nudging.before(run, panel.key, 0, at).items():
                 values[betas.index(beta), windows.index(window)] = curve.mean[0]
-            _draw(axes, panel, values)
+            _heat.draw(
+                axes, values, panel.label, panel.colours, panel.limits(values) if np.isfinite(values).any() else (0.0, 1.0)
+            )
             axes.set_xticks(range(len(windows)), [f"{each:g}" for each in windows])
             axes.set_yticks(range(len(betas)), [f"{each:g}" for each in betas])
             axes.set(xlabel="Gate open (ms)", ylabel="Nudging strength β")
@@ -87,20 +89,3 @@ def _at(setting: Setting) -> tuple[float, ...]:
 def _enough(points: Collection[tuple[float, ...]]) -> bool:
     betas, windows, times = {p[0] for p in points}, {p[1] for p in points}, {p[1:] for p in points}
     return len(betas) > 1 and len(windows) == len(times) > 1
-
-
-def _draw(axes: style.Axes, panel: _Panel, values: np.ndarray) -> None:
-    """One map, lowest β at the bottom; a cell without a value is grey."""
-    low, high = panel.limits(values) if np.isfinite(values).any() else (0.0, 1.0)
-    shown = axes.imshow(values, cmap=panel.colours, vmin=low, vmax=high, origin="lower", aspect="auto", interpolation="nearest")
-    axes.set_facecolor("#d9d9d9")
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-    for (row, column), value in np.ndenumerate(values):
-        text = "–" if np.isnan(value) else f"{value:#.3g}"
-        dark = not np.isnan(value) and sum(shown.to_rgba(value)[:3]) < 1.5
-        axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black", gid=_layout.CELL)
-    figure = axes.get_figure()
-    assert figure is not None
-    bar = figure.colorbar(shown, ax=axes)
-    bar.set_label(panel.label)

@@ -153,7 +153,8 @@ def probe(
     changes. ``cosine_to_exact``, of a rule with phases whose pathway is another than `direct`, compares it with exact feedback
     through the same matrices, c ∘ f'(a). Angles are between summed updates ΔW, biases included. ``alignment`` is the cosine
     between B_l and what it stands in for: W_{l+1}ᵀ under sequential feedback, the product of all weights above under direct
-    feedback; NaN where pooling, which no matrix is, stands between.
+    feedback; NaN where pooling, which no matrix is, stands between. ``signal_cosine`` and its deviation over samples are of the
+    signals themselves (`signals`).
 
     Drives that are normalised are so by the moments of the probe, as in a mini-batch that learns, not by running averages.
 
@@ -213,6 +214,7 @@ def _against_exact(
         "angle_dfa_to_bp": dfa_to_bp["angle"],
         "alignment": alignment(network),
         **theorem(network, exact, y),
+        **signals(network, exact, y),
     }
     if registry.get("rules", rule).needs_phases and setting.pathway_of(rule) != "direct" and not network.apart:
         row["cosine_to_exact"] = compare(taught, _exact_form(network, x, y, exact))["cosine"]
@@ -309,10 +311,9 @@ def theorem(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, 
     """
     error = network.output.error(free.prediction, target)
     write_change = exact_change(network.neuron.__class__)
-    signal, change, shift, passed = _prescribed(replace(network, apart={}), free, error, target)
-    for l in network.apart:
-        of_rule = _prescribed(network.by_layer(l), free, error, target)
-        signal[l], change[l], shift[l], passed[l] = (prescribed[l] for prescribed in of_rule)
+    signal, change, shift, passed = _prescribed(network, free, error, target)
+    for l, reached in network.reached.items():
+        signal[l] *= reached
     signal[-1][...] = error
     prescribed = [_double(delta) for delta in signal]
     sizes = [np.linalg.norm(delta, axis=1) for delta in prescribed]
@@ -336,6 +337,26 @@ def theorem(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, 
         total = np.ldexp(below, shift[l + 1]) * sizes[l + 1] + np.ldexp(above, passed[l]) * sizes[l]
         row["theorem_l_pair"].append(_mean(total, both))
     return {**row, "theorem_k_output": _mean(criteria[-1], sizes[-1])}
+
+
+def signals(network: Network, free: FreePhase, target: np.ndarray) -> dict[str, list[float]]:
+    """How near the signal c_l that the network's pathway brings is to the gradient of the loss, for each hidden layer.
+
+    free: of m samples; target (m, n_out). signal_cosine: the cosine between c_l and ∂L/∂h_l, which back-propagation finds in
+    the same weights, mean over the samples in which it is defined; signal_cosine_sd: its standard deviation over them (Launay
+    et al. 2019 call them alignment). c_l is taken before the layer's own bottleneck, if it has one, and ∂L/∂h_l is the gradient
+    itself, whatever bottlenecks there are.
+    """
+    error = network.output.error(free.prediction, target)
+    true = replace(network, pathway=registry.get("feedback", "transpose"), apart={}, reached={})
+    own, gradient = _prescribed(network, free, error, target)[0], _prescribed(true, free, error, target)[0]
+    row: dict[str, list[float]] = {"signal_cosine": [], "signal_cosine_sd": []}
+    for c, g in zip(own[:-1], gradient[:-1], strict=True):
+        sizes = np.linalg.norm(_double(c), axis=1) * np.linalg.norm(_double(g), axis=1)
+        cosines = np.clip(_dot(c, g)[sizes > 0] / sizes[sizes > 0], -1, 1)
+        row["signal_cosine"].append(float(cosines.mean()) if cosines.size else float("nan"))
+        row["signal_cosine_sd"].append(float(cosines.std()) if cosines.size else float("nan"))
+    return row
 
 
 def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -368,13 +389,24 @@ def nudge(network: Network, setting: Setting, free: FreePhase, target: np.ndarra
     return row
 
 
-def _prescribed(
-    network: Network, free: FreePhase, error: np.ndarray, target: np.ndarray
-) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray, np.ndarray]:
-    """The signal that the network's pathway brings to each layer, the change that it prescribes there, and their scales.
+_Prescribed = tuple[list[np.ndarray], list[np.ndarray], np.ndarray, np.ndarray]
+
+
+def _prescribed(network: Network, free: FreePhase, error: np.ndarray, target: np.ndarray) -> _Prescribed:
+    """The signal that its pathway brings to each layer, the change that it prescribes there, and their scales.
 
     change[l] is kept as 2^−shift[l] times what it is, as in `post_changes`; signal[l] then as its source is, by 2^−passed[l].
+    The signal is that before a bottleneck (`Network.reached`), the change that behind it.
     """
+    signal, change, shift, passed = _prescribed_by_one(replace(network, apart={}), free, error, target)
+    for l in network.apart:
+        of_rule = _prescribed_by_one(network.by_layer(l), free, error, target)
+        signal[l], change[l], shift[l], passed[l] = (prescribed[l] for prescribed in of_rule)
+    return signal, change, shift, passed
+
+
+def _prescribed_by_one(network: Network, free: FreePhase, error: np.ndarray, target: np.ndarray) -> _Prescribed:
+    """The same where one pathway is that of all layers."""
     write_change = exact_change(network.neuron.__class__)
     change, signal = ([np.empty((len(error), n), error.dtype) for n in network.sizes[1:]] for _ in range(2))
     np.negative(error, out=change[-1])
@@ -382,7 +414,8 @@ def _prescribed(
     shift, passed = np.zeros(network.n_hidden + 1, int), np.zeros(network.n_hidden + 1, int)
     for l in network.pathway.order(network.n_hidden):
         network.pathway.signal(network, l, carried, change, signal[l], free.route)
-        write_change(network.neuron, free.drive[l], signal[l], change[l])
+        signal_behind = signal[l] * network.reached[l] if l in network.reached else signal[l]
+        write_change(network.neuron, free.drive[l], signal_behind, change[l])
         source = network.pathway.source(network, l)
         passed[l] = 0 if source is None else shift[source]
         shift[l] = finite.scale_near_one(change[l]) + passed[l]

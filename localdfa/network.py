@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 # Streams of random numbers, one a purpose: (seed, stream, layer) always gives the same numbers, so that conditions that
 # share a seed share initial weights, B and the order of the samples.
-WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED, WATCHED_AGAIN, INPUTS, SIGNS = range(12)
+(
+    WEIGHTS, FEEDBACK, ORDER, NOISE, VALIDATION, PROBE, SYNAPSES, START, WATCHED, WATCHED_AGAIN, INPUTS, SIGNS, BOTTLENECK,
+) = range(13)  # fmt: skip
 
 # So many weights are drawn at a time.
 _DRAWN = 2**20
@@ -59,6 +61,7 @@ class Network:
     the B of each hidden layer by the name of their pathway, where they change while the network learns: there is one of them,
     which all networks with these weights share.
     batch_norms: of each hidden layer, where drives are normalised over mini-batches; biases are then shifts. Else empty.
+    reached: of hidden layers, from 0, of which the signal reaches some neurons alone, (n_l,) of 1 for these and 0.
     """
 
     sizes: tuple[int, ...]
@@ -76,6 +79,7 @@ class Network:
     input_feedback: np.ndarray | None = None
     changing: dict[str, list[np.ndarray | None]] = field(default_factory=dict)
     batch_norms: tuple[BatchNorm, ...] = ()
+    reached: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def learned(self) -> list[np.ndarray]:
@@ -137,14 +141,16 @@ class Network:
     def feedback_fans(self) -> list[np.ndarray | None]:
         """For each hidden layer how many entries of its B that are not zero a unit of its source reaches, (width,), or None.
 
-        Of a kernel, in the place of a convolution, (positions, channels): its entries outside of the map reach nothing.
+        Entries that lead to neurons that the signal does not reach are left out. Of a kernel, in the place of a convolution,
+        (positions, channels): its entries outside of the map reach nothing.
         """
         fans = []
         for l, matrix in enumerate(self.feedback):
             source = self.pathway.source(self, l)
             fields = None if source is None else self.geometry[source]
             if matrix is None or fields is None:
-                fans.append(None if matrix is None else np.count_nonzero(matrix, axis=0))
+                own = self.reached[l] > 0 if l in self.reached else slice(None)
+                fans.append(None if matrix is None else np.count_nonzero(matrix[own], axis=0))
                 continue
             there, inside = (matrix != 0).astype(np.int64), fields.inside().astype(np.int64)
             by_position = there.reshape(len(there), -1, fields.channels)  # one kernel, or one of each position
@@ -214,7 +220,9 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     if setting.network.batch_norm:
         channels = [n if fields is None else fields.channels for n, fields in zip(sizes[1:-1], geometry, strict=False)]
         network = replace(network, batch_norms=tuple(BatchNorm.new(n, setting.precision) for n in channels))
-    network = rewired(network, setting, setting.rule, seed)
+    network = rewired(replace(network, reached=_reached(setting, sizes, seed)), setting, setting.rule, seed)
+    if setting.initial_weights == "aligned":
+        _align(network, setting.network.scale)
     rank, most = setting.feedback.rank, max((min(b.shape) for b in network.feedback if b is not None), default=0)
     if rank is not None and 0 < most <= rank:
         raise SpecError(f"feedback.rank: {rank} leaves B as it is, which has {most} dimensions; allowed here: fewer, or none")
@@ -339,7 +347,33 @@ def in_precision(network: Network, dtype: npt.DTypeLike) -> Network:
         input_feedback=cast([network.input_feedback])[0],
         changing={name: cast(feedback) for name, feedback in network.changing.items()},
         batch_norms=tuple(norm.astype(dtype) for norm in network.batch_norms),
+        reached={l: reached.astype(dtype) for l, reached in network.reached.items()},
     )
+
+
+def _reached(setting: Setting, sizes: tuple[int, ...], seed: int) -> dict[int, np.ndarray]:
+    """`Network.reached`: of fewer neurons some of those that the signal reaches where they are more."""
+    found = {}
+    for layer, number in setting.feedback.bottleneck.items():
+        l = int(layer) - 1
+        order = generator(seed, BOTTLENECK, l).permutation(sizes[l + 1])
+        found[l] = (order.argsort() < number).astype(setting.precision)
+    return found
+
+
+def _align(network: Network, scale: float) -> None:
+    """Make the weights above the first layer of B, so that back-propagation would bring what B does where slopes are 1.
+
+    W_Lᵀ ∝ B_{L−1}, and below W_{l+1}ᵀ ∝ B_l B_{l+1}⁺, so that W_{l+1}ᵀ B_{l+1} e ∝ B_l e for every error e. Where B are
+    orthogonal, W_{l+1} ∝ B_{l+1} B_lᵀ, as of the aligned weights of Refinetti et al. 2021; Launay et al. 2019 find weights like
+    these from the signals of one mini-batch. Their rank is at most n_out, their root mean square that of U(±scale/√fan_in).
+    """
+    for l in range(network.n_hidden):
+        above = np.asarray(network.B(l), np.float64)
+        if l + 1 < network.n_hidden:
+            above = above @ np.linalg.pinv(np.asarray(network.B(l + 1), np.float64))
+        size = scale / np.sqrt(3 * len(above))
+        network.weights[l + 1][:-1] = above * (size / np.sqrt(np.mean(above**2)))
 
 
 def _shape(joint: Projection, n_pre: int, n_post: int) -> tuple[int, int]:
@@ -360,7 +394,7 @@ def _draw(weights: np.ndarray, setting: Setting, joint: Projection, fans: tuple[
     if pair is not None:
         kind, scale = kind if pair.weights == "auto" else pair.weights, pair.scale
     flat = weights.reshape(-1)
-    if kind != "uniform":
+    if kind not in ("uniform", "aligned"):
         flat[:] = 0 if kind == "zero" else scale
         if joint.biased:
             flat[-n_post:] = 0
@@ -416,6 +450,9 @@ def random_matrix(
 ) -> np.ndarray:  # fmt: skip
     """B ~ U(±g/√width) or N(0, g²/(3 width)), which has the same variance; width as ``feedback.fan_out`` says.
 
+    With ``feedback.distribution = "orthogonal"`` its columns, or rows where they are fewer, are orthogonal and equally long,
+    with this variance over all entries.
+
     With ``feedback.rank`` r, B = Q P, Q (·, r) and P (r, ·) drawn so that the entries of B have this variance, too (they
     learn under the pathway ``low_rank``).
 
@@ -439,6 +476,8 @@ def random_matrix(
         # Of both factors the bound b for which the entries of their product, sums of `rank` products, have the variance of B.
         factor = np.sqrt(bound) * (3 / spec.rank) ** 0.25
         matrix = draw(factor, (shape[0], spec.rank)) @ draw(factor, (spec.rank, shape[1]))
+    elif spec.distribution == "orthogonal":
+        matrix = _orthogonal(rng, shape) * (bound * np.sqrt(max(shape) / 3))
     else:
         matrix = draw(bound, shape)
     if spec.signs == "sender":
@@ -447,6 +486,14 @@ def random_matrix(
         kept = _kept(spec.density, shape, rng)
         matrix = np.where(kept, matrix / np.sqrt(kept.mean()), 0.0)
     return matrix
+
+
+def _orthogonal(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """A random matrix whose columns, or rows where they are fewer, are orthonormal (Mezzadri 2007, Notices AMS 54:592)."""
+    long, short = max(shape), min(shape)
+    q, r = np.linalg.qr(rng.normal(size=(long, short)))
+    q = q * np.sign(np.diag(r))
+    return q if shape[0] == long else q.T
 
 
 def _kept(density: float, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

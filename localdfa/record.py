@@ -70,7 +70,7 @@ PER_LAYER = (
     "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "cosine_to_settled",
     "mean_cosine_to_dfa", "mean_cosine_to_settled", "cosine_to_exact",
     "alignment", "theorem_k", "theorem_l", "theorem_beta", "theorem_l_above", "theorem_k_pair", "theorem_l_pair", "update_norm",
-    "weight_norm", "feedback_norm", "rate", "silent", "saturated", "nudge", "crossed",
+    "weight_norm", "feedback_norm", "rate", "silent", "saturated", "nudge", "crossed", "signal_cosine", "signal_cosine_sd",
 )  # fmt: skip
 _TEXT = ("condition", "rule")
 _COUNTS = ("seed", "epoch", "stage")
@@ -85,9 +85,10 @@ _BOUNDS = {
     **dict.fromkeys(("train_error", "valid_error", "test_error"), (0.0, 100.0)),
     **dict.fromkeys(("train_r2", "valid_r2", "test_r2"), (-math.inf, 1.0)),
     **dict.fromkeys(("angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "theorem_beta"), (0.0, 180.0)),
-    **dict.fromkeys(("silent", "saturated", "crossed"), (0.0, 1.0)),
+    **dict.fromkeys(("silent", "saturated", "crossed", "signal_cosine_sd"), (0.0, 1.0)),
     **dict.fromkeys(
-        ("cosine_to_dfa", "cosine_to_exact", "cosine_to_settled", "mean_cosine_to_dfa", "mean_cosine_to_settled", "alignment"),
+        ("cosine_to_dfa", "cosine_to_exact", "cosine_to_settled", "mean_cosine_to_dfa", "mean_cosine_to_settled", "alignment",
+         "signal_cosine"),
         (-_COSINE, _COSINE),
     ),
     **dict.fromkeys(

@@ -101,7 +101,7 @@ def load(experiment: Experiment) -> datasets.Dataset:
     prepare, output = experiment.preprocess, next(iter(by_condition.values())).output  # all are of its kind
     data = datasets.load(
         experiment.data, validation=prepare.validation, whiten=prepare.whiten, whiten_epsilon=prepare.whiten_epsilon,
-        dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
+        standardise=prepare.standardise, dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
         regression=output.regression,
     )  # fmt: skip
     notes = [note for setting in by_condition.values() for note in _readable(data, setting)]

@@ -92,6 +92,20 @@ def beta_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def bottleneck_run(tmp_path_factory):
+    """A finished run of one small rate network whose second layer the signal reaches in part, under rules and numbers of it."""
+    grid = [("dfa", 1), ("dfa", 3), ("dfa", 5), ("local", 1), ("local", 5), ("bp", 5)]
+    tables = experiment(
+        seeds=[0, 1], network={"hidden": [6, 5], "weights": "uniform"}, stage=[{"epochs": 1}], record={"probe": 32},
+        batch_size=256, condition=[
+            {"name": f"{rule}-{number}", "rule": rule, **({"feedback": {"bottleneck": {"2": number}}} if number < 5 else {})}
+            for rule, number in grid
+        ],
+    )  # fmt: skip
+    return train.run(tables, tmp_path_factory.mktemp("bottleneck") / "run", name="bottleneck")
+
+
+@pytest.fixture(scope="session")
 def pairs_run(tmp_path_factory):
     """The two-neuron experiment."""
     return train.run(load("stdp-pair"), tmp_path_factory.mktemp("pairs") / "run", name="stdp-pair")

@@ -442,7 +442,10 @@ def test_conditions_of_different_depth(tmp_path):
 
 # --- nothing to draw --------------------------------------------------------------------------------------------------
 
-OF_METRICS = {"angles", "comparison", "depth", "errors", "events", "feedback", "firing", "norms", "theorem"}
+OF_METRICS = {
+    "angles", "bottleneck", "comparison", "depth", "errors", "events", "feedback", "firing", "grid", "memorise", "norms",
+    "theorem",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(OF_METRICS))

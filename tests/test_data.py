@@ -17,7 +17,8 @@ from localdfa.data import Dataset, available, cache, cifar, load
 from localdfa.data.sets import cifar10, cifar100, digits, fashion_mnist, mnist
 from localdfa.data.split import stratified
 from localdfa.data.whitening import Zca
-from localdfa.errors import DataError
+from localdfa.errors import DataError, SpecError
+from localdfa.spec import experiment
 
 
 def counts(y):
@@ -360,6 +361,53 @@ def test_npz_of_any_finite_range_is_taken_as_it_is(tmp_path):
     assert "divided by 255" in large
     assert differ.startswith("x_test: the root mean square is 0.")
     assert load(f"npz:{tmp_path / 'own.npz'}", whiten=True).notes == ()
+
+
+def test_channels_of_images_are_standardised_by_the_training_part_alone(tmp_path, monkeypatch):
+    rng = np.random.default_rng(3)
+    images = (
+        rng.normal(size=(40, 3, 4, 5)) * np.array([1.0, 10.0, 0.1])[:, None, None] + np.array([5.0, 0.0, -2.0])[:, None, None]
+    )
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=np.arange(40) % 2, x_test=images[:8] + 1, y_test=np.arange(8) % 2)
+    name, options = f"npz:{tmp_path / 'own.npz'}", {"standardise": True, "dtype": np.float64}
+    data = load(name, validation=0.5, rng=np.random.default_rng(1), **options)
+    channels = data.x_train.reshape(-1, 3, 20)
+    np.testing.assert_allclose(channels.mean(axis=(0, 2)), 0, atol=1e-12)
+    np.testing.assert_allclose(channels.std(axis=(0, 2)), 1, rtol=1e-12)
+    plain = load(name, validation=0.5, rng=np.random.default_rng(1), dtype=np.float64)
+    by_channel = plain.x_train.reshape(-1, 3, 20)
+    mean, spread = (np.repeat(f(axis=(0, 2)), 20) for f in (by_channel.mean, by_channel.std))
+    for part in ("x_valid", "x_test"):
+        np.testing.assert_allclose(getattr(data, part), (getattr(plain, part) - mean) / spread, rtol=1e-9, atol=1e-9)
+    assert data.notes == ()
+    whole = load(name, **options)
+    monkeypatch.setattr("localdfa.data.prepare._ROWS", 7)
+    np.testing.assert_allclose(load(name, **options).x_train, whole.x_train, rtol=1e-12, atol=1e-12)
+
+
+def test_other_inputs_are_standardised_together():
+    data = load("digits", standardise=True)
+    assert data.x_train.dtype == np.float32
+    assert data.x_train.mean() == pytest.approx(0, abs=1e-5)
+    assert data.x_train.std() == pytest.approx(1, rel=1e-5)
+    plain = load("digits").x_train
+    assert np.corrcoef(data.x_train.ravel(), plain.ravel())[0, 1] == pytest.approx(1)
+
+
+def test_what_cannot_be_standardised_is_refused(tmp_path):
+    np.savez(
+        tmp_path / "flat.npz",
+        x_train=np.ones((9, 4)),
+        y_train=np.arange(9) % 2,
+        x_test=np.ones((4, 4)),
+        y_test=np.arange(4) % 2,
+    )
+    with pytest.raises(DataError, match="standardise = true needs inputs that differ"):
+        load(f"npz:{tmp_path / 'flat.npz'}", standardise=True)
+    with pytest.raises(DataError, match="standardise = true: whitening"):
+        load("digits", standardise=True, whiten=True)
+    with pytest.raises(SpecError, match=r"preprocess.standardise: true does not go with preprocess.whiten = true"):
+        experiment({"preprocess": {"whiten": True, "standardise": True}})
 
 
 def test_what_overflows_when_whitened_is_refused(tmp_path):

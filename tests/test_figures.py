@@ -13,6 +13,7 @@ from scipy.integrate import trapezoid
 from localdfa import analysis, record, spec, train
 from localdfa.analysis import (
     beta,
+    bottleneck,
     comparison,
     confusion,
     depth,
@@ -20,6 +21,8 @@ from localdfa.analysis import (
     feedback,
     fields,
     firing,
+    grid,
+    memorise,
     norms,
     pca,
     raster,
@@ -43,6 +46,7 @@ PLAIN = {
     "Epoch", "Predicted class", "True class", "Index", "Weight", "Singular value", "Mean activity", "Nudging strength β",
     "Hidden layer", "‖W‖", "‖B‖", "‖ΔW‖", "‖ΔW‖ / ‖W‖",
     "Relative error to exact DFA", "Cosine to exact DFA", "Weight change of a pair", "Weight change ∫ x dz",
+    "Cosine to gradient", "Training loss", "Rule",
 }  # fmt: skip
 
 
@@ -75,6 +79,8 @@ def assert_on_the_page(drawn):
 def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(request, name):
     kind = {
         "beta": "beta_run",
+        "bottleneck": "bottleneck_run",
+        "grid": "bottleneck_run",
         "map": "map_run",
         "pairs": "pairs_run",
         **dict.fromkeys(("raster", "trial", "window"), "spiking_run"),
@@ -200,6 +206,73 @@ def test_depth_has_a_column_for_each_number_of_layers_and_joins_what_differs_in_
             assert y == pytest.approx([fmean(of(row, l) for row in rows) for l in range(layers)])
         assert np.isnan(line(of_b, "bp")[1]).all() or not [each for each in of_b.lines if each.get_label() == "bp"]
     assert {text.get_text() for text in drawn.legends[0].get_texts()} == {"fa", "bp"}
+
+
+def test_bottleneck_shows_cosines_and_errors_by_the_neurons_that_are_reached(bottleneck_run):
+    *cosines, errors = bottleneck.figure(bottleneck_run).axes
+    for rule, numbers in (("dfa", [1, 3, 5]), ("local", [1, 5]), ("bp", [5])):
+        for layer, axes in enumerate(cosines):
+            x, y = line(axes, rule)
+            assert list(x) == numbers
+            means = [fmean(v[layer] for v in last(bottleneck_run, f"{rule}-{n}", "signal_cosine").values()) for n in numbers]
+            assert y == pytest.approx(means)
+        assert line(errors, rule)[1] == pytest.approx(
+            [fmean(last(bottleneck_run, f"{rule}-{n}", "test_error").values()) for n in numbers]
+        )
+    assert line(cosines[0], "bp")[1] == pytest.approx([1.0])
+    (band, *_) = cosines[1].collections
+    spread = fmean(v[1] for v in last(bottleneck_run, "dfa-1", "signal_cosine_sd").values())
+    mean = line(cosines[1], "dfa")[1][0]
+    assert band.get_datalim(cosines[1].transData).y0 <= mean - spread + 1e-9
+    assert "Points without a line have no bottleneck: bp." in bottleneck.caption(bottleneck_run)
+    assert "of hidden layer 2 that the signal reaches" in bottleneck.caption(bottleneck_run)
+
+
+def test_bottleneck_says_what_it_lacks(rate_run, tmp_path):
+    with pytest.raises(RunError, match=r"needs conditions with feedback.bottleneck of one layer, and there are none; .*digits"):
+        bottleneck.figure(rate_run)
+    two = [{"name": f"{l}", "rule": "dfa", "feedback": {"bottleneck": {l: 2}}} for l in (1, 2)]
+    same = [{"name": name, "rule": "dfa", "feedback": {"bottleneck": {2: 2}}} for name in ("a", "b")]
+    for conditions, why in ((two, "there are those of 2 layers"), (same, "a and b do not differ in it")):
+        tables = spec.experiment(condition=conditions, network={"hidden": [4, 3]}, stage=[{"epochs": 1}], record={"probe": 8})
+        run = train.run(tables, tmp_path / conditions[0]["name"])
+        with pytest.raises(RunError, match=why):
+            bottleneck.figure(run)
+
+
+def test_grid_has_a_cell_for_each_rule_and_variant(bottleneck_run):
+    drawn = grid.figure(bottleneck_run)
+    panels = [axes for axes in drawn.axes if axes.get_label() != "<colorbar>"]
+    assert [text.get_text() for text in panels[0].get_xticklabels()] == ["dfa", "local", "bp"]
+    assert [text.get_text() for text in panels[0].get_yticklabels()] == ["1", "3", "5"]
+    errors, cosines = (np.ma.filled(axes.images[0].get_array(), np.nan) for axes in panels)
+    for row, number in enumerate((1, 3, 5)):
+        for column, rule in enumerate(("dfa", "local", "bp")):
+            name = f"{rule}-{number}"
+            if name not in bottleneck_run.settings:
+                assert np.isnan([errors[row, column], cosines[row, column]]).all()
+                continue
+            assert errors[row, column] == pytest.approx(fmean(last(bottleneck_run, name, "test_error").values()))
+            means = [fmean(layers) for layers in last(bottleneck_run, name, "signal_cosine").values()]
+            assert cosines[row, column] == pytest.approx(fmean(means))
+
+
+def test_grid_needs_rules_and_variants(rate_run):
+    with pytest.raises(RunError, match="needs two rules or more, and conditions named RULE-WHAT of two kinds or more"):
+        grid.figure(rate_run)
+
+
+def test_memorise_shows_loss_and_cosines_on_one_axis(rate_run):
+    drawn = memorise.figure(rate_run)
+    assert [axes.get_ylabel() for axes in drawn.axes[::2]] == ["Training loss", "Cosine to gradient"]
+    for layer in (0, 1):
+        loss, cosine = drawn.axes[layer], drawn.axes[2 + layer]
+        assert loss.get_xlim() == cosine.get_xlim()
+        for name in NAMES:
+            assert line(loss, name)[1][-1] == pytest.approx(fmean(last(rate_run, name, "train_loss").values()))
+            found = [value[layer] for value in last(rate_run, name, "signal_cosine").values()]
+            assert line(cosine, name)[1][-1] == pytest.approx(fmean(found))
+    assert line(drawn.axes[2], "bp")[1] == pytest.approx(1)
 
 
 def test_feedback_needs_matrices(tmp_path):

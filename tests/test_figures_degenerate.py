@@ -106,7 +106,10 @@ GATED = {"edges": np.array([0.0, 100, 120, 150]), "sign": np.array([0.0, 1, 1])}
 NOTHING = {key: [None, None] for key in record.PER_LAYER}
 
 # The figures that read each kind of record.
-METRICS = ("angles", "beta", "comparison", "depth", "errors", "events", "feedback", "firing", "map", "norms", "theorem")
+METRICS = (
+    "angles", "beta", "bottleneck", "comparison", "depth", "errors", "events", "feedback", "firing", "grid", "map", "memorise",
+    "norms", "theorem",
+)  # fmt: skip
 ACTIVITY, WEIGHTS, OUTCOME = ("pca", "rates", "tsne"), ("fields", "singular", "weights"), ("confusion",)
 SPIKES, STATES, CHANGES = ("raster", "trial", "window", "pairs"), ("trial",), ("pairs",)
 
@@ -177,6 +180,15 @@ RUNS = {
             rows=lambda job: [row(job, relative_error_to_dfa=[None, 0.1] if job.condition == "1.0" else [None, 0.0])],
             condition=[{"name": str(b), "phases": {"beta": b}} for b in (0.1, 1.0)],
         ), ("beta",),
+    ),
+    "bottlenecks of nothing": (
+        rate(
+            rows=lambda job: [row(job, **NOTHING, test_error=None)] if job.condition != "dfa-2" else [],
+            condition=[
+                *({"name": f"dfa-{b}", "rule": "dfa", "feedback": {"bottleneck": {2: b}}} for b in (1, 2, 3)),
+                {"name": "bp-1", "rule": "bp"},
+            ],
+        ), ("bottleneck", "grid", "memorise"),
     ),
     "many conditions": (rate(condition=[{"name": f"a-condition-with-a-longer-name-{i}"} for i in range(26)]), ("comparison",)),
 }  # fmt: skip

@@ -21,15 +21,19 @@ _SLACK = 3
 _EDGES, _SIGN = np.array([0.0, 100, 150]), np.array([0.0, 1])
 # Conditions as (values of β, windows), and hidden layers. β alone varies in the last, as `beta` asks for.
 KINDS = {"1": (1, 1, 5), "6": (3, 2, 2), "24": (6, 4, 3), "beta": (5, 1, 2)}
+# Conditions as (rules, numbers of neurons that the signal reaches), and hidden layers: for figures that ask for both.
+RULES = {"rules": (2, 3, 3), "many rules": (6, 26, 5)}
 # The figures of each: a sweep of β alone has its own.
 CASES = [
-    *((name, kind) for name in analysis.names() for kind in KINDS if kind != "beta" != name and (name, kind) != ("map", "1")),
+    *((name, kind) for name in analysis.names() for kind in KINDS
+      if kind != "beta" and name not in ("beta", "bottleneck", "grid") and (name, kind) != ("map", "1")),
     ("beta", "beta"),
+    *((name, kind) for name in ("bottleneck", "grid") for kind in RULES),
 ]  # fmt: skip
 # In larger letters what is tight in small ones: of many conditions in the figure with the most panels.
 LOOKS = [
     *((*case, "paper") for case in CASES),
-    *((name, kind, "talk") for name, kind in CASES if kind in ("6", "beta") or name == "angles"),
+    *((name, kind, "talk") for name, kind in CASES if kind in ("6", "beta", "many rules") or name == "angles"),
 ]
 
 
@@ -83,6 +87,24 @@ def synthetic(folder, betas, windows, depth):
     return run
 
 
+def by_rules(folder, rules, numbers, depth):
+    """A finished run of rate neurons under some rules, whose second layer the signal reaches in part, with two seeds."""
+    rng = np.random.default_rng(0)
+
+    def rows(job):
+        return [
+            row(job, epoch, depth, test_error=100 * rng.random(), signal_cosine=list(rng.random(depth))) for epoch in (0, 1)
+        ]
+
+    names = ["dfa", "local", "bp", "fa", "ifa", "frozen"][:rules]
+    conditions = [
+        {"name": f"{name}-{number}", "rule": name, **({"feedback": {"bottleneck": {2: number}}} if name != "frozen" else {})}
+        for name in names for number in range(1, (numbers if name != "frozen" else 1) + 1)
+    ]  # fmt: skip
+    hidden = [30] * depth
+    return made(folder, rows=rows, condition=conditions, seeds=[0, 1], network={"hidden": hidden, "weights": "uniform"})
+
+
 def tick_labels(axis):
     """The labels of an axis that are seen."""
     low, high = sorted(axis.get_view_interval())
@@ -123,7 +145,10 @@ def assert_readable(drawn):
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    return {name: synthetic(tmp_path_factory.mktemp("layout") / "run", *kind) for name, kind in KINDS.items()}
+    def made_up(make, kinds):
+        return {name: make(tmp_path_factory.mktemp("layout") / "run", *kind) for name, kind in kinds.items()}
+
+    return made_up(synthetic, KINDS) | made_up(by_rules, RULES)
 
 
 @pytest.fixture(scope="session")
@@ -145,7 +170,9 @@ def test_nothing_is_cut_off_or_covered(runs, figure_of, name, kind, look, monkey
         assert_readable(figure_of(name, kind) if again else analysis.get(name).figure(runs[kind]))
 
 
-@pytest.mark.parametrize(("name", "kind"), [case for case in CASES if case[1] in ("6", "beta") or case == ("errors", "24")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [case for case in CASES if case[1] in ("6", "beta", "rules") or case == ("errors", "24")]
+)
 def test_a_smaller_figure_can_be_read_or_is_refused_with_a_size(runs, name, kind, monkeypatch):
     monkeypatch.setattr(tsne, "_place", lambda activity: (activity[:, :2], "t-SNE 1 (a.u.)", "t-SNE 2 (a.u.)"))
     drawn = analysis.get(name).figure(runs[kind])

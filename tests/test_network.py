@@ -158,6 +158,76 @@ def test_feedback_through_few_dimensions_has_this_rank_and_the_variance_of_any(r
     assert np.mean(many) == pytest.approx((whole[0] ** 2).mean(), rel=0.08)
 
 
+@pytest.mark.parametrize(("rule", "n_out"), [("dfa", 10), ("fa", 10), ("dfa", 60)])
+def test_orthogonal_feedback_has_orthogonal_columns_or_rows_and_the_variance_of_any(rule, n_out):
+    for matrix in feedback_of(rule, n_out=n_out, distribution="orthogonal", gain=2.0):
+        across = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
+        np.testing.assert_allclose(across, across[0, 0] * np.eye(len(across)), atol=1e-12 * across[0, 0])
+        assert (matrix**2).mean() == pytest.approx(4 / (3 * matrix.shape[0]), rel=1e-12)
+    first, *others = (feedback_of(rule, n_out=n_out, distribution="orthogonal", seed=s)[0] for s in (1, 1, 2))
+    assert np.array_equal(first, others[0])
+    assert not np.array_equal(first, others[1])
+
+
+@pytest.mark.parametrize(
+    ("feedback", "words"),
+    [
+        ({"density": 0.5}, ["feedback.distribution: 'orthogonal'", "feedback.density = 0.5", "'uniform', 'normal'"]),
+        ({"rank": 2}, ["feedback.rank = 2"]),
+        ({"signs": "sender"}, ["feedback.signs = 'sender'"]),
+        ({"shared": True}, ["feedback.shared = True"]),
+        ({"pathway": "direct_kolen_pollack"}, ["feedback.distribution: 'orthogonal' would not last", "allowed: 'uniform'"]),
+    ],
+)
+def test_feedback_that_would_not_stay_orthogonal_is_refused(feedback, words):
+    with pytest.raises(SpecError) as caught:
+        feedback_of(distribution="orthogonal", **feedback)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "orthogonal"])
+def test_aligned_weights_bring_by_back_propagation_what_direct_feedback_does(distribution, rng):
+    """Where slopes are 1, up to a factor; of the size of uniform weights, whose first layer and biases they have."""
+    tables = {"rule": "dfa", "precision": "float64", "feedback": {"distribution": distribution}}
+    network, plain = (
+        build(setting_of(network={"hidden": [30, 50, 40], "weights": weights, "scale": 2.0}, **tables), 9, 10, 1)
+        for weights in ("aligned", "uniform")
+    )
+    down = error = rng.normal(size=10)
+    for l in reversed(range(3)):
+        down = network.W(l + 1).T @ down
+        direct = network.feedback[l] @ error
+        assert down @ direct == pytest.approx(np.linalg.norm(down) * np.linalg.norm(direct), rel=1e-9)
+        n = network.sizes[l + 1]
+        assert (network.W(l + 1) ** 2).mean() == pytest.approx(4 / (3 * n), rel=1e-9)
+        np.testing.assert_array_equal(network.b(l + 1), plain.b(l + 1))
+        np.testing.assert_array_equal(network.feedback[l], plain.feedback[l])
+        if distribution == "orthogonal" and l < 2:
+            product = network.feedback[l + 1] @ network.feedback[l].T
+            np.testing.assert_allclose(
+                network.W(l + 1) / np.linalg.norm(network.W(l + 1)), product / np.linalg.norm(product), atol=1e-12
+            )
+    np.testing.assert_array_equal(network.weights[0], plain.weights[0])
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({"rule": "bp"}, ["network.weights: 'aligned'", "rule = 'bp'", "'transpose'", "direct"]),
+        ({"rule": "fa"}, ["'sequential'"]),
+        ({"rule": "dfa", "network": {"hidden": [{"channels": 3, "kernel": 3}]}}, ["network.hidden", "dense layers"]),
+        ({"network": {"neuron": "lif", "projection": [{"pre": 1, "post": 1}]}}, ["network.projection"]),
+        ({"rule": "dfa", "network": {"from_run": "there/dfa"}}, ["network.from_run", "'auto'"]),
+    ],
+)
+def test_weights_that_cannot_be_aligned_are_refused(tables, words):
+    with pytest.raises(SpecError) as caught:
+        setting_of(**{**tables, "network": {"weights": "aligned", **tables.get("network", {})}})
+    for word in words:
+        assert word in str(caught.value)
+
+
 def test_a_rank_that_changes_nothing_is_refused():
     with pytest.raises(SpecError, match=r"feedback.rank: 10 leaves B as it is, which has 10 dimensions; allowed here: fewer"):
         feedback_of("dfa", hidden=(20, 12), rank=10)

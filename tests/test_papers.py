@@ -245,6 +245,37 @@ def test_a_table_has_what_is_measured_beside_what_is_reported(paper):
     assert not second[0].found
 
 
+def test_a_table_by_rule_has_a_line_for_each_variant_with_cosines(tmp_path):
+    names = ("dfa-3", "bp-3", "dfa", "bp")
+    conditions = "".join(f'[[condition]]\nname = "{name}"\nrule = "{name.partition("-")[0]}"\n' for name in names)
+    (tmp_path / "paper.toml").write_text(PAPER.replace('name = "table1"', 'name = "table1"\nby_rule = true'), encoding="utf-8")
+    for name in ("small", "wide"):
+        text = SMALL[: SMALL.index("[[condition]]")] + conditions
+        (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
+    paper = papers.read(tmp_path)
+    small, _ = paper.rows
+    own = {name: cells.of(paper, small, [name], seeds=2, epochs=1) for name in names}
+    results = [
+        measured(own["dfa-3"][0], [90.0, 20.0], signal_cosine=[0.5, 0.25], signal_cosine_sd=[0.1, 0.1]),
+        measured(own["dfa-3"][1], [90.0, 22.0], signal_cosine=[0.7, 0.35], signal_cosine_sd=[0.1, 0.1]),
+        measured(own["bp-3"][0], [90.0, 10.0], signal_cosine=[1.0, None]),
+        measured(own["bp"][0], [90.0, 9.0]),
+    ]
+    first, second = tables.entries(paper, paper.table[0], results)
+    assert tables.by_rule([first]) == [
+        ["1 × 8, 1 epoch", "dfa", "bp"],
+        ["3", "21.00 ± 1.41; 0.60, 0.30", "10.00"],
+        ["–", "not run [20.00 ± 1.00]", "9.00 [does not learn]"],
+    ]
+    assert tables.by_rule([second])[0] == ["1 × 16", "dfa", "bp"]
+    (whole,) = cells.of(paper, small, ["dfa"])
+    first, _ = tables.entries(paper, paper.table[0], [*results, measured(whole, [90.0, 5.0])])
+    assert tables.by_rule([first])[2] == ["–", "5.00† [20.00 ± 1.00]", "9.00 (1 epoch) [does not learn]"]
+    page = tables.page(paper, paper.table, results, {}, tmp_path, "md")
+    assert "| 3 | 21.00 ± 1.41; 0.60, 0.30 | 10.00 |" in page
+    assert "the cosine between the signal and the gradient" in page
+
+
 @pytest.mark.parametrize(("error", "near"), [(22.99, True), (23.01, False), (16.9, False)])
 def test_what_is_far_from_the_paper_is_marked(paper, error, near):
     (cell,) = cells.of(paper, paper.rows[0], ["dfa"])

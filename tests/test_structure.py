@@ -25,7 +25,7 @@ LAYERS = [
     ["topology"],
     ["geometry"],
     ["network"],
-    ["memory", "adversary", "augmentation"],
+    ["memory", "adversary", "augmentation", "torch"],
     ["engines", "record", "samples"],
     ["measure", "analysis", "handover"],
     ["recording"],

@@ -1,7 +1,8 @@
-"""Data sets by name: looked up, split, whitened or scaled, and converted to the numbers of the network."""
+"""Data sets by name: looked up, split, whitened, standardised or scaled, and converted to the numbers of the network."""
 
 import difflib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def load(
     validation: float = 0.0,
     whiten: bool = False,
     whiten_epsilon: float = 1e-2,
+    standardise: bool = False,
     dtype: DTypeLike = np.float32,
     rng: np.random.Generator | None = None,
     base: Path | None = None,
@@ -55,6 +57,9 @@ def load(
     whiten_epsilon : float
         Added to the eigenvalues of the covariance of the inputs, which are scaled to [0, 1] first except for
         npz:PATH.
+    standardise : bool
+        Give each channel of images, or all other inputs together, mean 0 and standard deviation 1 over what then remains of the
+        training set. It does not go with whitening.
     dtype : numpy dtype
         float32 or float64, for the inputs.
     rng : numpy.random.Generator, optional
@@ -78,17 +83,29 @@ def load(
         raise DataError(f"dtype = {np.dtype(dtype)}: inputs must be float32 or float64")
     source = _source(name, base, regression)
     x_train, y_train, x_valid, y_valid = _split(source, validation, rng)
-    zca = None
-    if whiten:
+    if whiten and standardise:
+        raise DataError("standardise = true: whitening gives inputs a mean of 0 and their variance; allowed with it: false")
+    zca = moments = None
+    if whiten or standardise:
         if isinstance(x_train, Trains):
-            raise DataError(f"{name}: whiten = true goes with arrays of numbers; these are spike trains")
-        zca = Zca.fit(x_train, source.scale, whiten_epsilon)
+            asked = "whiten" if whiten else "standardise"
+            raise DataError(f"{name}: {asked} = true goes with arrays of numbers; these are spike trains")
+        if whiten:
+            zca = Zca.fit(x_train, source.scale, whiten_epsilon)
+        else:
+            moments = _moments(name, x_train, source.shape)
 
     def convert(x: NDArray[Any] | Trains, part: str) -> NDArray[np.floating] | Trains:
         if isinstance(x, Trains):
             return x
         with np.errstate(over="ignore", invalid="ignore"):
-            found = zca.apply(x, dtype) if zca else np.divide(x, source.scale, dtype=dtype, order="C")
+            if zca:
+                found = zca.apply(x, dtype)
+            elif moments:
+                found = np.subtract(x, moments[0].astype(dtype), dtype=dtype, order="C")
+                found /= moments[1].astype(dtype)
+            else:
+                found = np.divide(x, source.scale, dtype=dtype, order="C")
         if not (finite := np.isfinite(found)).all():
             sample = int(finite.all(axis=1).argmin())
             raise DataError(
@@ -99,7 +116,10 @@ def load(
 
     trained, tested = convert(x_train, "x_train"), convert(source.x_test, "x_test")
     own = name.startswith(_PREFIX)
-    remarks = (*(_remarks(trained, tested) if own and not whiten else ()), *(_remarks_on_targets(y_train) if own else ()))
+    remarks = (
+        *(_remarks(trained, tested) if own and not (whiten or standardise) else ()),
+        *(_remarks_on_targets(y_train) if own else ()),
+    )
     return Dataset(
         name,
         trained,
@@ -114,6 +134,23 @@ def load(
         (*source.notes, *remarks),
         source.time_unit,
     )
+
+
+def _moments(name: str, x: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of the channel of each input, (n_features,); what is not images is one channel."""
+    channels = shape[0] if len(shape) == 3 else 1
+    blocks = [slice(i, i + _ROWS) for i in range(0, len(x), _ROWS)]
+
+    def mean_of(of_block: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:
+        by_input = sum(of_block(x[rows].astype(np.float64)).mean(axis=0) * len(x[rows]) for rows in blocks) / len(x)
+        return np.repeat(np.reshape(by_input, (channels, -1)).mean(axis=1), x.shape[1] // channels)
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = mean_of(lambda part: part)
+        spread = np.sqrt(mean_of(lambda part: np.square(part - mean)))
+    if not (np.isfinite(spread) & (spread > 0)).all():
+        raise DataError(f"{name}: standardise = true needs inputs that differ, and whose squares are numbers")
+    return mean, spread
 
 
 def check_name(name: str) -> None:

@@ -62,5 +62,6 @@ def outside_unit_range(x: np.ndarray) -> str | None:
     sample, value = np.unravel_index(int(((x < 0) | (x > 1)).argmax()), x.shape)
     return (
         f"input {value} of sample {sample} is {float(x[sample, value])!r}, and this code turns values in [0, 1] into spikes; "
-        f"scale the inputs to [0, 1], training and test alike, without preprocess.whiten; or send them as 'current'"
+        f"scale the inputs to [0, 1], training and test alike, without preprocess.whiten or standardise; or send "
+        f"them as 'current'"
     )

@@ -43,11 +43,15 @@ class Row(_Part):
 
 
 class Table(_Part):
-    """A table of a paper, or a figure: then the figure of `localdfa.analysis` that is drawn of the runs of each row."""
+    """A table of a paper, or a figure: then the figure of `localdfa.analysis` that is drawn of the runs of each row.
+
+    by_rule: the conditions of a row are named RULE-WHAT, and its table has a line for each WHAT and a column for each rule.
+    """
 
     name: str
     title: str
     figure: str | None = None
+    by_rule: bool = False
     row: list[Row] = Field(min_length=1)
 
 

@@ -107,8 +107,9 @@ class Measured(BaseModel):
     spec: what was trained, every default spelled out, and its SHA-256; asked_epochs: where it was shortened, to how many.
     epochs: trained; kept_epoch: the one whose weights the training ends with. train_error, valid_error, test_error: percent,
     an entry an epoch from 0, before training. At the end, in degrees, an entry a hidden layer, None where there is none:
-    angle_to_dfa, angle_to_bp: of updates; feedback_angle: between B and the weights that it stands in for. seconds: of
-    training, on so many threads. command: what trains the cell again.
+    angle_to_dfa, angle_to_bp: of updates; feedback_angle: between B and the weights that it stands in for. signal_cosine,
+    signal_cosine_sd: as `measure.signals` has them. seconds: of training, on so many threads. command: what trains the cell
+    again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -127,6 +128,8 @@ class Measured(BaseModel):
     angle_to_dfa: list[float | None] | None
     angle_to_bp: list[float | None] | None
     feedback_angle: list[float | None] | None = None
+    signal_cosine: list[float | None] | None = None
+    signal_cosine_sd: list[float | None] | None = None
     seconds: NonNegativeFloat
     threads: PositiveInt
     command: str
@@ -179,7 +182,8 @@ def measured(cell: Cell, run: Run, threads: int) -> Measured:
         epochs=last["epoch"], kept_epoch=last["kept_epoch"],
         train_error=curve["train"], valid_error=curve["valid"] if curve["valid"][0] is not None else None,
         test_error=curve["test"], angle_to_dfa=last.get("angle_to_dfa"), angle_to_bp=last.get("angle_to_bp"),
-        feedback_angle=_angles(last.get("alignment")), seconds=last["seconds"], threads=threads,
+        feedback_angle=_angles(last.get("alignment")), signal_cosine=last.get("signal_cosine"),
+        signal_cosine_sd=last.get("signal_cosine_sd"), seconds=last["seconds"], threads=threads,
         command=f"localdfa paper{of_paper} {cell.row} --rules {cell.condition}{more}{shorter}",
         started=info["started"], versions=info["versions"], git_revision=info["git_revision"], platform=info["platform"],
         data=info["data"],

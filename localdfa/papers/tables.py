@@ -120,6 +120,34 @@ def _short(entry: Entry) -> str:
 Grid = list[list[str]]
 
 
+def by_rule(found: Entries) -> Grid:
+    """A line for each variant of the conditions RULE-WHAT of a row, a column for each rule; with cosines of signals.
+
+    Where all trainings were stopped after as many epochs, the heading says so, and not each cell.
+    """
+    grid: Grid = []
+    for line in found:
+        lengths = {entry.shortened for entry in line if entry.found}
+        (epochs,) = lengths if len(lengths) == 1 else (None,)
+        parts = [entry.condition.partition("-") for entry in line]
+        rules, variants = (list(dict.fromkeys(part[k] for part in parts)) for k in (0, 2))
+        texts = {
+            (part[2], part[0]): _with_cosines(entry._replace(shortened=None) if epochs else entry)
+            for part, entry in zip(parts, line, strict=True)
+        }
+        grid.append([line[0].row.label + (f", {counted(epochs)}" if epochs else ""), *rules])
+        grid += [[variant or "–", *(texts.get((variant, rule), "–") for rule in rules)] for variant in variants]
+    return grid
+
+
+def _with_cosines(entry: Entry) -> str:
+    """What is measured, and means over seeds of the cosine between signal and gradient in each hidden layer."""
+    known = [each.signal_cosine for each in entry.found if each.signal_cosine]
+    if not known or any(cosine is None for layers in known for cosine in layers):
+        return _short(entry)
+    return f"{_short(entry)}; {', '.join(f'{fmean(layers):.2f}' for layers in zip(*known, strict=True))}"
+
+
 def short(found: Entries) -> Grid:
     """The table as the paper has it, headings first: a line for each row, a column for each condition."""
     names = list(dict.fromkeys(entry.condition for line in found for entry in line))
@@ -169,20 +197,32 @@ def _by_layer(angles: list[float | None] | None) -> str:
     return ", ".join("–" if angle is None else f"{angle:.1f}" for angle in angles or ()) or "–"
 
 
-def legend(found: Entries) -> list[str]:
-    """What the signs of a table mean, and what is to be said of its rows: sentences."""
+def legend(found: Entries, cosines: bool = False) -> list[str]:
+    """What the signs of a table mean, and what is to be said of its rows: sentences.
+
+    cosines: whether it has those of signals.
+    """
     flat = [entry for line in found for entry in line]
     beside = "; in square brackets what the paper reports" if any(entry.reported for entry in flat) else ""
     said = [f"Test error in percent, mean ± standard deviation over seeds of what is measured here{beside}."]
+    if cosines:
+        said.append(
+            "Behind it the cosine between the signal and the gradient of the loss in each hidden layer, mean over samples."
+        )
     if any(not entry.is_near for entry in flat):
         said.append(
             f"{NOT_NEAR} further from the paper's mean than {_DEVIATIONS:g} of its standard deviations and than {_POINTS:g} "
             "percentage points."
         )
     if any(entry.shortened for entry in flat):
-        said.append("In round brackets: the epochs after which trainings were stopped that the paper goes on with.")
+        said.append("The epochs that are named are those after which trainings were stopped that the paper goes on with.")
     said += [f"{row.label}: {row.note}" for (row, *_), *_ in found if row.note]
     return said
+
+
+def _as_asked(table: Table, found: Entries) -> Grid:
+    """The short table of a table of a paper."""
+    return by_rule(found) if table.by_rule else short(found)
 
 
 def markdown(grid: Grid) -> str:
@@ -204,7 +244,13 @@ def page(
         found = entries(paper, table, results)
         shown = [(path.relative_to(folder).as_posix(), caption) for path, caption in pictures.get(table.name, ())]
         parts.append(
-            {"title": table.title, "short": short(found), "legend": legend(found), "long": long(found), "figures": shown}
+            {
+                "title": table.title,
+                "short": _as_asked(table, found),
+                "legend": legend(found, table.by_rule),
+                "long": long(found),
+                "figures": shown,
+            }
         )
     environment = jinja2.Environment(
         autoescape=form == "html", undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -224,7 +270,8 @@ def into(text: str) -> str:
         paper = named(name)
         (table,) = paper.chosen((of_paper,))
         filled = entries(paper, table, cells.kept(paper.results))
-        return f"<!-- paper {found[1]} -->\n\n{markdown(short(filled))}\n{' '.join(legend(filled))}\n\n<!-- end -->"
+        said = " ".join(legend(filled, table.by_rule))
+        return f"<!-- paper {found[1]} -->\n\n{markdown(_as_asked(table, filled))}\n{said}\n\n<!-- end -->"
 
     return re.sub(r"<!-- paper (\S+) -->.*?<!-- end -->", drawn, text, flags=re.DOTALL)
 

@@ -93,8 +93,8 @@ def check(setting: "Setting") -> None:
     """
     wrong: dict[str, None] = {}
     for combination in (
-        _rules_fit, _convolutions, _layers, _matrices, _layer_rules, _adversarial, _stops, _time, _spikes, _code, _augment,
-        _batch_norm,
+        _rules_fit, _convolutions, _layers, _matrices, _aligned, _bottleneck, _layer_rules, _adversarial, _stops, _time,
+        _spikes, _code, _augment, _batch_norm,
     ):  # fmt: skip
         try:
             combination(setting)
@@ -463,7 +463,7 @@ def _convolutions(setting: "Setting") -> None:
 
 def _layers(setting: "Setting") -> None:
     n_layers, network = len(setting.network.hidden) + 1, setting.network
-    if network.scale != 1 and (network.from_run is not None or initial_weights(setting) != "uniform"):
+    if network.scale != 1 and (network.from_run is not None or initial_weights(setting) == "zero"):
         why = "network.from_run" if network.from_run is not None else f"network.weights = {initial_weights(setting)!r}"
         raise ValueError(f"network.scale: {network.scale:g} is of weights that are drawn; allowed with {why}: 1")
     for i, stage in enumerate(setting.stage):
@@ -499,15 +499,72 @@ def _matrices(setting: "Setting") -> None:
             f"feedback.rank: {table.rank} would not stay so with feedback.{name} = {quoted(getattr(table, name))}; allowed: "
             f"density = 1 and signs = 'free', or no rank"
         )
+    if table.distribution == "orthogonal":
+        for name, plain in (("density", 1.0), ("rank", None), ("signs", "free"), ("shared", False)):
+            if (value := getattr(table, name)) != plain:
+                raise ValueError(
+                    f"feedback.distribution: 'orthogonal' would not last with feedback.{name} = {quoted(value)}; allowed with "
+                    f"it: 'uniform', 'normal'"
+                )
     for key, rule in rules_of(setting):
-        for name in ("density", "rank", "signs", "shared"):
+        for name in ("density", "rank", "signs", "shared", "distribution"):
             value, plain = getattr(table, name), type(table).model_fields[name].default
-            if value != plain and (model := _pathway_model(setting, rule)).changes() and name not in model.keeps:
+            model = _pathway_model(setting, rule)
+            if value not in (plain, "normal") and model.changes() and name not in model.keeps:
                 allowed = "none" if plain is None else quoted(plain)
                 raise ValueError(
                     f"feedback.{name}: {quoted(value)} would not last, as under {key} = {rule!r} feedback.pathway = "
                     f"{pathway_of(setting, rule)!r} changes B; allowed: {allowed}, or a pathway whose B is fixed"
                 )
+
+
+def _aligned(setting: "Setting") -> None:
+    """Weights made of the B that lead from the error to every hidden layer, which are dense."""
+    network, direct = setting.network, registry.get("feedback", "direct")
+    if network.weights != "aligned":
+        return
+    if network.from_run is not None:
+        raise ValueError(
+            "network.weights: 'aligned' is of weights that are drawn, and network.from_run has its own; allowed with it: 'auto'"
+        )
+    if not issubclass(_pathway_model(setting, setting.rule), direct):
+        names = [name for name in registry.names("feedback") if issubclass(registry.get("feedback", name), direct)]
+        raise ValueError(
+            f"network.weights: 'aligned' is made of B from the error to every hidden layer, and under rule = {setting.rule!r} "
+            f"feedback.pathway is {pathway_of(setting, setting.rule)!r}; allowed with {', '.join(names)}"
+        )
+    for key, goes in (
+        ("network.hidden", all(isinstance(layer, int) for layer in network.hidden)),
+        ("network.projection", not network.projection),
+    ):
+        if not goes:
+            raise ValueError(f"{key}: network.weights = 'aligned' is of dense layers, each of which reaches the next alone")
+
+
+def _bottleneck(setting: "Setting") -> None:
+    """Signals that reach some neurons of a layer: in settled networks, where upper layers see no nudge of those below."""
+    hidden, bottleneck = setting.network.hidden, setting.feedback.bottleneck
+    for layer, number in bottleneck.items():
+        if layer not in map(str, range(1, len(hidden) + 1)):
+            raise ValueError(
+                f"feedback.bottleneck: there is no hidden layer {clipped(layer)}; allowed are 1 (the first) to {len(hidden)}"
+            )
+        width = hidden[int(layer) - 1]
+        if not isinstance(width, int):
+            raise ValueError(f"feedback.bottleneck.{layer}: {number} is of dense layers, and layer {layer} is a convolution")
+        if number > width:
+            raise ValueError(f"feedback.bottleneck.{layer}: layer {layer} has no {number} neurons; allowed: 1 to {width}")
+    for key, rule in rules_of(setting) if bottleneck else []:
+        if (name := engine_of(setting, rule)) != "settled":
+            raise ValueError(
+                f"feedback.bottleneck: {quoted(bottleneck)} works with settled networks, not with {_ENGINES[name]}, which "
+                f"{key} = {rule!r} trains here; allowed: none"
+            )
+        if registry.get("rules", rule).needs_phases and setting.phases.propagation != "held":
+            raise ValueError(
+                f"phases.propagation: with {setting.phases.propagation!r} neurons see the nudge of the layer below, whichever "
+                f"feedback.bottleneck = {quoted(bottleneck)} lets the signal reach; allowed with it: 'held'"
+            )
 
 
 def _layer_rules(setting: "Setting") -> None:

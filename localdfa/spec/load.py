@@ -264,6 +264,11 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
             checks.validated(experiment.preprocess.validation, setting.stage)
         except ValueError as error:
             raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(experiment.condition)}{error}") from None
+    if experiment.preprocess.whiten and experiment.preprocess.standardise:
+        raise SpecError(
+            f"{prefix}preprocess.standardise: true does not go with preprocess.whiten = true, which gives inputs their "
+            f"variance; allowed with it: false"
+        )
     if unused := _unused(experiment):
         raise SpecError(f"{prefix}{unused}")
     for name, setting in conditions.items():
@@ -586,7 +591,8 @@ def _of_another_type(location: Location, value: Any, model: type[BaseModel]) -> 
         return ""
     other = _from_toml(value) if isinstance(value, str) else str(value)
     scalar = isinstance(value, (str, int, float)) and not isinstance(value, bool)
-    if not scalar or other == value or not _fits(_within(model, location[:-1]), location[-1], other):
+    table = _within(model, location[:-1])  # None of entries that have no names of their own, as those of feedback.bottleneck
+    if not scalar or other == value or table is None or not _fits(table, location[-1], other):
         return ""
     return f"; did you mean {_way(_key(location), other)}?"
 

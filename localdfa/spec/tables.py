@@ -42,10 +42,20 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+def _text_keys(value: Any) -> Any:
+    """A table whose keys may be numbers, as Python has them, with the texts that TOML has in their place."""
+    return {str(k) if type(k) is int else k: v for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
 class Preprocess(Table):
     """What is done to the data before training."""
 
     validation: float = Field(0.0, ge=0, lt=1, description="fraction of the training set kept for validation")
+    standardise: bool = Field(
+        False,
+        description="mean 0 and standard deviation 1 over the training set, of each channel of images, of all other inputs "
+        "together",
+    )
     whiten: bool = Field(False, description="ZCA whitening with the statistics of the training set")
     whiten_epsilon: float = Field(1e-2, ge=1e-12, le=1e3, description="added to the eigenvalues when whitening")
 
@@ -121,11 +131,13 @@ class NetworkTable(Table):
     )
     neuron: str = Field(checks.NEURON, description="neuron model of the hidden layers")
     output: str = Field(checks.OUTPUT, description="output units and their loss: for labels, or for numbers (regression)")
-    weights: Literal["auto", "zero", "uniform"] = Field(
+    weights: Literal["auto", "zero", "uniform", "aligned"] = Field(
         "auto",
-        description="initial weights: zero; U(±scale/√fan_in); or zero where the rule can learn from zero, as the paper",
+        description="initial weights: zero; U(±scale/√fan_in); aligned, above the first layer such that back-propagation "
+        "would bring what B does where slopes are 1, of the same size; or zero where the rule can learn from zero, as "
+        "the paper",
     )
-    scale: float = Field(1.0, gt=0, le=1e3, description="size of uniform initial weights, see weights")
+    scale: float = Field(1.0, gt=0, le=1e3, description="size of uniform and aligned initial weights, see weights")
     from_run: str | None = Field(
         None,
         min_length=1,
@@ -163,7 +175,11 @@ class FeedbackTable(Table):
     """The pathway of the error and its fixed random matrices."""
 
     pathway: str | None = Field(None, description="how the error reaches the hidden layers; the rule's own if left out")
-    distribution: Literal["uniform", "normal"] = Field("uniform", description="of the entries of B, of equal variance")
+    distribution: Literal["uniform", "normal", "orthogonal"] = Field(
+        "uniform",
+        description="of the entries of B, of equal variance; orthogonal: normal, then columns, or rows where they are fewer, "
+        "made orthogonal and equally long",
+    )
     fan_out: Literal["receiver", "sender", "both", "widest", "none"] = Field(
         "receiver",
         description="B scales with 1/√width: of the layer that receives the feedback, of its source, of both (their product), "
@@ -189,6 +205,11 @@ class FeedbackTable(Table):
     )
     shared: bool = Field(
         False, description="one B for all hidden layers, of which each takes as many rows as it has neurons, from the first on"
+    )
+    bottleneck: Annotated[dict[str, Annotated[int, Field(ge=1, le=1_000_000)]], BeforeValidator(_text_keys)] = Field(
+        {},
+        description="how many neurons of a hidden layer, by its number, the signal reaches, as { 2 = 18 }; the others, drawn "
+        "at random, get none and pass none down (settled networks)",
     )
     normalisation: Literal["none", "strict"] = Field(
         "none", description="strict: before each mini-batch each B gets the norm of the weights that it stands in for"
@@ -308,11 +329,6 @@ class Adversarial(Table):
         "bp",
         description="at the inputs: the true one, by back-propagation; or the error through a random matrix B of the inputs",
     )
-
-
-def _text_keys(value: Any) -> Any:
-    """A table whose keys may be numbers, as Python has them, with the texts that TOML has in their place."""
-    return {str(k) if type(k) is int else k: v for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
 def _text_keys_within(value: Any) -> Any:
@@ -524,7 +540,7 @@ class Setting(Table):
 
     @property
     def initial_weights(self) -> str:
-        """``zero`` or ``uniform``, once ``auto`` is decided."""
+        """``zero``, ``uniform`` or ``aligned``, once ``auto`` is decided."""
         return checks.initial_weights(self)
 
     @property

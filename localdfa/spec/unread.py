@@ -33,16 +33,16 @@ def _drawn(setting: Setting, rule: str, engine: str) -> bool:
     return bool(sent) or setting.adversarial.gradient == "feedback"
 
 
+def _fed_back(setting: Setting, rule: str, engine: str) -> bool:
+    return checks.teaches_hidden(rule)
+
+
 def _taking_time(setting: Setting, rule: str, engine: str) -> bool:
     return engine != "settled"
 
 
 _PHASES = _Key(_with_phases, "under a rule with phases")
 _DURATION = _Key(_taking_time, "under a rule with phases where activity takes time: neuron.tau > 0, or spiking neurons")
-
-
-def _sent_back(setting: Setting, rule: str, engine: str) -> bool:
-    return checks.teaches_hidden(rule)
 
 
 _DRAWN = _Key(_drawn, "where a matrix B is drawn at random")
@@ -60,11 +60,12 @@ _KEYS = {
     ("feedback", "rate"): _Key(
         lambda setting, rule, engine: setting.feedback.signal == "spikes", "with feedback.signal = 'spikes'"
     ),
-    ("feedback", "pathway"): _Key(_sent_back, "where hidden layers learn"),
+    ("feedback", "pathway"): _Key(_fed_back, "under a rule by which hidden layers learn"),
     **{("feedback", name): _DRAWN for name in ("distribution", "fan_out", "gain", "density")},
     ("feedback", "rank"): _DRAWN,
     ("feedback", "signs"): _DRAWN,
     ("feedback", "shared"): _DRAWN,
+    ("feedback", "bottleneck"): _Key(_fed_back, "under a rule by which hidden layers learn"),
     ("feedback", "normalisation"): _Key(
         lambda setting, rule, engine: checks.takes_norms(setting, rule),
         "where each B stands in for the weights of one projection and does not learn: feedback.pathway = 'sequential' or a "

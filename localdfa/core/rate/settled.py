@@ -143,6 +143,8 @@ def post_changes(
             signal[:] = 0  # the activity itself brings it
         else:
             pathway.signal(network, l, carried, change, signal, free.route)
+        if l in network.reached:
+            signal *= network.reached[l]
         sent, moved[l + 1] = rule.hidden(l, free, moved[l], signal, change[l])
         events += sent if layers is None or l in layers else 0
         if directions:

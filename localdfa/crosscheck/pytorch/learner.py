@@ -156,8 +156,14 @@ class Learner:
         self, setting: Setting, networks: Sequence["Network"], beta: Sequence[float]
     ) -> tuple[BackPropagation | Exact | Frozen | Local, list[Tensor], list[Tensor]]:
         """The rule, the B, or factors of B, that learn and decay, and those that learn without decay."""
+        reached = [
+            self._matrix([network.reached[l][None] if self._many else network.reached[l] for network in networks])
+            if l in networks[0].reached
+            else None
+            for l in range(self.stack.n_hidden)
+        ]
         if setting.rule == "bp":
-            return BackPropagation(), [], []
+            return BackPropagation(reached), [], []
         pathway, strict = setting.pathway_of(setting.rule), setting.normalises_strictly(setting.rule)
         matrices = [self._matrix([network.feedback[l] for network in networks]) for l in range(self.stack.n_hidden)]
         if setting.rule == "frozen":
@@ -173,9 +179,9 @@ class Learner:
             changes = changing.Following(matrices, pathway.startswith("sign_symmetric"), strict)
         if setting.rule != "local":
             function = getattr(setting.parameters_of(setting.rule), "g", None)
-            return Exact(_WAY_OF[pathway], matrices, changes, function), taught, undecayed
+            return Exact(_WAY_OF[pathway], matrices, changes, function, reached), taught, undecayed
         strengths = self.tensor(np.reshape(beta, (-1, 1, 1))) if len(beta) else None
-        return Local(_WAY_OF[pathway], matrices, setting.phases, strengths, changes), taught, undecayed
+        return Local(_WAY_OF[pathway], matrices, setting.phases, strengths, changes, reached), taught, undecayed
 
     @property
     def matrices(self) -> list[np.ndarray]:

@@ -24,24 +24,34 @@ _UPWARDS = ("direct", "drtp", "sign_error", "indirect")
 
 
 class BackPropagation:
-    """The gradient of the loss, by automatic differentiation through all layers (Nøkland 2016, eq. 6)."""
+    """The gradient of the loss, by automatic differentiation through all layers (Nøkland 2016, eq. 6).
+
+    reached: as `Stack.forward` takes it.
+    """
+
+    def __init__(self, reached: Sequence[Tensor | None] = ()) -> None:
+        self._reached = reached
 
     def learn(self, stack: Stack, x: Tensor, target: Tensor, masks: Masks = None) -> None:
         """Set the gradient of every parameter, summed over the mini-batch x (m, …); target (m, n_out)."""
         stack.zero_grad()
         with torch.enable_grad():
-            stack.loss(stack(x, masks), target).backward()
+            stack.loss(stack(x, masks, self._reached), target).backward()
 
 
 class _Feedback:
     """How the error reaches the hidden layers.
 
     pathway: one of `WAYS`; matrices: B of each hidden layer, (n_l, width of its source), or None where the pathway has none. Of
-    S networks at once (S, n_l, …). changes: how B changes, if it does.
+    S networks at once (S, n_l, …). changes: how B changes, if it does. reached: for each hidden layer 1 for the neurons that
+    the signal reaches and 0 for others, (n_l,), of S networks (S, 1, n_l); nothing, or None, where it reaches all.
     """
 
-    def __init__(self, pathway: str, matrices: Sequence[Tensor | None], changes: Fixed | None = None) -> None:
-        self.pathway, self.matrices, self._changes = pathway, matrices, changes or Fixed()
+    def __init__(
+        self, pathway: str, matrices: Sequence[Tensor | None], changes: Fixed | None = None,
+        reached: Sequence[Tensor | None] = (),
+    ) -> None:  # fmt: skip
+        self.pathway, self.matrices, self._changes, self._reached = pathway, matrices, changes or Fixed(), reached
 
     def learn(self, stack: Stack, x: Tensor, target: Tensor, masks: Masks = None) -> None:
         """Set the gradient of every parameter, summed over the mini-batch x (m, …); target (m, n_out)."""
@@ -83,7 +93,9 @@ class _Feedback:
                 signal = upper.transposed(trial.x[l + 1], above, matrix)
             else:
                 signal = above.flatten(carried.dim() - 1) @ matrix.mT
-        return signal.view_as(trial.drive[l])
+        signal = signal.view_as(trial.drive[l])
+        reached = self._reached[l] if self._reached else None
+        return signal if reached is None else signal * reached
 
 
 def _forward(project: nn.Module, x: Tensor, moved: Tensor) -> Tensor:
@@ -116,9 +128,10 @@ class Exact(_Feedback):
     """
 
     def __init__(
-        self, pathway: str, matrices: Sequence[Tensor | None], changes: Fixed | None = None, function: str | None = None
-    ) -> None:
-        super().__init__(pathway, matrices, changes)
+        self, pathway: str, matrices: Sequence[Tensor | None], changes: Fixed | None = None, function: str | None = None,
+        reached: Sequence[Tensor | None] = (),
+    ) -> None:  # fmt: skip
+        super().__init__(pathway, matrices, changes, reached)
         self._function = None if function is None else FUNCTIONS[function]
 
     def teach(self, stack: Stack, x: Tensor, target: Tensor, masks: Masks = None) -> tuple[Trial, list[Tensor]]:
@@ -160,8 +173,9 @@ class Local(_Feedback):
         phases: Phases,
         beta: Tensor | None = None,
         changes: Fixed | None = None,
+        reached: Sequence[Tensor | None] = (),
     ) -> None:
-        super().__init__(pathway, matrices, changes)
+        super().__init__(pathway, matrices, changes, reached)
         self._phases = phases
         self._beta = phases.beta if beta is None else beta
         self._signs = (1, -1) if phases.nudging == "centered" else (1,)

@@ -238,13 +238,19 @@ class Stack(nn.Module):
         trial.prediction = self.predict(trial.drive[-1].detach())
         return trial
 
-    def forward(self, x: Tensor, masks: Masks = None) -> Tensor:
-        """The drive of the output, differentiable throughout."""
+    def forward(self, x: Tensor, masks: Masks = None, reached: Sequence[Tensor | None] = ()) -> Tensor:
+        """The drive of the output, differentiable throughout.
+
+        reached: for each hidden layer 1 where the gradient passes and 0 elsewhere, (n,); nothing, or None, where it does all.
+        """
         x = _masked(x, self._mask(0, x, masks))
         for l, project in enumerate(self.drives):
             x = project(x)
             if l < self.n_hidden:
                 x = self.respond(l, x, self._mask(l + 1, x, masks))
+                passed = reached[l] if reached else None
+                if passed is not None:
+                    x.register_hook(passed.mul)
         return x
 
 
