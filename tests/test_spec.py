@@ -72,7 +72,7 @@ def refusal(tables):
         ({"feedback": {"signs": "mixed"}}, ["feedback.signs", "'mixed'", "sender"]),
         ({"rule": "bp", "feedback": {"density": 0.5}}, ["feedback.density: 0.5", "drawn at random", "'bp'", "allowed here: 1"]),
         *(
-            ({"rule": "frozen", "feedback": {key: value}}, [f"feedback.{key}: {value!r}", "is read only where", "'frozen'"])
+            ({"rule": "frozen", "feedback": {key: value}}, [f"feedback.{key}: {value!r}", "is read only", "'frozen'"])
             for key, value in (
                 ("pathway", "direct"), ("gain", 2.0), ("distribution", "normal"), ("fan_out", "both"), ("shared", True)
             )
