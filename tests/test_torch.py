@@ -550,6 +550,123 @@ def test_a_frozen_parameter_needs_no_signal():
     assert gradients(model, learner, x, y)["0.weight"] is None
 
 
+def test_the_error_is_never_that_of_another_forward_pass():
+    model = mlp()
+    x, y = batch()
+    learner = feedback(model, x, ["1", "3"])
+    for share in (0, 1):
+        first, second = (F.cross_entropy(model(scale * x), y) for scale in (1, 2))
+        with pytest.raises(LocalDFAError, match="the loss depends on an earlier forward pass than the last"):
+            learner.backward(first + share * second)
+
+
+def test_a_copy_of_a_module_has_no_taps():
+    model = mlp()
+    x, y = batch()
+    learner = feedback(model, x, ["1", "3"])
+    expected = gradients(model, learner, x, y)
+    loss, twin = F.cross_entropy(model(x), y), copy.deepcopy(model)
+    twin.zero_grad()
+    F.cross_entropy(twin(x), y).backward()
+    assert twin[0].weight.grad is not None
+    model.zero_grad()
+    learner.backward(loss)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("rule", ["dfa", "local"])
+def test_below_a_frozen_head_the_taps_learn(rule):
+    model = mlp()
+    x, y = batch()
+    learner = feedback(model, x, ["1", "3"], rule)
+    expected = gradients(model, learner, x, y)
+    learner.remove()
+    model[4].requires_grad_(False)
+    found = gradients(model, feedback(model, x, ["1", "3"], rule), x, y)
+    for name in ("0.weight", "2.bias"):
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-12, atol=0)
+
+
+class Heads(nn.Module):
+    """Two heads on one trunk, or one head that is used twice."""
+
+    def __init__(self, twice=False):
+        super().__init__()
+        self.a, self.act, self.head, self.other = nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3), nn.Linear(4, 3)
+        if twice:
+            del self.other
+            self.__dict__["other"] = self.head
+
+    def forward(self, x):
+        h = self.act(self.a(x))
+        return self.head(h), self.other(h.square())
+
+
+def test_an_error_that_no_tap_hears_of_is_refused():
+    model = Heads()
+    x, y = batch()
+    learner = feedback(model, x, ["act"])
+    learner.backward(F.cross_entropy(model(x)[0], y))
+    for share in (0, 1):
+        out, other = model(x)
+        loss = share * F.cross_entropy(out, y) + F.cross_entropy(other, y)
+        with pytest.raises(LocalDFAError, match="the loss depends on another tensor than the first that the module gives"):
+            learner.backward(loss)
+    with pytest.raises(LocalDFAError, match="output 'head' was reached twice"):
+        feedback(Heads(twice=True), x, ["act"], output="head")
+
+
+class Scaled(nn.Module):
+    """What its head gives is changed in place; its moments stay; it replaces a buffer, and makes one."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm, self.act, self.head = nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 3)
+        self.register_buffer("seen", torch.zeros(0))
+        self.norm.eval()
+
+    def forward(self, x):
+        self.seen = torch.cat([self.seen, x[:, 0].detach()])
+        if not hasattr(self, "last"):
+            self.register_buffer("last", torch.zeros(()))
+        out = self.head(self.act(self.norm(self.a(x))))
+        out *= 3.0
+        return out
+
+
+def test_alignment_leaves_no_trace_and_measures_the_error_that_is_sent():
+    """In the middle of a step, of a module with parts in evaluation mode, though the example has one sample."""
+    model = Scaled()
+    x, y = batch()
+    learner = feedback(model, x[:1], ["act"], output="head")
+    assert len(model.seen) == 0
+    expected = gradients(model, learner, x, y)
+    loss, seen = F.cross_entropy(model(x), y), len(model.seen)
+    found = learner.alignment(F.cross_entropy, x, y)["act"]
+    assert len(model.seen) == seen
+    model.zero_grad()
+    learner.backward(loss)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=0, atol=0)
+    learner.remove()
+    out = model.head(model.act(model.norm(model.a(x))))
+    e = torch.autograd.grad(F.cross_entropy(3 * out, y), out)[0]
+    assert found.signal_norm == pytest.approx((e @ learner.B["act"].mT).norm().item(), rel=1e-12)
+
+
+def test_a_drive_that_is_changed_behind_its_non_linearity_is_refused():
+    class Changed(InPlace):
+        def forward(self, x):
+            drive = self.a(x)
+            h = self.act(drive)
+            drive += 1
+            return self.head(h)
+
+    with pytest.raises(LocalDFAError, match="the input of tap 'act' was changed in place"):
+        feedback(Changed(), batch()[0], ["act"], "local")
+
+
 def test_the_readme_has_a_module_that_learns(capsys):
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"<!-- run -->\n\n```python\n(.*?)```", text, re.DOTALL)

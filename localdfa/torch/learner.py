@@ -83,8 +83,9 @@ class Learner(nn.Module):
         Raises
         ------
         LocalDFAError
-            The loss does not depend on the module's output; a tap was not reached, or twice; what one gave was changed in
-            place; an argument is missing, or the pathway does not read it.
+            The loss does not depend on the module's output, or also on other tensors that it gives or on an earlier forward
+            pass; a tap or the output was not reached, or twice; what a tap gave was changed in place; an argument is missing,
+            or the pathway does not read it.
         """
         taps = self._taps
         if not loss.requires_grad:
@@ -102,14 +103,14 @@ class Learner(nn.Module):
             return
         try:
             taps.check_passed()
+            taps.error = None
             loss.backward()
-            points, activity, error = taps.points, taps.activity, taps.error
+            points, activity = taps.points, taps.activity
+            error = None if self.rule == "shallow" else taps.sent_back()
         finally:
             taps.forget()
-        if self.rule == "shallow":
-            return
         if error is None:
-            raise LocalDFAError(f"the loss does not depend on what {taps.output_said} gives, where the error is taken")
+            return
         with torch.no_grad():
             carried = self._carried(error, target, factor)
             signals = [self._sent(name, point, carried) for name, point in points.items()]
@@ -140,10 +141,8 @@ class Learner(nn.Module):
             raise LocalDFAError(f"alignment: under {self.rule!r} no error is sent back; allowed: {', '.join(_PATHWAYS)}")
         with taps.passing("measure"):
             loss, points = criterion(called(taps.model, inputs), target), taps.points
-            assert taps.out is not None
-            error, *true = torch.autograd.grad(loss, [taps.out, *points.values()], allow_unused=True)
-        if error is None:
-            raise LocalDFAError(f"the loss does not depend on what {taps.output_said} gives, where the error is taken")
+            true = torch.autograd.grad(loss, list(points.values()), allow_unused=True)
+            error = taps.sent_back()
         with torch.no_grad():
             carried = self._carried(error, target, factor if self.pathway in _UNSIZED else None)
             return {
@@ -267,7 +266,8 @@ def feedback(
     rule: ``dfa``: the signal c = B e is handed to what the tap gives, as ∂L/∂h (Nøkland 2016; Launay et al. 2020).
         ``local``: the tap is the non-linearity f of single neurons, and c enters before it: δa = −Δf/β where a changes by −βc,
         and no slope is read. ``drtp``: c = −B y*. ``shallow``: what lies below a tap does not learn. ``bp``: back-propagation.
-    output: the submodule at whose output the error e = ∂L/∂output is taken; that of the module itself if left out.
+    output: the submodule at whose output the error e = ∂L/∂output is taken; that of the module itself if left out. Of a
+        tuple that it gives the loss may depend on the first tensor alone.
     pathway: ``direct``, ``drtp``, ``sign_error`` or ``direct_kolen_pollack``, whose B learn: give ``learner.parameters()`` to
         the optimiser as well.
     seed: of B. Of dense layers they are those that `localdfa.run` draws from this seed.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -37,6 +38,8 @@ class Taps:
         self.forget()
         # Hooks stay out of graphs that are compiled, so each block between taps is compiled by itself.
         eager, modules = torch.compiler.disable, dict(model.named_modules())
+        # A copy of the model has the same hooks: they do nothing there.
+        self._modules = {name: modules[name] for name in ("", output, *self.names)}
         self._handles = [model.register_forward_pre_hook(eager(self._begin))]
         for name in self.names:
             if before:
@@ -51,7 +54,9 @@ class Taps:
         self.leaves: dict[str, list[Tensor]] = {}
         self.out: Tensor | None = None
         self.error: Tensor | None = None
+        self._pass = object()
         self._twice: str | None = None
+        self._strays: set[str] = set()  # where gradients came by that no tap hears of
         self._versions: dict[str, int] = {}  # of activity: whether it was changed in place since
         self._entered: dict[str, tuple[Tensor, int]] = {}  # what a non-linearity was called with, and its version
 
@@ -74,8 +79,9 @@ class Taps:
             A tap was not reached, or twice, or what it gave was changed in place.
         """
         if self._twice is not None:
+            what = f"tap {self._twice!r}" if self._twice in self.names else f"output {self._twice!r}"
             raise LocalDFAError(
-                f"tap {self._twice!r} was reached twice since the last step: its module stands at several places, or the "
+                f"{what} was reached twice since the last step: its module stands at several places, or the "
                 f"model ran twice; allowed: a module of its own for each place, and one forward pass before each backward"
             )
         for name in self.names:
@@ -89,47 +95,79 @@ class Taps:
                     f"what tap {name!r} gives was changed in place by an operation behind it; allowed: that operation with "
                     f"inplace=False, or x = x + y in place of x += y"
                 )
+        for name, (drive, version) in self._entered.items():
+            if drive._version != version:
+                raise LocalDFAError(
+                    f"the input of tap {name!r} was changed in place by an operation behind it; allowed: x = x + y in place of "
+                    f"x += y"
+                )
+
+    def sent_back(self) -> Tensor:
+        """The error, once a backward pass has come by.
+
+        Raises
+        ------
+        LocalDFAError
+            The loss depends on an earlier forward pass, on other tensors than the first that the output gives, or not on it.
+        """
+        if "earlier" in self._strays:
+            raise LocalDFAError(
+                "the loss depends on an earlier forward pass than the last; allowed: one forward pass, of all samples, before "
+                "each backward"
+            )
+        if "beside" in self._strays:
+            raise LocalDFAError(
+                f"the loss depends on another tensor than the first that {self.output_said} gives, whose error alone is sent; "
+                f"allowed: as `output` a submodule that gives one tensor"
+            )
+        if self.error is None:
+            raise LocalDFAError(f"the loss does not depend on what {self.output_said} gives, where the error is taken")
+        return self.error
 
     @contextmanager
     def passing(self, mode: Mode) -> Iterator[None]:
-        """A forward pass in training mode that leaves buffers, modes and random numbers as they were."""
-        model = self.model
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        """A forward pass in training mode that leaves buffers, modes, random numbers and records as they were."""
+        model, before = self.model, dict(vars(self))
+        buffers = [
+            (module, name, buffer, buffer.clone())
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+        ]
         modes = [(module, module.training) for module in model.modules()]
         devices = {tensor.device.index for tensor in [*model.parameters(), *model.buffers()] if tensor.is_cuda}
         self.forget()
         self.mode = mode
         try:
             with torch.random.fork_rng(devices=devices), torch.enable_grad():
-                model.train()
+                if not model.training:  # else there may be parts that are kept in evaluation mode, as frozen batch-norm
+                    model.train()
                 yield
         finally:
-            self.mode = "learn"
-            self.forget()
+            vars(self).update(before)
             for module, training in modes:
                 module.training = training
-            with torch.no_grad():
-                for name, buffer in model.named_buffers():
-                    buffer.copy_(buffers[name])
+            for module, name, buffer, value in buffers:
+                buffer.data.copy_(value)  # unseen by a graph that waits for its backward pass
+                setattr(module, name, buffer)
 
-    @property
-    def _looks(self) -> bool:
+    def _looks(self, name: str, module: nn.Module) -> bool:
         """Whether this forward pass is one to look at."""
-        return torch.is_grad_enabled() and (self.mode != "learn" or (self.model.training and self._cuts))
+        own = self._modules.get(name) is module
+        return own and torch.is_grad_enabled() and (self.mode != "learn" or (self.model.training and self._cuts))
 
     @property
     def _cutting(self) -> bool:
         return self._cuts and self.mode != "measure"
 
     def _begin(self, module: nn.Module, args: Any) -> None:
-        if self._looks:
+        if self._looks("", module):
             self.forget()
 
     def _entering(self, name: str) -> Callable[[nn.Module, Any], Any]:
         """A non-linearity is called with a drive without its graph, so nothing is differentiated there."""
 
         def hook(module: nn.Module, args: Any) -> Any:
-            if not self._looks:
+            if not self._looks(name, module):
                 return None
             if len(args) != 1 or not isinstance(args[0], Tensor) or not args[0].is_floating_point():
                 raise SpecError(f"taps: under 'local' {name!r} {SINGLE}")
@@ -146,7 +184,7 @@ class Taps:
         """What a tap gives goes on without its graph, so that no gradient comes back from above."""
 
         def hook(module: nn.Module, args: Any, given: Any) -> Any:
-            if not self._looks:
+            if not self._looks(name, module):
                 return None
             if not self._before:
                 self._reach(name, _first(given, f"taps: {name!r}"))
@@ -167,13 +205,30 @@ class Taps:
         return hook
 
     def _at_output(self, module: nn.Module, args: Any, given: Any) -> None:
-        if self._looks:
-            self.out = _first(given, f"output: {self.output_said}")
-            if self.mode == "learn" and self.out.requires_grad:
-                self.out.register_hook(self._keep)
+        if not self._looks(self.output, module):
+            return
+        if self.out is not None:
+            self._twice = self.output
+        self.out = _first(given, f"output: {self.output_said}")
+        if self.mode == "prepare":
+            return
+        if not self.out.requires_grad and self.out.is_floating_point():
+            self.out.requires_grad_()  # nothing above the taps learns, but the error is wanted
+        if self.out.requires_grad:
+            self.out.register_hook(partial(self._keep, self._pass))
+        for other in tensors(given):
+            if other is not self.out and other.requires_grad:
+                other.register_hook(partial(self._stray, self._pass))
 
-    def _keep(self, gradient: Tensor) -> None:
-        self.error = gradient
+    def _keep(self, of_pass: object, gradient: Tensor) -> None:
+        if of_pass is self._pass:
+            self.error = gradient
+        else:
+            self._strays.add("earlier")
+
+    def _stray(self, of_pass: object, gradient: Tensor) -> None:
+        if of_pass is self._pass:
+            self._strays.add("beside")
 
     def _reach(self, name: str, point: Tensor) -> None:
         if name in self.points:
