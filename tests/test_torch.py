@@ -667,6 +667,72 @@ def test_a_drive_that_is_changed_behind_its_non_linearity_is_refused():
         feedback(Changed(), batch()[0], ["act"], "local")
 
 
+class Between(nn.Module):
+    """Two layers with one tap, and an operation between them."""
+
+    def __init__(self, between, first=lambda x: x):
+        super().__init__()
+        self.between, self.first = between, first
+        self.a, self.b, self.act, self.head = nn.Linear(5, 5), nn.Identity(), nn.Tanh(), nn.Linear(5, 3)
+
+    def forward(self, x):
+        h = self.between(self.a(self.first(x)))
+        return self.head(self.act(self.b(h)))
+
+
+def part_in_place(h):
+    h[:, :3].tanh_()
+    return h
+
+
+def product_of_rows(h):
+    return torch.ones_like(h).scatter_reduce(0, torch.zeros(4, 5, dtype=torch.long), h, "prod")
+
+
+def kernel_of_activity(h):
+    return F.conv1d(h[:, None], h[:1, None, :3], padding=1)[:, 0]
+
+
+def normalised(h):
+    return F.instance_norm(h[:, None])[:, 0]
+
+
+@pytest.mark.parametrize("between", [part_in_place, product_of_rows, kernel_of_activity, normalised])
+def test_no_non_linearity_hides_behind_an_operation_of_another_name(between):
+    with pytest.raises(SpecError, match=r"between 'a.weight' and tap 'act' lie <\w+>, through which no local signal goes"):
+        feedback(Between(between), batch()[0], ["act"], "local")
+
+
+@pytest.mark.parametrize("first", ["numbers", "detached", "bits"])
+def test_an_input_that_autograd_does_not_follow_hides_nothing_above_it(first):
+    """Else its non-linearities would count as such of weights."""
+    function, x = {
+        "numbers": (lambda x: F.one_hot(x, 5).double(), torch.arange(4)),
+        "detached": (lambda x: x.detach(), torch.randn(4, 5)),
+        "bits": (lambda x: x.double(), torch.randn(4, 5) > 0),
+    }[first]
+    model = Between(torch.tanh, function)
+    model.b = nn.Linear(5, 5)
+    with pytest.raises(SpecError, match=r"between 'a.weight' and tap 'act' lie <Tanh>, b.weight, through which no local"):
+        feedback(model, x, ["act"], "local")
+    sources = feedback(model, x, ["act"], "local", inside="bp").sources
+    assert sources["a.weight"].through == {"<Tanh>", "b.weight"}
+    assert sources["b.weight"].through == frozenset()
+    learner = feedback(Between(lambda h: h, function), x, ["act"], "local")
+    assert {source.through for name, source in learner.sources.items() if name != "head.weight"} == {frozenset()}
+
+
+def test_what_weights_are_computed_by_and_hooks_of_others_are_no_block():
+    parametrizations, x = torch.nn.utils.parametrizations, batch()[0]
+    model = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6).eval(), nn.Tanh(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 3))
+    parametrizations.spectral_norm(model[0])
+    parametrizations.orthogonal(model[3], orthogonal_map="householder")
+    parametrizations.weight_norm(model[5])
+    model[3].register_full_backward_hook(lambda *given: None)
+    learner = feedback(model, x[:1], ["2", "4"], "local")
+    assert all(not source.through for source in learner.sources.values() if source.by != "loss")
+
+
 def test_the_readme_has_a_module_that_learns(capsys):
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"<!-- run -->\n\n```python\n(.*?)```", text, re.DOTALL)
