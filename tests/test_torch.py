@@ -733,6 +733,24 @@ def test_what_weights_are_computed_by_and_hooks_of_others_are_no_block():
     assert all(not source.through for source in learner.sources.values() if source.by != "loss")
 
 
+def test_what_mixes_neurons_is_no_non_linearity_of_single_ones():
+    """Along whatever axis."""
+    maps = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.Softmax2d(), nn.Flatten(), nn.Linear(64, 3))
+    samples = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6, affine=False), nn.Linear(6, 3))
+    for model, x in ((maps, torch.randn(3, 2, 4, 4)), (samples, torch.randn(4, 5))):
+        with pytest.raises(SpecError, match="under 'local' '1' must be a non-linearity of single neurons"):
+            feedback(model, x, ["1"], "local")
+
+
+def test_a_tuple_whose_first_tensor_is_not_read_gets_no_signal():
+    class Last(Recurrent):
+        def forward(self, x):
+            return self.head(self.lstm(x)[1][0][-1])
+
+    with pytest.raises(SpecError, match="does not depend on 'lstm', or not on the first tensor that it gives"):
+        feedback(Last(), torch.randn(4, 7, 3), ["lstm"])
+
+
 def test_the_readme_has_a_module_that_learns(capsys):
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"<!-- run -->\n\n```python\n(.*?)```", text, re.DOTALL)
