@@ -1,7 +1,10 @@
 """Feedback to taps in any PyTorch module: what each parameter is taught, who is trained by what, and what is refused."""
 
 import copy
+import gc
 import re
+import weakref
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -477,6 +480,12 @@ REFUSED = [
     (mlp, {"taps": ["1"], "pathway": "sequential"}, "pathway: 'sequential' does not go with rule 'dfa'"),
     (mlp, {"taps": ["1"], "beta": 0.1}, "beta: rule 'dfa' does not read it"),
     (mlp, {"taps": ["1", "3"], "rule": "local", "beta": 0.0}, "beta: 0.0 is not allowed"),
+    (mlp, {"taps": ["1", "3"], "rule": "local", "beta": "0.1"}, "beta: '0.1' is not allowed: a number above 0"),
+    (mlp, {"taps": ["1", "3"], "rule": "local", "relative": 0}, "relative: 0 is not allowed: True or False"),
+    (mlp, {"taps": ["1", "3"], "rule": "local", "nudging": ""}, "nudging: '' is not one of centered, one_sided"),
+    (mlp, {"taps": ["1"], "seed": -1}, "seed: -1 is not allowed: a whole number"),
+    (mlp, {"taps": ["1", "3"], "spread": 2.0}, r"spread: 2\.0 is not allowed: a function"),
+    (mlp, {"taps": ["1"], "output": None}, r"taps, output: \['1'\], None are not allowed: names of submodules"),
     (mlp, {"taps": ["1"], "rule": "shallow", "gain": 2.0}, "gain: rule 'shallow' does not read it"),
     (mlp, {"taps": ["1"], "mirror_rate": 0.1}, "unknown key 'mirror_rate' is not one of distribution"),
     (mlp, {"taps": ["1"], "gain": -1.0}, "gain: -1.0 is not allowed"),
@@ -532,6 +541,11 @@ def test_wrong_use_while_training_is_one_clear_error():
         drtp.backward(F.cross_entropy(model(x), y), factor=0.25)
     with pytest.raises(LocalDFAError, match=r"target: of shape \(4, 2\)"):
         drtp.backward(F.cross_entropy(model(x), y), torch.zeros(4, 2), factor=0.25)
+    with pytest.raises(LocalDFAError, match="target: -100 is no index of 3 classes; allowed: such, or an array of the shape"):
+        drtp.backward(F.cross_entropy(model(x), y), torch.tensor([0, -100, 1, 2]), factor=0.25)
+    binary = mlp((5, 7, 1))
+    with pytest.raises(LocalDFAError, match="target: 0 is no index of 1 classes"):
+        feedback(binary, x, ["1"], "drtp").backward(binary(x).sum(), torch.zeros(4, dtype=torch.long), factor=0.25)
     wider = convolutional()
     part = wider[:6]
     third = feedback(part, torch.randn(2, 2, 8, 8), ["3"])
@@ -586,6 +600,23 @@ def test_below_a_frozen_head_the_taps_learn(rule):
     found = gradients(model, feedback(model, x, ["1", "3"], rule), x, y)
     for name in ("0.weight", "2.bias"):
         torch.testing.assert_close(found[name], expected[name], rtol=1e-12, atol=0)
+
+
+def test_an_error_of_another_length_than_in_the_example_is_refused():
+    class Told(nn.Module):
+        """One number for each token from what all of them tell."""
+
+        def __init__(self):
+            super().__init__()
+            self.a, self.act, self.head = nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(self.act(self.a(x.mean(1))))[:, None].expand(-1, x.shape[1], -1)
+
+    model = Told()
+    learner = feedback(model, torch.randn(2, 6, 5), ["act"])
+    with pytest.raises(LocalDFAError, match=r"the error has \(2, 7, 3\), and its B is for 18 features of the error"):
+        learner.backward(model(torch.randn(2, 7, 5)).sum())
 
 
 class Heads(nn.Module):
@@ -742,6 +773,99 @@ def test_what_mixes_neurons_is_no_non_linearity_of_single_ones():
             feedback(model, x, ["1"], "local")
 
 
+def test_a_learner_goes_with_its_module():
+    model = mlp()
+    feedback(model, batch()[0], ["1", "3"])
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_two_learners_do_not_share_taps():
+    trunk, x = mlp((5, 7, 6)), batch()[0]
+    one, other = (nn.Sequential(trunk, nn.Tanh(), nn.Linear(6, 3)) for _ in range(2))
+    learner = feedback(one, x, ["1"])  # above what they share
+    with pytest.raises(SpecError, match=r"model: '0\.1' is part of another module that has a learner"):
+        feedback(other, x, ["0.1", "1"])
+    feedback(other, x, ["1"])
+    learner.remove()
+    with pytest.raises(SpecError, match=r"model: '0\.1' is part of another module that has a learner"):
+        feedback(one, x, ["0.1", "1"])
+
+
+def test_what_is_frozen_later_needs_no_signal_any_more():
+    model = mlp()
+    x, y = batch()
+    learner = feedback(model, x, ["1", "3"])
+    expected = gradients(model, learner, x, y)
+    model[0].requires_grad_(False)
+    found = gradients(model, learner, x, y)
+    assert found["0.weight"] is None
+    torch.testing.assert_close(found["2.weight"], expected["2.weight"], rtol=0, atol=0)
+    assert list(learner.alignment(F.cross_entropy, x, y)) == ["3"]
+    model[0].requires_grad_(True)
+    model[0].register_forward_hook(lambda module, args, out: out.detach())
+    with pytest.raises(LocalDFAError, match=r"no signal reaches '0\.weight' from tap '1'"):
+        learner.backward(F.cross_entropy(model(x), y))
+
+
+class Named(nn.Module):
+    def __init__(self, name):
+        super().__init__()
+        self.a, self.b, self.act, self.head = nn.Linear(5, 4), nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)
+        self.name = name
+        self.add_module(name, nn.Tanh())
+
+    def forward(self, x):
+        return self.head(self.act(self.b(self.get_submodule(self.name)(self.a(x)))))
+
+
+@pytest.mark.parametrize("name", ["shared", "update", "keys"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_tap_may_have_any_name(name, shared):
+    x, y = batch()
+    plain, model = Named("c"), Named(name)
+    model.load_state_dict(plain.state_dict())
+    expected, found = (
+        gradients(m, feedback(m, x, [tap, "act"], shared=shared), x, y) for m, tap in ((plain, "c"), (model, name))
+    )
+    for key, gradient in expected.items():
+        torch.testing.assert_close(found[key], gradient, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("rule", ["dfa", "local"])
+def test_batches_of_none_and_single_numbers_for_samples(rule):
+    class Single(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.act, self.head = nn.Linear(5, 1), nn.Tanh(), nn.Linear(1, 1)
+
+        def forward(self, x):
+            return self.head(self.act(self.a(x)[:, 0])[:, None])[:, 0]
+
+    model, x = Single(), batch()[0]
+    more = {"beta": 1e-4} if rule == "local" else {}
+    learner = feedback(model, x, ["act"], rule, **more)
+    found = gradients(model, learner, x, None, lambda out, y: out.square().sum())
+    e, slope = 2 * model.eval()(x).detach(), 1 - model.a(x).detach()[:, 0].tanh().square()
+    torch.testing.assert_close(found["a.bias"][0], (e * learner.B["act"][0, 0] * slope).sum(), rtol=1e-6, atol=0)
+    none = gradients(model.train(), learner, x[:0], None, lambda out, y: out.sum())
+    assert all(bool((gradient == 0).all()) for gradient in none.values())
+
+
+def test_small_errors_are_nudges_in_half_precision():
+    model = mlp()
+    x, y = batch()
+    exact = gradients(model, feedback(model, x, ["1", "3"], "local"), x, y, lambda out, y: 1e-4 * F.cross_entropy(out, y))
+    half = mlp().half()
+    half.load_state_dict(model.state_dict())
+    learner = feedback(half, x.half(), ["1", "3"], "local")
+    found = gradients(half, learner, x.half(), y, lambda out, y: 1e-4 * F.cross_entropy(out.double(), y))
+    for name, gradient in exact.items():
+        assert (found[name] - gradient).norm() < 0.03 * gradient.norm()
+
+
 def test_a_tuple_whose_first_tensor_is_not_read_gets_no_signal():
     class Last(Recurrent):
         def forward(self, x):
@@ -749,6 +873,21 @@ def test_a_tuple_whose_first_tensor_is_not_read_gets_no_signal():
 
     with pytest.raises(SpecError, match="does not depend on 'lstm', or not on the first tensor that it gives"):
         feedback(Last(), torch.randn(4, 7, 3), ["lstm"])
+
+
+def test_an_output_may_be_a_dataclass_where_the_error_is_taken_before_it():
+    @dataclass
+    class Answer:
+        logits: torch.Tensor
+
+    class Answering(Unused):
+        def forward(self, x):
+            return Answer(self.net(x))
+
+    model = Answering()
+    model.other.requires_grad_(False)
+    learner = feedback(model, batch()[0], ["net.1", "net.3"], output="net.4")
+    assert learner.sources["net.4.weight"].by == "loss"
 
 
 def test_the_readme_has_a_module_that_learns(capsys):

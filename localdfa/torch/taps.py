@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -64,6 +65,11 @@ class Taps:
         """Take all hooks out of the module."""
         for handle in self._handles:
             handle.remove()
+
+    @property
+    def places(self) -> set[nn.Module]:
+        """The submodules that have hooks, but for the module itself."""
+        return {module for name, module in self._modules.items() if name}
 
     @property
     def output_said(self) -> str:
@@ -237,9 +243,11 @@ class Taps:
 
 
 def tensors(given: Any) -> list[Tensor]:
-    """All tensors in nested tuples, lists and dicts."""
+    """All tensors in nested tuples, lists, dicts and dataclasses."""
     if isinstance(given, Tensor):
         return [given]
+    if is_dataclass(given) and not isinstance(given, Mapping):
+        given = vars(given)
     parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, tuple | list) else ()
     return [tensor for part in parts for tensor in tensors(part)]
 
@@ -252,7 +260,10 @@ def fresh(example: Any) -> Any:
         return tensor.clone().requires_grad_() if dense else tensor
     if isinstance(example, Mapping):
         return {key: fresh(value) for key, value in example.items()}
-    return type(example)(fresh(value) for value in example) if isinstance(example, tuple | list) else example
+    if isinstance(example, tuple | list):
+        parts = [fresh(value) for value in example]
+        return type(example)(*parts) if hasattr(example, "_fields") else type(example)(parts)
+    return example
 
 
 def called(model: nn.Module, inputs: Any) -> Any:
