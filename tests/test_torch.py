@@ -7,6 +7,7 @@ import weakref
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -734,6 +735,16 @@ def test_no_non_linearity_hides_behind_an_operation_of_another_name(between):
         feedback(Between(between), batch()[0], ["act"], "local")
 
 
+def test_products_that_are_summed_are_a_projection():
+    model = Between(lambda h: (h[:, None] * model.c).sum(-1))
+    model.c = nn.Parameter(torch.randn(5, 5))
+    x = batch()[0]
+    with pytest.raises(SpecError, match=r"between 'a\.weight' and tap 'act' lie c, through which no local signal goes"):
+        feedback(model, x, ["act"], "local")
+    model.between = lambda h: h * model.c[0]
+    feedback(model, x, ["act"], "local")
+
+
 @pytest.mark.parametrize("first", ["numbers", "detached", "bits"])
 def test_an_input_that_autograd_does_not_follow_hides_nothing_above_it(first):
     """Else its non-linearities would count as such of weights."""
@@ -873,6 +884,23 @@ def test_a_tuple_whose_first_tensor_is_not_read_gets_no_signal():
 
     with pytest.raises(SpecError, match="does not depend on 'lstm', or not on the first tensor that it gives"):
         feedback(Last(), torch.randn(4, 7, 3), ["lstm"])
+
+
+def test_an_example_may_hold_named_tuples():
+    class Packed(Recurrent):
+        def forward(self, x):
+            return self.head(nn.utils.rnn.pad_packed_sequence(self.lstm(x)[0], batch_first=True)[0])
+
+    class Pair(NamedTuple):
+        left: torch.Tensor
+        right: torch.Tensor
+
+    x = batch()[0]
+    learner = feedback(Between(lambda h: h, lambda pair: pair.left + pair.right), (Pair(x, x),), ["act"], "local")
+    assert learner.sources["a.weight"].by == "act"
+    packed = nn.utils.rnn.pack_padded_sequence(torch.randn(2, 7, 3), torch.tensor([7, 5]), batch_first=True)
+    with pytest.raises(SpecError, match="taps: 'lstm' gives tuple of PackedSequence; allowed: a tensor"):
+        feedback(Packed(), (packed,), ["lstm"])
 
 
 def test_an_output_may_be_a_dataclass_where_the_error_is_taken_before_it():

@@ -6,6 +6,7 @@ is called local that may not be.
 
 import re
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -89,7 +90,11 @@ def reach(tensors: Sequence[Tensor], parameters: Mapping[int, str], ends: Mappin
         bring = [False] * len(operands) if weighs[node] else _bringing(kind, operands, activity)
         bends = any(bring) and not _linear(node, kind, bring)
         here = passed[node] | {f"<{kind}>"} if bends and (beyond[node] or kind not in _ELEMENTWISE) else passed[node]
-        mixing = [] if kind in _SINGLE | _WITHIN else list(zip(operands, bring, strict=True))[_FACTORS.get(kind, slice(None))]
+        mixing = (
+            []
+            if kind in _SINGLE | _WITHIN and not _widening(node, kind, bring)
+            else list(zip(operands, bring, strict=True))[_FACTORS.get(kind, slice(None))]
+        )
         weights = {name for child, brings in mixing if child and not brings for name in _parameters(child, parameters)}
         for child, brings in zip(operands, bring, strict=True):
             if child is None:
@@ -109,6 +114,12 @@ def _bringing(kind: str, operands: Sequence[Any], activity: Mapping[Any, int]) -
         return [level > 0 for level in levels]
     unseen = kind in _PROJECTIONS and None in operands[_FACTORS.get(kind, slice(None))]
     return [level == max(levels) and level > unseen for level in levels]
+
+
+def _widening(node: Any, kind: str, bring: Sequence[bool]) -> bool:
+    """Whether a product by elements gives more values than activity has: summed later, they are a projection."""
+    brought = [child._input_metadata[k].shape for (child, k), brings in zip(node.next_functions, bring, strict=True) if brings]
+    return kind == "Mul" and any(prod(node._input_metadata[0].shape) > prod(shape) for shape in brought)
 
 
 def _linear(node: Any, kind: str, bring: Sequence[bool]) -> bool:

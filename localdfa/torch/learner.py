@@ -277,7 +277,8 @@ def feedback(
 
     What a tap gives goes on without its graph. What lies above the last taps learns exactly, from the loss; what lies between
     two taps learns from the signal that the upper one gets, within that block by back-propagation. ``print(learner)`` says of
-    each parameter what trains it and through what. The module itself stays as it is, and may be compiled or wrapped afterwards.
+    each parameter what trains it and through what. The module itself stays as it is, and may be compiled or wrapped afterwards:
+    in `DistributedDataParallel` with ``find_unused_parameters=False``, and True under `shallow`.
 
     Parameters
     ----------
@@ -292,7 +293,7 @@ def feedback(
     output: the submodule at whose output the error e = ∂L/∂output is taken; that of the module itself if left out. Of a
         tuple that it gives the loss may depend on the first tensor alone.
     pathway: ``direct``, ``drtp``, ``sign_error`` or ``direct_kolen_pollack``, whose B learn: give ``learner.parameters()`` to
-        the optimiser as well.
+        the optimiser as well, and with several processes average their gradients first.
     seed: of B. Of dense layers they are those that `localdfa.run` draws from this seed.
     spread: what the error is turned into before it is sent, a linear function: over the nodes of a graph ``lambda e: A @ e``.
         Leading axes that the error and a tap then share, of samples, tokens or points, each have a signal of their own.

@@ -47,7 +47,10 @@ def looked_at(taps: Taps, example: Any, rule: str, inside: bool) -> Example:
         given = called(taps.model, inputs)
         points, out = dict(taps.points), taps.out
         if missing := [name for name in taps.names if name not in points]:
-            raise SpecError(f"taps: {missing[0]!r} is not reached in a forward pass of the example")
+            raise SpecError(
+                f"taps: {missing[0]!r} is not reached in a forward pass of the example, or under no_grad(), as a checkpoint "
+                f"with use_reentrant=True has it; allowed: a module that is called while autograd follows"
+            )
         if out is None:
             raise SpecError(f"output: {taps.output!r} is not reached in a forward pass of the example")
         taps.check_passed()

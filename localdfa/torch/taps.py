@@ -94,7 +94,7 @@ class Taps:
             if name not in self.points:
                 raise LocalDFAError(
                     f"tap {name!r} was not reached; allowed: a forward pass of the whole module in training mode "
-                    f"(model.train()) before each backward"
+                    f"(model.train()) before each backward, and none of a compiled module before it got its taps"
                 )
             if self._cuts and self.activity[name]._version != self._versions[name]:
                 raise LocalDFAError(
@@ -277,7 +277,8 @@ def _first(given: Any, what: str) -> Tensor:
     """What a module gives, or the first of several tensors."""
     first = given[0] if isinstance(given, tuple | list) and given else given
     if not isinstance(first, Tensor):
-        raise SpecError(f"{what} gives {type(given).__name__}; allowed: a tensor, or a tuple that begins with one")
+        found = type(given).__name__ if first is given else f"{type(given).__name__} of {type(first).__name__}"
+        raise SpecError(f"{what} gives {found}; allowed: a tensor, or a tuple that begins with one")
     return first
 
 
