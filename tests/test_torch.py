@@ -598,9 +598,11 @@ def test_below_a_frozen_head_the_taps_learn(rule):
     expected = gradients(model, learner, x, y)
     learner.remove()
     model[4].requires_grad_(False)
-    found = gradients(model, feedback(model, x, ["1", "3"], rule), x, y)
-    for name in ("0.weight", "2.bias"):
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-12, atol=0)
+    learner = feedback(model, x, ["1", "3"], rule)
+    for criterion in (F.cross_entropy, lambda out, y: F.cross_entropy(out.mul_(1), y)):
+        found = gradients(model, learner, x, y, criterion)
+        for name in ("0.weight", "2.bias"):
+            torch.testing.assert_close(found[name], expected[name], rtol=1e-12, atol=0)
 
 
 def test_an_error_of_another_length_than_in_the_example_is_refused():
@@ -647,6 +649,26 @@ def test_an_error_that_no_tap_hears_of_is_refused():
             learner.backward(loss)
     with pytest.raises(LocalDFAError, match="output 'head' was reached twice"):
         feedback(Heads(twice=True), x, ["act"], output="head")
+
+
+class Halved(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.act, self.head = nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 6)
+
+    def forward(self, x):
+        return self.head(self.act(self.a(x))).chunk(2, 1)
+
+
+def test_other_outputs_and_passes_may_be_differentiated_by_themselves():
+    model = Halved()
+    x, y = batch()
+    learner = feedback(model, x, ["act"])
+    earlier, second = F.cross_entropy(model(x)[0], y), model(x)
+    torch.autograd.grad(earlier, model.head.weight)
+    torch.autograd.grad(second[1].sum(), model.head.weight, retain_graph=True)
+    learner.backward(F.cross_entropy(second[0], y))
+    assert model.a.weight.grad is not None
 
 
 class Scaled(nn.Module):

@@ -118,8 +118,10 @@ def _bringing(kind: str, operands: Sequence[Any], activity: Mapping[Any, int]) -
 
 def _widening(node: Any, kind: str, bring: Sequence[bool]) -> bool:
     """Whether a product by elements gives more values than activity has: summed later, they are a projection."""
+    if kind != "Mul":
+        return False
     brought = [child._input_metadata[k].shape for (child, k), brings in zip(node.next_functions, bring, strict=True) if brings]
-    return kind == "Mul" and any(prod(node._input_metadata[0].shape) > prod(shape) for shape in brought)
+    return any(prod(node._input_metadata[0].shape) > prod(shape) for shape in brought)
 
 
 def _linear(node: Any, kind: str, bring: Sequence[bool]) -> bool:

@@ -105,7 +105,7 @@ class Learner(nn.Module):
             return
         try:
             taps.check_passed()
-            taps.error = None
+            taps.listen()
             loss.backward()
             points, activity = taps.points, taps.activity
             error = None if self.rule == "shallow" else taps.sent_back()

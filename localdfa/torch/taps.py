@@ -108,6 +108,11 @@ class Taps:
                     f"x += y"
                 )
 
+    def listen(self) -> None:
+        """Let go of gradients that came by before."""
+        self.error = None
+        self._strays = set()
+
     def sent_back(self) -> Tensor:
         """The error, once a backward pass has come by.
 
@@ -210,30 +215,33 @@ class Taps:
 
         return hook
 
-    def _at_output(self, module: nn.Module, args: Any, given: Any) -> None:
+    def _at_output(self, module: nn.Module, args: Any, given: Any) -> Any:
         if not self._looks(self.output, module):
-            return
+            return None
         if self.out is not None:
             self._twice = self.output
         self.out = _first(given, f"output: {self.output_said}")
         if self.mode == "prepare":
-            return
+            return None
         if not self.out.requires_grad and self.out.is_floating_point():
-            self.out.requires_grad_()  # nothing above the taps learns, but the error is wanted
+            # Nothing above the taps learns, but the error is wanted; a copy, for a leaf could not be changed in place.
+            self.out = self.out.detach().requires_grad_().clone()
+            given = self.out if isinstance(given, Tensor) else _alike(given, [self.out, *given[1:]])
         if self.out.requires_grad:
             self.out.register_hook(partial(self._keep, self._pass))
         for other in tensors(given):
             if other is not self.out and other.requires_grad:
                 other.register_hook(partial(self._stray, self._pass))
+        return given
 
-    def _keep(self, of_pass: object, gradient: Tensor) -> None:
+    def _keep(self, of_pass: object, gradient: Tensor | None) -> None:
         if of_pass is self._pass:
             self.error = gradient
-        else:
+        elif gradient is not None:
             self._strays.add("earlier")
 
-    def _stray(self, of_pass: object, gradient: Tensor) -> None:
-        if of_pass is self._pass:
+    def _stray(self, of_pass: object, gradient: Tensor | None) -> None:
+        if of_pass is self._pass and gradient is not None:
             self._strays.add("beside")
 
     def _reach(self, name: str, point: Tensor) -> None:
@@ -261,8 +269,7 @@ def fresh(example: Any) -> Any:
     if isinstance(example, Mapping):
         return {key: fresh(value) for key, value in example.items()}
     if isinstance(example, tuple | list):
-        parts = [fresh(value) for value in example]
-        return type(example)(*parts) if hasattr(example, "_fields") else type(example)(parts)
+        return _alike(example, [fresh(value) for value in example])
     return example
 
 
@@ -291,6 +298,10 @@ def _detached(given: Any, leaves: list[Tensor] | None) -> Any:
         leaves.append(cut.requires_grad_())
         return cut.clone()
     if isinstance(given, tuple | list):
-        parts = [_detached(part, leaves) for part in given]
-        return type(given)(*parts) if hasattr(given, "_fields") else type(given)(parts)
+        return _alike(given, [_detached(part, leaves) for part in given])
     return given
+
+
+def _alike(given: Any, parts: list[Any]) -> Any:
+    """A tuple, named or not, or a list of the type of another."""
+    return type(given)(*parts) if hasattr(given, "_fields") else type(given)(parts)
