@@ -1,9 +1,13 @@
 """Feedback to taps in any PyTorch module: what each parameter is taught, who is trained by what, and what is refused."""
 
 import copy
+import gc
 import re
+import weakref
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -523,6 +527,12 @@ REFUSED = [
     (mlp, {"taps": ["1"], "pathway": "sequential"}, "pathway: 'sequential' does not go with rule 'dfa'"),
     (mlp, {"taps": ["1"], "beta": 0.1}, "beta: rule 'dfa' does not read it"),
     (mlp, {"taps": ["1", "3"], "rule": "local", "beta": 0.0}, "beta: 0.0 is not allowed"),
+    (mlp, {"taps": ["1", "3"], "rule": "local", "beta": "0.1"}, "beta: '0.1' is not allowed: a number above 0"),
+    (mlp, {"taps": ["1", "3"], "rule": "local", "relative": 0}, "relative: 0 is not allowed: True or False"),
+    (mlp, {"taps": ["1", "3"], "rule": "local", "nudging": ""}, "nudging: '' is not one of centered, one_sided"),
+    (mlp, {"taps": ["1"], "seed": -1}, "seed: -1 is not allowed: a whole number"),
+    (mlp, {"taps": ["1", "3"], "spread": 2.0}, r"spread: 2\.0 is not allowed: a function"),
+    (mlp, {"taps": ["1"], "output": None}, r"taps, output: \['1'\], None are not allowed: names of submodules"),
     (mlp, {"taps": ["1"], "rule": "shallow", "gain": 2.0}, "gain: rule 'shallow' does not read it"),
     (mlp, {"taps": ["1"], "mirror_rate": 0.1}, "unknown key 'mirror_rate' is not one of distribution"),
     (mlp, {"taps": ["1"], "gain": -1.0}, "gain: -1.0 is not allowed"),
@@ -578,6 +588,11 @@ def test_wrong_use_while_training_is_one_clear_error():
         drtp.backward(F.cross_entropy(model(x), y), factor=0.25)
     with pytest.raises(LocalDFAError, match=r"target: of shape \(4, 2\)"):
         drtp.backward(F.cross_entropy(model(x), y), torch.zeros(4, 2), factor=0.25)
+    with pytest.raises(LocalDFAError, match="target: -100 is no index of 3 classes; allowed: such, or an array of the shape"):
+        drtp.backward(F.cross_entropy(model(x), y), torch.tensor([0, -100, 1, 2]), factor=0.25)
+    binary = mlp((5, 7, 1))
+    with pytest.raises(LocalDFAError, match="target: 0 is no index of 1 classes"):
+        feedback(binary, x, ["1"], "drtp").backward(binary(x).sum(), torch.zeros(4, dtype=torch.long), factor=0.25)
     wider = convolutional()
     part = wider[:6]
     third = feedback(part, torch.randn(2, 2, 8, 8), ["3"])
@@ -594,6 +609,381 @@ def test_a_frozen_parameter_needs_no_signal():
     learner = feedback(model, x, ["3"])
     assert set(learner.sources) == {"2.weight", "2.bias", "4.weight", "4.bias"}
     assert gradients(model, learner, x, y)["0.weight"] is None
+
+
+def test_the_error_is_never_that_of_another_forward_pass():
+    model = mlp()
+    x, y = batch()
+    learner = feedback(model, x, ["1", "3"])
+    for share in (0, 1):
+        first, second = (F.cross_entropy(model(scale * x), y) for scale in (1, 2))
+        with pytest.raises(LocalDFAError, match="the loss depends on an earlier forward pass than the last"):
+            learner.backward(first + share * second)
+
+
+def test_a_copy_of_a_module_has_no_taps():
+    model = mlp()
+    x, y = batch()
+    learner = feedback(model, x, ["1", "3"])
+    expected = gradients(model, learner, x, y)
+    loss, twin = F.cross_entropy(model(x), y), copy.deepcopy(model)
+    twin.zero_grad()
+    F.cross_entropy(twin(x), y).backward()
+    assert twin[0].weight.grad is not None
+    model.zero_grad()
+    learner.backward(loss)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("rule", ["dfa", "local"])
+def test_below_a_frozen_head_the_taps_learn(rule):
+    model = mlp()
+    x, y = batch()
+    learner = feedback(model, x, ["1", "3"], rule)
+    expected = gradients(model, learner, x, y)
+    learner.remove()
+    model[4].requires_grad_(False)
+    learner = feedback(model, x, ["1", "3"], rule)
+    for criterion in (F.cross_entropy, lambda out, y: F.cross_entropy(out.mul_(1), y)):
+        found = gradients(model, learner, x, y, criterion)
+        for name in ("0.weight", "2.bias"):
+            torch.testing.assert_close(found[name], expected[name], rtol=1e-12, atol=0)
+
+
+def test_an_error_of_another_length_than_in_the_example_is_refused():
+    class Told(nn.Module):
+        """One number for each token from what all of them tell."""
+
+        def __init__(self):
+            super().__init__()
+            self.a, self.act, self.head = nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(self.act(self.a(x.mean(1))))[:, None].expand(-1, x.shape[1], -1)
+
+    model = Told()
+    learner = feedback(model, torch.randn(2, 6, 5), ["act"])
+    with pytest.raises(LocalDFAError, match=r"the error has \(2, 7, 3\), and its B is for 18 features of the error"):
+        learner.backward(model(torch.randn(2, 7, 5)).sum())
+
+
+class Heads(nn.Module):
+    """Two heads on one trunk, or one head that is used twice."""
+
+    def __init__(self, twice=False):
+        super().__init__()
+        self.a, self.act, self.head, self.other = nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3), nn.Linear(4, 3)
+        if twice:
+            del self.other
+            self.__dict__["other"] = self.head
+
+    def forward(self, x):
+        h = self.act(self.a(x))
+        return self.head(h), self.other(h.square())
+
+
+def test_an_error_that_no_tap_hears_of_is_refused():
+    model = Heads()
+    x, y = batch()
+    learner = feedback(model, x, ["act"])
+    learner.backward(F.cross_entropy(model(x)[0], y))
+    for share in (0, 1):
+        out, other = model(x)
+        loss = share * F.cross_entropy(out, y) + F.cross_entropy(other, y)
+        with pytest.raises(LocalDFAError, match="the loss depends on another tensor than the first that the module gives"):
+            learner.backward(loss)
+    with pytest.raises(LocalDFAError, match="output 'head' was reached twice"):
+        feedback(Heads(twice=True), x, ["act"], output="head")
+
+
+class Halved(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.act, self.head = nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 6)
+
+    def forward(self, x):
+        return self.head(self.act(self.a(x))).chunk(2, 1)
+
+
+def test_other_outputs_and_passes_may_be_differentiated_by_themselves():
+    model = Halved()
+    x, y = batch()
+    learner = feedback(model, x, ["act"])
+    earlier, second = F.cross_entropy(model(x)[0], y), model(x)
+    torch.autograd.grad(earlier, model.head.weight)
+    torch.autograd.grad(second[1].sum(), model.head.weight, retain_graph=True)
+    learner.backward(F.cross_entropy(second[0], y))
+    assert model.a.weight.grad is not None
+
+
+class Scaled(nn.Module):
+    """What its head gives is changed in place; its moments stay; it replaces a buffer, and makes one."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm, self.act, self.head = nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 3)
+        self.register_buffer("seen", torch.zeros(0))
+        self.norm.eval()
+
+    def forward(self, x):
+        self.seen = torch.cat([self.seen, x[:, 0].detach()])
+        if not hasattr(self, "last"):
+            self.register_buffer("last", torch.zeros(()))
+        out = self.head(self.act(self.norm(self.a(x))))
+        out *= 3.0
+        return out
+
+
+def test_alignment_leaves_no_trace_and_measures_the_error_that_is_sent():
+    """In the middle of a step, of a module with parts in evaluation mode, though the example has one sample."""
+    model = Scaled()
+    x, y = batch()
+    learner = feedback(model, x[:1], ["act"], output="head")
+    assert len(model.seen) == 0
+    expected = gradients(model, learner, x, y)
+    loss, seen = F.cross_entropy(model(x), y), len(model.seen)
+    found = learner.alignment(F.cross_entropy, x, y)["act"]
+    assert len(model.seen) == seen
+    model.zero_grad()
+    learner.backward(loss)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=0, atol=0)
+    learner.remove()
+    out = model.head(model.act(model.norm(model.a(x))))
+    e = torch.autograd.grad(F.cross_entropy(3 * out, y), out)[0]
+    assert found.signal_norm == pytest.approx((e @ learner.B["act"].mT).norm().item(), rel=1e-12)
+
+
+def test_a_drive_that_is_changed_behind_its_non_linearity_is_refused():
+    class Changed(InPlace):
+        def forward(self, x):
+            drive = self.a(x)
+            h = self.act(drive)
+            drive += 1
+            return self.head(h)
+
+    with pytest.raises(LocalDFAError, match="the input of tap 'act' was changed in place"):
+        feedback(Changed(), batch()[0], ["act"], "local")
+
+
+class Between(nn.Module):
+    """Two layers with one tap, and an operation between them."""
+
+    def __init__(self, between, first=lambda x: x):
+        super().__init__()
+        self.between, self.first = between, first
+        self.a, self.b, self.act, self.head = nn.Linear(5, 5), nn.Identity(), nn.Tanh(), nn.Linear(5, 3)
+
+    def forward(self, x):
+        h = self.between(self.a(self.first(x)))
+        return self.head(self.act(self.b(h)))
+
+
+def part_in_place(h):
+    h[:, :3].tanh_()
+    return h
+
+
+def product_of_rows(h):
+    return torch.ones_like(h).scatter_reduce(0, torch.zeros(4, 5, dtype=torch.long), h, "prod")
+
+
+def kernel_of_activity(h):
+    return F.conv1d(h[:, None], h[:1, None, :3], padding=1)[:, 0]
+
+
+def normalised(h):
+    return F.instance_norm(h[:, None])[:, 0]
+
+
+@pytest.mark.parametrize("between", [part_in_place, product_of_rows, kernel_of_activity, normalised])
+def test_no_non_linearity_hides_behind_an_operation_of_another_name(between):
+    with pytest.raises(SpecError, match=r"between 'a.weight' and tap 'act' lie <\w+>, through which no local signal goes"):
+        feedback(Between(between), batch()[0], ["act"], "local")
+
+
+def test_products_that_are_summed_are_a_projection():
+    model = Between(lambda h: (h[:, None] * model.c).sum(-1))
+    model.c = nn.Parameter(torch.randn(5, 5))
+    x = batch()[0]
+    with pytest.raises(SpecError, match=r"between 'a\.weight' and tap 'act' lie c, through which no local signal goes"):
+        feedback(model, x, ["act"], "local")
+    model.between = lambda h: h * model.c[0]
+    feedback(model, x, ["act"], "local")
+
+
+@pytest.mark.parametrize("first", ["numbers", "detached", "bits"])
+def test_an_input_that_autograd_does_not_follow_hides_nothing_above_it(first):
+    """Else its non-linearities would count as such of weights."""
+    function, x = {
+        "numbers": (lambda x: F.one_hot(x, 5).double(), torch.arange(4)),
+        "detached": (lambda x: x.detach(), torch.randn(4, 5)),
+        "bits": (lambda x: x.double(), torch.randn(4, 5) > 0),
+    }[first]
+    model = Between(torch.tanh, function)
+    model.b = nn.Linear(5, 5)
+    with pytest.raises(SpecError, match=r"between 'a.weight' and tap 'act' lie <Tanh>, b.weight, through which no local"):
+        feedback(model, x, ["act"], "local")
+    sources = feedback(model, x, ["act"], "local", inside="bp").sources
+    assert sources["a.weight"].through == {"<Tanh>", "b.weight"}
+    assert sources["b.weight"].through == frozenset()
+    learner = feedback(Between(lambda h: h, function), x, ["act"], "local")
+    assert {source.through for name, source in learner.sources.items() if name != "head.weight"} == {frozenset()}
+
+
+def test_what_weights_are_computed_by_and_hooks_of_others_are_no_block():
+    parametrizations, x = torch.nn.utils.parametrizations, batch()[0]
+    model = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6).eval(), nn.Tanh(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 3))
+    parametrizations.spectral_norm(model[0])
+    parametrizations.orthogonal(model[3], orthogonal_map="householder")
+    parametrizations.weight_norm(model[5])
+    model[3].register_full_backward_hook(lambda *given: None)
+    learner = feedback(model, x[:1], ["2", "4"], "local")
+    assert all(not source.through for source in learner.sources.values() if source.by != "loss")
+
+
+def test_what_mixes_neurons_is_no_non_linearity_of_single_ones():
+    """Along whatever axis."""
+    maps = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.Softmax2d(), nn.Flatten(), nn.Linear(64, 3))
+    samples = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6, affine=False), nn.Linear(6, 3))
+    for model, x in ((maps, torch.randn(3, 2, 4, 4)), (samples, torch.randn(4, 5))):
+        with pytest.raises(SpecError, match="under 'local' '1' must be a non-linearity of single neurons"):
+            feedback(model, x, ["1"], "local")
+
+
+def test_a_learner_goes_with_its_module():
+    model = mlp()
+    feedback(model, batch()[0], ["1", "3"])
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_two_learners_do_not_share_taps():
+    trunk, x = mlp((5, 7, 6)), batch()[0]
+    one, other = (nn.Sequential(trunk, nn.Tanh(), nn.Linear(6, 3)) for _ in range(2))
+    learner = feedback(one, x, ["1"])  # above what they share
+    with pytest.raises(SpecError, match=r"model: '0\.1' is part of another module that has a learner"):
+        feedback(other, x, ["0.1", "1"])
+    feedback(other, x, ["1"])
+    learner.remove()
+    with pytest.raises(SpecError, match=r"model: '0\.1' is part of another module that has a learner"):
+        feedback(one, x, ["0.1", "1"])
+
+
+def test_what_is_frozen_later_needs_no_signal_any_more():
+    model = mlp()
+    x, y = batch()
+    learner = feedback(model, x, ["1", "3"])
+    expected = gradients(model, learner, x, y)
+    model[0].requires_grad_(False)
+    found = gradients(model, learner, x, y)
+    assert found["0.weight"] is None
+    torch.testing.assert_close(found["2.weight"], expected["2.weight"], rtol=0, atol=0)
+    assert list(learner.alignment(F.cross_entropy, x, y)) == ["3"]
+    model[0].requires_grad_(True)
+    model[0].register_forward_hook(lambda module, args, out: out.detach())
+    with pytest.raises(LocalDFAError, match=r"no signal reaches '0\.weight' from tap '1'"):
+        learner.backward(F.cross_entropy(model(x), y))
+
+
+class Named(nn.Module):
+    def __init__(self, name):
+        super().__init__()
+        self.a, self.b, self.act, self.head = nn.Linear(5, 4), nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)
+        self.name = name
+        self.add_module(name, nn.Tanh())
+
+    def forward(self, x):
+        return self.head(self.act(self.b(self.get_submodule(self.name)(self.a(x)))))
+
+
+@pytest.mark.parametrize("name", ["shared", "update", "keys"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_tap_may_have_any_name(name, shared):
+    x, y = batch()
+    plain, model = Named("c"), Named(name)
+    model.load_state_dict(plain.state_dict())
+    expected, found = (
+        gradients(m, feedback(m, x, [tap, "act"], shared=shared), x, y) for m, tap in ((plain, "c"), (model, name))
+    )
+    for key, gradient in expected.items():
+        torch.testing.assert_close(found[key], gradient, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("rule", ["dfa", "local"])
+def test_batches_of_none_and_single_numbers_for_samples(rule):
+    class Single(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.act, self.head = nn.Linear(5, 1), nn.Tanh(), nn.Linear(1, 1)
+
+        def forward(self, x):
+            return self.head(self.act(self.a(x)[:, 0])[:, None])[:, 0]
+
+    model, x = Single(), batch()[0]
+    more = {"beta": 1e-4} if rule == "local" else {}
+    learner = feedback(model, x, ["act"], rule, **more)
+    found = gradients(model, learner, x, None, lambda out, y: out.square().sum())
+    e, slope = 2 * model.eval()(x).detach(), 1 - model.a(x).detach()[:, 0].tanh().square()
+    torch.testing.assert_close(found["a.bias"][0], (e * learner.B["act"][0, 0] * slope).sum(), rtol=1e-6, atol=0)
+    none = gradients(model.train(), learner, x[:0], None, lambda out, y: out.sum())
+    assert all(bool((gradient == 0).all()) for gradient in none.values())
+
+
+def test_small_errors_are_nudges_in_half_precision():
+    model = mlp()
+    x, y = batch()
+    exact = gradients(model, feedback(model, x, ["1", "3"], "local"), x, y, lambda out, y: 1e-4 * F.cross_entropy(out, y))
+    half = mlp().half()
+    half.load_state_dict(model.state_dict())
+    learner = feedback(half, x.half(), ["1", "3"], "local")
+    found = gradients(half, learner, x.half(), y, lambda out, y: 1e-4 * F.cross_entropy(out.double(), y))
+    for name, gradient in exact.items():
+        assert (found[name] - gradient).norm() < 0.03 * gradient.norm()
+
+
+def test_a_tuple_whose_first_tensor_is_not_read_gets_no_signal():
+    class Last(Recurrent):
+        def forward(self, x):
+            return self.head(self.lstm(x)[1][0][-1])
+
+    with pytest.raises(SpecError, match="does not depend on 'lstm', or not on the first tensor that it gives"):
+        feedback(Last(), torch.randn(4, 7, 3), ["lstm"])
+
+
+def test_an_example_may_hold_named_tuples():
+    class Packed(Recurrent):
+        def forward(self, x):
+            return self.head(nn.utils.rnn.pad_packed_sequence(self.lstm(x)[0], batch_first=True)[0])
+
+    class Pair(NamedTuple):
+        left: torch.Tensor
+        right: torch.Tensor
+
+    x = batch()[0]
+    learner = feedback(Between(lambda h: h, lambda pair: pair.left + pair.right), (Pair(x, x),), ["act"], "local")
+    assert learner.sources["a.weight"].by == "act"
+    packed = nn.utils.rnn.pack_padded_sequence(torch.randn(2, 7, 3), torch.tensor([7, 5]), batch_first=True)
+    with pytest.raises(SpecError, match="taps: 'lstm' gives tuple of PackedSequence; allowed: a tensor"):
+        feedback(Packed(), (packed,), ["lstm"])
+
+
+def test_an_output_may_be_a_dataclass_where_the_error_is_taken_before_it():
+    @dataclass
+    class Answer:
+        logits: torch.Tensor
+
+    class Answering(Unused):
+        def forward(self, x):
+            return Answer(self.net(x))
+
+    model = Answering()
+    model.other.requires_grad_(False)
+    learner = feedback(model, batch()[0], ["net.1", "net.3"], output="net.4")
+    assert learner.sources["net.4.weight"].by == "loss"
 
 
 def test_the_readme_has_a_module_that_learns(capsys):

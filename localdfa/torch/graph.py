@@ -6,15 +6,17 @@ is called local that may not be.
 
 import re
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 # Operations that rearrange, select, sum or scale: linear, with no weights of their own. Max-pooling hands a value on as it is.
+# CopySlices is none: an operation in place on a part of a tensor, of any kind, hides behind it.
 _STRUCTURE = frozenset(
     {
-        "AdaptiveAvgPool2D", "Add", "Alias", "AsStrided", "AvgPool1D", "AvgPool2D", "AvgPool3D", "Cat", "Clone",
-        "ConstantPadNd", "Copy", "CopySlices", "Diagonal", "Div", "Expand", "Flip", "FusedDropout", "Gather", "Index",
+        "AdaptiveAvgPool2D", "Add", "Alias", "AsStrided", "AvgPool1D", "AvgPool2D", "AvgPool3D", "BackwardHookFunction",
+        "Cat", "Clone", "ConstantPadNd", "Copy", "Diagonal", "Div", "Expand", "Flip", "FusedDropout", "Gather", "Index",
         "IndexAdd", "IndexPut", "IndexSelect", "MaxPool2DWithIndices", "MaxPool3DWithIndices", "Mean", "Mul", "NativeDropout",
         "Neg", "Permute", "PixelShuffle", "Repeat", "ReshapeAlias", "Roll", "ScatterAdd", "ScatterReduce", "Select", "Slice",
         "Split", "SplitWithSizes", "Squeeze", "Stack", "Sub", "Sum", "T", "ToCopy", "Transpose", "Tril", "Triu", "Unbind",
@@ -28,10 +30,14 @@ _PROJECTIONS = frozenset(
         "MkldnnConvolution", "Mm", "Mv", "SparseAddmm", "SparseMm", "SparseMmReduceImpl", "SparseSampledAddmm",
     }
 )  # fmt: skip
-# Of these, and of products by elements, the last two operands are multiplied.
-_PRODUCTS = frozenset({"Addbmm", "Addmm", "Addmv", "Baddbmm", "Bmm", "Dot", "Mm", "Mul", "Mv", "SparseAddmm"})
-# Which operands may be weights, where others are biases.
-_WEIGHTS = {"Convolution": slice(0, 2), "MkldnnConvolution": slice(0, 2), **dict.fromkeys(_PRODUCTS, slice(-2, None))}
+# Of these, and of products by elements, the operands that are multiplied, where others are biases.
+_FACTORS = {
+    **dict.fromkeys(("Convolution", "Linear", "MkldnnConvolution"), slice(0, 2)),
+    **dict.fromkeys(("Addbmm", "Addmm", "Addmv", "Baddbmm", "SparseAddmm", "SparseSampledAddmm"), slice(-2, None)),
+    **dict.fromkeys(("Bmm", "Dot", "EmbeddingBag", "Mm", "Mul", "Mv", "SparseMm", "SparseMmReduceImpl"), slice(None)),
+}
+# Operations that pick rows of a table by indices, which autograd does not see.
+_LOOKUPS = frozenset({"Gather", "Index", "IndexSelect"})
 # Normalisation over the mini-batch: linear in a neuron's drive, given its moments.
 _NORMALISATIONS = frozenset({"CudnnBatchNorm", "MiopenBatchNorm", "NativeBatchNorm"})
 # Normalisation within a sample: non-linear, but its own parameters come behind.
@@ -66,10 +72,12 @@ def reach(tensors: Sequence[Tensor], parameters: Mapping[int, str], ends: Mappin
     non-linearity on a way is that of the very neurons that get the signal.
     """
     nodes = _in_order([tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None])
-    active = _active(nodes, ends)
-    # On the ways to each node: what is passed, and whether a non-linearity or weights have been.
+    activity = _activity(nodes, ends)
+    # On the ways to each node: what is passed, whether a non-linearity or weights have been; and whether it makes weights.
     passed: dict[Any, frozenset[str]] = {node: frozenset() for node in nodes}
-    beyond = dict.fromkeys(nodes, not own)
+    beyond, weighs = dict.fromkeys(nodes, not own), dict.fromkeys(nodes, True)
+    for tensor in tensors:
+        weighs[tensor.grad_fn] = False
     found = Reach({}, set())
     for node in nodes:
         leaf = id(getattr(node, "variable", None))
@@ -79,25 +87,55 @@ def reach(tensors: Sequence[Tensor], parameters: Mapping[int, str], ends: Mappin
         elif leaf in ends:
             found.cuts.add(ends[leaf])
         kind, operands = _kind(node), [child for child, _ in node.next_functions]
-        bends = active[node] and not _linear(kind, [child is not None and active[child] for child in operands])
+        bring = [False] * len(operands) if weighs[node] else _bringing(kind, operands, activity)
+        bends = any(bring) and not _linear(node, kind, bring)
         here = passed[node] | {f"<{kind}>"} if bends and (beyond[node] or kind not in _ELEMENTWISE) else passed[node]
-        mixing = [] if kind in _SINGLE | _WITHIN else operands[_WEIGHTS.get(kind, slice(None))]
-        weights = {name for child in mixing if child and not active[child] for name in _parameters(child, parameters)}
-        for child in filter(None, operands):
-            through = active[child] and bool(weights)
+        mixing = (
+            []
+            if kind in _SINGLE | _WITHIN and not _widening(node, kind, bring)
+            else list(zip(operands, bring, strict=True))[_FACTORS.get(kind, slice(None))]
+        )
+        weights = {name for child, brings in mixing if child and not brings for name in _parameters(child, parameters)}
+        for child, brings in zip(operands, bring, strict=True):
+            if child is None:
+                continue
+            through = brings and bool(weights)
             passed[child] |= weights if through else set()
-            passed[child] |= passed[node] if kind in _WITHIN and not active[child] else here
+            passed[child] |= passed[node] if kind in _WITHIN and not brings else here
             beyond[child] |= beyond[node] or bends or through
+            weighs[child] &= not brings
     return found
 
 
-def _linear(kind: str, operands: Sequence[bool]) -> bool:
-    """Whether an operation is linear in activity; operands: which of them depend on any, in the operation's own order."""
-    if kind in _PRODUCTS:
-        return not all(operands[-2:]) or len(operands) == 1
+def _bringing(kind: str, operands: Sequence[Any], activity: Mapping[Any, int]) -> list[bool]:
+    """Which operands bring activity. Of those multiplied, what surely does makes weights of what only may."""
+    levels = [0 if child is None else activity[child] for child in operands]
+    if kind not in _FACTORS and kind != "Div":
+        return [level > 0 for level in levels]
+    unseen = kind in _PROJECTIONS and None in operands[_FACTORS.get(kind, slice(None))]
+    return [level == max(levels) and level > unseen for level in levels]
+
+
+def _widening(node: Any, kind: str, bring: Sequence[bool]) -> bool:
+    """Whether a product by elements gives more values than activity has: summed later, they are a projection."""
+    if kind != "Mul":
+        return False
+    brought = [child._input_metadata[k].shape for (child, k), brings in zip(node.next_functions, bring, strict=True) if brings]
+    return any(prod(node._input_metadata[0].shape) > prod(shape) for shape in brought)
+
+
+def _linear(node: Any, kind: str, bring: Sequence[bool]) -> bool:
+    """Whether an operation is linear in activity; bring: which operands depend on any, in the operation's own order."""
+    if kind in _FACTORS:
+        return sum(bring[_FACTORS[kind]]) < 2
     if kind == "Div":
-        return not operands[-1] or len(operands) == 1
-    return kind in _STRUCTURE or kind in _PROJECTIONS or kind in _NORMALISATIONS
+        return not bring[-1] or len(bring) == 1
+    if kind == "ScatterReduce":
+        return bool(node._saved_reduce != "prod")
+    if kind in _NORMALISATIONS:
+        # Of one sample it is one within it, and so InstanceNorm has it: the channels of all samples as those of one.
+        return not node._saved_training or bool(node._saved_input.shape[0] > 1)
+    return kind in _STRUCTURE or kind in _PROJECTIONS
 
 
 def _kind(node: Any) -> str:
@@ -120,13 +158,16 @@ def _in_order(roots: Sequence[Any]) -> list[Any]:
     return order[::-1]
 
 
-def _active(nodes: Sequence[Any], ends: Mapping[int, str]) -> dict[Any, bool]:
-    """Whether a node depends on activity: on an end, or on an embedding of what came in as whole numbers."""
-    active: dict[Any, bool] = {}
+def _activity(nodes: Sequence[Any], ends: Mapping[int, str]) -> dict[Any, int]:
+    """Whether a node depends on activity: 2 on an end, or on an embedding of what came in as whole numbers; 1 on something else
+    that autograd does not follow, which may be activity: a sparse input, one that was detached, a constant; 0 on none."""
+    activity: dict[Any, int] = {}
     for node in reversed(nodes):
-        own = id(getattr(node, "variable", None)) in ends or _kind(node).startswith("Embedding")
-        active[node] = own or any(active[child] for child, _ in node.next_functions if child is not None)
-    return active
+        kind, operands = _kind(node), [child for child, _ in node.next_functions]
+        surely = id(getattr(node, "variable", None)) in ends or kind.startswith("Embedding")
+        unseen = kind in _LOOKUPS or None in operands[_FACTORS.get(kind, slice(None))]
+        activity[node] = 2 if surely else max([int(unseen), *(activity[child] for child in operands if child is not None)])
+    return activity
 
 
 def _parameters(root: Any, parameters: Mapping[int, str]) -> set[str]:

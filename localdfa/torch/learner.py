@@ -1,8 +1,9 @@
 """What the error teaches below each tap of a module."""
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,8 @@ _PATHWAYS = {
 _UNSIZED = ("drtp", "sign_error")
 # Of the spec's table `feedback`, what says how random matrices are drawn.
 _MATRICES = ("distribution", "fan_out", "gain", "density", "rank", "signs", "shared")
-# Modules that have a learner.
-_taught: "WeakKeyDictionary[nn.Module, Learner]" = WeakKeyDictionary()
+# The taps of all learners; they go with their modules.
+_hooked: "WeakSet[Taps]" = WeakSet()
 
 Spread = Callable[[Tensor], Tensor]
 
@@ -56,8 +57,9 @@ class Alignment(NamedTuple):
 class Learner(nn.Module):
     """The taps of a module and their feedback matrices. `feedback` makes it.
 
-    B: the matrices by the names of the taps, with "/" in the place of "."; each (features of the tap, features of the error).
-    `state_dict` keeps them, `to` moves them; the module itself is no part of it. sources: of each parameter, what trains it.
+    B: the matrices by the names of the taps, with "/" in the place of "." and before a name that is a method of PyTorch's
+    dicts, as "update"; each (features of the tap, features of the error). `state_dict` keeps them, `to` moves them; the module
+    itself is no part of it. sources: of each parameter, what trains it.
     """
 
     def __init__(self, taps: Taps, rule: str, pathway: str, spread: Spread | None, nudge: Nudge) -> None:
@@ -83,8 +85,9 @@ class Learner(nn.Module):
         Raises
         ------
         LocalDFAError
-            The loss does not depend on the module's output; a tap was not reached, or twice; what one gave was changed in
-            place; an argument is missing, or the pathway does not read it.
+            The loss does not depend on the module's output, or also on other tensors that it gives or on an earlier forward
+            pass; a tap or the output was not reached, or twice; what a tap gave was changed in place; an argument is missing,
+            or the pathway does not read it.
         """
         taps = self._taps
         if not loss.requires_grad:
@@ -102,16 +105,17 @@ class Learner(nn.Module):
             return
         try:
             taps.check_passed()
+            taps.listen()
             loss.backward()
-            points, activity, error = taps.points, taps.activity, taps.error
+            points, activity = taps.points, taps.activity
+            error = None if self.rule == "shallow" else taps.sent_back()
         finally:
             taps.forget()
-        if self.rule == "shallow":
-            return
         if error is None:
-            raise LocalDFAError(f"the loss does not depend on what {taps.output_said} gives, where the error is taken")
+            return
         with torch.no_grad():
             carried = self._carried(error, target, factor)
+            points = self._teachable(points)
             signals = [self._sent(name, point, carried) for name, point in points.items()]
             if self.pathway == "direct_kolen_pollack":
                 self._teach_matrices(activity, carried)
@@ -139,11 +143,10 @@ class Learner(nn.Module):
         if self.rule not in _PATHWAYS:
             raise LocalDFAError(f"alignment: under {self.rule!r} no error is sent back; allowed: {', '.join(_PATHWAYS)}")
         with taps.passing("measure"):
-            loss, points = criterion(called(taps.model, inputs), target), taps.points
-            assert taps.out is not None
-            error, *true = torch.autograd.grad(loss, [taps.out, *points.values()], allow_unused=True)
-        if error is None:
-            raise LocalDFAError(f"the loss does not depend on what {taps.output_said} gives, where the error is taken")
+            loss = criterion(called(taps.model, inputs), target)
+            points = self._teachable(taps.points)
+            true = torch.autograd.grad(loss, list(points.values()), allow_unused=True)
+            error = taps.sent_back()
         with torch.no_grad():
             carried = self._carried(error, target, factor if self.pathway in _UNSIZED else None)
             return {
@@ -154,7 +157,20 @@ class Learner(nn.Module):
     def remove(self) -> None:
         """Take all taps out of the module again."""
         self._taps.remove()
-        _taught.pop(self._taps.model, None)
+        _hooked.discard(self._taps)
+
+    def _teachable(self, points: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Without those below which all has been frozen since."""
+        if all(point.requires_grad for point in points.values()):
+            return dict(points)
+        for name, parameter in self._taps.model.named_parameters():
+            source = self.sources.get(name, Source(""))
+            if source.by in points and parameter.requires_grad and not points[source.by].requires_grad:
+                raise LocalDFAError(
+                    f"no signal reaches {name!r} from tap {source.by!r}: what lies between was detached or under no_grad(); "
+                    f"allowed: a forward pass that autograd follows throughout, or requires_grad_(False)"
+                )
+        return {name: point for name, point in points.items() if point.requires_grad}
 
     def _carried(self, error: Tensor, target: Tensor | None, factor: float | None) -> Tensor:
         """What is sent back of the error, (samples …, features)."""
@@ -174,9 +190,14 @@ class Learner(nn.Module):
                 f"tap {name!r} gives the shape {tuple(point.shape)}, and its B is for features of the shape "
                 f"{tuple(features)}, as in the example"
             )
+        if carried.shape[:rows] != point.shape[:rows] or carried.shape[rows:].numel() != B.shape[1]:
+            raise LocalDFAError(
+                f"tap {name!r} gives the shape {tuple(point.shape)}, the error has {tuple(carried.shape)}, and its B is for "
+                f"{B.shape[1]} features of the error behind as many leading axes in common as in the example, {rows}"
+            )
         if B.device != carried.device:
             raise LocalDFAError(f"B is on {B.device}, the error on {carried.device}; allowed: learner.to('{carried.device}')")
-        signal = (carried.reshape(*carried.shape[:rows], -1).to(B.dtype) @ B.mT).reshape(point.shape)
+        signal = (carried.reshape(*carried.shape[:rows], B.shape[1]).to(B.dtype) @ B.mT).reshape(point.shape)
         if self.rule == "local":
             signal = _moved(self._taps.model.get_submodule(name).forward, point, signal, rows, self._nudge)
         return signal.to(point.dtype)
@@ -191,7 +212,8 @@ class Learner(nn.Module):
 
     def _matrix(self, name: str) -> Tensor:
         """B of a tap; of a shared one its first rows."""
-        return self.B[_key(name)] if _key(name) in self.B else self.B["shared"][: self._features[name].numel()]
+        B = self.B[_key(name)] if _key(name) in self.B else self.B["shared"]
+        return B[: self._features[name].numel()]
 
     def _prepare(self, example: Any, inside: bool, seed: int, drawn: FeedbackTable) -> None:
         """Run an example, and draw B of each tap as the core draws that of a hidden layer."""
@@ -255,7 +277,8 @@ def feedback(
 
     What a tap gives goes on without its graph. What lies above the last taps learns exactly, from the loss; what lies between
     two taps learns from the signal that the upper one gets, within that block by back-propagation. ``print(learner)`` says of
-    each parameter what trains it and through what. The module itself stays as it is, and may be compiled or wrapped afterwards.
+    each parameter what trains it and through what. The module itself stays as it is, and may be compiled or wrapped afterwards:
+    in `DistributedDataParallel` with ``find_unused_parameters=False``, and True under `shallow`.
 
     Parameters
     ----------
@@ -267,9 +290,10 @@ def feedback(
     rule: ``dfa``: the signal c = B e is handed to what the tap gives, as ∂L/∂h (Nøkland 2016; Launay et al. 2020).
         ``local``: the tap is the non-linearity f of single neurons, and c enters before it: δa = −Δf/β where a changes by −βc,
         and no slope is read. ``drtp``: c = −B y*. ``shallow``: what lies below a tap does not learn. ``bp``: back-propagation.
-    output: the submodule at whose output the error e = ∂L/∂output is taken; that of the module itself if left out.
+    output: the submodule at whose output the error e = ∂L/∂output is taken; that of the module itself if left out. Of a
+        tuple that it gives the loss may depend on the first tensor alone.
     pathway: ``direct``, ``drtp``, ``sign_error`` or ``direct_kolen_pollack``, whose B learn: give ``learner.parameters()`` to
-        the optimiser as well.
+        the optimiser as well, and with several processes average their gradients first.
     seed: of B. Of dense layers they are those that `localdfa.run` draws from this seed.
     spread: what the error is turned into before it is sent, a linear function: over the nodes of a graph ``lambda e: A @ e``.
         Leading axes that the error and a tap then share, of samples, tokens or points, each have a signal of their own.
@@ -288,6 +312,8 @@ def feedback(
         A name, value or combination is not allowed; a tap is not reached, or twice, or lies above the output; a parameter would
         get no signal, or back-propagation past a tap; a block has no local form.
     """
+    if not isinstance(taps, str | Sequence) or not isinstance(output, str):
+        raise SpecError(f"taps, output: {quoted(taps)}, {quoted(output)} are not allowed: names of submodules")
     names, known = [taps] if isinstance(taps, str) else list(taps), [name for name, _ in model.named_modules() if name]
     if rule not in RULES:
         raise SpecError(f"rule: {unknown(rule, list(RULES))}")
@@ -307,20 +333,25 @@ def feedback(
     own = {"beta": beta, "nudging": nudging, "relative": relative, "inside": inside}
     if unread := [key for key, value in own.items() if value is not None and rule != "local"]:
         raise SpecError(f"{unread[0]}: rule {rule!r} does not read it; allowed: with rule 'local'")
-    if unread := [key for key in (*matrices, *(["spread"] if spread else [])) if not allowed]:
+    if unread := [key for key in (*matrices, *([] if spread is None else ["spread"])) if not allowed]:
         raise SpecError(f"{unread[0]}: rule {rule!r} does not read it; allowed: with {', '.join(map(repr, _PATHWAYS))}")
     if strange := [key for key in matrices if key not in _MATRICES]:
         raise SpecError(f"unknown key {unknown(strange[0], list(_MATRICES))}")
-    nudge = Nudge(0.1 if beta is None else beta, nudging or "centered", relative is not False)
-    if not 0 < nudge.beta < float("inf"):
+    if isinstance(beta, bool) or not isinstance(beta, Real | None) or (beta is not None and not 0 < beta < float("inf")):
         raise SpecError(f"beta: {quoted(beta)} is not allowed: a number above 0")
+    if not isinstance(relative, bool | None):
+        raise SpecError(f"relative: {quoted(relative)} is not allowed: True or False")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise SpecError(f"seed: {quoted(seed)} is not allowed: a whole number, 0 or above")
+    if spread is not None and not callable(spread):
+        raise SpecError(f"spread: {quoted(spread)} is not allowed: a function of the error")
+    nudge = Nudge(0.1 if beta is None else float(beta), "centered" if nudging is None else nudging, relative is not False)
     if nudge.nudging not in ("centered", "one_sided"):
         raise SpecError(f"nudging: {unknown(nudging, ['centered', 'one_sided'])}")
     if inside not in (None, "bp"):
         raise SpecError(f"inside: {quoted(inside)} is not allowed: 'bp', or none")
     drawn = table(FeedbackTable, matrices)
-    if model in _taught:
-        raise SpecError("model: it has a learner already; allowed: after its `remove()`")
+    _check_alone(model, {name: model.get_submodule(name) for name in (*names, output)})
     hooked = Taps(model, names, output, before=rule == "local", cuts=rule != "bp")
     learner = Learner(hooked, rule, pathway or (allowed[0] if allowed else "none"), spread, nudge)
     try:
@@ -328,21 +359,38 @@ def feedback(
     except BaseException:
         hooked.remove()
         raise
-    _taught[model] = learner
+    _hooked.add(hooked)
     return learner
 
 
+def _check_alone(model: nn.Module, places: Mapping[str, nn.Module]) -> None:
+    """No learner of another model has its hooks in this one, and none will have those of this one in its own."""
+    for other in list(_hooked):
+        if other.model is model:
+            raise SpecError("model: it has a learner already; allowed: after its `remove()`")
+        theirs = set(other.model.modules())
+        common = [name for name, module in places.items() if module in theirs]
+        if common := common + [name for name, module in model.named_modules() if module in other.places]:
+            what = repr(common[0]) if common[0] else "it"
+            raise SpecError(
+                f"model: {what} is part of another module that has a learner, and the taps of the one would cut the graph of "
+                f"the other; allowed: after the `remove()` of that learner"
+            )
+
+
 def _key(name: str) -> str:
-    """The name of a tap's matrix; PyTorch allows no dots in names of parameters."""
-    return name.replace(".", "/")
+    """The name of a tap's matrix; PyTorch allows no dots in names of parameters, nor names of methods of its dicts."""
+    key = name.replace(".", "/")
+    return f"/{key}" if hasattr(nn.ParameterDict, key) else key
 
 
 def _moved(function: Callable[[Tensor], Tensor], drive: Tensor, signal: Tensor, rows: int, nudge: Nudge) -> Tensor:
     """−Δz/β, Δz = f(a − βc) − f(a) or half the difference of phases at ±β (the Discussion of Nøkland 2016)."""
     beta: Tensor | float = nudge.beta
     if nudge.relative:
-        size = signal.flatten(rows).square().mean(-1).sqrt()
-        size = size.reshape(*size.shape, *[1] * (signal.dim() - rows))
+        wide = torch.promote_types(signal.dtype, torch.float32)  # squares of small errors are zero in half precision
+        axes = tuple(range(rows, signal.dim()))
+        size = signal.to(wide).square().mean(axes, keepdim=True).sqrt() if axes else signal.to(wide).abs()
         beta = torch.where(size > 0, beta / size, 1.0)  # a sample without a signal has no current either
     current = (beta * signal).to(drive.dtype)
     lower = function(drive - current)
@@ -361,6 +409,12 @@ def _one_hot(target: Tensor | None, like: Tensor) -> Tensor:
         raise LocalDFAError(
             f"target: of shape {tuple(target.shape)}; allowed for an output of shape {tuple(like.shape)}: class indices of "
             f"shape {tuple(like.shape[:-1])}, or its own shape"
+        )
+    classes = like.shape[-1]
+    if strange := target[(target < 0) | (target >= classes) | (classes < 2)][:1].tolist():
+        raise LocalDFAError(
+            f"target: {strange[0]} is no index of {classes} classes; allowed: such, or an array of the shape of the output, "
+            f"{tuple(like.shape)}, zero where there is no target"
         )
     return nn.functional.one_hot(target, like.shape[-1]).to(like.dtype)
 

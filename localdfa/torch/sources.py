@@ -47,14 +47,18 @@ def looked_at(taps: Taps, example: Any, rule: str, inside: bool) -> Example:
         given = called(taps.model, inputs)
         points, out = dict(taps.points), taps.out
         if missing := [name for name in taps.names if name not in points]:
-            raise SpecError(f"taps: {missing[0]!r} is not reached in a forward pass of the example")
+            raise SpecError(
+                f"taps: {missing[0]!r} is not reached in a forward pass of the example, or under no_grad(), as a checkpoint "
+                f"with use_reentrant=True has it; allowed: a module that is called while autograd follows"
+            )
         if out is None:
             raise SpecError(f"output: {taps.output!r} is not reached in a forward pass of the example")
         taps.check_passed()
         if rule == "local":
             _check_single(taps, points)
         names = {id(parameter): name for name, parameter in taps.model.named_parameters() if parameter.requires_grad}
-        ends = {id(leaf): name for name, leaves in taps.leaves.items() for leaf in leaves}
+        # Of a tuple that a tap gives the first tensor gets the signal.
+        ends = {id(leaf): name if k == 0 else "" for name, leaves in taps.leaves.items() for k, leaf in enumerate(leaves)}
         ends |= {id(tensor): "" for tensor in tensors(inputs)}
         above = [tensor for tensor in tensors(given) if tensor.requires_grad]
         ways = {"loss": reach(above, names, ends, own=True)}
@@ -75,7 +79,8 @@ def _assigned(ways: Mapping[str, Reach], names: list[str], rule: str) -> dict[st
             first, second = [f"the {source}" if source == "loss" else f"tap {source!r}" for source in found[:2]]
             raise SpecError(
                 f"taps: parameter {name!r} would be taught by {first} and by {second}: a way goes past a tap, so it would "
-                f"learn by back-propagation; allowed: a tap on each way from {name!r} up"
+                f"learn by back-propagation, or two layers share it; allowed: a tap on each way from {name!r} up, and layers "
+                f"with weights of their own"
             )
     if rule == "shallow":
         return {name: Source("loss" if found == ["loss"] else "") for name, found in by.items()}
@@ -106,7 +111,10 @@ def _check_order(taps: Taps, ways: Mapping[str, Reach], above: Reach, rule: str)
         waiting += [name for name in new if name]
     for name in taps.names:
         if name not in below:
-            raise SpecError(f"taps: what {taps.output_said} gives does not depend on {name!r}; allowed: taps below it")
+            raise SpecError(
+                f"taps: what {taps.output_said} gives does not depend on {name!r}, or not on the first tensor that it gives; "
+                f"allowed: taps below it"
+            )
         if not ways[name].passed and rule != "shallow":
             raise SpecError(f"taps: there is no parameter between {name!r} and the taps below; allowed: another place, or none")
 
@@ -117,7 +125,8 @@ def _check_single(taps: Taps, points: Mapping[str, Tensor]) -> None:
         function = taps.model.get_submodule(name).forward
         with torch.no_grad():
             a = drive.detach().clone()
-            moved = torch.arange(a.numel(), device=a.device).reshape(a.shape) % 2 == 0
+            # Scattered, so that there are both along each axis.
+            moved = (torch.rand(a.shape, generator=torch.Generator().manual_seed(0)) < 0.5).to(a.device)
             before, after = function(a.clone()), function(torch.where(moved, a + 1, a))
         same = isinstance(before, Tensor) and before.shape == a.shape and torch.equal(before[~moved], after[~moved])
         if not same:

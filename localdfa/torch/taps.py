@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -37,6 +39,8 @@ class Taps:
         self.forget()
         # Hooks stay out of graphs that are compiled, so each block between taps is compiled by itself.
         eager, modules = torch.compiler.disable, dict(model.named_modules())
+        # A copy of the model has the same hooks: they do nothing there.
+        self._modules = {name: modules[name] for name in ("", output, *self.names)}
         self._handles = [model.register_forward_pre_hook(eager(self._begin))]
         for name in self.names:
             if before:
@@ -51,7 +55,9 @@ class Taps:
         self.leaves: dict[str, list[Tensor]] = {}
         self.out: Tensor | None = None
         self.error: Tensor | None = None
+        self._pass = object()
         self._twice: str | None = None
+        self._strays: set[str] = set()  # where gradients came by that no tap hears of
         self._versions: dict[str, int] = {}  # of activity: whether it was changed in place since
         self._entered: dict[str, tuple[Tensor, int]] = {}  # what a non-linearity was called with, and its version
 
@@ -59,6 +65,11 @@ class Taps:
         """Take all hooks out of the module."""
         for handle in self._handles:
             handle.remove()
+
+    @property
+    def places(self) -> set[nn.Module]:
+        """The submodules that have hooks, but for the module itself."""
+        return {module for name, module in self._modules.items() if name}
 
     @property
     def output_said(self) -> str:
@@ -74,62 +85,100 @@ class Taps:
             A tap was not reached, or twice, or what it gave was changed in place.
         """
         if self._twice is not None:
+            what = f"tap {self._twice!r}" if self._twice in self.names else f"output {self._twice!r}"
             raise LocalDFAError(
-                f"tap {self._twice!r} was reached twice since the last step: its module stands at several places, or the "
+                f"{what} was reached twice since the last step: its module stands at several places, or the "
                 f"model ran twice; allowed: a module of its own for each place, and one forward pass before each backward"
             )
         for name in self.names:
             if name not in self.points:
                 raise LocalDFAError(
                     f"tap {name!r} was not reached; allowed: a forward pass of the whole module in training mode "
-                    f"(model.train()) before each backward"
+                    f"(model.train()) before each backward, and none of a compiled module before it got its taps"
                 )
             if self._cuts and self.activity[name]._version != self._versions[name]:
                 raise LocalDFAError(
                     f"what tap {name!r} gives was changed in place by an operation behind it; allowed: that operation with "
                     f"inplace=False, or x = x + y in place of x += y"
                 )
+        for name, (drive, version) in self._entered.items():
+            if drive._version != version:
+                raise LocalDFAError(
+                    f"the input of tap {name!r} was changed in place by an operation behind it; allowed: x = x + y in place of "
+                    f"x += y"
+                )
+
+    def listen(self) -> None:
+        """Let go of gradients that came by before."""
+        self.error = None
+        self._strays = set()
+
+    def sent_back(self) -> Tensor:
+        """The error, once a backward pass has come by.
+
+        Raises
+        ------
+        LocalDFAError
+            The loss depends on an earlier forward pass, on other tensors than the first that the output gives, or not on it.
+        """
+        if "earlier" in self._strays:
+            raise LocalDFAError(
+                "the loss depends on an earlier forward pass than the last; allowed: one forward pass, of all samples, before "
+                "each backward"
+            )
+        if "beside" in self._strays:
+            raise LocalDFAError(
+                f"the loss depends on another tensor than the first that {self.output_said} gives, whose error alone is sent; "
+                f"allowed: as `output` a submodule that gives one tensor"
+            )
+        if self.error is None:
+            raise LocalDFAError(f"the loss does not depend on what {self.output_said} gives, where the error is taken")
+        return self.error
 
     @contextmanager
     def passing(self, mode: Mode) -> Iterator[None]:
-        """A forward pass in training mode that leaves buffers, modes and random numbers as they were."""
-        model = self.model
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        """A forward pass in training mode that leaves buffers, modes, random numbers and records as they were."""
+        model, before = self.model, dict(vars(self))
+        buffers = [
+            (module, name, buffer, buffer.clone())
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+        ]
         modes = [(module, module.training) for module in model.modules()]
         devices = {tensor.device.index for tensor in [*model.parameters(), *model.buffers()] if tensor.is_cuda}
         self.forget()
         self.mode = mode
         try:
             with torch.random.fork_rng(devices=devices), torch.enable_grad():
-                model.train()
+                if not model.training:  # else there may be parts that are kept in evaluation mode, as frozen batch-norm
+                    model.train()
                 yield
         finally:
-            self.mode = "learn"
-            self.forget()
+            vars(self).update(before)
             for module, training in modes:
                 module.training = training
-            with torch.no_grad():
-                for name, buffer in model.named_buffers():
-                    buffer.copy_(buffers[name])
+            for module, name, buffer, value in buffers:
+                buffer.data.copy_(value)  # unseen by a graph that waits for its backward pass
+                setattr(module, name, buffer)
 
-    @property
-    def _looks(self) -> bool:
+    def _looks(self, name: str, module: nn.Module) -> bool:
         """Whether this forward pass is one to look at."""
-        return torch.is_grad_enabled() and (self.mode != "learn" or (self.model.training and self._cuts))
+        own = self._modules.get(name) is module
+        return own and torch.is_grad_enabled() and (self.mode != "learn" or (self.model.training and self._cuts))
 
     @property
     def _cutting(self) -> bool:
         return self._cuts and self.mode != "measure"
 
     def _begin(self, module: nn.Module, args: Any) -> None:
-        if self._looks:
+        if self._looks("", module):
             self.forget()
 
     def _entering(self, name: str) -> Callable[[nn.Module, Any], Any]:
         """A non-linearity is called with a drive without its graph, so nothing is differentiated there."""
 
         def hook(module: nn.Module, args: Any) -> Any:
-            if not self._looks:
+            if not self._looks(name, module):
                 return None
             if len(args) != 1 or not isinstance(args[0], Tensor) or not args[0].is_floating_point():
                 raise SpecError(f"taps: under 'local' {name!r} {SINGLE}")
@@ -146,7 +195,7 @@ class Taps:
         """What a tap gives goes on without its graph, so that no gradient comes back from above."""
 
         def hook(module: nn.Module, args: Any, given: Any) -> Any:
-            if not self._looks:
+            if not self._looks(name, module):
                 return None
             if not self._before:
                 self._reach(name, _first(given, f"taps: {name!r}"))
@@ -166,14 +215,34 @@ class Taps:
 
         return hook
 
-    def _at_output(self, module: nn.Module, args: Any, given: Any) -> None:
-        if self._looks:
-            self.out = _first(given, f"output: {self.output_said}")
-            if self.mode == "learn" and self.out.requires_grad:
-                self.out.register_hook(self._keep)
+    def _at_output(self, module: nn.Module, args: Any, given: Any) -> Any:
+        if not self._looks(self.output, module):
+            return None
+        if self.out is not None:
+            self._twice = self.output
+        self.out = _first(given, f"output: {self.output_said}")
+        if self.mode == "prepare":
+            return None
+        if not self.out.requires_grad and self.out.is_floating_point():
+            # Nothing above the taps learns, but the error is wanted; a copy, for a leaf could not be changed in place.
+            self.out = self.out.detach().requires_grad_().clone()
+            given = self.out if isinstance(given, Tensor) else _alike(given, [self.out, *given[1:]])
+        if self.out.requires_grad:
+            self.out.register_hook(partial(self._keep, self._pass))
+        for other in tensors(given):
+            if other is not self.out and other.requires_grad:
+                other.register_hook(partial(self._stray, self._pass))
+        return given
 
-    def _keep(self, gradient: Tensor) -> None:
-        self.error = gradient
+    def _keep(self, of_pass: object, gradient: Tensor | None) -> None:
+        if of_pass is self._pass:
+            self.error = gradient
+        elif gradient is not None:
+            self._strays.add("earlier")
+
+    def _stray(self, of_pass: object, gradient: Tensor | None) -> None:
+        if of_pass is self._pass and gradient is not None:
+            self._strays.add("beside")
 
     def _reach(self, name: str, point: Tensor) -> None:
         if name in self.points:
@@ -182,9 +251,11 @@ class Taps:
 
 
 def tensors(given: Any) -> list[Tensor]:
-    """All tensors in nested tuples, lists and dicts."""
+    """All tensors in nested tuples, lists, dicts and dataclasses."""
     if isinstance(given, Tensor):
         return [given]
+    if is_dataclass(given) and not isinstance(given, Mapping):
+        given = vars(given)
     parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, tuple | list) else ()
     return [tensor for part in parts for tensor in tensors(part)]
 
@@ -197,7 +268,9 @@ def fresh(example: Any) -> Any:
         return tensor.clone().requires_grad_() if dense else tensor
     if isinstance(example, Mapping):
         return {key: fresh(value) for key, value in example.items()}
-    return type(example)(fresh(value) for value in example) if isinstance(example, tuple | list) else example
+    if isinstance(example, tuple | list):
+        return _alike(example, [fresh(value) for value in example])
+    return example
 
 
 def called(model: nn.Module, inputs: Any) -> Any:
@@ -211,7 +284,8 @@ def _first(given: Any, what: str) -> Tensor:
     """What a module gives, or the first of several tensors."""
     first = given[0] if isinstance(given, tuple | list) and given else given
     if not isinstance(first, Tensor):
-        raise SpecError(f"{what} gives {type(given).__name__}; allowed: a tensor, or a tuple that begins with one")
+        found = type(given).__name__ if first is given else f"{type(given).__name__} of {type(first).__name__}"
+        raise SpecError(f"{what} gives {found}; allowed: a tensor, or a tuple that begins with one")
     return first
 
 
@@ -224,6 +298,10 @@ def _detached(given: Any, leaves: list[Tensor] | None) -> Any:
         leaves.append(cut.requires_grad_())
         return cut.clone()
     if isinstance(given, tuple | list):
-        parts = [_detached(part, leaves) for part in given]
-        return type(given)(*parts) if hasattr(given, "_fields") else type(given)(parts)
+        return _alike(given, [_detached(part, leaves) for part in given])
     return given
+
+
+def _alike(given: Any, parts: list[Any]) -> Any:
+    """A tuple, named or not, or a list of the type of another."""
+    return type(given)(*parts) if hasattr(given, "_fields") else type(given)(parts)
