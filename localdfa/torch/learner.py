@@ -238,7 +238,7 @@ class Learner(nn.Module):
             if drawn.shared:
                 return
 
-    def extra_repr(self) -> str:
+    def __repr__(self) -> str:
         """Who is trained by what, a line a parameter."""
         lines = [f"rule {self.rule!r}, error of {self._taps.output_said}"]
         for name, rows in self._rows.items():
