@@ -10,7 +10,7 @@ def draw(axes: style.Axes, values: np.ndarray, label: str, colours: str, limits:
 
     label: of the bar; colours: the name of a colour map of Matplotlib, whose ends the limits are.
     """
-    low, high = limits if np.isfinite(values).any() else (0.0, 1.0)
+    low, high = limits
     shown = axes.imshow(values, cmap=colours, vmin=low, vmax=high, origin="lower", aspect="auto", interpolation="nearest")
     axes.set_facecolor("#d9d9d9")
     axes.grid(False)

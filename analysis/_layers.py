@@ -46,6 +46,11 @@ def depth(run: Run) -> int:
     return max(len(setting.network.hidden) for setting in run.settings.values())
 
 
+def angle(cosine: float) -> float:
+    """The angle of a cosine, in degrees."""
+    return math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
+
+
 def some(number: int) -> list[int]:
     """The layers that are drawn, from 0: all, or of more than five the first, the last and three between."""
     return list(range(number)) if number <= MOST else [round(i * (number - 1) / (MOST - 1)) for i in range(MOST)]

@@ -4,21 +4,14 @@ Reads ``angle_to_dfa``, ``angle_to_bp``, ``angle_dfa_to_bp`` and ``alignment`` o
 the same way.
 """
 
-import math
-
 from localdfa.analysis import _layers, style, summary
 from localdfa.record import Run
-
-
-def _angle(cosine: float) -> float:
-    return math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
-
 
 _ROWS = (
     _layers.Row("angle_to_dfa", "Rule to DFA (°)", level=90),
     _layers.Row("angle_to_bp", "Rule to BP (°)", level=90),
     _layers.Row("angle_dfa_to_bp", "DFA to BP (°)", level=90),
-    _layers.Row("alignment", "Weights to B (°)", _angle, 90),
+    _layers.Row("alignment", "Weights to B (°)", _layers.angle, 90),
 )
 
 

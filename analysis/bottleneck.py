@@ -5,7 +5,7 @@ and ``feedback.bottleneck`` of the spec. A condition without one counts as one t
 """
 
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib import ticker
 
@@ -55,7 +55,7 @@ def figure(run: Run) -> style.Figure:
     for key in ("signal_cosine", error):
         if not any(key in row for row in measured):
             raise RunError(f"this run has no measure {key!r}")
-    found, shown = _sweep(run), _layers.some(_layers.depth(run))
+    found, shown, last = _sweep(run), _layers.some(_layers.depth(run)), summary.ends(run)
     rules = list(found.names)
     with style.context():
         drawn = style.Figure(style.TWO_COLUMNS, 2.1 + style.legend_height(rules, style.TWO_COLUMNS))
@@ -66,10 +66,10 @@ def figure(run: Run) -> style.Figure:
         lines: dict[str, style.Line2D] = {}
         for axes, layer in zip(panels, shown, strict=False):
             axes.axhline(0, **style.LEVEL)
-            curves = {rule: _cosines(run, names, layer) for rule, names in found.names.items()}
+            curves = {rule: _cosines(last, names, layer) for rule, names in found.names.items()}
             lines |= style.draw(axes, {rule: curve for rule, curve in curves.items() if curve.x}, rules)
             axes.set_title(style.folded(f"Hidden layer {layer + 1}", style.TWO_COLUMNS / len(panels) - 0.55))
-        curves = {rule: _errors(run, names, error) for rule, names in found.names.items()}
+        curves = {rule: _errors(last, names, error) for rule, names in found.names.items()}
         lines |= style.draw(panels[-1], {rule: curve for rule, curve in curves.items() if curve.x}, rules)
         panels[0].set_ylabel("Cosine to gradient")
         panels[0].yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -106,12 +106,11 @@ def _sweep(run: Run) -> _Sweep:
     return _Sweep(int(layer) - 1, {rule: dict(sorted(of_rule.items())) for rule, of_rule in names.items()})
 
 
-def _cosines(run: Run, names: dict[int, str], layer: int) -> summary.Curve:
+def _cosines(last: dict[str, list[dict[str, Any]]], names: dict[int, str], layer: int) -> summary.Curve:
     """Of one rule and layer, by the neurons that pass: means over seeds, and the deviation over samples to both sides."""
     curve = summary.Curve([], [], [], [])
     for number, name in names.items():
-        ends = [row for job in run.jobs if job.condition == name and (row := job.last)]
-        pairs = [(row.get("signal_cosine") or (), row.get("signal_cosine_sd") or ()) for row in ends]
+        pairs = [(row.get("signal_cosine") or (), row.get("signal_cosine_sd") or ()) for row in last[name]]
         known = [(c[layer], sd[layer]) for c, sd in pairs if layer < min(len(c), len(sd)) and None not in (c[layer], sd[layer])]
         if known:
             mean, deviation = fmean(c for c, _ in known), fmean(sd for _, sd in known)
@@ -120,11 +119,11 @@ def _cosines(run: Run, names: dict[int, str], layer: int) -> summary.Curve:
     return curve
 
 
-def _errors(run: Run, names: dict[int, str], key: str) -> summary.Curve:
+def _errors(last: dict[str, list[dict[str, Any]]], names: dict[int, str], key: str) -> summary.Curve:
     """Of one rule, by the neurons that pass, over seeds."""
     curve = summary.Curve([], [], [], [])
     for number, name in names.items():
-        ends = [row[key] for job in run.jobs if job.condition == name and (row := job.last) and row.get(key) is not None]
+        ends = [row[key] for row in last[name] if row.get(key) is not None]
         if ends:
             for values, value in zip(curve, (number, fmean(ends), min(ends), max(ends)), strict=True):
                 values.append(value)

@@ -21,8 +21,7 @@ def _angles_to_bp(row: dict[str, Any]) -> list[float | None]:
 
 
 def _angles_of_b(row: dict[str, Any]) -> list[float | None]:
-    cosines = row.get("alignment") or []
-    return [None if c is None else math.degrees(math.acos(max(-1.0, min(1.0, c)))) for c in cosines]
+    return [None if cosine is None else _layers.angle(cosine) for cosine in row.get("alignment") or []]
 
 
 def _relative_updates(row: dict[str, Any]) -> list[float | None]:
@@ -48,15 +47,13 @@ _ROWS = (
 
 def caption(run: Run) -> str:
     """What to see, and what panels and lines are."""
-    number = len(run.experiment.seeds)
-    seeds = "One seed." if number == 1 else f"Lines are means over {number} seeds, bands reach from the lowest to the highest."
     return (
         "After training, by hidden layer from the inputs up; a column of panels for the networks of each number of hidden "
         "layers. From above: angle of the weight update under the condition's rule to that of BP; of the forward weights to "
         "the feedback matrix B that stands in for them, where they are one; norm of the update on the probe by that of the "
         "weights. "
         "At 90°, the dashed line, two directions have nothing in common: where the angles of the lower layers stay there, "
-        f"feedback does not reach them. {seeds}{_many.said(len(_families(run)))}"
+        f"feedback does not reach them. {summary.seeds(run)}{_many.said(len(_families(run)))}"
     )
 
 
@@ -71,6 +68,7 @@ def figure(run: Run) -> style.Figure:
     rows, families = summary.measured(run), dict([*_families(run).items()][: _many.MOST])
     if not any(key in row for row in rows for key in ("angle_to_bp", "alignment", "update_norm")):
         raise RunError(f"{run.folder}: this run has no measure 'angle_to_bp'")
+    last = summary.ends(run)
     deep = sorted({layers for members in families.values() for layers in members})
     deep = [deep[i] for i in _layers.some(len(deep))]
     with style.context():
@@ -83,7 +81,7 @@ def figure(run: Run) -> style.Figure:
                 if row.is_angle:
                     axes.axhline(90, **style.LEVEL)
                 names = {label: members[layers] for label, members in families.items() if layers in members}
-                found = {label: curve for label, name in names.items() if (curve := _curve(run, name, row, layers))}
+                found = {label: curve for label, name in names.items() if (curve := _curve(last[name], row, layers))}
                 lines |= style.draw(axes, found, list(families))
                 axes.set_xlim(0.7, layers + 0.3)
                 axes.xaxis.set_major_locator(ticker.MaxNLocator(min(layers, 5), integer=True))
@@ -117,9 +115,9 @@ def _families(run: Run) -> dict[str, dict[int, str]]:
     return labelled
 
 
-def _curve(run: Run, name: str, row: _Row, layers: int) -> summary.Curve | None:
-    """A measure by hidden layer, from 1; None where no seed has it."""
-    seeds = [row.values(last) for job in run.jobs if job.condition == name and (last := job.last)]
+def _curve(ends: list[dict[str, Any]], row: _Row, layers: int) -> summary.Curve | None:
+    """A measure by hidden layer, from 1, of the last rows of metrics of a condition's seeds; None where no seed has it."""
+    seeds = [row.values(last) for last in ends]
     seeds = [values for values in seeds if len(values) == layers]
     if not seeds:
         return None

@@ -75,10 +75,9 @@ def _points(run: Run) -> list[_Point]:
     for needed in ("feedback_events", key):
         if not any(needed in row for row in rows):
             raise RunError(f"this run has no measure {needed!r}")
-    found = []
+    found, last = [], summary.ends(run)
     for place, (name, setting) in enumerate(run.settings.items()):
-        ends = [row for job in run.jobs if job.condition == name and (row := job.last)]
-        ends = [row for row in ends if row.get("feedback_events") is not None and row.get(key) is not None]
+        ends = [row for row in last[name] if row.get("feedback_events") is not None and row.get(key) is not None]
         ends = [row for row in ends if registry.get("feedback", setting.pathway_of(row["rule"])).draws()]
         if ends:
             events, errors = ([float(row[of]) for row in ends] for of in ("feedback_events", key))

@@ -20,13 +20,12 @@ _PLAIN = "–"
 def caption(run: Run) -> str:
     """What to see, and what the cells are."""
     rows, _, _ = _places(run)
-    number = len(run.experiment.seeds)
     return (
         f"Conditions by rule and by what else they vary, after training. a, Test {summary.error(run).name}. b, The cosine "
         "between the signal that comes to a hidden layer and the gradient of the loss there, which back-propagation finds in "
         "the same weights, mean over samples and hidden layers: 1 under BP, 0 where both have nothing in common. Light is "
         "better. "
-        f"{'One seed' if number == 1 else f'Means over {number} seeds'}.{_many.said(len(rows))}"
+        f"{summary.means(run)}{_many.said(len(rows))}"
     )
 
 
@@ -44,10 +43,10 @@ def figure(run: Run) -> style.Figure:
             raise RunError(f"this run has no measure {key!r}")
     rows, rules, places = _places(run)
     rows = rows[: _many.MOST]
-    values = np.full((2, len(rows), len(rules)), np.nan)
+    values, last = np.full((2, len(rows), len(rules)), np.nan), summary.ends(run)
     for name, (variant, rule) in places.items():
         if variant in rows:
-            ends = [row for job in run.jobs if job.condition == name and (row := job.last)]
+            ends = last[name]
             for panel, found in enumerate(([row.get(f"test_{what.key}") for row in ends], [_cosine(row) for row in ends])):
                 known = [value for value in found if value is not None]
                 values[panel, rows.index(variant), rules.index(rule)] = fmean(known) if known else np.nan

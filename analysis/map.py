@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from localdfa.analysis import _heat, _nudging, style
+from localdfa.analysis import _heat, _nudging, style, summary
 from localdfa.record import Run
 from localdfa.spec import Setting
 
@@ -34,14 +34,13 @@ _PANELS = (
 
 def caption(run: Run) -> str:
     """What to see, and what the cells are."""
-    number = len(run.experiment.seeds)
     return (
         "The first hidden layer's weight update under the local rule against that of exact DFA, of the same network on the "
         "same samples before training, over the nudging strength β and the time that the plasticity gate is open. a, Their "
         "cosine. b, Length of their difference, by that of exact DFA's. Dark is far from exact DFA. Two errors meet. The noise "
         "of single spikes is divided by β and by the length of the window, and so largest at the lower left; the curvature of "
         "the f–I curve over a finite nudge, a bias that no length of the window removes, grows with β. Traces and free phases "
-        f"may change with the window. {'One seed' if number == 1 else f'Means over {number} seeds'}.{_sweep(run).said}"
+        f"may change with the window. {summary.means(run)}{_sweep(run).said}"
     )
 
 

@@ -148,6 +148,12 @@ def _origin(info: dict[str, Any], jobs: list[Job]) -> str:
     return "; ".join(parts)
 
 
+def means(run: Run) -> str:
+    """How many seeds a figure without bands shows, as a sentence of its caption."""
+    number = len(run.experiment.seeds)
+    return "One seed." if number == 1 else f"Means over {number} seeds."
+
+
 def seeds(run: Run, band: str = "bands reach from the lowest to the highest seed") -> str:
     """How many seeds a figure of records that a run keeps at its end shows, as a sentence of its caption."""
     number = len(run.experiment.seeds)
@@ -195,11 +201,16 @@ def rows(run: Run) -> list[dict[str, Any]]:
     deviation (n − 1) with fewer than two values. Errors are in percent, RMSE in the unit of the targets; ``events`` and
     ``seconds`` are those of the whole training.
     """
+    return [_row(run, name, found) for name, found in ends(run).items()]
+
+
+def ends(run: Run) -> dict[str, list[dict[str, Any]]]:
+    """Of each condition the rows of metrics of the weights that its seeds end with, so far; see `Job.last`."""
     last: dict[str, list[dict[str, Any]]] = {name: [] for name in run.settings}
     for job in run.jobs:
         if row := job.last:
             last[job.condition].append(row)
-    return [_row(run, name, found) for name, found in last.items()]
+    return last
 
 
 def _row(run: Run, name: str, last: list[dict[str, Any]]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int) -> Ne
 
 def _require_alike(setting: Setting, trained: Setting, pathway: str) -> None:
     """Refuse what a setting says of how B is made where B is taken over from a run, of which it is not true."""
-    for name in ("distribution", "fan_out", "gain", "density", "rank", "signs", "shared"):
+    for name in type(setting.feedback).DRAWN:
         asked, made = getattr(setting.feedback, name), getattr(trained.feedback, name)
         if asked not in (made, type(setting.feedback).model_fields[name].default):
             allowed = "none" if made is None else quoted(made)

@@ -541,14 +541,17 @@ def _aligned(setting: "Setting") -> None:
             raise ValueError(f"{key}: network.weights = 'aligned' is of dense layers, each of which reaches the next alone")
 
 
+def _require_hidden(key: str, layer: str, n_hidden: int) -> None:
+    """Refuse the number of a hidden layer, as the keys of a table have it, that there is not."""
+    if layer not in map(str, range(1, n_hidden + 1)):
+        raise ValueError(f"{key}: there is no hidden layer {clipped(layer)}; allowed are 1 (the first) to {n_hidden}")
+
+
 def _bottleneck(setting: "Setting") -> None:
     """Signals that reach some neurons of a layer: in settled networks, where upper layers see no nudge of those below."""
     hidden, bottleneck = setting.network.hidden, setting.feedback.bottleneck
     for layer, number in bottleneck.items():
-        if layer not in map(str, range(1, len(hidden) + 1)):
-            raise ValueError(
-                f"feedback.bottleneck: there is no hidden layer {clipped(layer)}; allowed are 1 (the first) to {len(hidden)}"
-            )
+        _require_hidden("feedback.bottleneck", layer, len(hidden))
         width = hidden[int(layer) - 1]
         if not isinstance(width, int):
             raise ValueError(f"feedback.bottleneck.{layer}: {number} is of dense layers, and layer {layer} is a convolution")
@@ -575,11 +578,7 @@ def _layer_rules(setting: "Setting") -> None:
             continue
         shown = f"stage[{i}].layer_rules = {quoted(stage.layer_rules)}"
         for layer in stage.layer_rules:
-            if layer not in map(str, range(1, n_hidden + 1)):
-                raise ValueError(
-                    f"stage[{i}].layer_rules: there is no hidden layer {clipped(layer)}; allowed are 1 (the first) to "
-                    f"{n_hidden}"
-                )
+            _require_hidden(f"stage[{i}].layer_rules", layer, n_hidden)
         for rule in (stage.rule or setting.rule, *stage.layer_rules.values()):
             if (name := engine_of(setting, rule)) != "settled":
                 raise ValueError(

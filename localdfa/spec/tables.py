@@ -172,7 +172,12 @@ class NetworkTable(Table):
 
 
 class FeedbackTable(Table):
-    """The pathway of the error and its fixed random matrices."""
+    """The pathway of the error and its fixed random matrices.
+
+    DRAWN: the keys that say how a random matrix B is drawn.
+    """
+
+    DRAWN: ClassVar[tuple[str, ...]] = ("distribution", "fan_out", "gain", "density", "rank", "signs", "shared")
 
     pathway: str | None = Field(None, description="how the error reaches the hidden layers; the rule's own if left out")
     distribution: Literal["uniform", "normal", "orthogonal"] = Field(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from localdfa import registry
 from localdfa.errors import quoted
 from localdfa.spec import checks, defaults
-from localdfa.spec.tables import Setting
+from localdfa.spec.tables import FeedbackTable, Setting
 
 
 class _Key(NamedTuple):
@@ -43,8 +43,6 @@ def _taking_time(setting: Setting, rule: str, engine: str) -> bool:
 
 _PHASES = _Key(_with_phases, "under a rule with phases")
 _DURATION = _Key(_taking_time, "under a rule with phases where activity takes time: neuron.tau > 0, or spiking neurons")
-
-
 _DRAWN = _Key(_drawn, "where a matrix B is drawn at random")
 _KEYS = {
     ("phases", "beta"): _Key(_by_beta, "under a rule that depends on β"),
@@ -61,10 +59,7 @@ _KEYS = {
         lambda setting, rule, engine: setting.feedback.signal == "spikes", "with feedback.signal = 'spikes'"
     ),
     ("feedback", "pathway"): _Key(_fed_back, "under a rule by which hidden layers learn"),
-    **{("feedback", name): _DRAWN for name in ("distribution", "fan_out", "gain", "density")},
-    ("feedback", "rank"): _DRAWN,
-    ("feedback", "signs"): _DRAWN,
-    ("feedback", "shared"): _DRAWN,
+    **{("feedback", name): _DRAWN for name in FeedbackTable.DRAWN},
     ("feedback", "bottleneck"): _Key(_fed_back, "under a rule by which hidden layers learn"),
     ("feedback", "normalisation"): _Key(
         lambda setting, rule, engine: checks.takes_norms(setting, rule),

@@ -25,8 +25,6 @@ _PATHWAYS = {
 }
 # Pathways whose signal does not carry the size of the error.
 _UNSIZED = ("drtp", "sign_error")
-# Of the spec's table `feedback`, what says how random matrices are drawn.
-_MATRICES = ("distribution", "fan_out", "gain", "density", "rank", "signs", "shared")
 # The taps of all learners; they go with their modules.
 _hooked: "WeakSet[Taps]" = WeakSet()
 
@@ -312,44 +310,21 @@ def feedback(
         A name, value or combination is not allowed; a tap is not reached, or twice, or lies above the output; a parameter would
         get no signal, or back-propagation past a tap; a block has no local form.
     """
-    if not isinstance(taps, str | Sequence) or not isinstance(output, str):
-        raise SpecError(f"taps, output: {quoted(taps)}, {quoted(output)} are not allowed: names of submodules")
-    names, known = [taps] if isinstance(taps, str) else list(taps), [name for name, _ in model.named_modules() if name]
     if rule not in RULES:
         raise SpecError(f"rule: {unknown(rule, list(RULES))}")
-    for key, given in (("taps", names), ("output", [output] if output else [])):
-        for name in given:
-            if name not in known:
-                raise SpecError(f"{key}: {unknown(name, known[:50])}")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise SpecError(f"taps: {twice[0]!r} is named twice")
-    if output in names:
-        raise SpecError(f"output: {output!r} is a tap as well; allowed: a module above it, at whose output the error is taken")
-    if not names and rule != "bp":
-        raise SpecError("taps: there are none; allowed: at least one, or rule 'bp'")
+    names = _submodules(model, taps, output, rule)
     allowed = _PATHWAYS.get(rule, ())
     if pathway is not None and pathway not in allowed:
         raise SpecError(f"pathway: {quoted(pathway)} does not go with rule {rule!r}; allowed: {', '.join(allowed) or 'none'}")
-    own = {"beta": beta, "nudging": nudging, "relative": relative, "inside": inside}
-    if unread := [key for key, value in own.items() if value is not None and rule != "local"]:
-        raise SpecError(f"{unread[0]}: rule {rule!r} does not read it; allowed: with rule 'local'")
+    nudge = _nudge(rule, beta, nudging, relative, inside)
     if unread := [key for key in (*matrices, *([] if spread is None else ["spread"])) if not allowed]:
         raise SpecError(f"{unread[0]}: rule {rule!r} does not read it; allowed: with {', '.join(map(repr, _PATHWAYS))}")
-    if strange := [key for key in matrices if key not in _MATRICES]:
-        raise SpecError(f"unknown key {unknown(strange[0], list(_MATRICES))}")
-    if isinstance(beta, bool) or not isinstance(beta, Real | None) or (beta is not None and not 0 < beta < float("inf")):
-        raise SpecError(f"beta: {quoted(beta)} is not allowed: a number above 0")
-    if not isinstance(relative, bool | None):
-        raise SpecError(f"relative: {quoted(relative)} is not allowed: True or False")
+    if strange := [key for key in matrices if key not in FeedbackTable.DRAWN]:
+        raise SpecError(f"unknown key {unknown(strange[0], list(FeedbackTable.DRAWN))}")
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise SpecError(f"seed: {quoted(seed)} is not allowed: a whole number, 0 or above")
     if spread is not None and not callable(spread):
         raise SpecError(f"spread: {quoted(spread)} is not allowed: a function of the error")
-    nudge = Nudge(0.1 if beta is None else float(beta), "centered" if nudging is None else nudging, relative is not False)
-    if nudge.nudging not in ("centered", "one_sided"):
-        raise SpecError(f"nudging: {unknown(nudging, ['centered', 'one_sided'])}")
-    if inside not in (None, "bp"):
-        raise SpecError(f"inside: {quoted(inside)} is not allowed: 'bp', or none")
     drawn = table(FeedbackTable, matrices)
     _check_alone(model, {name: model.get_submodule(name) for name in (*names, output)})
     hooked = Taps(model, names, output, before=rule == "local", cuts=rule != "bp")
@@ -361,6 +336,46 @@ def feedback(
         raise
     _hooked.add(hooked)
     return learner
+
+
+def _submodules(model: nn.Module, taps: Any, output: Any, rule: str) -> list[str]:
+    """The names of the taps, of submodules that there are, as the output is."""
+    if not isinstance(taps, str | Sequence) or not isinstance(output, str):
+        raise SpecError(f"taps, output: {quoted(taps)}, {quoted(output)} are not allowed: names of submodules")
+    names, known = [taps] if isinstance(taps, str) else list(taps), [name for name, _ in model.named_modules() if name]
+    for key, given in (("taps", names), ("output", [output] if output else [])):
+        for name in given:
+            if name not in known:
+                raise SpecError(f"{key}: {unknown(name, known[:50])}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise SpecError(f"taps: {twice[0]!r} is named twice")
+    if output in names:
+        raise SpecError(f"output: {output!r} is a tap as well; allowed: a module above it, at whose output the error is taken")
+    if not names and rule != "bp":
+        raise SpecError("taps: there are none; allowed: at least one, or rule 'bp'")
+    return names
+
+
+def _nudge(
+    rule: str,
+    beta: float | None,
+    nudging: Literal["centered", "one_sided"] | None,
+    relative: bool | None,
+    inside: Literal["bp"] | None,
+) -> Nudge:
+    """How strong currents are, from the arguments that `local` alone reads."""
+    own = {"beta": beta, "nudging": nudging, "relative": relative, "inside": inside}
+    if unread := [key for key, value in own.items() if value is not None and rule != "local"]:
+        raise SpecError(f"{unread[0]}: rule {rule!r} does not read it; allowed: with rule 'local'")
+    if isinstance(beta, bool) or not isinstance(beta, Real | None) or (beta is not None and not 0 < beta < float("inf")):
+        raise SpecError(f"beta: {quoted(beta)} is not allowed: a number above 0")
+    if nudging not in (None, "centered", "one_sided"):
+        raise SpecError(f"nudging: {unknown(nudging, ['centered', 'one_sided'])}")
+    if not isinstance(relative, bool | None):
+        raise SpecError(f"relative: {quoted(relative)} is not allowed: True or False")
+    if inside not in (None, "bp"):
+        raise SpecError(f"inside: {quoted(inside)} is not allowed: 'bp', or none")
+    return Nudge(0.1 if beta is None else float(beta), nudging or "centered", relative is not False)
 
 
 def _check_alone(model: nn.Module, places: Mapping[str, nn.Module]) -> None:
