@@ -218,7 +218,7 @@ def _row(run: Run, name: str, last: list[dict[str, Any]]) -> dict[str, Any]:
     epochs, kept = [row["epoch"] for row in last], [row[KEPT] for row in last]
     row: dict[str, Any] = {
         "condition": name,
-        "neuron": setting.network.neuron,
+        "neuron": setting.computed_by,
         "rule": _arrows(_by_layer(stage, str, setting.rule_of(stage)) for stage in setting.stage),
         "feedback": _arrows(_by_layer(stage, setting.pathway_of, setting.rule_of(stage)) for stage in setting.stage),
         "seeds": len(last),

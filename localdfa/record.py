@@ -55,7 +55,7 @@ from localdfa import arrays, outputs, registry
 from localdfa import folder as folders
 from localdfa.errors import RunError
 from localdfa.files import first_wrong, move, plain, read, read_object, to_json, write_bytes, write_json
-from localdfa.spec import Experiment, Setting, load, settings, uses
+from localdfa.spec import Experiment, Setting, load, modules, settings, uses
 
 if TYPE_CHECKING:
     import neo
@@ -71,6 +71,7 @@ PER_LAYER = (
     "mean_cosine_to_dfa", "mean_cosine_to_settled", "cosine_to_exact",
     "alignment", "theorem_k", "theorem_l", "theorem_beta", "theorem_l_above", "theorem_k_pair", "theorem_l_pair", "update_norm",
     "weight_norm", "feedback_norm", "rate", "silent", "saturated", "nudge", "crossed", "signal_cosine", "signal_cosine_sd",
+    "signal_norm", "gradient_norm",
 )  # fmt: skip
 _TEXT = ("condition", "rule")
 _COUNTS = ("seed", "epoch", "stage")
@@ -93,7 +94,8 @@ _BOUNDS = {
     ),
     **dict.fromkeys(
         ("train_loss", "valid_loss", "test_loss", "train_rmse", "valid_rmse", "test_rmse", "relative_error_to_dfa",
-         "update_norm", "weight_norm", "feedback_norm", "rate", "nudge", "updates", "events", "feedback_events", "seconds"),
+         "update_norm", "weight_norm", "feedback_norm", "signal_norm", "gradient_norm", "rate", "nudge", "updates",
+         "events", "feedback_events", "seconds"),
         (0.0, math.inf),
     ),
 }  # fmt: skip
@@ -558,6 +560,8 @@ def _sha256(content: bytes) -> str:
 def to_toml(experiment: Experiment) -> str:
     """The resolved experiment, every default spelled out."""
     tables = experiment.model_dump(exclude_none=True)
+    if experiment.module is not None:
+        return tomli_w.dumps(_of_modules(experiment, tables), multiline_strings=False)
     neuron = registry.get("neurons", experiment.network.neuron)
     optimiser = registry.get("optimisers", experiment.optimiser.name)
     tables["neuron"] = neuron(**experiment.neuron)._asdict()
@@ -565,6 +569,16 @@ def to_toml(experiment: Experiment) -> str:
     if not experiment.models:
         del tables["models"]
     return tomli_w.dumps(tables, multiline_strings=False)
+
+
+def _of_modules(experiment: Experiment, tables: dict[str, Any]) -> dict[str, Any]:
+    """The resolved tables of an experiment with modules, which leave out what these do not read."""
+    found = modules.resolved(tables)
+    found["module"] |= modules.parameters(experiment)
+    found["optimiser"] |= registry.get("optimisers", experiment.optimiser.name)(**experiment.optimiser.parameters)._asdict()
+    if not experiment.models:
+        del found["models"]
+    return found
 
 
 def origin() -> dict[str, Any]:

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +12,16 @@ import numpy.typing as npt
 from localdfa import data as datasets
 from localdfa import memory, outputs, registry
 from localdfa.augmentation import Augmentation
+from localdfa.data import kinds
+from localdfa.data.kinds import Kind
 from localdfa.data.trains import array_of
 from localdfa.errors import DataError, SpecError
 from localdfa.inputs.trains import implausible, unseen
 from localdfa.network import VALIDATION, generator
-from localdfa.spec import Augment, Experiment, Setting, settings
+from localdfa.spec import Augment, Experiment, Setting, modules, settings
 
+# What modules of PyTorch, or networks of layers, learn from.
+Data = datasets.Dataset | Kind
 # Spike trains are said to be cut off where more than this part of their spikes is.
 _UNSEEN = 0.1
 
@@ -88,8 +93,22 @@ def _with_ones(x: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
     return inputs
 
 
-def load(experiment: Experiment) -> datasets.Dataset:
-    """The data of an experiment, as it prepares them.
+def load(experiment: Experiment) -> Data:
+    """The data of an experiment, as it prepares them: samples, or for modules that read another kind of data that kind.
+
+    Raises
+    ------
+    DataError, SpecError
+        As `load_samples`; or the data are not of the kind that a module reads.
+    """
+    reads = next((modules.model_of(setting).reads for setting in settings(experiment).values() if setting.module), None)
+    if reads is None or reads is datasets.Dataset:
+        return load_samples(experiment)
+    return _of_kind(experiment, reads)
+
+
+def load_samples(experiment: Experiment) -> datasets.Dataset:
+    """Samples, with labels or numbers, of an experiment, as it prepares them.
 
     Raises
     ------
@@ -104,10 +123,32 @@ def load(experiment: Experiment) -> datasets.Dataset:
         standardise=prepare.standardise, dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
         regression=output.regression,
     )  # fmt: skip
-    notes = [note for setting in by_condition.values() for note in _readable(data, setting)]
+    notes = []
     for setting in by_condition.values():
+        if setting.module is not None:
+            _require_labels(data)
+            continue
+        notes += _readable(data, setting)
         memory.require(setting, data.shape, data.n_out, len(data.y_train) + len(data.y_valid) + len(data.y_test))
     return replace(data, notes=tuple(dict.fromkeys((*data.notes, *notes))))
+
+
+def _of_kind(experiment: Experiment, reads: type[Kind]) -> Kind:
+    """Data that modules alone read."""
+    data = datasets.read(experiment.data)
+    if not isinstance(data, reads):
+        names = [setting.computed_by for setting in settings(experiment).values()]
+        raise SpecError(
+            f"data: {experiment.data!r} is no {reads.__name__}, which module.name = {names[0]!r} reads; allowed: data of that kind"
+        )
+    return data
+
+
+def _require_labels(data: datasets.Dataset) -> None:
+    """Refuse data that no module reads as samples with labels."""
+    if data.regression or isinstance(data.x_train, datasets.Trains):
+        has = "numbers to be fitted" if data.regression else "spike trains"
+        raise SpecError(f"data: {data.name!r} has {has}; allowed with a module: arrays of numbers, with labels")
 
 
 def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
@@ -161,9 +202,14 @@ def _readable(data: datasets.Dataset, setting: Setting) -> list[str]:
     return notes
 
 
-def fingerprint(data: datasets.Dataset) -> str:
+def fingerprint(data: Data) -> str:
     """SHA-256 of all arrays of a data set."""
     digest = hashlib.sha256()
+    if not isinstance(data, datasets.Dataset):
+        for array in kinds.arrays(data).values():
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
     parts = (data.x_train, data.y_train, data.x_valid, data.y_valid, data.x_test, data.y_test)
     for array in (a for part in parts for a in (part.events() if isinstance(part, datasets.Trains) else (part,))):
         digest.update(f"{array.shape}{array.dtype}".encode())
@@ -185,8 +231,8 @@ def parts(data: datasets.Dataset, setting: Setting) -> dict[str, Part]:
 
 # The precision, the output and the augmentation of a setting, which decide in which form it reads data.
 Form = tuple[str, str, Augment]
-# The parts of a data set, in each form in which a condition reads them.
-Forms = dict[Form, dict[str, Part]]
+# The parts of a data set, in each form in which a condition reads them; modules read the data as they are.
+Forms = dict[Form, Any]
 
 
 def form_of(setting: Setting) -> Form:
@@ -194,11 +240,14 @@ def form_of(setting: Setting) -> Form:
     return setting.precision, setting.network.output, setting.augment
 
 
-def in_forms(experiment: Experiment, data: datasets.Dataset) -> Forms:
+def in_forms(experiment: Experiment, data: Data) -> Forms:
     """The parts of a data set, in each form in which a condition of the experiment reads them."""
     forms: Forms = {}
     for setting in settings(experiment).values():
-        if form_of(setting) not in forms:
+        if setting.module is not None:
+            forms[form_of(setting)] = data
+        elif form_of(setting) not in forms:
+            assert isinstance(data, datasets.Dataset)  # as `load` has made sure
             parts_here = parts(data, setting)
             for name, part in parts_here.items():
                 for there in forms.values():

@@ -13,10 +13,11 @@ from localdfa.errors import DataError, LocalDFAError, RunError
 from localdfa.files import write_json
 from localdfa.geometry import seen
 from localdfa.progress import Progress
-from localdfa.samples import Forms
-from localdfa.spec import Experiment, asked, checks, settings
+from localdfa.samples import Data, Forms
+from localdfa.spec import Experiment, Record, Setting, asked, checks, settings
 from localdfa.spec import experiment as validated
 from localdfa.trainer import Trainer
+from localdfa.training import Training
 
 # Parts of a data set.
 _PARTS = ("train", "valid", "test")
@@ -57,7 +58,8 @@ def run(
         _keep_sources(experiment, place)
         folders.check(place, force)
     data = samples.load(experiment)
-    recording.check(experiment, data.shape, data.n_out, len(data.y_train))
+    if isinstance(data, Dataset):
+        recording.check(experiment, data.shape, data.n_out, len(data.y_train))
     with _shown(progress) as display:
         _warn_of_doubts(experiment, display)
         with blas.one_thread():
@@ -108,7 +110,7 @@ def _keep_sources(experiment: Experiment, place: Path) -> None:
             raise RunError(f"{place}: {key} reads {path}, which this run would replace; name another place")
 
 
-def _rehearse(experiment: Experiment, data: Dataset, forms: Forms, progress: Progress) -> set[str]:
+def _rehearse(experiment: Experiment, data: Data, forms: Forms, progress: Progress) -> set[str]:
     """Build every network, and train the first for a mini-batch: what goes wrong there does so before a folder is made.
 
     Returns the conditions whose kernels are compiled.
@@ -120,10 +122,24 @@ def _rehearse(experiment: Experiment, data: Dataset, forms: Forms, progress: Pro
     # Of another run each seed is read; networks that are built anew differ in nothing but their random numbers.
     networks += [(each, later) for each in by_condition.values() if each.network.from_run for later in later_seeds]
     for each, number in networks:
-        handover.begin(each, seen(each, data.shape), data.n_out, number)
+        if each.module is None:
+            assert isinstance(data, Dataset)
+            handover.begin(each, seen(each, data.shape), data.n_out, number)
+        else:  # its taps may be refused
+            _training(each, forms, record.Job(Path(), "", number))
     progress.compiling(name)
-    Trainer(setting, forms[samples.form_of(setting)], record.Job(Path(), name, seed)).warm_up()
+    _training(setting, forms, record.Job(Path(), name, seed)).warm_up()
     return {name}
+
+
+def _training(setting: Setting, forms: Forms, job: record.Job, keep: Record | None = None) -> Training:
+    """One condition and seed, before its training."""
+    data = forms[samples.form_of(setting)]
+    if setting.module is None:
+        return Trainer(setting, data, job, keep)
+    from localdfa.module_trainer import ModuleTrainer
+
+    return ModuleTrainer(setting, data, job, keep)
 
 
 def _shown(progress: Progress | bool) -> AbstractContextManager[Progress]:
@@ -163,13 +179,13 @@ def located(experiment: Experiment, base: Path | None = None) -> Experiment:
     return experiment.model_copy(update={"data": f"npz:{absolute('data', experiment.data.removeprefix('npz:'))}"})
 
 
-def _fingerprints(experiment: Experiment, data: Dataset) -> dict[str, str]:
+def _fingerprints(experiment: Experiment, data: Data) -> dict[str, str]:
     """Of all that a run reads, as run.json has them."""
     return {"data": samples.fingerprint(data), **handover.fingerprint(experiment)}
 
 
 def _go_on(
-    run: record.Run, data: Dataset, fingerprints: dict[str, str], forms: Forms, progress: Progress, compiled: set[str],
+    run: record.Run, data: Data, fingerprints: dict[str, str], forms: Forms, progress: Progress, compiled: set[str],
 ) -> record.Run:  # fmt: skip
     """Train what is not finished, in a folder that is held; whatever happens, leave one that can be read and resumed.
 
@@ -202,12 +218,11 @@ def _described(error: BaseException) -> str:
 def _train_all(run: record.Run, forms: Forms, progress: Progress, compiled: set[str]) -> None:
     """Train every condition and seed, one after the other; compiled: the conditions whose kernels are, which grow."""
     epochs = {name: setting.epochs for name, setting in run.settings.items()}
-    n_train = len(next(iter(forms.values()))["train"])
-    progress.start(sum(epochs[job.condition] for job in run.jobs) * n_train)
+    n_train = {name: _n_train(setting, forms) for name, setting in run.settings.items()}
+    progress.start(sum(epochs[job.condition] * n_train[job.condition] for job in run.jobs))
     for job in run.jobs:
         setting = run.settings[job.condition]
-        parts = forms[samples.form_of(setting)]
-        trainer = Trainer(setting, parts, job, run.experiment.record)
+        trainer = _training(setting, forms, job, run.experiment.record)
         if setting.network.from_run:  # which may have been replaced meanwhile
             run.check_unchanged(**handover.fingerprint(run.experiment))
         trainer.restore(progress)
@@ -217,18 +232,25 @@ def _train_all(run: record.Run, forms: Forms, progress: Progress, compiled: set[
             job.write_metrics(trainer.rows)
         if not trainer.finished and job.condition not in compiled:
             progress.compiling(job.condition)
-            Trainer(setting, parts, job).warm_up()
+            _training(setting, forms, job).warm_up()
             compiled.add(job.condition)
         progress.job(job.condition, job.seed)
-        progress.advance(trainer.epoch * n_train)
+        progress.advance(trainer.epoch * trainer.n_train)
         try:
             _train(trainer, run, progress)
         finally:
             summarise(run)
-        progress.advance((epochs[job.condition] - trainer.epoch) * n_train)  # what an early stop left out
+        progress.advance((epochs[job.condition] - trainer.epoch) * trainer.n_train)  # what an early stop left out
 
 
-def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
+def _n_train(setting: Setting, forms: Forms) -> int:
+    """The samples of an epoch."""
+    if setting.module is None:
+        return len(forms[samples.form_of(setting)]["train"])
+    return _training(setting, forms, record.Job(Path(), "", 0)).n_train
+
+
+def _train(trainer: Training, run: record.Run, progress: Progress) -> None:
     """One condition and seed from where it stands to its end."""
     keep, job, was_unfinished = run.experiment.record, trainer.job, not trainer.finished
     if not trainer.rows:
@@ -240,9 +262,8 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
         trainer.train_epoch(progress)
         row = trainer.measure()
         job.write_metrics(trainer.rows, lasting=False)
-        for name, recorder in recording.asked_for(keep, trainer.spiked).items():
-            if recorder.each_epoch(keep):
-                job.write(name, recorder.record(trainer.trained, keep), trainer.epoch)
+        for name, made in trainer.records(keep, each_epoch=True).items():
+            job.write(name, made(), trainer.epoch)
         trainer.next_stage()
         if record.KEPT in row:
             job.write_metrics(trainer.rows, lasting=False)
@@ -256,7 +277,7 @@ def _train(trainer: Trainer, run: record.Run, progress: Progress) -> None:
     run.note_trained(job, trainer.rows)
 
 
-def _judge(trainer: Trainer, run: record.Run, progress: Progress) -> None:
+def _judge(trainer: Training, run: record.Run, progress: Progress) -> None:
     """Warn of spiking layers that are silent or saturate, and once of training that stays at chance.
 
     Chance is looked at after some epochs, so that one may stop there, and at the end; run.json keeps what is found last.
@@ -271,17 +292,17 @@ def _judge(trainer: Trainer, run: record.Run, progress: Progress) -> None:
         run.note_health(job, row["epoch"], [*idle, *unhealthy])
 
 
-def _record(trainer: Trainer, run: record.Run, progress: Progress, anew: bool) -> None:
+def _record(trainer: Training, run: record.Run, progress: Progress, anew: bool) -> None:
     """Keep what the spec asks for of a trained network, or, if not anew, what of that is not there or damaged.
 
     Whatever fails here costs no training: run.json says what could not be kept and why, and resuming tries it again.
     """
     keep, job, failed = run.experiment.record, trainer.job, dict[str, str]()
-    for name, recorder in recording.asked_for(keep, trainer.spiked).items():
+    for name, made in trainer.records(keep).items():
         if not anew and job.is_whole(name):
             continue
         try:
-            job.write(name, recorder.record(trainer.trained, keep))
+            job.write(name, made())
         except Exception as error:
             failed[name] = _described(error)
             progress.warn(
@@ -307,7 +328,7 @@ def summarise(run: record.Run) -> None:
             entries.append(
                 {
                     "name": job.condition,
-                    "neuron": setting.network.neuron,
+                    "neuron": setting.computed_by,
                     "rule": last["rule"],
                     "layer_rules": setting.stage[last["stage"]].layer_rules,
                     "feedback": setting.pathway_of(last["rule"]),

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from localdfa.core import finite, threads
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.spiking.carried import Carried, restored
 from localdfa.engines import Engine, Settled, Spiking, engine
-from localdfa.errors import NonFiniteError, RunError
+from localdfa.errors import NonFiniteError
 from localdfa.feedback._changes import Changes
 from localdfa.files import plain
 from localdfa.handover import begin
@@ -21,42 +22,33 @@ from localdfa.optimisers import Optimiser
 from localdfa.progress import Progress
 from localdfa.samples import Part
 from localdfa.spec import Record, Setting, checks
+from localdfa.training import Kept, Training, check_alike
 
 
-class Trainer:
-    """One condition and seed: its network, where its training stands, and how it goes on.
-
-    Every random number depends on the seed, its purpose and the epoch alone, so a trainer restored from a checkpoint goes
-    on to the same bits.
-    """
+class Trainer(Training):
+    """The training of a network of layers."""
 
     def __init__(self, setting: Setting, parts: dict[str, Part], job: record.Job, keep: Record | None = None) -> None:
-        self.setting, self.parts, self.job, self.seed = setting, parts, job, job.seed
+        super().__init__(setting, job)
+        self.parts = parts
         train = parts["train"]
         self.network = begin(setting, train.shape, train.targets.shape[1], self.seed)
-        self.epoch, self.epoch_of_stage = 0, 0
         self._adversary = _adversary(setting, train)
         self._changes_by_pathway: dict[str, Changes] = {}
         self._enter(0)
         biases = [*(int(projection.biased) for projection in self.network.projections), *[1] * len(self.network.batch_norms)]
         self.plasticity = Plasticity(self.network.learned, self._optimiser(), setting.optimiser.weight_decay, biases)
-        self.seconds, self.events, self.feedback_events = 0.0, 0, 0
-        self.rows: list[dict[str, Any]] = []
+        self.events, self.feedback_events = 0, 0
         self.carried = Carried()
-        # Of this stage: the epoch with the smallest validation error, and what had been learned then where it may be kept.
-        self.best: int | None = None
-        self._best_learned: list[np.ndarray] = []
         keep, order = keep or Record(), generator(self.seed, PROBE).permutation(len(train))
         self._repeats = keep.repeats
         self.probe, self._watched = np.sort(order[: keep.probe]), np.sort(order[: keep.train])
 
     @property
-    def finished(self) -> bool:
-        """Whether every stage is over."""
-        return self.stage == len(self.setting.stage)
+    def n_train(self) -> int:
+        return len(self.parts["train"])
 
     def warm_up(self) -> None:
-        """Compile: one mini-batch, after which this trainer is of no more use. Else `seconds` would be those of compiling."""
         train = self.parts["train"]
         for stage in range(len(self.setting.stage)):
             self._enter(stage)
@@ -65,17 +57,10 @@ class Trainer:
             self.step(np.arange(len(train))[rows], generator(self.seed, NOISE))
 
     def not_learned(self, row: dict[str, Any]) -> str | None:
-        """Why the training set is predicted no better than by guessing in a row of metrics; None where it is."""
         measured = {m.key: row[f"train_{m.key}"] for m in self.network.output.measures}
         return self.network.output.not_learned(measured, self.parts["train"].targets[self._watched])
 
-    @property
-    def spiked(self) -> bool:
-        """Whether the last rule was learned from spikes."""
-        return isinstance(self.engine, Spiking)
-
     def _enter(self, stage: int) -> None:
-        """Take up a stage: its rule, the pathway of that rule, and its frozen layers."""
         self.stage = stage
         if self.finished:
             return
@@ -109,7 +94,7 @@ class Trainer:
 
     @property
     def _learned(self) -> list[np.ndarray]:
-        """What learns in this stage: the weights and gains, running averages, and B where it changes."""
+        """The weights and gains, running averages, and B where it changes."""
         matrices = [] if self._changes is None else self._changes.matrices
         return [*self.network.learned, *self.network.averages, *matrices]
 
@@ -124,9 +109,9 @@ class Trainer:
         return engine(self.setting, self.rule_name, self._optimiser().learning_rate, self._adversary)
 
     def _take_last_rate(self) -> None:
-        """Where training is finished, have weights that change while spikes pass do so at the rate of its last epoch."""
+        """Have weights that change while spikes pass do so at the rate of the last epoch."""
         rate = self.rows[-1].get("learning_rate")
-        if self.finished and rate is not None:
+        if rate is not None:
             self.engine = engine(self.setting, self.rule_name, self.network.dtype.type(rate), self._adversary)
 
     def _optimiser(self) -> Optimiser:
@@ -138,13 +123,7 @@ class Trainer:
         return registry.cast(optimiser._replace(learning_rate=rate), self.network.dtype.type)
 
     def train_epoch(self, progress: Progress) -> None:
-        """Pass once through the training set in a new order.
-
-        Raises
-        ------
-        NonFiniteError
-            The message names the layer, the step and the sample.
-        """
+        """See `Training`; the message of an error names the layer, the step and the sample."""
         began, train, size = time.perf_counter(), self.parts["train"], self.setting.batch_size
         self.plasticity.optimiser, self.engine = self._optimiser(), self._engine()
         order = generator(self.seed, ORDER, self.epoch).permutation(len(train))
@@ -192,7 +171,6 @@ class Trainer:
             self._changes.follow(generator(self.seed, FEEDBACK, self.network.n_hidden + self.epoch))
 
     def measure(self) -> dict[str, Any]:
-        """The row of metrics of the network as it stands, appended to the rows."""
         train = self.parts["train"]
         row: dict[str, Any] = {
             "condition": self.job.condition, "seed": self.seed, "epoch": self.epoch, "stage": self.stage, "rule": self.rule_name
@@ -229,44 +207,21 @@ class Trainer:
             loss += float(network.loss(drive, part.targets[rows]).sum())
         return {**network.output.measured(total, part.targets[samples]), "loss": loss / len(samples)}
 
+    def records(self, keep: Record, each_epoch: bool = False) -> dict[str, Kept]:
+        trained = self.trained
+        return {
+            name: partial(recorder.record, trained, keep)
+            for name, recorder in recording.asked_for(keep, isinstance(self.engine, Spiking)).items()
+            if not each_epoch or recorder.each_epoch(keep)
+        }
+
     @property
     def trained(self) -> recording.Trained:
         """The network as it stands, as recorders see it."""
         epoch = self.rows[-1].get(record.KEPT, self.epoch) if self.rows else self.epoch
         return recording.Trained(self.setting, self.network, self.engine, self.frozen, self.parts, self.probe, self.seed, epoch)
 
-    def next_stage(self) -> None:
-        """Take up the next stage where this one is over: its epochs are done, its training error is reached, or patience ends.
-
-        It goes on from the weights of the last epoch or, where the stage keeps the best, from those.
-        """
-        stage, row = self.setting.stage[self.stage], self.rows[-1]
-        if stage.patience is not None or stage.keep == "best":
-            self._note_best(stage.keep == "best")
-        waited = 0 if self.best is None else self.epoch - self.best
-        if (
-            self.epoch_of_stage >= stage.epochs
-            or (stage.stop_at_error is not None and row["train_error"] <= stage.stop_at_error)
-            or (stage.patience is not None and waited >= stage.patience)
-        ):
-            if stage.keep == "best" and self.best is not None:
-                row[record.KEPT] = self.best
-                for learned, best in zip(self._learned, self._best_learned, strict=True):
-                    learned[...] = best
-            self.epoch_of_stage, self.best, self._best_learned = 0, None, []
-            self._enter(self.stage + 1)
-
-    def _note_best(self, keep: bool) -> None:
-        """Note the last epoch if its validation error is the smallest of this stage, and its weights if they may be kept."""
-        key = f"valid_{self.network.output.measures[0].key}"
-        error = self.rows[-1][key]
-        if self.best is None or error < self.rows[self.best][key]:
-            self.best = self.epoch
-            if keep:
-                self._best_learned = [learned.copy() for learned in self._learned]
-
     def save(self) -> None:
-        """Write a checkpoint."""
         arrays: dict[str, np.ndarray] = {}
         for l, weights in enumerate(self.network.learned):
             arrays |= {
@@ -275,7 +230,7 @@ class Trainer:
                 f"last{l}": self.plasticity.last[l],
             }
         arrays |= {f"average{k}": average for k, average in enumerate(self.network.averages)}
-        arrays |= {f"best{l}": learned for l, learned in enumerate(self._best_learned)}
+        arrays |= self._arrays_of_best()
         for name, changes in self._all_changes.items():
             arrays |= {f"{name}_{key}": array for key, array in changes.arrays().items()}
             arrays[f"{name}_steps"] = np.array(changes.steps)
@@ -287,76 +242,35 @@ class Trainer:
         )  # fmt: skip
         self.job.write_checkpoint(arrays, position)
 
-    def restore(self, progress: Progress) -> None:
-        """Go on from the last checkpoint, where there is one; from the one before it, with a warning, where it is damaged.
-
-        Raises
-        ------
-        RunError
-            Both are damaged, or the checkpoint belongs to another network.
-        """
-        try:
-            checkpoint = self.job.checkpoint()
-        except RunError as error:
-            try:
-                checkpoint = self.job.checkpoint(before=True)
-            except RunError as other:
-                raise RunError(f"{error}; {other}") from None
-            if checkpoint is None:
-                raise
-            self.job.drop_checkpoint()
-            progress.warn(f"{error}; {self.job.condition} seed {self.seed} goes on from the one before it")
-        if checkpoint is None:
-            return
-        arrays, position = checkpoint
-        try:
-            for k, average in enumerate(self.network.averages):
-                _check_alike(f"average{k}", arrays[f"average{k}"], average)
-                average[...] = arrays[f"average{k}"]
-            for l, weights in enumerate(self.network.learned):
-                for name, array in (
-                    ("weights", weights),
-                    ("state", self.plasticity.state[l]),
-                    ("last", self.plasticity.last[l]),
-                ):
-                    saved = arrays[f"{name}{l}"]
-                    _check_alike(f"{name}{l}", saved, array)
-                    array[...] = saved
-                if (self.plasticity.last[l] > position.steps[l]).any() or (self.plasticity.last[l] < 0).any():
-                    raise ValueError(f"last{l} is not between 0 and {position.steps[l]}")
-            if position.stage > len(self.setting.stage) or len(position.steps) != len(self.network.learned):
-                raise ValueError(f"stage {position.stage}, {len(position.steps)} projections")
-            for name, changes in self._all_changes.items():
-                for key, array in changes.arrays().items():
-                    _check_alike(f"{name}_{key}", arrays[f"{name}_{key}"], array)
-                    array[...] = arrays[f"{name}_{key}"]
-                changes.steps = int(arrays[f"{name}_steps"])
-                if not changes.counts_well():
-                    raise ValueError(f"updates of B are not numbered from 0 to {changes.steps}")
-            self.epoch_of_stage = position.epoch_of_stage
-            self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
-            best = [arrays[f"best{l}"] for l in range(len(self._learned)) if "best0" in arrays]
-            for l, (saved, learned) in enumerate(zip(best, self._learned, strict=bool(best))):
-                _check_alike(f"best{l}", saved, learned)
-            if position.best is not None and position.best > position.epoch:
-                raise ValueError(f"the best epoch is {position.best}, after {position.epoch}")
-            carried = {name.removeprefix("carried_"): a for name, a in arrays.items() if name.startswith("carried_")}
-            self.carried = restored(self.network, self.setting, carried)
-        except (KeyError, IndexError, ValueError) as error:
-            raise RunError(f"{self.job.folder / 'checkpoint.npz'}: does not fit this experiment: {error}") from None
-        self.epoch = position.epoch
-        self.seconds, self.events, self.rows = position.seconds, position.events, position.rows
-        self.feedback_events = position.feedback_events
+    def _take(self, arrays: dict[str, np.ndarray], position: record.Position) -> None:
+        for k, average in enumerate(self.network.averages):
+            check_alike(f"average{k}", arrays[f"average{k}"], average)
+            average[...] = arrays[f"average{k}"]
+        for l, weights in enumerate(self.network.learned):
+            for name, array in (("weights", weights), ("state", self.plasticity.state[l]), ("last", self.plasticity.last[l])):
+                saved = arrays[f"{name}{l}"]
+                check_alike(f"{name}{l}", saved, array)
+                array[...] = saved
+            if (self.plasticity.last[l] > position.steps[l]).any() or (self.plasticity.last[l] < 0).any():
+                raise ValueError(f"last{l} is not between 0 and {position.steps[l]}")
+        if len(position.steps) != len(self.network.learned):
+            raise ValueError(f"{len(position.steps)} projections")
+        for name, changes in self._all_changes.items():
+            for key, array in changes.arrays().items():
+                check_alike(f"{name}_{key}", arrays[f"{name}_{key}"], array)
+                array[...] = arrays[f"{name}_{key}"]
+            changes.steps = int(arrays[f"{name}_steps"])
+            if not changes.counts_well():
+                raise ValueError(f"updates of B are not numbered from 0 to {changes.steps}")
+        carried = {name.removeprefix("carried_"): a for name, a in arrays.items() if name.startswith("carried_")}
+        self.carried = restored(self.network, self.setting, carried)
+        self.events, self.feedback_events = position.events, position.feedback_events
         self.plasticity.steps = position.steps
-        self.best, self._best_learned = position.best, best
-        self._enter(position.stage)
-        self._take_last_rate()
 
-
-def _check_alike(name: str, saved: np.ndarray, array: np.ndarray) -> None:
-    """Raise ValueError where a saved array cannot take the place of another."""
-    if saved.shape != array.shape or saved.dtype != array.dtype:
-        raise ValueError(f"{name} has shape {saved.shape} {saved.dtype}, not {array.shape} {array.dtype}")
+    def restore(self, progress: Progress) -> None:
+        super().restore(progress)
+        if self.finished and self.rows:
+            self._take_last_rate()
 
 
 def _adversary(setting: Setting, train: Part) -> FastSign | None:

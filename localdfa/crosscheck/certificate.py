@@ -23,7 +23,7 @@ from localdfa.network import NOISE, ORDER, PROBE, Network, generator, rewired
 from localdfa.orders import ABOVE_ROUNDING, ORDERS, slope
 from localdfa.progress import Progress
 from localdfa.record import Job, Run, origin, plain
-from localdfa.samples import Part, load, parts
+from localdfa.samples import Part, load_samples, parts
 from localdfa.spec import Experiment, Setting, settings
 from localdfa.trainer import Trainer
 
@@ -63,7 +63,7 @@ def certify(
     with arithmetic(), blas.one_thread():
         witness = _Witness(setting, seed, str(device(where)))
         say("reading the data")
-        of = parts(load(alone), setting)
+        of = parts(load_samples(alone), setting)
         sample = np.sort(generator(seed, PROBE).permutation(len(of["train"]))[: alone.certify.samples])
         probe = of["train"].array[sample], of["train"].targets[sample]
         checkpoints, trajectory = [], []

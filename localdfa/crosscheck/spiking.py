@@ -13,7 +13,7 @@ from localdfa.crosscheck import noise, subject
 from localdfa.errors import SpecError
 from localdfa.network import PROBE, build, generator
 from localdfa.record import Run, origin, plain
-from localdfa.samples import load, parts
+from localdfa.samples import load_samples, parts
 from localdfa.spec import Experiment, settings
 
 # Where neurons replace others that did not spike: the free phase and the nudge, in time constants of the traces.
@@ -69,7 +69,7 @@ def certify(
     name, alone = certified(found, neuron)
     setting, seed, limits = next(iter(settings(alone).values())), alone.seeds[0], alone.certify
     say("reading the data")
-    train = parts(load(alone), setting)["train"]
+    train = parts(load_samples(alone), setting)["train"]
     epoch, network = 0, build(setting, train.shape, train.targets.shape[1], seed)
     if run is not None:
         network, epoch = subject.trained(run, name, setting, train)

@@ -22,6 +22,8 @@ def chosen(found: Experiment) -> tuple[str, Setting]:
         There is none, or it has several rules.
     """
     own = settings(found)
+    if any(setting.module is not None for setting in own.values()):
+        raise SpecError("module: a certificate is about networks of layers; what modules are taught is certified by the tests")
     name = next((name for name, setting in own.items() if setting.rule == "local"), None)
     if name is None:
         raise SpecError(f"no condition has rule = 'local', which is what a certificate is about; there are {', '.join(own)}")

@@ -1,7 +1,7 @@
 """Data that are no samples with labels or numbers of their own, which modules of PyTorch alone read."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ class Graph:
     classes : tuple of str
     notes : tuple of str
         What was changed in the data, or is unusual in them, for a person to know.
+    whole : bool
+        Whether each step of training sees all of the data, so that there are no mini-batches.
     """
 
     features: NDArray[np.float32]
@@ -33,6 +35,8 @@ class Graph:
     test: NDArray[np.int64]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+    whole: ClassVar[bool] = True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -148,4 +152,6 @@ Kind = Graph | Fields | Views | Text
 
 def arrays(data: Kind) -> dict[str, NDArray[Any]]:
     """All arrays and numbers of data, by name."""
-    return {name: np.asarray(value) for name, value in vars(data).items() if name not in ("notes", "classes", "names", "symbols")}
+    return {
+        name: np.asarray(value) for name, value in vars(data).items() if name not in ("notes", "classes", "names", "symbols")
+    }

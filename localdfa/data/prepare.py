@@ -153,6 +153,12 @@ def _moments(name: str, x: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArra
     return mean, spread
 
 
+def read(name: str) -> Any:
+    """A published data set as its file has it."""
+    check_name(name)
+    return registry.get("data", name)()
+
+
 def check_name(name: str) -> None:
     """Refuse a name that is neither that of a data set nor npz:PATH, whatever lies there.
 

@@ -117,6 +117,12 @@ def measures() -> dict[str, Measure]:
     return {measure.key: measure for model in sorted(models, key=lambda model: model.regression) for measure in model.measures}
 
 
+def of_module(reads: type) -> Output:
+    """What judges the predictions of a module, by the kind of data that it reads: samples and nodes have labels, others say."""
+    found: Output = getattr(reads, "output", None) or registry.get("outputs", "softmax")
+    return found
+
+
 def one_hot(labels: np.ndarray, n_out: int, dtype: npt.DTypeLike) -> np.ndarray:
     """Targets (n, n_out): 1 for the label of each sample (n,), 0 for all other classes."""
     targets = np.zeros((len(labels), n_out), dtype)

@@ -1,5 +1,6 @@
 """What pydantic cannot see in one key: names of models, their parameters, and combinations that cannot work."""
 
+import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
@@ -25,9 +26,12 @@ MODELS = {
     "feedback.pathway": "feedback",
     "input.code": "inputs",
     "rule": "rules",
+    "module.name": "modules",
 }
 # Keys of the table `optimiser` that belong to no model.
 _OF_ALL_OPTIMISERS = ("name", "weight_decay")
+# Those of the table `module`.
+_OF_ALL_MODULES = ("name", "inside", "device")
 # A trace is settled after so many of its time constants; what is left of its rise would be learned as if it were taught.
 SETTLED = 8
 # Graded events of a smaller size come by the ten thousand from every neuron, and are refused where activity takes time.
@@ -66,6 +70,11 @@ def models(tables: Mapping[str, Any]) -> list[str]:
     precision = precision if precision in ("float32", "float64") else PRECISION
     wrong += _parameters("neuron", "neurons", network.get("neuron", NEURON), _table(tables, "neuron"), precision)
     wrong += _parameters("optimiser", "optimisers", optimiser.get("name", OPTIMISER), own_parameters, precision)
+    if "module" in tables:
+        module = _table(tables, "module")
+        of_module = {key: value for key, value in module.items() if key not in _OF_ALL_MODULES}
+        found = _named("module.name", "modules", module.get("name"))
+        wrong += found or _needs_pytorch() or _parameters("module", "modules", module.get("name"), of_module, precision)
     for name, parameters in _table(tables, "rules").items():
         key = f"rules.{clipped(str(name))}"
         wrong += _named(key, "rules", name)
@@ -73,14 +82,20 @@ def models(tables: Mapping[str, Any]) -> list[str]:
     return wrong
 
 
+def _needs_pytorch() -> list[str]:
+    """What is wrong where PyTorch is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        return ["module: needs PyTorch: pip install 'localdfa[torch]'"]
+    return []
+
+
 def uses(setting: "Setting") -> set[tuple[str, str]]:
     """The models of a setting: family and name."""
-    used = {
-        ("neurons", setting.network.neuron),
-        ("outputs", setting.network.output),
-        ("optimisers", setting.optimiser.name),
-        ("inputs", setting.input.code),
-    }
+    used = {("optimisers", setting.optimiser.name)}
+    if setting.module is not None:
+        used.add(("modules", setting.module.name))
+    else:
+        used |= {("neurons", setting.network.neuron), ("outputs", setting.network.output), ("inputs", setting.input.code)}
     for _, rule in rules_of(setting):
         used |= {("rules", rule), ("feedback", pathway_of(setting, rule))}
     return used
@@ -106,6 +121,8 @@ def check(setting: "Setting") -> None:
 
 def doubtful(setting: "Setting") -> Iterator[str]:
     """What to warn of in a setting that works: rules that learn nothing from its start, keys that make its trials take long."""
+    if setting.module is not None:
+        return
     if initial_weights(setting) == "zero" and _flat_at_zero(setting):
         for key, rule in rules_of(setting):
             if not registry.get("rules", rule).needs_phases:  # a nudge to both sides of zero finds the slope of one of them
@@ -216,8 +233,10 @@ def spiking(setting: "Setting") -> bool:
 
 
 def output(setting: "Setting") -> output_models.Output:
-    """The model of the output."""
-    return registry.get("outputs", setting.network.output)
+    """The model of the output; with a module, what judges predictions of the kind of data that it reads."""
+    if setting.module is None:
+        return registry.get("outputs", setting.network.output)
+    return output_models.of_module(registry.get("modules", setting.module.name).reads)
 
 
 def of_one_kind(settings: Mapping[str, "Setting"]) -> None:
@@ -225,6 +244,13 @@ def of_one_kind(settings: Mapping[str, "Setting"]) -> None:
 
     ValueError with ``key: reason``.
     """
+    read = {setting.module and registry.get("modules", setting.module.name).reads: name for name, setting in settings.items()}
+    if len(read) > 1:
+        first, second = [*read.values()][:2]
+        raise ValueError(
+            f"module: conditions {first!r} and {second!r} read different kinds of data, and all conditions have the same; "
+            f"allowed: modules of one kind in all of them, or in none"
+        )
     kinds = {output(setting).regression: (name, setting.network.output) for name, setting in settings.items()}
     if len(kinds) > 1:
         raise ValueError(

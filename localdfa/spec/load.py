@@ -14,9 +14,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from localdfa import registry
+from localdfa.data import Dataset
 from localdfa.errors import SpecError, clipped, quoted
-from localdfa.spec import checks, defaults, unread
-from localdfa.spec.tables import Condition, Experiment, Optimiser, Record, Setting, record_table
+from localdfa.spec import checks, defaults, modules, unread
+from localdfa.spec.tables import Condition, Experiment, ModuleTable, Optimiser, Record, Setting, record_table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -259,7 +260,14 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
     for rule in experiment.rules:
         if not any(("rules", rule) in checks.uses(setting) for setting in conditions.values()):
             raise SpecError(f"{prefix}rules.{rule}: no condition trains with the rule {rule!r}")
+    if of_modules := {name: setting for name, setting in conditions.items() if setting.module is not None}:
+        try:
+            modules.check_whole(experiment, of_modules)
+        except ValueError as error:
+            raise SpecError(_joined(prefix, str(error).splitlines())) from None
     for name, setting in conditions.items():
+        if setting.module is not None and modules.model_of(setting).reads is not Dataset:  # they bring their own
+            continue
         try:
             checks.validated(experiment.preprocess.validation, setting.stage)
         except ValueError as error:
@@ -390,7 +398,7 @@ def _setting(tables: Mapping[str, Any]) -> Setting:
         raise SpecError(_joined("", wrong))
     setting = defaults.completed(setting)
     try:
-        checks.check(setting)
+        (checks if setting.module is None else modules).check(setting)
     except ValueError as error:
         raise SpecError(str(error)) from None
     return setting
@@ -426,6 +434,8 @@ def _without_parameters(base: dict[str, Any], condition: Condition) -> dict[str,
     base = dict(base)
     if _names_another(base, condition.changes, "network", "neuron", checks.NEURON):
         base.pop("neuron", None)
+    if _names_another(base, condition.changes, "module", "name", ""):
+        base["module"] = {key: value for key, value in base.get("module", {}).items() if key in ModuleTable.model_fields}
     if _names_another(base, condition.changes, "optimiser", "name", checks.OPTIMISER):
         base["optimiser"] = {key: value for key, value in base.get("optimiser", {}).items() if key in Optimiser.model_fields}
     return base

@@ -223,6 +223,10 @@ class FeedbackTable(Table):
         1e-3, gt=0, le=1, description="ρ, the part of B that each phase of noise makes anew (pathway weight_mirror)"
     )
     noise: float = Field(0.1, ge=1e-6, le=100, description="σ of the activity in a phase of noise (pathway weight_mirror)")
+    spread: bool = Field(
+        False,
+        description="the error of a node is passed on to its neighbours before it is sent to the taps (modules of graphs)",
+    )
     threshold: float = Field(0.0, ge=0, lt=1, description="an output error no larger than this sends no event")
     signal: Literal["constant", "continuous", "spikes"] = Field(
         "constant",
@@ -231,6 +235,24 @@ class FeedbackTable(Table):
     )
     interval: Delay = Field(1.0, description="between two readings of the error that is followed, ms")
     rate: float = Field(500.0, ge=0.1, le=1e4, description="of an error neuron where its error is 1, Hz")
+
+
+class ModuleTable(Table):
+    """A module of PyTorch in the place of layers; its own parameters stand beside its name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(description="module")
+    inside: Literal["none", "bp"] = Field(
+        "none",
+        description="what blocks between taps that have no local form learn by, under the rule local; none: these are refused",
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where it is computed")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The keys that belong to the module itself."""
+        return self.model_extra or {}
 
 
 class Input(Table):
@@ -501,6 +523,7 @@ class Setting(Table):
     batch_size: int = Field(64, ge=1, le=100_000, description="samples a weight update sums over")
     augment: Augment = Augment()
     precision: Literal["float32", "float64"] = Field(checks.PRECISION, description="of weights and activities")
+    module: ModuleTable | None = Field(None, description="a module of PyTorch in the place of layers")
     network: NetworkTable = NetworkTable()
     neuron: dict[str, Any] = Field({}, description="parameters of the neuron model")
     feedback: FeedbackTable = FeedbackTable()
@@ -555,8 +578,13 @@ class Setting(Table):
 
     @property
     def output(self) -> Output:
-        """The model of the output (`localdfa.outputs`)."""
+        """The model of the output (`localdfa.outputs`), or what judges the predictions of a module."""
         return checks.output(self)
+
+    @property
+    def computed_by(self) -> str:
+        """The name of the neuron model of the hidden layers, or of the module in their place."""
+        return self.network.neuron if self.module is None else self.module.name
 
     def without_threshold(self) -> "Setting":
         """The same setting with every event sent: what measurements compare with."""

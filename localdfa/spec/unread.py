@@ -60,6 +60,7 @@ _KEYS = {
     ),
     ("feedback", "pathway"): _Key(_fed_back, "under a rule by which hidden layers learn"),
     **{("feedback", name): _DRAWN for name in FeedbackTable.DRAWN},
+    ("feedback", "spread"): _Key(_fed_back, "under a rule by which what lies below taps learns"),
     ("feedback", "bottleneck"): _Key(_fed_back, "under a rule by which hidden layers learn"),
     ("feedback", "normalisation"): _Key(
         lambda setting, rule, engine: checks.takes_norms(setting, rule),

@@ -1,13 +1,11 @@
 """What a kind of data asks of the training of a module."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-from localdfa.outputs import Measure
 
 
 class Batch(NamedTuple):
@@ -16,27 +14,27 @@ class Batch(NamedTuple):
     inputs: the arguments of the module's forward pass. target: what its output is compared with. samples: how many.
     """
 
-    inputs: tuple[Any, ...]
+    inputs: tuple[Tensor, ...]
     target: Tensor
     samples: int
 
+    def to(self, device: str) -> "Batch":
+        """The same on another device."""
+        return (
+            self if device == "cpu" else Batch(tuple(x.to(device) for x in self.inputs), self.target.to(device), self.samples)
+        )
+
 
 class Task:
-    """One kind of data as modules learn from it: mini-batches, the loss, and what is measured.
+    """One kind of data as modules learn from it.
 
-    measures: the first is an error, 0 at best, which figures draw. whole: whether each step sees all of the data, so that
-    ``batch_size`` is not read. in_percent: what `percent` makes of the measures, in words.
+    device: where the module is, and what it gets is brought.
     """
 
-    measures: ClassVar[tuple[Measure, ...]]
-    whole: ClassVar[bool] = False
-    in_percent: ClassVar[str]
-    regression: ClassVar[bool] = False
-    spiking: ClassVar[bool] = False
-
-    def __init__(self, data: Any, batch_size: int, dtype: torch.dtype) -> None:
-        """data: of the kind that this task is for, whose arrays become tensors once; dtype: of what is not an index."""
-        raise NotImplementedError
+    def __init__(self, data: Any, model: nn.Module, batch_size: int, dtype: torch.dtype, device: str) -> None:
+        """data: of the kind that this task is for, whose arrays become tensors once; model: the module, of which a task may
+        read what its parameters say of the inputs; dtype: of what is no index."""
+        self.device = device
 
     @property
     def n_train(self) -> int:
@@ -48,40 +46,25 @@ class Task:
         raise NotImplementedError
 
     def probe(self, number: int, rng: np.random.Generator) -> Batch:
-        """So many training samples, drawn at random: what alignment is measured on."""
-        raise NotImplementedError
-
-    def part(self, name: str) -> Iterator[Batch]:
-        """``train``, ``valid`` or ``test`` in its order, in mini-batches; nothing where the data have no such part."""
+        """So many training samples, or all where there are fewer, drawn at random: what alignment is measured on."""
         raise NotImplementedError
 
     def loss(self, out: Any, target: Tensor) -> Tensor:
-        """The mean over samples of what the module gives, in training and in tests."""
+        """The mean over samples of what the module gives."""
         raise NotImplementedError
 
-    def evaluate(self, model: nn.Module, name: str) -> dict[str, float]:
-        """The measures of a part by their keys, and its ``loss``; empty where there is no such part. The module is in
-        evaluation mode, and autograd does not follow."""
+    def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float]:
+        """The measures of ``train``, ``valid`` or ``test`` by their keys, and its ``loss``; empty where there is no such part.
+
+        The module is in evaluation mode, and autograd does not follow. most: as many samples as are looked at, where a part has
+        more, those that rng draws; None: all.
+        """
         raise NotImplementedError
 
     def outcome(self, model: nn.Module) -> dict[str, np.ndarray]:
         """What a run keeps of the test part, as arrays: predictions and what was to be predicted, images, text."""
         raise NotImplementedError
 
-    @staticmethod
-    def not_learned(found: Mapping[str, float | None], target: Any) -> str | None:
-        """Why the training part, of which this was measured, is predicted no better than by guessing; None where it is.
-
-        target: those of the training part, see `targets`.
-        """
-        raise NotImplementedError
-
-    @staticmethod
-    def percent(found: Mapping[str, float]) -> float:
-        """One number in percent, 0 at best, of the measures of a part."""
-        raise NotImplementedError
-
-    @property
-    def targets(self) -> np.ndarray:
-        """Of the training part, as `not_learned` reads them."""
+    def targets(self, most: int | None, rng: np.random.Generator) -> np.ndarray:
+        """Of the training samples that `evaluate` looks at, as what judges them reads them (`not_learned`)."""
         raise NotImplementedError

@@ -1,0 +1,226 @@
+"""Training a module of PyTorch, for one condition and seed: epochs, checkpoints and metrics."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from localdfa import record, registry
+from localdfa.data import Dataset
+from localdfa.data.kinds import Kind
+from localdfa.errors import NonFiniteError, SpecError
+from localdfa.files import plain
+from localdfa.network import NOISE, ORDER, PROBE, WATCHED, WEIGHTS, generator
+from localdfa.progress import Progress
+from localdfa.spec import Record, Setting
+from localdfa.spec.modules import RULES, model_of
+from localdfa.torch import Learner, feedback, tasks
+from localdfa.training import Kept, Training, check_alike
+
+# Of arrays in a checkpoint: what is learned or follows it, and the state of the optimiser.
+_LEARNED, _OPTIMISER = "learned", "optimiser"
+
+
+class ModuleTrainer(Training):
+    """The training of a module.
+
+    Random numbers of PyTorch are drawn from its global generator, which is left as it was found. On the CPU results are the
+    same to the bit for the same number of PyTorch's threads.
+    """
+
+    def __init__(self, setting: Setting, data: Dataset | Kind, job: record.Job, keep: Record | None = None) -> None:
+        super().__init__(setting, job)
+        assert setting.module is not None
+        self._keep, model, dtype = keep or Record(), model_of(setting), getattr(torch, setting.precision)
+        if setting.module.device == "cuda" and not torch.cuda.is_available():
+            raise SpecError("module.device: 'cuda', but PyTorch finds no such device; allowed here: 'cpu'")
+        with self._drawing(WEIGHTS):
+            self.model: nn.Module = model(model.Parameters(**setting.module.parameters), data)
+            self.model.to(setting.module.device, dtype)
+            self.task = tasks.of(data)(data, self.model, setting.batch_size, dtype, setting.module.device)
+            self.learner = self._learner()
+        self.optimiser, self._steps = self._optimiser(), 0
+
+    def _learner(self) -> Learner:
+        """The feedback to the module's taps."""
+        setting, example = self.setting, self.task.probe(min(self.n_train, 2), generator(self.seed, PROBE)).inputs
+        module, rule = setting.module, RULES[setting.rule]
+        assert module is not None
+        options: dict[str, Any] = {}
+        if rule in ("dfa", "drtp", "local"):
+            of_feedback = setting.feedback
+            options |= {key: getattr(of_feedback, key) for key in type(of_feedback).DRAWN}
+            options |= {"pathway": setting.pathway_of(setting.rule)}
+            if of_feedback.spread:
+                options["spread"] = self.model.spread
+        if rule == "local":
+            options |= {"beta": setting.phases.beta, "nudging": setting.phases.nudging}
+            options |= {"inside": "bp"} if module.inside == "bp" else {}
+        taps, output = self.model.taps, getattr(self.model, "output", "")
+        return feedback(self.model, example, taps, rule, output=output, seed=self.seed, **options)  # type: ignore[arg-type]
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        """The spec's optimiser, with PyTorch's code; biases and gains do not decay, nor does B where it learns."""
+        given = self.setting.optimiser
+        p, rate = registry.get("optimisers", given.name)(**given.parameters), self._rate
+        of_module = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        decaying = [parameter for parameter in of_module if parameter.dim() > 1]
+        others = [parameter for parameter in of_module if parameter.dim() <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": decaying, "weight_decay": given.weight_decay},
+            {"params": [*others, *(B for B in self.learner.parameters() if B.requires_grad)]},
+        ]
+        groups = [group for group in groups if group["params"]]
+        if given.name == "rmsprop":
+            return torch.optim.RMSprop(groups, rate, alpha=p.decay, eps=p.epsilon)
+        if given.name == "adam":
+            return torch.optim.Adam(groups, rate, betas=(p.beta1, p.beta2), eps=p.epsilon)
+        return torch.optim.SGD(groups, rate, momentum=getattr(p, "momentum", 0.0))
+
+    @property
+    def _rate(self) -> float:
+        """The learning rate of the present epoch."""
+        (stage,), given = self.setting.stage, self.setting.optimiser
+        rate = stage.learning_rate or registry.get("optimisers", given.name)(**given.parameters).learning_rate
+        return float(rate * stage.schedule.part(min(self.epoch_of_stage, stage.epochs - 1), stage.epochs))
+
+    @contextmanager
+    def _drawing(self, purpose: int, part: int = 0) -> Iterator[np.random.Generator]:
+        """Random numbers of one purpose: NumPy's, and PyTorch's global ones, which are put back after."""
+        rng = generator(self.seed, purpose, part)
+        with torch.random.fork_rng():
+            torch.manual_seed(int(rng.integers(2**62)))
+            yield rng
+
+    @property
+    def n_train(self) -> int:
+        return self.task.n_train
+
+    def warm_up(self) -> None:
+        with self._drawing(NOISE):
+            self._step(next(self.task.epoch(generator(self.seed, ORDER))))
+
+    def train_epoch(self, progress: Progress) -> None:
+        began, order = time.perf_counter(), generator(self.seed, ORDER, self.epoch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate
+        self.model.train()
+        with self._drawing(NOISE, self.epoch):
+            for step, batch in enumerate(self.task.epoch(order)):
+                loss = self._step(batch)
+                if not math.isfinite(loss):
+                    raise NonFiniteError(f"the loss is not finite in epoch {self.epoch + 1}, step {step + 1}")
+                progress.advance(batch.samples)
+        self.seconds += time.perf_counter() - began
+        for name, tensor in self._tensors().items():
+            if not torch.isfinite(tensor).all():
+                raise NonFiniteError(f"{name!r} is not finite after epoch {self.epoch + 1}")
+        self.epoch += 1
+        self.epoch_of_stage += 1
+
+    def _step(self, batch: tasks.Batch) -> float:
+        """Learn from one mini-batch; returns its loss."""
+        self.optimiser.zero_grad()
+        loss = self.task.loss(self.model(*batch.inputs), batch.target)
+        pathway = self.learner.pathway
+        target = batch.target if pathway == "drtp" else None
+        self.learner.backward(loss, target, 1 / batch.samples if pathway in ("drtp", "sign_error") else None)
+        self.optimiser.step()
+        self._steps += 1
+        return loss.item()
+
+    def measure(self) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "condition": self.job.condition, "seed": self.seed, "epoch": self.epoch, "stage": self.stage, "rule": self.setting.rule
+        }  # fmt: skip
+        with self._evaluating() as rng:
+            for part in ("train", "valid", "test"):
+                most = self._keep.train if part == "train" else None
+                found = self.task.evaluate(self.model, part, most, rng)
+                row |= {f"{part}_{key}": value for key, value in found.items()}
+        if self.learner.rule in ("dfa", "drtp", "local"):
+            with self._drawing(PROBE):
+                batch = self.task.probe(self._keep.probe, generator(self.seed, PROBE))
+                factor = 1 / batch.samples
+                by_tap = self.learner.alignment(self.task.loss, batch.inputs, batch.target, factor).values()
+            row["signal_cosine"] = [_number(tap.cosine) for tap in by_tap]
+            row["signal_cosine_sd"] = [_number(tap.sd) for tap in by_tap]
+            row["signal_norm"] = [_number(tap.signal_norm) for tap in by_tap]
+            row["gradient_norm"] = [_number(tap.gradient_norm) for tap in by_tap]
+        row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], "updates": self._steps, "seconds": self.seconds}
+        self.rows.append(row)
+        return row
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[np.random.Generator]:
+        """The module in evaluation mode, without autograd."""
+        with torch.no_grad(), self._drawing(WATCHED, self.epoch) as rng:
+            self.model.eval()
+            yield rng
+        self.model.train()
+
+    def not_learned(self, row: dict[str, Any]) -> str | None:
+        output = self.setting.output
+        targets = self.task.targets(self._keep.train, generator(self.seed, WATCHED, row["epoch"]))
+        return output.not_learned({m.key: row[f"train_{m.key}"] for m in output.measures}, targets)
+
+    def records(self, keep: Record, each_epoch: bool = False) -> dict[str, Kept]:
+        return {} if each_epoch else {"weights": self._weights, "outcome": self._outcome}
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        """All tensors of the module and its B by their names, those of B after ``B:``."""
+        return {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
+
+    def _outcome(self) -> dict[str, np.ndarray]:
+        with self._evaluating():
+            return self.task.outcome(self.model)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """All that is learned or follows it, by name."""
+        return {**self.model.state_dict(), **{f"B:{name}": B for name, B in self.learner.B.state_dict().items()}}
+
+    @property
+    def _learned(self) -> list[np.ndarray]:
+        return list(self._weights().values())
+
+    @torch.no_grad()
+    def _return_to(self, best: Sequence[np.ndarray]) -> None:
+        for tensor, then in zip(self._tensors().values(), best, strict=True):
+            tensor.copy_(torch.from_numpy(then))
+
+    def _enter(self, stage: int) -> None:
+        self.stage = stage
+
+    def save(self) -> None:
+        arrays = {f"{_LEARNED}:{name}": array for name, array in self._weights().items()}
+        for k, state in self.optimiser.state_dict()["state"].items():
+            arrays |= {f"{_OPTIMISER}{k}:{name}": np.asarray(value) for name, value in state.items() if value is not None}
+        arrays |= self._arrays_of_best()
+        position = record.Position(
+            stage=self.stage, epoch=self.epoch, epoch_of_stage=self.epoch_of_stage, steps=[self._steps], seconds=self.seconds,
+            events=0, rows=plain(self.rows), best=self.best,
+        )  # fmt: skip
+        self.job.write_checkpoint(arrays, position)
+
+    def _take(self, arrays: dict[str, np.ndarray], position: record.Position) -> None:
+        for name, tensor in self._tensors().items():
+            saved = arrays[f"{_LEARNED}:{name}"]
+            check_alike(name, saved, tensor.cpu().numpy())
+        self._return_to([arrays[f"{_LEARNED}:{name}"] for name in self._tensors()])
+        (self._steps,) = position.steps
+        state = self.optimiser.state_dict()
+        for key, array in arrays.items():
+            if key.startswith(_OPTIMISER):
+                number, name = key.removeprefix(_OPTIMISER).split(":")
+                state["state"].setdefault(int(number), {})[name] = torch.from_numpy(np.array(array))
+        self.optimiser.load_state_dict(state)
+
+
+def _number(value: float) -> float | None:
+    """A number as a row of metrics has it."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,129 @@
+"""What a module of PyTorch in the place of layers reads of a spec; all else is refused."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from localdfa import registry
+from localdfa.data import Dataset
+from localdfa.errors import quoted
+from localdfa.spec.tables import Certify, Experiment, FeedbackTable, Preprocess, Setting
+
+# The rules, and what `localdfa.torch.feedback` calls them.
+RULES = {"bp": "bp", "dfa": "dfa", "drtp": "drtp", "local": "local", "frozen": "shallow"}
+# Those of torch.optim that have a model here.
+_OPTIMISERS = ("adam", "momentum", "rmsprop", "sgd")
+# The keys that are read, by table; None: all of it, or it is a key itself.
+_READ: dict[str, tuple[str, ...] | None] = {
+    "rule": None,
+    "batch_size": None,
+    "precision": None,
+    "module": None,
+    "optimiser": None,
+    "feedback": ("pathway", *FeedbackTable.DRAWN, "spread"),
+    "phases": ("beta", "nudging"),
+    "stage": ("epochs", "learning_rate", "schedule", "patience", "keep"),
+}
+# Of the table `record`, what needs no recorder of layers.
+_RECORDED = ("probe", "train", "checkpoint")
+
+
+def model_of(setting: Setting) -> Any:
+    """The model of a setting's module (`localdfa.modules`)."""
+    assert setting.module is not None
+    return registry.get("modules", setting.module.name)
+
+
+def check(setting: Setting) -> None:
+    """Refuse what a module does not read, or cannot learn by; ValueError, a line ``key: reason`` each."""
+    wrong = [
+        f"{key}: {quoted(value)} is of networks of layers, and module.name = {quoted(setting.computed_by)} stands in their "
+        f"place; allowed with it: leave it out"
+        for key, value in _unread(setting)
+    ]
+    allowed = ", ".join(RULES)
+    if setting.rule not in RULES:
+        wrong.append(f"rule: {quoted(setting.rule)} is no rule for modules of PyTorch; allowed with one: {allowed}")
+    if setting.optimiser.name not in _OPTIMISERS:
+        wrong.append(
+            f"optimiser.name: {quoted(setting.optimiser.name)} is not one of PyTorch's; allowed with a module: "
+            f"{', '.join(_OPTIMISERS)}"
+        )
+    if len(setting.stage) > 1:
+        wrong.append(f"stage: a module of PyTorch is trained in one; allowed: 1, not {len(setting.stage)}")
+    model = model_of(setting)
+    if getattr(model.reads, "whole", False) and setting.batch_size != Setting.model_fields["batch_size"].default:
+        wrong.append(
+            f"batch_size: {setting.batch_size}, but module.name = {quoted(setting.computed_by)} sees all of its data in each "
+            f"step; allowed: leave it out"
+        )
+    if setting.feedback.spread and not hasattr(model, "spread"):
+        wrong.append(
+            f"feedback.spread: true, but module.name = {quoted(setting.computed_by)} has no neighbours to pass an error on to; "
+            f"allowed: false, or a module of graphs"
+        )
+    if wrong:
+        raise ValueError("\n".join(wrong))
+
+
+def check_whole(experiment: Experiment, conditions: Mapping[str, Setting]) -> None:
+    """As `check`, of what an experiment with modules says besides its settings."""
+    wrong = []
+    if experiment.certify != Certify():
+        wrong.append("certify: a certificate is of networks of layers; allowed with a module: leave it out")
+    own = any(model_of(setting).reads is not Dataset for setting in conditions.values())
+    if own and experiment.preprocess != Preprocess():
+        wrong.append(
+            f"preprocess: {quoted(experiment.preprocess.model_dump(exclude_defaults=True))} is for samples with labels; data = "
+            f"{quoted(experiment.data)} have their own parts and scale; allowed: leave it out"
+        )
+    record = experiment.record
+    for key, field in type(record).model_fields.items():
+        if key not in _RECORDED and getattr(record, key) != field.default:
+            wrong.append(
+                f"record.{key}: {quoted(getattr(record, key))} is of networks of layers; allowed with a module: "
+                f"{', '.join(f'record.{name}' for name in _RECORDED)}"
+            )
+    if not any(setting.rule == "local" for setting in conditions.values()):
+        for setting in conditions.values():
+            if setting.module is not None and setting.module.inside != "none":
+                wrong.append(f"module.inside: {quoted(setting.module.inside)} is read only under the rule local; leave it out")
+                break
+    if wrong:
+        raise ValueError("\n".join(wrong))
+
+
+def _unread(setting: Setting) -> Iterator[tuple[str, Any]]:
+    """The keys that a setting sets and a module does not read, with their values."""
+    for table, field in Setting.model_fields.items():
+        given, default = getattr(setting, table), field.get_default(call_default_factory=True)
+        if table not in _READ:
+            if given != default:
+                yield table, given.model_dump(exclude_defaults=True) if hasattr(given, "model_dump") else given
+            continue
+        keys = _READ[table]
+        for k, entry in enumerate(given) if isinstance(given, list) else [(-1, given)] if keys is not None else ():
+            for key, of_table in type(entry).model_fields.items():
+                if keys is not None and key not in keys and getattr(entry, key) != of_table.get_default(True):
+                    yield f"{table}{f'[{k}]' if k >= 0 else ''}.{key}", getattr(entry, key)
+
+
+def resolved(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of an experiment, or of a setting, every default spelled out, without what a module does not read."""
+    found = {}
+    for table, given in tables.items():
+        if (table in Setting.model_fields and table not in _READ) or table in ("certify", "preprocess"):
+            continue
+        keys = _RECORDED if table == "record" else _READ.get(table)
+        if keys is None:
+            found[table] = given
+        elif isinstance(given, list):
+            found[table] = [{key: entry[key] for key in keys if key in entry} for entry in given]
+        else:
+            found[table] = {key: given[key] for key in keys if key in given}
+    return found
+
+
+def parameters(setting: Setting) -> dict[str, Any]:
+    """Those of the module, of its own and with their defaults."""
+    assert setting.module is not None
+    return dict(model_of(setting).Parameters(**setting.module.parameters)._asdict())

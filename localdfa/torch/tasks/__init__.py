@@ -1,0 +1,20 @@
+"""How modules learn from each kind of data: mini-batches, the loss, and what is measured."""
+
+from typing import Any
+
+from localdfa.data import Dataset
+from localdfa.data.kinds import Graph
+from localdfa.torch.tasks._task import Batch, Task
+from localdfa.torch.tasks.graph import GraphTask
+from localdfa.torch.tasks.labels import LabelsTask
+
+# By the kind of data that a module reads.
+_TASKS: dict[Any, type[Task]] = {Dataset: LabelsTask, Graph: GraphTask}
+
+
+def of(data: Any) -> type[Task]:
+    """The task of data of some kind."""
+    return _TASKS[type(data)]
+
+
+__all__ = ["Batch", "Task", "of"]

@@ -1,0 +1,79 @@
+"""Samples with labels: images, rows of numbers, time series."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from localdfa.data import Dataset
+from localdfa.outputs import decisions, error_percent, one_hot
+from localdfa.torch.tasks._task import Batch, Task
+
+# Samples of which predictions are made at once.
+_CHUNK = 1024
+
+
+class LabelsTask(Task):
+    """Inputs (m, *shape), outputs (m, n_classes) whose softmax is the prediction, and cross-entropy."""
+
+    def __init__(self, data: Dataset, model: nn.Module, batch_size: int, dtype: torch.dtype, device: str) -> None:
+        super().__init__(data, model, batch_size, dtype, device)
+        self._batch_size, self._classes = batch_size, data.n_classes
+        self._parts = {
+            name: (torch.from_numpy(np.asarray(x)).to(dtype).reshape(-1, *data.shape), torch.from_numpy(y))
+            for name, x, y in (
+                ("train", data.x_train, data.y_train), ("valid", data.x_valid, data.y_valid), ("test", data.x_test, data.y_test)
+            )
+        }  # fmt: skip
+
+    @property
+    def n_train(self) -> int:
+        return len(self._parts["train"][1])
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
+        order = rng.permutation(self.n_train)
+        for start in range(0, len(order), self._batch_size):
+            yield self._batch("train", order[start : start + self._batch_size])
+
+    def probe(self, number: int, rng: np.random.Generator) -> Batch:
+        return self._batch("train", self._chosen("train", number, rng))
+
+    def loss(self, out: Any, target: Tensor) -> Tensor:
+        return functional.cross_entropy(out, target)
+
+    def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float]:
+        samples = self._chosen(part, most, rng)
+        if not len(samples):
+            return {}
+        out = self._out(model, part, samples)
+        target = self._parts[part][1][samples]
+        loss = functional.cross_entropy(out.double(), target).item()
+        return {"error": error_percent(out.numpy(), target.numpy()), "loss": loss}
+
+    def outcome(self, model: nn.Module) -> dict[str, np.ndarray]:
+        out = self._out(model, "test", np.arange(len(self._parts["test"][1])))
+        return labelled(self._parts["test"][1].numpy(), out.numpy())
+
+    def targets(self, most: int | None, rng: np.random.Generator) -> np.ndarray:
+        labels = self._parts["train"][1][self._chosen("train", most, rng)]
+        return one_hot(labels.numpy(), self._classes, np.float32)
+
+    def _chosen(self, part: str, most: int | None, rng: np.random.Generator) -> np.ndarray:
+        n = len(self._parts[part][1])
+        return np.arange(n) if most is None or most >= n else np.sort(rng.permutation(n)[:most])
+
+    def _batch(self, part: str, samples: np.ndarray) -> Batch:
+        x, y = self._parts[part]
+        return Batch((x[samples],), y[samples], len(samples)).to(self.device)
+
+    def _out(self, model: nn.Module, part: str, samples: np.ndarray) -> Tensor:
+        chunks = [samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK)]
+        return torch.cat([model(*self._batch(part, chunk).inputs).cpu() for chunk in chunks])
+
+
+def labelled(labels: np.ndarray, out: np.ndarray) -> dict[str, np.ndarray]:
+    """The record of outcomes of labels (n,): and of outputs (n, n_classes), the class of the largest, −1 where several share it."""
+    return {"label": labels, "prediction": decisions(out)}
