@@ -54,6 +54,7 @@ FAMILIES = {
         own=(("npz:PATH", "your own: x_train, y_train, x_test, y_test in a numpy .npz file, time series, or spike trains"),),
     ),
     "recorders": Family("localdfa.recorders", "records"),
+    "modules": Family("localdfa.modules", "modules (PyTorch)"),
 }  # fmt: skip
 # Files of other packages are found in the same way, the figures' for instance.
 _OTHERS = {"analysis": Family("localdfa.analysis", "figures")}

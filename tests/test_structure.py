@@ -25,7 +25,7 @@ LAYERS = [
     ["topology"],
     ["geometry"],
     ["network"],
-    ["memory", "adversary", "augmentation", "torch"],
+    ["memory", "adversary", "augmentation", "modules", "torch"],
     ["engines", "record", "samples"],
     ["measure", "analysis", "handover"],
     ["recording"],
