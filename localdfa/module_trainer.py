@@ -136,7 +136,8 @@ class ModuleTrainer(Training):
 
     def measure(self) -> dict[str, Any]:
         row: dict[str, Any] = {
-            "condition": self.job.condition, "seed": self.seed, "epoch": self.epoch, "stage": self.stage, "rule": self.setting.rule
+            "condition": self.job.condition, "seed": self.seed, "epoch": self.epoch, "stage": self.stage,
+            "rule": self.setting.rule,
         }  # fmt: skip
         with self._evaluating() as rng:
             for part in ("train", "valid", "test"):

@@ -82,9 +82,12 @@ _ALWAYS = (*_TEXT, *_COUNTS)
 _ADDED_UP = ("stage", "updates", "events", "feedback_events", "seconds")
 # Least and most of what a column may hold: percentages, degrees, fractions, cosines as they are rounded, and sizes.
 _COSINE = 1 + 1e-6
+_OF_MEASURES = {
+    "error": (0.0, 100.0), "r2": (-math.inf, 1.0), "auc": (0.0, 1.0), "ssim": (-1.0, 1.0),
+    **dict.fromkeys(("loss", "rmse", "log_loss", "bits"), (0.0, math.inf)),
+}  # fmt: skip
 _BOUNDS = {
-    **dict.fromkeys(("train_error", "valid_error", "test_error"), (0.0, 100.0)),
-    **dict.fromkeys(("train_r2", "valid_r2", "test_r2"), (-math.inf, 1.0)),
+    **{f"{part}_{key}": bounds for part in ("train", "valid", "test") for key, bounds in _OF_MEASURES.items()},
     **dict.fromkeys(("angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "theorem_beta"), (0.0, 180.0)),
     **dict.fromkeys(("silent", "saturated", "crossed", "signal_cosine_sd"), (0.0, 1.0)),
     **dict.fromkeys(
@@ -93,9 +96,8 @@ _BOUNDS = {
         (-_COSINE, _COSINE),
     ),
     **dict.fromkeys(
-        ("train_loss", "valid_loss", "test_loss", "train_rmse", "valid_rmse", "test_rmse", "relative_error_to_dfa",
-         "update_norm", "weight_norm", "feedback_norm", "signal_norm", "gradient_norm", "rate", "nudge", "updates",
-         "events", "feedback_events", "seconds"),
+        ("relative_error_to_dfa", "update_norm", "weight_norm", "feedback_norm", "signal_norm", "gradient_norm", "rate", "nudge",
+         "updates", "events", "feedback_events", "seconds"),
         (0.0, math.inf),
     ),
 }  # fmt: skip

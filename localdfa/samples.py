@@ -139,7 +139,7 @@ def _of_kind(experiment: Experiment, reads: type[Kind]) -> Kind:
     if not isinstance(data, reads):
         names = [setting.computed_by for setting in settings(experiment).values()]
         raise SpecError(
-            f"data: {experiment.data!r} is no {reads.__name__}, which module.name = {names[0]!r} reads; allowed: data of that kind"
+            f"data: {experiment.data!r} is no {reads.__name__}, which module.name = {names[0]!r} reads; allowed: data that are"
         )
     return data
 

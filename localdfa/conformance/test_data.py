@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 
 from localdfa import data, registry
 from localdfa.conformance._subjects import of
-from localdfa.data import Trains, cache
+from localdfa.data import Trains, cache, kinds
 from localdfa.data.dataset import Source
 from localdfa.errors import DataError
 
@@ -34,10 +34,22 @@ def arrays(x):
     return x.events() if isinstance(x, Trains) else (x,)
 
 
+def check_kind(name, found):
+    """Data that modules of PyTorch alone read: `kinds.check` says what they are to be."""
+    kinds.check(name, found)
+    again = kinds.arrays(registry.get("data", name)())
+    for key, array in kinds.arrays(found).items():
+        assert_array_equal(array, again[key])
+    with pytest.raises(DataError, match=f"{name} is no set of samples for networks of layers"):
+        data.load(name)
+
+
 @pytest.mark.parametrize("source", of("data"), indirect=True)
 def test_a_data_set_is_what_it_says(source, request):
     name = request.node.callspec.params["source"]
     assert registry.describe("data", name)
+    if isinstance(source, kinds.Kind):
+        return check_kind(name, source)
     assert isinstance(source, Source)
     assert source.n_classes != 1
     assert math.prod(source.shape) >= 1
@@ -71,6 +83,8 @@ def test_a_data_set_is_what_it_says(source, request):
 
 @pytest.mark.parametrize("source", of("data"), indirect=True)
 def test_it_is_the_same_at_every_reading_and_a_network_can_read_it(source, request):
+    if isinstance(source, kinds.Kind):
+        pytest.skip("modules of PyTorch alone read it")
     if sum(array.size for x in (source.x_train, source.x_test) for array in arrays(x)) > _SMALL:
         pytest.skip("it is large")
     name = request.node.callspec.params["source"]

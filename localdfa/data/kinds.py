@@ -1,10 +1,14 @@
 """Data that are no samples with labels or numbers of their own, which modules of PyTorch alone read."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from localdfa.errors import DataError, quoted
+from localdfa.outputs._of_modules import Colours, Decisions, Symbols
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Fields:
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ("no", "yes")
 
+    output: ClassVar[type[Decisions]] = Decisions
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one row."""
@@ -92,7 +98,7 @@ class Views:
     focal : float
         Focal length in pixels.
     near, far : float
-        Between which distances from the camera the scene lies.
+        Between which distances from the camera the scene lies, along each ray.
     train, valid, test : int64 arrays
         Views that are learned from, chosen by, and held out.
     notes : tuple of str
@@ -109,6 +115,8 @@ class Views:
     test: NDArray[np.int64]
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+
+    output: ClassVar[type[Colours]] = Colours
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -136,6 +144,8 @@ class Text:
     symbols: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
+    output: ClassVar[type[Symbols]] = Symbols
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one symbol."""
@@ -155,3 +165,120 @@ def arrays(data: Kind) -> dict[str, NDArray[Any]]:
     return {
         name: np.asarray(value) for name, value in vars(data).items() if name not in ("notes", "classes", "names", "symbols")
     }
+
+
+_PARTS = ("train", "valid", "test")
+# By how much a rotation that was rounded differs from one.
+_ROUNDED = 1e-3
+
+
+def check(name: str, data: Kind) -> None:
+    """Check that data are what their kind says.
+
+    Raises
+    ------
+    DataError
+        The message gives the data set, as `name`, what of it is wrong, and what is allowed.
+    """
+    if wrong := next(_WRONG[type(data)](data), None):
+        raise DataError(f"{name}: {wrong}")
+
+
+def _wrong_graph(data: Graph) -> Iterator[str]:
+    yield from _wrong_names("classes", data.classes, 2)
+    yield from _wrong_array("features", data.features, np.float32, ("nodes", "features"))
+    n = len(data.features)
+    yield from _wrong_array("labels", data.labels, np.int64, (n,), 0, len(data.classes) - 1)
+    yield from _wrong_array("edges", data.edges, np.int64, (2, "any number"), 0, n - 1)
+    start, end = data.edges
+    if (start == end).any():
+        yield f"edges: one leads from node {start[(start == end).argmax()]} to itself; allowed: none"
+    there = np.unique(start * n + end)
+    if len(there) < len(start):
+        yield f"edges: {len(start) - len(there)} of {len(start)} are there twice; allowed: none"
+    if not np.array_equal(there, np.unique(end * n + start)):
+        yield "edges: some lead one way only; allowed: each in both directions"
+    yield from _wrong_parts(data, n)
+
+
+def _wrong_fields(data: Fields) -> Iterator[str]:
+    yield from _wrong_names("names", data.names, 1)
+    sizes = data.sizes
+    whole = isinstance(sizes, tuple) and all(isinstance(size, int) and size >= 1 for size in sizes)
+    if not whole or len(sizes) != len(data.names):
+        yield f"sizes: {quoted(sizes)}; allowed: of each of the {len(data.names)} fields how many categories it has, from 1"
+    for part in _PARTS:
+        x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        yield from _wrong_array(f"x_{part}", x, np.int64, ("rows" if part != "valid" else "any number", len(sizes)), 0)
+        if len(x) and (beyond := x.max(axis=0) >= sizes).any():
+            field = int(beyond.argmax())
+            yield f"x_{part}: {data.names[field]} has the category {x[:, field].max()}; allowed: 0 to {sizes[field] - 1}"
+        yield from _wrong_array(f"y_{part}", y, np.float32, (len(x),))
+        if not np.isin(y, (0, 1)).all():
+            yield f"y_{part}: other numbers than 0 and 1; allowed: these"
+        if part != "valid" and y.min() == y.max():
+            yield f"y_{part}: all are {y[0]:g}; allowed: rows with 0 and rows with 1"
+
+
+def _wrong_views(data: Views) -> Iterator[str]:
+    yield from _wrong_array("images", data.images, np.float32, ("views", "rows", "columns", 3), 0, 1)
+    n = len(data.images)
+    yield from _wrong_array("poses", data.poses, np.float32, (n, 4, 4))
+    turned = data.poses[:, :3, :3]
+    alike = np.abs(turned @ turned.transpose(0, 2, 1) - np.eye(3)).max() <= _ROUNDED and (np.linalg.det(turned) > 0).all()
+    if not alike or (data.poses[:, 3] != (0, 0, 0, 1)).any():
+        yield "poses: not each is a rotation and a shift, with 0, 0, 0, 1 in its last row; allowed: these"
+    if not all(isinstance(number, int | float) for number in (data.focal, data.near, data.far)):
+        yield f"focal, near, far: {quoted((data.focal, data.near, data.far))}; allowed: numbers"
+    if not 0 < data.focal < np.inf:
+        yield f"focal: {quoted(data.focal)}; allowed: above 0"
+    if not 0 <= data.near < data.far < np.inf:
+        yield f"near, far: {quoted(data.near)}, {quoted(data.far)}; allowed: near from 0, far above near"
+    yield from _wrong_parts(data, n)
+
+
+def _wrong_text(data: Text) -> Iterator[str]:
+    yield from _wrong_names("symbols", data.symbols, 2)
+    for part in _PARTS:
+        size = "any number" if part == "valid" else "symbols"
+        yield from _wrong_array(part, getattr(data, part), np.int64, (size,), 0, len(data.symbols) - 1)
+
+
+def _wrong_names(key: str, names: Any, least: int) -> Iterator[str]:
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        yield f"{key}: {quoted(names)}; allowed: a tuple of text"
+    if len(names) < least or len(set(names)) < len(names):
+        yield f"{key}: {quoted(names)}; allowed: at least {least}, none twice"
+
+
+def _wrong_array(
+    key: str, array: Any, dtype: Any, shape: tuple[int | str, ...], low: float = -np.inf, high: float = np.inf
+) -> Iterator[str]:
+    """Of an array of another type or shape, or with values out of bounds or not finite; shape: a word where any number will do,
+    from 1 except for ``any number``."""
+    if not isinstance(array, np.ndarray):
+        yield f"{key}: {quoted(array)}; allowed: an array"
+    fits = array.ndim == len(shape) and all(
+        n == size if isinstance(size, int) else n >= (size != "any number") for n, size in zip(array.shape, shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        allowed = ", ".join(map(str, shape)) + "," * (len(shape) == 1)
+        yield f"{key}: {array.dtype} of shape {array.shape}; allowed: {np.dtype(dtype)} of shape ({allowed})"
+    if array.size and not np.isfinite(array).all():
+        yield f"{key}: some are not finite; allowed: finite numbers"
+    if array.size and not low <= array.min() <= array.max() <= high:
+        yield f"{key}: from {array.min()} to {array.max()}; allowed: {low} to {high}"
+
+
+def _wrong_parts(data: Graph | Views, n: int) -> Iterator[str]:
+    """Of parts that are no places of n, or have some in common."""
+    for part in _PARTS:
+        yield from _wrong_array(part, getattr(data, part), np.int64, ("any number" if part == "valid" else "some",), 0, n - 1)
+    places, times = np.unique(np.concatenate([data.train, data.valid, data.test]), return_counts=True)
+    if (times > 1).any():
+        yield f"train, valid, test: {places[times.argmax()]} is there twice; allowed: each at most once"
+
+
+_WRONG: dict[type, Callable[[Any], Iterator[str]]] = {
+    Graph: _wrong_graph, Fields: _wrong_fields, Views: _wrong_views, Text: _wrong_text,
+}  # fmt: skip

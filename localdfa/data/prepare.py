@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from localdfa import registry
-from localdfa.data import npz
+from localdfa.data import kinds, npz
 from localdfa.data.dataset import Dataset, Source
 from localdfa.data.split import plain, stratified
 from localdfa.data.trains import Trains
@@ -81,7 +81,12 @@ def load(
     """
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise DataError(f"dtype = {np.dtype(dtype)}: inputs must be float32 or float64")
-    source = _source(name, base, regression)
+    source = read(name, base=base, regression=regression)
+    if isinstance(source, kinds.Kind):
+        raise DataError(
+            f"{name} is no set of samples for networks of layers, but {type(source).__name__}, which modules of PyTorch alone "
+            f"read; allowed: with a module that does, named in the spec's table [module]"
+        )
     x_train, y_train, x_valid, y_valid = _split(source, validation, rng)
     if whiten and standardise:
         raise DataError("standardise = true: whitening gives inputs a mean of 0 and their variance; allowed with it: false")
@@ -153,12 +158,6 @@ def _moments(name: str, x: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArra
     return mean, spread
 
 
-def read(name: str) -> Any:
-    """A published data set as its file has it."""
-    check_name(name)
-    return registry.get("data", name)()
-
-
 def check_name(name: str) -> None:
     """Refuse a name that is neither that of a data set nor npz:PATH, whatever lies there.
 
@@ -172,12 +171,27 @@ def check_name(name: str) -> None:
         raise DataError(f"no data set {name!r}, the nearest is {nearest}; there are {', '.join(available())}")
 
 
-def _source(name: str, base: Path | None, regression: bool) -> Source:
-    """Read a data set by its name."""
+def read(name: str, *, base: Path | None = None, regression: bool = False) -> Source | kinds.Kind:
+    """Read a data set as it is published, before it is split and scaled: samples, or data that modules of PyTorch alone read.
+
+    Parameters
+    ----------
+    name, base, regression
+        As of `load`.
+
+    Raises
+    ------
+    DataError
+        As `load`, and where its arrays are not of the types, shapes and bounds that its kind (`localdfa.data.kinds`) says.
+    """
     check_name(name)
-    if name in registry.names("data"):
-        return _as_it_says(name, registry.get("data", name)())
-    return npz.load((base or Path()) / Path(name.removeprefix(_PREFIX)).expanduser(), regression)
+    if name not in registry.names("data"):
+        return npz.load((base or Path()) / Path(name.removeprefix(_PREFIX)).expanduser(), regression)
+    found = registry.get("data", name)()
+    if isinstance(found, kinds.Kind):
+        kinds.check(name, found)
+        return found
+    return _as_it_says(name, found)
 
 
 def _as_it_says(name: str, source: Source) -> Source:

@@ -71,6 +71,14 @@ class Measure(NamedTuple):
         return f"{shown} {self.unit}" if self.unit else f"{self.name} {shown}"
 
 
+RMSE = Measure("rmse", "RMSE")
+LOG_LOSS, AUC = Measure("log_loss", "log-loss"), Measure("auc", "AUC")
+PSNR, SSIM = Measure("psnr", "PSNR", "dB"), Measure("ssim", "SSIM")
+BITS = Measure("bits", "bits a character")
+# What is measured of modules alone, besides what is measured of outputs as well.
+OF_MODULES = (LOG_LOSS, AUC, PSNR, SSIM, BITS)
+
+
 def named(**attributes: bool) -> str:
     """The names of outputs that have these attributes, for messages."""
     models = {name: registry.get("outputs", name) for name in registry.names("outputs")}
@@ -112,9 +120,9 @@ class Output(Protocol):
 
 @cache
 def measures() -> dict[str, Measure]:
-    """The measures of all outputs by their keys, those of labels first."""
-    models = [registry.get("outputs", name) for name in registry.names("outputs")]
-    return {measure.key: measure for model in sorted(models, key=lambda model: model.regression) for measure in model.measures}
+    """The measures of all outputs by their keys, those of labels first, and then those of modules alone."""
+    models = sorted((registry.get("outputs", name) for name in registry.names("outputs")), key=lambda model: model.regression)
+    return {measure.key: measure for measures in (*(model.measures for model in models), OF_MODULES) for measure in measures}
 
 
 def of_module(reads: type) -> Output:

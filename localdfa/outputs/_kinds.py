@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from localdfa.core.compiled import device
-from localdfa.outputs import Measure, decisions, error_percent, one_hot
+from localdfa.outputs import RMSE, Measure, decisions, error_percent, one_hot
 
 # A training error of at least this part of that of guessing is no better than it.
 _NEAR_CHANCE = 0.9
@@ -75,7 +75,7 @@ class Regression(_Difference):
     """
 
     regression = True
-    measures = (Measure("rmse", "RMSE"), Measure("r2", "R²"))
+    measures = (RMSE, Measure("r2", "R²"))
     in_percent = "unexplained test variance"
 
     @staticmethod

@@ -18,7 +18,7 @@ _HIDDEN = -100
 
 
 class GraphTask(Task):
-    """Inputs (n, n_features) of all nodes at once, outputs (n, n_classes); the loss is the mean over nodes that show their label.
+    """Inputs (n, n_features) of all nodes at once, outputs (n, n_classes); cross-entropy, over nodes that show their label.
 
     A step sees all nodes, and so an epoch is one.
     """
