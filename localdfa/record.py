@@ -96,8 +96,8 @@ _BOUNDS = {
         (-_COSINE, _COSINE),
     ),
     **dict.fromkeys(
-        ("relative_error_to_dfa", "update_norm", "weight_norm", "feedback_norm", "signal_norm", "gradient_norm", "rate", "nudge",
-         "updates", "events", "feedback_events", "seconds"),
+        ("relative_error_to_dfa", "update_norm", "weight_norm", "feedback_norm", "signal_norm", "gradient_norm", "rate",
+         "nudge", "updates", "events", "feedback_events", "seconds"),
         (0.0, math.inf),
     ),
 }  # fmt: skip

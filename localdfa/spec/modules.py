@@ -103,15 +103,16 @@ def _unread(setting: Setting) -> Iterator[tuple[str, Any]]:
         keys = _READ[table]
         for k, entry in enumerate(given) if isinstance(given, list) else [(-1, given)] if keys is not None else ():
             for key, of_table in type(entry).model_fields.items():
-                if keys is not None and key not in keys and getattr(entry, key) != of_table.get_default(True):
-                    yield f"{table}{f'[{k}]' if k >= 0 else ''}.{key}", getattr(entry, key)
+                value = getattr(entry, key)
+                if keys is not None and key not in keys and value != of_table.get_default(call_default_factory=True):
+                    yield f"{table}{f'[{k}]' if k >= 0 else ''}.{key}", value
 
 
 def resolved(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Tables of an experiment, or of a setting, every default spelled out, without what a module does not read."""
     found = {}
     for table, given in tables.items():
-        if (table in Setting.model_fields and table not in _READ) or table in ("certify", "preprocess"):
+        if (table in Setting.model_fields and table not in _READ) or table == "certify":
             continue
         keys = _RECORDED if table == "record" else _READ.get(table)
         if keys is None:

@@ -75,5 +75,5 @@ class LabelsTask(Task):
 
 
 def labelled(labels: np.ndarray, out: np.ndarray) -> dict[str, np.ndarray]:
-    """The record of outcomes: labels (n,), and of outputs (n, n_classes) the class of the largest, −1 where several share it."""
+    """The record of outcomes: labels (n,), and of outputs (n, n_classes) the class of the largest, −1 where it is not alone."""
     return {"label": labels, "prediction": decisions(out)}
