@@ -29,6 +29,8 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
     RunError
         One that was trained and should keep it has lost it.
     """
+    if record != "outcome" and any(setting.module is not None for setting in run.settings.values()):
+        raise RunError(f"{run.folder}: the figure {figure} shows networks of layers, and these are modules of PyTorch")
     found: dict[str, list[Job]] = {}
     for job in run.jobs:
         if job.keeps(record):
@@ -85,15 +87,18 @@ def classes(run: Run, n: int) -> list[str]:
 
 
 def with_classes(run: Run, figure: str) -> None:
-    """Refuse a regression, whose samples have no classes.
+    """Refuse what has no classes, as a regression.
 
     Raises
     ------
     RunError
         The message names the figure.
     """
-    output = next(iter(run.settings.values())).network.output
-    if next(iter(run.settings.values())).output.regression:
+    setting = next(iter(run.settings.values()))
+    if setting.output.regression:
         raise RunError(
-            f"{run.folder}: the figure {figure} shows classes, and network.output = {output!r} fits numbers, which have none"
+            f"{run.folder}: the figure {figure} shows classes, and network.output = {setting.network.output!r} fits numbers, "
+            f"which have none"
         )
+    if all(measure.key != "error" for measure in setting.output.measures):
+        raise RunError(f"{run.folder}: the figure {figure} shows classes, which {run.experiment.data} has not")

@@ -42,8 +42,19 @@ class Measure(NamedTuple):
 
 
 def depth(run: Run) -> int:
-    """Hidden layers of the deepest condition."""
+    """Hidden layers of the deepest condition; of modules the taps of the one that has most, as far as they are measured."""
+    if _modules(run):
+        return max((len(row.get("signal_cosine") or ()) for row in run.metrics), default=0)
     return max(len(setting.network.hidden) for setting in run.settings.values())
+
+
+def _modules(run: Run) -> bool:
+    return any(setting.module is not None for setting in run.settings.values())
+
+
+def titles(run: Run, layers: Sequence[int]) -> list[str]:
+    """Of layers, from 0, or of the taps of modules."""
+    return [f"{'Tap' if _modules(run) else 'Hidden layer'} {layer + 1}" for layer in layers]
 
 
 def angle(cosine: float) -> float:
@@ -152,13 +163,13 @@ def over_training(run: Run, rows: Sequence[Row], height: float = 1.5) -> tuple[s
     """
     measured, shown = summary.measured(run), some(depth(run))
     known = [row for row in rows if any(row.key in found for found in measured)]
-    if not known:
+    if not known or not shown:
         raise RunError(f"{run.folder}: this run has no measure {rows[0].key!r}")
     measures = []
     for row in known:
         by_layer = [summary.curves(measured, row.key, layer if row.of_layers else None, row.convert) for layer in shown]
         measures.append(Measure(row.label, "Epoch", by_layer, row.level, "not measured yet"))
-    drawn, panels = draw(run, [f"Hidden layer {layer + 1}" for layer in shown], measures, height)
+    drawn, panels = draw(run, titles(run, shown), measures, height)
     names = _names(run, measures)
     together = len(names) <= _many.TOGETHER
     for own in panels:

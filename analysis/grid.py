@@ -81,7 +81,8 @@ def _places(run: Run) -> tuple[list[str], list[str], dict[str, tuple[str, str]]]
         named_so = name.startswith(f"{rule}-")
         places[name] = (_PLAIN if name == rule else name.removeprefix(f"{rule}-") if named_so else name, rule)
     rows, rules = (list(dict.fromkeys(place[axis] for place in places.values())) for axis in (0, 1))
-    if len(rows) < 2 or len(rules) < 2:
+    shared = [row for row in rows if len({rule for variant, rule in places.values() if variant == row}) > 1]
+    if len(shared) < 2:
         raise RunError(
             f"{run.folder}: the figure grid needs two rules or more, and conditions named RULE-WHAT of two kinds or more, as "
             f"dfa-relu and bp-tanh; localdfa paper --of launay2019 grid has them"

@@ -1,0 +1,60 @@
+"""Held-out views of a scene as each condition renders them after training, beside what the camera saw.
+
+Reads the images that a finished run keeps.
+"""
+
+import numpy as np
+
+from localdfa.analysis import _kept, style
+from localdfa.errors import RunError
+from localdfa.record import Run
+
+# So many views are drawn, evenly spaced, and of so many conditions.
+_VIEWS, _CONDITIONS = 4, 6
+
+
+def caption(run: Run) -> str:
+    """What to see."""
+    kept = _kept.first(_kept.jobs(run, "outcome", "views"))
+    seeds = "" if len(run.experiment.seeds) == 1 else ", of the first seed"
+    more = f" Of {len(kept)} conditions the first {_CONDITIONS} are drawn." if len(kept) > _CONDITIONS else ""
+    return (
+        "Views that were held out from training: above as the camera saw them, below as each condition renders them after "
+        f"training{seeds}, each with its own PSNR, −10 log₁₀ of the mean squared difference.{more}"
+    )
+
+
+def figure(run: Run) -> style.Figure:
+    """A row of images as they were seen, and one for each condition.
+
+    Raises
+    ------
+    RunError
+        No condition and seed is finished; or the data are no views.
+    """
+    kept = dict(list(_kept.first(_kept.jobs(run, "outcome", "views")).items())[:_CONDITIONS])
+    outcomes = {name: job.outcome for name, job in kept.items()}
+    if any("image" not in outcome for outcome in outcomes.values()):
+        raise RunError(f"{run.folder}: the figure views shows images that modules render, and {run.experiment.data} has none")
+    true = next(iter(outcomes.values()))["true"]
+    shown = np.unique(np.linspace(0, len(true) - 1, _VIEWS).round().astype(int))
+    rows = {"seen": true, **{name: outcome["image"] for name, outcome in outcomes.items()}}
+    with style.context():
+        width = style.TWO_COLUMNS
+        drawn = style.Figure(width, (width / len(shown)) * len(rows) * true.shape[1] / true.shape[2] + 0.2)
+        panels = drawn.subplots(len(rows), len(shown), squeeze=False)
+        for abreast, (name, images) in zip(panels, rows.items(), strict=True):
+            for axes, view in zip(abreast, shown, strict=True):
+                axes.imshow(np.clip(images[view], 0, 1), interpolation="nearest")
+                axes.set(xticks=[], yticks=[])
+                axes.grid(False)
+                axes.spines[:].set_visible(False)
+                if name != "seen":
+                    axes.set_xlabel(f"{_psnr(images[view], true[view]):.1f} dB")
+            abreast[0].set_ylabel(style.folded(name, 1.2))
+    return drawn
+
+
+def _psnr(image: np.ndarray, true: np.ndarray) -> float:
+    """−10 log10 of the mean squared difference, of colours in [0, 1], in dB."""
+    return -10 * float(np.log10(np.mean(np.square(image.astype(np.float64) - true))))
