@@ -18,8 +18,9 @@ def caption(run: Run) -> str:
     return (
         "Above, the training loss against epochs, the same for each hidden layer; below, on the same axis, the cosine between "
         "the signal that comes to the layer, or to a tap of a module, and the gradient of the loss there, which "
-        "back-propagation finds in the same weights, mean over the samples of the probe. Where the cosine rises before the loss falls, weights align with the "
-        f"feedback before they fit.{_layers.said_over_training(run)} {summary.band(run)}"
+        "back-propagation finds in the same weights, mean over the samples of the probe. Where the cosine rises before the "
+        "loss falls, weights align with the feedback before they fit."
+        f"{_layers.said_over_training(run)} {summary.band(run)}"
     )
 
 
