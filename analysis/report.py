@@ -167,10 +167,21 @@ def _about(run: Run, label: str) -> dict[str, Any]:
         "made_with": _made_with(info),
         "experiment": run.experiment,
         "settings": run.settings,
+        "sources": _sources(run),
         "spec": record.to_toml(run.experiment),
         "folder": shlex.quote(str(run.folder)),
         "spec_path": shlex.quote(str(run.folder / "spec.toml")),
     }
+
+
+def _sources(run: Run) -> dict[str, list[tuple[str, str]]]:
+    """Of modules, by condition: each parameter, and what trains it, in words."""
+    found = {}
+    for job in run.jobs:
+        if job.condition not in found and job.keeps(record.SOURCES):
+            kept = job.load(record.SOURCES)
+            found[job.condition] = list(zip(kept["parameter"].tolist(), kept["taught_by"].tolist(), strict=True))
+    return found
 
 
 def _made_with(info: dict[str, Any]) -> dict[str, str]:

@@ -171,7 +171,7 @@ class ModuleTrainer(Training):
         return output.not_learned({m.key: row[f"train_{m.key}"] for m in output.measures}, targets)
 
     def records(self, keep: Record, each_epoch: bool = False) -> dict[str, Kept]:
-        return {} if each_epoch else {"weights": self._weights, "outcome": self._outcome}
+        return {} if each_epoch else {"weights": self._weights, "outcome": self._outcome, record.SOURCES: self._sources}
 
     def _weights(self) -> dict[str, np.ndarray]:
         """All tensors of the module and its B by their names, those of B after ``B:``."""
@@ -180,6 +180,11 @@ class ModuleTrainer(Training):
     def _outcome(self) -> dict[str, np.ndarray]:
         with self._evaluating():
             return self.task.outcome(self.model)
+
+    def _sources(self) -> dict[str, np.ndarray]:
+        """The parameters, and of each what trains it, in words."""
+        taught_by = self.learner.taught_by
+        return {"parameter": np.array([*taught_by]), "taught_by": np.array([*taught_by.values()])}
 
     def _tensors(self) -> dict[str, Tensor]:
         """All that is learned or follows it, by name."""

@@ -16,10 +16,11 @@
         checkpoint-before.npz     the one before it, should the last be damaged
         RECORD.npz                what each recorder that the spec asks for keeps (see `localdfa.recorders`), weights and
                                   outcome in any case; RECORD-EPOCH.npz where one is kept after each epoch
+        sources.npz               of modules: their parameters, and of each what trains it, in words
 
 Weights W are (n_post, n_pre) and biases b (n_post,). Of a convolution W is (channels, in_channels · kernel²), its columns in
 (in_channel, row, column) order, and b (channels,); where each position has its own kernel, both have a row a (position,
-channel).
+channel). Of a module weights are all of its tensors by their names, and B by those of taps, after ``B:``.
 
 Files are written beside their place and moved there, so that a reader, or a run that is cut off, never meets half a file.
 Files of arrays say what they hold and carry a checksum (see `arrays`), and so does run.json, which has those of the metrics.
@@ -75,6 +76,8 @@ PER_LAYER = (
 )  # fmt: skip
 _TEXT = ("condition", "rule")
 _COUNTS = ("seed", "epoch", "stage")
+# The record of modules that says of each parameter what trains it.
+SOURCES = "sources"
 # Where a stage has ended with the weights of an earlier epoch, that epoch.
 KEPT = "kept_epoch"
 _ALWAYS = (*_TEXT, *_COUNTS)

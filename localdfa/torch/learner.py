@@ -243,7 +243,12 @@ class Learner(nn.Module):
             each = "" if rows == 1 else f", one signal for each of the first {rows} axes"
             lines.append(f"tap {name!r}: B {' × '.join(map(str, self._matrix(name).shape))}{each}")
         width = max((len(name) for name in self.sources), default=0)
-        return "\n".join([*lines, *(f"{name:{width}}  {self._said(source)}" for name, source in self.sources.items())])
+        return "\n".join([*lines, *(f"{name:{width}}  {said}" for name, said in self.taught_by.items())])
+
+    @property
+    def taught_by(self) -> dict[str, str]:
+        """What trains each parameter, in words."""
+        return {name: self._said(source) for name, source in self.sources.items()}
 
     def _said(self, source: Source) -> str:
         if self.rule == "bp":
