@@ -1,14 +1,21 @@
-"""Modules that experiments train: each takes every rule, and its linear parts are right beside slow versions of them."""
+"""Modules that experiments train: each takes the rules, and what it computes is right beside slow versions."""
+
+import math
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from pydantic import TypeAdapter
 
 from localdfa import registry
-from localdfa.data.kinds import Graph
+from localdfa.data import Dataset
+from localdfa.data.kinds import Fields, Graph, Text, Views
+from localdfa.errors import SpecError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
 pytest.importorskip("torch_geometric", reason="PyTorch Geometric is not installed: pip install 'localdfa[graphs]'")
+
+from torch.nn import functional as F  # noqa: E402
 
 from localdfa.torch import feedback  # noqa: E402
 
@@ -33,16 +40,160 @@ def graph(n=12, n_features=7, n_classes=3):
     return Graph(features, edges, rng.integers(n_classes, size=n), nodes[:6], nodes[6:8], nodes[8:], classes)
 
 
+def fields(m=9, sizes=(4, 2, 5)):
+    rng = np.random.default_rng(0)
+    x, y = np.stack([rng.integers(size, size=m) for size in sizes], 1), rng.integers(2, size=m).astype(np.float32)
+    return Fields(x, y, x, y, x, y, sizes, ("a", "b", "c"))
+
+
+def views():
+    poses = np.tile(np.eye(4, dtype=np.float32), (3, 1, 1))
+    views = np.arange(3)
+    return Views(np.zeros((3, 4, 4, 3), np.float32), poses, 5.0, 2.0, 6.0, views[:1], views[1:2], views[2:])
+
+
+def text():
+    symbols = np.random.default_rng(0).integers(5, size=60)
+    return Text(symbols, symbols, symbols, tuple("abcde"))
+
+
+def samples(*shape, m=6, n_classes=3):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((m, math.prod(shape))), rng.integers(n_classes, size=m)
+    return Dataset("toy", x, y, x, y, x, y, n_classes, shape, tuple("abc"), (), None)
+
+
+def of_samples(data):
+    return (torch.tensor(data.x_train).reshape(-1, *data.shape),), torch.tensor(data.y_train)
+
+
+def rays(m=4):
+    return torch.randn(m, 3) + 3, torch.randn(m, 3)
+
+
+# Of each module: small parameters, data, what it is called with, and a loss.
+def case(name):
+    if name in ("gcn", "cheb", "gat"):
+        data = graph()
+        shown = torch.tensor(data.train), torch.tensor(data.labels)
+        sizes = {"hidden": 2, "heads": 3} if name == "gat" else {"hidden": 5}
+        x = (torch.tensor(data.features, dtype=torch.float64),)
+        return data, {**sizes, "dropout": 0.1}, x, lambda out: F.cross_entropy(out[shown[0]], shown[1][shown[0]])
+    if name in ("fm", "deepfm", "deep_cross", "autoint"):
+        data = fields()
+        sizes = {"fm": {}, "deepfm": {"width": 8}, "deep_cross": {"width": 8, "crosses": 2}, "autoint": {"width": 8}}[name]
+        y = torch.tensor(data.y_train, dtype=torch.float64)
+        x = (torch.tensor(data.x_train),)
+        return data, {"embedding": 3, **sizes}, x, lambda out: F.binary_cross_entropy_with_logits(out, y)
+    if name == "nerf":
+        sizes = {"width": 8, "depth": 3, "octaves": 2, "directions": 1, "samples": 5}
+        return views(), sizes, rays(), lambda out: (out - 0.3).square().mean()
+    if name == "transformer":
+        x = torch.randint(5, (2, 6))
+        sizes = {"blocks": 2, "width": 8, "heads": 2, "context": 6, "taps": "micro"}
+        return text(), sizes, (x,), lambda out: F.cross_entropy(out.flatten(0, 1), x.roll(-1, 1).flatten())
+    data = {"mlp": samples(4), "resnet20": samples(2, 8, 8), "lstm": samples(5, 2)}[name]
+    sizes = {"mlp": {"width": 6}, "resnet20": {"channels": 2}, "lstm": {"hidden": 4, "depth": 2}}[name]
+    x, y = of_samples(data)
+    return data, sizes, x, lambda out: F.cross_entropy(out, y)
+
+
 def module(name, data, **parameters):
     model = registry.get("modules", name)
-    return model(model.Parameters(**parameters), data)
+    net = model(model.Parameters(**parameters), data)
+    for parameter in net.parameters():  # else what is drawn small, or begins with zero, would show nothing
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    return net
 
 
-def spread_matrix(data):
+NAMES = registry.names("modules")
+# Those below whose taps lie attention, gates or embeddings, which have no local form.
+INSIDE = ("gat", "deepfm", "deep_cross", "autoint", "transformer", "lstm")
+# Of each, what begins the names of the parameters that learn where hidden layers do not.
+SHALLOW = {
+    "gcn": ("second.",), "cheb": ("second.",), "gat": ("second.",), "deepfm": ("first_order.", "embeddings.", "head."),
+    "deep_cross": ("embeddings.", "crosses.", "head."), "autoint": ("first_order.", "head."), "nerf": ("density.", "colour."),
+    "transformer": ("norm.", "head."), "mlp": ("head.",), "resnet20": ("head.",), "lstm": ("head.",),
+}  # fmt: skip
+
+
+def learner_of(name, net, x, rule, **more):
+    spread = net.spread if hasattr(net, "spread") and rule in ("dfa", "local") else None
+    return feedback(net, x, net.taps, rule, output=net.output, spread=spread, several=getattr(net, "several", None), **more)
+
+
+def learned(net, learner, x, loss):
+    """The names of the parameters that one step changes."""
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimiser = torch.optim.SGD(net.parameters(), 0.1)
+    learner.backward(loss(net(*x)))
+    optimiser.step()
+    return {name for name, p in net.named_parameters() if not torch.equal(p, before[name])}
+
+
+@pytest.mark.parametrize("rule", ["bp", "dfa", "local", "shallow"])
+@pytest.mark.parametrize("name", NAMES)
+def test_it_learns_by(name, rule):
+    data, sizes, x, loss = case(name)
+    net = module(name, data, **sizes)
+    if name == "fm" and rule != "bp":
+        with pytest.raises(SpecError, match="taps: there are none; allowed: at least one, or rule 'bp'"):
+            learner_of(name, net, x, rule)
+        return
+    if name in INSIDE and rule == "local":
+        with pytest.raises(SpecError, match="no local signal goes"):
+            learner_of(name, net, x, rule)
+    learner = learner_of(name, net, x, rule, **({"inside": "bp"} if name in INSIDE and rule == "local" else {}))
+    every = {name for name, _ in net.named_parameters()}
+    moved = learned(net, learner, x, loss)
+    if rule == "shallow":
+        assert moved == {parameter for parameter in every if parameter.startswith(SHALLOW[name])}
+    else:
+        assert every - moved <= {"blocks.0.qkv.bias", "blocks.1.qkv.bias"}  # of which the part of the keys has no effect
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_have_a_description_and_defaults_within_their_bounds(name):
+    Parameters = registry.get("modules", name).Parameters
+    assert not {"name", "inside", "device"} & {*Parameters._fields}  # which the table `module` has of itself
+    for key, default in Parameters._field_defaults.items():
+        TypeAdapter(Parameters.__annotations__[key]).validate_python(default)
+    assert not hasattr(Parameters, "refusal") or Parameters().refusal() is None
+
+
+@pytest.mark.parametrize("name", ["autoint", "transformer"])
+def test_heads_are_equally_wide(name):
+    assert "allowed: a multiple of heads" in registry.get("modules", name).Parameters(width=9, heads=2).refusal()
+
+
+@pytest.mark.parametrize(("name", "shape"), [("resnet20", (5,)), ("lstm", (3, 8, 8))])
+def test_samples_of_another_shape_are_refused(name, shape):
+    with pytest.raises(SpecError, match=rf"'{name}' reads .*; allowed: "):
+        module(name, samples(*shape))
+
+
+class _Misspelt(torch.nn.Module):
+    reads, tap, output, several = Graph, ("act",), "", "sum"
+
+
+def test_what_is_wrong_with_a_model_is_said():
+    found = "; ".join(registry.wrong("modules", _Misspelt))
+    for part in (
+        "nothing reads 'tap'; did you mean 'taps'",
+        "'Parameters' is missing",
+        "'forward' is missing",
+        "allowed: 'add'",
+    ):
+        assert part in found
+    assert registry.wrong("modules", 3) == ["3 is no subclass of torch.nn.Module"]
+
+
+def dense(data, loops=True):
     n = len(data.features)
-    A = np.eye(n)
+    A = np.eye(n) * loops
     A[data.edges[1], data.edges[0]] = 1
-    scale = 1 / np.sqrt(A.sum(1))
+    with np.errstate(divide="ignore"):
+        scale = np.where(A.any(1), 1 / np.sqrt(A.sum(1)), 0)
     return scale[:, None] * A * scale
 
 
@@ -50,29 +201,182 @@ def array(tensor):
     return tensor.detach().numpy()
 
 
+def given(net, *x):
+    with torch.no_grad():
+        return array(net.eval()(*x))
+
+
 def test_a_graph_convolution_is_the_dense_product():
-    data = graph()
-    net = module("gcn", data, hidden=5).eval()
-    A, (b1, W1, b2, W2) = spread_matrix(data), map(array, net.parameters())
+    data, sizes, x, _ = case("gcn")
+    net, A = module("gcn", data, **sizes), dense(data)
+    b1, W1, b2, W2 = map(array, net.parameters())
     hidden = np.maximum(A @ data.features @ W1.T + b1, 0)
-    assert_allclose(
-        array(net(torch.tensor(data.features, dtype=torch.float64))), A @ hidden @ W2.T + b2, rtol=1e-12, atol=1e-12
-    )
+    assert_allclose(given(net, *x), A @ hidden @ W2.T + b2, rtol=1e-12, atol=1e-12)
     error = torch.randn(len(A), 3)
     assert_allclose(array(net.spread(error)), A @ array(error), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("rule", ["bp", "dfa", "local", "shallow"])
-def test_gcn_learns_by(rule):
-    data = graph()
-    net = module("gcn", data, hidden=5)
-    x = torch.tensor(data.features, dtype=torch.float64)
-    learner = feedback(
-        net, x, net.taps, rule, output=net.output, **({} if rule in ("bp", "shallow") else {"spread": net.spread})
-    )
-    before = {name: array(p).copy() for name, p in net.named_parameters()}
-    optimiser = torch.optim.SGD(net.parameters(), 0.1)
-    learner.backward(torch.nn.functional.cross_entropy(net(x)[:6], torch.tensor(data.labels[:6])))
-    optimiser.step()
-    moved = {name for name, p in net.named_parameters() if (array(p) != before[name]).any()}
-    assert moved == ({"second.bias", "second.lin.weight"} if rule == "shallow" else set(before))
+def test_a_chebyshev_convolution_is_the_dense_product():
+    data, sizes, x, _ = case("cheb")
+    net, L = module("cheb", data, **sizes), -dense(data, loops=False)
+    U1, b1, W1, U2, b2, W2 = (array(p) for p in net.parameters())
+    hidden = np.maximum(data.features @ U1.T + L @ data.features @ W1.T + b1, 0)
+    assert_allclose(given(net, *x), hidden @ U2.T + L @ hidden @ W2.T + b2, rtol=1e-12, atol=1e-12)
+
+
+def test_attention_over_a_graph_is_a_softmax_over_neighbours():
+    data, sizes, x, _ = case("gat")
+    net = module("gat", data, **sizes).eval()
+    W = array(net.first.lin.weight).reshape(3, 2, -1)
+    to, source = array(net.first.att_dst)[0], array(net.first.att_src)[0]
+    neighbours, n = dense(data) > 0, len(data.features)
+    expected = np.zeros((n, 3, 2))
+    for head in range(3):
+        h = data.features @ W[head].T
+        for i in range(n):
+            js = np.flatnonzero(neighbours[i])
+            score = np.array([h[i] @ to[head] + h[j] @ source[head] for j in js])
+            weight = np.exp(np.where(score > 0, score, 0.2 * score))
+            expected[i, head] = weight @ h[js] / weight.sum()
+    expected = expected.reshape(n, -1) + array(net.first.bias)
+    assert_allclose(array(net.first(x[0], net.edges)), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_factorisation_machine_is_the_sum_over_pairs():
+    data, sizes, x, _ = case("fm")
+    net = module("fm", data, **sizes)
+    begins = np.cumsum([0, *data.sizes[:-1]])
+    w, v = array(net.first_order.weights.table.weight)[:, 0], array(net.embeddings.table.weight)
+    expected = []
+    for row in data.x_train:
+        at = begins + row
+        total = net.first_order.bias.item() + w[at].sum()
+        total += sum(v[at[f]] @ v[at[g]] for f in range(len(at)) for g in range(f + 1, len(at)))
+        expected.append(total)
+    assert_allclose(given(net, *x), expected, rtol=1e-12)
+
+
+def test_a_cross_layer_is_its_formula():
+    data, sizes, x, _ = case("deep_cross")
+    net = module("deep_cross", data, **sizes)
+    first = crossed = array(net.embeddings(*x)).reshape(len(data.x_train), -1)
+    for cross in net.crosses:
+        w, b = array(cross.weight)[:, 0], array(cross.bias)
+        crossed = np.stack([x0 * (xl @ w) + b + xl for x0, xl in zip(first, crossed, strict=True)])
+    together = np.concatenate([crossed, given(net.tower, torch.tensor(first))], 1)
+    expected = together @ array(net.head.weight)[0] + array(net.head.bias)
+    assert_allclose(given(net, *x), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["deepfm", "deep_cross"])
+def test_embeddings_learn_from_the_loss_and_from_the_tower(name):
+    """The sum of what each would teach by itself."""
+    data, sizes, x, loss = case(name)
+    net = module(name, data, **sizes)
+    learner = learner_of(name, net, x, "dfa")
+    learner.backward(loss(net(*x)))
+    both = net.embeddings.table.weight.grad.clone()
+    assert "the loss" in repr(learner)
+    assert ", and tap 'tower.acts.0', by back-propagation through tower.layers.0.weight" in repr(learner)
+    B = learner.B["tower/acts/0"].detach()
+    learner.remove()
+    v = net.embeddings(*x).detach().requires_grad_()
+    net.embeddings.forward = lambda x: v
+    out = net(*x)
+    (error,) = torch.autograd.grad(loss(out), out, retain_graph=True)
+    (above,) = torch.autograd.grad(out, v, error, retain_graph=True)
+    entry = net.tower.acts[0](net.tower.layers[0](v.flatten(1)))
+    (whole,) = torch.autograd.grad(net.head(_beside(name, net, v)).squeeze(1), v, error)  # what the tower alone sends by BP
+    (sent,) = torch.autograd.grad(entry, v, error[:, None] @ B.T)
+    del net.embeddings.forward
+    table = net.embeddings.table.weight
+    (expected,) = torch.autograd.grad(net.embeddings(*x), table, above - whole + sent)
+    assert_allclose(array(both), array(expected), rtol=1e-10, atol=1e-14)
+
+
+def _beside(name, net, v):
+    """What the head sees of the tower, and of the cross layers without a way back."""
+    tower = net.tower(v.flatten(1))
+    return tower if name == "deepfm" else torch.cat([torch.zeros(len(v), v[0].numel()), tower], 1)
+
+
+def test_rendering_is_the_sum_along_the_ray():
+    from localdfa.modules.nerf import rendered
+
+    colours, density, steps = torch.rand(3, 6, 3), 2 * torch.rand(3, 6), torch.rand(3, 6)
+    expected = np.zeros((3, 3))
+    for ray in range(3):
+        through = 1.0
+        for k in range(6):
+            opacity = 1 - math.exp(-float(density[ray, k] * steps[ray, k]))
+            expected[ray] += through * opacity * array(colours[ray, k])
+            through *= 1 - opacity
+        expected[ray] += through
+    assert_allclose(array(rendered(colours, density, steps)), expected, rtol=1e-12)
+
+
+def test_rendering_of_a_constant_density_is_its_closed_form():
+    from localdfa.modules.nerf import rendered
+
+    c, sigma, length = torch.tensor([0.2, 0.5, 0.9]), 0.7, 4.0
+    for points in (1, 3, 100):
+        out = rendered(c.expand(2, points, 3), torch.full((2, points), sigma), torch.full((2, 1), length / points))
+        left = math.exp(-sigma * length)
+        assert_allclose(array(out)[0], array(c) * (1 - left) + left, rtol=1e-12)
+
+
+def test_the_length_of_a_direction_scales_distances_and_changes_no_colour():
+    """Bins get longer with the direction, and the direction itself is seen without its length."""
+    data, sizes, (origins, directions), _ = case("nerf")
+    net, seen = module("nerf", data, **sizes).eval(), []
+    net.points.register_forward_hook(lambda module, args, out: seen.append(out))
+    net(origins, directions)
+    net.near, net.far = data.near / 2, data.far / 2
+    assert_allclose(array(net(origins, 2 * directions)), given(net, origins, 2 * directions), rtol=1e-12)
+    assert_allclose(array(seen[0]), array(seen[1]), rtol=1e-12)
+
+
+def test_points_are_in_the_middle_of_their_bins_and_in_training_anywhere_in_them():
+    data, sizes, _, _ = case("nerf")
+    net = module("nerf", data, **sizes)
+    at = []
+    net.layers[0].register_forward_pre_hook(lambda module, args: at.append(array(args[0])[..., 2]))
+    ray = torch.zeros(400, 3), torch.tensor([[0.0, 0.0, 1.0]]).expand(400, 3)
+    net(*ray)
+    net.eval()(*ray)
+    edges = np.linspace(data.near, data.far, sizes["samples"] + 1)
+    assert_allclose(at[1][0], (edges[:-1] + edges[1:]) / 2, rtol=1e-12)
+    assert (at[0] >= edges[:-1]).all()
+    assert (at[0] <= edges[1:]).all()
+    assert (np.ptp(at[0], axis=0) > 0.95 * np.diff(edges)).all()
+
+
+def test_a_later_symbol_changes_nothing_before_it():
+    data, sizes, (x,), _ = case("transformer")
+    net = module("transformer", data, **sizes)
+    other = x.clone()
+    other[:, 4] = (x[:, 4] + 1) % 5
+    before, after = given(net, x), given(net, other)
+    assert_allclose(before[:, :4], after[:, :4], rtol=1e-12, atol=1e-12)
+    assert (np.abs(before[:, 4:] - after[:, 4:]).max(-1) > 1e-6).all()
+    assert_allclose(given(net, x[:, :3]), before[:, :3], rtol=1e-12, atol=1e-12)
+
+
+def test_taps_of_a_transformer():
+    data, sizes, (x,), loss = case("transformer")
+    assert module("transformer", data, **{**sizes, "taps": "macro"}).taps == ("blocks.0.end", "blocks.1.end")
+    net = module("transformer", data, **{**sizes, "taps": "macro"})
+    learner = learner_of("transformer", net, (x,), "dfa")
+    assert {source.by for source in learner.sources.values()} == {"blocks.0.end", "blocks.1.end", "loss"}
+    assert learner.B["blocks/0/end"].shape == (8, 8)
+    assert learned(net, learner, (x,), loss)
+
+
+def test_a_resnet_halves_maps_twice_and_has_twenty_layers():
+    data, sizes, x, _ = case("resnet20")
+    net, shapes = module("resnet20", data, **sizes), []
+    for act in net.taps:
+        net.get_submodule(act).register_forward_hook(lambda module, args, out: shapes.append(tuple(out.shape[1:])))
+    net(*x)
+    assert shapes == 7 * [(2, 8, 8)] + 6 * [(4, 4, 4)] + 6 * [(8, 2, 2)]
+    assert sum(isinstance(part, torch.nn.Conv2d | torch.nn.Linear) for part in net.modules()) == 20

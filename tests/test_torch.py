@@ -996,3 +996,51 @@ def test_the_readme_has_a_module_that_learns(capsys):
     said = capsys.readouterr().out
     assert "0.weight  tap '1'\n" in said
     assert "'3': Alignment(cosine=" in said
+
+
+class Branches(nn.Module):
+    """A table that a branch of its own and a layer below a tap share."""
+
+    def __init__(self):
+        super().__init__()
+        self.shared, self.act, self.head = nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        v = self.shared(x)
+        return self.head(self.act(self.layer(v)) + v)
+
+
+def test_several_signals_of_one_parameter_are_added_where_asked_for():
+    (x, y), model = batch(), Branches()
+    with pytest.raises(SpecError, match=r"'shared.weight' would be taught by the loss and by tap 'act'.*or several='add'"):
+        feedback(model, x, ["act"])
+    learner = feedback(model, x, ["act"], several="add")
+    found = gradients(model, learner, x, y)
+    assert "shared.weight  the loss, by back-propagation through head.weight, and tap 'act', by back-propagation" in repr(
+        learner
+    )
+    B = learner.B["act"].detach()
+    learner.remove()
+    v = model.shared(x)
+    out = model.head(model.act(model.layer(v)).detach() + v)
+    (error,) = torch.autograd.grad(F.cross_entropy(out, y), out, retain_graph=True)
+    sent = (model.act(model.layer(v)) * (error @ B.T)).sum()
+    model.zero_grad()
+    (F.cross_entropy(out, y) + sent).backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-10, atol=1e-12)
+
+
+def test_under_shallow_what_the_loss_reaches_past_a_tap_learns_from_it_alone():
+    (x, y), model = batch(), Branches()
+    learner = feedback(model, x, ["act"], "shallow", several="add")
+    found = gradients(model, learner, x, y)
+    assert [name for name, gradient in found.items() if gradient is None] == ["layer.weight", "layer.bias"]
+    assert "layer.weight   nothing" in repr(learner)
+
+
+@pytest.mark.parametrize("several", ["sum", True, 2])
+def test_how_several_signals_are_joined_is_said_by_name(several):
+    with pytest.raises(SpecError, match=r"several: .* is not allowed: 'add', or none"):
+        feedback(Branches(), batch()[0], ["act"], several=several)

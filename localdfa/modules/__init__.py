@@ -6,8 +6,8 @@ generator. Names of its own in the class begin with ``_``. It has
 - ``reads``: the kind of data that it learns from, of `localdfa.data.kinds` Graph, Fields, Views or Text, or
   `localdfa.data.Dataset`: samples with labels.
 - ``taps``: the names of the submodules to which the error is sent, a tuple of the class or, where it depends on parameters, a
-  property. Each is reached once in a forward pass. Where the rule ``local`` is to train it they are non-linearities of single
-  neurons.
+  property; empty where there is no hidden layer, and the rule is ``bp``. Each is reached once in a forward pass. Where the rule
+  ``local`` is to train it they are non-linearities of single neurons.
 - ``output``: the name of the submodule at whose output the error is taken; "" for the module's own.
 - ``Parameters``: a NamedTuple of its parameters with their types, bounds, descriptions and defaults, which the spec gives
   beside its name. Where some of them may not go together, its method ``refusal(self)`` says which, and what is allowed; it
@@ -20,6 +20,8 @@ generator. Names of its own in the class begin with ``_``. It has
   - Text: symbols, int64 (m, length) → logits (m, length, n_symbols) of the next symbol of each.
   - Dataset: samples (m, *shape) → logits (m, n_classes).
 
+- ``several = "add"``, only where a parameter gets the signals of more than one tap, or of a tap and the loss: it learns from
+  their sum; see `localdfa.torch.feedback`.
 - ``spread(error)``, only where nodes have neighbours: the error of each node, (n, features), passed on over the edges. It is
   linear.
 
@@ -36,7 +38,7 @@ from localdfa.errors import quoted
 
 _KINDS = (Graph, Fields, Views, Text, Dataset)
 _NEEDED: interface.Hooks = {"reads": None, "taps": None, "output": None, "Parameters": None, "forward": None}
-_MAY: interface.Hooks = {"spread": ("self", "error")}
+_MAY: interface.Hooks = {"spread": ("self", "error"), "several": None}
 
 
 def wrong(model: Any) -> list[str]:
@@ -49,14 +51,16 @@ def wrong(model: Any) -> list[str]:
     found += interface.wrong_hook("model", model, ("parameters", "data"), False)
     if model.forward is nn.Module.forward:
         found.append("'forward' is missing")
-    reads, taps, output = (getattr(model, name, None) for name in ("reads", "taps", "output"))
+    reads, taps, output, several = (getattr(model, name, None) for name in ("reads", "taps", "output", "several"))
     if hasattr(model, "reads") and reads not in _KINDS:
         found.append(f"'reads' is {quoted(reads)}; allowed: {', '.join(kind.__name__ for kind in _KINDS)}")
-    named = isinstance(taps, tuple) and taps and all(isinstance(tap, str) for tap in taps)
+    named = isinstance(taps, tuple) and all(isinstance(tap, str) for tap in taps)
     if hasattr(model, "taps") and not named and not isinstance(taps, property):
         found.append(f"'taps' is {quoted(taps)}; allowed: a tuple of names of submodules, or a property that gives one")
     if hasattr(model, "output") and not isinstance(output, str | property):
         found.append(f"'output' is {quoted(output)}; allowed: the name of a submodule, or ''")
+    if hasattr(model, "several") and several != "add":
+        found.append(f"'several' is {quoted(several)}; allowed: 'add', or none")
     if hasattr(model, "Parameters"):
         found += [f"'Parameters': {reason}" for reason in interface.wrong_tuple(model.Parameters, {}, {}, {})]
     return found

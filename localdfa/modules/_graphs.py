@@ -1,4 +1,4 @@
-"""What modules of graphs have in common: the edges, each with its weight in Â, and dropout."""
+"""What modules of graphs have in common: the edges, each with its weight in Â."""
 
 import torch
 from torch import Tensor, nn
@@ -12,15 +12,21 @@ try:
 except ImportError:
     raise SpecError("module.name: modules of graphs need PyTorch Geometric: pip install 'localdfa[graphs]'") from None
 
-__all__ = ["OnGraph", "graph_nn"]
+__all__ = ["OnGraph", "graph_nn", "normalised"]
+
+
+def normalised(data: Graph, loops: bool = True) -> tuple[Tensor, Tensor]:
+    """Edges, int64 (2, n_edges), from node, to node, and their weights in D^-1/2 A D^-1/2, D the degrees in A.
+
+    loops: whether A has one edge of each node to itself as well, which is what makes it Â (Kipf & Welling 2017).
+    """
+    edges, dtype = torch.from_numpy(data.edges), torch.get_default_dtype()
+    found: tuple[Tensor, Tensor] = gcn_norm(edges, num_nodes=len(data.features), add_self_loops=loops, dtype=dtype)
+    return found
 
 
 class OnGraph(nn.Module):
-    """A module that keeps the edges of its data, and Â = D^-1/2 (A + I) D^-1/2, D the degrees in A + I (Kipf & Welling 2017).
-
-    edges: int64 (2, n_edges + n), from node, to node, with one of each node to itself at the end. weights: (n_edges + n,), the
-    entries of Â.
-    """
+    """A module that keeps the edges of its data, with those of each node to itself, and their weights in Â."""
 
     reads = Graph
     taps: tuple[str, ...] = ("act",)
@@ -28,7 +34,7 @@ class OnGraph(nn.Module):
 
     def __init__(self, data: Graph) -> None:
         super().__init__()
-        edges, weights = gcn_norm(torch.from_numpy(data.edges), num_nodes=len(data.features), dtype=torch.get_default_dtype())
+        edges, weights = normalised(data)
         # They are of the data, and no checkpoint has to keep them.
         self.register_buffer("edges", edges, persistent=False)
         self.register_buffer("weights", weights, persistent=False)

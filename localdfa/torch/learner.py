@@ -104,7 +104,8 @@ class Learner(nn.Module):
         try:
             taps.check_passed()
             taps.listen()
-            loss.backward()
+            # What a parameter gets from the loss and from a tap comes through one graph, twice.
+            loss.backward(retain_graph=self.rule != "shallow" and any(source.also for source in self.sources.values()))
             points, activity = taps.points, taps.activity
             error = None if self.rule == "shallow" else taps.sent_back()
         finally:
@@ -162,12 +163,12 @@ class Learner(nn.Module):
         if all(point.requires_grad for point in points.values()):
             return dict(points)
         for name, parameter in self._taps.model.named_parameters():
-            source = self.sources.get(name, Source(""))
-            if source.by in points and parameter.requires_grad and not points[source.by].requires_grad:
-                raise LocalDFAError(
-                    f"no signal reaches {name!r} from tap {source.by!r}: what lies between was detached or under no_grad(); "
-                    f"allowed: a forward pass that autograd follows throughout, or requires_grad_(False)"
-                )
+            for source in self.sources.get(name, Source("")).each:
+                if source.by in points and parameter.requires_grad and not points[source.by].requires_grad:
+                    raise LocalDFAError(
+                        f"no signal reaches {name!r} from tap {source.by!r}: what lies between was detached or under "
+                        f"no_grad(); allowed: a forward pass that autograd follows throughout, or requires_grad_(False)"
+                    )
         return {name: point for name, point in points.items() if point.requires_grad}
 
     def _carried(self, error: Tensor, target: Tensor | None, factor: float | None) -> Tensor:
@@ -213,9 +214,9 @@ class Learner(nn.Module):
         B = self.B[_key(name)] if _key(name) in self.B else self.B["shared"]
         return B[: self._features[name].numel()]
 
-    def _prepare(self, example: Any, inside: bool, seed: int, drawn: FeedbackTable) -> None:
+    def _prepare(self, example: Any, inside: bool, several: bool, seed: int, drawn: FeedbackTable) -> None:
         """Run an example, and draw B of each tap as the core draws that of a hidden layer."""
-        shown = looked_at(self._taps, example, self.rule, inside)
+        shown = looked_at(self._taps, example, self.rule, inside, several)
         self.sources = shown.sources
         if self.rule not in _PATHWAYS:
             return
@@ -255,6 +256,10 @@ class Learner(nn.Module):
             return "the loss, by back-propagation"
         if not source.by:
             return "nothing"
+        return ", and ".join(self._said_alone(each) for each in source.each)
+
+    @staticmethod
+    def _said_alone(source: Source) -> str:
         by, through = "the loss" if source.by == "loss" else f"tap {source.by!r}", sorted(source.through)
         more = f" and {len(through) - 2} more" if len(through) > 2 else ""
         return f"{by}, by back-propagation through {', '.join(through[:2])}{more}" if through else by
@@ -274,6 +279,7 @@ def feedback(
     nudging: Literal["centered", "one_sided"] | None = None,
     relative: bool | None = None,
     inside: Literal["bp"] | None = None,
+    several: Literal["add"] | None = None,
     **matrices: Any,
 ) -> Learner:
     """Let a module learn by feedback of the error to some of its submodules, its taps.
@@ -306,6 +312,8 @@ def feedback(
         is scaled with. False: they are βc, as in the core; a loss that is a mean over m samples makes c m times smaller.
     inside: of `local`. ``bp``: blocks between taps that hold further weights, or non-linearities without a tap of their own,
         learn within by back-propagation; otherwise these are refused.
+    several: ``add``: a parameter that several signals reach, as an embedding that two branches share, learns from their sum,
+        and the summary names each; otherwise it is refused. Such a module cannot be wrapped in `DistributedDataParallel`.
     matrices: how B is drawn: distribution, fan_out, gain, density, rank, signs, shared, as in the spec's table `feedback`. As
         in Launay et al. 2020: ``shared=True, fan_out="widest"``.
 
@@ -317,6 +325,8 @@ def feedback(
     """
     if rule not in RULES:
         raise SpecError(f"rule: {unknown(rule, list(RULES))}")
+    if several not in (None, "add"):
+        raise SpecError(f"several: {quoted(several)} is not allowed: 'add', or none")
     names = _submodules(model, taps, output, rule)
     allowed = _PATHWAYS.get(rule, ())
     if pathway is not None and pathway not in allowed:
@@ -335,7 +345,7 @@ def feedback(
     hooked = Taps(model, names, output, before=rule == "local", cuts=rule != "bp")
     learner = Learner(hooked, rule, pathway or (allowed[0] if allowed else "none"), spread, nudge)
     try:
-        learner._prepare(example, inside == "bp", seed, drawn)
+        learner._prepare(example, inside == "bp", several == "add", seed, drawn)
     except BaseException:
         hooked.remove()
         raise

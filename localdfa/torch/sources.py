@@ -15,11 +15,18 @@ class Source(NamedTuple):
     """What trains a parameter.
 
     by: the name of a tap, "loss", or "" where nothing does. through: what the signal passes before it by back-propagation
-    within a block: weights of other layers by their names, and non-linearities in angle brackets.
+    within a block: weights of other layers by their names, and non-linearities in angle brackets. also: the sources of further
+    signals that are added.
     """
 
     by: str
     through: frozenset[str] = frozenset()
+    also: "tuple[Source, ...]" = ()
+
+    @property
+    def each(self) -> "tuple[Source, ...]":
+        """This source and those whose signals are added."""
+        return (self, *self.also)
 
 
 class Example(NamedTuple):
@@ -31,10 +38,11 @@ class Example(NamedTuple):
     out: Tensor
 
 
-def looked_at(taps: Taps, example: Any, rule: str, inside: bool) -> Example:
+def looked_at(taps: Taps, example: Any, rule: str, inside: bool, several: bool) -> Example:
     """Run an example, and say who is trained by what.
 
-    inside: whether, under `local`, blocks may learn within by back-propagation.
+    inside: whether, under `local`, blocks may learn within by back-propagation. several: whether a parameter may get more than
+    one signal.
 
     Raises
     ------
@@ -65,35 +73,36 @@ def looked_at(taps: Taps, example: Any, rule: str, inside: bool) -> Example:
         if rule != "bp":
             ways |= {name: reach([point], names, ends, own=rule != "local") for name, point in points.items()}
             _check_order(taps, ways, reach([out], names, ends, own=True), rule)
-        sources = _assigned(ways, list(names.values()), rule)
+        sources = _assigned(ways, list(names.values()), rule, several)
         if rule == "local" and not inside:
             _check_local(sources)
         return Example(sources, {name: point.detach() for name, point in points.items()}, out.detach())
 
 
-def _assigned(ways: Mapping[str, Reach], names: list[str], rule: str) -> dict[str, Source]:
-    """The one source of each parameter."""
+def _assigned(ways: Mapping[str, Reach], names: list[str], rule: str, several: bool) -> dict[str, Source]:
+    """The source of each parameter, one unless several are allowed."""
     by = {name: [source for source, way in ways.items() if name in way.passed] for name in names}
     for name, found in by.items():
-        if len(found) > 1:
+        if len(found) > 1 and not several:
             first, second = [f"the {source}" if source == "loss" else f"tap {source!r}" for source in found[:2]]
             raise SpecError(
                 f"taps: parameter {name!r} would be taught by {first} and by {second}: a way goes past a tap, so it would "
                 f"learn by back-propagation, or two layers share it; allowed: a tap on each way from {name!r} up, and layers "
-                f"with weights of their own"
+                f"with weights of their own, or several='add', by which the signals are added"
             )
     if rule == "shallow":
-        return {name: Source("loss" if found == ["loss"] else "") for name, found in by.items()}
+        return {name: Source("loss" if "loss" in found else "") for name, found in by.items()}
     if lost := [name for name, found in by.items() if not found]:
         raise SpecError(
             f"taps: no signal reaches {', '.join(map(repr, lost[:5]))}{' …' if len(lost) > 5 else ''}; allowed: a tap above, "
             f"or requires_grad_(False)"
         )
-    return {name: Source(source, ways[source].passed[name]) for name, (source,) in by.items()}
+    each = {name: [Source(source, ways[source].passed[name]) for source in found] for name, found in by.items()}
+    return {name: first._replace(also=tuple(others)) for name, (first, *others) in each.items()}
 
 
 def _check_local(sources: Mapping[str, Source]) -> None:
-    for name, source in sources.items():
+    for name, source in ((name, source) for name, first in sources.items() for source in first.each):
         if source.by != "loss" and source.through:
             raise SpecError(
                 f"taps: between {name!r} and tap {source.by!r} lie {', '.join(sorted(source.through)[:5])}, through which no "
