@@ -61,8 +61,10 @@ class ModuleTrainer(Training):
         if rule == "local":
             options |= {"beta": setting.phases.beta, "nudging": setting.phases.nudging}
             options |= {"inside": "bp"} if module.inside == "bp" else {}
-        taps, output = self.model.taps, getattr(self.model, "output", "")
-        return feedback(self.model, example, taps, rule, output=output, seed=self.seed, **options)  # type: ignore[arg-type]
+        taps: Any = self.model.taps
+        output: Any = self.model.output
+        several: Any = getattr(self.model, "several", None)
+        return feedback(self.model, example, taps, rule, output=output, seed=self.seed, several=several, **options)
 
     def _optimiser(self) -> torch.optim.Optimizer:
         """The spec's optimiser, with PyTorch's code; biases and gains do not decay, nor does B where it learns."""
