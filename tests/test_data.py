@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import requests
 
-from localdfa.data import Dataset, available, cache, cifar, load
+from localdfa.data import Dataset, archives, available, cache, cifar, load
 from localdfa.data.sets import cifar10, cifar100, digits, fashion_mnist, mnist
 from localdfa.data.split import stratified
 from localdfa.data.whitening import Zca
@@ -73,7 +73,10 @@ def test_dtype_is_the_one_asked_for_or_refused():
 
 
 def test_available_names():
-    names = ["braille", "cifar10", "cifar100", "diabetes", "digits", "fashion-mnist", "mnist", "pairs", "npz:PATH"]
+    names = [
+        "adult", "braille", "cifar10", "cifar100", "citeseer", "cora", "diabetes", "digits", "fashion-mnist", "mnist",
+        "movielens-small", "nerf-lego", "pairs", "pubmed", "tiny-shakespeare", "npz:PATH",
+    ]  # fmt: skip
     assert list(available()) == names
     assert all(line and "\n" not in line for line in available().values())
 
@@ -641,7 +644,7 @@ def test_unpack_takes_what_is_wanted_only(tmp_path):
         ("set/readme", b"x", tarfile.REGTYPE),
     ]
     target = tmp_path / "to"
-    cifar.unpack(archive(tmp_path / "a.tar.gz", *extra, *GOOD, *GOOD), WANTED, target)
+    archives.unpack(archive(tmp_path / "a.tar.gz", *extra, *GOOD, *GOOD), WANTED, target)
     assert sorted(str(path.relative_to(target)) for path in target.rglob("*")) == ["set", "set/one", "set/two"]
     assert (target / "set/two").read_bytes() == b"second"
     assert not (tmp_path / "evil").exists()
@@ -658,7 +661,7 @@ def test_unpack_takes_what_is_wanted_only(tmp_path):
 )
 def test_unpack_refusals(tmp_path, members, message):
     with pytest.raises(DataError, match=message):
-        cifar.unpack(archive(tmp_path / "a.tar.gz", *members), WANTED, tmp_path / "to")
+        archives.unpack(archive(tmp_path / "a.tar.gz", *members), WANTED, tmp_path / "to")
     assert not (tmp_path / "to/set/two").exists()
 
 
@@ -667,7 +670,7 @@ def test_truncated_archive(tmp_path, length):
     path = archive(tmp_path / "a.tar.gz", *GOOD)
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(DataError, match=r"a\.tar\.gz cannot be unpacked into"):
-        cifar.unpack(path, WANTED, tmp_path / "to")
+        archives.unpack(path, WANTED, tmp_path / "to")
 
 
 def test_cifar_is_unpacked_from_an_archive_in_the_cache(folder, tmp_path, monkeypatch):

@@ -18,11 +18,11 @@ _TIMEOUT = 30  # seconds without an answer
 
 @dataclass(frozen=True)
 class Remote:
-    """A published file: its path under the cache folder, its address, and the MD5 that its authors give."""
+    """A published file: its path under the cache folder, its address, its MD5: None of an archive whose files have theirs."""
 
     file: str
     url: str
-    md5: str
+    md5: str | None
 
 
 def folder() -> Path:
@@ -48,14 +48,15 @@ def fetch(remote: Remote) -> Path:
     return folder() / remote.file
 
 
-def read_verified(path: Path, md5: str) -> bytes:
-    """Return the content of a file; raise `DataError` if it is unreadable, oversized or has another MD5."""
+def read_verified(path: Path, md5: str | None) -> bytes:
+    """Return the content of a file; raise `DataError` if it is unreadable, oversized or has another MD5 than this, if any."""
     try:
         check_size(path.stat().st_size, str(path))
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    verify(content, md5, str(path))
+    if md5 is not None:
+        verify(content, md5, str(path))
     return content
 
 
@@ -86,11 +87,12 @@ def _download(remote: Remote, path: Path) -> None:
     try:
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             downloader = pooch.HTTPDownloader(progressbar=_Bar(progress, path.name), chunk_size=_CHUNK, timeout=_TIMEOUT)
-            pooch.retrieve(remote.url, f"md5:{remote.md5}", fname=path.name, path=path.parent, downloader=downloader)
+            known = None if remote.md5 is None else f"md5:{remote.md5}"
+            pooch.retrieve(remote.url, known, fname=path.name, path=path.parent, downloader=downloader)
     except (OSError, ValueError) as error:  # every network error of requests is an OSError
         raise DataError(
             f"{path.name} could not be downloaded from {remote.url} ({_one_line(error)}). Without a network, put the "
-            f"file {path.name} (MD5 {remote.md5}) into the folder {path.parent}"
+            f"file {path.name}{f' (MD5 {remote.md5})' if remote.md5 else ''} into the folder {path.parent}"
         ) from error
 
 

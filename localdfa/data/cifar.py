@@ -1,16 +1,12 @@
 """Pickled batches of 32 x 32 colour images, the form in which CIFAR-10 and CIFAR-100 are published."""
 
-import os
-import tarfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from localdfa.data import cache
+from localdfa.data import archives, cache
 from localdfa.data.dataset import Source, checked_labels
 from localdfa.data.pickled import parse_pickle
 from localdfa.errors import DataError
@@ -47,7 +43,7 @@ class Batches:
 
 def read(batches: Batches) -> Source:
     """Read all batches of a set, which are downloaded and unpacked first where they are missing."""
-    _unpack_missing(batches)
+    archives.unpack_missing(batches.archive, {**batches.train, **batches.test})
     x_train, y_train = _part(batches, batches.train, batches.train_rows)
     x_test, y_test = _part(batches, batches.test, batches.test_rows)
     return Source(x_train, y_train, x_test, y_test, batches.n_classes, shape=(3, 32, 32), scale=255.0)
@@ -100,67 +96,3 @@ def parse_batch(blob: bytes, rows: int, labels: str, n_classes: int, name: str) 
     if not all(type(value) is int for value in values):
         raise DataError(f"{name}: {labels!r} must be integers")
     return images, checked_labels(np.array(values, dtype=np.int64), n_classes, f"{name}: {labels}")
-
-
-def _unpack_missing(batches: Batches) -> None:
-    """Unpack the batches that are not in the cache; the archive is downloaded where needed, and kept."""
-    wanted = {**batches.train, **batches.test}
-    missing = {file: md5 for file, md5 in wanted.items() if not os.path.exists(cache.folder() / file)}
-    if missing:
-        archive = cache.fetch(batches.archive)
-        unpack(archive, missing, cache.folder())
-
-
-def unpack(archive: Path, files: Mapping[str, str], folder: Path) -> None:
-    """Unpack chosen files, and nothing else, from a gzipped tar archive.
-
-    A file appears, all at once, only when its checksum is right. Nothing else of the archive counts: neither its
-    paths nor its links, owners or permissions.
-
-    Parameters
-    ----------
-    archive : Path
-        The archive.
-    files : mapping of str to str
-        MD5 of each file, by its path in the archive and under `folder`.
-    folder : Path
-        Where to put them.
-
-    Raises
-    ------
-    DataError
-        The archive is damaged, lacks one of the files or holds another one by its name, or the disk refuses.
-    """
-    missing = dict(files)
-    try:
-        for file, content in _members(archive, files):
-            cache.verify(content, missing.pop(file), f"{archive}: {file}")
-            _write(folder / file, content)
-    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise DataError(f"{archive} cannot be unpacked into {folder}: {error}") from error
-    if missing:
-        raise DataError(f"{archive} does not hold {', '.join(missing)}")
-
-
-def _members(archive: Path, files: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each of the wanted files, once, in the order of the archive."""
-    seen = set()
-    with tarfile.open(archive, "r:gz") as tar:
-        for member in tar:
-            if member.name in files and member.name not in seen and member.isfile():
-                seen.add(member.name)
-                cache.check_size(member.size, f"{archive}: {member.name}")
-                stream = tar.extractfile(member)
-                assert stream is not None  # a regular file has one
-                yield member.name, stream.read()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file in one step: another process sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

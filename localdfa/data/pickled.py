@@ -1,16 +1,18 @@
-"""A reader for the pickles of the CIFAR archives that cannot run anything.
+"""A reader for pickles that cannot run anything, and the CIFAR batches, which it reads.
 
-The batches are pickles of protocol 2, written by Python 2: a dictionary of strings, lists of strings or integers, and
-one array of unsigned bytes. Python's own unpickler is a machine that calls what a file tells it to call, so it is not
-used at all. The machine below knows the 23 opcodes that those files consist of (opcodes: the module pickletools of
-Python's standard library). The three numpy names are recognised, never looked up; nothing is imported or called; no
-value is used twice, so a small file stays small in memory; and any other opcode, name or argument ends the reading.
+Python's own unpickler is a machine that calls what a file tells it to call, so it is not used at all. The machine below knows
+the few opcodes that published files consist of (opcodes: the module pickletools of Python's standard library). The names in
+them are recognised, never looked up; nothing is imported or called; no value is used twice but names and types, so a small
+file stays small in memory; and any other opcode, name or argument ends the reading.
+
+The CIFAR batches are pickles of protocol 2, written by Python 2: a dictionary of strings, lists of strings or integers, and
+one array of unsigned bytes. What other files are made of stands with their readers.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ _LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
-class _Name:
+class Name:
     """A global name in a pickle, as text."""
 
     text: str
@@ -32,11 +34,11 @@ class _Bytes:
     """The dtype of unsigned bytes."""
 
 
-class _Array:
+class Array:
     """An array whose state the opcode BUILD has yet to give."""
 
 
-_RECONSTRUCT, _NDARRAY, _DTYPE = map(_Name, ("numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"))
+RECONSTRUCT, NDARRAY, DTYPE = map(Name, ("numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"))
 _DTYPE_STATE = (3, "|", None, None, None, -1, -1, 0)
 
 
@@ -61,11 +63,22 @@ def parse_pickle(blob: bytes, name: str) -> dict[str, Any]:
     DataError
         The file holds anything else; the message gives the file and the byte.
     """
-    return _Machine(blob, name).run()
+    found: dict[str, Any] = _Cifar(blob, name).run()
+    return found
 
 
-class _Machine:
-    """A stack machine over the bytes of one file."""
+class Machine:
+    """A stack machine over the bytes of one file.
+
+    files: what it reads, for messages. actions: what each opcode does. names: the global names that occur. keys: types of the
+    keys of dictionaries. ends: types of the one value that a file ends with.
+    """
+
+    files: ClassVar[str]
+    actions: ClassVar[Mapping[bytes, Callable[[Any], Any]]]
+    names: ClassVar[tuple[Name, ...]]
+    keys: ClassVar[tuple[type, ...]] = (str,)
+    ends: ClassVar[tuple[type, ...]] = (dict,)
 
     def __init__(self, blob: bytes, name: str) -> None:
         self.blob = blob
@@ -74,26 +87,27 @@ class _Machine:
         self.at = 0
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []  # the stacks under each open mark
-        self.has_array = False
 
-    def run(self) -> dict[str, Any]:
-        """Carry out opcodes up to STOP, which must leave a dictionary alone on the stack and end the file."""
+    def run(self) -> Any:
+        """Carry out opcodes up to STOP, which must leave one value alone on the stack and end the file."""
         for _ in range(_MOST_OPCODES):
             self.opcode_at = self.at
             opcode = self.take(1)
             if opcode == b".":
                 return self.result()
-            action = _ACTIONS.get(opcode)
+            action = self.actions.get(opcode)
             if action is None:
-                raise self.refusal(f"opcode {opcode!r} does not occur in a CIFAR file")
+                raise self.refusal(f"opcode {opcode!r} does not occur in {self.files}")
             action(self)
         raise self.refusal(f"more than {_MOST_OPCODES} opcodes")
 
-    def result(self) -> dict[str, Any]:
-        """The dictionary on the stack."""
+    def result(self) -> Any:
+        """The value on the stack."""
         value = self.pop()
-        if self.stack or self.below or not isinstance(value, dict):
-            raise self.refusal("the file does not end with one dictionary")
+        if self.stack or self.below or type(value) not in self.ends:
+            raise self.refusal(
+                f"the file does not end with one {' or '.join(_CALLED.get(kind, kind.__name__) for kind in self.ends)}"
+            )
         if self.at != len(self.blob):
             raise self.refusal(f"{len(self.blob) - self.at} bytes follow the end of the pickle")
         return value
@@ -167,37 +181,73 @@ class _Machine:
         """Opcode SETITEMS."""
         values = self.marked()
         keys = values[::2]
-        if len(values) % 2 or not all(type(key) is str for key in keys):
-            raise self.refusal("a dictionary needs pairs of a string and a value")
+        if len(values) % 2 or not all(type(key) in self.keys for key in keys):
+            raise self.refusal(f"a dictionary needs pairs of {' or '.join(_CALLED[kind] for kind in self.keys)} and a value")
         self.last(dict).update(zip(keys, values[1::2], strict=True))
 
     def global_name(self) -> None:
         """Opcode GLOBAL: two lines, module and name."""
         lines = self.blob[self.at : self.at + _LONGEST_NAME].split(b"\n", 2)
-        name = _Name(b" ".join(lines[:2]).decode("latin-1"))
-        if len(lines) < 3 or name not in (_RECONSTRUCT, _NDARRAY, _DTYPE):
-            raise self.refusal(f"the global name {name.text!r} does not occur in a CIFAR file; nothing was executed")
+        name = Name(b" ".join(lines[:2]).decode("latin-1"))
+        if len(lines) < 3 or name not in self.names:
+            raise self.refusal(f"the global name {name.text!r} does not occur in {self.files}; nothing was executed")
         self.at += len(lines[0]) + len(lines[1]) + 2
         self.stack.append(name)
+
+
+BYTE, _SHORT, _INT, UINT = map(struct.Struct, ("<B", "<H", "<i", "<I"))
+_CALLED = {str: "a string", int: "an integer", dict: "dictionary"}
+# What opcodes do in every file.
+ACTIONS: dict[bytes, Callable[[Machine], Any]] = {
+    b"\x80": Machine.protocol,
+    b"}": lambda machine: machine.stack.append({}),
+    b"]": lambda machine: machine.stack.append([]),
+    b"N": lambda machine: machine.stack.append(None),
+    b"\x89": lambda machine: machine.stack.append(False),
+    b"K": lambda machine: machine.stack.append(machine.number(BYTE)),
+    b"M": lambda machine: machine.stack.append(machine.number(_SHORT)),
+    b"J": lambda machine: machine.stack.append(machine.number(_INT)),
+    b"U": lambda machine: machine.string(BYTE),
+    b"T": lambda machine: machine.string(_INT),
+    b"(": Machine.mark,
+    b"\x85": lambda machine: machine.tuple_of(1),
+    b"\x86": lambda machine: machine.tuple_of(2),
+    b"\x87": lambda machine: machine.tuple_of(3),
+    b"t": Machine.tuple_marked,
+    b"e": Machine.extend,
+    b"u": Machine.set_items,
+    b"c": Machine.global_name,
+}
+
+
+class _Cifar(Machine):
+    """The batches of CIFAR-10 and CIFAR-100."""
+
+    files = "a CIFAR file"
+    names = (RECONSTRUCT, NDARRAY, DTYPE)
+
+    def __init__(self, blob: bytes, name: str) -> None:
+        super().__init__(blob, name)
+        self.has_array = False
 
     def reduce(self) -> None:
         """Opcode REDUCE: the two calls that describe an array of bytes."""
         arguments, function = self.pop(), self.pop()
-        if function == _RECONSTRUCT and arguments == (_NDARRAY, (0,), "b"):
-            self.stack.append(_Array())
-        elif function == _DTYPE and arguments == ("u1", 0, 1):
+        if function == RECONSTRUCT and arguments == (NDARRAY, (0,), "b"):
+            self.stack.append(Array())
+        elif function == DTYPE and arguments == ("u1", 0, 1):
             self.stack.append(_Bytes())
         else:
-            raise self.refusal("a call that does not occur in a CIFAR file; nothing was executed")
+            raise self.refusal(f"a call that does not occur in {self.files}; nothing was executed")
 
     def build(self) -> None:
         """Opcode BUILD: the state of an array, or of the dtype of bytes, which has only one."""
         state = self.pop()
         target = self.stack[-1] if self.stack else None
-        if isinstance(target, _Array):
+        if isinstance(target, Array):
             self.stack[-1] = self.array(state)
         elif not isinstance(target, _Bytes) or state != _DTYPE_STATE:
-            raise self.refusal("a state that does not occur in a CIFAR file")
+            raise self.refusal(f"a state that does not occur in {self.files}")
 
     def array(self, state: Any) -> NDArray[np.uint8]:
         """The array of a numpy state (version, shape, dtype, whether in Fortran order, bytes)."""
@@ -211,29 +261,10 @@ class _Machine:
                 return np.frombuffer(text.encode("latin-1"), dtype=np.uint8).reshape(rows, columns)
         raise self.refusal("not the state of an array of unsigned bytes in C order with two axes")
 
-
-_BYTE, _SHORT, _INT, _UINT = map(struct.Struct, ("<B", "<H", "<i", "<I"))
-_ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
-    b"\x80": _Machine.protocol,
-    b"}": lambda machine: machine.stack.append({}),
-    b"]": lambda machine: machine.stack.append([]),
-    b"N": lambda machine: machine.stack.append(None),
-    b"\x89": lambda machine: machine.stack.append(False),
-    b"K": lambda machine: machine.stack.append(machine.number(_BYTE)),
-    b"M": lambda machine: machine.stack.append(machine.number(_SHORT)),
-    b"J": lambda machine: machine.stack.append(machine.number(_INT)),
-    b"U": lambda machine: machine.string(_BYTE),
-    b"T": lambda machine: machine.string(_INT),
-    b"(": _Machine.mark,
-    b"\x85": lambda machine: machine.tuple_of(1),
-    b"\x86": lambda machine: machine.tuple_of(2),
-    b"\x87": lambda machine: machine.tuple_of(3),
-    b"t": _Machine.tuple_marked,
-    b"e": _Machine.extend,
-    b"u": _Machine.set_items,
-    b"q": lambda machine: machine.number(_BYTE),  # BINPUT and LONG_BINPUT note a value for later use,
-    b"r": lambda machine: machine.number(_UINT),  # of which these files make none
-    b"c": _Machine.global_name,
-    b"R": _Machine.reduce,
-    b"b": _Machine.build,
-}
+    actions: ClassVar = {
+        **ACTIONS,
+        b"q": lambda machine: machine.number(BYTE),  # BINPUT and LONG_BINPUT note a value for later use,
+        b"r": lambda machine: machine.number(UINT),  # of which these files make none
+        b"R": reduce,
+        b"b": build,
+    }
