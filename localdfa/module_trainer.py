@@ -18,7 +18,7 @@ from localdfa.files import plain
 from localdfa.network import NOISE, ORDER, PROBE, WATCHED, WEIGHTS, generator
 from localdfa.progress import Progress
 from localdfa.spec import Record, Setting
-from localdfa.spec.modules import RULES, model_of
+from localdfa.spec.modules import PATHWAYS, RULES, model_of
 from localdfa.torch import Learner, feedback, tasks
 from localdfa.training import Kept, Training, check_alike
 
@@ -52,7 +52,7 @@ class ModuleTrainer(Training):
         module, rule = setting.module, RULES[setting.rule]
         assert module is not None
         options: dict[str, Any] = {}
-        if rule in ("dfa", "drtp", "local"):
+        if rule in PATHWAYS:
             of_feedback = setting.feedback
             options |= {key: getattr(of_feedback, key) for key in type(of_feedback).DRAWN}
             options |= {"pathway": setting.pathway_of(setting.rule)}
@@ -146,7 +146,7 @@ class ModuleTrainer(Training):
                 most = self._keep.train if part == "train" else None
                 found = self.task.evaluate(self.model, part, most, rng)
                 row |= {f"{part}_{key}": value for key, value in found.items()}
-        if self.learner.rule in ("dfa", "drtp", "local"):
+        if self.learner.rule in PATHWAYS:
             with self._drawing(PROBE):
                 batch = self.task.probe(self._keep.probe, generator(self.seed, PROBE))
                 factor = 1 / batch.samples

@@ -10,6 +10,12 @@ from localdfa.spec.tables import Certify, Experiment, FeedbackTable, Preprocess,
 
 # The rules, and what `localdfa.torch.feedback` calls them.
 RULES = {"bp": "bp", "dfa": "dfa", "drtp": "drtp", "local": "local", "frozen": "shallow"}
+# Of each rule that sends something back to taps: the pathways that it takes, its own first.
+PATHWAYS = {
+    "dfa": ("direct", "drtp", "sign_error", "direct_kolen_pollack"),
+    "drtp": ("drtp",),
+    "local": ("direct", "drtp", "sign_error", "direct_kolen_pollack"),
+}
 # Those of torch.optim that have a model here.
 _OPTIMISERS = ("adam", "momentum", "rmsprop", "sgd")
 # The keys that are read, by table; None: all of it, or it is a key itself.
@@ -43,6 +49,12 @@ def check(setting: Setting) -> None:
     allowed = ", ".join(RULES)
     if setting.rule not in RULES:
         wrong.append(f"rule: {quoted(setting.rule)} is no rule for modules of PyTorch; allowed with one: {allowed}")
+    pathway, taken = setting.feedback.pathway, PATHWAYS.get(setting.rule, ())
+    if pathway is not None and taken and pathway not in taken:
+        wrong.append(
+            f"feedback.pathway: {quoted(pathway)} does not go with modules of PyTorch under rule = {quoted(setting.rule)}; "
+            f"allowed: {', '.join(taken)}"
+        )
     if setting.optimiser.name not in _OPTIMISERS:
         wrong.append(
             f"optimiser.name: {quoted(setting.optimiser.name)} is not one of PyTorch's; allowed with a module: "

@@ -12,17 +12,12 @@ from localdfa.errors import LocalDFAError, SpecError, quoted
 from localdfa.network import FEEDBACK, SIGNS, generator, random_matrix
 from localdfa.registry import unknown
 from localdfa.spec import table
+from localdfa.spec.modules import PATHWAYS
 from localdfa.spec.tables import FeedbackTable
 from localdfa.torch.sources import Source, looked_at
 from localdfa.torch.taps import Taps, called
 
 RULES = ("bp", "dfa", "drtp", "local", "shallow")
-# Of each rule that sends something back: the pathways that it takes, its own first.
-_PATHWAYS = {
-    "dfa": ("direct", "drtp", "sign_error", "direct_kolen_pollack"),
-    "drtp": ("drtp",),
-    "local": ("direct", "drtp", "sign_error", "direct_kolen_pollack"),
-}
 # Pathways whose signal does not carry the size of the error.
 _UNSIZED = ("drtp", "sign_error")
 # The taps of all learners; they go with their modules.
@@ -139,8 +134,8 @@ class Learner(nn.Module):
             The rule sends nothing back, or the loss does not depend on the output.
         """
         taps = self._taps
-        if self.rule not in _PATHWAYS:
-            raise LocalDFAError(f"alignment: under {self.rule!r} no error is sent back; allowed: {', '.join(_PATHWAYS)}")
+        if self.rule not in PATHWAYS:
+            raise LocalDFAError(f"alignment: under {self.rule!r} no error is sent back; allowed: {', '.join(PATHWAYS)}")
         with taps.passing("measure"):
             loss = criterion(called(taps.model, inputs), target)
             points = self._teachable(taps.points)
@@ -218,7 +213,7 @@ class Learner(nn.Module):
         """Run an example, and draw B of each tap as the core draws that of a hidden layer."""
         shown = looked_at(self._taps, example, self.rule, inside, several)
         self.sources = shown.sources
-        if self.rule not in _PATHWAYS:
+        if self.rule not in PATHWAYS:
             return
         sent = torch.zeros_like(shown.out) if self._spread is None else self._spread(torch.zeros_like(shown.out))
         sizes: dict[str, tuple[int, int]] = {}
@@ -328,12 +323,12 @@ def feedback(
     if several not in (None, "add"):
         raise SpecError(f"several: {quoted(several)} is not allowed: 'add', or none")
     names = _submodules(model, taps, output, rule)
-    allowed = _PATHWAYS.get(rule, ())
+    allowed = PATHWAYS.get(rule, ())
     if pathway is not None and pathway not in allowed:
         raise SpecError(f"pathway: {quoted(pathway)} does not go with rule {rule!r}; allowed: {', '.join(allowed) or 'none'}")
     nudge = _nudge(rule, beta, nudging, relative, inside)
     if unread := [key for key in (*matrices, *([] if spread is None else ["spread"])) if not allowed]:
-        raise SpecError(f"{unread[0]}: rule {rule!r} does not read it; allowed: with {', '.join(map(repr, _PATHWAYS))}")
+        raise SpecError(f"{unread[0]}: rule {rule!r} does not read it; allowed: with {', '.join(map(repr, PATHWAYS))}")
     if strange := [key for key in matrices if key not in FeedbackTable.DRAWN]:
         raise SpecError(f"unknown key {unknown(strange[0], list(FeedbackTable.DRAWN))}")
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:

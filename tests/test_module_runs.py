@@ -1,0 +1,213 @@
+"""Experiments with a module of PyTorch: what is trained, kept, resumed, drawn and refused."""
+
+import numpy as np
+import pytest
+import torch
+
+from localdfa import record, samples, spec, train
+from localdfa.analysis import report, summary
+from localdfa.errors import SpecError
+from localdfa.module_trainer import ModuleTrainer
+from localdfa.network import ORDER, generator
+from localdfa.progress import Progress
+
+CONDITIONS = [
+    {"name": "bp", "rule": "bp"},
+    {"name": "dfa", "rule": "dfa"},
+    {"name": "local", "rule": "local", "phases": {"beta": 1e-3}},
+    {"name": "shallow", "rule": "frozen"},
+    {"name": "drtp", "rule": "drtp"},
+    {"name": "learned", "rule": "dfa", "feedback": {"pathway": "direct_kolen_pollack"}},
+]
+TABLES = {
+    "data": "digits",
+    "seeds": [0, 1],
+    "precision": "float64",
+    "module": {"name": "mlp", "width": 20, "depth": 2, "activation": "tanh"},
+    "optimiser": {"name": "adam", "learning_rate": 3e-3},
+    "preprocess": {"validation": 0.1},
+    "stage": [{"epochs": 3, "keep": "best", "schedule": {"kind": "cosine", "factor": 0.1}}],
+    "condition": CONDITIONS,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    before = torch.get_rng_state()
+    found = train.run(spec.experiment(TABLES), tmp_path_factory.mktemp("modules") / "run", name="modules", progress=False)
+    assert torch.equal(torch.get_rng_state(), before), "PyTorch's own random numbers are left as they were"
+    return found
+
+
+@pytest.mark.parametrize("rule", ["bp", "dfa", "local", "shallow"])
+def test_a_module_learns_as_its_equations_say(run, rule):
+    """Adam by hand, gradients in NumPy: the weights of a run are those."""
+    (job,) = (job for job in run.jobs if (job.condition, job.seed) == (rule, 1))
+    trained, data = job.weights, samples.load(run.experiment)
+    orders = [generator(1, ORDER, epoch).permutation(len(data.y_train)) for epoch in range(3)]
+    start = ModuleTrainer(run.settings[rule], data, record.Job(job.folder / "none", rule, 1))
+    w = {name: tensor.numpy().copy() for name, tensor in start.model.state_dict().items()}
+    B = {l: start.learner.B[f"acts/{l}"].detach().numpy() for l in (0, 1)} if rule in ("dfa", "local") else {}
+    m, v = ({name: np.zeros_like(each) for name, each in w.items()} for _ in range(2))
+    t = 0
+    kept, rows = job.last["kept_epoch"], job.metrics
+    for epoch in range(kept):
+        rate = 3e-3 * (0.1 + 0.45 * (1 + np.cos(np.pi * epoch / 3)))
+        assert rows[epoch + 1]["learning_rate"] == pytest.approx(rate, rel=1e-12)
+        for at in range(0, len(orders[epoch]), 64):
+            chosen = orders[epoch][at : at + 64]
+            x, y = data.x_train[chosen].astype(float), np.eye(10)[data.y_train[chosen]]
+            h1 = np.tanh(x @ w["layers.0.weight"].T + w["layers.0.bias"])
+            h2 = np.tanh(h1 @ w["layers.1.weight"].T + w["layers.1.bias"])
+            a = h2 @ w["head.weight"].T + w["head.bias"]
+            p = np.exp(a - a.max(1, keepdims=True))
+            e = (p / p.sum(1, keepdims=True) - y) / len(x)
+            d2 = (e @ (w["head.weight"] if rule == "bp" else B[1].T if B else np.zeros((10, 20)))) * (1 - h2**2)
+            d1 = (d2 @ w["layers.1.weight"] if rule == "bp" else e @ B[0].T if B else np.zeros((len(x), 20))) * (1 - h1**2)
+            g = {
+                "layers.0.weight": d1.T @ x, "layers.0.bias": d1.sum(0), "layers.1.weight": d2.T @ h1,
+                "layers.1.bias": d2.sum(0), "head.weight": e.T @ h2, "head.bias": e.sum(0),
+            }  # fmt: skip
+            t += 1
+            for name in w:
+                m[name] = 0.9 * m[name] + 0.1 * g[name]
+                v[name] = 0.999 * v[name] + 0.001 * g[name] ** 2
+                w[name] -= rate * (m[name] / (1 - 0.9**t)) / (np.sqrt(v[name] / (1 - 0.999**t)) + 1e-8)
+    for name, expected in w.items():
+        # The local rule at β = 1e-3 is exact DFA but for β².
+        np.testing.assert_allclose(trained[name], expected, rtol=0, atol=1e-4 if rule == "local" else 1e-9, err_msg=name)
+    predicted = np.tanh(np.tanh(data.x_test @ w["layers.0.weight"].T + w["layers.0.bias"]) @ w["layers.1.weight"].T
+                        + w["layers.1.bias"]) @ w["head.weight"].T + w["head.bias"]  # fmt: skip
+    np.testing.assert_array_equal(job.outcome["prediction"], predicted.argmax(1))
+    assert job.last["test_error"] == pytest.approx(100 * np.mean(predicted.argmax(1) != data.y_test))
+    expected_loss = np.mean(np.logaddexp.reduce(predicted, 1) - predicted[np.arange(len(predicted)), data.y_test])
+    assert job.last["test_loss"] == pytest.approx(expected_loss, rel=1e-4)
+
+
+def test_metrics_by_tap(run):
+    last = {job.condition: job.last for job in run.jobs if job.seed == 0}
+    for name in ("dfa", "local", "drtp", "learned"):
+        assert all(len(last[name][key]) == 2 for key in ("signal_cosine", "signal_cosine_sd", "signal_norm", "gradient_norm"))
+        assert all(norm > 0 for norm in last[name]["signal_norm"])
+    assert "signal_cosine" not in last["bp"]
+    assert "signal_cosine" not in last["shallow"]
+    assert all(row["updates"] == 3 * 21 for row in last.values())
+
+
+def test_what_is_kept(run):
+    first = {job.condition: job for job in run.jobs if job.seed == 0}
+    begun = {name: job.metrics[0] for name, job in first.items()}
+    assert len({row["test_error"] for row in begun.values()}) == 1, "conditions that share a seed start from the same weights"
+    taught = dict(zip(*(first["shallow"].load("sources")[key].tolist() for key in ("parameter", "taught_by")), strict=True))
+    assert taught["layers.0.weight"] == "nothing"
+    assert taught["head.weight"] == "the loss"
+    assert "B:acts/0" in first["learned"].weights
+    assert [row["neuron"] for row in summary.rows(run)] == ["mlp"] * len(CONDITIONS)
+
+
+def test_report_and_figures(run):
+    page = report.page(run)
+    assert "What trains each parameter" in page
+    assert "tap &#39;acts.1&#39;" in page
+    assert {path.stem for path in (run.folder / "figures").glob("*.svg")} == {
+        "comparison", "confusion", "errors", "memorise", "norms",
+    }  # fmt: skip
+
+
+class _Stop(Exception):
+    pass
+
+
+class _Stops(Progress):
+    """Breaks training off after so many rows of metrics."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def epoch(self, row):
+        self.left -= 1
+        if not self.left:
+            raise _Stop
+
+
+def test_resumed_to_the_same_bits(run, tmp_path):
+    with pytest.raises(_Stop):
+        train.run(run.experiment, tmp_path / "run", name="modules", progress=_Stops(11))
+    again = train.resume(tmp_path / "run", progress=False)
+    for one, other in zip(run.jobs, again.jobs, strict=True):
+        rows = [[{key: value for key, value in row.items() if key != "seconds"} for row in job.metrics] for job in (one, other)]
+        assert rows[0] == rows[1]
+        for name, array in one.weights.items():
+            np.testing.assert_array_equal(array, other.weights[name])
+
+
+def test_the_resolved_spec_is_the_experiment(run):
+    again = spec.load(str(run.folder / "spec.toml"))
+    assert spec.settings(again) == spec.settings(run.experiment)
+    text = (run.folder / "spec.toml").read_text()
+    assert "width = 20" in text
+    for table in ("[network]", "[neuron]", "[trace]", "[input]", "[certify]"):
+        assert table not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"module": {"name": "mpl"}}, "module.name: .*mlp"),
+        ({"module": {"width": 3}}, "module.name: missing"),
+        ({"module": {"name": "mlp", "with": 3}}, "module.with: a parameter of mlp .*width"),
+        ({"module": {"name": "mlp", "width": 0}}, "module.width: 0 is out of bounds"),
+        ({"module": {"name": "mlp", "activation": "relo"}}, "module.activation: .*relu"),
+        ({"module": {"name": "mlp", "device": "tpu"}}, "module.device"),
+        (
+            {"module": {"name": "mlp", "inside": "bp"}, "condition": [{"name": "a", "rule": "dfa"}]},
+            "module.inside: 'bp' is read",
+        ),
+        ({"network": {"hidden": [3]}}, r"network: .*'hidden': \[3\].* module.name = 'mlp' stands"),
+        ({"neuron": {"tau": 3.0}}, "neuron: "),
+        ({"input": {"code": "poisson"}}, "input: "),
+        ({"trace": {"tau_x": 3.0}}, "trace: "),
+        ({"adversarial": {"strength": 0.1}}, "adversarial: "),
+        ({"augment": {"flip": True}}, "augment: "),
+        ({"phases": {"free": 50.0}}, "phases.free: 50.0 is of networks of layers"),
+        ({"phases": {"propagation": "live"}}, "phases.propagation"),
+        ({"phases": {"beta": 0.2}, "condition": [{"name": "a", "rule": "dfa"}]}, "phases.beta: 0.2 is read only"),
+        ({"feedback": {"signal": "spikes"}}, "feedback.signal"),
+        ({"feedback": {"bottleneck": {"1": 3}}}, "feedback.bottleneck"),
+        ({"feedback": {"spread": True}}, "feedback.spread: true, but module.name = 'mlp' has no neighbours"),
+        ({"feedback": {"gain": 2.0}, "condition": [{"name": "a", "rule": "bp"}]}, "feedback.gain: 2.0 is read only"),
+        ({"feedback": {"pathway": "sequential"}, "condition": [{"name": "a", "rule": "dfa"}]}, "feedback.pathway"),
+        ({"condition": [{"name": "a", "rule": "fa"}]}, "rule: 'fa' is no rule for modules"),
+        ({"stage": [{"epochs": 1}, {"epochs": 2}]}, "stage: a module of PyTorch is trained in one"),
+        ({"stage": [{"epochs": 1, "frozen": [1]}]}, r"stage\[0\].frozen"),
+        ({"stage": [{"epochs": 1, "stop_at_error": 1.0}]}, r"stage\[0\].stop_at_error"),
+        ({"stage": [{"epochs": 1, "keep": "best"}], "preprocess": {}}, r"stage\[0\].keep: 'best' chooses by the validation"),
+        ({"record": {"activity": 30}}, "record.activity: 30 is of networks of layers"),
+        ({"record": {"weights": "every_epoch"}}, "record.weights"),
+        ({"certify": {"samples": 3}}, "certify: "),
+        (
+            {"condition": [{"name": "a", "rule": "bp"}, {"name": "b", "rule": "bp", "module": {"name": "gcn"}}]},
+            "module: conditions",
+        ),
+    ],
+)
+def test_what_a_module_does_not_read_is_refused(changes, said):
+    with pytest.raises(SpecError, match=said):
+        spec.experiment({**TABLES, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data": "diabetes"}, "numbers to be fitted; allowed with a module"),
+        ({"data": "spheres"}, "spheres"),
+        ({"module": {"name": "gcn"}, "preprocess": {}}, "'digits' is no Graph, which module.name = 'gcn' reads"),
+        ({"module": {"name": "mlp", "device": "cuda"}}, "module.device: 'cuda'"),
+    ],
+)  # fmt: skip
+def test_what_shows_with_the_data_is_refused_before_a_folder_is_made(changes, said, tmp_path):
+    if "cuda" in said and torch.cuda.is_available():
+        pytest.skip("there is such a device here")
+    with pytest.raises(Exception, match=said):
+        train.run({**TABLES, **changes}, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
