@@ -353,7 +353,7 @@ def list_() -> None:
 def _section(heading: str, entries: dict[str, str]) -> None:
     """One heading and its entries, aligned, folded to the terminal's width."""
     formatter = click.HelpFormatter(max_width=100)
-    with formatter.section(heading.capitalize()):
+    with formatter.section(heading[:1].upper() + heading[1:]):
         formatter.write_dl(list(entries.items()))
     click.echo(formatter.getvalue())
 

@@ -5,11 +5,10 @@ import math
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from pydantic import TypeAdapter
 
 from localdfa import registry
-from localdfa.data import Dataset
-from localdfa.data.kinds import Fields, Graph, Text, Views
+from localdfa.conformance._kinds import fields, graph, samples, text, views
+from localdfa.data.kinds import Graph
 from localdfa.errors import SpecError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
@@ -27,40 +26,6 @@ def _double():
     torch.manual_seed(0)
     yield
     torch.set_default_dtype(before)
-
-
-def graph(n=12, n_features=7, n_classes=3):
-    rng = np.random.default_rng(0)
-    joined = np.triu(rng.random((n, n)) < 0.25, 1)
-    joined[0] = joined[:, 0] = False  # one node has no neighbours
-    nodes = np.arange(n)
-    features = rng.random((n, n_features)).astype(np.float32)
-    edges = np.array(np.nonzero(joined | joined.T))
-    classes = tuple(map(str, range(n_classes)))
-    return Graph(features, edges, rng.integers(n_classes, size=n), nodes[:6], nodes[6:8], nodes[8:], classes)
-
-
-def fields(m=9, sizes=(4, 2, 5)):
-    rng = np.random.default_rng(0)
-    x, y = np.stack([rng.integers(size, size=m) for size in sizes], 1), rng.integers(2, size=m).astype(np.float32)
-    return Fields(x, y, x, y, x, y, sizes, ("a", "b", "c"))
-
-
-def views():
-    poses = np.tile(np.eye(4, dtype=np.float32), (3, 1, 1))
-    views = np.arange(3)
-    return Views(np.zeros((3, 4, 4, 3), np.float32), poses, 5.0, 2.0, 6.0, views[:1], views[1:2], views[2:])
-
-
-def text():
-    symbols = np.random.default_rng(0).integers(5, size=60)
-    return Text(symbols, symbols, symbols, tuple("abcde"))
-
-
-def samples(*shape, m=6, n_classes=3):
-    rng = np.random.default_rng(0)
-    x, y = rng.random((m, math.prod(shape))), rng.integers(n_classes, size=m)
-    return Dataset("toy", x, y, x, y, x, y, n_classes, shape, tuple("abc"), (), None)
 
 
 def of_samples(data):
@@ -150,15 +115,6 @@ def test_it_learns_by(name, rule):
         assert moved == {parameter for parameter in every if parameter.startswith(SHALLOW[name])}
     else:
         assert every - moved <= {"blocks.0.qkv.bias", "blocks.1.qkv.bias"}  # of which the part of the keys has no effect
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_parameters_have_a_description_and_defaults_within_their_bounds(name):
-    Parameters = registry.get("modules", name).Parameters
-    assert not {"name", "inside", "device"} & {*Parameters._fields}  # which the table `module` has of itself
-    for key, default in Parameters._field_defaults.items():
-        TypeAdapter(Parameters.__annotations__[key]).validate_python(default)
-    assert not hasattr(Parameters, "refusal") or Parameters().refusal() is None
 
 
 @pytest.mark.parametrize("name", ["autoint", "transformer"])
