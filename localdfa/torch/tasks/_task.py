@@ -1,11 +1,13 @@
 """What a kind of data asks of the training of a module."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from localdfa.errors import SpecError
 
 
 class Batch(NamedTuple):
@@ -53,11 +55,11 @@ class Task:
         """The mean over samples of what the module gives."""
         raise NotImplementedError
 
-    def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> Mapping[str, float | None]:
         """The measures of ``train``, ``valid`` or ``test`` by their keys, and its ``loss``; empty where there is no such part.
 
         The module is in evaluation mode, and autograd does not follow. most: as many samples as are looked at, where a part has
-        more, those that rng draws; None: all.
+        more, those that rng draws; None: all. What is undefined of them is None.
         """
         raise NotImplementedError
 
@@ -68,3 +70,16 @@ class Task:
     def targets(self, most: int | None, rng: np.random.Generator) -> np.ndarray:
         """Of the training samples that `evaluate` looks at, as what judges them reads them (`not_learned`)."""
         raise NotImplementedError
+
+
+def chosen(n: int, most: int | None, rng: np.random.Generator) -> np.ndarray:
+    """All places of n, or where there are more than `most`, as many as these, drawn at random, in order."""
+    return np.arange(n) if most is None or most >= n else np.sort(rng.permutation(n)[:most])
+
+
+def checked(out: Any, *shape: int) -> Tensor:
+    """What a module gives, of this shape; `SpecError` where it is another."""
+    if not isinstance(out, Tensor) or out.shape != shape:
+        found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise SpecError(f"module.name: the module gives {found}; allowed for these inputs: a tensor of shape {shape}")
+    return out

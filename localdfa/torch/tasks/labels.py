@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from localdfa.data import Dataset
 from localdfa.outputs import decisions, error_percent, one_hot
-from localdfa.torch.tasks._task import Batch, Task
+from localdfa.torch.tasks._task import Batch, Task, chosen
 
 # Samples of which predictions are made at once.
 _CHUNK = 1024
@@ -39,13 +39,13 @@ class LabelsTask(Task):
             yield self._batch("train", order[start : start + self._batch_size])
 
     def probe(self, number: int, rng: np.random.Generator) -> Batch:
-        return self._batch("train", self._chosen("train", number, rng))
+        return self._batch("train", chosen(self.n_train, number, rng))
 
     def loss(self, out: Any, target: Tensor) -> Tensor:
         return functional.cross_entropy(out, target)
 
     def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float]:
-        samples = self._chosen(part, most, rng)
+        samples = chosen(len(self._parts[part][1]), most, rng)
         if not len(samples):
             return {}
         out = self._out(model, part, samples)
@@ -58,12 +58,8 @@ class LabelsTask(Task):
         return labelled(self._parts["test"][1].numpy(), out.numpy())
 
     def targets(self, most: int | None, rng: np.random.Generator) -> np.ndarray:
-        labels = self._parts["train"][1][self._chosen("train", most, rng)]
+        labels = self._parts["train"][1][chosen(self.n_train, most, rng)]
         return one_hot(labels.numpy(), self._classes, np.float32)
-
-    def _chosen(self, part: str, most: int | None, rng: np.random.Generator) -> np.ndarray:
-        n = len(self._parts[part][1])
-        return np.arange(n) if most is None or most >= n else np.sort(rng.permutation(n)[:most])
 
     def _batch(self, part: str, samples: np.ndarray) -> Batch:
         x, y = self._parts[part]
