@@ -53,7 +53,8 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> s
         why = ", ".join(dict.fromkeys(reasons)) or "no hidden layer"
         raise RunError(f"{run.folder}: the figure {name} cannot place what its layers do: {why}")
     with style.context():
-        drawn, panels = _grid(list(found), shown)
+        heads = ["Inputs" if l == _INPUTS else _layers.titles(run, [l])[0] for l in shown]
+        drawn, panels = _grid(list(found), shown, heads)
         for (condition, layer), axes in panels.items():
             plane = planes.get((condition, layer))
             if plane is None:
@@ -82,9 +83,8 @@ def _placed(activity: np.ndarray, place: Callable[[np.ndarray], Plane | str]) ->
     return place(activity.astype(np.float64))
 
 
-def _grid(names: list[str], layers: list[int]) -> tuple[style.Figure, dict[tuple[str, int], Axes]]:
-    """The panels by condition and layer, in order on the page, and what they are written at its margins."""
-    heads = ["Inputs" if layer == _INPUTS else f"Hidden layer {layer + 1}" for layer in layers]
+def _grid(names: list[str], layers: list[int], heads: list[str]) -> tuple[style.Figure, dict[tuple[str, int], Axes]]:
+    """The panels by condition and layer, in order on the page, and what they are written at its margins; heads: of layers."""
     beside = max(2, len(layers)) <= len(names) <= _ABREAST
     flowing = len(names) == 1 or (len(names) > _ABREAST and len(layers) == 1)
     columns = len(names) if beside else min(len(names) * len(layers), _FLOWING) if flowing else len(layers)
@@ -128,7 +128,7 @@ def _draw(axes: Axes, plane: Plane | str, labels: np.ndarray, names: list[str]) 
 def said(run: Run) -> str:
     """What the points are, as sentences of a caption."""
     return (
-        "A point is a training sample, coloured by its class, whose number stands at the median of its samples. First seed "
-        f"that keeps activities; at most {MOST} samples.{_layers.said(_layers.depth(run))}"
+        "A point is a training sample, or a node of a graph, coloured by its class, whose number stands at the median of its "
+        f"samples. First seed that keeps activities; at most {MOST} samples.{_layers.said(_layers.depth(run))}"
         f"{_many.said(len(run.settings), _CONDITIONS)}"
     )

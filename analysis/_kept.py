@@ -29,7 +29,7 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
     RunError
         One that was trained and should keep it has lost it.
     """
-    if record != "outcome" and any(setting.module is not None for setting in run.settings.values()):
+    if record not in ("outcome", "activity") and any(setting.module is not None for setting in run.settings.values()):
         raise RunError(f"{run.folder}: the figure {figure} shows networks of layers, and these are modules of PyTorch")
     found: dict[str, list[Job]] = {}
     for job in run.jobs:

@@ -44,7 +44,10 @@ class Measure(NamedTuple):
 def depth(run: Run) -> int:
     """Hidden layers of the deepest condition; of modules the taps of the one that has most, as far as they are measured."""
     if _modules(run):
-        return max((len(row.get("signal_cosine") or ()) for row in run.metrics), default=0)
+        measured = max((len(row.get("signal_cosine") or ()) for row in run.metrics), default=0)
+        return measured or max(
+            (sum(name[0] == "h" for name in job.activity) for job in run.jobs if job.keeps("activity")), default=0
+        )
     return max(len(setting.network.hidden) for setting in run.settings.values())
 
 

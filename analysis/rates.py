@@ -51,7 +51,7 @@ def figure(run: Run) -> style.Figure:
         ]
         measures.append(_layers.Measure("Neurons (% per bin)", label, curves))
     with style.context():
-        drawn, panels = _layers.draw(run, [f"Hidden layer {layer + 1}" for layer in shown], measures, 2.2)
+        drawn, panels = _layers.draw(run, _layers.titles(run, shown), measures, 2.2)
         for own in panels:
             own[0].set_ylim(0, None)
     return drawn

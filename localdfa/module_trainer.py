@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -172,8 +173,11 @@ class ModuleTrainer(Training):
         targets = self.task.targets(self._keep.train, generator(self.seed, WATCHED, row["epoch"]))
         return output.not_learned({m.key: row[f"train_{m.key}"] for m in output.measures}, targets)
 
-    def records(self, keep: Record, each_epoch: bool = False) -> dict[str, Kept]:
-        return {} if each_epoch else {"weights": self._weights, "outcome": self._outcome, record.SOURCES: self._sources}
+    def records(self, keep: Any, each_epoch: bool = False) -> dict[str, Kept]:
+        if each_epoch:
+            return {}
+        activity: dict[str, Kept] = {"activity": partial(self._activity, keep.activity)} if keep.activity else {}
+        return {"weights": self._weights, "outcome": self._outcome, record.SOURCES: self._sources, **activity}
 
     def _weights(self) -> dict[str, np.ndarray]:
         """All tensors of the module and its B by their names, those of B after ``B:``."""
@@ -182,6 +186,23 @@ class ModuleTrainer(Training):
     def _outcome(self) -> dict[str, np.ndarray]:
         with self._evaluating():
             return self.task.outcome(self.model)
+
+    def _activity(self, number: int) -> dict[str, np.ndarray]:
+        """h1, h2 …: what each tap gives for so many samples, (samples, numbers of it); x and label of each."""
+        shown, kept = self.task.shown(number, generator(self.seed, PROBE)), dict[str, np.ndarray]()
+
+        def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
+            def hook(module: nn.Module, inputs: Any, given: Any) -> None:
+                kept[name] = given[shown.rows].flatten(1).float().cpu().numpy()
+
+            return hook
+
+        taps: Any = self.model.taps
+        with ExitStack() as hooked, self._evaluating():
+            for l, tap in enumerate(taps):
+                hooked.callback(self.model.get_submodule(tap).register_forward_hook(keep(f"h{l + 1}")).remove)
+            self.model(*shown.inputs)
+        return {**kept, "x": shown.x, "label": shown.label, "sample": shown.rows}
 
     def _sources(self) -> dict[str, np.ndarray]:
         """The parameters, and of each what trains it, in words."""

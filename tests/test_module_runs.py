@@ -27,6 +27,7 @@ TABLES = {
     "optimiser": {"name": "adam", "learning_rate": 3e-3},
     "preprocess": {"validation": 0.1},
     "stage": [{"epochs": 3, "keep": "best", "schedule": {"kind": "cosine", "factor": 0.1}}],
+    "record": {"activity": 60},
     "condition": CONDITIONS,
 }
 
@@ -110,7 +111,7 @@ def test_report_and_figures(run):
     assert "What trains each parameter" in page
     assert "tap &#39;acts.1&#39;" in page
     assert {path.stem for path in (run.folder / "figures").glob("*.svg")} == {
-        "comparison", "confusion", "errors", "memorise", "norms",
+        "comparison", "confusion", "errors", "memorise", "norms", "pca", "rates", "tsne",
     }  # fmt: skip
 
 
@@ -182,7 +183,7 @@ def test_the_resolved_spec_is_the_experiment(run):
         ({"stage": [{"epochs": 1, "frozen": [1]}]}, r"stage\[0\].frozen"),
         ({"stage": [{"epochs": 1, "stop_at_error": 1.0}]}, r"stage\[0\].stop_at_error"),
         ({"stage": [{"epochs": 1, "keep": "best"}], "preprocess": {}}, r"stage\[0\].keep: 'best' chooses by the validation"),
-        ({"record": {"activity": 30}}, "record.activity: 30 is of networks of layers"),
+        ({"record": {"spikes": 3}}, "record.spikes: 3 is not read by modules of data = 'digits'"),
         ({"record": {"weights": "every_epoch"}}, "record.weights"),
         ({"certify": {"samples": 3}}, "certify: "),
         (

@@ -5,6 +5,7 @@ from typing import Any
 
 from localdfa import registry
 from localdfa.data import Dataset
+from localdfa.data.kinds import Graph
 from localdfa.errors import quoted
 from localdfa.spec.tables import Certify, Experiment, FeedbackTable, Preprocess, Setting
 
@@ -30,7 +31,7 @@ _READ: dict[str, tuple[str, ...] | None] = {
     "stage": ("epochs", "learning_rate", "schedule", "patience", "keep"),
 }
 # Of the table `record`, what needs no recorder of layers.
-_RECORDED = ("probe", "train", "checkpoint")
+_RECORDED = ("probe", "train", "checkpoint", "activity")
 
 
 def model_of(setting: Setting) -> Any:
@@ -82,18 +83,21 @@ def check_whole(experiment: Experiment, conditions: Mapping[str, Setting]) -> No
     wrong = []
     if experiment.certify != Certify():
         wrong.append("certify: a certificate is of networks of layers; allowed with a module: leave it out")
-    own = any(model_of(setting).reads is not Dataset for setting in conditions.values())
+    own = any(model_of(setting).reads is not Dataset for setting in conditions.values())  # all are of one kind
     if own and experiment.preprocess != Preprocess():
         wrong.append(
             f"preprocess: {quoted(experiment.preprocess.model_dump(exclude_defaults=True))} is for samples with labels; data = "
             f"{quoted(experiment.data)} have their own parts and scale; allowed: leave it out"
         )
-    record = experiment.record
+    record, reads = experiment.record, model_of(next(iter(conditions.values()))).reads
+    # Of a graph all nodes are looked at; and samples that have classes are shown.
+    apart = {Graph: ("probe", "train"), Dataset: ()}.get(reads, ("activity",))
+    recorded = [key for key in _RECORDED if key not in apart]
     for key, field in type(record).model_fields.items():
-        if key not in _RECORDED and getattr(record, key) != field.default:
+        if key not in recorded and getattr(record, key) != field.default:
             wrong.append(
-                f"record.{key}: {quoted(getattr(record, key))} is of networks of layers; allowed with a module: "
-                f"{', '.join(f'record.{name}' for name in _RECORDED)}"
+                f"record.{key}: {quoted(getattr(record, key))} is not read by modules of data = {quoted(experiment.data)}; "
+                f"allowed with them: {', '.join(f'record.{name}' for name in recorded)}"
             )
     if not any(setting.rule == "local" for setting in conditions.values()):
         for setting in conditions.values():

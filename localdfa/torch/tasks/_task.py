@@ -27,6 +27,19 @@ class Batch(NamedTuple):
         )
 
 
+class Shown(NamedTuple):
+    """Samples of which activity is kept.
+
+    inputs: of the module, of which the first axis of activity is; rows: those of that axis that are meant, (n,); label: of
+    each, (n,); x: what is seen of each, (n, n_features).
+    """
+
+    inputs: tuple[Tensor, ...]
+    rows: np.ndarray
+    label: np.ndarray
+    x: np.ndarray
+
+
 class Task:
     """One kind of data as modules learn from it.
 
@@ -65,6 +78,10 @@ class Task:
 
     def outcome(self, model: nn.Module) -> dict[str, np.ndarray]:
         """What a run keeps of the test part, as arrays: predictions and what was to be predicted, images, text."""
+        raise NotImplementedError
+
+    def shown(self, number: int, rng: np.random.Generator) -> Shown:
+        """So many samples, drawn at random, whose activity is kept; only of data whose samples have classes."""
         raise NotImplementedError
 
     def targets(self, most: int | None, rng: np.random.Generator) -> np.ndarray:

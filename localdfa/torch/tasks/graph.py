@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from localdfa.data.kinds import Graph
 from localdfa.outputs import error_percent, one_hot
-from localdfa.torch.tasks._task import Batch, Task
+from localdfa.torch.tasks._task import Batch, Shown, Task, chosen
 from localdfa.torch.tasks.labels import labelled
 
 # The target of nodes whose labels are not learned from, which the loss leaves out.
@@ -56,6 +56,10 @@ class GraphTask(Task):
     def outcome(self, model: nn.Module) -> dict[str, np.ndarray]:
         nodes = self._parts["test"]
         return labelled(self._labels[nodes], model(self._features).cpu()[nodes].numpy())
+
+    def shown(self, number: int, rng: np.random.Generator) -> Shown:
+        nodes = chosen(len(self._labels), number, rng)
+        return Shown((self._features,), nodes, self._labels[nodes], self._features.cpu().float().numpy()[nodes])
 
     def targets(self, most: int | None, rng: np.random.Generator) -> np.ndarray:
         return one_hot(self._labels[self._parts["train"]], self._classes, np.float32)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from localdfa.data import Dataset
 from localdfa.outputs import decisions, error_percent, one_hot
-from localdfa.torch.tasks._task import Batch, Task, chosen
+from localdfa.torch.tasks._task import Batch, Shown, Task, chosen
 
 # Samples of which predictions are made at once.
 _CHUNK = 1024
@@ -56,6 +56,11 @@ class LabelsTask(Task):
     def outcome(self, model: nn.Module) -> dict[str, np.ndarray]:
         out = self._out(model, "test", np.arange(len(self._parts["test"][1])))
         return labelled(self._parts["test"][1].numpy(), out.numpy())
+
+    def shown(self, number: int, rng: np.random.Generator) -> Shown:
+        samples = chosen(self.n_train, number, rng)
+        x, y = (tensor[samples] for tensor in self._parts["train"])
+        return Shown((x.to(self.device),), np.arange(len(samples)), y.numpy(), x.flatten(1).float().numpy())
 
     def targets(self, most: int | None, rng: np.random.Generator) -> np.ndarray:
         labels = self._parts["train"][1][chosen(self.n_train, most, rng)]
