@@ -47,7 +47,8 @@ def samples(*shape: int, m: int = 6, n_classes: int = 3) -> Dataset:
 
 def of(reads: type) -> list[Any]:
     """Data of one kind, of each shape that a module may need."""
-    return {
+    found: dict[type, list[Any]] = {
         Graph: [graph()], Fields: [fields()], Views: [views()], Text: [text()],
         Dataset: [samples(4), samples(5, 2), samples(2, 8, 8)],
-    }[reads]  # fmt: skip
+    }  # fmt: skip
+    return found[reads]
