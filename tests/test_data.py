@@ -75,7 +75,8 @@ def test_dtype_is_the_one_asked_for_or_refused():
 def test_available_names():
     names = [
         "adult", "braille", "cifar10", "cifar100", "citeseer", "cora", "diabetes", "digits", "fashion-mnist", "mnist",
-        "movielens-small", "nerf-lego", "pairs", "pubmed", "tiny-shakespeare", "npz:PATH",
+        "movielens-small", "nerf-lego", "pairs", "pubmed", "spheres",
+        "tiny-shakespeare", "npz:PATH",
     ]  # fmt: skip
     assert list(available()) == names
     assert all(line and "\n" not in line for line in available().values())
