@@ -12,7 +12,7 @@ from localdfa.files import first_wrong, plain, read, write_json
 from localdfa.measure import degrees
 from localdfa.papers import DEFAULT, Paper, Row
 from localdfa.record import Run, checksum
-from localdfa.spec import Experiment, Setting, settings
+from localdfa.spec import Experiment, Setting, modules, settings
 from localdfa.spec import experiment as validated
 from localdfa.spec.unread import unread, without_unread
 
@@ -52,6 +52,8 @@ class Cell(NamedTuple):
         """All of the spec that decides what is trained, every default spelled out, as JSON has it."""
         setting = self.setting
         tables = setting.model_dump(mode="json", exclude_none=True)
+        if setting.module is not None:
+            return self._of_module(modules.resolved(tables))
         for table, family, model, parameters in (
             ("neuron", "neurons", setting.network.neuron, setting.neuron),
             ("optimiser", "optimisers", setting.optimiser.name, setting.optimiser.parameters),
@@ -59,6 +61,15 @@ class Cell(NamedTuple):
             tables[table] = {**tables[table], **registry.get(family, model)(**parameters)._asdict()}
         of_experiment = self.experiment.model_dump(mode="json", include={"data", "preprocess"})
         return dict(plain({**of_experiment, **tables, "seed": self.seed}))
+
+    def _of_module(self, tables: dict[str, Any]) -> dict[str, Any]:
+        """The same with a module, of whose tables those that it reads are given."""
+        given = self.setting.optimiser
+        tables["module"] = {**tables["module"], **modules.parameters(self.setting)}
+        tables["optimiser"] = {
+            **tables["optimiser"], **registry.get("optimisers", given.name)(**given.parameters)._asdict()
+        }  # fmt: skip
+        return dict(plain({"data": self.experiment.data, **tables, "seed": self.seed}))
 
 
 def of(paper: Paper, row: Row, rules: Iterable[str] = (), seeds: int | None = None, epochs: int | None = None) -> list[Cell]:
@@ -105,11 +116,12 @@ class Measured(BaseModel):
     """What is kept of a cell that is trained: a small file of JSON.
 
     spec: what was trained, every default spelled out, and its SHA-256; asked_epochs: where it was shortened, to how many.
-    epochs: trained; kept_epoch: the one whose weights the training ends with. train_error, valid_error, test_error: percent,
-    an entry an epoch from 0, before training. At the end, in degrees, an entry a hidden layer, None where there is none:
-    angle_to_dfa, angle_to_bp: of updates; feedback_angle: between B and the weights that it stands in for. signal_cosine,
-    signal_cosine_sd: as `measure.signals` has them. seconds: of training, on so many threads. command: what trains the cell
-    again.
+    epochs: trained; kept_epoch: the one whose weights the training ends with. train_error, valid_error, test_error: the first
+    measure of the output, which is an error in percent unless `measure` says otherwise, an entry an epoch from 0, before
+    training. At the end, others: further measures of the test set by their keys; in degrees, an entry a hidden layer, None
+    where there is none: angle_to_dfa, angle_to_bp: of updates; feedback_angle: between B and the weights that it stands in for.
+    signal_cosine, signal_cosine_sd: as `measure.signals` has them, or by tap of a module. seconds: of training, on so many
+    threads. command: what trains the cell again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -130,6 +142,8 @@ class Measured(BaseModel):
     feedback_angle: list[float | None] | None = None
     signal_cosine: list[float | None] | None = None
     signal_cosine_sd: list[float | None] | None = None
+    measure: str = "error"
+    others: dict[str, float | None] = {}
     seconds: NonNegativeFloat
     threads: PositiveInt
     command: str
@@ -141,8 +155,12 @@ class Measured(BaseModel):
 
     @property
     def error(self) -> float:
-        """The test error that the training ends with, percent."""
+        """The test error that the training ends with, percent, or what is in its place."""
         return self.test_error[self.kept_epoch]
+
+    def test(self, key: str) -> float | None:
+        """A measure of the test set that the training ends with."""
+        return self.error if key == self.measure else self.others.get(key)
 
     def is_of(self, cell: Cell) -> bool:
         """Whether this is what the spec of a cell says today.
@@ -174,7 +192,8 @@ def measured(cell: Cell, run: Run, threads: int) -> Measured:
     (job,) = run.jobs
     rows, last, info, spec = job.metrics, job.last, run.info, cell.spec
     assert last is not None  # it is finished
-    curve: dict[str, list[Any]] = {part: [row.get(f"{part}_error") for row in rows] for part in ("train", "valid", "test")}
+    first, *further = (measure.key for measure in cell.setting.output.measures)
+    curve: dict[str, list[Any]] = {part: [row.get(f"{part}_{first}") for row in rows] for part in ("train", "valid", "test")}
     shorter = "" if cell.epochs is None else f" --epochs {cell.epochs}"
     more = "" if cell.seed == 0 else f" --seeds {cell.seed + 1}"
     return Measured(
@@ -183,7 +202,8 @@ def measured(cell: Cell, run: Run, threads: int) -> Measured:
         train_error=curve["train"], valid_error=curve["valid"] if curve["valid"][0] is not None else None,
         test_error=curve["test"], angle_to_dfa=last.get("angle_to_dfa"), angle_to_bp=last.get("angle_to_bp"),
         feedback_angle=_angles(last.get("alignment")), signal_cosine=last.get("signal_cosine"),
-        signal_cosine_sd=last.get("signal_cosine_sd"), seconds=last["seconds"], threads=threads,
+        signal_cosine_sd=last.get("signal_cosine_sd"), measure=first,
+        others={key: last.get(f"test_{key}") for key in further}, seconds=last["seconds"], threads=threads,
         command=f"localdfa paper{of_paper} {cell.row} --rules {cell.condition}{more}{shorter}",
         started=info["started"], versions=info["versions"], git_revision=info["git_revision"], platform=info["platform"],
         data=info["data"],

@@ -116,6 +116,10 @@ def _train(cell: Cell, folder: Path, threads: int, said: Connection) -> None:
     import numba
 
     numba.set_num_threads(min(threads, numba.get_num_threads()))
+    if cell.setting.module is not None:
+        import torch
+
+        torch.set_num_threads(threads)
     place = run_folder(cell, folder)
     try:
         if (place / "run.json").exists():

@@ -18,7 +18,9 @@ from typing import NamedTuple
 
 import jinja2
 
+from localdfa import outputs
 from localdfa.files import write_bytes
+from localdfa.outputs import Measure
 from localdfa.papers import NOT_LEARNED, Paper, Row, Table, cells, named
 from localdfa.papers.cells import Measured
 
@@ -30,7 +32,8 @@ NOT_NEAR = "†"
 class Entry(NamedTuple):
     """A row under one condition: what the paper reports, what is measured of each seed, and how many seeds there are to be.
 
-    shortened: to so many epochs, where nothing is measured of whole trainings; then `found` has been stopped there.
+    measure: what the table shows, of the test set. shortened: to so many epochs, where nothing is measured of whole trainings;
+    then `found` has been stopped there.
     """
 
     row: Row
@@ -38,12 +41,23 @@ class Entry(NamedTuple):
     reported: str | None
     found: list[Measured]
     seeds: int
+    measure: Measure
     shortened: int | None
 
     @property
+    def values(self) -> list[float]:
+        """The measure, of each seed."""
+        return [value for each in self.found if (value := each.test(self.measure.key)) is not None]
+
+    @property
     def mean(self) -> float | None:
-        """Test error, percent, mean over seeds; None where nothing is measured."""
-        return fmean(each.error for each in self.found) if self.found else None
+        """Test error, percent, or what the table shows, mean over seeds; None where nothing is measured."""
+        return fmean(self.values) if self.values else None
+
+    @property
+    def said(self) -> str:
+        """Mean and standard deviation over seeds, or the one value."""
+        return spread(self.values, self.measure)
 
     @property
     def difference(self) -> float | None:
@@ -66,10 +80,14 @@ Entries = list[list[Entry]]
 
 def entries(paper: Paper, table: Table, results: Sequence[Measured]) -> Entries:
     """What is measured of a table, and what the paper reports."""
-    return [[_entry(paper, row, condition.name, results) for condition in paper.experiment(row).condition] for row in table.row]
+    measure = outputs.measures()[table.measure]
+    return [
+        [_entry(paper, row, condition.name, measure, results) for condition in paper.experiment(row).condition]
+        for row in table.row
+    ]
 
 
-def _entry(paper: Paper, row: Row, condition: str, results: Sequence[Measured]) -> Entry:
+def _entry(paper: Paper, row: Row, condition: str, measure: Measure, results: Sequence[Measured]) -> Entry:
     own = [each for each in results if (each.row, each.condition) == (row.name, condition)]
     planned = len(cells.of(paper, row, [condition]))
     lengths = sorted({each.asked_epochs for each in own if each.asked_epochs}, reverse=True)
@@ -78,13 +96,14 @@ def _entry(paper: Paper, row: Row, condition: str, results: Sequence[Measured]) 
         asked = cells.of(paper, row, [condition], max(planned, known), epochs)
         found = [each for cell in asked if (each := cells.find(own, cell))]
         if found:
-            return Entry(row, condition, row.reported.get(condition), found, planned, epochs)
-    return Entry(row, condition, row.reported.get(condition), [], planned, None)
+            return Entry(row, condition, row.reported.get(condition), found, planned, measure, epochs)
+    return Entry(row, condition, row.reported.get(condition), [], planned, measure, None)
 
 
-def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation, or the one value."""
-    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+def spread(values: Sequence[float], measure: Measure) -> str:
+    """Mean and standard deviation of a measure, or the one value."""
+    decimals = 2 if measure.key in ("error", "psnr") else 4
+    return f"{fmean(values):.{decimals}f}" + (f" ± {stdev(values):.{decimals}f}" if len(values) > 1 else "")
 
 
 def parsed(reported: str | None) -> tuple[float, float] | None:
@@ -99,7 +118,7 @@ def _measured(entry: Entry) -> str:
     """What is measured, marked where it is not near what the paper reports, and the epochs of trainings that were stopped."""
     if not entry.found:
         return "not run"
-    text = spread([each.error for each in entry.found]) + NOT_NEAR * (not entry.is_near)
+    text = entry.said + NOT_NEAR * (not entry.is_near)
     lacking = f"{len(entry.found)} of {entry.seeds} seeds" if len(entry.found) < entry.seeds else ""
     stopped = counted(entry.shortened) if entry.shortened else ""
     said = ", ".join(filter(None, (lacking, stopped)))
@@ -161,8 +180,11 @@ def short(found: Entries) -> Grid:
 
 def long(found: Entries) -> Grid:
     """A line for each cell that is measured, or for the condition of a row of which none is."""
-    head = ["network", "rule", "seed", "paper", "test error (%)", "difference", "in its sd", "training error (%)", "epochs",
-            "angle to BP (°)", "angle to DFA (°)", "angle of B to W, by layer (°)", "seconds"]  # fmt: skip
+    label = found[0][0].measure.label
+    head = [
+        "network", "rule", "seed", "paper", f"test {label}", "difference", "in its sd", f"training {label}", "epochs",
+        "angle to BP (°)", "angle to DFA (°)", "angle of B to W, by layer (°)", "seconds",
+    ]  # fmt: skip
     return [head, *(line for row in found for entry in row for line in _lines(entry))]
 
 
@@ -177,10 +199,14 @@ def _lines(entry: Entry) -> Iterable[list[str]]:
             deviations = f"{(each.error - paper[0]) / paper[1]:+.1f}"
         kept = each.kept_epoch
         epochs = f"{each.epochs}" if kept == each.epochs else f"{each.epochs}, kept {kept}"
+        # Of a measure that is not the first there is no curve.
+        trained = each.train_error[kept] if each.measure == entry.measure.key else None
+        tested, in_training = (
+            "–" if value is None else spread([value], entry.measure) for value in (each.test(entry.measure.key), trained)
+        )
         yield [
-            *first, str(each.seed), entry.reported or "–", f"{each.error:.2f}", difference, deviations,
-            f"{each.train_error[kept]:.2f}", epochs, _angle(each.angle_to_bp), _angle(each.angle_to_dfa),
-            _by_layer(each.feedback_angle), f"{each.seconds:.0f}",
+            *first, str(each.seed), entry.reported or "–", tested, difference, deviations, in_training, epochs,
+            _angle(each.angle_to_bp), _angle(each.angle_to_dfa), _by_layer(each.feedback_angle), f"{each.seconds:.0f}",
         ]  # fmt: skip
 
 
@@ -204,7 +230,9 @@ def legend(found: Entries, cosines: bool = False) -> list[str]:
     """
     flat = [entry for line in found for entry in line]
     beside = "; in square brackets what the paper reports" if any(entry.reported for entry in flat) else ""
-    said = [f"Test error in percent, mean ± standard deviation over seeds of what is measured here{beside}."]
+    measure = flat[0].measure
+    what = "Test error in percent" if measure.key == "error" else f"{measure.label} of the test set"
+    said = [f"{what}, mean ± standard deviation over seeds of what is measured here{beside}."]
     if cosines:
         said.append(
             "Behind it the cosine between the signal and the gradient of the loss in each hidden layer, mean over samples."

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from localdfa import outputs
 from localdfa.display import duration, line
 from localdfa.papers import tables
 from localdfa.papers.cells import Cell, Measured
@@ -51,7 +52,8 @@ class Progress(AbstractContextManager["Progress"]):
             self._live.update("")  # it is among those that train until they are shown again
         text = why
         if found:
-            text = f"test {found.error:.2f} %  {tables.counted(found.epochs)}  {duration(found.seconds)}"
+            tested = outputs.measures()[found.measure].said(found.error)
+            text = f"test {tested}  {tables.counted(found.epochs)}  {duration(found.seconds)}"
         place = f"{self._over} of {self._number}"
         self._console.print(f"{place}  {cell.name}  {text}", highlight=False, markup=False, soft_wrap=True)
 
@@ -61,7 +63,7 @@ def print_table(title: str, found: Sequence[Sequence[Entry]], console: Console) 
     shown = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     shown.add_column("network", no_wrap=True)
     shown.add_column("rule")
-    for heading in ("error (%)", "paper", "difference", "epochs", "time"):
+    for heading in (found[0][0].measure.label, "paper", "difference", "epochs", "time"):
         shown.add_column(heading, justify="right")
     for row in found:
         for place, entry in enumerate(row):
@@ -76,7 +78,7 @@ def _numbers(entry: Entry) -> list[str]:
     epochs = sorted(each.epochs for each in entry.found)
     difference = "–" if entry.difference is None else f"{entry.difference:+.2f}{'' if entry.is_near else tables.NOT_NEAR}"
     return [
-        tables.spread([each.error for each in entry.found]),
+        entry.said,
         entry.reported or "–",
         difference,
         f"{epochs[0]}" if epochs[0] == epochs[-1] else f"{epochs[0]}–{epochs[-1]}",
