@@ -27,7 +27,8 @@ class DeepCross(nn.Module):
     and an output of both (Wang et al. 2017, arXiv:1708.05123, eqs. 3 and 5–7; sizes as in Launay et al. 2020).
 
     Cross layers have no tap: they learn exactly. So do the embeddings by way of them, and besides from what the first tap of
-    the tower sends down; under the rule ``frozen`` from the loss alone.
+    the tower sends down; under the rule ``frozen`` from the loss alone. Between them and that tap lie the weights of its layer,
+    so the rule ``local`` takes ``inside = "bp"``.
     """
 
     class Parameters(NamedTuple):

@@ -14,7 +14,8 @@ class DeepFm(nn.Module):
     2017, arXiv:1703.04247, eqs. 1–4; sizes as in Launay et al. 2020).
 
     Both read the same v. These learn exactly from the loss by way of the factorisation machine, and besides from what the first
-    tap of the tower sends down; under the rule ``frozen`` from the loss alone.
+    tap of the tower sends down; under the rule ``frozen`` from the loss alone. Between them and that tap lie the weights of its
+    layer, so the rule ``local`` takes ``inside = "bp"``.
     """
 
     class Parameters(NamedTuple):
