@@ -92,7 +92,7 @@ def test_data_of_a_kind_that_are_wrong_are_refused(right, key, value, message):
 
 
 def test_a_file_of_ones_own_may_give_a_kind_which_networks_of_layers_do_not_read(monkeypatch):
-    found = {"graph": GRAPH, "bad": dataclasses.replace(GRAPH, test=np.array([1]))}
+    found = {"none": None, "graph": GRAPH, "bad": dataclasses.replace(GRAPH, test=np.array([1]))}
     monkeypatch.setattr(registry, "names", lambda family: list(found))
     monkeypatch.setattr(registry, "get", lambda family, name: lambda: found[name])
     assert data.read("graph") is GRAPH
@@ -100,6 +100,8 @@ def test_a_file_of_ones_own_may_give_a_kind_which_networks_of_layers_do_not_read
         data.load("graph")
     with pytest.raises(DataError, match=r"^bad: train, valid, test: 1 is there twice"):
         data.read("bad")
+    with pytest.raises(DataError, match=r"^none: its function gives None; allowed: a Source, or data of a kind"):
+        data.read("none")
 
 
 def test_samples_are_read_as_they_are_published():

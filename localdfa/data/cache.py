@@ -1,4 +1,4 @@
-"""Published files: where they are kept, how they are downloaded, and that nothing unverified is read."""
+"""Published files: where they are kept, how they are downloaded, and that nothing unverified is taken from them."""
 
 import hashlib
 import os

@@ -15,7 +15,7 @@ from localdfa.data.dataset import Dataset, Source
 from localdfa.data.split import plain, stratified
 from localdfa.data.trains import Trains
 from localdfa.data.whitening import Zca
-from localdfa.errors import DataError
+from localdfa.errors import DataError, quoted
 
 _PREFIX = "npz:"
 # Standardised inputs have a root mean square of 1, those in [0, 1] less; and both parts have about the same.
@@ -191,6 +191,10 @@ def read(name: str, *, base: Path | None = None, regression: bool = False) -> So
     if isinstance(found, kinds.Kind):
         kinds.check(name, found)
         return found
+    if not isinstance(found, Source):
+        raise DataError(
+            f"{name}: its function gives {quoted(found)}; allowed: a Source, or data of a kind of localdfa.data.kinds"
+        )
     return _as_it_says(name, found)
 
 

@@ -1,0 +1,81 @@
+"""Runs of modules on fields, views and text of one's own, from the file of the data to the report."""
+
+import numpy as np
+import pytest
+
+import localdfa
+from localdfa import registry, spec, train
+from localdfa.analysis import report
+
+FIELDS = '''"""Rows that say yes where the second field does."""
+import numpy as np
+from localdfa.data.kinds import Fields
+
+def load():
+    rng, parts = np.random.default_rng(0), []
+    for size in (200, 20, 60):
+        x = rng.integers(0, (4, 2), (size, 2))
+        parts += [x, (x[:, 1] ^ (rng.random(size) < 0.1)).astype(np.float32)]
+    return Fields(*parts, sizes=(4, 2), names=("a", "b"))
+
+model = load
+'''
+VIEWS = '''"""Views of a grey scene."""
+import numpy as np
+from localdfa.data.kinds import Views
+
+def load():
+    images, poses = np.full((4, 11, 12, 3), 0.25, np.float32), np.tile(np.eye(4, dtype=np.float32), (4, 1, 1))
+    images[:, :, 6:] = 0.75
+    return Views(images, poses, 9.0, 2.0, 6.0, np.array([1, 2]), np.array([3]), np.array([0]))
+
+model = load
+'''
+TEXT = '''"""The same three letters over and over."""
+import numpy as np
+from localdfa.data.kinds import Text
+
+def load():
+    return Text(np.arange(400) % 3, np.arange(30) % 3, np.arange(60) % 3, ("a", "b", "\\n"))
+
+model = load
+'''
+# Of each: the file, the module, and the figure of what it does.
+RUNS = {
+    "own_fields": (FIELDS, {"name": "fm"}, "errors"),
+    "own_views": (VIEWS, {"name": "nerf", "width": 8, "depth": 2, "samples": 4, "octaves": 2}, "views"),
+    "own_text": (TEXT, {"name": "transformer", "blocks": 1, "width": 8, "heads": 2, "context": 6}, "sample"),
+}
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def run(request, tmp_path_factory):
+    content, module, figure = RUNS[request.param]
+    folder = tmp_path_factory.mktemp(request.param)
+    file = folder / f"{request.param}.py"
+    file.write_text(content)
+    tables = {
+        "models": {"data": [str(file)]}, "data": registry.name_of("data", file),
+        "module": module, "optimiser": {"name": "adam", "learning_rate": 0.03}, "batch_size": 16,
+        "stage": [{"epochs": 4, "keep": "best"}], "record": {"train": 50, "probe": 20},
+        "condition": [{"name": "bp", "rule": "bp"}] + [{"name": "dfa", "rule": "dfa"}] * (request.param != "own_fields"),
+    }  # fmt: skip
+    return train.run(spec.experiment(tables), folder / "run", name="mine", progress=False), figure
+
+
+def test_a_run_learns_and_its_rows_are_read_again(run):
+    found, _ = run
+    again = localdfa.open_run(found.folder)
+    key = f"test_{next(iter(again.settings.values())).output.measures[0].key}"
+    for job in again.jobs:
+        assert job.metrics == next(other for other in found.jobs if other.condition == job.condition).metrics
+    first, last = again.jobs[0].metrics[0], again.jobs[0].last
+    assert last[key] < 0.9 * first[key]
+    assert all(np.isfinite(row[key]) for job in again.jobs for row in job.metrics)
+
+
+def test_its_report_shows_what_it_does(run):
+    found, figure = run
+    page = report.page(found)
+    assert figure in {path.stem for path in (found.folder / "figures").glob("*.svg")}
+    assert "What trains each parameter" in page
