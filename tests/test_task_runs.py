@@ -1,5 +1,7 @@
 """Runs of modules on fields, views and text of one's own, from the file of the data to the report."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -60,7 +62,12 @@ def run(request, tmp_path_factory):
         "stage": [{"epochs": 4, "keep": "best"}], "record": {"train": 50, "probe": 20},
         "condition": [{"name": "bp", "rule": "bp"}] + [{"name": "dfa", "rule": "dfa"}] * (request.param != "own_fields"),
     }  # fmt: skip
-    return train.run(spec.experiment(tables), folder / "run", name="mine", progress=False), figure
+    with pytest.MonkeyPatch.context() as patched:  # in a registry that has taken in no other file, and forgets these
+        patched.setattr(registry, "_files", {})
+        yield train.run(spec.experiment(tables), folder / "run", name="mine", progress=False), figure
+    registry.get.cache_clear()
+    registry._source.cache_clear()
+    del sys.modules[registry._module_of("data", tables["data"])]
 
 
 def test_a_run_learns_and_its_rows_are_read_again(run):
