@@ -157,6 +157,7 @@ def test_the_resolved_spec_is_the_experiment(run):
         ({"module": {"name": "mpl"}}, "module.name: .*mlp"),
         ({"module": {"width": 3}}, "module.name: missing"),
         ({"module": {"name": "mlp", "with": 3}}, "module.with: a parameter of mlp .*width"),
+        ({"module": {"name": "mlp", "width": 16.0}}, "module.width: 16.0 is not a whole number"),
         ({"module": {"name": "mlp", "width": 0}}, "module.width: 0 is out of bounds"),
         ({"module": {"name": "mlp", "activation": "relo"}}, "module.activation: .*relu"),
         ({"module": {"name": "mlp", "device": "tpu"}}, "module.device"),

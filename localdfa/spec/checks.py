@@ -376,11 +376,18 @@ def _parameters(table: str, package: str, name: Any, given: Mapping[str, Any], p
                 wrong.append(unknown(f"{table}.{key}", value, [*choices]))
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
             wrong.append(f"{table}.{key}: {quoted(value)} is not a number")
+        elif isinstance(value, float) and _whole(model.__annotations__[key]):
+            wrong.append(f"{table}.{key}: {quoted(value)} is not a whole number, as 3 is")
         elif reason := _out_of_bounds(model.__annotations__[key], value, precision):
             wrong.append(f"{table}.{key}: {quoted(value)} {reason}")
     if not wrong and hasattr(model, "refusal") and (reason := model(**given).refusal()):
         wrong.append(f"{table}: {reason}")
     return wrong
+
+
+def _whole(annotation: Any) -> bool:
+    """Whether a parameter is a whole number."""
+    return (get_args(annotation) or (annotation,))[0] is int
 
 
 def _out_of_bounds(bounds: Any, value: float, precision: str) -> str | None:
