@@ -21,6 +21,8 @@ _RUNS = {
     "digits-feedback": (),
     "digits-map": (),
     "digits-trial": (),
+    "shakespeare": (),
+    "spheres": (),
     "stdp-pair": (),
 }
 # Figures of the spiking run; the others show the first.
@@ -28,7 +30,8 @@ _SPIKING = ("firing", "raster", "rates")
 # Runs of which no figure but these is shown.
 _ALONE = {
     "beta": "digits-beta", "bottleneck": "digits-bottleneck", "depth": "digits-depth", "feedback": "digits-feedback",
-    "grid": "digits-bottleneck", "map": "digits-map", "pairs": "stdp-pair", "trial": "digits-trial", "window": "digits-trial",
+    "grid": "digits-bottleneck", "map": "digits-map", "pairs": "stdp-pair", "sample": "shakespeare",
+    "trial": "digits-trial", "views": "spheres", "window": "digits-trial",
 }  # fmt: skip
 _DOTS_PER_INCH = 104
 
