@@ -25,6 +25,8 @@ from localdfa.training import Kept, Training, check_alike
 
 # Of arrays in a checkpoint: what is learned or follows it, and the state of the optimiser.
 _LEARNED, _OPTIMISER = "learned", "optimiser"
+# Columns of the metrics by tap, as `localdfa.torch.Alignment` has them.
+_BY_TAP = ("signal_cosine", "signal_cosine_sd", "signal_norm", "gradient_norm", "signal_rank", "gradient_rank")
 
 
 class ModuleTrainer(Training):
@@ -152,10 +154,8 @@ class ModuleTrainer(Training):
                 batch = self.task.probe(self._keep.probe, generator(self.seed, PROBE))
                 factor = 1 / batch.samples
                 by_tap = self.learner.alignment(self.task.loss, batch.inputs, batch.target, factor).values()
-            row["signal_cosine"] = [_number(tap.cosine) for tap in by_tap]
-            row["signal_cosine_sd"] = [_number(tap.sd) for tap in by_tap]
-            row["signal_norm"] = [_number(tap.signal_norm) for tap in by_tap]
-            row["gradient_norm"] = [_number(tap.gradient_norm) for tap in by_tap]
+            columns = zip(*by_tap, strict=True)
+            row |= {key: [_number(value) for value in column] for key, column in zip(_BY_TAP, columns, strict=True)}
         row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], "updates": self._steps, "seconds": self.seconds}
         self.rows.append(row)
         return row

@@ -72,7 +72,7 @@ PER_LAYER = (
     "mean_cosine_to_dfa", "mean_cosine_to_settled", "cosine_to_exact",
     "alignment", "theorem_k", "theorem_l", "theorem_beta", "theorem_l_above", "theorem_k_pair", "theorem_l_pair", "update_norm",
     "weight_norm", "feedback_norm", "rate", "silent", "saturated", "nudge", "crossed", "signal_cosine", "signal_cosine_sd",
-    "signal_norm", "gradient_norm",
+    "signal_norm", "gradient_norm", "signal_rank", "gradient_rank",
 )  # fmt: skip
 _TEXT = ("condition", "rule")
 _COUNTS = ("seed", "epoch", "stage")
@@ -99,7 +99,8 @@ _BOUNDS = {
         (-_COSINE, _COSINE),
     ),
     **dict.fromkeys(
-        ("relative_error_to_dfa", "update_norm", "weight_norm", "feedback_norm", "signal_norm", "gradient_norm", "rate",
+        ("signal_rank", "gradient_rank",
+         "relative_error_to_dfa", "update_norm", "weight_norm", "feedback_norm", "signal_norm", "gradient_norm", "rate",
          "nudge", "updates", "events", "feedback_events", "seconds"),
         (0.0, math.inf),
     ),

@@ -443,8 +443,8 @@ def test_conditions_of_different_depth(tmp_path):
 # --- nothing to draw --------------------------------------------------------------------------------------------------
 
 OF_METRICS = {
-    "angles", "bottleneck", "comparison", "depth", "errors", "events", "feedback", "firing", "grid", "memorise", "norms",
-    "theorem",
+    "angles", "bottleneck", "comparison", "depth", "dimensions", "errors", "events", "feedback", "firing", "grid", "memorise",
+    "norms", "theorem",
 }  # fmt: skip
 
 

@@ -90,6 +90,7 @@ def test_metrics_by_tap(run):
     for name in ("dfa", "local", "drtp", "learned"):
         assert all(len(last[name][key]) == 2 for key in ("signal_cosine", "signal_cosine_sd", "signal_norm", "gradient_norm"))
         assert all(norm > 0 for norm in last[name]["signal_norm"])
+        assert all(1 <= rank <= 10 + 1e-9 for rank in last[name]["signal_rank"]), "B e has as many as classes at most"
     assert "signal_cosine" not in last["bp"]
     assert "signal_cosine" not in last["shallow"]
     assert all(row["updates"] == 3 * 21 for row in last.values())
@@ -111,7 +112,7 @@ def test_report_and_figures(run):
     assert "What trains each parameter" in page
     assert "tap &#39;acts.1&#39;" in page
     assert {path.stem for path in (run.folder / "figures").glob("*.svg")} == {
-        "comparison", "confusion", "errors", "memorise", "norms", "pca", "rates", "tsne",
+        "comparison", "confusion", "dimensions", "errors", "memorise", "norms", "pca", "rates", "tsne",
     }  # fmt: skip
 
 

@@ -735,6 +735,22 @@ class Scaled(nn.Module):
         return out
 
 
+def test_a_scalar_output_sends_one_direction():
+    """Signals of DFA are multiples of one row then; dimensions are those of the singular values."""
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 6), nn.Tanh(), nn.Linear(6, 1)).double()
+    x, y = torch.randn(40, 5).double(), torch.randn(40, 1).double()
+    learner = feedback(model, x, ["1", "3"])
+    found = learner.alignment(F.mse_loss, x, y)
+    assert [tap.signal_rank for tap in found.values()] == pytest.approx([1, 1], abs=1e-12)
+    learner.remove()
+    h = model[1](model[0](x)).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.mse_loss(model[2:](h), y), h)
+    sizes = torch.linalg.svdvals(gradient)
+    assert found["1"].gradient_rank == pytest.approx(float((sizes**2).sum() ** 2 / (sizes**4).sum()))
+    assert found["1"].gradient_rank > 1.1
+
+
 def test_alignment_leaves_no_trace_and_measures_the_error_that_is_sent():
     """In the middle of a step, of a module with parts in evaluation mode, though the example has one sample."""
     model = Scaled()

@@ -120,7 +120,8 @@ class Measured(BaseModel):
     measure of the output, which is an error in percent unless `measure` says otherwise, an entry an epoch from 0, before
     training. At the end, others: further measures of the test set by their keys; in degrees, an entry a hidden layer, None
     where there is none: angle_to_dfa, angle_to_bp: of updates; feedback_angle: between B and the weights that it stands in for.
-    signal_cosine, signal_cosine_sd: as `measure.signals` has them, or by tap of a module. seconds: of training, on so many
+    signal_cosine, signal_cosine_sd: as `measure.signals` has them, or by tap of a module, whose signals and gradients lie in
+    signal_rank and gradient_rank dimensions (`localdfa.torch.Alignment`). seconds: of training, on so many
     threads. command: what trains the cell again.
     """
 
@@ -142,6 +143,8 @@ class Measured(BaseModel):
     feedback_angle: list[float | None] | None = None
     signal_cosine: list[float | None] | None = None
     signal_cosine_sd: list[float | None] | None = None
+    signal_rank: list[float | None] | None = None
+    gradient_rank: list[float | None] | None = None
     measure: str = "error"
     others: dict[str, float | None] = {}
     seconds: NonNegativeFloat
@@ -202,7 +205,8 @@ def measured(cell: Cell, run: Run, threads: int) -> Measured:
         train_error=curve["train"], valid_error=curve["valid"] if curve["valid"][0] is not None else None,
         test_error=curve["test"], angle_to_dfa=last.get("angle_to_dfa"), angle_to_bp=last.get("angle_to_bp"),
         feedback_angle=_angles(last.get("alignment")), signal_cosine=last.get("signal_cosine"),
-        signal_cosine_sd=last.get("signal_cosine_sd"), measure=first,
+        signal_cosine_sd=last.get("signal_cosine_sd"), signal_rank=last.get("signal_rank"),
+        gradient_rank=last.get("gradient_rank"), measure=first,
         others={key: last.get(f"test_{key}") for key in further}, seconds=last["seconds"], threads=threads,
         command=f"localdfa paper{of_paper} {cell.row} --rules {cell.condition}{more}{shorter}",
         started=info["started"], versions=info["versions"], git_revision=info["git_revision"], platform=info["platform"],

@@ -38,13 +38,16 @@ class Alignment(NamedTuple):
     """What one tap sends down, beside the true gradient at the same place.
 
     cosine, sd: mean and standard deviation of their cosine over samples, and over tokens, points or nodes where these have
-    errors of their own. signal_norm, gradient_norm: of each, over all samples.
+    errors of their own. signal_norm, gradient_norm: of each, over all samples. signal_rank, gradient_rank: in how many
+    dimensions they lie, (Σ σ²)² / Σ σ⁴ with the singular values σ of all of them, one a row; 1 where a scalar error is sent.
     """
 
     cosine: float
     sd: float
     signal_norm: float
     gradient_norm: float
+    signal_rank: float
+    gradient_rank: float
 
 
 class Learner(nn.Module):
@@ -467,4 +470,10 @@ def _alignment(signal: Tensor, gradient: Tensor, rows: int) -> Alignment:
     norms = ours.norm(dim=1) * true.norm(dim=1)
     cosines = ((ours * true).sum(1) / norms)[norms > 0]
     mean, sd = (cosines.mean().item(), cosines.std(correction=0).item()) if len(cosines) else (float("nan"),) * 2
-    return Alignment(mean, sd, ours.norm().item(), true.norm().item())
+    return Alignment(mean, sd, ours.norm().item(), true.norm().item(), _dimensions(ours), _dimensions(true))
+
+
+def _dimensions(rows: Tensor) -> float:
+    """(Σ σ²)² / Σ σ⁴ of a matrix, by the smaller of its two Gram matrices; NaN where all is zero."""
+    gram = rows @ rows.mT if len(rows) < rows.shape[1] else rows.mT @ rows
+    return (gram.trace().square() / gram.square().sum()).item()
