@@ -739,6 +739,8 @@ def test_a_scalar_output_sends_one_direction():
     """Signals of DFA are multiples of one row then; dimensions are those of the singular values."""
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 6), nn.Tanh(), nn.Linear(6, 1)).double()
+    with torch.no_grad():
+        model[2].weight.mul_(5)  # so that slopes differ
     x, y = torch.randn(40, 5).double(), torch.randn(40, 1).double()
     learner = feedback(model, x, ["1", "3"])
     found = learner.alignment(F.mse_loss, x, y)
