@@ -29,9 +29,9 @@ _RUNS = {
 _SPIKING = ("firing", "raster", "rates")
 # Runs of which no figure but these is shown.
 _ALONE = {
-    "beta": "digits-beta", "bottleneck": "digits-bottleneck", "depth": "digits-depth", "feedback": "digits-feedback",
-    "grid": "digits-bottleneck", "map": "digits-map", "pairs": "stdp-pair", "sample": "shakespeare",
-    "trial": "digits-trial", "views": "spheres", "window": "digits-trial",
+    "beta": "digits-beta", "bottleneck": "digits-bottleneck", "depth": "digits-depth", "dimensions": "spheres",
+    "feedback": "digits-feedback", "grid": "digits-bottleneck", "map": "digits-map", "pairs": "stdp-pair",
+    "sample": "shakespeare", "trial": "digits-trial", "views": "spheres", "window": "digits-trial",
 }  # fmt: skip
 _DOTS_PER_INCH = 104
 
