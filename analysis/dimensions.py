@@ -18,8 +18,9 @@ def caption(run: Run) -> str:
     return (
         "In how many dimensions the samples of the probe lie at each tap, (Σ σ²)² / Σ σ⁴ with the singular values σ of all "
         "rows: above of the signals that are sent to the tap, below of the gradients of the loss there, which back-propagation "
-        "finds in the same weights; under local both are of the drive of the tap's neurons. Where the output is one number, DFA sends each sample the same direction, and there is one "
-        f"dimension, the dashed line.{_layers.said_over_training(run)} {summary.band(run)}"
+        "finds in the same weights; under local both are of the drive of the tap's neurons. Where the output is one number, "
+        "DFA sends each sample the same direction, and there is one dimension, the dashed line."
+        f"{_layers.said_over_training(run)} {summary.band(run)}"
     )
 
 

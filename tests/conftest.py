@@ -106,6 +106,17 @@ def bottleneck_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def views_run(tmp_path_factory):
+    """A finished run of a small radiance field under three rules."""
+    tables = experiment(
+        data="spheres", seeds=[0, 1], batch_size=4096, module={"name": "nerf", "width": 8, "depth": 2, "samples": 4},
+        stage=[{"epochs": 1}], record={"train": 1024, "probe": 64}, optimiser={"name": "adam"},
+        condition=[{"name": rule, "rule": rule} for rule in ("bp", "dfa", "local")],
+    )  # fmt: skip
+    return train.run(tables, tmp_path_factory.mktemp("views") / "run", name="views", progress=False)
+
+
+@pytest.fixture(scope="session")
 def pairs_run(tmp_path_factory):
     """The two-neuron experiment."""
     return train.run(load("stdp-pair"), tmp_path_factory.mktemp("pairs") / "run", name="stdp-pair")

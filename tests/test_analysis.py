@@ -480,6 +480,7 @@ def test_a_run_that_lacks_the_record_of_a_figure(tmp_path, name, how):
 
 def test_every_figure_says_what_it_lacks():
     lacking = {"pairs", "raster", "trial", "window", "rates", "pca", "tsne", "weights", "singular", "confusion", "fields"}
+    lacking |= {"sample", "views"}
     assert OF_METRICS | lacking | {"beta", "map"} == set(analysis.names())
 
 
@@ -566,7 +567,8 @@ def test_report_of_a_finished_run(run, written):
 def test_figures_are_embedded_and_left_as_files(run, written):
     text = written.read_text(encoding="utf-8")
     images = dict(re.findall(r'alt="Figure: (\w+)" src="data:image/svg\+xml;base64,([^"]+)"', text))
-    assert set(images) == set(analysis.names()) - {"beta", "bottleneck", "grid", "map", "pairs", "raster", "trial", "window"}
+    not_drawn = {"beta", "bottleneck", "grid", "map", "pairs", "raster", "trial", "window", "dimensions", "sample", "views"}
+    assert set(images) == set(analysis.names()) - not_drawn
     assert "raster: " in text  # and why not
     for name, image in images.items():
         svg = base64.b64decode(image, validate=True)
@@ -641,7 +643,7 @@ def test_status_is_shown(run, tmp_path, status, shown):
 
 
 @pytest.mark.parametrize(
-    ("samples", "drawn", "waiting"), [(0, 0, len(OF_METRICS)), (1, len(OF_METRICS - {"bottleneck", "grid"}), 0)]
+    ("samples", "drawn", "waiting"), [(0, 0, len(OF_METRICS)), (1, len(OF_METRICS - {"bottleneck", "dimensions", "grid"}), 0)]
 )
 def test_report_of_a_run_interrupted_before_its_first_epoch(tmp_path, samples, drawn, waiting):
     run = interrupted(tmp_path / "run", samples, seeds=[0])

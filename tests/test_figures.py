@@ -46,7 +46,7 @@ PLAIN = {
     "Epoch", "Predicted class", "True class", "Index", "Weight", "Singular value", "Mean activity", "Nudging strength β",
     "Hidden layer", "‖W‖", "‖B‖", "‖ΔW‖", "‖ΔW‖ / ‖W‖",
     "Relative error to exact DFA", "Cosine to exact DFA", "Weight change of a pair", "Weight change ∫ x dz",
-    "Cosine to gradient", "Training loss", "Rule",
+    "Cosine to gradient", "Training loss", "Rule", "Of the signal", "Of the gradient",
 }  # fmt: skip
 
 
@@ -75,11 +75,16 @@ def assert_on_the_page(drawn):
     assert not any(a.shrunk(0.98, 0.98).overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
 
 
-@pytest.mark.parametrize("name", analysis.names())
+# Pictures and texts, which have no axes.
+WITHOUT_AXES = ("sample", "views")
+
+
+@pytest.mark.parametrize("name", sorted(set(analysis.names()) - set(WITHOUT_AXES)))
 def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(request, name):
     kind = {
         "beta": "beta_run",
         "bottleneck": "bottleneck_run",
+        "dimensions": "views_run",
         "grid": "bottleneck_run",
         "map": "map_run",
         "pairs": "pairs_run",
@@ -103,6 +108,20 @@ def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(request, na
     text = analysis.get(name).caption(run)
     assert text.endswith(".")
     assert "seed" in text
+
+
+def test_views_are_those_that_were_seen_and_rendered(views_run):
+    drawn = analysis.get("views").figure(views_run)
+    panels = np.array(drawn.axes).reshape(4, 4)
+    assert [axes.get_ylabel() for axes in panels[:, 0]] == ["seen", "bp", "dfa", "local"]
+    outcomes = {name: jobs(views_run, name)[0].outcome for name in ("bp", "dfa", "local")}
+    for row, outcome in zip(panels[1:], outcomes.values(), strict=True):
+        for axes, place in zip(row, (0, 1, 3, 4), strict=True):  # of five
+            image, true = outcome["image"][place].astype(float), outcome["true"][place].astype(float)
+            np.testing.assert_allclose(np.array(axes.images[0].get_array()), np.clip(image, 0, 1))
+            assert axes.get_xlabel() == f"{10 * np.log10(1 / np.mean((image - true) ** 2)):.1f} dB"
+    assert_on_the_page(drawn)
+    assert analysis.get("views").caption(views_run).startswith("Views that were held out from training")
 
 
 @pytest.mark.parametrize("name", ["errors", "raster", "comparison"])

@@ -190,6 +190,7 @@ RUNS = {
             ],
         ), ("bottleneck", "grid", "memorise"),
     ),
+    "no modules": (rate(outcome=((2,), (0,))), ("dimensions", "sample", "views")),
     "many conditions": (rate(condition=[{"name": f"a-condition-with-a-longer-name-{i}"} for i in range(26)]), ("comparison",)),
 }  # fmt: skip
 

@@ -23,10 +23,12 @@ _EDGES, _SIGN = np.array([0.0, 100, 150]), np.array([0.0, 1])
 KINDS = {"1": (1, 1, 5), "6": (3, 2, 2), "24": (6, 4, 3), "beta": (5, 1, 2)}
 # Conditions as (rules, numbers of neurons that the signal reaches), and hidden layers: for figures that ask for both.
 RULES = {"rules": (2, 3, 3), "many rules": (6, 26, 5)}
+# Figures of what modules alone have.
+OF_MODULES = ("dimensions", "sample", "views")
 # The figures of each: a sweep of β alone has its own.
 CASES = [
     *((name, kind) for name in analysis.names() for kind in KINDS
-      if kind != "beta" and name not in ("beta", "bottleneck", "grid") and (name, kind) != ("map", "1")),
+      if kind != "beta" and name not in ("beta", "bottleneck", "grid", *OF_MODULES) and (name, kind) != ("map", "1")),
     ("beta", "beta"),
     *((name, kind) for name in ("bottleneck", "grid") for kind in RULES),
 ]  # fmt: skip
