@@ -229,7 +229,8 @@ def print_table(run: Run, console: Any) -> None:
     widths = {h: max(map(len, [*h.split(), *(row[h] for row in rows)])) for h in rows[0]}
     if not console.is_terminal:  # a file or pipe has no width to keep to
         console = Console(file=console.file, width=_width(widths))
-    for heading in _DISPENSABLE:
+    further = [measure.label for measure in next(iter(run.settings.values())).output.measures[1:]]
+    for heading in (*_DISPENSABLE, *(f"{part} {label}" for label in further for part in ("validation", "train"))):
         if _width(widths) > console.width:
             widths.pop(heading, None)
     widths["condition"] = max(10, widths["condition"] + min(0, console.width - _width(widths)))

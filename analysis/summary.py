@@ -19,6 +19,8 @@ _PARTS = {"train": "train", "valid": "validation", "test": "test"}
 # Headings of the columns that are words.
 NAMES = ("condition", "rule", "feedback")
 _PER_LAYER = ("angle_to_dfa", "angle_to_bp")
+# Measures that are compared by their fourth decimal.
+_FINE = ("_auc", "_log_loss")
 
 
 class Curve(NamedTuple):
@@ -281,7 +283,7 @@ def _text(row: dict[str, Any], key: str) -> str:
     spread = row[f"{key}_sd"]
     if key == "events":
         return _big(value)
-    decimals = 2 if key in _predictions() else 1
+    decimals = 4 if key.endswith(_FINE) else 2 if key in _predictions() else 1
     if key in _PER_LAYER and value < 1:
         if value < 1e-3:
             return "< 0.001"
