@@ -2,6 +2,7 @@
 
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from localdfa import record, registry
 from localdfa.data import Dataset
 from localdfa.data.kinds import Kind
-from localdfa.errors import NonFiniteError, SpecError
+from localdfa.errors import LocalDFAError, NonFiniteError, SpecError, quoted
 from localdfa.files import plain
 from localdfa.network import NOISE, ORDER, PROBE, WATCHED, WEIGHTS, generator
 from localdfa.progress import Progress
@@ -42,7 +43,7 @@ class ModuleTrainer(Training):
         self._keep, model, dtype = keep or Record(), model_of(setting), getattr(torch, setting.precision)
         if setting.module.device == "cuda" and not torch.cuda.is_available():
             raise SpecError("module.device: 'cuda', but PyTorch finds no such device; allowed here: 'cpu'")
-        with self._drawing(WEIGHTS):
+        with self._drawing(WEIGHTS), self._own_code():
             self.model: nn.Module = model(model.Parameters(**setting.module.parameters), data)
             self.model.to(setting.module.device, dtype)
             self.task = tasks.of(data)(data, self.model, setting.batch_size, dtype, setting.module.device)
@@ -102,13 +103,30 @@ class ModuleTrainer(Training):
             torch.manual_seed(int(rng.integers(2**62)))
             yield rng
 
+    @contextmanager
+    def _own_code(self) -> Iterator[None]:
+        """What the module's code raises, as `SpecError` that says where."""
+        try:
+            yield
+        except (LocalDFAError, MemoryError):
+            raise
+        except Exception as error:
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            raise SpecError(
+                f"module.name: {quoted(self.setting.computed_by)} cannot be trained on these data: {type(error).__name__}: "
+                f"{error} ({at.filename}, line {at.lineno})"
+            ) from error
+
     @property
     def n_train(self) -> int:
         return self.task.n_train
 
     def warm_up(self) -> None:
-        with self._drawing(NOISE):
-            self._step(next(self.task.epoch(generator(self.seed, ORDER))))
+        batch = next(self.task.epoch(generator(self.seed, ORDER)))
+        with self._drawing(NOISE), self._own_code():
+            self._step(batch)
+        with self._evaluating(), self._own_code():  # it may do something else then
+            self.task.loss(self.model(*batch.inputs), batch.target)
 
     def train_epoch(self, progress: Progress) -> None:
         began, order = time.perf_counter(), generator(self.seed, ORDER, self.epoch)

@@ -214,3 +214,41 @@ def test_what_shows_with_the_data_is_refused_before_a_folder_is_made(changes, sa
     with pytest.raises(Exception, match=said):
         train.run({**TABLES, **changes}, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+_OWN = """
+from typing import NamedTuple
+from torch import nn
+from localdfa.data import Dataset
+class Own(nn.Module):
+    class Parameters(NamedTuple):
+        pass
+    reads, taps, output = Dataset, ("act",), ""
+    def __init__(self, parameters, data):
+        super().__init__()
+        self.layer, self.act, self.head = nn.Linear(data.n_features, 8), nn.ReLU(), nn.Linear(8, {outputs})
+        {begin}
+    def forward(self, x):
+        {first}
+        return self.head(self.act(self.layer(x.flatten(1))))
+model = Own
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("own_wide", {"outputs": "13"}, r"the module gives \(64, 13\); allowed .* \(64, 10\)"),
+        ("own_narrow", {"outputs": "4"}, r"the module gives \(64, 4\); allowed .* \(64, 10\)"),
+        ("own_begin", {"begin": "1 / 0"}, "'own_begin' cannot be trained on these data: ZeroDivisionError: .*line 12"),
+        ("own_forward", {"first": "1 / 0"}, "'own_forward' cannot be trained on these data: ZeroDivisionError: .*line 14"),
+        ("own_tested", {"first": "self.training or 1 / 0"}, "'own_tested' cannot be trained on these data: .*line 14"),
+    ],
+)
+def test_faults_of_a_module_of_ones_own_show_before_a_folder_is_made(name, changes, said, tmp_path):
+    file = tmp_path / f"{name}.py"
+    file.write_text(_OWN.format(**{"outputs": "10", "begin": "", "first": "", **changes}))
+    tables = {"data": "digits", "models": {"modules": [str(file)]}, "module": {"name": name}, "rule": "dfa"}
+    with pytest.raises(SpecError, match=said):
+        train.run(tables, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from localdfa.data import Dataset
 from localdfa.outputs import decisions, error_percent, one_hot
-from localdfa.torch.tasks._task import Batch, Shown, Task, chosen
+from localdfa.torch.tasks._task import Batch, Shown, Task, checked, chosen
 
 # Samples of which predictions are made at once.
 _CHUNK = 1024
@@ -42,7 +42,7 @@ class LabelsTask(Task):
         return self._batch("train", chosen(self.n_train, number, rng))
 
     def loss(self, out: Any, target: Tensor) -> Tensor:
-        return functional.cross_entropy(out, target)
+        return functional.cross_entropy(checked(out, len(target), self._classes), target)
 
     def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float]:
         samples = chosen(len(self._parts[part][1]), most, rng)
@@ -72,7 +72,9 @@ class LabelsTask(Task):
 
     def _out(self, model: nn.Module, part: str, samples: np.ndarray) -> Tensor:
         chunks = [samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK)]
-        return torch.cat([model(*self._batch(part, chunk).inputs).cpu() for chunk in chunks])
+        return torch.cat(
+            [checked(model(*self._batch(part, chunk).inputs), len(chunk), self._classes).cpu() for chunk in chunks]
+        )
 
 
 def labelled(labels: np.ndarray, out: np.ndarray) -> dict[str, np.ndarray]:
