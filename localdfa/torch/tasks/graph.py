@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from localdfa.data.kinds import Graph
 from localdfa.outputs import error_percent, one_hot
-from localdfa.torch.tasks._task import Batch, Shown, Task, chosen
+from localdfa.torch.tasks._task import Batch, Shown, Task, checked, chosen
 from localdfa.torch.tasks.labels import labelled
 
 # The target of nodes whose labels are not learned from, which the loss leaves out.
@@ -43,19 +43,22 @@ class GraphTask(Task):
         return Batch((self._features,), self._target, self.n_train)
 
     def loss(self, out: Any, target: Tensor) -> Tensor:
-        return functional.cross_entropy(out, target, ignore_index=_HIDDEN)
+        return functional.cross_entropy(checked(out, len(target), self._classes), target, ignore_index=_HIDDEN)
 
     def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float]:
         nodes = self._parts[part]
         if not len(nodes):
             return {}
-        out, labels = model(self._features).cpu()[nodes], self._labels[nodes]
+        out, labels = self._out(model)[nodes], self._labels[nodes]
         loss = functional.cross_entropy(out.double(), torch.from_numpy(labels)).item()
         return {"error": error_percent(out.numpy(), labels), "loss": loss}
 
     def outcome(self, model: nn.Module) -> dict[str, np.ndarray]:
         nodes = self._parts["test"]
-        return labelled(self._labels[nodes], model(self._features).cpu()[nodes].numpy())
+        return labelled(self._labels[nodes], self._out(model)[nodes].numpy())
+
+    def _out(self, model: nn.Module) -> Tensor:
+        return checked(model(self._features), len(self._labels), self._classes).cpu()
 
     def shown(self, number: int, rng: np.random.Generator) -> Shown:
         nodes = chosen(len(self._labels), number, rng)
