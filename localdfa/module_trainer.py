@@ -135,13 +135,14 @@ class ModuleTrainer(Training):
         self.model.train()
         with self._drawing(NOISE, self.epoch):
             for step, batch in enumerate(self.task.epoch(order)):
-                loss = self._step(batch)
+                with self._own_code():
+                    loss = self._step(batch)
                 if not math.isfinite(loss):
                     raise NonFiniteError(f"the loss is not finite in epoch {self.epoch + 1}, step {step + 1}")
                 progress.advance(batch.samples)
         self.seconds += time.perf_counter() - began
-        for name, tensor in self._tensors().items():
-            if not torch.isfinite(tensor).all():
+        for name, learned in (*self.model.named_parameters(), *self.learner.named_parameters()):
+            if not torch.isfinite(learned).all():
                 raise NonFiniteError(f"{name!r} is not finite after epoch {self.epoch + 1}")
         self.epoch += 1
         self.epoch_of_stage += 1
@@ -162,13 +163,13 @@ class ModuleTrainer(Training):
             "condition": self.job.condition, "seed": self.seed, "epoch": self.epoch, "stage": self.stage,
             "rule": self.setting.rule,
         }  # fmt: skip
-        with self._evaluating() as rng:
+        with self._evaluating() as rng, self._own_code():
             for part in ("train", "valid", "test"):
                 most = self._keep.train if part == "train" else None
                 found = self.task.evaluate(self.model, part, most, rng)
                 row |= {f"{part}_{key}": value for key, value in found.items()}
         if self.learner.rule in PATHWAYS:
-            with self._drawing(PROBE):
+            with self._drawing(PROBE), self._own_code():
                 batch = self.task.probe(self._keep.probe, generator(self.seed, PROBE))
                 factor = 1 / batch.samples
                 by_tap = self.learner.alignment(self.task.loss, batch.inputs, batch.target, factor).values()
@@ -261,9 +262,13 @@ class ModuleTrainer(Training):
         self._return_to([arrays[f"{_LEARNED}:{name}"] for name in self._tensors()])
         (self._steps,) = position.steps
         state = self.optimiser.state_dict()
+        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         for key, array in arrays.items():
             if key.startswith(_OPTIMISER):
                 number, name = key.removeprefix(_OPTIMISER).split(":")
+                learned = parameters[int(number)]
+                if array.shape not in ((), tuple(learned.shape)):
+                    raise ValueError(f"{key} has shape {array.shape}, not {tuple(learned.shape)}")
                 state["state"].setdefault(int(number), {})[name] = torch.from_numpy(np.array(array))
         self.optimiser.load_state_dict(state)
 

@@ -6,7 +6,7 @@ import torch
 
 from localdfa import record, samples, spec, train
 from localdfa.analysis import report, summary
-from localdfa.errors import SpecError
+from localdfa.errors import NonFiniteError, RunError, SpecError
 from localdfa.module_trainer import ModuleTrainer
 from localdfa.network import ORDER, generator
 from localdfa.progress import Progress
@@ -252,3 +252,38 @@ def test_faults_of_a_module_of_ones_own_show_before_a_folder_is_made(name, chang
     with pytest.raises(SpecError, match=said):
         train.run(tables, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_of_another_module_is_named(run, tmp_path):
+    other = spec.experiment({**TABLES, "module": {**TABLES["module"], "width": 21}, "condition": [CONDITIONS[0]]})
+    (job,) = (job for job in run.jobs if (job.condition, job.seed) == ("bp", 0))
+    (setting,) = spec.settings(other).values()
+    trainer = ModuleTrainer(setting, samples.load(other), record.Job(job.folder, "bp", 0))
+    with pytest.raises(RunError, match=r"checkpoint\.npz: does not fit this experiment: layers\.0\.weight has shape"):
+        trainer.restore(Progress())
+
+
+def test_a_fault_in_the_middle_of_training_is_told_in_a_line(run):
+    (job,) = (job for job in run.jobs if (job.condition, job.seed) == ("bp", 0))
+    trainer = ModuleTrainer(run.settings["bp"], samples.load(run.experiment), record.Job(job.folder / "none", "bp", 0))
+
+    def fails(module, inputs):
+        raise ZeroDivisionError("no more")
+
+    trainer.model.head.register_forward_pre_hook(fails)
+    for call in (lambda: trainer.train_epoch(Progress()), trainer.measure):
+        with pytest.raises(
+            SpecError, match=r"module\.name: 'mlp' cannot be trained on these data: ZeroDivisionError: no more \("
+        ):
+            call()
+
+
+def test_buffers_may_hold_what_is_not_finite(run):
+    (job,) = (job for job in run.jobs if (job.condition, job.seed) == ("bp", 0))
+    trainer = ModuleTrainer(run.settings["bp"], samples.load(run.experiment), record.Job(job.folder / "none", "bp", 0))
+    trainer.model.register_buffer("mask", torch.full((2,), float("-inf")))  # as those of attention are
+    trainer.train_epoch(Progress())
+    with torch.no_grad():
+        trainer.model.head.bias[0] = torch.nan
+    with pytest.raises(NonFiniteError, match="the loss is not finite in epoch 2, step 1"):
+        trainer.train_epoch(Progress())

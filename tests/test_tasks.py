@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from localdfa.data.kinds import Fields, Text, Views  # noqa: E402
+from localdfa.data.kinds import Fields, Graph, Text, Views  # noqa: E402
 from localdfa.data.sets import spheres  # noqa: E402
 from localdfa.errors import DataError, SpecError  # noqa: E402
 from localdfa.torch import tasks  # noqa: E402
@@ -38,6 +38,53 @@ def task_of(data, model, batch_size=8):
 def measured(task, model, part, most=None, seed=0):
     with torch.no_grad():
         return task.evaluate(model, part, most, rng(seed))
+
+
+# --- graphs -----------------------------------------------------------------------------------------------------------
+
+
+def graph(n=12):
+    draw = rng(5)
+    ends = np.array([(i, j) for i in range(n) for j in range(i) if draw.random() < 0.3]).T
+    return Graph(
+        draw.random((n, 4)).astype(np.float32), np.concatenate([ends, ends[::-1]], axis=1), draw.integers(0, 3, n),
+        np.array([0, 3, 7]), np.array([1, 2]), np.array([4, 5, 6, 8]), classes=("a", "b", "c"),
+    )  # fmt: skip
+
+
+def test_a_graph_is_seen_as_a_whole_and_learned_from_by_nodes_that_show_their_labels():
+    data, weights = graph(), torch.from_numpy(rng(1).standard_normal((4, 3)))
+    model = Given(lambda x: x @ weights)
+    task = task_of(data, model)
+    logit = data.features.astype(np.float64) @ weights.numpy()
+    p = np.exp(logit) / np.exp(logit).sum(axis=1, keepdims=True)
+    assert task.n_train == 3
+    (batch,) = task.epoch(rng())
+    assert batch.samples == 3
+    for part, nodes in (("train", data.train), ("valid", data.valid), ("test", data.test)):
+        expected = -np.log(p[nodes, data.labels[nodes]]).mean()
+        found = measured(task, model, part)
+        assert found["loss"] == pytest.approx(expected)
+        assert found["error"] == pytest.approx(100 * np.mean(p[nodes].argmax(axis=1) != data.labels[nodes]))
+        if part == "train":
+            assert task.loss(model(*batch.inputs), batch.target).item() == pytest.approx(expected)
+    np.testing.assert_array_equal(task.outcome(model)["prediction"], p[data.test].argmax(axis=1))
+    np.testing.assert_array_equal(task.targets(None, rng()), np.eye(3)[data.labels[data.train]])
+    shown = task.shown(5, rng(2))
+    np.testing.assert_array_equal(shown.x, data.features[shown.rows])
+    np.testing.assert_array_equal(shown.label, data.labels[shown.rows])
+
+
+@pytest.mark.parametrize("width", [2, 4])
+def test_a_module_of_a_graph_gives_a_number_for_each_class(width):
+    data = graph()
+    model = Given(lambda x: torch.ones(len(x), width))
+    task = task_of(data, model)
+    (batch,) = task.epoch(rng())
+    with pytest.raises(SpecError, match=rf"gives \(12, {width}\); allowed .* \(12, 3\)"):
+        task.loss(model(*batch.inputs), batch.target)
+    with pytest.raises(SpecError, match="allowed"):
+        measured(task, model, "test")
 
 
 # --- fields -----------------------------------------------------------------------------------------------------------
