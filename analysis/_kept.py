@@ -73,6 +73,23 @@ def _why_not(run: Run, record: str, job: Job) -> str | None:
     return next((each.why for each in run.not_kept if (each.condition, each.seed, each.record) == own), None)
 
 
+def of_modules(run: Run, figure: str, what: str) -> dict[str, Job]:
+    """Of each condition the first seed that has an outcome with an array named so.
+
+    Raises
+    ------
+    RunError
+        The run is of no modules, or of modules whose outcome has no such array; or as of `jobs`.
+    """
+    refused = RunError(f"{run.folder}: the figure {figure} shows what modules of PyTorch make, of other data than these")
+    if all(setting.module is None for setting in run.settings.values()):
+        raise refused
+    found = first(jobs(run, "outcome", figure))
+    if any(what not in job.outcome for job in found.values()):
+        raise refused
+    return found
+
+
 def first(found: dict[str, list[Job]]) -> dict[str, Job]:
     """The first seed of each condition."""
     return {name: jobs[0] for name, jobs in found.items()}

@@ -6,7 +6,6 @@ Reads the samples of text that a finished run keeps.
 import textwrap
 
 from localdfa.analysis import _kept, style
-from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
 # Lines of text of each condition, and signs of a line in a column of two.
@@ -16,7 +15,7 @@ _CONDITIONS = 8
 
 def caption(run: Run) -> str:
     """What to see."""
-    kept = _kept.first(_kept.jobs(run, "outcome", "sample"))
+    kept = _kept.of_modules(run, "sample", "sample")
     seeds = "" if len(run.experiment.seeds) == 1 else ", of the first seed"
     more = f" Of {len(kept)} conditions the first {_CONDITIONS} are drawn." if len(kept) > _CONDITIONS else ""
     return (
@@ -33,8 +32,8 @@ def figure(run: Run) -> style.Figure:
     RunError
         No condition and seed is finished; or the data are no text.
     """
-    kept = dict(list(_kept.first(_kept.jobs(run, "outcome", "sample")).items())[:_CONDITIONS])
-    texts = {name: _lines(run, job) for name, job in kept.items()}
+    kept = dict(list(_kept.of_modules(run, "sample", "sample").items())[:_CONDITIONS])
+    texts = {name: _lines(job) for name, job in kept.items()}
     with style.context():
         columns = min(2, len(texts))
         rows = -(-len(texts) // columns)
@@ -52,11 +51,9 @@ def figure(run: Run) -> style.Figure:
     return drawn
 
 
-def _lines(run: Run, job: Job) -> list[str]:
+def _lines(job: Job) -> list[str]:
     """The first lines of what a job has written."""
     outcome = job.outcome
-    if "sample" not in outcome:
-        raise RunError(f"{run.folder}: the figure sample shows text, and {run.experiment.data} is none")
     symbols = outcome["symbols"].tolist()
     text = "".join(symbols[place] for place in outcome["sample"])
     lines = [part for line in text.splitlines() for part in textwrap.wrap(line, _WIDE, drop_whitespace=False) or [""]]

@@ -6,7 +6,6 @@ Reads the images that a finished run keeps.
 import numpy as np
 
 from localdfa.analysis import _kept, style
-from localdfa.errors import RunError
 from localdfa.record import Run
 
 # So many views are drawn, evenly spaced, and of so many conditions.
@@ -15,7 +14,7 @@ _VIEWS, _CONDITIONS = 4, 6
 
 def caption(run: Run) -> str:
     """What to see."""
-    kept = _kept.first(_kept.jobs(run, "outcome", "views"))
+    kept = _kept.of_modules(run, "views", "image")
     seeds = "" if len(run.experiment.seeds) == 1 else ", of the first seed"
     more = f" Of {len(kept)} conditions the first {_CONDITIONS} are drawn." if len(kept) > _CONDITIONS else ""
     return (
@@ -32,10 +31,8 @@ def figure(run: Run) -> style.Figure:
     RunError
         No condition and seed is finished; or the data are no views.
     """
-    kept = dict(list(_kept.first(_kept.jobs(run, "outcome", "views")).items())[:_CONDITIONS])
+    kept = dict(list(_kept.of_modules(run, "views", "image").items())[:_CONDITIONS])
     outcomes = {name: job.outcome for name, job in kept.items()}
-    if any("image" not in outcome for outcome in outcomes.values()):
-        raise RunError(f"{run.folder}: the figure views shows images that modules render, and {run.experiment.data} has none")
     true = next(iter(outcomes.values()))["true"]
     shown = np.unique(np.linspace(0, len(true) - 1, _VIEWS).round().astype(int))
     rows = {"seen": true, **{name: outcome["image"] for name, outcome in outcomes.items()}}

@@ -221,7 +221,7 @@ def test_a_figure_is_laid_out_once_to_be_saved(runs, form, monkeypatch):
 def test_of_many_conditions_each_has_a_row(runs, figure_of, name):
     """A column for each measure, and in each panel a line for each layer, of that condition."""
     run, drawn = runs["24"], figure_of(name, "24")
-    columns = {"angles": 4, "norms": 3, "theorem": 3, "firing": 3}[name]
+    columns = {"angles": 4, "norms": 5, "theorem": 3, "firing": 3}[name]
     rows = [drawn.axes[i : i + columns] for i in range(0, len(drawn.axes), columns)]
     assert [abreast[0].get_ylabel().replace("\n", "") for abreast in rows] == list(run.settings)
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == [f"Hidden layer {l}" for l in (1, 2, 3)]

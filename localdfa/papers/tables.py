@@ -102,7 +102,7 @@ def _entry(paper: Paper, row: Row, condition: str, measure: Measure, results: Se
 
 def spread(values: Sequence[float], measure: Measure) -> str:
     """Mean and standard deviation of a measure, or the one value."""
-    decimals = 2 if measure.key in ("error", "psnr") else 4
+    decimals = 4 if measure.key in ("auc", "log_loss") else 2
     return f"{fmean(values):.{decimals}f}" + (f" ± {stdev(values):.{decimals}f}" if len(values) > 1 else "")
 
 

@@ -60,9 +60,15 @@ def find(name: str) -> Path:
         if not there:
             raise SpecError(f"{clipped(str(path))}: there is no such file")
         return path
-    if name not in bundled():
-        raise SpecError(f"experiment {registry.unknown(name, list(bundled()))}; or give the path of a .toml file")
-    return bundled()[name]
+    known = bundled()
+    if name not in known:
+        near = registry.nearest(name, list(known))
+        papers = dict.fromkeys(each.partition("/")[0] for each in known if "/" in each)
+        raise SpecError(
+            f"experiment {quoted(name)} is not one of {', '.join(each for each in known if '/' not in each)}, nor PAPER/ROW "
+            f"of one of {', '.join(papers)}{f'; did you mean {near!r}?' if near else ''}; or give the path of a .toml file"
+        )
+    return known[name]
 
 
 def title(name: str) -> str:

@@ -24,7 +24,8 @@ from test_data_hostile import ARRAY, IMAGES, LABELS, ROWS, Call, batch, damage, 
 
 from localdfa import data as datasets
 from localdfa import samples, spec
-from localdfa.data.cifar import parse_batch, unpack
+from localdfa.data.archives import unpack
+from localdfa.data.cifar import parse_batch
 from localdfa.data.idx import parse_idx
 from localdfa.errors import DataError, LocalDFAError
 
