@@ -1,5 +1,7 @@
 """What a figure draws from: the records of a run, or the line that says how to get them."""
 
+import numpy as np
+
 from localdfa import registry
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
@@ -29,7 +31,7 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
     RunError
         One that was trained and should keep it has lost it.
     """
-    if record not in ("outcome", "activity") and any(setting.module is not None for setting in run.settings.values()):
+    if record not in ("outcome", "activity") and run.of_modules:
         raise RunError(f"{run.folder}: the figure {figure} shows networks of layers, and these are modules of PyTorch")
     found: dict[str, list[Job]] = {}
     for job in run.jobs:
@@ -73,21 +75,18 @@ def _why_not(run: Run, record: str, job: Job) -> str | None:
     return next((each.why for each in run.not_kept if (each.condition, each.seed, each.record) == own), None)
 
 
-def of_modules(run: Run, figure: str, what: str) -> dict[str, Job]:
-    """Of each condition the first seed that has an outcome with an array named so.
+def of_modules(run: Run, figure: str, what: str) -> dict[str, dict[str, np.ndarray]]:
+    """Of each condition the outcome of the first seed that has one, which has an array named so.
 
     Raises
     ------
     RunError
         The run is of no modules, or of modules whose outcome has no such array; or as of `jobs`.
     """
-    refused = RunError(f"{run.folder}: the figure {figure} shows what modules of PyTorch make, of other data than these")
-    if all(setting.module is None for setting in run.settings.values()):
-        raise refused
-    found = first(jobs(run, "outcome", figure))
-    if any(what not in job.outcome for job in found.values()):
-        raise refused
-    return found
+    outcomes = {name: job.outcome for name, job in first(jobs(run, "outcome", figure)).items()} if run.of_modules else {}
+    if not outcomes or any(what not in outcome for outcome in outcomes.values()):
+        raise RunError(f"{run.folder}: the figure {figure} shows what modules of PyTorch make, of other data than these")
+    return outcomes
 
 
 def first(found: dict[str, list[Job]]) -> dict[str, Job]:

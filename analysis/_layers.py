@@ -43,7 +43,7 @@ class Measure(NamedTuple):
 
 def depth(run: Run) -> int:
     """Hidden layers of the deepest condition; of modules the taps of the one that has most, as far as they are measured."""
-    if _modules(run):
+    if run.of_modules:
         measured = max((len(row.get("signal_cosine") or ()) for row in run.metrics), default=0)
         return measured or max(
             (sum(name[0] == "h" for name in job.activity) for job in run.jobs if job.keeps("activity")), default=0
@@ -51,13 +51,9 @@ def depth(run: Run) -> int:
     return max(len(setting.network.hidden) for setting in run.settings.values())
 
 
-def _modules(run: Run) -> bool:
-    return any(setting.module is not None for setting in run.settings.values())
-
-
 def titles(run: Run, layers: Sequence[int]) -> list[str]:
     """Of layers, from 0, or of the taps of modules."""
-    return [f"{'Tap' if _modules(run) else 'Hidden layer'} {layer + 1}" for layer in layers]
+    return [f"{'Tap' if run.of_modules else 'Hidden layer'} {layer + 1}" for layer in layers]
 
 
 def angle(cosine: float) -> float:

@@ -5,8 +5,10 @@ Reads the samples of text that a finished run keeps.
 
 import textwrap
 
-from localdfa.analysis import _kept, style
-from localdfa.record import Job, Run
+import numpy as np
+
+from localdfa.analysis import _kept, _many, style
+from localdfa.record import Run
 
 # Lines of text of each condition, and signs of a line in a column of two.
 _LINES, _WIDE = 14, 52
@@ -17,10 +19,9 @@ def caption(run: Run) -> str:
     """What to see."""
     kept = _kept.of_modules(run, "sample", "sample")
     seeds = "" if len(run.experiment.seeds) == 1 else ", of the first seed"
-    more = f" Of {len(kept)} conditions the first {_CONDITIONS} are drawn." if len(kept) > _CONDITIONS else ""
     return (
         f"Text that each condition writes after training{seeds}: every symbol is drawn with the probability that was predicted "
-        f"for it from those before. Lines that are longer than a panel are folded.{more}"
+        f"for it from those before. Lines that are longer than a panel are folded.{_many.said(len(kept), _CONDITIONS)}"
     )
 
 
@@ -33,7 +34,7 @@ def figure(run: Run) -> style.Figure:
         No condition and seed is finished; or the data are no text.
     """
     kept = dict(list(_kept.of_modules(run, "sample", "sample").items())[:_CONDITIONS])
-    texts = {name: _lines(job) for name, job in kept.items()}
+    texts = {name: _lines(outcome) for name, outcome in kept.items()}
     with style.context():
         columns = min(2, len(texts))
         rows = -(-len(texts) // columns)
@@ -51,9 +52,8 @@ def figure(run: Run) -> style.Figure:
     return drawn
 
 
-def _lines(job: Job) -> list[str]:
-    """The first lines of what a job has written."""
-    outcome = job.outcome
+def _lines(outcome: dict[str, np.ndarray]) -> list[str]:
+    """The first lines of what a module has written."""
     symbols = outcome["symbols"].tolist()
     text = "".join(symbols[place] for place in outcome["sample"])
     lines = [part for line in text.splitlines() for part in textwrap.wrap(line, _WIDE, drop_whitespace=False) or [""]]

@@ -5,7 +5,7 @@ Reads the images that a finished run keeps.
 
 import numpy as np
 
-from localdfa.analysis import _kept, style
+from localdfa.analysis import _kept, _many, style
 from localdfa.record import Run
 
 # So many views are drawn, evenly spaced, and of so many conditions.
@@ -16,10 +16,10 @@ def caption(run: Run) -> str:
     """What to see."""
     kept = _kept.of_modules(run, "views", "image")
     seeds = "" if len(run.experiment.seeds) == 1 else ", of the first seed"
-    more = f" Of {len(kept)} conditions the first {_CONDITIONS} are drawn." if len(kept) > _CONDITIONS else ""
     return (
         "Views that were held out from training: above as the camera saw them, below as each condition renders them after "
-        f"training{seeds}, each with its own PSNR, −10 log₁₀ of the mean squared difference.{more}"
+        f"training{seeds}, each with its own PSNR, −10 log₁₀ of the mean squared difference."
+        f"{_many.said(len(kept), _CONDITIONS)}"
     )
 
 
@@ -31,8 +31,7 @@ def figure(run: Run) -> style.Figure:
     RunError
         No condition and seed is finished; or the data are no views.
     """
-    kept = dict(list(_kept.of_modules(run, "views", "image").items())[:_CONDITIONS])
-    outcomes = {name: job.outcome for name, job in kept.items()}
+    outcomes = dict(list(_kept.of_modules(run, "views", "image").items())[:_CONDITIONS])
     true = next(iter(outcomes.values()))["true"]
     shown = np.unique(np.linspace(0, len(true) - 1, _VIEWS).round().astype(int))
     rows = {"seen": true, **{name: outcome["image"] for name, outcome in outcomes.items()}}

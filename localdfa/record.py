@@ -458,6 +458,11 @@ class Run:
         write_json(self.folder / "run.json", _sealed({**self.info, **changes}))
 
     @property
+    def of_modules(self) -> bool:
+        """Whether modules of PyTorch stand in the place of layers, which then is so in every condition."""
+        return any(setting.module is not None for setting in self.settings.values())
+
+    @property
     def status(self) -> str:
         """``running``, ``finished``, ``interrupted``, or ``stopped: `` and a reason.
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import zipfile
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def load() -> Views:
     views = assemble(content, str(path))
     if hashlib.md5(content, usedforsecurity=False).hexdigest() == _MD5:
         return views
-    return Views(**{**vars(views), "notes": (f"{path} is not the file that published figures are of, whose MD5 is {_MD5}",)})
+    return replace(views, notes=(f"{path} is not the file that published figures are of, whose MD5 is {_MD5}",))
 
 
 def assemble(content: bytes, name: str) -> Views:

@@ -1,6 +1,5 @@
 """Samples with labels: images, rows of numbers, time series."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,14 +9,14 @@ from torch.nn import functional
 
 from localdfa.data import Dataset
 from localdfa.outputs import decisions, error_percent, one_hot
-from localdfa.torch.tasks._task import Batch, Shown, Task, checked, chosen
-
-# Samples of which predictions are made at once.
-_CHUNK = 1024
+from localdfa.torch.tasks._samples import SamplesTask
+from localdfa.torch.tasks._task import Shown, checked, chosen
 
 
-class LabelsTask(Task):
+class LabelsTask(SamplesTask):
     """Inputs (m, *shape), outputs (m, n_classes) whose softmax is the prediction, and cross-entropy."""
+
+    chunk = 1024
 
     def __init__(self, data: Dataset, model: nn.Module, batch_size: int, dtype: torch.dtype, device: str) -> None:
         super().__init__(data, model, batch_size, dtype, device)
@@ -29,18 +28,6 @@ class LabelsTask(Task):
             )
         }  # fmt: skip
 
-    @property
-    def n_train(self) -> int:
-        return len(self._parts["train"][1])
-
-    def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        order = rng.permutation(self.n_train)
-        for start in range(0, len(order), self._batch_size):
-            yield self._batch("train", order[start : start + self._batch_size])
-
-    def probe(self, number: int, rng: np.random.Generator) -> Batch:
-        return self._batch("train", chosen(self.n_train, number, rng))
-
     def loss(self, out: Any, target: Tensor) -> Tensor:
         return functional.cross_entropy(checked(out, len(target), self._classes), target)
 
@@ -48,13 +35,13 @@ class LabelsTask(Task):
         samples = chosen(len(self._parts[part][1]), most, rng)
         if not len(samples):
             return {}
-        out = self._out(model, part, samples)
+        out = self._out(model, part, samples, self._classes)
         target = self._parts[part][1][samples]
         loss = functional.cross_entropy(out.double(), target).item()
         return {"error": error_percent(out.numpy(), target.numpy()), "loss": loss}
 
     def outcome(self, model: nn.Module) -> dict[str, np.ndarray]:
-        out = self._out(model, "test", np.arange(len(self._parts["test"][1])))
+        out = self._out(model, "test", np.arange(len(self._parts["test"][1])), self._classes)
         return labelled(self._parts["test"][1].numpy(), out.numpy())
 
     def shown(self, number: int, rng: np.random.Generator) -> Shown:
@@ -65,16 +52,6 @@ class LabelsTask(Task):
     def targets(self, most: int | None, rng: np.random.Generator) -> np.ndarray:
         labels = self._parts["train"][1][chosen(self.n_train, most, rng)]
         return one_hot(labels.numpy(), self._classes, np.float32)
-
-    def _batch(self, part: str, samples: np.ndarray) -> Batch:
-        x, y = self._parts[part]
-        return Batch((x[samples],), y[samples], len(samples)).to(self.device)
-
-    def _out(self, model: nn.Module, part: str, samples: np.ndarray) -> Tensor:
-        chunks = [samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK)]
-        return torch.cat(
-            [checked(model(*self._batch(part, chunk).inputs), len(chunk), self._classes).cpu() for chunk in chunks]
-        )
 
 
 def labelled(labels: np.ndarray, out: np.ndarray) -> dict[str, np.ndarray]:
