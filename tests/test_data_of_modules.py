@@ -95,7 +95,7 @@ def test_a_matrix_and_a_graph_are_read():
     np.testing.assert_array_equal(found.toarray(), MATRIX.toarray())
     assert parse(pickled(graph(NEAR))) == NEAR
     one = pickled(b"](K\x01K\x02e")
-    with pytest.raises(DataError, match="the file does not end with one ndarray or csr_matrix or dictionary"):
+    with pytest.raises(DataError, match="the file does not end with one array or sparse matrix or dictionary"):
         parse(one)
 
 
@@ -107,6 +107,15 @@ REFUSED = {
     "neighbours": (graph({0: []}).replace(b"](e", b"K\x01"), "not a list of nodes for each node"),
     "used twice": (b"](K\x01eq\x05h\x05", "a value is used twice which is neither a name nor a type"),
     "object": (b"cnumpy\nndarray\n)\x81", "an object that does not occur"),
+    "an array where the arguments of an object stand": (array(np.arange(6), b"i4") + b"\x81", "an object that does not occur"),
+    "an array to be called": (array(np.arange(6), b"i4") + b")R", "a call that does not occur"),
+    "an array among arguments": (b"cnumpy\ndtype\n" + array(np.arange(6), b"i4") + b"\x85R", "a call that does not occur"),
+    "an array in a state": (EMPTY_ARRAY + b"(" + array(np.arange(6), b"i4") + b"tb", "not the state of an array"),
+    "a matrix in a state": (EMPTY_ARRAY + sparse(MATRIX) + b"\x85b", "not the state of an array"),
+    "an array in the state of a type": (dtype(b"i4") + array(np.arange(6), b"i4") + b"\x85b", "a state that does not occur"),
+    "an array as a format": (sparse(MATRIX).replace(text(b"csr"), array(np.arange(3), b"i4")), "not the state of a sparse"),
+    "a second state": (array(np.arange(6), b"i4") + b"]b", "a state that does not occur"),
+    "no state": (EMPTY_ARRAY, "an array without values"),
     "another dictionary": (b"ccollections\ndefaultdict\ncnumpy\nndarray\n\x85R", "a call that does not occur"),
 }
 
@@ -139,6 +148,20 @@ def test_damaged_files_are_refused_or_read(drawn):
     blob = drawn.draw(st.sampled_from([pickled(sparse(MATRIX)), pickled(graph(NEAR)), pickled(array(np.arange(6), b"f4"))]))
     found = unless_refused("some/file: ", parse, damage(blob, drawn.draw))
     assert found is None or isinstance(found, dict | np.ndarray) or issparse(found)
+
+
+PIECES = [
+    b"(", b")", b"}", b"]", b"N", b"R", b"b", b"a", b"u", b"t", b"e", b"\x81", b"\x85", b"\x86", b"\x87", b"\x88", b"\x89",
+    b"K\x01", b"q\x01", b"h\x01", text(b"csr"), dtype(b"i4"), array(np.arange(1), b"i4"), array(np.arange(6), b"f4"),
+    sparse(MATRIX), graph({0: [1]}), EMPTY_ARRAY, b"cnumpy\ndtype\n", b"cnumpy\nndarray\n",
+    b"cnumpy.core.multiarray\n_reconstruct\n", b"cscipy.sparse.csr\ncsr_matrix\n", b"c__builtin__\nlist\n",
+]  # fmt: skip
+
+
+@FUZZ
+@given(st.lists(st.sampled_from(PIECES), max_size=12))
+def test_any_order_of_what_files_consist_of_is_refused_or_read(pieces):
+    unless_refused("some/file: ", parse, pickled(b"".join(pieces)))
 
 
 def small_network(**changed):

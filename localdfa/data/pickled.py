@@ -34,8 +34,15 @@ class _Bytes:
     """The dtype of unsigned bytes."""
 
 
+@dataclass(eq=False)
 class Array:
-    """An array whose state the opcode BUILD has yet to give."""
+    """An array, without values until the opcode BUILD gives them.
+
+    What is on the stack is compared, and == of an array is not one yes or no: so an array is on it in this box, which equals
+    only itself.
+    """
+
+    values: NDArray[Any] | None = None
 
 
 RECONSTRUCT, NDARRAY, DTYPE = map(Name, ("numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"))
@@ -64,21 +71,21 @@ def parse_pickle(blob: bytes, name: str) -> dict[str, Any]:
         The file holds anything else; the message gives the file and the byte.
     """
     found: dict[str, Any] = _Cifar(blob, name).run()
-    return found
+    return {key: value.values if isinstance(value, Array) else value for key, value in found.items()}
 
 
 class Machine:
     """A stack machine over the bytes of one file.
 
     files: what it reads, for messages. actions: what each opcode does. names: the global names that occur. keys: types of the
-    keys of dictionaries. ends: types of the one value that a file ends with.
+    keys of dictionaries. ends: types of the one value that a file ends with, and what messages call them.
     """
 
     files: ClassVar[str]
     actions: ClassVar[Mapping[bytes, Callable[[Any], Any]]]
     names: ClassVar[tuple[Name, ...]]
     keys: ClassVar[tuple[type, ...]] = (str,)
-    ends: ClassVar[tuple[type, ...]] = (dict,)
+    ends: ClassVar[Mapping[type, str]] = {dict: "dictionary"}
 
     def __init__(self, blob: bytes, name: str) -> None:
         self.blob = blob
@@ -105,9 +112,7 @@ class Machine:
         """The value on the stack."""
         value = self.pop()
         if self.stack or self.below or type(value) not in self.ends:
-            raise self.refusal(
-                f"the file does not end with one {' or '.join(_CALLED.get(kind, kind.__name__) for kind in self.ends)}"
-            )
+            raise self.refusal(f"the file does not end with one {' or '.join(self.ends.values())}")
         if self.at != len(self.blob):
             raise self.refusal(f"{len(self.blob) - self.at} bytes follow the end of the pickle")
         return value
@@ -196,7 +201,7 @@ class Machine:
 
 
 BYTE, _SHORT, _INT, UINT = map(struct.Struct, ("<B", "<H", "<i", "<I"))
-_CALLED = {str: "a string", int: "an integer", dict: "dictionary"}
+_CALLED = {str: "a string", int: "an integer"}
 # What opcodes do in every file.
 ACTIONS: dict[bytes, Callable[[Machine], Any]] = {
     b"\x80": Machine.protocol,
@@ -244,8 +249,8 @@ class _Cifar(Machine):
         """Opcode BUILD: the state of an array, or of the dtype of bytes, which has only one."""
         state = self.pop()
         target = self.stack[-1] if self.stack else None
-        if isinstance(target, Array):
-            self.stack[-1] = self.array(state)
+        if isinstance(target, Array) and target.values is None:
+            target.values = self.array(state)
         elif not isinstance(target, _Bytes) or state != _DTYPE_STATE:
             raise self.refusal(f"a state that does not occur in {self.files}")
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,14 +126,18 @@ def _lines(blob: bytes, name: str) -> list[int]:
     return [int(line) for line in lines]
 
 
-class _Type(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Type:
     """The dtype of an array."""
 
     dtype: np.dtype[Any]
 
 
+@dataclass(eq=False)
 class _Sparse:
-    """A sparse matrix whose state the opcode BUILD has yet to give."""
+    """A sparse matrix, without values until the opcode BUILD gives them; in a box for the reason that an array is."""
+
+    values: csr_matrix | None = None
 
 
 class _Planetoid(Machine):
@@ -142,7 +146,7 @@ class _Planetoid(Machine):
     files = "a Planetoid file"
     names = (RECONSTRUCT, NDARRAY, DTYPE, _CSR, _DEFAULTDICT, _LIST)
     keys = (str, int)
-    ends = (np.ndarray, csr_matrix, dict)
+    ends: ClassVar = {Array: "array", _Sparse: "sparse matrix", dict: "dictionary"}
 
     def __init__(self, blob: bytes, name: str) -> None:
         super().__init__(blob, name)
@@ -187,10 +191,10 @@ class _Planetoid(Machine):
         """Opcode BUILD: the state of an array, a sparse matrix, or a type, which has only one."""
         state = self.pop()
         target = self.stack[-1] if self.stack else None
-        if isinstance(target, Array):
-            self.stack[-1] = self.array(state)
-        elif isinstance(target, _Sparse):
-            self.stack[-1] = self.sparse(state)
+        if isinstance(target, Array) and target.values is None:
+            target.values = self.array(state)
+        elif isinstance(target, _Sparse) and target.values is None:
+            target.values = self.sparse(state)
         elif not isinstance(target, _Type) or state != _TYPE_STATE:
             raise self.refusal(f"a state that does not occur in {self.files}")
 
@@ -208,7 +212,8 @@ class _Planetoid(Machine):
         match state:
             case {
                 "format": "csr", "_shape": (int(rows), int(columns)),
-                "indptr": np.ndarray() as starts, "indices": np.ndarray() as places, "data": np.ndarray() as values,
+                "indptr": Array(np.ndarray() as starts), "indices": Array(np.ndarray() as places),
+                "data": Array(np.ndarray() as values),
             } if 0 < rows < 2**31 and 0 < columns < 2**31:  # fmt: skip
                 try:
                     found = csr_matrix((values, places, starts), shape=(rows, columns))
@@ -252,7 +257,11 @@ def parse(blob: bytes, name: str) -> Any:
         The file holds anything else; the message gives the file and the byte. Nothing in it is executed.
     """
     found = _Planetoid(blob, name).run()
-    if isinstance(found, dict) and not all(
+    if isinstance(found, Array | _Sparse):
+        if found.values is None:
+            raise DataError(f"{name}: an array without values")
+        return found.values
+    if not all(
         type(node) is int and type(near) is list and all(type(other) is int and abs(other) < 2**31 for other in near)
         for node, near in found.items()
     ):
