@@ -31,10 +31,11 @@ class Engine(Protocol):
     def read(self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None) -> np.ndarray:
         """The drive a_y of the output at the end of the free phase, (m, n_out)."""
 
-    def activity(
+    def free_phase(
         self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None
-    ) -> list[np.ndarray]:
-        """The activity h of each hidden layer in the free phase, (m, n_l); of spiking neurons their rate in Hz."""
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """The activity h of each hidden layer in the free phase, (m, n_l), of spiking neurons their rate in Hz; and the drive
+        a_y of the output, as `read` gives it."""
 
     def learn(
         self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
@@ -57,11 +58,12 @@ class Settled:
     def read(self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None) -> np.ndarray:
         return settled.free_phase(network, array_of(inputs), self._setting.network.threshold, running=True).drive[-1]
 
-    def activity(
+    def free_phase(
         self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None
-    ) -> list[np.ndarray]:
-        activity = settled.free_phase(network, array_of(inputs), self._setting.network.threshold, running=True).activity
-        return [1e3 * h / network.neuron.gain for h in activity] if self._setting.spiking else activity
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        free = settled.free_phase(network, array_of(inputs), self._setting.network.threshold, running=True)
+        activity = [1e3 * h / network.neuron.gain for h in free.activity] if self._setting.spiking else free.activity
+        return activity, free.drive[-1]
 
     def learn(
         self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
@@ -94,11 +96,17 @@ class Settled:
 class InTime(Settled):
     """Rate neurons with τ > 0, which relax, and send a graded event when they have moved by ε.
 
-    `activity` is that of the settled network, to which they relax.
+    The activity that `free_phase` gives is that of the settled network, to which they relax.
     """
 
     def read(self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None) -> np.ndarray:
         return timed.simulate(network, self._setting, array_of(inputs)).drive
+
+    def free_phase(
+        self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        activity, _ = super().free_phase(network, inputs, rng)
+        return activity, self.read(network, inputs, rng)
 
     def learn(
         self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
@@ -116,11 +124,11 @@ class Spiking:
     def read(self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None) -> np.ndarray:
         return spikes.simulate(network, self._setting, inputs, rng=rng, carried=carried).drive
 
-    def activity(
+    def free_phase(
         self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None
-    ) -> list[np.ndarray]:
-        counts = spikes.simulate(network, self._setting, inputs, rng=rng, carried=carried).counts
-        return [1e3 * count / self._setting.phases.free for count in counts]
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        trial = spikes.simulate(network, self._setting, inputs, rng=rng, carried=carried)
+        return [1e3 * count / self._setting.phases.free for count in trial.counts], trial.drive
 
     def learn(
         self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],

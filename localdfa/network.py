@@ -125,6 +125,29 @@ class Network:
         """float32 or float64."""
         return self.weights[0].dtype
 
+    def from_layer(self, l: int) -> "Network":
+        """Hidden layer l (0 the first), of dense layers, and all that it reaches.
+
+        An input is a current into one neuron of layer l, beside its bias.
+        """
+        n, first = self.sizes[l + 1], self.projections[l]
+        currents = np.concatenate([np.eye(n, dtype=self.dtype), self.b(l)[None]])
+        above = [
+            replace(joint, pre=joint.pre - l, post=joint.post - l) for joint in self.projections[l + 1 : self.n_hidden + 1]
+        ]
+        return replace(
+            self,
+            sizes=(n, *self.sizes[l + 1 :]),
+            geometry=(None, *self.geometry[l + 1 :]),
+            weights=[currents, *self.weights[l + 1 : self.n_hidden + 1]],
+            projections=(Projection(0, 1, first.delay, first.tau), *above),
+            shape=(n,),
+            start=None if self.start is None else self.start[l:],
+            feedback=self.feedback[l:],
+            apart={},
+            reached={},
+        )
+
     def by_layer(self, l: int) -> "Network":
         """The same network with the pathway and B by which hidden layer l learns, for all layers."""
         if l not in self.apart:

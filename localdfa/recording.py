@@ -129,7 +129,7 @@ class Trained:
         train, parts, noise, sequence = self.parts["train"], [], self._noise(), Carried()
         for start in range(0, len(samples), memory.CHUNK):
             rows = samples[start : start + memory.CHUNK]
-            layers = self.engine.activity(self.network, train.inputs[rows], noise, sequence)
+            layers, _ = self.engine.free_phase(self.network, train.inputs[rows], noise, sequence)
             parts.append([layer.astype(np.float32) for layer in layers])
         return [np.concatenate(layer) for layer in zip(*parts, strict=True)]
 

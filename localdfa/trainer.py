@@ -89,7 +89,8 @@ class Trainer(Training):
             network = rewired(self.network, self.setting, rule, self.seed)
             drawn = random_feedback(network, self.setting, network.pathway, self.seed)
             strict = self.setting.normalises_strictly(rule)
-            self._changes_by_pathway[name] = Changes(network, self.setting, drawn, strict, self._optimiser())
+            noise = engine(self.setting.with_currents(), rule)
+            self._changes_by_pathway[name] = Changes(network, self.setting, drawn, strict, self._optimiser(), noise)
         return self._changes_by_pathway[name]
 
     @property

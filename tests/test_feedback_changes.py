@@ -26,6 +26,7 @@ CHANGING = [
     ("fa", {"pathway": "sign_symmetric", "normalisation": "strict"}),
     ("dfa", {"pathway": "direct_kolen_pollack"}),
     ("dfa", {"pathway": "low_rank", "rank": 3}),
+    ("dfa", {"pathway": "direct_weight_mirror", "mirror_rate": 0.1}),
 ]
 CONVOLUTIONS = [{"channels": 3, "kernel": 3, "pool": 2, "stride": 2}, {"channels": 2, "kernel": 2}, 5]
 
@@ -219,11 +220,87 @@ def test_noise_teaches_the_mirror_the_weights_times_the_slope_of_their_neurons(h
     network = build(setting, (1, 6, 6) if isinstance(hidden[0], dict) else 36, 4, 0)
     for l, matrix in enumerate(network.feedback):
         for _ in range(3000):
-            network.pathway.mirror(network, l, setting.feedback, rng, matrix)
+            network.pathway.mirror(network, l, setting.feedback, rng, matrix, engine(setting, "fa"))
         weights = above(network, l)
         assert measure.degrees(measure.cosine(matrix, weights)) < 20
         times = slope if l + 1 < network.n_hidden else 1.0
         assert np.vdot(matrix, weights) / np.vdot(weights, weights) == pytest.approx(times, rel=0.15)
+
+
+def evoked(network, l):
+    """∂a_y/∂h_l at rest, (n_l, n_out), by central differences of a forward pass in NumPy; without inputs."""
+    f = {"tanh": np.tanh, "logistic": lambda a: 1 / (1 + np.exp(-a)), "linear": lambda a: a}[
+        type(network.neuron).__name__.lower()
+    ]
+
+    def drive(h):
+        for k in range(l + 1, network.n_hidden):
+            h = f(h @ network.W(k).T + network.b(k))
+        return h @ network.W(network.n_hidden).T + network.b(network.n_hidden)
+
+    rest = f(network.b(0))
+    for k in range(1, l + 1):
+        rest = f(rest @ network.W(k).T + network.b(k))
+    step = 1e-6 * np.eye(len(rest))
+    return (drive(rest + step) - drive(rest - step)) / 2e-6
+
+
+@pytest.mark.parametrize("neuron", [
+    {"neuron": "linear"}, {"neuron": "tanh"}, {"neuron": "logistic"}, {"neuron": "tanh", "tau": 5.0},
+])  # fmt: skip
+def test_noise_teaches_the_direct_mirror_what_a_layer_brings_about_at_the_output(neuron, rng):
+    """Settled and in time; a mean over many phases of noise, whose error falls as 1/√(their number)."""
+    neuron = dict(neuron)
+    of_neuron = {"neuron": {"tau": neuron.pop("tau")}, "phases": {"free": 100.0}} if "tau" in neuron else {}
+    setting = setting_of(
+        rule="local", precision="float64", network={"hidden": [15, 10], "weights": "uniform", **neuron},
+        **of_neuron,
+        feedback={"pathway": "direct_weight_mirror", "mirror_rate": 0.01, "noise": 0.02},
+    )  # fmt: skip
+    network = build(setting, 6, 4, 0)
+    for weights in network.weights:
+        weights[-1] = rng.normal(size=weights.shape[1]) / 5
+    runs = engine(setting.with_currents(), "local")
+    for l, matrix in enumerate(network.feedback):
+        for _ in range(1000):
+            network.pathway.mirror(network, l, setting.feedback, rng, matrix, runs)
+        expected = evoked(network, l)
+        assert measure.degrees(measure.cosine(matrix, expected)) < 12
+        assert np.vdot(matrix, expected) / np.vdot(expected, expected) == pytest.approx(1, rel=0.1)
+
+
+def test_spikes_teach_the_direct_mirror_the_weights_to_the_output(rng):
+    """Of the upper layer B comes to be Wᵀ; of the lower one it has the direction of what two projections bring about."""
+    setting = setting_of(
+        rule="local", precision="float64", batch_size=4, network={"hidden": [12, 8], "neuron": "lif", "weights": "uniform"},
+        trace={"tau_x": 20.0, "tau_z": 20.0}, neuron={"baseline": 2.0}, input={"code": "poisson"},
+        phases={"beta": 2.0, "free": 400.0, "nudged": 50.0, "propagation": "two_compartment", "onset": "carried"},
+        feedback={"pathway": "direct_weight_mirror", "mirror_rate": 0.02, "noise": 0.5},
+    )  # fmt: skip
+    network = build(setting, 6, 3, 0)
+    runs = engine(setting.with_currents(), "local")
+    for l, (matrix, most) in enumerate(zip(network.feedback, (35, 20), strict=True)):
+        before = measure.degrees(measure.cosine(matrix, network.pathway.replaces(network, l)))
+        for _ in range(300):
+            network.pathway.mirror(network, l, setting.feedback, rng, matrix, runs)
+        after = measure.degrees(measure.cosine(matrix, network.pathway.replaces(network, l)))
+        assert after < most < before
+    weights = network.pathway.replaces(network, 1)
+    assert np.vdot(matrix, weights) / np.vdot(weights, weights) == pytest.approx(1, rel=0.15)
+
+
+def test_a_neuron_that_noise_does_not_move_keeps_its_feedback(rng):
+    setting = setting_of(
+        rule="dfa", precision="float64", network={"hidden": [5], "neuron": "relu"},
+        feedback={"pathway": "direct_weight_mirror", "mirror_rate": 0.5},
+    )  # fmt: skip
+    network = build(setting, 4, 3, 0)
+    network.weights[0][-1] = [-5, 5, -5, 5, 5]
+    (matrix,) = network.feedback
+    before = matrix.copy()
+    network.pathway.mirror(network, 0, setting.feedback, rng, matrix, engine(setting, "dfa"))
+    assert (matrix != before).all(axis=1).tolist() == [False, True, False, True, True]
+    assert (matrix == before).all(axis=1).tolist() == [True, False, True, False, False]
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "rmsprop"])
@@ -253,6 +330,10 @@ def test_training_steps_equal_those_of_pytorch(exact, feedback, name):
 @pytest.mark.parametrize("hidden", [(12, 10), CONVOLUTIONS])
 @pytest.mark.parametrize(("exact", "feedback"), CHANGING)
 def test_the_local_rule_goes_to_its_exact_form_as_the_square_of_beta(exact, feedback, hidden):
+    if feedback.get("pathway") == "direct_weight_mirror" and hidden is CONVOLUTIONS:
+        with pytest.raises(SpecError, match="sends noise through dense layers"):
+            trainer("local", feedback, hidden)
+        return
     subject = stepped(trainer("local", feedback if "pathway" in feedback else {**feedback, "pathway": "sequential"}, hidden), 2)
     subject.follow_weights()
     network, setting, part = subject.network, subject.setting, subject.parts["train"]
@@ -272,11 +353,11 @@ def test_the_local_rule_goes_to_its_exact_form_as_the_square_of_beta(exact, feed
 @pytest.mark.parametrize("feedback", [
     {"pathway": "kolen_pollack"}, {"pathway": "direct_kolen_pollack"}, {"pathway": "weight_mirror", "mirror_rate": 0.1},
     {"pathway": "sign_symmetric_redrawn"}, {"pathway": "sequential", "normalisation": "strict"},
-    {"pathway": "low_rank", "rank": 4},
+    {"pathway": "low_rank", "rank": 4}, {"pathway": "direct_weight_mirror", "mirror_rate": 0.1},
 ])  # fmt: skip
 def test_resume_goes_on_to_the_same_bits_and_stages_share_one_matrix(tmp_path, feedback):
     """The second stage has the exact rule of the same pathway: B goes on from where the first has left it."""
-    rule = "dfa" if feedback["pathway"] in ("direct_kolen_pollack", "low_rank") else "fa"
+    rule = "dfa" if feedback["pathway"] in ("direct_kolen_pollack", "low_rank", "direct_weight_mirror") else "fa"
     tables = {
         "data": "digits", "seeds": [0], "batch_size": 256, "network": {"hidden": [16, 12], "weights": "uniform"},
         "rule": "local", "feedback": feedback, "optimiser": {"name": "adam", "learning_rate": 1e-3, "weight_decay": 1e-2},
@@ -345,6 +426,22 @@ def test_exact_dfa_is_measured_through_the_matrices_as_they_have_become():
         (
             {"rule": "local", "feedback": {"pathway": "direct_kolen_pollack"}, "neuron": {"tau": 5.0}},
             ["feedback.pathway: 'direct_kolen_pollack'", "neuron.tau = 0, or spiking neurons"],
+        ),
+        (
+            {"rule": "dfa", "feedback": {"pathway": "direct_weight_mirror"}, "network": {"hidden": CONVOLUTIONS}},
+            ["feedback.pathway: 'direct_weight_mirror'", "dense layers", "weight_mirror, direct"],
+        ),
+        (
+            {"rule": "dfa", "feedback": {"pathway": "direct_weight_mirror"}, "network": {"batch_norm": True}},
+            ["feedback.pathway: 'direct_weight_mirror'", "no mini-batch", "network.batch_norm"],
+        ),
+        (
+            {
+                "rule": "local",
+                "feedback": {"pathway": "direct_weight_mirror"},
+                "network": {"hidden": [8], "neuron": "lif", "projection": [{"pre": 1, "post": 1}]},
+            },
+            ["feedback.pathway: 'direct_weight_mirror'", "from each layer to the next", "further projections"],
         ),
         (
             {"rule": "fa", "feedback": {"pathway": "sign_symmetric"}, "stage": [{"layer_rules": {"1": "dfa"}}]},

@@ -39,7 +39,8 @@ class Ours(Steps):
     def rates(self, n: int) -> np.ndarray:
         """Rates of the hidden layer in the free phase of the first n samples, Hz (n, n_hidden)."""
         local = engine(self._setting, self._setting.rule)
-        return local.activity(self._trainer.network, self._train.inputs[:n], self._noise)[0]
+        (first, *_), _ = local.free_phase(self._trainer.network, self._train.inputs[:n], self._noise)
+        return first
 
 
 make = Ours

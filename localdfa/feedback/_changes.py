@@ -10,6 +10,7 @@ from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.update import Update
 
 if TYPE_CHECKING:
+    from localdfa.engines import Engine
     from localdfa.network import Network
     from localdfa.spec import Setting
 
@@ -21,11 +22,14 @@ class Changes:
 
     network: with that pathway, whose B are changed in place. drawn: the random matrices of the hidden layers, as they were
     drawn. strict: whether each B takes the norm of the weights that it stands in for. optimiser: that of the weights, by which
-    B learns where it is taught.
+    B learns where it is taught. engine: what noise is sent through a network by, see `Pathway.mirror`.
     """
 
-    def __init__(self, network: "Network", setting: "Setting", drawn: Matrices, strict: bool, optimiser: Any) -> None:
+    def __init__(
+        self, network: "Network", setting: "Setting", drawn: Matrices, strict: bool, optimiser: Any, engine: "Engine"
+    ) -> None:
         self._network, self._table, self._drawn, self._strict = network, setting.feedback, drawn, strict
+        self._engine = engine
         self._matrices = dict(_there(network.feedback))
         self._plasticity, self._factors = None, dict[int, tuple[np.ndarray, ...]]()
         if network.pathway.learns():
@@ -38,7 +42,7 @@ class Changes:
         self.follow(rng)
         if self._network.pathway.mirrors():
             for l, matrix in self._matrices.items():
-                self._network.pathway.mirror(self._network, l, self._table, rng, matrix)
+                self._network.pathway.mirror(self._network, l, self._table, rng, matrix, self._engine)
 
     def follow(self, rng: np.random.Generator) -> None:
         """Make B anew from the weights, where it follows them, or from its factors, where these learn."""

@@ -9,6 +9,7 @@ from localdfa.core.compiled import device
 
 if TYPE_CHECKING:
     from localdfa.core.update import Update
+    from localdfa.engines import Engine
     from localdfa.network import Network
     from localdfa.spec import Setting
     from localdfa.spec.tables import FeedbackTable
@@ -96,8 +97,14 @@ class Pathway:
         raise NotImplementedError
 
     @staticmethod
-    def mirror(network: "Network", l: int, table: "FeedbackTable", rng: np.random.Generator, out: np.ndarray) -> None:
-        """Change B_l, `out`, by what noise in layer l evokes above it, before a mini-batch; table: the spec's `feedback`."""
+    def mirror(
+        network: "Network", l: int, table: "FeedbackTable", rng: np.random.Generator, out: np.ndarray, engine: "Engine"
+    ) -> None:
+        """Change B_l, `out`, by what noise in layer l evokes above it, before a mini-batch.
+
+        table: the spec's `feedback`. engine: runs a network with currents as inputs, from rest, as the one
+        that learns is run.
+        """
         raise NotImplementedError
 
     @staticmethod

@@ -13,6 +13,7 @@ from localdfa.core.rate.activation import response
 from localdfa.feedback.sequential import Sequential
 
 if TYPE_CHECKING:
+    from localdfa.engines import Engine
     from localdfa.network import Network
     from localdfa.spec.tables import FeedbackTable
 
@@ -33,7 +34,9 @@ class WeightMirror(Sequential):
     passes_weights = True
 
     @staticmethod
-    def mirror(network: "Network", l: int, table: "FeedbackTable", rng: np.random.Generator, out: np.ndarray) -> None:
+    def mirror(
+        network: "Network", l: int, table: "FeedbackTable", rng: np.random.Generator, out: np.ndarray, engine: "Engine"
+    ) -> None:
         weights, fields, n = network.weights[l + 1], network.geometry[l + 1], network.sizes[l + 1]
         noise = np.where(rng.integers(0, 2, (_SAMPLES, n), np.int8), table.noise, -table.noise).astype(network.dtype)
         answer = np.empty((_SAMPLES, network.sizes[l + 2]), network.dtype)

@@ -220,9 +220,14 @@ class FeedbackTable(Table):
         "none", description="strict: before each mini-batch each B gets the norm of the weights that it stands in for"
     )
     mirror_rate: float = Field(
-        1e-3, gt=0, le=1, description="ρ, the part of B that each phase of noise makes anew (pathway weight_mirror)"
+        1e-3, gt=0, le=1, description="ρ, the part of B that each phase of noise makes anew (weight mirrors)"
     )
-    noise: float = Field(0.1, ge=1e-6, le=100, description="σ of the activity in a phase of noise (pathway weight_mirror)")
+    noise: float = Field(
+        0.1,
+        ge=1e-6,
+        le=100,
+        description="σ in a phase of noise: of the activity (weight_mirror), or of the drive (direct_weight_mirror)",
+    )
     spread: bool = Field(
         False,
         description="the error of a node is passed on to its neighbours before it is sent to the taps (modules of graphs)",
@@ -593,6 +598,11 @@ class Setting(Table):
     def with_own_pathway(self) -> "Setting":
         """The same setting, in which each rule has the feedback pathway that it has where none is named."""
         return self.model_copy(update={"feedback": self.feedback.model_copy(update={"pathway": None})})
+
+    def with_currents(self) -> "Setting":
+        """The same setting, in which inputs are currents and trials begin at rest."""
+        of_trials = {"phases": self.phases.model_copy(update={"onset": "rest"})}
+        return self.model_copy(update={"input": self.input.model_copy(update={"code": "current"}), **of_trials})
 
     def held(self) -> "Setting":
         """The same setting, in which upper layers see the free activity while the gate is open."""

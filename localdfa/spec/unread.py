@@ -43,6 +43,7 @@ def _taking_time(setting: Setting, rule: str, engine: str) -> bool:
 
 _PHASES = _Key(_with_phases, "under a rule with phases")
 _DURATION = _Key(_taking_time, "under a rule with phases where activity takes time: neuron.tau > 0, or spiking neurons")
+_MIRRORED = _Key(_mirrored, "with feedback.pathway = 'weight_mirror' or 'direct_weight_mirror'")
 _DRAWN = _Key(_drawn, "where a matrix B is drawn at random")
 _KEYS = {
     ("phases", "beta"): _Key(_by_beta, "under a rule that depends on β"),
@@ -67,8 +68,8 @@ _KEYS = {
         "where each B stands in for the weights of one projection and does not learn: feedback.pathway = 'sequential' or a "
         "sign-symmetric one",
     ),
-    ("feedback", "mirror_rate"): _Key(_mirrored, "with feedback.pathway = 'weight_mirror'"),
-    ("feedback", "noise"): _Key(_mirrored, "with feedback.pathway = 'weight_mirror'"),
+    ("feedback", "mirror_rate"): _MIRRORED,
+    ("feedback", "noise"): _MIRRORED,
 }  # fmt: skip
 
 

@@ -27,10 +27,11 @@ _WAY_OF = {
     "kolen_pollack": "sequential",
     "weight_mirror": "sequential",
     "direct_kolen_pollack": "direct",
+    "direct_weight_mirror": "direct",
     "low_rank": "direct",
 }
 # Pathways whose B are drawn while the core learns: in PyTorch one mini-batch can be repeated, but no training.
-_DRAWN = ("sign_symmetric_redrawn", "weight_mirror")
+_DRAWN = ("sign_symmetric_redrawn", "weight_mirror", "direct_weight_mirror")
 # Rows of a forward pass when a whole set is evaluated.
 _CHUNK = 2048
 
