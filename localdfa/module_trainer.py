@@ -164,9 +164,7 @@ class ModuleTrainer(Training):
             "rule": self.setting.rule,
         }  # fmt: skip
         with self._evaluating() as rng, self._own_code():
-            for part in ("train", "valid", "test"):
-                most = self._keep.train if part == "train" else None
-                found = self.task.evaluate(self.model, part, most, rng)
+            for part, found in self.task.evaluate(self.model, self._keep.train, rng).items():
                 row |= {f"{part}_{key}": value for key, value in found.items()}
         if self.learner.rule in PATHWAYS:
             with self._drawing(PROBE), self._own_code():

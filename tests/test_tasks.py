@@ -37,7 +37,7 @@ def task_of(data, model, batch_size=8):
 
 def measured(task, model, part, most=None, seed=0):
     with torch.no_grad():
-        return task.evaluate(model, part, most, rng(seed))
+        return task.evaluate(model, most, rng(seed))[part]
 
 
 # --- graphs -----------------------------------------------------------------------------------------------------------
@@ -73,6 +73,15 @@ def test_a_graph_is_seen_as_a_whole_and_learned_from_by_nodes_that_show_their_la
     shown = task.shown(5, rng(2))
     np.testing.assert_array_equal(shown.x, data.features[shown.rows])
     np.testing.assert_array_equal(shown.label, data.labels[shown.rows])
+
+
+def test_all_nodes_of_a_graph_are_measured_in_one_forward_pass():
+    seen = []
+    model = Given(lambda x: seen.append(len(x)) or torch.ones(len(x), 3))
+    with torch.no_grad():
+        found = task_of(graph(), model).evaluate(model, None, rng())
+    assert seen == [12]
+    assert [*found] == ["train", "valid", "test"]
 
 
 @pytest.mark.parametrize("width", [2, 4])
@@ -257,7 +266,7 @@ def test_as_many_training_views_are_measured_as_have_the_rays_that_are_asked_for
     for most, expected in ((1, 1), (2 * 156, 2), (3 * 156 - 1, 2), (None, 3), (10**6, 3)):
         seen.clear()
         loss = measured(task, model, "train", most)["loss"]
-        assert sum(seen) == 156 * expected
+        assert sum(seen) == 156 * (expected + 2)  # those of the test as well
         assert task.targets(most, rng(0)).shape == (156 * expected, 3)
         assert loss == pytest.approx(np.mean(task.targets(most, rng(0)) ** 2))
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from localdfa.data.kinds import Fields
 from localdfa.torch.tasks._samples import SamplesTask
-from localdfa.torch.tasks._task import checked, chosen
+from localdfa.torch.tasks._task import Measured, checked, chosen
 
 
 class FieldsTask(SamplesTask):
@@ -30,7 +30,7 @@ class FieldsTask(SamplesTask):
     def loss(self, out: Any, target: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(checked(out, len(target)), target)
 
-    def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float | None]:
+    def _measured(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> Measured:
         from sklearn.metrics import roc_auc_score  # which takes long to import
 
         rows = chosen(len(self._parts[part][1]), most, rng)
