@@ -16,14 +16,14 @@ from localdfa.record import Job, Run
 Plane = tuple[np.ndarray, str, str]
 # Of more samples, so many are placed, and of more conditions, each of which takes seconds.
 MOST, _CONDITIONS = 300, 12
-# In the place of a hidden layer.
-_INPUTS = -1
+# In the place of a hidden layer: the inputs and, of modules, what the submodule gives at whose output the error is taken.
+_INPUTS, _OUTPUT = -1, -2
 # So many conditions stand beside each other; of one layer, or one condition, so many panels.
 _ABREAST, _FLOWING = 5, 3
 
 
 def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> style.Figure:
-    """A panel for the inputs and each hidden layer of each condition; the first seed.
+    """A panel for the inputs and each hidden layer of each condition, and for the output where it is kept; the first seed.
 
     Up to five conditions stand beside each other where they are no fewer than the layers, else below each other.
 
@@ -35,10 +35,10 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> s
     RunError
         The run keeps no activities, or no layer's can be placed; or it is a regression, without classes.
     """
-    _kept.with_classes(run, name)
+    _kept.with_classes(run, name, predicted=False)
     found = dict(list(_kept.first(_kept.jobs(run, "activity", name)).items())[:_CONDITIONS])
     kept = {condition: _layers_of(job) for condition, job in found.items()}
-    shown = [l for l in (_INPUTS, *_layers.some(_layers.depth(run))) if any(l in layers for layers in kept.values())]
+    shown = [l for l in (_INPUTS, *_layers.some(_layers.depth(run)), _OUTPUT) if any(l in layers for layers in kept.values())]
     planes: dict[tuple[str, int], Plane | str] = {}
     once: dict[bytes, Plane | str] = {}  # most conditions have the same inputs, and a plane takes seconds
     for condition, layers in kept.items():
@@ -53,7 +53,7 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> s
         why = ", ".join(dict.fromkeys(reasons)) or "no hidden layer"
         raise RunError(f"{run.folder}: the figure {name} cannot place what its layers do: {why}")
     with style.context():
-        heads = ["Inputs" if l == _INPUTS else _layers.titles(run, [l])[0] for l in shown]
+        heads = [{_INPUTS: "Inputs", _OUTPUT: "Output"}.get(l) or _layers.titles(run, [l])[0] for l in shown]
         drawn, panels = _grid(list(found), shown, heads)
         for (condition, layer), axes in panels.items():
             plane = planes.get((condition, layer))
@@ -67,9 +67,10 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> s
 
 
 def _layers_of(job: Job) -> dict[int, np.ndarray]:
-    """Activities of the hidden layers, from 0, and the inputs, where they are kept; each (samples, neurons)."""
-    inputs = job.activity.get("x")
-    return {**({} if inputs is None else {_INPUTS: inputs}), **dict(enumerate(of_layers(job)))}
+    """Activities of the hidden layers, from 0, and inputs and output, where they are kept; each (samples, neurons)."""
+    kept = job.activity
+    ends = {l: kept[name] for l, name in ((_INPUTS, "x"), (_OUTPUT, "output")) if name in kept}
+    return {**ends, **dict(enumerate(of_layers(job)))}
 
 
 def _placed(activity: np.ndarray, place: Callable[[np.ndarray], Plane | str]) -> Plane | str:
@@ -129,6 +130,13 @@ def said(run: Run) -> str:
     """What the points are, as sentences of a caption."""
     return (
         "A point is a training sample, or a node of a graph, coloured by its class, whose number stands at the median of its "
-        f"samples. First seed that keeps activities; at most {MOST} samples.{_layers.said(_layers.depth(run))}"
+        f"samples. First seed that keeps activities; at most {MOST} samples.{_output(run)}{_layers.said(_layers.depth(run))}"
         f"{_many.said(len(run.settings), _CONDITIONS)}"
     )
+
+
+def _output(run: Run) -> str:
+    """A sentence on the panels of the output, where there are such."""
+    if not any("output" in job.activity for job in run.jobs if job.keeps("activity")):
+        return ""
+    return " Output: what the submodule gives where the error is taken, which learns from the loss."

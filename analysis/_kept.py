@@ -5,6 +5,7 @@ import numpy as np
 from localdfa import registry
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
+from localdfa.spec import modules
 
 # Characters of the name of a class that a figure has room for.
 _LONGEST = 14
@@ -102,8 +103,8 @@ def classes(run: Run, n: int) -> list[str]:
     return [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in map(str, names)]
 
 
-def with_classes(run: Run, figure: str) -> None:
-    """Refuse what has no classes, as a regression.
+def with_classes(run: Run, figure: str, predicted: bool) -> None:
+    """Refuse what has no classes, as a regression; predicted: or of which others are predicted.
 
     Raises
     ------
@@ -116,5 +117,9 @@ def with_classes(run: Run, figure: str) -> None:
             f"{run.folder}: the figure {figure} shows classes, and network.output = {setting.network.output!r} fits numbers, "
             f"which have none"
         )
-    if all(measure.key != "error" for measure in setting.output.measures):
+    if any(measure.key == "error" for measure in setting.output.measures):
+        return
+    if not modules.model_of(setting).reads.classed:
         raise RunError(f"{run.folder}: the figure {figure} shows classes, which {run.experiment.data} has not")
+    if predicted:
+        raise RunError(f"{run.folder}: the figure {figure} shows predicted classes, and {setting.computed_by} predicts none")

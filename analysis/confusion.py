@@ -46,7 +46,7 @@ def figure(run: Run) -> style.Figure:
     RunError
         No condition and seed is finished; or it is a regression, without classes.
     """
-    _kept.with_classes(run, "confusion")
+    _kept.with_classes(run, "confusion", predicted=True)
     kept = dict(list(_kept.jobs(run, "outcome", "confusion").items())[: _many.MOST])
     outcomes = [array for jobs in kept.values() for job in jobs for array in job.outcome.values()]
     classes = _kept.classes(run, int(max(map(np.max, outcomes))) + 1)

@@ -20,7 +20,7 @@ _PARTS = {"train": "train", "valid": "validation", "test": "test"}
 NAMES = ("condition", "rule", "feedback")
 _PER_LAYER = ("angle_to_dfa", "angle_to_bp")
 # Measures that are compared by their fourth decimal.
-_FINE = ("_auc", "_log_loss")
+_FINE = ("_auc", "_ap", "_log_loss")
 
 
 class Curve(NamedTuple):

@@ -22,6 +22,7 @@ from localdfa.progress import Progress
 from localdfa.spec import Record, Setting
 from localdfa.spec.modules import PATHWAYS, RULES, model_of
 from localdfa.torch import Learner, feedback, tasks
+from localdfa.torch.taps import first
 from localdfa.training import Kept, Training, check_alike
 
 # Of arrays in a checkpoint: what is learned or follows it, and the state of the optimiser.
@@ -164,9 +165,7 @@ class ModuleTrainer(Training):
             "rule": self.setting.rule,
         }  # fmt: skip
         with self._evaluating() as rng, self._own_code():
-            for part in ("train", "valid", "test"):
-                most = self._keep.train if part == "train" else None
-                found = self.task.evaluate(self.model, part, most, rng)
+            for part, found in self.task.evaluate(self.model, self._keep.train, rng).items():
                 row |= {f"{part}_{key}": value for key, value in found.items()}
         if self.learner.rule in PATHWAYS:
             with self._drawing(PROBE), self._own_code():
@@ -207,19 +206,22 @@ class ModuleTrainer(Training):
             return self.task.outcome(self.model)
 
     def _activity(self, number: int) -> dict[str, np.ndarray]:
-        """h1, h2 …: what each tap gives for so many samples, (samples, numbers of it); x and label of each."""
+        """h1, h2 …: what each tap gives for so many samples, (samples, numbers of it); output: what the output's submodule
+        gives, where it is not the module itself; x and label of each."""
         shown, kept = self.task.shown(number, generator(self.seed, PROBE)), dict[str, np.ndarray]()
 
         def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
             def hook(module: nn.Module, inputs: Any, given: Any) -> None:
-                kept[name] = given[shown.rows].flatten(1).float().cpu().numpy()
+                kept[name] = first(given, name)[shown.rows].flatten(1).float().cpu().numpy()
 
             return hook
 
         taps: Any = self.model.taps
+        output: Any = self.model.output
+        places = {f"h{l + 1}": tap for l, tap in enumerate(taps)} | ({"output": output} if output else {})
         with ExitStack() as hooked, self._evaluating():
-            for l, tap in enumerate(taps):
-                hooked.callback(self.model.get_submodule(tap).register_forward_hook(keep(f"h{l + 1}")).remove)
+            for key, place in places.items():
+                hooked.callback(self.model.get_submodule(place).register_forward_hook(keep(key)).remove)
             self.model(*shown.inputs)
         return {**kept, "x": shown.x, "label": shown.label, "sample": shown.rows}
 

@@ -86,7 +86,7 @@ _ADDED_UP = ("stage", "updates", "events", "feedback_events", "seconds")
 # Least and most of what a column may hold: percentages, degrees, fractions, cosines as they are rounded, and sizes.
 _COSINE = 1 + 1e-6
 _OF_MEASURES = {
-    "error": (0.0, 100.0), "r2": (-math.inf, 1.0), "auc": (0.0, 1.0), "ssim": (-1.0, 1.0),
+    "error": (0.0, 100.0), "r2": (-math.inf, 1.0), "auc": (0.0, 1.0), "ap": (0.0, 1.0), "ssim": (-1.0, 1.0),
     **dict.fromkeys(("loss", "rmse", "log_loss", "bits"), (0.0, math.inf)),
 }  # fmt: skip
 _BOUNDS = {

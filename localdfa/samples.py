@@ -12,8 +12,8 @@ import numpy.typing as npt
 from localdfa import data as datasets
 from localdfa import memory, outputs, registry
 from localdfa.augmentation import Augmentation
-from localdfa.data import kinds
-from localdfa.data.kinds import Kind
+from localdfa.data import kinds, links
+from localdfa.data.kinds import Graph, Kind, Links
 from localdfa.data.trains import array_of
 from localdfa.errors import DataError, SpecError
 from localdfa.inputs.trains import implausible, unseen
@@ -136,6 +136,8 @@ def load_samples(experiment: Experiment) -> datasets.Dataset:
 def _of_kind(experiment: Experiment, reads: type[Kind]) -> Kind:
     """Data that modules alone read."""
     data = datasets.read(experiment.data)
+    if reads is Links and isinstance(data, Graph):
+        data = links.hold_out(experiment.data, data, generator(0, VALIDATION))
     if not isinstance(data, reads):
         names = [setting.computed_by for setting in settings(experiment).values()]
         raise SpecError(

@@ -7,7 +7,7 @@ import pytest
 
 from localdfa import data, outputs, record, registry
 from localdfa.data import kinds
-from localdfa.data.kinds import Fields, Graph, Text, Views
+from localdfa.data.kinds import Fields, Graph, Links, Text, Views
 from localdfa.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -15,6 +15,11 @@ RNG = np.random.default_rng(0)
 GRAPH = Graph(
     RNG.random((4, 3), np.float32), np.array([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]]), np.array([0, 1, 1, 0]),
     np.array([0, 1]), np.array([], np.int64), np.array([3]), ("a", "b"),
+)  # fmt: skip
+# The same, of which one edge is held out.
+LINKS = Links(
+    GRAPH.features, GRAPH.edges[:, :4], GRAPH.labels, np.array([[0], [3]]), np.float32([0]), np.array([[2, 0], [3, 2]]),
+    np.float32([1, 0]), GRAPH.classes,
 )  # fmt: skip
 FIELDS = Fields(
     *(part for n in (4, 0, 2) for part in (np.arange(2 * n).reshape(n, 2) % (2, 3), (np.arange(n) % 2).astype(np.float32))),
@@ -25,7 +30,7 @@ VIEWS = Views(
     np.array([], np.int64), np.array([1, 2]),
 )  # fmt: skip
 TEXT = Text(np.array([0, 1, 2, 1]), np.array([], np.int64), np.array([2, 2]), ("a", "b", "\n"))
-ALL = (GRAPH, FIELDS, VIEWS, TEXT)
+ALL = (GRAPH, LINKS, FIELDS, VIEWS, TEXT)
 
 
 def ids(case):
@@ -63,6 +68,22 @@ WRONG = [
     (GRAPH, "valid", np.array([4]), "valid: from 4 to 4; allowed: 0 to 3"),
     (GRAPH, "train", np.array([], np.int64), r"train: int64 of shape \(0,\); allowed: int64 of shape \(some,\)"),
     (GRAPH, "classes", ("a", "a"), r"classes: \('a', 'a'\); allowed: at least 2, none twice"),
+    (LINKS, "edges", np.tile(LINKS.edges, 2), "edges: 4 of 8 are there twice"),
+    (LINKS, "edges", LINKS.edges[:, :0], "edges: there are none to learn from"),
+    (LINKS, "labels", np.array([0, 1, 2, 0]), "labels: from 0 to 2; allowed: 0 to 1"),
+    (LINKS, "pairs_test", LINKS.pairs_test[:1], r"pairs_test: int64 of shape \(1, 2\); allowed: int64 of shape \(2, pairs\)"),
+    (LINKS, "pairs_test", np.array([[2, 0], [3, 4]]), "pairs_test: from 0 to 4; allowed: 0 to 3"),
+    (LINKS, "pairs_test", np.array([[2, 1], [3, 1]]), "pairs_test: node 1 with itself; allowed: two nodes"),
+    (
+        LINKS,
+        "pairs_test",
+        np.array([[2, 1], [3, 0]]),
+        ".* nodes 0 and 1 are there twice; allowed: each pair at most once",
+    ),
+    (LINKS, "pairs_valid", np.array([[3], [2]]), ".*nodes 2 and 3 are there twice"),
+    (LINKS, "joined_test", np.float32([1]), r"joined_test: float32 of shape \(1,\); allowed: float32 of shape \(2,\)"),
+    (LINKS, "joined_test", np.float32([1, 1]), "joined_test: all are 1; allowed: pairs with 0 and pairs with 1"),
+    (LINKS, "joined_valid", np.float32([2]), "joined_valid: other numbers than 0 and 1"),
     (FIELDS, "x_test", np.array([[0, 3], [1, 0]]), "x_test: film has the category 3; allowed: 0 to 2"),
     (FIELDS, "x_train", FIELDS.x_train[:, :1], r"x_train: int64 of shape \(4, 1\); allowed: int64 of shape \(rows, 2\)"),
     (FIELDS, "x_valid", np.array([[0, -1]]), "x_valid: from -1 to 0; allowed: 0 to inf"),

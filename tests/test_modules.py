@@ -7,8 +7,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from localdfa import registry
-from localdfa.conformance._kinds import fields, graph, samples, text, views
+from localdfa.conformance._kinds import fields, graph, links, samples, text, views
 from localdfa.data.kinds import Graph
+from localdfa.data.links import hold_out
 from localdfa.errors import SpecError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
@@ -44,6 +45,12 @@ def case(name):
         sizes = {"hidden": 2, "heads": 3} if name == "gat" else {"hidden": 5}
         x = (torch.tensor(data.features, dtype=torch.float64),)
         return data, {**sizes, "dropout": 0.1}, x, lambda out: F.cross_entropy(out[shown[0]], shown[1][shown[0]])
+    if name == "graph_autoencoder":
+        data = links()
+        y, pairs = torch.tensor(data.joined_test, dtype=torch.float64), torch.tensor(data.pairs_test)
+        x = torch.tensor(data.features, dtype=torch.float64), pairs
+        sizes = {"hidden": 5, "latent": 2, "dropout": 0.1}
+        return data, sizes, x, lambda out: F.binary_cross_entropy_with_logits(out, y)
     if name in ("fm", "deepfm", "deep_cross", "autoint"):
         data = fields()
         sizes = {"fm": {}, "deepfm": {"width": 8}, "deep_cross": {"width": 8, "crosses": 2}, "autoint": {"width": 8}}[name]
@@ -76,6 +83,7 @@ NAMES = registry.names("modules")
 INSIDE = ("gat", "deepfm", "deep_cross", "autoint", "transformer", "lstm")
 # Of each, what begins the names of the parameters that learn where hidden layers do not.
 SHALLOW = {
+    "graph_autoencoder": ("second.",),
     "gcn": ("second.",), "cheb": ("second.",), "gat": ("second.",), "deepfm": ("first_order.", "embeddings.", "head."),
     "deep_cross": ("embeddings.", "crosses.", "head."), "autoint": ("first_order.", "head."), "nerf": ("density.", "colour."),
     "transformer": ("norm.", "head."), "mlp": ("head.",), "resnet20": ("head.",), "lstm": ("head.",),
@@ -170,6 +178,43 @@ def test_a_graph_convolution_is_the_dense_product():
     assert_allclose(given(net, *x), A @ hidden @ W2.T + b2, rtol=1e-12, atol=1e-12)
     error = torch.randn(len(A), 3)
     assert_allclose(array(net.spread(error)), A @ array(error), rtol=1e-12, atol=1e-12)
+
+
+def test_an_autoencoder_gives_inner_products_of_codes_and_sends_the_error_of_each_code():
+    data, sizes, (x, _), _ = case("graph_autoencoder")
+    net, A, n = module("graph_autoencoder", data, **sizes), dense(data), len(data.features)
+    b1, W1, b2, W2 = map(array, net.parameters())
+    drive = A @ data.features @ W1.T + b1
+    codes = A @ np.maximum(drive, 0) @ W2.T + b2
+    pairs = np.array(np.triu_indices(n, 1))
+    assert_allclose(given(net, x, torch.tensor(pairs)), (codes @ codes.T)[tuple(pairs)], rtol=1e-12, atol=1e-12)
+    net.drop.p = 0.0
+    learner = feedback(net.train(), (x, torch.tensor(pairs)), net.taps, "dfa", output=net.output, spread=net.spread)
+    learner.backward(net(x, torch.tensor(pairs)).sum())
+    error = codes.sum(0) - codes  # each node stands in a pair with each other one
+    (B,) = map(array, learner.B.values())
+    assert_allclose(array(net.second.lin.weight.grad), (A @ error).T @ np.maximum(drive, 0), rtol=1e-10, atol=1e-12)
+    first = (A @ ((A @ error @ B.T) * (drive > 0))).T @ data.features
+    assert_allclose(array(net.first.lin.weight.grad), first, rtol=1e-10, atol=1e-12)
+
+
+def test_gradients_of_an_autoencoder_are_the_same_with_several_threads():
+    rng, n, threads = np.random.default_rng(0), 300, torch.get_num_threads()
+    joined = np.array(np.nonzero(np.triu(rng.random((n, n)) < 0.1, 1)))
+    features = rng.random((n, 3)).astype(np.float32)
+    nodes, edges = np.arange(n), np.concatenate([joined, joined[::-1]], axis=1)
+    data = hold_out("mine", Graph(features, edges, nodes % 2, nodes, nodes, nodes, ("a", "b")), rng)
+    net, pairs = module("graph_autoencoder", data).float(), torch.tensor(data.edges)
+    torch.set_num_threads(2)
+    try:
+        found = []
+        for _ in range(5):
+            net.zero_grad()
+            net(torch.tensor(features), pairs).sigmoid().sum().backward()
+            found.append(torch.cat([parameter.grad.flatten() for parameter in net.parameters()]))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(found[0], other) for other in found)
 
 
 def test_a_chebyshev_convolution_is_the_dense_product():

@@ -1,4 +1,4 @@
-"""Runs of modules on fields, views and text of one's own, from the file of the data to the report."""
+"""Runs of modules on graphs, fields, views and text of one's own, from the file of the data to the report."""
 
 import sys
 
@@ -7,7 +7,8 @@ import pytest
 
 import localdfa
 from localdfa import registry, spec, train
-from localdfa.analysis import report
+from localdfa.analysis import confusion, report, tsne
+from localdfa.errors import RunError, SpecError
 
 FIELDS = '''"""Rows that say yes where the second field does."""
 import numpy as np
@@ -42,8 +43,25 @@ def load():
 
 model = load
 '''
+GRAPH = '''"""Two groups of nodes; an edge joins most of those of one group."""
+import numpy as np
+from localdfa.data.kinds import Graph
+
+def load():
+    rng, labels = np.random.default_rng(0), np.arange(40) % 2
+    joined = np.triu(rng.random((40, 40)) < np.where(labels[:, None] == labels, 0.5, 0.05), 1)
+    features = (labels[:, None] == (0, 1)) + rng.normal(0, 0.3, (40, 2))
+    nodes = np.arange(40)
+    return Graph(
+        features.astype(np.float32), np.array(np.nonzero(joined | joined.T)), labels, nodes[:6], nodes[6:10], nodes[10:],
+        ("one", "other"),
+    )
+
+model = load
+'''
 # Of each: the file, the module, and the figure of what it does.
 RUNS = {
+    "own_graph": (GRAPH, {"name": "graph_autoencoder", "hidden": 8, "latent": 4}, "tsne"),
     "own_fields": (FIELDS, {"name": "fm"}, "errors"),
     "own_views": (VIEWS, {"name": "nerf", "width": 8, "depth": 2, "samples": 4, "octaves": 2}, "views"),
     "own_text": (TEXT, {"name": "transformer", "blocks": 1, "width": 8, "heads": 2, "context": 6}, "sample"),
@@ -56,10 +74,12 @@ def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     file = folder / f"{request.param}.py"
     file.write_text(content)
+    whole = request.param == "own_graph"  # there are no mini-batches
     tables = {
         "models": {"data": [str(file)]}, "data": registry.name_of("data", file),
-        "module": module, "optimiser": {"name": "adam", "learning_rate": 0.03}, "batch_size": 16,
-        "stage": [{"epochs": 4, "keep": "best"}], "record": {"train": 50, "probe": 20},
+        "module": module, "optimiser": {"name": "adam", "learning_rate": 0.03},
+        "stage": [{"epochs": 30 if whole else 4, "keep": "best"}],
+        **({"record": {"activity": 30}} if whole else {"batch_size": 16, "record": {"train": 50, "probe": 20}}),
         "condition": [{"name": "bp", "rule": "bp"}] + [{"name": "dfa", "rule": "dfa"}] * (request.param != "own_fields"),
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patched:  # in a registry that has taken in no other file, and forgets these
@@ -86,3 +106,25 @@ def test_its_report_shows_what_it_does(run):
     page = report.page(found)
     assert figure in {path.stem for path in (found.folder / "figures").glob("*.svg")}
     assert "What trains each parameter" in page
+
+
+def test_codes_of_an_autoencoder_are_kept_and_no_classes_are_confused(run):
+    found, figure = run
+    if figure != "tsne":
+        pytest.skip("it keeps no activity")
+    for job in found.jobs:
+        kept = job.activity
+        assert kept["h1"].shape == (30, 8)
+        assert kept["output"].shape == (30, 4)
+        np.testing.assert_array_equal(kept["label"], kept["sample"] % 2)
+        # What is kept of a test pair whose nodes are both shown is the product of their codes.
+        place = {node: k for k, node in enumerate(kept["sample"].tolist())}
+        outcome = job.outcome
+        for (i, j), p in zip(outcome["pair"].T.tolist(), outcome["probability"], strict=True):
+            if i in place and j in place:
+                assert 1 / (1 + np.exp(-kept["output"][place[i]] @ kept["output"][place[j]])) == pytest.approx(p, rel=1e-4)
+    assert "Output: what the submodule gives where the error is taken" in tsne.caption(found)
+    with pytest.raises(RunError, match="shows predicted classes, and graph_autoencoder predicts none"):
+        confusion.figure(found)
+    with pytest.raises(SpecError, match=r"record.probe: 3 is not read by modules of data = 'own-graph'"):
+        spec.experiment({**found.experiment.model_dump(exclude_unset=True), "record": {"probe": 3}})

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from localdfa.data.kinds import Fields, Graph, Text, Views  # noqa: E402
+from localdfa.data.kinds import Fields, Graph, Links, Text, Views  # noqa: E402
 from localdfa.data.sets import spheres  # noqa: E402
 from localdfa.errors import DataError, SpecError  # noqa: E402
 from localdfa.torch import tasks  # noqa: E402
@@ -37,7 +37,7 @@ def task_of(data, model, batch_size=8):
 
 def measured(task, model, part, most=None, seed=0):
     with torch.no_grad():
-        return task.evaluate(model, part, most, rng(seed))
+        return task.evaluate(model, most, rng(seed))[part]
 
 
 # --- graphs -----------------------------------------------------------------------------------------------------------
@@ -75,6 +75,15 @@ def test_a_graph_is_seen_as_a_whole_and_learned_from_by_nodes_that_show_their_la
     np.testing.assert_array_equal(shown.label, data.labels[shown.rows])
 
 
+def test_all_nodes_of_a_graph_are_measured_in_one_forward_pass():
+    seen = []
+    model = Given(lambda x: seen.append(len(x)) or torch.ones(len(x), 3))
+    with torch.no_grad():
+        found = task_of(graph(), model).evaluate(model, None, rng())
+    assert seen == [12]
+    assert [*found] == ["train", "valid", "test"]
+
+
 @pytest.mark.parametrize("width", [2, 4])
 def test_a_module_of_a_graph_gives_a_number_for_each_class(width):
     data = graph()
@@ -85,6 +94,72 @@ def test_a_module_of_a_graph_gives_a_number_for_each_class(width):
         task.loss(model(*batch.inputs), batch.target)
     with pytest.raises(SpecError, match="allowed"):
         measured(task, model, "test")
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+def links(n=12):
+    edges = graph(n).edges
+    ends = edges[:, edges[0] > edges[1]]
+    joined = {tuple(pair) for pair in edges.T.tolist()}
+    apart = np.array([(i, j) for i in range(n) for j in range(i) if (i, j) not in joined][:5]).T
+    return Links(
+        graph(n).features, np.concatenate([ends[:, 3:], ends[::-1, 3:]], axis=1), graph(n).labels,
+        np.stack([ends[:, 0], apart[:, 0]], axis=1), np.float32([1, 0]),
+        np.concatenate([ends[:, 1:3], apart[:, 1:]], axis=1), np.float32([1, 1, 0, 0, 0, 0]), classes=("a", "b", "c"),
+    )  # fmt: skip
+
+
+LINKS = links()
+PRODUCT = Given(lambda x, pairs: (x[pairs[0]] * x[pairs[1]]).sum(1) - 1.2)
+
+
+def test_the_measures_of_pairs_are_those_of_their_definitions():
+    found = measured(task_of(LINKS, PRODUCT), PRODUCT, "test")
+    x, y = LINKS.features.astype(float), LINKS.joined_test
+    z = (x[LINKS.pairs_test[0]] * x[LINKS.pairs_test[1]]).sum(1) - 1.2
+    p = 1 / (1 + np.exp(-z))
+    assert found["log_loss"] == found["loss"] == pytest.approx(-np.mean(np.where(y == 1, np.log(p), np.log(1 - p))))
+    assert found["auc"] == pytest.approx(np.mean([a > b for a in z[y == 1] for b in z[y == 0]]))
+    order = y[np.argsort(-z)]  # average precision: of each edge, the part of edges among those ranked no lower
+    assert found["ap"] == pytest.approx(np.mean([order[: k + 1].mean() for k in np.flatnonzero(order)]))
+    outcome = task_of(LINKS, PRODUCT).outcome(PRODUCT)
+    np.testing.assert_allclose(outcome["probability"], p)
+    none = dataclasses.replace(LINKS, pairs_valid=LINKS.pairs_valid[:, :0], joined_valid=LINKS.joined_valid[:0])
+    assert measured(task_of(none, PRODUCT), PRODUCT, "valid") == {}
+    alike = dataclasses.replace(LINKS, pairs_valid=LINKS.pairs_valid[:, :1], joined_valid=LINKS.joined_valid[:1])
+    found = measured(task_of(alike, PRODUCT), PRODUCT, "valid")
+    assert found["auc"] is found["ap"] is None
+
+
+def test_a_step_has_the_edges_that_are_learned_from_and_as_many_pairs_that_none_of_them_joins():
+    task = task_of(LINKS, PRODUCT)
+    known = {tuple(pair) for pair in LINKS.edges.T.tolist()}
+    others = []
+    for seed in range(2):
+        (batch,) = task.epoch(rng(seed))
+        pairs, y = batch.inputs[1].T.tolist(), batch.target.numpy()
+        assert batch.samples == task.n_train == len(pairs) == len(known)
+        assert [tuple(pair) in known for pair in pairs] == (y == 1).tolist()
+        assert len({frozenset(pair) for pair in pairs}) == len(pairs)
+        np.testing.assert_array_equal(task.targets(None, rng(seed)), y)
+        others.append([pair for pair, yes in zip(pairs, y, strict=True) if not yes])
+        expected = -np.mean(np.where(y == 1, -0.5, np.log(1 - np.exp(-0.5))))
+        log_p = Given(lambda x, pairs: torch.full((pairs.shape[1],), -math.log(math.e**0.5 - 1), dtype=torch.float64))
+        assert task.loss(log_p(*batch.inputs), batch.target).item() == pytest.approx(expected)
+    assert others[0] != others[1]
+
+
+def test_what_is_held_out_is_measured_in_one_forward_pass_with_all_else():
+    seen = []
+    model = Given(lambda x, pairs: seen.append(pairs.shape[1]) or torch.zeros(pairs.shape[1]))
+    found = task_of(LINKS, model).evaluate(model, None, rng())
+    assert seen == [LINKS.edges.shape[1] + 2 + 6]
+    assert all(part["log_loss"] == pytest.approx(math.log(2)) for part in found.values())
+    shown = task_of(LINKS, model).shown(5, rng(2))
+    np.testing.assert_array_equal(shown.x, LINKS.features[shown.rows])
+    np.testing.assert_array_equal(shown.label, LINKS.labels[shown.rows])
 
 
 # --- fields -----------------------------------------------------------------------------------------------------------
@@ -257,7 +332,7 @@ def test_as_many_training_views_are_measured_as_have_the_rays_that_are_asked_for
     for most, expected in ((1, 1), (2 * 156, 2), (3 * 156 - 1, 2), (None, 3), (10**6, 3)):
         seen.clear()
         loss = measured(task, model, "train", most)["loss"]
-        assert sum(seen) == 156 * expected
+        assert sum(seen) == 156 * (expected + 2)  # those of the test as well
         assert task.targets(most, rng(0)).shape == (156 * expected, 3)
         assert loss == pytest.approx(np.mean(task.targets(most, rng(0)) ** 2))
 
@@ -356,7 +431,7 @@ class Case(NamedTuple):
     model: nn.Module
 
 
-CASES = {"fields": Case(FIELDS, LOGIT), "views": Case(VIEWS, GREY), "text": Case(TEXT, BIGRAM)}
+CASES = {"links": Case(LINKS, PRODUCT), "fields": Case(FIELDS, LOGIT), "views": Case(VIEWS, GREY), "text": Case(TEXT, BIGRAM)}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from localdfa.data import Dataset
-from localdfa.data.kinds import Fields, Graph, Text, Views
+from localdfa.data.kinds import Fields, Graph, Links, Text, Views
+from localdfa.data.links import hold_out
 
 
 def graph(n: int = 12, n_features: int = 7, n_classes: int = 3) -> Graph:
@@ -17,6 +18,11 @@ def graph(n: int = 12, n_features: int = 7, n_classes: int = 3) -> Graph:
     nodes, edges = np.arange(n), np.array(np.nonzero(joined | joined.T))
     features, labels = rng.random((n, n_features)).astype(np.float32), rng.integers(n_classes, size=n)
     return Graph(features, edges, labels, nodes[:6], nodes[6:8], nodes[8:], tuple(map(str, range(n_classes))))
+
+
+def links() -> Links:
+    """The same nodes, with some edges held out."""
+    return hold_out("small", graph(), np.random.default_rng(0))
 
 
 def fields(m: int = 9, sizes: tuple[int, ...] = (4, 2, 5)) -> Fields:
@@ -48,7 +54,7 @@ def samples(*shape: int, m: int = 6, n_classes: int = 3) -> Dataset:
 def of(reads: type) -> list[Any]:
     """Data of one kind, of each shape that a module may need."""
     found: dict[type, list[Any]] = {
-        Graph: [graph()], Fields: [fields()], Views: [views()], Text: [text()],
+        Graph: [graph()], Links: [links()], Fields: [fields()], Views: [views()], Text: [text()],
         Dataset: [samples(4), samples(5, 2), samples(2, 8, 8)],
     }  # fmt: skip
     return found[reads]

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from localdfa import registry
 from localdfa.conformance import _kinds
 from localdfa.conformance._subjects import of, refused
-from localdfa.data.kinds import Fields, Graph, Text, Views
+from localdfa.data.kinds import Fields, Graph, Links, Text, Views
 from localdfa.errors import SpecError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
@@ -22,6 +22,8 @@ def inputs_of(data, net):
     """What the module is called with, and the shape that it is to give."""
     if isinstance(data, Graph):
         return (torch.tensor(data.features),), (len(data.features), len(data.classes))
+    if isinstance(data, Links):
+        return (torch.tensor(data.features), torch.tensor(data.pairs_test)), (data.pairs_test.shape[1],)
     if isinstance(data, Fields):
         return (torch.tensor(data.x_train),), (len(data.x_train),)
     if isinstance(data, Views):

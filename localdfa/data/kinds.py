@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from localdfa.errors import DataError, quoted
-from localdfa.outputs._of_modules import Colours, Decisions, Symbols
+from localdfa.outputs._of_modules import Colours, Decisions, Pairs, Symbols
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Graph:
         What was changed in the data, or is unusual in them, for a person to know.
     whole : bool
         Whether each step of training sees all of the data, so that there are no mini-batches.
+    classed : bool
+        Whether samples, or nodes, have classes, by which figures of their activity colour them.
     """
 
     features: NDArray[np.float32]
@@ -41,6 +43,48 @@ class Graph:
     notes: tuple[str, ...] = ()
 
     whole: ClassVar[bool] = True
+    classed: ClassVar[bool] = True
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what is seen of one node."""
+        return self.features.shape[1:]
+
+
+@dataclass(frozen=True)
+class Links:
+    """A graph of which some edges are held out; what is predicted is whether an edge joins two nodes.
+
+    `localdfa.data.links.hold_out` makes one of any `Graph`.
+
+    Attributes
+    ----------
+    features : float32 array, shape (n, n_features)
+    edges : int64 array, shape (2, n_edges)
+        As of a `Graph`: those that are learned from.
+    labels : int64 array, shape (n,)
+        Classes of the nodes, which are not learned from: figures show them.
+    pairs_valid, pairs_test : int64 arrays, shape (2, m)
+        Two nodes each, no pair twice, none of them in `edges`.
+    joined_valid, joined_test : float32 arrays, shape (m,)
+        1 where an edge joins them, else 0.
+    classes, notes, whole, classed
+        As of a `Graph`.
+    """
+
+    features: NDArray[np.float32]
+    edges: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    pairs_valid: NDArray[np.int64]
+    joined_valid: NDArray[np.float32]
+    pairs_test: NDArray[np.int64]
+    joined_test: NDArray[np.float32]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    output: ClassVar[type[Pairs]] = Pairs
+    whole: ClassVar[bool] = True
+    classed: ClassVar[bool] = True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,6 +122,8 @@ class Fields:
     classes: tuple[str, ...] = ("no", "yes")
 
     output: ClassVar[type[Decisions]] = Decisions
+    whole: ClassVar[bool] = False
+    classed: ClassVar[bool] = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,6 +163,8 @@ class Views:
     classes: tuple[str, ...] = ()
 
     output: ClassVar[type[Colours]] = Colours
+    whole: ClassVar[bool] = False
+    classed: ClassVar[bool] = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -145,6 +193,8 @@ class Text:
     notes: tuple[str, ...] = ()
 
     output: ClassVar[type[Symbols]] = Symbols
+    whole: ClassVar[bool] = False
+    classed: ClassVar[bool] = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -157,7 +207,7 @@ class Text:
         return self.symbols
 
 
-Kind = Graph | Fields | Views | Text
+Kind = Graph | Links | Fields | Views | Text
 
 
 def arrays(data: Kind) -> dict[str, NDArray[Any]]:
@@ -185,6 +235,12 @@ def check(name: str, data: Kind) -> None:
 
 
 def _wrong_graph(data: Graph) -> Iterator[str]:
+    yield from _wrong_nodes(data)
+    yield from _wrong_parts(data, len(data.features))
+
+
+def _wrong_nodes(data: "Graph | Links") -> Iterator[str]:
+    """What of nodes and edges is wrong."""
     yield from _wrong_names("classes", data.classes, 2)
     yield from _wrong_array("features", data.features, np.float32, ("nodes", "features"))
     n = len(data.features)
@@ -198,7 +254,28 @@ def _wrong_graph(data: Graph) -> Iterator[str]:
         yield f"edges: {len(start) - len(there)} of {len(start)} are there twice; allowed: none"
     if not np.array_equal(there, np.unique(end * n + start)):
         yield "edges: some lead one way only; allowed: each in both directions"
-    yield from _wrong_parts(data, n)
+
+
+def _wrong_links(data: Links) -> Iterator[str]:
+    yield from _wrong_nodes(data)
+    n = len(data.features)
+    if not data.edges.size:
+        yield "edges: there are none to learn from; allowed: from 1"
+    for part in ("valid", "test"):
+        pairs, joined = getattr(data, f"pairs_{part}"), getattr(data, f"joined_{part}")
+        size = "pairs" if part == "test" else "any number"
+        yield from _wrong_array(f"pairs_{part}", pairs, np.int64, (2, size), 0, n - 1)
+        yield from _wrong_array(f"joined_{part}", joined, np.float32, pairs.shape[1:])
+        if (itself := pairs[0] == pairs[1]).any():
+            yield f"pairs_{part}: node {pairs[0, itself.argmax()]} with itself; allowed: two nodes"
+        yield from _wrong_answers(f"joined_{part}", joined, "pairs", part)
+    pairs = np.concatenate([data.edges[:, data.edges[0] < data.edges[1]], data.pairs_valid, data.pairs_test], axis=1)
+    each, times = np.unique(np.sort(pairs, axis=0), axis=1, return_counts=True)
+    if (times > 1).any():
+        yield (
+            f"edges, pairs_valid, pairs_test: nodes {' and '.join(map(str, each[:, times.argmax()]))} are there twice; "
+            f"allowed: each pair at most once"
+        )
 
 
 def _wrong_fields(data: Fields) -> Iterator[str]:
@@ -214,10 +291,7 @@ def _wrong_fields(data: Fields) -> Iterator[str]:
             field = int(beyond.argmax())
             yield f"x_{part}: {data.names[field]} has the category {x[:, field].max()}; allowed: 0 to {sizes[field] - 1}"
         yield from _wrong_array(f"y_{part}", y, np.float32, (len(x),))
-        if not np.isin(y, (0, 1)).all():
-            yield f"y_{part}: other numbers than 0 and 1; allowed: these"
-        if part != "valid" and y.min() == y.max():
-            yield f"y_{part}: all are {y[0]:g}; allowed: rows with 0 and rows with 1"
+        yield from _wrong_answers(f"y_{part}", y, "rows", part)
 
 
 def _wrong_views(data: Views) -> Iterator[str]:
@@ -242,6 +316,14 @@ def _wrong_text(data: Text) -> Iterator[str]:
     for part in _PARTS:
         size = "any number" if part == "valid" else "symbols"
         yield from _wrong_array(part, getattr(data, part), np.int64, (size,), 0, len(data.symbols) - 1)
+
+
+def _wrong_answers(key: str, y: NDArray[np.float32], of: str, part: str) -> Iterator[str]:
+    """Of answers, 1 for yes, that are something else, or all alike."""
+    if not np.isin(y, (0, 1)).all():
+        yield f"{key}: other numbers than 0 and 1; allowed: these"
+    if part != "valid" and y.min() == y.max():
+        yield f"{key}: all are {y[0]:g}; allowed: {of} with 0 and {of} with 1"
 
 
 def _wrong_names(key: str, names: Any, least: int) -> Iterator[str]:
@@ -280,5 +362,5 @@ def _wrong_parts(data: Graph | Views, n: int) -> Iterator[str]:
 
 
 _WRONG: dict[type, Callable[[Any], Iterator[str]]] = {
-    Graph: _wrong_graph, Fields: _wrong_fields, Views: _wrong_views, Text: _wrong_text,
+    Graph: _wrong_graph, Links: _wrong_links, Fields: _wrong_fields, Views: _wrong_views, Text: _wrong_text,
 }  # fmt: skip

@@ -3,7 +3,7 @@
 A model is a subclass of ``torch.nn.Module``, built as ``model(parameters, data)``; random numbers are those of PyTorch's global
 generator. Names of its own in the class begin with ``_``. It has
 
-- ``reads``: the kind of data that it learns from, of `localdfa.data.kinds` Graph, Fields, Views or Text, or
+- ``reads``: the kind of data that it learns from, of `localdfa.data.kinds` Graph, Links, Fields, Views or Text, or
   `localdfa.data.Dataset`: samples with labels.
 - ``taps``: the names of the submodules to which the error is sent, a tuple of the class or, where it depends on parameters, a
   property; empty where there is no hidden layer, and the rule is ``bp``. Each is reached once in a forward pass. Where the rule
@@ -15,6 +15,8 @@ generator. Names of its own in the class begin with ``_``. It has
 - ``forward``: by the kind of data, what comes in → what it gives, for a mini-batch of m:
 
   - Graph: features (n, n_features) of all nodes → logits (n, n_classes). The module keeps the edges.
+  - Links: features (n, n_features) of all nodes, pairs of them, int64 (2, m) → logits (m,) of an edge between each pair. The
+    module keeps the edges that are learned from.
   - Fields: categories, int64 (m, n_fields) → logits (m,).
   - Views: origins (m, 3) and directions (m, 3) of rays → colours (m, 3) in [0, 1].
   - Text: symbols, int64 (m, length) → logits (m, length, n_symbols) of the next symbol of each.
@@ -33,10 +35,10 @@ from typing import Any
 
 from localdfa import interface
 from localdfa.data import Dataset
-from localdfa.data.kinds import Fields, Graph, Text, Views
+from localdfa.data.kinds import Fields, Graph, Links, Text, Views
 from localdfa.errors import quoted
 
-_KINDS = (Graph, Fields, Views, Text, Dataset)
+_KINDS = (Graph, Links, Fields, Views, Text, Dataset)
 _NEEDED: interface.Hooks = {"reads": None, "taps": None, "output": None, "Parameters": None, "forward": None}
 _MAY: interface.Hooks = {"spread": ("self", "error"), "several": None}
 

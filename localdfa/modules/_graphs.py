@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from localdfa.data.kinds import Graph
+from localdfa.data.kinds import Graph, Links
 from localdfa.errors import SpecError
 
 try:
@@ -15,7 +15,7 @@ except ImportError:
 __all__ = ["OnGraph", "graph_nn", "normalised"]
 
 
-def normalised(data: Graph, loops: bool = True) -> tuple[Tensor, Tensor]:
+def normalised(data: Graph | Links, loops: bool = True) -> tuple[Tensor, Tensor]:
     """Edges, int64 (2, n_edges), from node, to node, and their weights in D^-1/2 A D^-1/2, D the degrees in A.
 
     loops: whether A has one edge of each node to itself as well, which is what makes it Â (Kipf & Welling 2017).
@@ -28,11 +28,11 @@ def normalised(data: Graph, loops: bool = True) -> tuple[Tensor, Tensor]:
 class OnGraph(nn.Module):
     """A module that keeps the edges of its data, with those of each node to itself, and their weights in Â."""
 
-    reads = Graph
+    reads: type[Graph] | type[Links] = Graph
     taps: tuple[str, ...] = ("act",)
     output = ""
 
-    def __init__(self, data: Graph) -> None:
+    def __init__(self, data: Graph | Links) -> None:
         super().__init__()
         edges, weights = normalised(data)
         # They are of the data, and no checkpoint has to keep them.
@@ -45,3 +45,21 @@ class OnGraph(nn.Module):
         """Â e: what each node gets of its neighbours' errors and its own."""
         sent = self.weights[:, None].to(error.dtype) * error[self.edges[0]]
         return torch.zeros_like(error).index_add(0, self.edges[1], sent)
+
+
+class Convolutions(OnGraph):
+    """Z = Â ReLU(Â X W_1 + b_1) W_2 + b_2 (Kipf & Welling 2017, arXiv:1609.02907, eq. 9).
+
+    What each of the two layers sees goes through dropout.
+    """
+
+    def __init__(self, data: Graph | Links, hidden: int, n_out: int, dropout: float) -> None:
+        super().__init__(data)
+        self.drop, self.act = nn.Dropout(dropout), nn.ReLU()
+        self.first = graph_nn.GCNConv(data.features.shape[1], hidden, normalize=False)
+        self.second = graph_nn.GCNConv(hidden, n_out, normalize=False)
+
+    def _convolved(self, features: Tensor) -> Tensor:
+        """Z (n, n_out) of features (n, n_features)."""
+        hidden = self.act(self.first(self.drop(features), self.edges, self.weights))
+        return self.second(self.drop(hidden), self.edges, self.weights)

@@ -72,11 +72,11 @@ class Measure(NamedTuple):
 
 
 RMSE = Measure("rmse", "RMSE")
-LOG_LOSS, AUC = Measure("log_loss", "log-loss"), Measure("auc", "AUC")
+LOG_LOSS, AUC, AP = Measure("log_loss", "log-loss"), Measure("auc", "AUC"), Measure("ap", "average precision")
 PSNR, SSIM = Measure("psnr", "PSNR", "dB"), Measure("ssim", "SSIM")
 BITS = Measure("bits", "bits a character")
 # What is measured of modules alone, besides what is measured of outputs as well.
-OF_MODULES = (LOG_LOSS, AUC, PSNR, SSIM, BITS)
+OF_MODULES = (LOG_LOSS, AUC, AP, PSNR, SSIM, BITS)
 
 
 def named(**attributes: bool) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from localdfa.outputs import AUC, BITS, LOG_LOSS, PSNR, RMSE, SSIM
+from localdfa.outputs import AP, AUC, BITS, LOG_LOSS, PSNR, RMSE, SSIM, Measure
 
 # A measure of at least this part of that of the best guess that does not look at the inputs is no better than it.
 _NEAR_GUESSING = 0.99
@@ -21,7 +21,7 @@ class Decisions:
     """
 
     regression = spiking = False
-    measures = (LOG_LOSS, AUC)
+    measures: tuple[Measure, ...] = (LOG_LOSS, AUC)
     in_percent = "test pairs in the wrong order"
 
     @staticmethod
@@ -33,6 +33,17 @@ class Decisions:
     @staticmethod
     def percent(found: Mapping[str, float]) -> float:
         return 100 * (1 - found["auc"])
+
+
+class Pairs(Decisions):
+    """Whether an edge joins two nodes: as `Decisions`, and the average precision.
+
+    That is Σ_k (R_k − R_{k−1}) P_k, P_k the part of the k pairs with the largest p that an edge joins, R_k the part of all
+    edges that are among them.
+    """
+
+    measures = (LOG_LOSS, AUC, AP)
+    in_percent = "test edges given a smaller p than a pair without one"
 
 
 class Colours:

@@ -5,7 +5,6 @@ from typing import Any
 
 from localdfa import registry
 from localdfa.data import Dataset
-from localdfa.data.kinds import Graph
 from localdfa.errors import quoted
 from localdfa.spec.tables import Certify, Experiment, FeedbackTable, Preprocess, Setting
 
@@ -90,8 +89,8 @@ def check_whole(experiment: Experiment, conditions: Mapping[str, Setting]) -> No
             f"{quoted(experiment.data)} have their own parts and scale; allowed: leave it out"
         )
     record, reads = experiment.record, model_of(next(iter(conditions.values()))).reads
-    # Of a graph all nodes are looked at; and samples that have classes are shown.
-    apart = {Graph: ("probe", "train"), Dataset: ()}.get(reads, ("activity",))
+    # Of what is seen as a whole all is looked at; and samples that have classes are shown.
+    apart = () if reads is Dataset else ("probe", "train") * reads.whole + ("activity",) * (not reads.classed)
     recorded = [key for key in _RECORDED if key not in apart]
     for key, field in type(record).model_fields.items():
         if key not in recorded and getattr(record, key) != field.default:

@@ -198,7 +198,7 @@ class Taps:
             if not self._looks(name, module):
                 return None
             if not self._before:
-                self._reach(name, _first(given, f"taps: {name!r}"))
+                self._reach(name, first(given, f"taps: {name!r}"))
             if not self._cutting:
                 return None
             if self._before:
@@ -209,7 +209,7 @@ class Taps:
                         f"inplace=False"
                     )
             cut = _detached(given, self.leaves.setdefault(name, []) if self.mode == "prepare" else None)
-            self.activity[name] = _first(cut, f"taps: {name!r}")
+            self.activity[name] = first(cut, f"taps: {name!r}")
             self._versions[name] = self.activity[name]._version
             return cut
 
@@ -220,7 +220,7 @@ class Taps:
             return None
         if self.out is not None:
             self._twice = self.output
-        self.out = _first(given, f"output: {self.output_said}")
+        self.out = first(given, f"output: {self.output_said}")
         if self.mode == "prepare":
             return None
         if not self.out.requires_grad and self.out.is_floating_point():
@@ -280,7 +280,7 @@ def called(model: nn.Module, inputs: Any) -> Any:
     return model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
 
 
-def _first(given: Any, what: str) -> Tensor:
+def first(given: Any, what: str) -> Tensor:
     """What a module gives, or the first of several tensors."""
     first = given[0] if isinstance(given, tuple | list) and given else given
     if not isinstance(first, Tensor):

@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from localdfa.errors import SpecError
 
+PARTS = ("train", "valid", "test")
+# The measures of a part by their keys.
+Measured = Mapping[str, float | None]
+
 
 class Batch(NamedTuple):
     """A mini-batch.
@@ -68,12 +72,17 @@ class Task:
         """The mean over samples of what the module gives."""
         raise NotImplementedError
 
-    def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> Mapping[str, float | None]:
-        """The measures of ``train``, ``valid`` or ``test`` by their keys, and its ``loss``; empty where there is no such part.
+    def evaluate(self, model: nn.Module, most: int | None, rng: np.random.Generator) -> dict[str, Measured]:
+        """Of ``train``, ``valid`` and ``test`` each the measures by their keys, and the ``loss``; empty where there is no such
+        part.
 
-        The module is in evaluation mode, and autograd does not follow. most: as many samples as are looked at, where a part has
-        more, those that rng draws; None: all. What is undefined of them is None.
+        The module is in evaluation mode, and autograd does not follow. most: as many training samples as are looked at, where
+        there are more, those that rng draws; None: all. What is undefined of them is None.
         """
+        return {part: self._measured(model, part, most if part == "train" else None, rng) for part in PARTS}
+
+    def _measured(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> Measured:
+        """One part of what `evaluate` says, where each has forward passes of its own."""
         raise NotImplementedError
 
     def outcome(self, model: nn.Module) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from localdfa.data.kinds import Fields
 from localdfa.torch.tasks._samples import SamplesTask
-from localdfa.torch.tasks._task import checked, chosen
+from localdfa.torch.tasks._task import Measured, checked, chosen
 
 
 class FieldsTask(SamplesTask):
@@ -30,16 +30,9 @@ class FieldsTask(SamplesTask):
     def loss(self, out: Any, target: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(checked(out, len(target)), target)
 
-    def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float | None]:
-        from sklearn.metrics import roc_auc_score  # which takes long to import
-
+    def _measured(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> Measured:
         rows = chosen(len(self._parts[part][1]), most, rng)
-        if not len(rows):
-            return {}
-        logit, y = self._out(model, part, rows).double(), self._parts[part][1][rows].double()
-        loss = functional.binary_cross_entropy_with_logits(logit, y).item()
-        both = 0 < y.mean().item() < 1
-        return {"log_loss": loss, "auc": float(roc_auc_score(y.numpy(), logit.numpy())) if both else None, "loss": loss}
+        return judged(self._out(model, part, rows), self._parts[part][1][rows]) if len(rows) else {}
 
     def outcome(self, model: nn.Module) -> dict[str, np.ndarray]:
         """label: 1 for yes; prediction: 1 where that is likelier; probability: of yes, as predicted."""
@@ -53,3 +46,13 @@ class FieldsTask(SamplesTask):
 
     def targets(self, most: int | None, rng: np.random.Generator) -> np.ndarray:
         return self._parts["train"][1][chosen(self.n_train, most, rng)].numpy()
+
+
+def judged(logit: Tensor, y: Tensor) -> dict[str, float | None]:
+    """Log-loss and AUC of logits (n,) of what is so, y = 1, or not, 0; None where all are alike."""
+    from sklearn.metrics import roc_auc_score  # which takes long to import
+
+    logit, y = logit.double(), y.double()
+    loss = functional.binary_cross_entropy_with_logits(logit, y).item()
+    both = 0 < y.mean().item() < 1
+    return {"log_loss": loss, "auc": float(roc_auc_score(y.numpy(), logit.numpy())) if both else None, "loss": loss}

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from localdfa.data.kinds import Graph
 from localdfa.outputs import error_percent, one_hot
-from localdfa.torch.tasks._task import Batch, Shown, Task, checked, chosen
+from localdfa.torch.tasks._task import Batch, Measured, Shown, Task, checked, chosen
 from localdfa.torch.tasks.labels import labelled
 
 # The target of nodes whose labels are not learned from, which the loss leaves out.
@@ -45,11 +45,14 @@ class GraphTask(Task):
     def loss(self, out: Any, target: Tensor) -> Tensor:
         return functional.cross_entropy(checked(out, len(target), self._classes), target, ignore_index=_HIDDEN)
 
-    def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float]:
-        nodes = self._parts[part]
-        if not len(nodes):
+    def evaluate(self, model: nn.Module, most: int | None, rng: np.random.Generator) -> dict[str, Measured]:
+        out = self._out(model)  # of all nodes at once, whatever their part
+        return {part: self._judged(out[nodes], self._labels[nodes]) for part, nodes in self._parts.items()}
+
+    @staticmethod
+    def _judged(out: Tensor, labels: np.ndarray) -> Measured:
+        if not len(labels):
             return {}
-        out, labels = self._out(model)[nodes], self._labels[nodes]
         loss = functional.cross_entropy(out.double(), torch.from_numpy(labels)).item()
         return {"error": error_percent(out.numpy(), labels), "loss": loss}
 

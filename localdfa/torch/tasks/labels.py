@@ -10,7 +10,7 @@ from torch.nn import functional
 from localdfa.data import Dataset
 from localdfa.outputs import decisions, error_percent, one_hot
 from localdfa.torch.tasks._samples import SamplesTask
-from localdfa.torch.tasks._task import Shown, checked, chosen
+from localdfa.torch.tasks._task import Measured, Shown, checked, chosen
 
 
 class LabelsTask(SamplesTask):
@@ -31,7 +31,7 @@ class LabelsTask(SamplesTask):
     def loss(self, out: Any, target: Tensor) -> Tensor:
         return functional.cross_entropy(checked(out, len(target), self._classes), target)
 
-    def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float]:
+    def _measured(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> Measured:
         samples = chosen(len(self._parts[part][1]), most, rng)
         if not len(samples):
             return {}

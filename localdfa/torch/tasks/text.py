@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from localdfa.data.kinds import Text
 from localdfa.errors import DataError, SpecError, quoted
-from localdfa.torch.tasks._task import Batch, Task, checked, chosen
+from localdfa.torch.tasks._task import Batch, Measured, Task, checked, chosen
 
 # Symbols that are predicted at once.
 _CHUNK = 2**14
@@ -59,7 +59,7 @@ class TextTask(Task):
         out = checked(out, *target.shape, len(self._symbols))
         return functional.cross_entropy(out.flatten(0, 1), target.flatten())
 
-    def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float]:
+    def _measured(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> Measured:
         starts = self._chosen(part, most, rng)
         if not len(starts):
             return {}

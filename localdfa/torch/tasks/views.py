@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from localdfa.data.kinds import Views
 from localdfa.errors import DataError, LocalDFAError
-from localdfa.torch.tasks._task import Batch, Task, checked, chosen
+from localdfa.torch.tasks._task import Batch, Measured, Task, checked, chosen
 
 # Rays of an epoch at most: a run has a row of metrics an epoch, and few rays are enough to learn much of a scene.
 _EPOCH = 100_000
@@ -61,7 +61,7 @@ class ViewsTask(Task):
     def loss(self, out: Any, target: Tensor) -> Tensor:
         return functional.mse_loss(checked(out, *target.shape), target)
 
-    def evaluate(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> dict[str, float]:
+    def _measured(self, model: nn.Module, part: str, most: int | None, rng: np.random.Generator) -> Measured:
         views = self._chosen(part, most, rng)
         if not len(views):
             return {}
