@@ -18,6 +18,8 @@ Plane = tuple[np.ndarray, str, str]
 MOST, _CONDITIONS = 300, 12
 # In the place of a hidden layer: the inputs and, of modules, what the submodule gives at whose output the error is taken.
 _INPUTS, _OUTPUT = -1, -2
+# A name of a class that is no longer stands among its samples; of longer ones there is a legend.
+_SHORT = 3
 # So many conditions stand beside each other; of one layer, or one condition, so many panels.
 _ABREAST, _FLOWING = 5, 3
 
@@ -52,18 +54,27 @@ def figure(run: Run, name: str, place: Callable[[np.ndarray], Plane | str]) -> s
     if len(reasons) == len(hidden):
         why = ", ".join(dict.fromkeys(reasons)) or "no hidden layer"
         raise RunError(f"{run.folder}: the figure {name} cannot place what its layers do: {why}")
+    labels = {name: job.activity["label"][:MOST] for name, job in found.items()}
+    classes = _kept.classes(run, max(int(own.max(initial=0)) for own in labels.values()) + 1)
+    short, lines = _are_short(classes), dict[int, style.Line2D]()
     with style.context():
         heads = [{_INPUTS: "Inputs", _OUTPUT: "Output"}.get(l) or _layers.titles(run, [l])[0] for l in shown]
-        drawn, panels = _grid(list(found), shown, heads)
+        drawn, panels = _grid(list(found), shown, heads, [] if short else classes)
         for (condition, layer), axes in panels.items():
             plane = planes.get((condition, layer))
             if plane is None:
                 axes.remove()
             else:
-                labels = found[condition].activity["label"][:MOST]
-                _draw(axes, plane, labels, _kept.classes(run, int(labels.max(initial=0)) + 1))
+                lines |= _draw(axes, plane, labels[condition], classes, short)
         style.letters([axes for axes in panels.values() if axes.figure])
+        if not short:
+            style.legend(drawn, {str(label): lines[label] for label in sorted(lines)})
     return drawn
+
+
+def _are_short(classes: list[str]) -> bool:
+    """Whether the names of classes find room among the samples."""
+    return max(map(len, classes)) <= _SHORT
 
 
 def _layers_of(job: Job) -> dict[int, np.ndarray]:
@@ -84,14 +95,20 @@ def _placed(activity: np.ndarray, place: Callable[[np.ndarray], Plane | str]) ->
     return place(activity.astype(np.float64))
 
 
-def _grid(names: list[str], layers: list[int], heads: list[str]) -> tuple[style.Figure, dict[tuple[str, int], Axes]]:
-    """The panels by condition and layer, in order on the page, and what they are written at its margins; heads: of layers."""
+def _grid(
+    names: list[str], layers: list[int], heads: list[str], explained: list[str]
+) -> tuple[style.Figure, dict[tuple[str, int], Axes]]:
+    """The panels by condition and layer, in order on the page, and what they are written at its margins.
+
+    heads: of layers. explained: what a legend below has room for.
+    """
     beside = max(2, len(layers)) <= len(names) <= _ABREAST
     flowing = len(names) == 1 or (len(names) > _ABREAST and len(layers) == 1)
     columns = len(names) if beside else min(len(names) * len(layers), _FLOWING) if flowing else len(layers)
     down = math.ceil(len(names) * len(layers) / columns)
     width = style.ONE_COLUMN if columns == 1 else style.TWO_COLUMNS
-    drawn = style.Figure(width, 0.3 + down * max(1.7, 0.75 * width / columns))
+    below = style.legend_height(explained, width) if explained else 0.0
+    drawn = style.Figure(width, 0.3 + down * max(1.7, 0.75 * width / columns) + below)
     grid = drawn.subplots(down, columns, squeeze=False)
     order = [(name, l) for l in layers for name in names] if beside else [(name, l) for name in names for l in layers]
     panels = dict(zip(order, grid.ravel(), strict=False))
@@ -107,30 +124,36 @@ def _grid(names: list[str], layers: list[int], heads: list[str]) -> tuple[style.
     return drawn, panels
 
 
-def _draw(axes: Axes, plane: Plane | str, labels: np.ndarray, names: list[str]) -> None:
-    """The points of one panel, or why there are none; names: of all classes."""
+def _draw(axes: Axes, plane: Plane | str, labels: np.ndarray, names: list[str], written: bool) -> dict[int, style.Line2D]:
+    """The points of one panel by class, or why there are none; names: of all classes; written: whether among the points."""
+    lines = dict[int, style.Line2D]()
     axes.grid(False)
     if isinstance(plane, str):
         axes.text(0.5, 0.5, plane, transform=axes.transAxes, ha="center", va="center")
         axes.set(xticks=[], yticks=[])
-        return
+        return lines
     points, *ends = plane
     for label in np.unique(labels):
         own, colour = points[labels == label], style.CLASSES[label % len(style.CLASSES)]
-        axes.plot(*own.T, "o", color=colour, markersize=style.mark(2), alpha=0.7)
-        axes.annotate(
-            names[label], np.median(own, axis=0), ha="center", va="center", weight="bold", color=colour,
-            fontsize=style.points(6.5), path_effects=[patheffects.withStroke(linewidth=1.5, foreground="white")],
-        )  # fmt: skip
+        marks = axes.plot(*own.T, "o", color=colour, markersize=style.mark(2), alpha=0.7, label=names[label])
+        lines[int(label)] = marks[0]
+        if written:
+            axes.annotate(
+                names[label], np.median(own, axis=0), ha="center", va="center", weight="bold", color=colour,
+                fontsize=style.points(6.5), path_effects=[patheffects.withStroke(linewidth=1.5, foreground="white")],
+            )  # fmt: skip
     axes.locator_params(nbins=4)
     axes.set(xlabel=ends[0], ylabel=f"{axes.get_ylabel()}\n{ends[1]}".strip())
+    return lines
 
 
 def said(run: Run) -> str:
     """What the points are, as sentences of a caption."""
+    short = _are_short(_kept.classes(run, 1))
+    where = "whose number stands at the median of its samples" if short else "as named below"
     return (
-        "A point is a training sample, or a node of a graph, coloured by its class, whose number stands at the median of its "
-        f"samples. First seed that keeps activities; at most {MOST} samples.{_output(run)}{_layers.said(_layers.depth(run))}"
+        f"A point is a training sample, or a node of a graph, coloured by its class, {where}. "
+        f"First seed that keeps activities; at most {MOST} samples.{_output(run)}{_layers.said(_layers.depth(run))}"
         f"{_many.said(len(run.settings), _CONDITIONS)}"
     )
 

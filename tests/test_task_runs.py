@@ -54,7 +54,7 @@ def load():
     nodes = np.arange(40)
     return Graph(
         features.astype(np.float32), np.array(np.nonzero(joined | joined.T)), labels, nodes[:6], nodes[6:10], nodes[10:],
-        ("one", "other"),
+        ("these", "others"),
     )
 
 model = load
@@ -124,6 +124,10 @@ def test_codes_of_an_autoencoder_are_kept_and_no_classes_are_confused(run):
             if i in place and j in place:
                 assert 1 / (1 + np.exp(-kept["output"][place[i]] @ kept["output"][place[j]])) == pytest.approx(p, rel=1e-4)
     assert "Output: what the submodule gives where the error is taken" in tsne.caption(found)
+    assert "coloured by its class, as named below" in tsne.caption(found)
+    drawn = tsne.figure(found)
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["these", "others"]
+    assert [axes.get_title() for axes in drawn.axes[:3]] == ["Inputs", "Tap 1", "Output"]
     with pytest.raises(RunError, match="shows predicted classes, and graph_autoencoder predicts none"):
         confusion.figure(found)
     with pytest.raises(SpecError, match=r"record.probe: 3 is not read by modules of data = 'own-graph'"):
