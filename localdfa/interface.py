@@ -3,7 +3,9 @@
 import inspect
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
 
 from localdfa import registry
 from localdfa.errors import quoted
@@ -37,10 +39,38 @@ def wrong_parameters(model: Any, needed: Mapping[str, str]) -> list[str]:
     if not (inspect.isclass(model) and issubclass(model, tuple) and hasattr(model, "_fields")):
         return [f"{quoted(model)} is no NamedTuple of parameters"]
     there, defaults = model._fields, getattr(model, "_field_defaults", {})
+    types = getattr(model, "__annotations__", {})
+    wrong_ones = {name: _wrong_default(types.get(name, float), default) for name, default in defaults.items()}
     return [
         *(f"the parameter {name!r} is missing, {what}" for name, what in needed.items() if name not in there),
         *(f"the parameter {name!r} has no default" for name in there if name not in defaults),
+        *(f"the parameter {name!r} {reason}" for name, reason in wrong_ones.items() if reason),
         *(wrong_hook("refusal", model.refusal, ("self",), False) if hasattr(model, "refusal") else ()),
+    ]
+
+
+def _wrong_default(annotation: Any, default: Any) -> str | None:
+    """What is wrong with a parameter of this type and default, which every spec that is read has to take."""
+    literal = get_origin(annotation) is Literal
+    of_type = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    if not literal and of_type not in (int, float):
+        return f"is of type {getattr(of_type, '__name__', of_type)}; allowed: int, float, or a Literal of names"
+    if isinstance(default, bool) and not literal:
+        return f"has the default {default}, which is no number"
+    try:
+        TypeAdapter(annotation).validate_python(default)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        return f"has the default {quoted(default)}, which is not allowed: {reason}"
+    return None
+
+
+def reserved(model: Any, keys: Iterable[str]) -> list[str]:
+    """What is wrong with a ``NamedTuple`` of parameters that stand beside these keys in one table of the spec."""
+    return [
+        f"the parameter {name!r} has the name of a key that is its table's; allowed: other names than {', '.join(keys)}"
+        for name in getattr(model, "_fields", ())
+        if name in keys
     ]
 
 

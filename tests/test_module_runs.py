@@ -254,6 +254,29 @@ def test_faults_of_a_module_of_ones_own_show_before_a_folder_is_made(name, chang
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "parameter", "said"),
+    [
+        ("own_list", "sizes: list = [1, 2]", r"'sizes' is of type list.*; allowed: int, float, or a Literal"),
+        ("own_text", "kind: str = 'a'", r"'kind' is of type str.*; allowed: int, float, or a Literal"),
+        ("own_low", "width: Annotated[int, Field(ge=1)] = -3", "has the default -3, which is not allowed: .*greater"),
+        ("own_half", "width: int = 2.5", "has the default 2.5, which is not allowed: .*integer"),
+        ("own_flag", "width: int = True", "has the default True, which is no number"),
+        ("own_choice", "kind: Literal['a', 'b'] = 'c'", "has the default 'c', which is not allowed: .*'a' or 'b'"),
+        ("own_name", "name: int = 3", "'name' has the name of a key .*; allowed: other names than name, "),
+        ("own_fails", "width: int = 3\n        def refusal(self): return 1 / 0", "its refusal fails: ZeroDivisionError: div"),
+    ],
+)  # fmt: skip
+def test_faults_in_the_parameters_of_a_module_of_ones_own_show_before_a_folder_is_made(name, parameter, said, tmp_path):
+    file, begin = tmp_path / f"{name}.py", "from typing import Annotated, Literal\nfrom pydantic import Field\n"
+    text = _OWN.format(outputs="10", begin="", first="").replace("        pass", f"        {parameter}")
+    file.write_text(begin + text)
+    tables = {"data": "digits", "models": {"modules": [str(file)]}, "module": {"name": name}, "rule": "dfa"}
+    with pytest.raises(SpecError, match=said):
+        train.run(tables, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_checkpoint_of_another_module_is_named(run, tmp_path):
     other = spec.experiment({**TABLES, "module": {**TABLES["module"], "width": 21}, "condition": [CONDITIONS[0]]})
     (job,) = (job for job in run.jobs if (job.condition, job.seed) == ("bp", 0))

@@ -37,6 +37,7 @@ from localdfa import interface
 from localdfa.data import Dataset
 from localdfa.data.kinds import Fields, Graph, Links, Text, Views
 from localdfa.errors import quoted
+from localdfa.spec.checks import OF_ALL_MODULES
 
 _KINDS = (Graph, Links, Fields, Views, Text, Dataset)
 _NEEDED: interface.Hooks = {"reads": None, "taps": None, "output": None, "Parameters": None, "forward": None}
@@ -64,5 +65,7 @@ def wrong(model: Any) -> list[str]:
     if hasattr(model, "several") and several != "add":
         found.append(f"'several' is {quoted(several)}; allowed: 'add', or none")
     if hasattr(model, "Parameters"):
-        found += [f"'Parameters': {reason}" for reason in interface.wrong_tuple(model.Parameters, {}, {}, {})]
+        wrong_ones = interface.wrong_tuple(model.Parameters, {}, {}, {})
+        wrong_ones += interface.reserved(model.Parameters, OF_ALL_MODULES)
+        found += [f"'Parameters': {reason}" for reason in wrong_ones]
     return found

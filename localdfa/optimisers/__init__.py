@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 from localdfa import interface
 
+# Of the table `optimiser`, what belongs to no optimiser itself.
+OF_TABLE = ("name", "weight_decay")
 _NEEDED: interface.Hooks = {"row": ("p", "w", "g", "state", "step", "idle"), "n_state": None, "rests": None}
 
 
@@ -32,4 +34,4 @@ class Optimiser(Protocol):
 
 def wrong(model: Any) -> list[str]:
     """What of a model is not as written above; see `registry.wrong`."""
-    return interface.wrong_tuple(model, _NEEDED, {}, {"learning_rate": "η"})
+    return interface.wrong_tuple(model, _NEEDED, {}, {"learning_rate": "η"}) + interface.reserved(model, OF_TABLE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from localdfa import neurons, registry
+from localdfa import neurons, optimisers, registry
 from localdfa import outputs as output_models
 from localdfa.errors import clipped, quoted
 
@@ -28,10 +28,8 @@ MODELS = {
     "rule": "rules",
     "module.name": "modules",
 }
-# Keys of the table `optimiser` that belong to no model.
-_OF_ALL_OPTIMISERS = ("name", "weight_decay")
-# Those of the table `module`.
-_OF_ALL_MODULES = ("name", "inside", "device")
+# Keys of the table `module` that belong to no model.
+OF_ALL_MODULES = ("name", "inside", "device")
 # A trace is settled after so many of its time constants; what is left of its rise would be learned as if it were taught.
 SETTLED = 8
 # Graded events of a smaller size come by the ten thousand from every neuron, and are refused where activity takes time.
@@ -65,14 +63,14 @@ def models(tables: Mapping[str, Any]) -> list[str]:
         )
         for line in _named(key, package, name)
     ]
-    own_parameters = {key: value for key, value in optimiser.items() if key not in _OF_ALL_OPTIMISERS}
+    own_parameters = {key: value for key, value in optimiser.items() if key not in optimisers.OF_TABLE}
     precision = tables.get("precision")
     precision = precision if precision in ("float32", "float64") else PRECISION
     wrong += _parameters("neuron", "neurons", network.get("neuron", NEURON), _table(tables, "neuron"), precision)
     wrong += _parameters("optimiser", "optimisers", optimiser.get("name", OPTIMISER), own_parameters, precision)
     if "module" in tables:
         module = _table(tables, "module")
-        of_module = {key: value for key, value in module.items() if key not in _OF_ALL_MODULES}
+        of_module = {key: value for key, value in module.items() if key not in OF_ALL_MODULES}
         found = _named("module.name", "modules", module.get("name"))
         wrong += found or _needs_pytorch() or _parameters("module", "modules", module.get("name"), of_module, precision)
     for name, parameters in _table(tables, "rules").items():
@@ -380,9 +378,13 @@ def _parameters(table: str, package: str, name: Any, given: Mapping[str, Any], p
             wrong.append(f"{table}.{key}: {quoted(value)} is not a whole number, as 3 is")
         elif reason := _out_of_bounds(model.__annotations__[key], value, precision):
             wrong.append(f"{table}.{key}: {quoted(value)} {reason}")
-    if not wrong and hasattr(model, "refusal") and (reason := model(**given).refusal()):
-        wrong.append(f"{table}: {reason}")
-    return wrong
+    if wrong or not hasattr(model, "refusal"):
+        return wrong
+    try:
+        reason = model(**given).refusal()
+    except Exception as error:
+        return [f"{table}: whether the parameters of {name} go together; its refusal fails: {type(error).__name__}: {error}"]
+    return [f"{table}: {reason}"] if reason else []
 
 
 def _whole(annotation: Any) -> bool:
