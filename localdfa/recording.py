@@ -135,10 +135,10 @@ class Trained:
 
     def drives(self, part: str) -> np.ndarray:
         """The drive of the output in each sample of a part, (n, n_out)."""
-        read, drives, noise, sequence = self.parts[part], [], self._noise(), Carried()
+        read, drives, noise, sequence = self.parts[part], list[np.ndarray](), self._noise(), Carried()
         for start in range(0, len(read), memory.CHUNK):
             drives.append(self.engine.read(self.network, read.inputs[start : start + memory.CHUNK], noise, sequence))
-        return np.concatenate(drives)
+        return np.concatenate([np.empty((0, self.network.sizes[-1]), self.network.dtype), *drives])
 
     def _noise(self) -> np.random.Generator:
         return generator(self.seed, WATCHED, self.epoch)

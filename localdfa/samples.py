@@ -13,6 +13,7 @@ from localdfa import data as datasets
 from localdfa import memory, outputs, registry
 from localdfa.augmentation import Augmentation
 from localdfa.data import kinds
+from localdfa.data.dataset import Source
 from localdfa.data.kinds import Kind
 from localdfa.data.trains import array_of
 from localdfa.errors import DataError, SpecError
@@ -93,8 +94,10 @@ def _with_ones(x: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
     return inputs
 
 
-def load(experiment: Experiment) -> Data:
+def load(experiment: Experiment, given: Source | None = None) -> Data:
     """The data of an experiment, as it prepares them: samples, or for modules that read another kind of data that kind.
+
+    given: the arrays of a script, where the experiment names no other data.
 
     Raises
     ------
@@ -103,12 +106,12 @@ def load(experiment: Experiment) -> Data:
     """
     reads = next((modules.model_of(setting).reads for setting in settings(experiment).values() if setting.module), None)
     if reads is None or reads is datasets.Dataset:
-        return load_samples(experiment)
-    return _of_kind(experiment, reads)
+        return load_samples(experiment, given)
+    return _of_kind(experiment, reads, given)
 
 
-def load_samples(experiment: Experiment) -> datasets.Dataset:
-    """Samples, with labels or numbers, of an experiment, as it prepares them.
+def load_samples(experiment: Experiment, given: Source | None = None) -> datasets.Dataset:
+    """Samples, with labels or numbers, of an experiment, as it prepares them; given: as of `load`.
 
     Raises
     ------
@@ -121,7 +124,7 @@ def load_samples(experiment: Experiment) -> datasets.Dataset:
     data = datasets.load(
         experiment.data, validation=prepare.validation, whiten=prepare.whiten, whiten_epsilon=prepare.whiten_epsilon,
         standardise=prepare.standardise, dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
-        regression=output.regression,
+        regression=output.regression, given=given,
     )  # fmt: skip
     notes = []
     for setting in by_condition.values():
@@ -133,9 +136,9 @@ def load_samples(experiment: Experiment) -> datasets.Dataset:
     return replace(data, notes=tuple(dict.fromkeys((*data.notes, *notes))))
 
 
-def _of_kind(experiment: Experiment, reads: type[Kind]) -> Kind:
+def _of_kind(experiment: Experiment, reads: type[Kind], given: Source | None) -> Kind:
     """Data that modules alone read."""
-    data = datasets.read(experiment.data)
+    data = datasets.read(experiment.data, given=given)
     if not isinstance(data, reads):
         names = [setting.computed_by for setting in settings(experiment).values()]
         raise SpecError(

@@ -8,7 +8,7 @@ from typing import Any
 from localdfa import folder as folders
 from localdfa import handover, measure, record, recording, samples
 from localdfa.core import blas
-from localdfa.data import Dataset
+from localdfa.data import Dataset, Source, given
 from localdfa.errors import DataError, LocalDFAError, RunError
 from localdfa.files import write_json
 from localdfa.geometry import seen
@@ -32,7 +32,7 @@ _SUMMARY = (
 
 def run(
     experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path | None = None, *, name: str | None = None,
-    force: bool = False, progress: Progress | bool = True, base: Path | None = None,
+    force: bool = False, progress: Progress | bool = True, base: Path | None = None, data: Any = None,
 ) -> record.Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
 
@@ -40,6 +40,10 @@ def run(
     ----------
     experiment: what to run: an experiment, its tables, the name of a bundled one, or a .toml file.
     out: the run directory; a new one, runs/NAME-DATE-TIME, if left out.
+    data: arrays in place of the data that the experiment names: ``(x, y)``, ``(x, y, x_test, y_test)``, a frame with the name
+        of its target column, or a dict (see `localdfa.data.given.source`). x has the shape (n, n_features) or that of pictures
+        or series, y (n,) or of a regression (n, n_out). The spec then has ``data = "arrays"``, and run.json the checksum of
+        what the networks read; the arrays themselves are not kept.
     name: the name of the experiment; that of its file if left out.
     force: replace a run that is there already.
     progress: whether to show on stderr, or in the notebook, how it goes; or who is told.
@@ -49,33 +53,55 @@ def run(
     ------
     DataError, SpecError, RunError, NonFiniteError
         The data cannot be had; a layer does not fit on them; the directory cannot be written; training diverged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(200, 4))
+    >>> tables = {"network": {"hidden": [16]}, "stage": [{"epochs": 3}]}
+    >>> trained = run(tables, "runs/sums", data=(x, x.sum(axis=1) > 0), progress=False)
+    >>> trained.status, trained.info["shape"], trained.info["classes"]
+    ('finished', [4], ['False', 'True'])
     """
     experiment, file = asked(experiment)
     name = name or (file.stem if file else "experiment")
     experiment = located(experiment, base or (file.resolve().parent if file else None))
+    if data is not None:
+        experiment = experiment.model_copy(update={"data": given.NAME})
+    arrays = _given(experiment, data)
     place = None if out is None else Path(out)
     if place is not None:
         _keep_sources(experiment, place)
         folders.check(place, force)
-    data = samples.load(experiment)
-    if isinstance(data, Dataset):
-        recording.check(experiment, data.shape, data.n_out, len(data.y_train))
+    found = samples.load(experiment, arrays)
+    if isinstance(found, Dataset):
+        recording.check(experiment, found.shape, found.n_out, len(found.y_train))
     with _shown(progress) as display:
         _warn_of_doubts(experiment, display)
         with blas.one_thread():
-            forms = samples.in_forms(experiment, data)
-            compiled = _rehearse(experiment, data, forms, display)
+            forms = samples.in_forms(experiment, found)
+            compiled = _rehearse(experiment, found, forms, display)
         place = folders.take(place, name)
         with folders.held(place) as alone:
-            fingerprints = _fingerprints(experiment, data)
+            fingerprints = _fingerprints(experiment, found)
             begun = record.begin(place, experiment, name=name, force=force, alone=alone, **fingerprints)
-            return _go_on(begun, data, fingerprints, forms, display, compiled)
+            return _go_on(begun, found, fingerprints, forms, display, compiled)
 
 
-def resume(folder: str | Path, progress: Progress | bool = True, *, allow_models: bool = False) -> record.Run:
+def _given(experiment: Experiment, data: Any) -> Source | None:
+    """The arrays of a script, where an experiment learns from such."""
+    if data is None:
+        return None
+    return given.source(data, regression=next(iter(settings(experiment).values())).output.regression)
+
+
+def resume(
+    folder: str | Path, progress: Progress | bool = True, *, allow_models: bool = False, data: Any = None
+) -> record.Run:  # fmt: skip
     """Go on with a run that was interrupted, to the same bits as if it had not been; progress as for `run`.
 
     allow_models: whether Python files of models that the run brings may be executed (see `localdfa.record.Run`).
+    data: the same arrays again, where the run learns from such; they are not kept in it.
 
     Raises
     ------
@@ -86,11 +112,19 @@ def resume(folder: str | Path, progress: Progress | bool = True, *, allow_models
     folders.check_run(folder, coming=True)
     with folders.held(folder):
         began = record.Run(folder, allow_models)
-        data = samples.load(began.experiment)
-        fingerprints, forms = _fingerprints(began.experiment, data), samples.in_forms(began.experiment, data)
+        learns_from_arrays = began.experiment.data == given.NAME
+        if learns_from_arrays != (data is not None):
+            raise RunError(
+                f"{folder}: learns from arrays, which it does not keep; give the same ones again, from Python: "
+                f"localdfa.resume({str(folder)!r}, data=(x, y))"
+                if learns_from_arrays
+                else f"{folder}: learns from {began.experiment.data}; allowed: no arrays beside it"
+            )
+        found = samples.load(began.experiment, _given(began.experiment, data))
+        fingerprints, forms = _fingerprints(began.experiment, found), samples.in_forms(began.experiment, found)
         with _shown(progress) as display:
             _warn_of_doubts(began.experiment, display)
-            return _go_on(began, data, fingerprints, forms, display, set())
+            return _go_on(began, found, fingerprints, forms, display, set())
 
 
 def _warn_of_doubts(experiment: Experiment, progress: Progress) -> None:

@@ -652,7 +652,7 @@ class Experiment(Setting):
     """A whole experiment: one data set, some seeds, the conditions to compare."""
 
     title: str = Field("", max_length=200, description="what the experiment asks, in a line")
-    data: str = Field("digits", max_length=4100, description="data set, or npz:PATH for your own")
+    data: str = Field("digits", max_length=4100, description="data set; of your own npz:PATH, or arrays, which a script gives")
     seeds: list[Seed] = Field([0], min_length=1, max_length=1000, description="one training for each")
     models: dict[str, list[Annotated[str, Field(min_length=1, max_length=4000)]]] = Field(
         {}, description="Python files of models of one's own, by kind: neurons, rules …; they are executed"

@@ -1,0 +1,17 @@
+"""The examples in docstrings, run as they stand."""
+
+import doctest
+import importlib
+
+import pytest
+
+# Modules whose public names a script or notebook uses.
+MODULES = ["localdfa.data.given", "localdfa.train"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_give_what_they_show(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    failed, tried = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert tried
+    assert not failed
