@@ -19,7 +19,7 @@ import threadpoolctl
 from markupsafe import Markup
 
 from localdfa import analysis, files, record
-from localdfa.analysis import _kept, style, summary
+from localdfa.analysis import _kept, _panels, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
@@ -50,8 +50,9 @@ def write(*runs: Run, path: Path | None = None) -> Path:
 
 
 def plot(
-    runs: Sequence[Run], names: Collection[str] = (), form: str = "png", look: str = "paper", out: Path | None = None
-) -> Iterator[str]:
+    runs: Sequence[Run], names: Collection[str] = (), form: str = "png", look: str = "paper", out: Path | None = None,
+    width: float | None = None, height: float | None = None,
+) -> Iterator[str]:  # fmt: skip
     """Draw figures to files ``NAME.FORM``, and say of each where it is, or why it is not drawn.
 
     Those that a run keeps no record for are said in one line.
@@ -62,9 +63,10 @@ def plot(
     ----------
     runs: at least one; a figure that compares runs is drawn once, of all.
     names: of figures; all, where none is named.
-    form: ``png``, ``svg`` or ``pdf``.
+    form: ``png``, ``svg`` or ``pdf``; or ``csv``, the numbers that a figure shows (see `_panels.rows`).
     look: ``paper`` or ``talk``.
     out: the folder; if left out, ``figures`` in each run, for figures of several runs the working directory.
+    width, height: inches; each as the figure has it, if left out.
 
     Raises
     ------
@@ -83,8 +85,9 @@ def plot(
             folder = out or (group[0].folder / "figures" if len(group) == 1 else Path())
             try:
                 with style.using(look), _one_line(group[0], name):
-                    content = module.figure(*group).content(form, summary.origin(*group))
-            except RunError as error:
+                    drawn = sized(module.figure(*group), width, height)
+                    content = _panels.table(drawn) if form == "csv" else drawn.content(form, summary.origin(*group))
+            except (RunError, style.SizeError) as error:
                 if names:
                     failed.append(str(error))
                 elif isinstance(error, _kept.Lacking):
@@ -104,6 +107,33 @@ def plot(
         raise RunError("\n".join(dict.fromkeys(failed)))
 
 
+def drawn(run: Run, name: str, look: str = "paper") -> style.Figure:
+    """A figure of one run by its name; look: as of `plot`.
+
+    Raises
+    ------
+    SpecError, RunError
+        No such figure; it cannot be drawn.
+    """
+    module = analysis.get(name)
+    with style.using(look), _one_line(run, name):
+        found: style.Figure = module.figure(run)
+    return found
+
+
+def sized(drawn: style.Figure, width: float | None, height: float | None) -> style.Figure:
+    """A figure with this width and height, inches; what is None stays as it is.
+
+    Raises
+    ------
+    SizeError
+        It cannot be read at this size.
+    """
+    if width is not None or height is not None:
+        drawn.set_size_inches(width or drawn.get_figwidth(), height or drawn.get_figheight())
+    return drawn
+
+
 @contextmanager
 def _one_line(run: Run, name: str) -> Iterator[None]:
     """Whatever a figure meets in the records of a run is a RunError of one line: the other figures and the table are drawn.
@@ -113,7 +143,7 @@ def _one_line(run: Run, name: str) -> Iterator[None]:
     try:
         with threadpoolctl.threadpool_limits(1, "blas"):
             yield
-    except RunError:
+    except (RunError, style.SizeError):
         raise
     except Exception as error:
         what = str(error).partition("\n")[0]

@@ -58,6 +58,7 @@ _SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", he
 _DEVICE = click.option(
     "--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where PyTorch computes."
 )
+_INCHES = click.FloatRange(0.5, 100)
 _MODELS = click.option("--allow-models", is_flag=True, help="Execute the Python files of models that a run brings.")
 _TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard as well.")
 
@@ -248,17 +249,22 @@ def watch(folder: Path, allow_models: bool) -> None:
     "--figure", "names", multiple=True, metavar="NAME", help="A figure; repeatable.  [default: all that can be drawn]"
 )
 @click.option("--format", "form", default="png", show_default=True, type=click.Choice(["png", "svg", "pdf"]))
+@click.option("--csv", "as_numbers", is_flag=True, help="Write the numbers that figures show, NAME.csv, and no pictures.")
 @click.option("--style", "look", default="paper", show_default=True, type=click.Choice(["paper", "talk"]))
+@click.option("--width", type=_INCHES, help="Of each figure, inches.  [default: that of one column or two of a journal]")
+@click.option("--height", type=_INCHES, help="Of each figure, inches.  [default: as its panels need]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to.  [default: figures in each run]")
 @_MODELS
 def plot(
-    folders: tuple[Path, ...], names: tuple[str, ...], form: str, look: str, out: Path | None, allow_models: bool
+    folders: tuple[Path, ...], names: tuple[str, ...], form: str, as_numbers: bool, look: str, width: float | None,
+    height: float | None, out: Path | None, allow_models: bool,
 ) -> None:  # fmt: skip
     """Draw figures of one run or more; one that compares runs goes to --out, or where the command is given."""
     from localdfa.analysis import report
     from localdfa.record import Run
 
-    for line in report.plot([Run(folder, allow_models) for folder in folders], names, form, look, out):
+    runs, form = [Run(folder, allow_models) for folder in folders], "csv" if as_numbers else form
+    for line in report.plot(runs, names, form, look, out, width, height):
         click.echo(line)
 
 

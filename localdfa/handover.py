@@ -7,6 +7,7 @@ import numpy as np
 
 from localdfa import record
 from localdfa.errors import RunError, SpecError, quoted
+from localdfa.geometry import seen
 from localdfa.network import Network, build, handed_over
 from localdfa.spec import Experiment, Setting, checks, settings
 
@@ -32,6 +33,22 @@ def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int) -> Ne
     if pathway in {setting.pathway_of(rule) for _, rule in checks.rules_of(setting)}:
         _require_alike(setting, trained, pathway)
     return handed_over(network, setting, seed, job.weights, pathway, str(job.folder / "weights.npz"))
+
+
+def trained(setting: Setting, job: record.Job, shape: tuple[int, ...]) -> Network:
+    """The network that a condition and seed ended with, to be read; B is that of a network that is built anew.
+
+    shape: of a sample of the data.
+
+    Raises
+    ------
+    RunError, SpecError
+        The weights are not kept, or damaged, or of another network.
+    """
+    weights = job.weights
+    n_out = len(weights[f"b{len(setting.network.hidden) + 1}"])
+    network = build(setting, seen(setting, shape), n_out, job.seed)
+    return handed_over(network, setting, job.seed, weights, "transpose", str(job.folder / "weights.npz"))
 
 
 def _require_alike(setting: Setting, trained: Setting, pathway: str) -> None:

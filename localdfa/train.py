@@ -8,11 +8,12 @@ from typing import Any
 from localdfa import folder as folders
 from localdfa import handover, measure, record, recording, samples
 from localdfa.core import blas
-from localdfa.data import Dataset, Source, given
+from localdfa.data import Dataset, given
 from localdfa.errors import DataError, LocalDFAError, RunError
 from localdfa.files import write_json
 from localdfa.geometry import seen
 from localdfa.progress import Progress
+from localdfa.results import Run, given_to
 from localdfa.samples import Data, Forms
 from localdfa.spec import Experiment, Record, Setting, asked, checks, settings
 from localdfa.spec import experiment as validated
@@ -33,7 +34,7 @@ _SUMMARY = (
 def run(
     experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path | None = None, *, name: str | None = None,
     force: bool = False, progress: Progress | bool = True, base: Path | None = None, data: Any = None,
-) -> record.Run:  # fmt: skip
+) -> Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
 
     Parameters
@@ -68,7 +69,7 @@ def run(
     experiment = located(experiment, base or (file.resolve().parent if file else None))
     if data is not None:
         experiment = experiment.model_copy(update={"data": given.NAME})
-    arrays = _given(experiment, data)
+    arrays = given_to(experiment, data)
     place = None if out is None else Path(out)
     if place is not None:
         _keep_sources(experiment, place)
@@ -85,19 +86,13 @@ def run(
         with folders.held(place) as alone:
             fingerprints = _fingerprints(experiment, found)
             begun = record.begin(place, experiment, name=name, force=force, alone=alone, **fingerprints)
-            return _go_on(begun, found, fingerprints, forms, display, compiled)
-
-
-def _given(experiment: Experiment, data: Any) -> Source | None:
-    """The arrays of a script, where an experiment learns from such."""
-    if data is None:
-        return None
-    return given.source(data, regression=next(iter(settings(experiment).values())).output.regression)
+            _go_on(begun, found, fingerprints, forms, display, compiled)
+    return Run(place, data=arrays)
 
 
 def resume(
     folder: str | Path, progress: Progress | bool = True, *, allow_models: bool = False, data: Any = None
-) -> record.Run:  # fmt: skip
+) -> Run:  # fmt: skip
     """Go on with a run that was interrupted, to the same bits as if it had not been; progress as for `run`.
 
     allow_models: whether Python files of models that the run brings may be executed (see `localdfa.record.Run`).
@@ -120,11 +115,13 @@ def resume(
                 if learns_from_arrays
                 else f"{folder}: learns from {began.experiment.data}; allowed: no arrays beside it"
             )
-        found = samples.load(began.experiment, _given(began.experiment, data))
+        arrays = given_to(began.experiment, data)
+        found = samples.load(began.experiment, arrays)
         fingerprints, forms = _fingerprints(began.experiment, found), samples.in_forms(began.experiment, found)
         with _shown(progress) as display:
             _warn_of_doubts(began.experiment, display)
-            return _go_on(began, found, fingerprints, forms, display, set())
+            _go_on(began, found, fingerprints, forms, display, set())
+    return Run(folder, allow_models, data=arrays)
 
 
 def _warn_of_doubts(experiment: Experiment, progress: Progress) -> None:
@@ -220,7 +217,7 @@ def _fingerprints(experiment: Experiment, data: Data) -> dict[str, str]:
 
 def _go_on(
     run: record.Run, data: Data, fingerprints: dict[str, str], forms: Forms, progress: Progress, compiled: set[str],
-) -> record.Run:  # fmt: skip
+) -> None:  # fmt: skip
     """Train what is not finished, in a folder that is held; whatever happens, leave one that can be read and resumed.
 
     fingerprints: of the data and of other runs that are read; forms: the parts of the data; compiled: the conditions whose
@@ -241,7 +238,6 @@ def _go_on(
         run.update_info(status=status)
         raise
     run.update_info(status="finished")
-    return run
 
 
 def _described(error: BaseException) -> str:

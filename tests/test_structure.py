@@ -32,7 +32,7 @@ LAYERS = [
     ["progress"],
     ["display", "tensorboard"],
     ["training"],
-    ["trainer", "module_trainer"],
+    ["trainer", "module_trainer", "results"],
     ["train"],
     ["watch", "papers"],
     ["crosscheck"],
