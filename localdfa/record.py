@@ -508,6 +508,12 @@ class Run:
         if now != before:
             self.update_info(notes=now)
 
+    def note(self, text: str) -> None:
+        """Add a line to the notes of run.json, where it is not there yet."""
+        before = self.info.get("notes", [])
+        if text not in before:
+            self.update_info(notes=[*before, text])
+
     @property
     def jobs(self) -> list[Job]:
         """One for each condition and seed, in the order they are run."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from localdfa.analysis.style import Figure
 
 # What a run has for the process that trains it, which completion leaves out.
-_OF_TRAINING = ("check_unchanged", "note_health", "note_not_kept", "note_trained", "update_info")
+_OF_TRAINING = ("check_unchanged", "note", "note_health", "note_not_kept", "note_trained", "update_info")
 
 
 class Run(record.Run):

@@ -1,6 +1,6 @@
 """An experiment from its spec to a finished run directory: every condition and seed is trained, recorded and summed up."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from localdfa.spec import experiment as validated
 from localdfa.trainer import Trainer
 from localdfa.training import Training
 
+# What is told of each epoch, by its row of metrics, and says whether training shall end with it.
+Callback = Callable[[dict[str, Any]], bool | None]
 # Parts of a data set.
 _PARTS = ("train", "valid", "test")
 # After so many epochs, and at its end, a training is warned of that stays at chance.
@@ -34,6 +36,7 @@ _SUMMARY = (
 def run(
     experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path | None = None, *, name: str | None = None,
     force: bool = False, progress: Progress | bool = True, base: Path | None = None, data: Any = None,
+    callback: Callback | None = None,
 ) -> Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
 
@@ -45,6 +48,10 @@ def run(
         of its target column, or a dict (see `localdfa.data.given.source`). x has the shape (n, n_features) or that of pictures
         or series, y (n,) or of a regression (n, n_out). The spec then has ``data = "arrays"``, and run.json the checksum of
         what the networks read; the arrays themselves are not kept.
+    callback: called after each epoch with a copy of its row of metrics, as ``{"condition": "local", "seed": 0, "epoch": 1,
+        "test_error": 9.7, …}``. Where it returns True, the training of this condition and seed ends with that epoch, its
+        records are kept, and a note in run.json says so; others go on. What it raises ends the run, which can be resumed, and
+        is raised again: `optuna.TrialPruned`, for instance.
     name: the name of the experiment; that of its file if left out.
     force: replace a run that is there already.
     progress: whether to show on stderr, or in the notebook, how it goes; or who is told.
@@ -86,17 +93,19 @@ def run(
         with folders.held(place) as alone:
             fingerprints = _fingerprints(experiment, found)
             begun = record.begin(place, experiment, name=name, force=force, alone=alone, **fingerprints)
-            _go_on(begun, found, fingerprints, forms, display, compiled)
+            _go_on(begun, found, fingerprints, forms, display, compiled, callback)
     return Run(place, data=arrays)
 
 
 def resume(
-    folder: str | Path, progress: Progress | bool = True, *, allow_models: bool = False, data: Any = None
+    folder: str | Path, progress: Progress | bool = True, *, allow_models: bool = False, data: Any = None,
+    callback: Callback | None = None,
 ) -> Run:  # fmt: skip
     """Go on with a run that was interrupted, to the same bits as if it had not been; progress as for `run`.
 
     allow_models: whether Python files of models that the run brings may be executed (see `localdfa.record.Run`).
     data: the same arrays again, where the run learns from such; they are not kept in it.
+    callback: as for `run`.
 
     Raises
     ------
@@ -120,7 +129,7 @@ def resume(
         fingerprints, forms = _fingerprints(began.experiment, found), samples.in_forms(began.experiment, found)
         with _shown(progress) as display:
             _warn_of_doubts(began.experiment, display)
-            _go_on(began, found, fingerprints, forms, display, set())
+            _go_on(began, found, fingerprints, forms, display, set(), callback)
     return Run(folder, allow_models, data=arrays)
 
 
@@ -217,6 +226,7 @@ def _fingerprints(experiment: Experiment, data: Data) -> dict[str, str]:
 
 def _go_on(
     run: record.Run, data: Data, fingerprints: dict[str, str], forms: Forms, progress: Progress, compiled: set[str],
+    callback: Callback | None,
 ) -> None:  # fmt: skip
     """Train what is not finished, in a folder that is held; whatever happens, leave one that can be read and resumed.
 
@@ -232,7 +242,7 @@ def _go_on(
         progress.warn(note)
     try:
         with blas.one_thread():
-            _train_all(run, forms, progress, compiled)
+            _train_all(run, forms, progress, compiled, callback)
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {_described(error)}"
         run.update_info(status=status)
@@ -245,7 +255,9 @@ def _described(error: BaseException) -> str:
     return str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
 
 
-def _train_all(run: record.Run, forms: Forms, progress: Progress, compiled: set[str]) -> None:
+def _train_all(
+    run: record.Run, forms: Forms, progress: Progress, compiled: set[str], callback: Callback | None
+) -> None:  # fmt: skip
     """Train every condition and seed, one after the other; compiled: the conditions whose kernels are, which grow."""
     epochs = {name: setting.epochs for name, setting in run.settings.items()}
     n_train = {name: _n_train(setting, forms) for name, setting in run.settings.items()}
@@ -267,7 +279,7 @@ def _train_all(run: record.Run, forms: Forms, progress: Progress, compiled: set[
         progress.job(job.condition, job.seed)
         progress.advance(trainer.epoch * trainer.n_train)
         try:
-            _train(trainer, run, progress)
+            _train(trainer, run, progress, callback)
         finally:
             summarise(run)
         progress.advance((epochs[job.condition] - trainer.epoch) * trainer.n_train)  # what an early stop left out
@@ -280,7 +292,7 @@ def _n_train(setting: Setting, forms: Forms) -> int:
     return _training(setting, forms, record.Job(Path(), "", 0)).n_train
 
 
-def _train(trainer: Training, run: record.Run, progress: Progress) -> None:
+def _train(trainer: Training, run: record.Run, progress: Progress, callback: Callback | None) -> None:
     """One condition and seed from where it stands to its end."""
     keep, job, was_unfinished = run.experiment.record, trainer.job, not trainer.finished
     if not trainer.rows:
@@ -301,6 +313,10 @@ def _train(trainer: Training, run: record.Run, progress: Progress) -> None:
         _judge(trainer, run, progress)
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
+        if callback is not None and callback(dict(row)) and not trainer.finished:
+            trainer.end()
+            trainer.save()
+            run.note(f"{job.condition} seed {job.seed}: the callback ended training after epoch {trainer.epoch}")
     if was_unfinished:
         job.write_metrics(trainer.rows)
     _record(trainer, run, progress, anew=was_unfinished)
