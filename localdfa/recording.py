@@ -58,6 +58,11 @@ def check(experiment: Experiment, shape: tuple[int, ...], n_out: int, samples: i
         )
 
 
+def drives(setting: Setting, network: Network, engine: Engine, part: Part, seed: int, epoch: int) -> np.ndarray:
+    """The drive of the output in each sample of what is no part of the data, (n, n_out); epoch: of the weights."""
+    return Trained(setting, network, engine, frozenset(), {"": part}, np.empty(0, np.int64), seed, epoch).drives("")
+
+
 def _memory() -> float:
     """Bytes of memory that there are; ∞ where that cannot be told."""
     there = memory.available()

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from localdfa import export, handover, record, samples
+from localdfa import export, handover, record, recording, samples
 from localdfa.core import blas
 from localdfa.data import Source, given
 from localdfa.engines import engine
 from localdfa.errors import RunError, SpecError
-from localdfa.recording import Trained
 from localdfa.spec import Experiment, settings
 
 if TYPE_CHECKING:
@@ -246,10 +245,7 @@ class Run(record.Run):
             part = samples.new(self.experiment, setting, x, tuple(info["shape"]), self._data)
             network = handover.trained(setting, job, tuple(info["shape"]))
             method = engine(setting, setting.rule_of(setting.stage[-1]))
-            read = Trained(
-                setting, network, method, frozenset(), {"new": part}, np.empty(0, int), job.seed, job.last[record.KEPT]
-            )  # fmt: skip
-            drives = read.drives("new")
+            drives = recording.drives(setting, network, method, part, job.seed, job.last[record.KEPT])
             activity = network.predict(drives)
         if outputs:
             return activity

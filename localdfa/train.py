@@ -84,7 +84,7 @@ def run(
     found = samples.load(experiment, arrays)
     if isinstance(found, Dataset):
         recording.check(experiment, found.shape, found.n_out, len(found.y_train))
-    with _shown(progress) as display:
+    with shown(progress) as display:
         _warn_of_doubts(experiment, display)
         with blas.one_thread():
             forms = samples.in_forms(experiment, found)
@@ -127,7 +127,7 @@ def resume(
         arrays = given_to(began.experiment, data)
         found = samples.load(began.experiment, arrays)
         fingerprints, forms = _fingerprints(began.experiment, found), samples.in_forms(began.experiment, found)
-        with _shown(progress) as display:
+        with shown(progress) as display:
             _warn_of_doubts(began.experiment, display)
             _go_on(began, found, fingerprints, forms, display, set(), callback)
     return Run(folder, allow_models, data=arrays)
@@ -182,7 +182,7 @@ def _training(setting: Setting, forms: Forms, job: record.Job, keep: Record | No
     return ModuleTrainer(setting, data, job, keep)
 
 
-def _shown(progress: Progress | bool) -> AbstractContextManager[Progress]:
+def shown(progress: Progress | bool) -> AbstractContextManager[Progress]:
     """Who is told how a run goes: a display of its own, unless somebody else is."""
     if progress is not True:
         return nullcontext(progress or Progress())

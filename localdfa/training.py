@@ -115,6 +115,11 @@ class Training(ABC):
         """End training with the last epoch, whatever its stages say; where this one keeps the best weights, with those."""
         self._leave(len(self.setting.stage))
 
+    def go_on(self) -> None:
+        """Take up the last stage again, where training is over."""
+        if self.finished:
+            self._enter(len(self.setting.stage) - 1)
+
     def _leave(self, following: int) -> None:
         """Leave the stage for another one."""
         if self.setting.stage[self.stage].keep == "best" and self.best is not None:

@@ -34,6 +34,7 @@ LAYERS = [
     ["training"],
     ["trainer", "module_trainer", "results"],
     ["train"],
+    ["sklearn"],
     ["watch", "papers"],
     ["crosscheck"],
     ["bench", "conformance"],
