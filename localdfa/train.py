@@ -9,7 +9,7 @@ from localdfa import folder as folders
 from localdfa import handover, measure, record, recording, samples
 from localdfa.core import blas
 from localdfa.data import Dataset, given
-from localdfa.errors import DataError, LocalDFAError, RunError
+from localdfa.errors import DataError, LocalDFAError, RunError, SpecError
 from localdfa.files import write_json
 from localdfa.geometry import seen
 from localdfa.progress import Progress
@@ -17,6 +17,7 @@ from localdfa.results import Run, given_to
 from localdfa.samples import Data, Forms
 from localdfa.spec import Experiment, Record, Setting, asked, checks, settings
 from localdfa.spec import experiment as validated
+from localdfa.spec.tables import GIVEN
 from localdfa.trainer import Trainer
 from localdfa.training import Training
 
@@ -36,7 +37,7 @@ _SUMMARY = (
 def run(
     experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path | None = None, *, name: str | None = None,
     force: bool = False, progress: Progress | bool = True, base: Path | None = None, data: Any = None,
-    callback: Callback | None = None,
+    callback: Callback | None = None, weights: Mapping[str, Any] | None = None,
 ) -> Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
 
@@ -52,6 +53,9 @@ def run(
         "test_error": 9.7, …}``. Where it returns True, the training of this condition and seed ends with that epoch, its
         records are kept, and a note in run.json says so; others go on. What it raises ends the run, which can be resumed, and
         is raised again: `optuna.TrialPruned`, for instance.
+    weights: what training starts from, in place of the weights that are drawn, as ``job.weights`` has them: W1 (n_post, n_pre),
+        b1 (n_post,) … by layer, and B1 … (n_post, n_out), which is drawn if left out. The run keeps them, and its spec has
+        ``network.weights = "given"``, where no condition has that of itself.
     name: the name of the experiment; that of its file if left out.
     force: replace a run that is there already.
     progress: whether to show on stderr, or in the notebook, how it goes; or who is told.
@@ -76,6 +80,9 @@ def run(
     experiment = located(experiment, base or (file.resolve().parent if file else None))
     if data is not None:
         experiment = experiment.model_copy(update={"data": given.NAME})
+    start = None if weights is None else handover.given_start(weights)
+    if start is not None:
+        experiment = _from_given(experiment)
     arrays = given_to(experiment, data)
     place = None if out is None else Path(out)
     if place is not None:
@@ -88,11 +95,11 @@ def run(
         _warn_of_doubts(experiment, display)
         with blas.one_thread():
             forms = samples.in_forms(experiment, found)
-            compiled = _rehearse(experiment, found, forms, display)
+            compiled = _rehearse(experiment, found, forms, display, start)
         place = folders.take(place, name)
         with folders.held(place) as alone:
-            fingerprints = _fingerprints(experiment, found)
-            begun = record.begin(place, experiment, name=name, force=force, alone=alone, **fingerprints)
+            fingerprints = _fingerprints(experiment, found, start)
+            begun = record.begin(place, experiment, name=name, force=force, alone=alone, weights=start, **fingerprints)
             _go_on(begun, found, fingerprints, forms, display, compiled, callback)
     return Run(place, data=arrays)
 
@@ -126,11 +133,22 @@ def resume(
             )
         arrays = given_to(began.experiment, data)
         found = samples.load(began.experiment, arrays)
-        fingerprints, forms = _fingerprints(began.experiment, found), samples.in_forms(began.experiment, found)
+        fingerprints = _fingerprints(began.experiment, found, began.start)
+        forms = samples.in_forms(began.experiment, found)
         with shown(progress) as display:
             _warn_of_doubts(began.experiment, display)
             _go_on(began, found, fingerprints, forms, display, set(), callback)
     return Run(folder, allow_models, data=arrays)
+
+
+def _from_given(experiment: Experiment) -> Experiment:
+    """The experiment with weights that are given, in all conditions that have none of their own, or where it says so."""
+    if not any(setting.network.weights == GIVEN for setting in settings(experiment).values()):
+        tables = experiment.model_dump(exclude_unset=True)
+        experiment = validated({**tables, "network": {**tables.get("network", {}), "weights": GIVEN}})
+    if not any(setting.network.weights == GIVEN for setting in settings(experiment).values()):
+        raise SpecError("weights: no condition starts from them, as each has its own network.weights; allowed: 'given' in one")
+    return experiment
 
 
 def _warn_of_doubts(experiment: Experiment, progress: Progress) -> None:
@@ -150,7 +168,9 @@ def _keep_sources(experiment: Experiment, place: Path) -> None:
             raise RunError(f"{place}: {key} reads {path}, which this run would replace; name another place")
 
 
-def _rehearse(experiment: Experiment, data: Data, forms: Forms, progress: Progress) -> set[str]:
+def _rehearse(
+    experiment: Experiment, data: Data, forms: Forms, progress: Progress, start: handover.Start | None
+) -> set[str]:  # fmt: skip
     """Build every network, and train the first for a mini-batch: what goes wrong there does so before a folder is made.
 
     Returns the conditions whose kernels are compiled.
@@ -164,19 +184,21 @@ def _rehearse(experiment: Experiment, data: Data, forms: Forms, progress: Progre
     for each, number in networks:
         if each.module is None:
             assert isinstance(data, Dataset)
-            handover.begin(each, seen(each, data.shape), data.n_out, number)
+            handover.begin(each, seen(each, data.shape), data.n_out, number, start)
         else:  # its taps may be refused
             _training(each, forms, record.Job(Path(), "", number))
     progress.compiling(name)
-    _training(setting, forms, record.Job(Path(), name, seed)).warm_up()
+    _training(setting, forms, record.Job(Path(), name, seed), start=start).warm_up()
     return {name}
 
 
-def _training(setting: Setting, forms: Forms, job: record.Job, keep: Record | None = None) -> Training:
+def _training(
+    setting: Setting, forms: Forms, job: record.Job, keep: Record | None = None, start: handover.Start | None = None
+) -> Training:  # fmt: skip
     """One condition and seed, before its training."""
     data = forms[samples.form_of(setting)]
     if setting.module is None:
-        return Trainer(setting, data, job, keep)
+        return Trainer(setting, data, job, keep, start)
     from localdfa.module_trainer import ModuleTrainer
 
     return ModuleTrainer(setting, data, job, keep)
@@ -219,9 +241,9 @@ def located(experiment: Experiment, base: Path | None = None) -> Experiment:
     return experiment.model_copy(update={"data": f"npz:{absolute('data', experiment.data.removeprefix('npz:'))}"})
 
 
-def _fingerprints(experiment: Experiment, data: Data) -> dict[str, str]:
+def _fingerprints(experiment: Experiment, data: Data, start: handover.Start | None) -> dict[str, str]:
     """Of all that a run reads, as run.json has them."""
-    return {"data": samples.fingerprint(data), **handover.fingerprint(experiment)}
+    return {"data": samples.fingerprint(data), **handover.fingerprint(experiment, start)}
 
 
 def _go_on(
@@ -259,12 +281,13 @@ def _train_all(
     run: record.Run, forms: Forms, progress: Progress, compiled: set[str], callback: Callback | None
 ) -> None:  # fmt: skip
     """Train every condition and seed, one after the other; compiled: the conditions whose kernels are, which grow."""
+    start = run.start
     epochs = {name: setting.epochs for name, setting in run.settings.items()}
     n_train = {name: _n_train(setting, forms) for name, setting in run.settings.items()}
     progress.start(sum(epochs[job.condition] * n_train[job.condition] for job in run.jobs))
     for job in run.jobs:
         setting = run.settings[job.condition]
-        trainer = _training(setting, forms, job, run.experiment.record)
+        trainer = _training(setting, forms, job, run.experiment.record, start)
         if setting.network.from_run:  # which may have been replaced meanwhile
             run.check_unchanged(**handover.fingerprint(run.experiment))
         trainer.restore(progress)
@@ -274,7 +297,7 @@ def _train_all(
             job.write_metrics(trainer.rows)
         if not trainer.finished and job.condition not in compiled:
             progress.compiling(job.condition)
-            _training(setting, forms, job).warm_up()
+            _training(setting, forms, job, start=start).warm_up()
             compiled.add(job.condition)
         progress.job(job.condition, job.seed)
         progress.advance(trainer.epoch * trainer.n_train)

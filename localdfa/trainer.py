@@ -16,7 +16,7 @@ from localdfa.engines import Engine, Settled, Spiking, engine
 from localdfa.errors import NonFiniteError
 from localdfa.feedback._changes import Changes
 from localdfa.files import plain
-from localdfa.handover import begin
+from localdfa.handover import Start, begin
 from localdfa.network import FEEDBACK, NOISE, ORDER, PROBE, WATCHED, generator, random_feedback, rewired
 from localdfa.optimisers import Optimiser
 from localdfa.progress import Progress
@@ -28,12 +28,15 @@ from localdfa.training import Kept, Training, check_alike
 class Trainer(Training):
     """The training of a network of layers."""
 
-    def __init__(self, setting: Setting, parts: dict[str, Part], job: record.Job, keep: Record | None = None) -> None:
+    def __init__(
+        self, setting: Setting, parts: dict[str, Part], job: record.Job, keep: Record | None = None, start: Start | None = None
+    ) -> None:  # fmt: skip
+        """start: see `localdfa.handover.begin`."""
         super().__init__(setting, job)
         self._keep = keep or Record()
         self.learn_from(parts)
         train = parts["train"]
-        self.network = begin(setting, train.shape, train.targets.shape[1], self.seed)
+        self.network = begin(setting, train.shape, train.targets.shape[1], self.seed, start)
         self._adversary = _adversary(setting, train)
         self._changes_by_pathway: dict[str, Changes] = {}
         self._enter(0)
