@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # Modules whose public names a script or notebook uses.
-MODULES = ["localdfa.data.given", "localdfa.results", "localdfa.sklearn", "localdfa.train"]
+MODULES = ["localdfa.data.given", "localdfa.results", "localdfa.sklearn", "localdfa.spec.explain", "localdfa.train"]
 
 
 @pytest.mark.parametrize("name", MODULES)
