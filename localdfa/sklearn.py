@@ -108,7 +108,7 @@ class _Estimator(BaseEstimator):
     def _fit(self, source: Source) -> None:
         with blas.one_thread(), shown(bool(self.verbose)) as progress:
             trainer = self._begin(source)
-            progress.start(trainer.setting.epochs * trainer.n_train)
+            progress.start({trainer.job.condition: trainer.setting.epochs * trainer.n_train})
             progress.job(trainer.job.condition, trainer.seed)
             progress.epoch(trainer.measure())
             while not trainer.finished:

@@ -284,7 +284,8 @@ def _train_all(
     start = run.start
     epochs = {name: setting.epochs for name, setting in run.settings.items()}
     n_train = {name: _n_train(setting, forms) for name, setting in run.settings.items()}
-    progress.start(sum(epochs[job.condition] * n_train[job.condition] for job in run.jobs))
+    seeds = len(run.experiment.seeds)
+    progress.start({name: seeds * epochs[name] * n_train[name] for name in run.settings})
     for job in run.jobs:
         setting = run.settings[job.condition]
         trainer = _training(setting, forms, job, run.experiment.record, start)
@@ -300,12 +301,12 @@ def _train_all(
             _training(setting, forms, job, start=start).warm_up()
             compiled.add(job.condition)
         progress.job(job.condition, job.seed)
-        progress.advance(trainer.epoch * trainer.n_train)
+        progress.skip(job.condition, trainer.epoch * trainer.n_train)
         try:
             _train(trainer, run, progress, callback)
         finally:
             summarise(run)
-        progress.advance((epochs[job.condition] - trainer.epoch) * trainer.n_train)  # what an early stop left out
+        progress.skip(job.condition, (epochs[job.condition] - trainer.epoch) * trainer.n_train)  # what an early stop left out
 
 
 def _n_train(setting: Setting, forms: Forms) -> int:
