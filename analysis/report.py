@@ -7,6 +7,7 @@ whose hash it names: that sorts the tables and opens the figures large; without 
 
 import base64
 import hashlib
+import inspect
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from markupsafe import Markup
 
 from localdfa import analysis, files, record
 from localdfa.analysis import _kept, _panels, style, summary
-from localdfa.errors import RunError
+from localdfa.errors import RunError, SpecError
 from localdfa.record import Run
 
 # A figure this much higher than wide is shown at its full height.
@@ -51,7 +52,7 @@ def write(*runs: Run, path: Path | None = None) -> Path:
 
 def plot(
     runs: Sequence[Run], names: Collection[str] = (), form: str = "png", look: str = "paper", out: Path | None = None,
-    width: float | None = None, height: float | None = None,
+    width: float | None = None, height: float | None = None, **chosen: int | None,
 ) -> Iterator[str]:  # fmt: skip
     """Draw figures to files ``NAME.FORM``, and say of each where it is, or why it is not drawn.
 
@@ -67,6 +68,7 @@ def plot(
     look: ``paper`` or ``talk``.
     out: the folder; if left out, ``figures`` in each run, for figures of several runs the working directory.
     width, height: inches; each as the figure has it, if left out.
+    chosen: what figures show, ``trial`` or ``neuron``, where it is not None; where none is named, those that take it are drawn.
 
     Raises
     ------
@@ -75,7 +77,11 @@ def plot(
     RunError
         A file cannot be read or written; a figure was named that cannot be drawn.
     """
-    modules = {name: analysis.get(name) for name in names or analysis.names()}
+    asked = {key: value for key, value in chosen.items() if value is not None}
+    taking = [name for name in analysis.names() if not asked or set(asked) <= _chosen_by(name)]
+    modules = {name: analysis.get(name) for name in names or taking}
+    for name in modules:
+        _check_taken(name, asked)
     labels, failed = summary.labels(runs), list[str]()
     lacking: dict[Path, dict[str, list[str]]] = {run.folder: {} for run in runs}
     for name, module in modules.items():
@@ -85,7 +91,7 @@ def plot(
             folder = out or (group[0].folder / "figures" if len(group) == 1 else Path())
             try:
                 with style.using(look), _one_line(group[0], name):
-                    drawn = sized(module.figure(*group), width, height)
+                    drawn = sized(module.figure(*group, **asked), width, height)
                     content = _panels.table(drawn) if form == "csv" else drawn.content(form, summary.origin(*group))
             except (RunError, style.SizeError) as error:
                 if names:
@@ -107,17 +113,30 @@ def plot(
         raise RunError("\n".join(dict.fromkeys(failed)))
 
 
-def drawn(run: Run, name: str, look: str = "paper") -> style.Figure:
-    """A figure of one run by its name; look: as of `plot`.
+def _chosen_by(name: str) -> set[str]:
+    """What a figure lets one choose of what it shows."""
+    return set(inspect.signature(analysis.get(name).figure).parameters) & {"trial", "neuron"}
+
+
+def _check_taken(name: str, asked: Collection[str]) -> None:
+    """Refuse a choice that a figure does not take."""
+    for key in sorted(set(asked) - _chosen_by(name)):
+        others = [other for other in analysis.names() if key in _chosen_by(other)]
+        raise SpecError(f"figure {name!r} has no {key} to choose; allowed with {', '.join(others)}")
+
+
+def drawn(run: Run, name: str, look: str = "paper", **chosen: int | None) -> style.Figure:
+    """A figure of one run by its name; look, chosen: as of `plot`.
 
     Raises
     ------
     SpecError, RunError
         No such figure; it cannot be drawn.
     """
-    module = analysis.get(name)
+    module, asked = analysis.get(name), {key: value for key, value in chosen.items() if value is not None}
+    _check_taken(name, asked)
     with style.using(look), _one_line(run, name):
-        found: style.Figure = module.figure(run)
+        found: style.Figure = module.figure(run, **asked)
     return found
 
 

@@ -270,18 +270,20 @@ def watch(folder: Path, allow_models: bool) -> None:
 @click.option("--style", "look", default="paper", show_default=True, type=click.Choice(["paper", "talk"]))
 @click.option("--width", type=_INCHES, help="Of each figure, inches.  [default: that of one column or two of a journal]")
 @click.option("--height", type=_INCHES, help="Of each figure, inches.  [default: as its panels need]")
+@click.option("--trial", type=int, help="The training sample that raster and trial show.  [default: a telling one]")
+@click.option("--neuron", type=int, help="The neuron of the first hidden layer that trial shows.  [default: a telling one]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to.  [default: figures in each run]")
 @_MODELS
 def plot(
     folders: tuple[Path, ...], names: tuple[str, ...], form: str, as_numbers: bool, look: str, width: float | None,
-    height: float | None, out: Path | None, allow_models: bool,
+    height: float | None, trial: int | None, neuron: int | None, out: Path | None, allow_models: bool,
 ) -> None:  # fmt: skip
     """Draw figures of one run or more; one that compares runs goes to --out, or where the command is given."""
     from localdfa.analysis import report
     from localdfa.record import Run
 
     runs, form = [Run(folder, allow_models) for folder in folders], "csv" if as_numbers else form
-    for line in report.plot(runs, names, form, look, out, width, height):
+    for line in report.plot(runs, names, form, look, out, width, height, trial=trial, neuron=neuron):
         click.echo(line)
 
 

@@ -125,7 +125,8 @@ class Run(record.Run):
 
     def plot(
         self, name: str, ax: "Axes | None" = None, *, panel: str | None = None, width: float | None = None,
-        height: float | None = None, style: Literal["paper", "talk"] = "paper",
+        height: float | None = None, style: Literal["paper", "talk"] = "paper", trial: int | None = None,
+        neuron: int | None = None,
     ) -> "Figure | Axes":  # fmt: skip
         """A figure of the run, or one of its panels on axes of your own.
 
@@ -141,6 +142,8 @@ class Run(record.Run):
             Of the figure, inches; as it is made for a journal if left out.
         style : {"paper", "talk"}
             How large text and lines are.
+        trial, neuron : int, optional
+            Of the figures ``raster`` and ``trial``: the training sample, and of the latter the neuron, of those that are kept.
 
         Returns
         -------
@@ -158,7 +161,7 @@ class Run(record.Run):
         from localdfa.analysis import _panels, report
         from localdfa.analysis import style as looks
 
-        drawn = report.drawn(self, name, style)
+        drawn = report.drawn(self, name, style, trial=trial, neuron=neuron)
         if ax is None:
             if panel is not None:
                 raise SpecError(f"figure {name!r}: panel = {panel!r} goes with axes to draw it on, ax")

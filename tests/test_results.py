@@ -150,6 +150,27 @@ def test_plot_writes_numbers_and_sizes(rate_run, tmp_path):
     assert "cannot be read at 5 × 0.5 inches" in done.output
 
 
+def test_a_trial_and_a_neuron_are_chosen(spiking_run, rate_run, tmp_path):
+    kept = spiking_run.jobs[0].states
+    shown = spiking_run.plot("trial")
+    for trial in kept["trial"]:
+        for neuron in kept["neuron1"]:
+            drawn = spiking_run.plot("trial", trial=int(trial), neuron=int(neuron))
+            index = int(np.flatnonzero(kept["trial"] == trial)[0]), int(np.flatnonzero(kept["neuron1"] == neuron)[0])
+            np.testing.assert_array_equal(drawn.axes[1].lines[0].get_ydata(), kept["v1"][index[0], :, index[1]])
+    assert len(shown.axes) == 5
+    spikes = spiking_run.jobs[0].spikes
+    rasters = [spiking_run.plot("raster", trial=int(trial)) for trial in spikes["trials"]]
+    assert rasters[0].content("png") != rasters[1].content("png")
+    with pytest.raises(RunError, match=r"keeps no trial -1; there are \d+, \d+"):
+        spiking_run.plot("raster", trial=-1)
+    with pytest.raises(SpecError, match="figure 'angles' has no trial to choose; allowed with raster, trial"):
+        rate_run.plot("angles", trial=3)
+    chosen = ["plot", str(spiking_run.folder), "--trial", str(spikes["trials"][1]), "--out", str(tmp_path)]
+    done = CliRunner().invoke(main, chosen)
+    assert (done.exit_code, sorted(path.name for path in tmp_path.iterdir())) == (0, ["raster.png", "trial.png"])
+
+
 # --- predictions ------------------------------------------------------------------------------------------------------
 
 CASES = {
