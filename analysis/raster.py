@@ -58,10 +58,12 @@ def caption(run: Run) -> str:
 def figure(run: Run, trial: int | None = None) -> style.Figure:
     """Two panels for each condition that keeps spikes and each hidden layer: the raster, and below it the rates.
 
+    trial: the training sample; that in which the feedback moves the spikes most, if left out.
+
     Raises
     ------
     RunError
-        The run keeps no spikes, or there are none in the trials that are kept.
+        The run keeps no spikes, or there are none in the trials that are kept; or this trial is not kept.
     """
     panels = []
     for name, job in _kept.first(_kept.jobs(run, "spikes", "raster")).items():

@@ -35,7 +35,8 @@ def figure(run: Run, trial: int | None = None, neuron: int | None = None) -> sty
     Raises
     ------
     RunError
-        The run keeps no states, or no spikes; or states of no neuron or of less than two times; or none of this trial or neuron.
+        The run keeps no states, or no spikes; or states of no neuron or of less than two times; or none of this
+        trial or neuron.
     """
     _kept.jobs(run, "spikes", "trial")
     name, job = next(iter(_kept.first(_kept.jobs(run, "states", "trial")).items()))
