@@ -103,6 +103,21 @@ def classes(run: Run, n: int) -> list[str]:
     return [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in map(str, names)]
 
 
+def one_of(run: Run, what: str, asked: int, kept: np.ndarray) -> int:
+    """A trial or neuron that is asked for, if it is kept.
+
+    Raises
+    ------
+    RunError
+        It is not; the message has those that are.
+    """
+    if asked in kept:
+        return asked
+    there = [str(each) for each in np.unique(kept)]
+    shown = ", ".join(there if len(there) <= 20 else [*there[:19], "…", there[-1]])
+    raise RunError(f"{run.folder}: keeps no {what} {asked}; there are {shown}")
+
+
 def with_classes(run: Run, figure: str, predicted: bool) -> None:
     """Refuse what has no classes, as a regression; predicted: or of which others are predicted.
 

@@ -119,12 +119,15 @@ def draw(axes: Axes, layers: list[dict[str, Any]], key: str) -> None:
             if key == "cosine":
                 values = np.maximum(1 - values, _LEAST)
             values = np.where(values > 0, values, np.nan)  # a logarithmic axis has no place for zero
-            (line,) = axes.loglog(beta, values, color=colour(i), linestyle=dashes, marker=marker, markerfacecolor="white")
+            series = f"layer {i + 1}, {nudging}"
+            (line,) = axes.loglog(
+                beta, values, color=colour(i), linestyle=dashes, marker=marker, markerfacecolor="white", label=series
+            )  # fmt: skip
             line.set_markeredgewidth(style.mark(0.7))
             if "low" in found:
-                axes.fill_between(beta, found["low"], found["high"], color=colour(i), alpha=0.2, linewidth=0)
+                style.band(axes, series, list(beta), found["low"], found["high"], colour(i))
             fitted = found["fitted"]
-            axes.loglog(beta[fitted], values[fitted], color=colour(i), linestyle="", marker=marker)
+            axes.loglog(beta[fitted], values[fitted], color=colour(i), linestyle="", marker=marker, label=f"{series}, fitted")
             if key == "relative_error" and i == 0 and fitted:
                 _guide(axes, beta, beta[fitted[0]], values[fitted[0]], ORDERS[nudging])
     for axis in (axes.xaxis, axes.yaxis):

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 
 from localdfa.analysis import _kept, _layout, _many, style
+from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
 _ABREAST, _NUMBERED = 3, 12
@@ -44,11 +45,13 @@ def figure(run: Run) -> style.Figure:
     Raises
     ------
     RunError
-        No condition and seed is finished; or it is a regression, without classes.
+        No condition and seed is finished; or it is a regression, without classes; or there is no test part.
     """
     _kept.with_classes(run, "confusion", predicted=True)
     kept = dict(list(_kept.jobs(run, "outcome", "confusion").items())[: _many.MOST])
     outcomes = [array for jobs in kept.values() for job in jobs for array in job.outcome.values()]
+    if not any(map(len, outcomes)):
+        raise RunError(f"{run.folder}: the figure confusion shows the test part, and {run.experiment.data} has none")
     classes = _kept.classes(run, int(max(map(np.max, outcomes))) + 1)
     found = {name: _percent(jobs, len(classes)) for name, jobs in kept.items()}
     wrong = {name: np.where(np.eye(*part.shape) > 0, np.nan, part) for name, part in found.items()}

@@ -66,7 +66,7 @@ def _apart(found: Curves, names: list[str], rows: list[dict[str, Any]], what: Me
             if name in found.get(part, {}):
                 curve, label = found[part][name], f"{_PARTS[part].lower()} {what.name}"
                 (lines[part],) = axes.plot(curve.x, curve.mean, color=colour, linestyle=dashes, label=label, zorder=3)
-                axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0, zorder=2)
+                style.band(axes, label, curve.x, curve.low, curve.high, colour)
         lines["others"] = _many.others(axes, name, found.get("test", {}), f"test {what.name} of the others")
         style.epoch_axis(axes, rows)
         _stages.mark(axes, [row for row in rows if row["condition"] == name], names)

@@ -55,18 +55,23 @@ def caption(run: Run) -> str:
     return text.rstrip() + (f" Of {number} layers of all conditions the first {_PANELS} are drawn." if number > _PANELS else "")
 
 
-def figure(run: Run) -> style.Figure:
+def figure(run: Run, trial: int | None = None) -> style.Figure:
     """Two panels for each condition that keeps spikes and each hidden layer: the raster, and below it the rates.
+
+    trial: the training sample; that in which the feedback moves the spikes most, if left out.
 
     Raises
     ------
     RunError
-        The run keeps no spikes, or there are none in the trials that are kept.
+        The run keeps no spikes, or there are none in the trials that are kept; or this trial is not kept.
     """
     panels = []
     for name, job in _kept.first(_kept.jobs(run, "spikes", "raster")).items():
         kept = job.spikes
-        panels += [_Panel(name, layer, kept, _trial(kept)) for layer in _layers.some(len(run.settings[name].network.hidden))]
+        panels += [
+            _Panel(name, layer, kept, _trial(run, kept, trial))
+            for layer in _layers.some(len(run.settings[name].network.hidden))
+        ]
     if all(panel.trial is None for panel in panels):
         raise RunError(f"{run.folder}: no neuron spikes in the trials that are kept, so the figure raster has nothing to show")
     several = len({panel.name for panel in panels}) > 1
@@ -145,11 +150,13 @@ def _bins(phases: list[tuple[float, float, float]]) -> np.ndarray:
     return np.append(np.concatenate(parts), last)
 
 
-def _trial(kept: dict[str, np.ndarray]) -> int | None:
-    """The trial in which twins and somata differ most in spikes, neuron by neuron, from the first nudged phase on.
+def _trial(run: Run, kept: dict[str, np.ndarray], asked: int | None) -> int | None:
+    """The trial that is asked for, or that in which twins and somata differ most in spikes, from the first nudged phase on.
 
     None where there are no spikes.
     """
+    if asked is not None:
+        return _kept.one_of(run, "trial", asked, kept["trials"])
     nudged, sign, apart = kept["time"] >= kept["edges"][1], np.where(kept["twin"], 1, -1), {}
     for trial in np.unique(kept["trial"]):
         own = nudged & (kept["trial"] == trial)

@@ -7,6 +7,7 @@ whose hash it names: that sorts the tables and opens the figures large; without 
 
 import base64
 import hashlib
+import inspect
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ import threadpoolctl
 from markupsafe import Markup
 
 from localdfa import analysis, files, record
-from localdfa.analysis import _kept, style, summary
-from localdfa.errors import RunError
+from localdfa.analysis import _kept, _panels, style, summary
+from localdfa.errors import RunError, SpecError
 from localdfa.record import Run
 
 # A figure this much higher than wide is shown at its full height.
@@ -50,8 +51,9 @@ def write(*runs: Run, path: Path | None = None) -> Path:
 
 
 def plot(
-    runs: Sequence[Run], names: Collection[str] = (), form: str = "png", look: str = "paper", out: Path | None = None
-) -> Iterator[str]:
+    runs: Sequence[Run], names: Collection[str] = (), form: str = "png", look: str = "paper", out: Path | None = None,
+    width: float | None = None, height: float | None = None, **chosen: int | None,
+) -> Iterator[str]:  # fmt: skip
     """Draw figures to files ``NAME.FORM``, and say of each where it is, or why it is not drawn.
 
     Those that a run keeps no record for are said in one line.
@@ -62,9 +64,11 @@ def plot(
     ----------
     runs: at least one; a figure that compares runs is drawn once, of all.
     names: of figures; all, where none is named.
-    form: ``png``, ``svg`` or ``pdf``.
+    form: ``png``, ``svg`` or ``pdf``; or ``csv``, the numbers that a figure shows (see `_panels.rows`).
     look: ``paper`` or ``talk``.
     out: the folder; if left out, ``figures`` in each run, for figures of several runs the working directory.
+    width, height: inches; each as the figure has it, if left out.
+    chosen: what figures show, ``trial`` or ``neuron``, where it is not None; where none is named, those that take it are drawn.
 
     Raises
     ------
@@ -73,7 +77,11 @@ def plot(
     RunError
         A file cannot be read or written; a figure was named that cannot be drawn.
     """
-    modules = {name: analysis.get(name) for name in names or analysis.names()}
+    asked = {key: value for key, value in chosen.items() if value is not None}
+    taking = [name for name in analysis.names() if not asked or set(asked) <= _chosen_by(name)]
+    modules = {name: analysis.get(name) for name in names or taking}
+    for name in modules:
+        _check_taken(name, asked)
     labels, failed = summary.labels(runs), list[str]()
     lacking: dict[Path, dict[str, list[str]]] = {run.folder: {} for run in runs}
     for name, module in modules.items():
@@ -83,8 +91,9 @@ def plot(
             folder = out or (group[0].folder / "figures" if len(group) == 1 else Path())
             try:
                 with style.using(look), _one_line(group[0], name):
-                    content = module.figure(*group).content(form, summary.origin(*group))
-            except RunError as error:
+                    drawn = sized(module.figure(*group, **asked), width, height)
+                    content = _panels.table(drawn) if form == "csv" else drawn.content(form, summary.origin(*group))
+            except (RunError, style.SizeError) as error:
                 if names:
                     failed.append(str(error))
                 elif isinstance(error, _kept.Lacking):
@@ -104,6 +113,46 @@ def plot(
         raise RunError("\n".join(dict.fromkeys(failed)))
 
 
+def _chosen_by(name: str) -> set[str]:
+    """What a figure lets one choose of what it shows."""
+    return set(inspect.signature(analysis.get(name).figure).parameters) & {"trial", "neuron"}
+
+
+def _check_taken(name: str, asked: Collection[str]) -> None:
+    """Refuse a choice that a figure does not take."""
+    for key in sorted(set(asked) - _chosen_by(name)):
+        others = [other for other in analysis.names() if key in _chosen_by(other)]
+        raise SpecError(f"figure {name!r} has no {key} to choose; allowed with {', '.join(others)}")
+
+
+def drawn(run: Run, name: str, look: str = "paper", **chosen: int | None) -> style.Figure:
+    """A figure of one run by its name; look, chosen: as of `plot`.
+
+    Raises
+    ------
+    SpecError, RunError
+        No such figure; it cannot be drawn.
+    """
+    module, asked = analysis.get(name), {key: value for key, value in chosen.items() if value is not None}
+    _check_taken(name, asked)
+    with style.using(look), _one_line(run, name):
+        found: style.Figure = module.figure(run, **asked)
+    return found
+
+
+def sized(drawn: style.Figure, width: float | None, height: float | None) -> style.Figure:
+    """A figure with this width and height, inches; what is None stays as it is.
+
+    Raises
+    ------
+    SizeError
+        It cannot be read at this size.
+    """
+    if width is not None or height is not None:
+        drawn.set_size_inches(width or drawn.get_figwidth(), height or drawn.get_figheight())
+    return drawn
+
+
 @contextmanager
 def _one_line(run: Run, name: str) -> Iterator[None]:
     """Whatever a figure meets in the records of a run is a RunError of one line: the other figures and the table are drawn.
@@ -113,7 +162,7 @@ def _one_line(run: Run, name: str) -> Iterator[None]:
     try:
         with threadpoolctl.threadpool_limits(1, "blas"):
             yield
-    except RunError:
+    except (RunError, style.SizeError):
         raise
     except Exception as error:
         what = str(error).partition("\n")[0]

@@ -141,8 +141,21 @@ class SizeError(LocalDFAError):
     """A figure cannot be read at the size that is asked for."""
 
 
+class Band(NamedTuple):
+    """What a band of a figure reaches from and to: of which panel and curve, and at each x."""
+
+    axes: Axes
+    label: str
+    x: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    color: str
+
+
 class Figure(MatplotlibFigure):
     """A figure without pyplot, drawn with the settings it was made with, whoever draws it. Sizes in inches, of a paper.
+
+    bands: those that `band` has drawn. A notebook shows it by itself.
 
     Where its size is changed, its legend is laid out anew, and axes get fewer ticks and smaller text, as far as they must.
     """
@@ -150,10 +163,15 @@ class Figure(MatplotlibFigure):
     def __init__(self, width: float, height: float) -> None:
         self._look = _current.get()
         self._explained: list[Line2D] = []
+        self.bands: list[Band] = []
         self._made: _layout.Made | None = None
         self._settled: tuple[float, float] | None = None  # the size that it is laid out for, or is being
         super().__init__(figsize=(width * self._look.size, height * self._look.size), layout="constrained")
         FigureCanvasAgg(self)
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return self.content("png", dpi=150)
 
     @contextmanager
     def _settings(self) -> Iterator[None]:
@@ -285,8 +303,16 @@ def draw(axes: Axes, curves: dict[str, Curve], order: list[str]) -> dict[str, Li
         curve, look = curves[name], line(position)
         (lines[name],) = axes.plot(curve.x, curve.mean, label=name, markevery=_marked(curve.mean, position), zorder=3, **look)
         if curve.low != curve.high:
-            axes.fill_between(curve.x, curve.low, curve.high, color=look["color"], alpha=0.2, linewidth=0, zorder=2)
+            band(axes, name, curve.x, curve.low, curve.high, look["color"])
     return lines
+
+
+def band(axes: Axes, label: str, x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
+    """A band behind the curve of this label, from low to high at each x."""
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
+    figure = axes.get_figure()
+    if isinstance(figure, Figure):
+        figure.bands.append(Band(axes, label, x, low, high, colour))
 
 
 def epoch_axis(axes: Axes, rows: Iterable[dict[str, Any]]) -> None:
@@ -324,9 +350,13 @@ def letters(panels: Sequence[Axes]) -> None:
     """a, b, c … at the upper left of the panels of a figure that has more than one."""
     if len(panels) > 1:
         for i, axes in enumerate(panels):
-            first, last = divmod(i, 26)
-            letter = (chr(96 + first) if first else "") + chr(97 + last)
-            axes.set_title(letter, loc="left", fontweight="bold", fontsize=points(9))
+            axes.set_title(letter(i), loc="left", fontweight="bold", fontsize=points(9))
+
+
+def letter(i: int) -> str:
+    """The letter of a panel, by its place from 0."""
+    first, last = divmod(i, 26)
+    return (chr(96 + first) if first else "") + chr(97 + last)
 
 
 def powers(axis: Axis) -> None:

@@ -27,35 +27,43 @@ def caption(run: Run) -> str:
     )
 
 
-def figure(run: Run) -> style.Figure:
+def figure(run: Run, trial: int | None = None, neuron: int | None = None) -> style.Figure:
     """Five panels, one below the other, with one axis of time.
+
+    trial: the training sample; neuron: of the first hidden layer; those whose trace the feedback moves most, if left out.
 
     Raises
     ------
     RunError
-        The run keeps no states, or no spikes; or states of no neuron or of less than two times.
+        The run keeps no states, or no spikes; or states of no neuron or of less than two times; or none of this
+        trial or neuron.
     """
     _kept.jobs(run, "spikes", "trial")
     name, job = next(iter(_kept.first(_kept.jobs(run, "states", "trial")).items()))
     kept, setting = job.states, run.settings[name]
-    neuron, phases = setting.neuron_parameters, setting.phases
+    parameters, phases = setting.neuron_parameters, setting.phases
     time, spans = kept["time"], _phases.spans(kept["edges"], kept["sign"])
-    v_th = float(neuron.v_th)
+    v_th = float(parameters.v_th)
     if not kept["neuron1"].size or len(time) < 2:
         what = "of no neuron of the first hidden layer (record.neurons)"
         if kept["neuron1"].size:
             what = f"at {len(time)} time{'s' * (len(time) != 1)} (record.window, record.interval)"
         raise RunError(f"{run.folder}: keeps states {what}, too few for the figure trial")
-    z = kept["z1"] * float(neuron.gain) / setting.trace.tau_z
+    z = kept["z1"] * float(parameters.gain) / setting.trace.tau_z
     gates = [(begin, begin + (phases.gate or phases.nudged), sign) for begin, _, sign in spans if sign != 0]
     change = np.stack([learned(time, z[..., k], gates, phases.beta) for k in range(z.shape[2])], axis=-1)
-    trial, chosen = np.unravel_index(np.abs(change[:, -1]).argmax(), change[:, -1].shape)
+    moved = np.abs(change[:, -1])
+    if trial is not None:
+        moved[kept["trial"] != _kept.one_of(run, "trial", trial, kept["trial"])] = -1
+    if neuron is not None:
+        moved[:, kept["neuron1"] != _kept.one_of(run, "neuron", neuron, kept["neuron1"])] = -1
+    shown, chosen = np.unravel_index(moved.argmax(), moved.shape)
     with style.context():
         drawn = style.Figure(style.ONE_COLUMN * 1.4, 6.2)
         top, *panels = drawn.subplots(5, 1, sharex=True, height_ratios=(1.3, 1.3, 0.8, 1.3, 1))
-        _raster(top, job, int(kept["trial"][trial]), int(kept["neuron1"][chosen]))
-        v, current = (kept[key][trial, :, chosen] / v_th for key in ("v1", "current1"))
-        curves = (v, -current, z[trial, :, chosen], change[trial, :, chosen])
+        _raster(top, job, int(kept["trial"][shown]), int(kept["neuron1"][chosen]))
+        v, current = (kept[key][shown, :, chosen] / v_th for key in ("v1", "current1"))
+        curves = (v, -current, z[shown, :, chosen], change[shown, :, chosen])
         labels = ("Membrane\n(v/v_th)", "Feedback\n(−βc/v_th)", "Trace z\n(activity)", "Learned Δw\n(activity/β)")
         for axes, curve, label in zip(panels, curves, labels, strict=True):
             axes.plot(time, curve, color=_CHANGE if axes is panels[-1] else _LINE, linewidth=style.mark(0.7))

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from localdfa.record import Run as open_run
+    from localdfa.results import Run as open_run
     from localdfa.spec import experiment
     from localdfa.train import resume, run
 
@@ -22,7 +22,7 @@ _PUBLIC = {
     "experiment": ("localdfa.spec", "experiment"),
     "run": ("localdfa.train", "run"),
     "resume": ("localdfa.train", "resume"),
-    "open_run": ("localdfa.record", "Run"),
+    "open_run": ("localdfa.results", "Run"),
 }
 __all__ = ["__version__", "experiment", "open_run", "resume", "run"]
 

@@ -5,8 +5,11 @@ checksum that of the names, types, shapes and values of all other arrays.
 """
 
 import hashlib
+import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -26,9 +29,20 @@ def save(path: Path, kind: str, arrays: dict[str, np.ndarray]) -> None:
     RunError
         The file cannot be written.
     """
-    header = json.dumps({"kind": kind, "version": VERSION, "sha256": _checksum(arrays)})
     with writing(path) as stream:
-        np.savez(stream, **{_HEADER: np.array(header)}, **arrays)  # type: ignore[arg-type]
+        _write(stream, kind, arrays)
+
+
+def to_bytes(kind: str, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The file that `save` writes."""
+    stream = io.BytesIO()
+    _write(stream, kind, arrays)
+    return stream.getvalue()
+
+
+def _write(stream: BinaryIO, kind: str, arrays: Mapping[str, np.ndarray]) -> None:
+    header = json.dumps({"kind": kind, "version": VERSION, "sha256": checksum(arrays)})
+    np.savez(stream, **{_HEADER: np.array(header)}, **arrays)  # type: ignore[arg-type]
 
 
 def load(path: Path, kind: str) -> dict[str, np.ndarray]:
@@ -47,7 +61,7 @@ def load(path: Path, kind: str) -> dict[str, np.ndarray]:
         )
     if header.get("kind") != kind:
         raise RunError(f"{path}: holds {header.get('kind')!r}, not {kind!r}")
-    if header.get("sha256") != _checksum(arrays):
+    if header.get("sha256") != checksum(arrays):
         raise RunError(f"{path}: damaged: its checksum is not that of its content")
     return arrays
 
@@ -66,7 +80,8 @@ def _parse(header: np.ndarray | None) -> dict[str, object]:
     return found
 
 
-def _checksum(arrays: dict[str, np.ndarray]) -> str:
+def checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the names, types, shapes and values of arrays."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.asarray(arrays[name])

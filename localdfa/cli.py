@@ -54,15 +54,27 @@ def main() -> None:
     """Spiking and rate networks that learn by a local form of direct feedback alignment."""
 
 
+def _examples(*lines: str) -> str:
+    """The end of a command's help: commands to copy."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 _SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the spec; repeatable.")
 _DEVICE = click.option(
     "--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where PyTorch computes."
 )
+_INCHES = click.FloatRange(0.5, 100)
 _MODELS = click.option("--allow-models", is_flag=True, help="Execute the Python files of models that a run brings.")
 _TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard as well.")
 
 
-@main.command()
+@main.command(
+    epilog=_examples(
+        "localdfa run quickstart",
+        "localdfa run mine.toml --out runs/mine",
+        "localdfa run digits-spiking --set phases.beta=1 --set 'seeds=[0,1]'",
+    )
+)
 @click.argument("name")
 @_SET
 @click.option("--out", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME-DATE-TIME]")
@@ -79,7 +91,7 @@ def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool, te
     _train(lambda shown: train.run(experiment, out, name=path.stem, force=force, progress=shown, base=base), tensorboard)
 
 
-@main.command()
+@main.command(epilog=_examples("localdfa resume runs/mine"))
 @click.argument("folder", type=click.Path(path_type=Path))
 @_MODELS
 @_TENSORBOARD
@@ -142,7 +154,7 @@ def _say(console: "Console", text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-@main.command()
+@main.command(epilog=_examples("localdfa certify digits-beta", "localdfa certify runs/mine"))
 @click.argument("what", metavar="SPEC|RUN")
 @click.option("--data", help="Data set, in place of the spec's.")
 @click.option(
@@ -230,7 +242,7 @@ def _base(path: Path, overrides: tuple[str, ...]) -> Path:
     return Path.cwd() if typed else path.resolve().parent
 
 
-@main.command()
+@main.command(epilog=_examples("localdfa watch runs/mine"))
 @click.argument("folder", type=click.Path(path_type=Path))
 @_MODELS
 def watch(folder: Path, allow_models: bool) -> None:
@@ -242,27 +254,40 @@ def watch(folder: Path, allow_models: bool) -> None:
     watch(folder, Console(), allow_models=allow_models)
 
 
-@main.command()
+@main.command(
+    epilog=_examples(
+        "localdfa plot runs/mine",
+        "localdfa plot runs/mine --figure angles --format pdf --width 3.4",
+        "localdfa plot runs/a runs/b --figure comparison --csv --out .",
+    )
+)
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--figure", "names", multiple=True, metavar="NAME", help="A figure; repeatable.  [default: all that can be drawn]"
 )
 @click.option("--format", "form", default="png", show_default=True, type=click.Choice(["png", "svg", "pdf"]))
+@click.option("--csv", "as_numbers", is_flag=True, help="Write the numbers that figures show, NAME.csv, and no pictures.")
 @click.option("--style", "look", default="paper", show_default=True, type=click.Choice(["paper", "talk"]))
+@click.option("--width", type=_INCHES, help="Of each figure, inches.  [default: that of one column or two of a journal]")
+@click.option("--height", type=_INCHES, help="Of each figure, inches.  [default: as its panels need]")
+@click.option("--trial", type=int, help="The training sample that raster and trial show.  [default: a telling one]")
+@click.option("--neuron", type=int, help="The neuron of the first hidden layer that trial shows.  [default: a telling one]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to.  [default: figures in each run]")
 @_MODELS
 def plot(
-    folders: tuple[Path, ...], names: tuple[str, ...], form: str, look: str, out: Path | None, allow_models: bool
+    folders: tuple[Path, ...], names: tuple[str, ...], form: str, as_numbers: bool, look: str, width: float | None,
+    height: float | None, trial: int | None, neuron: int | None, out: Path | None, allow_models: bool,
 ) -> None:  # fmt: skip
     """Draw figures of one run or more; one that compares runs goes to --out, or where the command is given."""
     from localdfa.analysis import report
     from localdfa.record import Run
 
-    for line in report.plot([Run(folder, allow_models) for folder in folders], names, form, look, out):
+    runs, form = [Run(folder, allow_models) for folder in folders], "csv" if as_numbers else form
+    for line in report.plot(runs, names, form, look, out, width, height, trial=trial, neuron=neuron):
         click.echo(line)
 
 
-@main.command()
+@main.command(epilog=_examples("localdfa report runs/mine", "localdfa report runs/a runs/b --out both.html"))
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="The page.  [default: report.html in the run, or here]"
@@ -276,7 +301,12 @@ def report(folders: tuple[Path, ...], out: Path | None, allow_models: bool) -> N
     click.echo(f"report: {report.write(*(Run(folder, allow_models) for folder in folders), path=out)}")
 
 
-@main.command()
+@main.command(
+    epilog=_examples(
+        "localdfa paper 2x800 --rules local,dfa --epochs 20",
+        "localdfa paper --table",
+    )
+)
 @click.argument("what", metavar="[TABLE|FIGURE|ROW]...", nargs=-1)
 @click.option(
     "--of", "name", default="nokland2016", show_default=True, metavar="PAPER", help="Which paper; `localdfa list` names them."
@@ -338,27 +368,103 @@ def paper(
         raise LocalDFAError("\n".join(f"{name}: {why}" for name, why in failed.items()))
 
 
-@main.command("list")
-def list_() -> None:
-    """Show the models of every kind, the data sets, experiments and figures there are."""
+_KINDS = ("models", "data", "experiments", "papers", "figures")
+
+
+@main.command("list", epilog=_examples("localdfa list --data", "localdfa list --experiments --figures"))
+@click.option("--models", "kinds", flag_value="models", multiple=True, help="Neurons, rules, outputs, pathways and so on.")
+@click.option("--data", "kinds", flag_value="data", multiple=True, help="Data sets.")
+@click.option("--experiments", "kinds", flag_value="experiments", multiple=True, help="Experiments that come with localdfa.")
+@click.option("--papers", "kinds", flag_value="papers", multiple=True, help="Papers whose tables can be trained.")
+@click.option("--figures", "kinds", flag_value="figures", multiple=True, help="Figures of a run.")
+def list_(kinds: tuple[str, ...]) -> None:
+    """Show the models of every kind, the data sets, experiments and figures there are; or some of these."""
     from localdfa import analysis, papers, registry, spec
 
+    shown = kinds or _KINDS
     for family, (_, heading, *_) in registry.FAMILIES.items():
-        _section(heading, registry.described(family))
-    _section("experiments", {name: spec.title(name) for name in spec.bundled()})
-    _section("papers", {name: papers.named(name).cite for name in papers.names()})
-    _section("figures", {name: registry.describe("analysis", name) for name in analysis.names()})
+        if ("data" if family == "data" else "models") in shown:
+            _section(heading, registry.described(family))
+    if "experiments" in shown:
+        _section("experiments", {name: spec.title(name) for name in spec.bundled()})
+    if "papers" in shown:
+        _section("papers", {name: papers.named(name).cite for name in papers.names()})
+    if "figures" in shown:
+        _section("figures", {name: registry.describe("analysis", name) for name in analysis.names()})
 
 
-def _section(heading: str, entries: dict[str, str]) -> None:
-    """One heading and its entries, aligned, folded to the terminal's width."""
+def _section(heading: str, entries: dict[str, str], capital: bool = True) -> None:
+    """One heading and its entries, aligned, folded to the terminal's width; capital: whether the heading gets one."""
     formatter = click.HelpFormatter(max_width=100)
-    with formatter.section(heading[:1].upper() + heading[1:]):
+    with formatter.section(heading[:1].upper() + heading[1:] if capital else heading):
         formatter.write_dl(list(entries.items()))
     click.echo(formatter.getvalue())
 
 
-@main.command()
+def _keys(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The keys that a shell completes."""
+    from localdfa.spec import explain
+
+    return [name for name in dict.fromkeys(key.name for key in explain.all_keys()) if name.startswith(incomplete)]
+
+
+@main.command(
+    epilog=_examples(
+        "localdfa explain phases.beta", "localdfa explain feedback", "localdfa explain tau_m", "localdfa explain lif"
+    )
+)
+@click.argument("key", required=False, shell_complete=_keys)
+def explain(key: str | None) -> None:
+    """Say what KEY of a spec is: its type, unit, bounds, default and meaning.
+
+    KEY is a whole key (phases.beta), a table (feedback), the last part of a key (beta), or a model (lif), whose parameters are
+    then shown. Without it all keys are listed.
+    """
+    from localdfa.spec import explain
+
+    if key is None:
+        by_table: dict[str, dict[str, str]] = {}
+        for each in explain.all_keys():
+            table = each.name.partition(".")[0] if "." in each.name else "keys and tables"
+            label = f"{each.name} ({each.of})" if each.of else each.name
+            by_table.setdefault(table, {})[label] = each.meaning.partition(";")[0] or each.type
+        for table, entries in by_table.items():
+            _section(table, entries, capital=False)
+        return
+    found = explain.find(key)
+    for each in found:
+        told = {name: getattr(each, name) for name in ("type", "unit", "allowed", "default", "meaning")}
+        heading = f"{each.name} ({each.of})" if each.of else each.name
+        _section(heading, {name: text for name, text in told.items() if text}, capital=False)
+
+
+@main.command(
+    epilog=_examples(
+        "localdfa new mine && localdfa run mine.toml",
+        "localdfa new mine --data mnist",
+        "localdfa new mine --data diabetes --regression",
+    )
+)
+@click.argument("name")
+@click.option("--data", default="digits", show_default=True, help="Data set of samples, as `localdfa list --data` names them.")
+@click.option("--regression", is_flag=True, help="The data have numbers to be fitted, and no labels.")
+def new(name: str, data: str, regression: bool) -> None:
+    """Write NAME.toml, a spec to begin with, which says of each key what it is."""
+    from localdfa import data as datasets
+    from localdfa.files import write_bytes
+    from localdfa.spec import experiment, explain
+
+    path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    if path.exists():
+        raise LocalDFAError(f"{path}: exists already; name another file")
+    datasets.check_name(data)
+    text = explain.new(path.stem, data, regression)
+    experiment(explain.parsed(text), source=str(path))  # a file that would not run is not written
+    write_bytes(path, text.encode())
+    click.echo(f"{path}: localdfa run {shlex.quote(str(path))} trains it")
+
+
+@main.command(epilog=_examples("localdfa show quickstart", "localdfa show quickstart > mine.toml"))
 @click.argument("name")
 @_SET
 def show(name: str, overrides: tuple[str, ...]) -> None:
@@ -370,7 +476,7 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
     click.echo(record.to_toml(experiment), nl=False)
 
 
-@main.command()
+@main.command(epilog=_examples("localdfa cache", "localdfa cache --clear"))
 @click.option("--clear", is_flag=True, help="Remove them all; they are compiled again when they are needed.")
 def cache(clear: bool) -> None:
     """Show the folder of compiled kernels, how many there are and how much room they take."""
@@ -383,7 +489,7 @@ def cache(clear: bool) -> None:
     click.echo(f"{kernel_cache.folder()}: {len(sizes)} kernels, {sum(sizes) / 1e6:.1f} MB")
 
 
-@main.command()
+@main.command(epilog=_examples("localdfa bench rate", "localdfa bench spiking --against brian2 --turns 3"))
 @click.argument(
     "what", type=click.Choice(["rate", "spiking", "training", "startup", "memory", "feedback", "scaling", "roofline", "torch"])
 )

@@ -1,8 +1,10 @@
-"""How a run shows that it goes on: a bar on a terminal, a line an epoch elsewhere."""
+"""How a run shows that it goes on: a bar on a terminal and in a notebook, a few lines elsewhere."""
 
+import html
+import threading
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from rich.progress import Progress as RichProgress
 
 from localdfa import outputs
 from localdfa.progress import Progress
+
+# Seconds between two lines in a file, until kernels that compile are told of, and between two looks of a notebook.
+_EVERY, _SOON, _MOMENT = 10.0, 1.5, 0.2
 
 
 def line(row: dict[str, Any]) -> str:
@@ -55,8 +60,11 @@ class Bar(Progress, AbstractContextManager["Bar"]):
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def start(self, samples: int) -> None:
-        self._bar.update(self._task, total=samples)
+    def start(self, samples: Mapping[str, int]) -> None:
+        self._bar.update(self._task, total=sum(samples.values()))
+
+    def skip(self, condition: str, samples: int) -> None:
+        self._bar.advance(self._task, samples)
 
     def compiling(self, condition: str) -> None:
         self._bar.update(self._task, description=f"{condition}  compiling", rate="")
@@ -79,35 +87,171 @@ class Bar(Progress, AbstractContextManager["Bar"]):
         self._bar.console.print(f"warning: {message}", highlight=False, markup=False)
 
 
+class Left:
+    """The time that a run still takes, of each condition at the speed of its own last epoch."""
+
+    def __init__(self) -> None:
+        self._left: dict[str, int] = {}
+        self._speed: dict[str, float] = {}  # seconds a sample
+        self._trained, self._since = 0, time.perf_counter()
+
+    def start(self, samples: Mapping[str, int]) -> None:
+        """As of `Progress`."""
+        self._left = dict(samples)
+
+    def begin(self) -> None:
+        """An epoch begins here: what was done before, compiling for instance, does not count."""
+        self._trained, self._since = 0, time.perf_counter()
+
+    def advance(self, condition: str, samples: int, trained: bool = True) -> None:
+        """So many samples of a condition are done; trained: just now."""
+        self._left[condition] = self._left.get(condition, samples) - samples
+        self._trained += samples * trained
+
+    def epoch(self, condition: str) -> None:
+        """An epoch of a condition is over."""
+        if self._trained:
+            self._speed[condition] = (time.perf_counter() - self._since) / self._trained
+        self.begin()
+
+    def of(self, condition: str) -> int:
+        """Samples of a condition that are still to come."""
+        return max(0, self._left.get(condition, 0))
+
+    def said(self, condition: str) -> str:
+        """``1:02 left``, or ``0:12 left of local`` where others are to come whose speed is not known yet; empty at the end."""
+        known = {name: left * self._speed[name] for name, left in self._left.items() if left > 0 and name in self._speed}
+        waiting = [name for name, left in self._left.items() if left > 0 and name not in self._speed]
+        if condition in waiting or not (known or waiting):
+            return ""
+        if waiting:
+            return f"{duration(known[condition])} left of {condition}" if condition in known else ""
+        return f"{duration(sum(known.values()))} left"
+
+
 class Lines(Progress, AbstractContextManager["Lines"]):
-    """One line an epoch, with the time left at the speed of that epoch, for a file or a pipe."""
+    """The last epoch of each training, and one in some seconds, a line each with the time left, for a file or a pipe."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._label, self._left, self._trained, self._since = "", 0, 0, time.perf_counter()
+        self._label, self._condition, self._left = "", "", Left()
+        self._waiting = ""  # a line that is printed if nothing comes after it
+        self._printed = time.perf_counter()
+        self._timer: threading.Timer | None = None
 
     def __exit__(self, *_: object) -> None:
-        return None
+        self._stop_timer()
+        self._print_waiting()
 
-    def start(self, samples: int) -> None:
-        self._left = samples
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _print_waiting(self) -> None:
+        if self._waiting:
+            self._say(self._waiting)
+            self._waiting, self._printed = "", time.perf_counter()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def start(self, samples: Mapping[str, int]) -> None:
+        self._left.start(samples)
+
+    def compiling(self, condition: str) -> None:
+        self._print_waiting()
+        self._timer = threading.Timer(_SOON, self._say, [f"{condition}  compiling, which the next run need not"])
+        self._timer.daemon = True
+        self._timer.start()
 
     def advance(self, samples: int) -> None:
-        self._trained += samples
-        self._left -= samples
+        self._left.advance(self._condition, samples)
+
+    def skip(self, condition: str, samples: int) -> None:
+        self._left.advance(condition, samples, trained=False)
+        self._print_waiting()
 
     def job(self, condition: str, seed: int) -> None:
-        self._label = f"{condition} seed {seed}"
+        self._stop_timer()
+        self._print_waiting()
+        self._label, self._condition, self._printed = f"{condition} seed {seed}", condition, time.perf_counter()
+        self._left.begin()
 
     def epoch(self, row: dict[str, Any]) -> None:
-        now, left = time.perf_counter(), ""
-        if self._trained and self._left:
-            left = f"  {duration((now - self._since) / self._trained * self._left)} left"
-        self._trained, self._since = 0, now
-        self._console.print(f"{self._label}  {line(row)}{left}", highlight=False, soft_wrap=True)
+        self._left.epoch(self._condition)
+        left = self._left.said(self._condition)
+        self._waiting = f"{self._label}  {line(row)}{f'  {left}' * bool(left)}"
+        if time.perf_counter() - self._printed >= _EVERY or not self._left.of(self._condition):
+            self._print_waiting()
 
     def warn(self, message: str) -> None:
-        self._console.print(f"warning: {message}", highlight=False, markup=False, soft_wrap=True)
+        self._say(f"warning: {message}")
+
+
+class Cell(Progress, AbstractContextManager["Cell"]):
+    """A bar in a notebook, in one place, with what is compiled or trained below it, and all warnings; it needs no widgets."""
+
+    def __init__(self) -> None:
+        self._left, self._condition, self._label = Left(), "", ""
+        self._total, self._done, self._shown = 0, 0, 0.0
+        self._text, self._warnings = "compiling", list[str]()
+        self._handle: Any = None
+
+    def __enter__(self) -> "Cell":
+        from IPython.display import HTML, display
+
+        self._handle = display(HTML(self._page()), display_id=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._show()
+
+    def _page(self) -> str:
+        bar = f'<progress style="width: 20em" max="{max(1, self._total)}" value="{self._done}"></progress>'
+        lines = [f"{bar} {html.escape(self._text)}", *(f"warning: {html.escape(text)}" for text in self._warnings)]
+        return "<br>".join(lines)
+
+    def _show(self, often: bool = False) -> None:
+        """Draw it anew; often: unless that was a moment ago."""
+        now = time.perf_counter()
+        if self._handle is None or (often and now - self._shown < _MOMENT):
+            return
+        from IPython.display import HTML
+
+        self._shown = now
+        self._handle.update(HTML(self._page()))
+
+    def start(self, samples: Mapping[str, int]) -> None:
+        self._left.start(samples)
+        self._total = sum(samples.values())
+
+    def compiling(self, condition: str) -> None:
+        self._text = f"{condition}  compiling"
+        self._show()
+
+    def job(self, condition: str, seed: int) -> None:
+        self._label, self._condition = f"{condition} seed {seed}", condition
+        self._left.begin()
+        self._text = self._label
+        self._show()
+
+    def advance(self, samples: int) -> None:
+        self._left.advance(self._condition, samples)
+        self._done += samples
+        self._show(often=True)
+
+    def skip(self, condition: str, samples: int) -> None:
+        self._left.advance(condition, samples, trained=False)
+        self._done += samples
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        self._left.epoch(self._condition)
+        self._text = "  ".join(filter(None, (self._label, line(row), self._left.said(self._condition))))
+        self._show(often=True)
+
+    def warn(self, message: str) -> None:
+        self._warnings.append(message)
+        self._show()
 
 
 class Where(Progress):
@@ -129,9 +273,13 @@ class Several(Progress):
         for display in self._displays:
             display.place(folder)
 
-    def start(self, samples: int) -> None:
+    def start(self, samples: Mapping[str, int]) -> None:
         for display in self._displays:
             display.start(samples)
+
+    def skip(self, condition: str, samples: int) -> None:
+        for display in self._displays:
+            display.skip(condition, samples)
 
     def compiling(self, condition: str) -> None:
         for display in self._displays:
@@ -154,7 +302,8 @@ class Several(Progress):
             display.warn(message)
 
 
-def display(console: Console) -> Bar | Lines:
-    """The display that fits where the output goes; in a notebook a bar takes ipywidgets."""
-    bar = find_spec("ipywidgets") is not None if console.is_jupyter else console.is_terminal
-    return Bar(console) if bar else Lines(console)
+def display(console: Console) -> Bar | Cell | Lines:
+    """The display that fits where the output goes."""
+    if console.is_jupyter:
+        return Cell()
+    return Bar(console) if console.is_terminal else Lines(console)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from localdfa.record import Job, Run
 
 
-def _library(name: str, extra: str) -> ModuleType:
+def library(name: str, extra: str) -> ModuleType:
     """A library that is not installed with localdfa itself."""
     try:
         return import_module(name)
@@ -30,7 +30,7 @@ def frame(run: "Run") -> "pandas.DataFrame":
     Columns are those of the metrics; one that has a value for each layer becomes NAME_1, NAME_2 …, from the first hidden
     layer. What is undefined, or not measured under a condition, is NaN.
     """
-    pandas = _library("pandas", "analysis")
+    pandas = library("pandas", "analysis")
     rows = []
     for row in run.metrics:
         flat: dict[str, Any] = {}
@@ -48,7 +48,7 @@ def block(job: "Job", sizes: list[int]) -> "neo.Block":
     ``population`` (1 the first hidden layer), ``neuron``, ``compartment`` (``soma`` or ``twin``); of a segment: ``sample``.
     Epochs are the phases, labelled free, +β and −β.
     """
-    neo = _library("neo", "neo")
+    neo = library("neo", "neo")
     kept = job.spikes
     edges, labels = kept["edges"], [{0: "free", 1: "+β", -1: "−β"}[int(sign)] for sign in np.sign(kept["sign"])]
     found = neo.Block(name=f"{job.condition}, seed {job.seed}", condition=job.condition, seed=job.seed)

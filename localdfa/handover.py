@@ -1,24 +1,36 @@
 """The network that a training starts from: built anew, or with the weights and B of a finished run."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from localdfa import record
+from localdfa import arrays, record
 from localdfa.errors import RunError, SpecError, quoted
+from localdfa.geometry import seen
 from localdfa.network import Network, build, handed_over
 from localdfa.spec import Experiment, Setting, checks, settings
+from localdfa.spec.tables import GIVEN
+
+# Weights and B by name, as a run keeps them.
+Start = Mapping[str, np.ndarray]
 
 
-def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int) -> Network:
+def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int, start: Start | None = None) -> Network:
     """The network of one condition and seed before training: built anew, or with the weights and B of a finished run.
+
+    start: the weights of a script, for a setting with ``network.weights = "given"``, and B where it is to be theirs.
 
     Raises
     ------
     RunError, SpecError
         There is no such run, condition or seed, or it is not finished; or it does not fit.
     """
+    if setting.network.weights == GIVEN and start is not None:
+        pathway = setting.pathway_of(setting.rule_of(setting.stage[0])) if "B1" in start else "transpose"
+        return handed_over(build(_drawn(setting), shape, n_out, seed), setting, seed, start, pathway, "weights")
     network = build(setting, shape, n_out, seed)
     if setting.network.from_run is None:
         return network
@@ -31,7 +43,49 @@ def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int) -> Ne
     pathway = trained.pathway_of(trained.rule_of(trained.stage[-1]))
     if pathway in {setting.pathway_of(rule) for _, rule in checks.rules_of(setting)}:
         _require_alike(setting, trained, pathway)
-    return handed_over(network, setting, seed, job.weights, pathway, str(job.folder / "weights.npz"))
+    return handed_over(network, setting, seed, job.weights, pathway, f"network.from_run: {job.folder / 'weights.npz'}")
+
+
+def trained(setting: Setting, job: record.Job, shape: tuple[int, ...]) -> Network:
+    """The network that a condition and seed ended with, to be read; B is that of a network that is built anew.
+
+    shape: of a sample of the data.
+
+    Raises
+    ------
+    RunError, SpecError
+        The weights are not kept, or damaged, or of another network.
+    """
+    weights = job.weights
+    n_out = len(weights[f"b{len(setting.network.hidden) + 1}"])
+    network = build(_drawn(setting), seen(setting, shape), n_out, job.seed)
+    return handed_over(network, setting, job.seed, weights, "transpose", str(job.folder / "weights.npz"))
+
+
+def _drawn(setting: Setting) -> Setting:
+    """The same setting with weights that are drawn, which others then take the place of."""
+    if setting.network.weights != GIVEN:
+        return setting
+    return setting.model_copy(update={"network": setting.network.model_copy(update={"weights": "uniform"})})
+
+
+def given_start(weights: Any) -> dict[str, np.ndarray]:
+    """The weights of a script as arrays by name.
+
+    Raises
+    ------
+    SpecError
+        They are no dict of arrays of numbers.
+    """
+    if not isinstance(weights, Mapping) or not weights:
+        raise SpecError(f"weights: {quoted(weights)}; allowed: a dict of arrays, W1 (n_post, n_pre), b1 (n_post,) …, B1 …")
+    found = {}
+    for name, value in weights.items():
+        array = np.array(value)
+        if array.dtype.kind not in "fiu":
+            raise SpecError(f"weights: {name} is {array.dtype}; allowed: numbers")
+        found[str(name)] = array if array.dtype.kind == "f" else array.astype(np.float64)
+    return found
 
 
 def _require_alike(setting: Setting, trained: Setting, pathway: str) -> None:
@@ -70,11 +124,12 @@ def source_paths(experiment: Experiment) -> list[str]:
     return [path for setting in settings(experiment).values() if (path := setting.network.from_run)]
 
 
-def fingerprint(experiment: Experiment) -> dict[str, str]:
-    """SHA-256 of the weights that conditions start from, where they start from those of another run."""
+def fingerprint(experiment: Experiment, start: Start | None = None) -> dict[str, str]:
+    """SHA-256 of the weights that conditions start from, where they start from those of another run, or of a script."""
     digest, paths = hashlib.sha256(), source_paths(experiment)
     for path in paths:
         for seed in experiment.seeds:
             for array in source(path, seed)[0].weights.values():
                 digest.update(np.ascontiguousarray(array).data)
-    return {"from_run": digest.hexdigest()} if paths else {}
+    found = {"from_run": digest.hexdigest()} if paths else {}
+    return found if start is None else {**found, "start": arrays.checksum(start)}

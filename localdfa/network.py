@@ -14,6 +14,7 @@ from localdfa.errors import SpecError
 from localdfa.geometry import Geometry, lay_out
 from localdfa.outputs import Output
 from localdfa.spec import Setting
+from localdfa.spec.tables import GIVEN
 from localdfa.topology import Projection, wire
 from localdfa.weights import Weights
 
@@ -212,6 +213,10 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
         A convolution, one_to_one or an input code does not fit on samples of this shape, a sparse B has no entry at all, or B
         has no more dimensions than it may.
     """
+    if setting.network.weights == GIVEN:
+        raise SpecError(
+            f"network.weights: {GIVEN!r} are those of a script, which gives them: localdfa.run(..., weights={{'W1': ..., ...}})"
+        )
     shape = (n_in,) if isinstance(n_in, int) else tuple(n_in)
     if setting.spiking:
         code = registry.get("inputs", setting.input.code)
@@ -294,7 +299,8 @@ def handed_over(
     """A network that starts from the weights and B of another run, which may be of another kind of neurons.
 
     found: W1 [post, pre], b1, B1 …, as a run keeps them. Projections that it lacks beyond those from layer to layer stay as
-    they are. B is taken over where the pathway of a rule is that of the run, `pathway`. where: the file, for messages.
+    they are. B is taken over where the pathway of a rule is that of the run, `pathway`. where: the key and the file, for
+    messages.
 
     Raises
     ------
@@ -306,11 +312,11 @@ def handed_over(
         array = found.get(key)
         if array is None or array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all():
             what = "is missing" if array is None else f"is {array.dtype} of shape {array.shape}"
-            raise SpecError(f"network.from_run: {where}: {key} {what}; this network needs finite numbers of shape {shape}")
+            raise SpecError(f"{where}: {key} {what}; this network needs finite numbers of shape {shape}")
         return array
 
     if extra := {key for key in found if key[0] == "W"} - {f"W{name}" for name in network.names}:
-        raise SpecError(f"network.from_run: {where}: {min(extra)} is of a projection that this network does not have")
+        raise SpecError(f"{where}: {min(extra)} is of a projection that this network does not have")
     weights = Weights.empty([own.shape for own in network.weights], network.dtype)
     for q, (joint, own, name) in enumerate(zip(network.projections, network.weights, network.names, strict=True)):
         if q > network.n_hidden and f"W{name}" not in found:
@@ -321,7 +327,7 @@ def handed_over(
         if f"pre{name}" in found:
             pre, post = joint.ends_of_synapses or (np.empty(0), np.empty(0))
             if not (np.array_equal(found[f"pre{name}"], pre) and np.array_equal(found.get(f"post{name}", ()), post)):
-                raise SpecError(f"network.from_run: {where}: W{name} has other synapses than this network")
+                raise SpecError(f"{where}: W{name} has other synapses than this network")
             table[pre, post] = needed(f"W{name}", pre.shape)
         else:
             table[:n_pre] = needed(f"W{name}", (n_post, n_pre)).T
@@ -329,7 +335,7 @@ def handed_over(
             table[n_pre] = needed(f"b{name}", (n_post,))
         weights[q][...] = joint.by_synapse(table)
         if not np.array_equal(joint.dense(weights[q], network.sizes[joint.post]), table):
-            raise SpecError(f"network.from_run: {where}: W{name} has synapses that this network does not have")
+            raise SpecError(f"{where}: W{name} has synapses that this network does not have")
     model, inherited = registry.get("feedback", pathway), dict[int, np.ndarray]()
     for l in range(network.n_hidden):
         shape = model.shape(network, l)
@@ -343,7 +349,7 @@ def handed_over(
         arrays = [needed(f"{name}{l + 1}", norm.mean.shape).astype(network.dtype) for name in ("gain", "mean", "variance")]
         batch_norms.append(BatchNorm(arrays[0][None], *arrays[1:]))
     if not batch_norms and "gain1" in found:
-        raise SpecError(f"network.from_run: {where}: its layers are normalised; allowed with it: network.batch_norm = true")
+        raise SpecError(f"{where}: its layers are normalised; allowed with it: network.batch_norm = true")
     network = replace(
         network, weights=weights, inherited=(pathway, inherited), input_feedback=to_inputs, batch_norms=tuple(batch_norms)
     )

@@ -1,5 +1,6 @@
 """What training tells of how it goes on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ class Progress:
     def place(self, folder: Path) -> None:
         """The run has its folder: it is begun, or gone on with."""
 
-    def start(self, samples: int) -> None:
-        """The run begins; the number of training samples still to come, over all conditions, seeds and epochs."""
+    def start(self, samples: Mapping[str, int]) -> None:
+        """The run begins; by condition the number of training samples to come, over all seeds and epochs."""
 
     def compiling(self, condition: str) -> None:
         """The kernels of a condition are compiled, before its first seed begins."""
@@ -21,6 +22,9 @@ class Progress:
 
     def advance(self, samples: int) -> None:
         """So many training samples more are done."""
+
+    def skip(self, condition: str, samples: int) -> None:
+        """So many training samples of a condition need not be done: they were before, or training has ended early."""
 
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch is over, or training begins at epoch 0; its row of metrics."""

@@ -5,6 +5,7 @@
                                   records not kept, where models come from that are not localdfa's own, number and checksum of
                                   the rows of what is trained, its own checksum
     models/FAMILY/NAME.py         of the files of models that the spec names: a copy each, which spec.toml names in their place
+    start.npz                     the weights of a script that training starts from, where there are such
     run.lock                      held by the process that trains the run, while it lives (see `folder`)
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
@@ -33,6 +34,7 @@ import math
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -191,6 +193,7 @@ class _Info(BaseModel):
     models: dict[str, dict[str, dict[str, _Text]]] = {}
     data: _Text = ""
     from_run: str = ""
+    start: str = ""
     shape: list[PositiveInt] = []
     classes: list[_Text] = []
     notes: list[_Text] = []
@@ -458,6 +461,12 @@ class Run:
         write_json(self.folder / "run.json", _sealed({**self.info, **changes}))
 
     @property
+    def start(self) -> dict[str, np.ndarray] | None:
+        """The weights of a script that training started from; None where there are none."""
+        path = self.folder / "start.npz"
+        return arrays.load(path, "start") if path.exists() else None
+
+    @property
     def of_modules(self) -> bool:
         """Whether modules of PyTorch stand in the place of layers, which then is so in every condition."""
         return any(setting.module is not None for setting in self.settings.values())
@@ -508,6 +517,12 @@ class Run:
         if now != before:
             self.update_info(notes=now)
 
+    def note(self, text: str) -> None:
+        """Add a line to the notes of run.json, where it is not there yet."""
+        before = self.info.get("notes", [])
+        if text not in before:
+            self.update_info(notes=[*before, text])
+
     @property
     def jobs(self) -> list[Job]:
         """One for each condition and seed, in the order they are run."""
@@ -537,9 +552,12 @@ def create(folder: str | Path, experiment: Experiment, *, name: str = "", force:
 
 
 def begin(
-    folder: Path, experiment: Experiment, *, name: str = "", force: bool = False, alone: bool = True, **entries: Any
-) -> Run:
+    folder: Path, experiment: Experiment, *, name: str = "", force: bool = False, alone: bool = True,
+    weights: Mapping[str, np.ndarray] | None = None, **entries: Any,
+) -> Run:  # fmt: skip
     """Begin a run directory, in a folder that is held (see `folder.begin`); entries: further ones of run.json.
+
+    weights: those of a script that training starts from, which are kept.
 
     Raises
     ------
@@ -555,7 +573,9 @@ def begin(
             origins.setdefault(family, {})[model] = came_from
     spec = to_toml(experiment.model_copy(update={"models": copies})).encode()
     info = {"name": name, **origin(), "spec": _sha256(spec), "models": origins, **entries, "status": "running"}
-    folders.begin(folder, {"spec.toml": spec, "run.json": to_json(_sealed(info)), **models}, force=force, alone=alone)
+    files_of_start = {} if weights is None else {"start.npz": arrays.to_bytes("start", weights)}
+    begun = {"spec.toml": spec, "run.json": to_json(_sealed(info)), **models, **files_of_start}
+    folders.begin(folder, begun, force=force, alone=alone)
     return Run(folder)
 
 

@@ -58,6 +58,11 @@ def check(experiment: Experiment, shape: tuple[int, ...], n_out: int, samples: i
         )
 
 
+def drives(setting: Setting, network: Network, engine: Engine, part: Part, seed: int, epoch: int) -> np.ndarray:
+    """The drive of the output in each sample of what is no part of the data, (n, n_out); epoch: of the weights."""
+    return Trained(setting, network, engine, frozenset(), {"": part}, np.empty(0, np.int64), seed, epoch).drives("")
+
+
 def _memory() -> float:
     """Bytes of memory that there are; ∞ where that cannot be told."""
     there = memory.available()
@@ -135,10 +140,10 @@ class Trained:
 
     def drives(self, part: str) -> np.ndarray:
         """The drive of the output in each sample of a part, (n, n_out)."""
-        read, drives, noise, sequence = self.parts[part], [], self._noise(), Carried()
+        read, drives, noise, sequence = self.parts[part], list[np.ndarray](), self._noise(), Carried()
         for start in range(0, len(read), memory.CHUNK):
             drives.append(self.engine.read(self.network, read.inputs[start : start + memory.CHUNK], noise, sequence))
-        return np.concatenate(drives)
+        return np.concatenate([np.empty((0, self.network.sizes[-1]), self.network.dtype), *drives])
 
     def _noise(self) -> np.random.Generator:
         return generator(self.seed, WATCHED, self.epoch)

@@ -51,7 +51,10 @@ FAMILIES = {
     "inputs": Family("localdfa.inputs", "input codes"),
     "data": Family(
         "localdfa.data.sets", "data sets", dashed=True,
-        own=(("npz:PATH", "your own: x_train, y_train, x_test, y_test in a numpy .npz file, time series, or spike trains"),),
+        own=(
+            ("npz:PATH", "your own: x_train, y_train, x_test, y_test in a numpy .npz file, time series, or spike trains"),
+            ("arrays", "your own, given by a script: localdfa.run(..., data=(x, y))"),
+        ),
     ),
     "recorders": Family("localdfa.recorders", "records"),
     "modules": Family("localdfa.modules", "modules (PyTorch)"),

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from localdfa import data as datasets
 from localdfa import memory, outputs, registry
 from localdfa.augmentation import Augmentation
-from localdfa.data import kinds, links
+from localdfa.data import kinds, links, npz
+from localdfa.data.dataset import Source
 from localdfa.data.kinds import Graph, Kind, Links
 from localdfa.data.trains import array_of
 from localdfa.errors import DataError, SpecError
@@ -93,8 +94,10 @@ def _with_ones(x: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
     return inputs
 
 
-def load(experiment: Experiment) -> Data:
+def load(experiment: Experiment, given: Source | None = None) -> Data:
     """The data of an experiment, as it prepares them: samples, or for modules that read another kind of data that kind.
+
+    given: the arrays of a script, where the experiment names no other data.
 
     Raises
     ------
@@ -103,12 +106,12 @@ def load(experiment: Experiment) -> Data:
     """
     reads = next((modules.model_of(setting).reads for setting in settings(experiment).values() if setting.module), None)
     if reads is None or reads is datasets.Dataset:
-        return load_samples(experiment)
-    return _of_kind(experiment, reads)
+        return load_samples(experiment, given)
+    return _of_kind(experiment, reads, given)
 
 
-def load_samples(experiment: Experiment) -> datasets.Dataset:
-    """Samples, with labels or numbers, of an experiment, as it prepares them.
+def load_samples(experiment: Experiment, given: Source | None = None) -> datasets.Dataset:
+    """Samples, with labels or numbers, of an experiment, as it prepares them; given: as of `load`.
 
     Raises
     ------
@@ -116,13 +119,7 @@ def load_samples(experiment: Experiment) -> datasets.Dataset:
         The data cannot be had; or they are not what an input code reads; or a network on them does not fit into memory.
     """
     by_condition = settings(experiment)
-    double = any(setting.precision == "float64" for setting in by_condition.values())
-    prepare, output = experiment.preprocess, next(iter(by_condition.values())).output  # all are of its kind
-    data = datasets.load(
-        experiment.data, validation=prepare.validation, whiten=prepare.whiten, whiten_epsilon=prepare.whiten_epsilon,
-        standardise=prepare.standardise, dtype=np.float64 if double else np.float32, rng=generator(0, VALIDATION),
-        regression=output.regression,
-    )  # fmt: skip
+    data = datasets.load(experiment.data, given=given, **_prepared_by(experiment))
     notes = []
     for setting in by_condition.values():
         if setting.module is not None:
@@ -133,9 +130,62 @@ def load_samples(experiment: Experiment) -> datasets.Dataset:
     return replace(data, notes=tuple(dict.fromkeys((*data.notes, *notes))))
 
 
-def _of_kind(experiment: Experiment, reads: type[Kind]) -> Kind:
+def _prepared_by(experiment: Experiment) -> dict[str, Any]:
+    """How an experiment has its samples prepared, as arguments of `localdfa.data.load`."""
+    by_condition, prepare = settings(experiment).values(), experiment.preprocess
+    double = any(setting.precision == "float64" for setting in by_condition)
+    return {
+        "validation": prepare.validation, "whiten": prepare.whiten, "whiten_epsilon": prepare.whiten_epsilon,
+        "standardise": prepare.standardise, "dtype": np.float64 if double else np.float32, "rng": generator(0, VALIDATION),
+        "regression": next(iter(by_condition)).output.regression,  # all are of one kind
+    }  # fmt: skip
+
+
+def new(
+    experiment: Experiment, setting: Setting, x: Any, shape: tuple[int, ...], given: Source | None = None
+) -> Part:  # fmt: skip
+    """Samples that are no part of the data, as a network of a setting reads them; their targets have no meaning.
+
+    x: (n, *shape) or (n, n_features), in the unit of the inputs of `localdfa.data.load`, in which published sets lie in [0, 1];
+    or `Trains`. They are whitened or standardised as the training set was, which is read for it. shape: of a sample. given: as
+    of `load`.
+
+    Raises
+    ------
+    DataError, SpecError
+        They are not what networks of this experiment read.
+    """
+    name, code = setting.input.code, registry.get("inputs", setting.input.code)
+    found: datasets.Inputs
+    if isinstance(x, datasets.Trains):
+        if x.width != math.prod(shape):
+            raise DataError(f"x: spike trains of {x.width} input neurons; allowed: of {math.prod(shape)}")
+        found = x
+    else:
+        x = npz.inputs(np.asarray(x), "x", "x", [])
+        if x.ndim < 2 or (x.shape[1:] != shape and x.shape[1:] != (math.prod(shape),)):
+            flat = f", or {('n', math.prod(shape))}".replace("'", "") if len(shape) > 1 else ""
+            raise DataError(f"x has the shape {x.shape}; allowed: {('n', *shape)}{flat}".replace("'n'", "n"))
+        x = x.reshape(len(x), -1)
+        how, prepare = _prepared_by(experiment), experiment.preprocess
+        if prepare.whiten or prepare.standardise:
+            found = datasets.preparation(experiment.data, given=given, **how).of_scaled(x, "x")
+        else:
+            found = datasets.Preparation("x", 1.0, how["dtype"]).of_scaled(x, "x")
+    if code.given != isinstance(found, datasets.Trains):
+        raise SpecError(f"input.code: {name!r} reads {'spike trains' if code.given else 'arrays'}, and x is none")
+    if setting.spiking and (reason := code.refusal(found, shape, setting.input)):
+        raise SpecError(f"input.code: {name!r} does not go with x: {reason}")
+    part = Part(found, np.zeros(len(found)), 1, setting.precision, shape, lambda y, n_out, dtype: y)
+    if setting.augment.asked:
+        channels, height, width = shape
+        part.crop(Augmentation(setting.augment, (channels, height, width)), learned=False)
+    return part
+
+
+def _of_kind(experiment: Experiment, reads: type[Kind], given: Source | None) -> Kind:
     """Data that modules alone read."""
-    data = datasets.read(experiment.data)
+    data = datasets.read(experiment.data, given=given)
     if reads is Links and isinstance(data, Graph):
         data = links.hold_out(experiment.data, data, generator(0, VALIDATION))
     if not isinstance(data, reads):

@@ -1,6 +1,6 @@
 """An experiment from its spec to a finished run directory: every condition and seed is trained, recorded and summed up."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,21 @@ from typing import Any
 from localdfa import folder as folders
 from localdfa import handover, measure, record, recording, samples
 from localdfa.core import blas
-from localdfa.data import Dataset
-from localdfa.errors import DataError, LocalDFAError, RunError
+from localdfa.data import Dataset, given
+from localdfa.errors import DataError, LocalDFAError, RunError, SpecError
 from localdfa.files import write_json
 from localdfa.geometry import seen
 from localdfa.progress import Progress
+from localdfa.results import Run, given_to
 from localdfa.samples import Data, Forms
 from localdfa.spec import Experiment, Record, Setting, asked, checks, settings
 from localdfa.spec import experiment as validated
+from localdfa.spec.tables import GIVEN
 from localdfa.trainer import Trainer
 from localdfa.training import Training
 
+# What is told of each epoch, by its row of metrics, and says whether training shall end with it.
+Callback = Callable[[dict[str, Any]], bool | None]
 # Parts of a data set.
 _PARTS = ("train", "valid", "test")
 # After so many epochs, and at its end, a training is warned of that stays at chance.
@@ -32,14 +36,26 @@ _SUMMARY = (
 
 def run(
     experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path | None = None, *, name: str | None = None,
-    force: bool = False, progress: Progress | bool = True, base: Path | None = None,
-) -> record.Run:  # fmt: skip
+    force: bool = False, progress: Progress | bool = True, base: Path | None = None, data: Any = None,
+    callback: Callback | None = None, weights: Mapping[str, Any] | None = None,
+) -> Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
 
     Parameters
     ----------
     experiment: what to run: an experiment, its tables, the name of a bundled one, or a .toml file.
     out: the run directory; a new one, runs/NAME-DATE-TIME, if left out.
+    data: arrays in place of the data that the experiment names: ``(x, y)``, ``(x, y, x_test, y_test)``, a frame with the name
+        of its target column, or a dict (see `localdfa.data.given.source`). x has the shape (n, n_features) or that of pictures
+        or series, y (n,) or of a regression (n, n_out). The spec then has ``data = "arrays"``, and run.json the checksum of
+        what the networks read; the arrays themselves are not kept.
+    callback: called after each epoch with a copy of its row of metrics, as ``{"condition": "local", "seed": 0, "epoch": 1,
+        "test_error": 9.7, …}``. Where it returns True, the training of this condition and seed ends with that epoch, its
+        records are kept, and a note in run.json says so; others go on. What it raises ends the run, which can be resumed, and
+        is raised again: `optuna.TrialPruned`, for instance.
+    weights: what training starts from, in place of the weights that are drawn, as ``job.weights`` has them: W1 (n_post, n_pre),
+        b1 (n_post,) … by layer, and B1 … (n_post, n_out), which is drawn if left out. The run keeps them, and its spec has
+        ``network.weights = "given"``, where no condition has that of itself.
     name: the name of the experiment; that of its file if left out.
     force: replace a run that is there already.
     progress: whether to show on stderr, or in the notebook, how it goes; or who is told.
@@ -49,33 +65,54 @@ def run(
     ------
     DataError, SpecError, RunError, NonFiniteError
         The data cannot be had; a layer does not fit on them; the directory cannot be written; training diverged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(200, 4))
+    >>> tables = {"network": {"hidden": [16]}, "stage": [{"epochs": 3}]}
+    >>> trained = run(tables, "runs/sums", data=(x, x.sum(axis=1) > 0), progress=False)
+    >>> trained.status, trained.info["shape"], trained.info["classes"]
+    ('finished', [4], ['False', 'True'])
     """
     experiment, file = asked(experiment)
     name = name or (file.stem if file else "experiment")
     experiment = located(experiment, base or (file.resolve().parent if file else None))
+    if data is not None:
+        experiment = experiment.model_copy(update={"data": given.NAME})
+    start = None if weights is None else handover.given_start(weights)
+    if start is not None:
+        experiment = _from_given(experiment)
+    arrays = given_to(experiment, data)
     place = None if out is None else Path(out)
     if place is not None:
         _keep_sources(experiment, place)
         folders.check(place, force)
-    data = samples.load(experiment)
-    if isinstance(data, Dataset):
-        recording.check(experiment, data.shape, data.n_out, len(data.y_train))
-    with _shown(progress) as display:
+    found = samples.load(experiment, arrays)
+    if isinstance(found, Dataset):
+        recording.check(experiment, found.shape, found.n_out, len(found.y_train))
+    with shown(progress) as display:
         _warn_of_doubts(experiment, display)
         with blas.one_thread():
-            forms = samples.in_forms(experiment, data)
-            compiled = _rehearse(experiment, data, forms, display)
+            forms = samples.in_forms(experiment, found)
+            compiled = _rehearse(experiment, found, forms, display, start)
         place = folders.take(place, name)
         with folders.held(place) as alone:
-            fingerprints = _fingerprints(experiment, data)
-            begun = record.begin(place, experiment, name=name, force=force, alone=alone, **fingerprints)
-            return _go_on(begun, data, fingerprints, forms, display, compiled)
+            fingerprints = _fingerprints(experiment, found, start)
+            begun = record.begin(place, experiment, name=name, force=force, alone=alone, weights=start, **fingerprints)
+            _go_on(begun, found, fingerprints, forms, display, compiled, callback)
+    return Run(place, data=arrays)
 
 
-def resume(folder: str | Path, progress: Progress | bool = True, *, allow_models: bool = False) -> record.Run:
+def resume(
+    folder: str | Path, progress: Progress | bool = True, *, allow_models: bool = False, data: Any = None,
+    callback: Callback | None = None,
+) -> Run:  # fmt: skip
     """Go on with a run that was interrupted, to the same bits as if it had not been; progress as for `run`.
 
     allow_models: whether Python files of models that the run brings may be executed (see `localdfa.record.Run`).
+    data: the same arrays again, where the run learns from such; they are not kept in it.
+    callback: as for `run`.
 
     Raises
     ------
@@ -86,11 +123,32 @@ def resume(folder: str | Path, progress: Progress | bool = True, *, allow_models
     folders.check_run(folder, coming=True)
     with folders.held(folder):
         began = record.Run(folder, allow_models)
-        data = samples.load(began.experiment)
-        fingerprints, forms = _fingerprints(began.experiment, data), samples.in_forms(began.experiment, data)
-        with _shown(progress) as display:
+        learns_from_arrays = began.experiment.data == given.NAME
+        if learns_from_arrays != (data is not None):
+            raise RunError(
+                f"{folder}: learns from arrays, which it does not keep; give the same ones again, from Python: "
+                f"localdfa.resume({str(folder)!r}, data=(x, y))"
+                if learns_from_arrays
+                else f"{folder}: learns from {began.experiment.data}; allowed: no arrays beside it"
+            )
+        arrays = given_to(began.experiment, data)
+        found = samples.load(began.experiment, arrays)
+        fingerprints = _fingerprints(began.experiment, found, began.start)
+        forms = samples.in_forms(began.experiment, found)
+        with shown(progress) as display:
             _warn_of_doubts(began.experiment, display)
-            return _go_on(began, data, fingerprints, forms, display, set())
+            _go_on(began, found, fingerprints, forms, display, set(), callback)
+    return Run(folder, allow_models, data=arrays)
+
+
+def _from_given(experiment: Experiment) -> Experiment:
+    """The experiment with weights that are given, in all conditions that have none of their own, or where it says so."""
+    if not any(setting.network.weights == GIVEN for setting in settings(experiment).values()):
+        tables = experiment.model_dump(exclude_unset=True)
+        experiment = validated({**tables, "network": {**tables.get("network", {}), "weights": GIVEN}})
+    if not any(setting.network.weights == GIVEN for setting in settings(experiment).values()):
+        raise SpecError("weights: no condition starts from them, as each has its own network.weights; allowed: 'given' in one")
+    return experiment
 
 
 def _warn_of_doubts(experiment: Experiment, progress: Progress) -> None:
@@ -110,7 +168,9 @@ def _keep_sources(experiment: Experiment, place: Path) -> None:
             raise RunError(f"{place}: {key} reads {path}, which this run would replace; name another place")
 
 
-def _rehearse(experiment: Experiment, data: Data, forms: Forms, progress: Progress) -> set[str]:
+def _rehearse(
+    experiment: Experiment, data: Data, forms: Forms, progress: Progress, start: handover.Start | None
+) -> set[str]:  # fmt: skip
     """Build every network, and train the first for a mini-batch: what goes wrong there does so before a folder is made.
 
     Returns the conditions whose kernels are compiled.
@@ -124,25 +184,27 @@ def _rehearse(experiment: Experiment, data: Data, forms: Forms, progress: Progre
     for each, number in networks:
         if each.module is None:
             assert isinstance(data, Dataset)
-            handover.begin(each, seen(each, data.shape), data.n_out, number)
+            handover.begin(each, seen(each, data.shape), data.n_out, number, start)
         else:  # its taps may be refused
             _training(each, forms, record.Job(Path(), "", number))
     progress.compiling(name)
-    _training(setting, forms, record.Job(Path(), name, seed)).warm_up()
+    _training(setting, forms, record.Job(Path(), name, seed), start=start).warm_up()
     return {name}
 
 
-def _training(setting: Setting, forms: Forms, job: record.Job, keep: Record | None = None) -> Training:
+def _training(
+    setting: Setting, forms: Forms, job: record.Job, keep: Record | None = None, start: handover.Start | None = None
+) -> Training:  # fmt: skip
     """One condition and seed, before its training."""
     data = forms[samples.form_of(setting)]
     if setting.module is None:
-        return Trainer(setting, data, job, keep)
+        return Trainer(setting, data, job, keep, start)
     from localdfa.module_trainer import ModuleTrainer
 
     return ModuleTrainer(setting, data, job, keep)
 
 
-def _shown(progress: Progress | bool) -> AbstractContextManager[Progress]:
+def shown(progress: Progress | bool) -> AbstractContextManager[Progress]:
     """Who is told how a run goes: a display of its own, unless somebody else is."""
     if progress is not True:
         return nullcontext(progress or Progress())
@@ -179,14 +241,15 @@ def located(experiment: Experiment, base: Path | None = None) -> Experiment:
     return experiment.model_copy(update={"data": f"npz:{absolute('data', experiment.data.removeprefix('npz:'))}"})
 
 
-def _fingerprints(experiment: Experiment, data: Data) -> dict[str, str]:
+def _fingerprints(experiment: Experiment, data: Data, start: handover.Start | None) -> dict[str, str]:
     """Of all that a run reads, as run.json has them."""
-    return {"data": samples.fingerprint(data), **handover.fingerprint(experiment)}
+    return {"data": samples.fingerprint(data), **handover.fingerprint(experiment, start)}
 
 
 def _go_on(
     run: record.Run, data: Data, fingerprints: dict[str, str], forms: Forms, progress: Progress, compiled: set[str],
-) -> record.Run:  # fmt: skip
+    callback: Callback | None,
+) -> None:  # fmt: skip
     """Train what is not finished, in a folder that is held; whatever happens, leave one that can be read and resumed.
 
     fingerprints: of the data and of other runs that are read; forms: the parts of the data; compiled: the conditions whose
@@ -201,13 +264,12 @@ def _go_on(
         progress.warn(note)
     try:
         with blas.one_thread():
-            _train_all(run, forms, progress, compiled)
+            _train_all(run, forms, progress, compiled, callback)
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {_described(error)}"
         run.update_info(status=status)
         raise
     run.update_info(status="finished")
-    return run
 
 
 def _described(error: BaseException) -> str:
@@ -215,14 +277,18 @@ def _described(error: BaseException) -> str:
     return str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
 
 
-def _train_all(run: record.Run, forms: Forms, progress: Progress, compiled: set[str]) -> None:
+def _train_all(
+    run: record.Run, forms: Forms, progress: Progress, compiled: set[str], callback: Callback | None
+) -> None:  # fmt: skip
     """Train every condition and seed, one after the other; compiled: the conditions whose kernels are, which grow."""
+    start = run.start
     epochs = {name: setting.epochs for name, setting in run.settings.items()}
     n_train = {name: _n_train(setting, forms) for name, setting in run.settings.items()}
-    progress.start(sum(epochs[job.condition] * n_train[job.condition] for job in run.jobs))
+    seeds = len(run.experiment.seeds)
+    progress.start({name: seeds * epochs[name] * n_train[name] for name in run.settings})
     for job in run.jobs:
         setting = run.settings[job.condition]
-        trainer = _training(setting, forms, job, run.experiment.record)
+        trainer = _training(setting, forms, job, run.experiment.record, start)
         if setting.network.from_run:  # which may have been replaced meanwhile
             run.check_unchanged(**handover.fingerprint(run.experiment))
         trainer.restore(progress)
@@ -232,15 +298,15 @@ def _train_all(run: record.Run, forms: Forms, progress: Progress, compiled: set[
             job.write_metrics(trainer.rows)
         if not trainer.finished and job.condition not in compiled:
             progress.compiling(job.condition)
-            _training(setting, forms, job).warm_up()
+            _training(setting, forms, job, start=start).warm_up()
             compiled.add(job.condition)
         progress.job(job.condition, job.seed)
-        progress.advance(trainer.epoch * trainer.n_train)
+        progress.skip(job.condition, trainer.epoch * trainer.n_train)
         try:
-            _train(trainer, run, progress)
+            _train(trainer, run, progress, callback)
         finally:
             summarise(run)
-        progress.advance((epochs[job.condition] - trainer.epoch) * trainer.n_train)  # what an early stop left out
+        progress.skip(job.condition, (epochs[job.condition] - trainer.epoch) * trainer.n_train)  # what an early stop left out
 
 
 def _n_train(setting: Setting, forms: Forms) -> int:
@@ -250,7 +316,7 @@ def _n_train(setting: Setting, forms: Forms) -> int:
     return _training(setting, forms, record.Job(Path(), "", 0)).n_train
 
 
-def _train(trainer: Training, run: record.Run, progress: Progress) -> None:
+def _train(trainer: Training, run: record.Run, progress: Progress, callback: Callback | None) -> None:
     """One condition and seed from where it stands to its end."""
     keep, job, was_unfinished = run.experiment.record, trainer.job, not trainer.finished
     if not trainer.rows:
@@ -271,6 +337,10 @@ def _train(trainer: Training, run: record.Run, progress: Progress) -> None:
         _judge(trainer, run, progress)
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
+        if callback is not None and callback(dict(row)) and not trainer.finished:
+            trainer.end()
+            trainer.save()
+            run.note(f"{job.condition} seed {job.seed}: the callback ended training after epoch {trainer.epoch}")
     if was_unfinished:
         job.write_metrics(trainer.rows)
     _record(trainer, run, progress, anew=was_unfinished)

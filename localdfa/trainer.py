@@ -16,7 +16,7 @@ from localdfa.engines import Engine, Settled, Spiking, engine
 from localdfa.errors import NonFiniteError
 from localdfa.feedback._changes import Changes
 from localdfa.files import plain
-from localdfa.handover import begin
+from localdfa.handover import Start, begin
 from localdfa.network import FEEDBACK, NOISE, ORDER, PROBE, WATCHED, generator, random_feedback, rewired
 from localdfa.optimisers import Optimiser
 from localdfa.progress import Progress
@@ -28,11 +28,15 @@ from localdfa.training import Kept, Training, check_alike
 class Trainer(Training):
     """The training of a network of layers."""
 
-    def __init__(self, setting: Setting, parts: dict[str, Part], job: record.Job, keep: Record | None = None) -> None:
+    def __init__(
+        self, setting: Setting, parts: dict[str, Part], job: record.Job, keep: Record | None = None, start: Start | None = None
+    ) -> None:  # fmt: skip
+        """start: see `localdfa.handover.begin`."""
         super().__init__(setting, job)
-        self.parts = parts
+        self._keep = keep or Record()
+        self.learn_from(parts)
         train = parts["train"]
-        self.network = begin(setting, train.shape, train.targets.shape[1], self.seed)
+        self.network = begin(setting, train.shape, train.targets.shape[1], self.seed, start)
         self._adversary = _adversary(setting, train)
         self._changes_by_pathway: dict[str, Changes] = {}
         self._enter(0)
@@ -40,9 +44,12 @@ class Trainer(Training):
         self.plasticity = Plasticity(self.network.learned, self._optimiser(), setting.optimiser.weight_decay, biases)
         self.events, self.feedback_events = 0, 0
         self.carried = Carried()
-        keep, order = keep or Record(), generator(self.seed, PROBE).permutation(len(train))
-        self._repeats = keep.repeats
-        self.probe, self._watched = np.sort(order[: keep.probe]), np.sort(order[: keep.train])
+
+    def learn_from(self, parts: dict[str, Part]) -> None:
+        """Learn from these samples from now on, which are of the same kind as those before."""
+        self.parts = parts
+        order = generator(self.seed, PROBE).permutation(self.n_train)
+        self.probe, self._watched = np.sort(order[: self._keep.probe]), np.sort(order[: self._keep.train])
 
     @property
     def n_train(self) -> int:
@@ -184,7 +191,7 @@ class Trainer(Training):
         with threads.worth(len(self.probe) * self._multiplications):
             row |= measure.probe(
                 self.network, self.setting, self.rule_name, self.seed, train.inputs[self.probe], train.targets[self.probe],
-                self._repeats,
+                self._keep.repeats,
             )  # fmt: skip
         rate = float(self.plasticity.optimiser.learning_rate)
         row |= {"learning_rate": rate, "updates": max(self.plasticity.steps), "events": self.events}

@@ -109,11 +109,24 @@ class Training(ABC):
             or (stage.stop_at_error is not None and row["train_error"] <= stage.stop_at_error)
             or (stage.patience is not None and waited >= stage.patience)
         ):
-            if stage.keep == "best" and self.best is not None:
-                row[record.KEPT] = self.best
-                self._return_to(self._best_learned)
-            self.epoch_of_stage, self.best, self._best_learned = 0, None, []
-            self._enter(self.stage + 1)
+            self._leave(self.stage + 1)
+
+    def end(self) -> None:
+        """End training with the last epoch, whatever its stages say; where this one keeps the best weights, with those."""
+        self._leave(len(self.setting.stage))
+
+    def go_on(self) -> None:
+        """Take up the last stage again, where training is over."""
+        if self.finished:
+            self._enter(len(self.setting.stage) - 1)
+
+    def _leave(self, following: int) -> None:
+        """Leave the stage for another one."""
+        if self.setting.stage[self.stage].keep == "best" and self.best is not None:
+            self.rows[-1][record.KEPT] = self.best
+            self._return_to(self._best_learned)
+        self.epoch_of_stage, self.best, self._best_learned = 0, None, []
+        self._enter(following)
 
     def _note_best(self, keep: bool) -> None:
         """Note the last epoch if its validation error is the smallest of this stage, and its weights if they may be kept."""

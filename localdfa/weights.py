@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,10 @@ class Weights(tuple[np.ndarray, ...]):
         parts = cls(flat[a:b].reshape(shape) for a, b, shape in zip(ends, ends[1:], shapes, strict=False))
         parts.flat, parts.starts = flat, ends[:-1]
         return parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, also in another process, has its parts in one array again."""
+        return Weights.of, ([np.array(part) for part in self],)
 
     @classmethod
     def of(cls, arrays: Sequence[np.ndarray]) -> "Weights":

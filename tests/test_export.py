@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from localdfa import record, spec, train, watch
+from localdfa import display, record, spec, train, watch
 from localdfa.display import Lines, Several, duration, line
 from localdfa.errors import LocalDFAError
 from localdfa.tensorboard import TensorBoard
@@ -112,7 +112,8 @@ def test_a_line_has_errors_and_rates():
     assert [duration(s) for s in (0, 65, 3661)] == ["0:00", "1:05", "1:01:01"]
 
 
-def test_lines_of_progress_say_what_is_left(tmp_path):
+def test_lines_of_progress_say_what_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(display, "_EVERY", 0)
     text = StringIO()
     lines = Lines(Console(file=text, width=40))
     train.run(tiny(), tmp_path / "run", progress=Several(lines))

@@ -2,6 +2,9 @@
 
 import html
 import io
+import sys
+import time
+import types
 
 import numpy as np
 import pytest
@@ -66,21 +69,83 @@ def test_from_python_a_run_is_shown_unless_it_shall_not_be(tmp_path, capfd):
     localdfa.run(TINY, tmp_path / "shown")
     shown = capfd.readouterr()
     assert shown.out == ""
-    assert [line.split("  ")[:2] for line in shown.err.splitlines()] == [
-        ["local seed 0", "epoch 0"], ["local seed 0", "epoch 1"],
-    ]  # fmt: skip
+    lines = [line.split("  ")[:2] for line in shown.err.splitlines()]
+    assert [each for each in lines if "compiling" not in each[1]] == [["local seed 0", "epoch 1"]]
     localdfa.run(TINY, tmp_path / "silent", progress=False)
     localdfa.resume(tmp_path / "silent", progress=False)
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_notebook_without_widgets_gets_lines(monkeypatch):
-    console = Console(file=io.StringIO(), force_terminal=True)
+class Notebook:
+    """What IPython is asked for, and what it was given to show."""
+
+    def __init__(self, monkeypatch):
+        self.shown = []
+        module = types.ModuleType("IPython.display")
+        module.HTML, module.display = str, self.display
+        monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+        monkeypatch.setitem(sys.modules, "IPython.display", module)
+
+    def display(self, page, display_id):
+        self.shown.append(page)
+        return self
+
+    def update(self, page):
+        self.shown.append(page)
+
+
+def test_a_notebook_gets_a_bar_in_one_place(monkeypatch, tmp_path):
+    console, notebook = Console(file=io.StringIO(), force_terminal=True), Notebook(monkeypatch)
     assert isinstance(display.display(console), display.Bar)
+    assert isinstance(display.display(Console(file=io.StringIO())), display.Lines)
     console.is_jupyter = True
-    for there, kind in ((None, display.Lines), (object(), display.Bar)):
-        monkeypatch.setattr(display, "find_spec", lambda name, there=there: there)
-        assert isinstance(display.display(console), kind)
+    monkeypatch.setattr(display, "_MOMENT", 0)
+    with display.display(console) as cell:
+        cell.warn("<of something>")
+        localdfa.run({**TINY, "stage": [{"epochs": 2}]}, tmp_path / "run", progress=cell)
+    assert "local  compiling" in "".join(notebook.shown)
+    last = notebook.shown[-1]
+    assert 'max="2876" value="2876"' in last
+    assert "local seed 0  epoch 2  train" in last
+    assert "warning: &lt;of something&gt;" in last
+    assert any("epoch 1" in page and "0:00 left" in page for page in notebook.shown)
+
+
+def test_a_file_gets_the_last_epoch_of_each_training(tmp_path, monkeypatch):
+    text = io.StringIO()
+    tables = {**TINY, "seeds": [0, 1], "stage": [{"epochs": 3}], "condition": [{"name": "a"}, {"name": "b", "rule": "bp"}]}
+    with display.Lines(Console(file=text)) as lines:
+        localdfa.run(tables, tmp_path / "run", progress=lines, callback=lambda row: row["seed"] == 1 and row["epoch"] == 2)
+    shown = [each for each in text.getvalue().splitlines() if "compiling" not in each and "warning" not in each]
+    expected = [("a", 0, 3), ("a", 1, 2), ("b", 0, 3), ("b", 1, 2)]
+    assert [each.split("  ")[:2] for each in shown] == [[f"{c} seed {s}", f"epoch {e}"] for c, s, e in expected]
+    monkeypatch.setattr(display, "_SOON", 0.01)
+    text.truncate(0)
+    with display.Lines(Console(file=text)) as lines:
+        lines.compiling("local")
+        time.sleep(0.2)
+    assert "local  compiling, which the next run need not" in text.getvalue()
+
+
+def test_time_left_is_that_of_conditions_whose_speed_is_known(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(display.time, "perf_counter", lambda: now[0])
+    left = display.Left()
+    left.start({"fast": 200, "slow": 100})
+    assert left.said("fast") == ""
+    left.advance("fast", 100)
+    now[0] = 10.0
+    left.epoch("fast")
+    assert left.said("fast") == "0:10 left of fast"
+    now[0] = 1000.0  # something is compiled
+    left.begin()
+    left.advance("slow", 50)
+    now[0] = 1100.0
+    left.epoch("slow")
+    assert left.said("slow") == "1:50 left"
+    left.advance("fast", 100, trained=False)
+    left.advance("slow", 50, trained=False)
+    assert left.said("slow") == ""
 
 
 @pytest.mark.parametrize("kind", [display.Lines, display.Bar])

@@ -1,7 +1,7 @@
 """Data sets: found or downloaded, verified, parsed safely, split and scaled."""
 
-from localdfa.data.dataset import Dataset
-from localdfa.data.prepare import available, check_name, load, read
+from localdfa.data.dataset import Dataset, Source
+from localdfa.data.prepare import Preparation, available, check_name, load, preparation, read
 from localdfa.data.trains import Inputs, Trains
 
-__all__ = ["Dataset", "Inputs", "Trains", "available", "check_name", "load", "read"]
+__all__ = ["Dataset", "Inputs", "Preparation", "Source", "Trains", "available", "check_name", "load", "preparation", "read"]

@@ -1,5 +1,6 @@
 """The user's own data: arrays in a numpy .npz file."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -71,24 +72,51 @@ def load(path: Path, regression: bool = False) -> Source:
     DataError
         The file is missing, damaged or different from the above; the message gives file, array and index.
     """
-    arrays = _arrays(path)
+    return _source(_arrays(path), path, regression)
+
+
+def source(arrays: dict[str, NDArray[Any]], where: str, regression: bool = False) -> Source:
+    """A data set of arrays that no file holds; where: what messages name in place of the file. The rest as of `load`.
+
+    Of arrays that are no spike trains the test part may be left out; there are then no test samples.
+
+    Raises
+    ------
+    DataError
+        Arrays are missing, too many, or not what `load` says.
+    """
+    spikes = bool(set(arrays) & (set(_SPIKES) - set(_KEYS)))
+    keys, extra = (_SPIKES, _UNIT) if spikes else (_KEYS, _AXES)
+    tested = spikes or bool(set(arrays) & {"x_test", "y_test"})
+    if missing := [key for key in keys if key not in arrays and (tested or not key.endswith("_test"))]:
+        raise DataError(f"{where}: the array {missing[0]} is missing; needed are {', '.join(keys)}")
+    if more := [key for key in arrays if key not in (*keys, extra)]:
+        raise DataError(f"{where}: an array too many, {more[0][:60]!r}; only {', '.join(keys)} are used, and {extra}")
+    return _source(dict(arrays), where, regression)
+
+
+def _source(arrays: dict[str, NDArray[Any]], path: Path | str, regression: bool) -> Source:
+    """A data set of the arrays that there are, of which none is too many; path: of the file, for messages."""
     if "time_train" in arrays:
         return _spike_trains(arrays, path, regression)
     axes, notes = of_axes.named(arrays.get(_AXES), f"{path}: {_AXES}"), list[str]()
-    for part in ("train", "test"):
+    for part in ("train", "test") if "x_test" in arrays else ("train",):
         where = f"{path}: x_{part}"
         x = of_axes.in_order(arrays[f"x_{part}"], axes, where)
-        arrays[f"x_{part}"] = _inputs(x, where, f"x_{part}", notes)
+        arrays[f"x_{part}"] = inputs(x, where, f"x_{part}", notes)
         _check_shape(arrays[f"y_{part}"], len(x), f"{path}: y_{part}", regression)
+    if "x_test" not in arrays:
+        arrays |= {f"{what}_test": arrays[f"{what}_train"][:0] for what in ("x", "y")}
+        notes.append("there is no test part, so errors are those of the training part alone")
     x_train, x_test = arrays["x_train"], arrays["x_test"]
     shape = x_train.shape[1:]
     if x_test.shape[1:] != shape:
         raise DataError(f"{path}: one sample has the shape {shape} in x_train and {x_test.shape[1:]} in x_test")
     y_train, y_test, classes = _targets(arrays, path, notes, regression)
     return Source(
-        x_train.reshape(len(x_train), -1),
+        x_train.reshape(len(x_train), math.prod(shape)),
         y_train,
-        x_test.reshape(len(x_test), -1),
+        x_test.reshape(len(x_test), math.prod(shape)),
         y_test,
         len(classes),
         shape,
@@ -98,7 +126,7 @@ def load(path: Path, regression: bool = False) -> Source:
     )
 
 
-def _spike_trains(arrays: dict[str, NDArray[Any]], path: Path, regression: bool) -> Source:
+def _spike_trains(arrays: dict[str, NDArray[Any]], path: Path | str, regression: bool) -> Source:
     """A data set of spike trains."""
     unit, notes = events.unit(arrays.get(_UNIT), f"{path}: {_UNIT}"), list[str]()
     for part in ("train", "test"):
@@ -123,7 +151,7 @@ def _spike_trains(arrays: dict[str, NDArray[Any]], path: Path, regression: bool)
 
 
 def _targets(
-    arrays: dict[str, NDArray[Any]], path: Path, notes: list[str], regression: bool
+    arrays: dict[str, NDArray[Any]], path: Path | str, notes: list[str], regression: bool
 ) -> tuple[NDArray[Any], NDArray[Any], tuple[str, ...]]:
     """The targets of training and test: numbers, or labels and the names of their classes."""
     if regression:
@@ -208,8 +236,8 @@ def _damaged(what: str, error: Exception) -> str:
     return f"{what} is damaged or was not written to its end ({shown}); write the file again with numpy.savez, or copy it again"
 
 
-def _inputs(x: NDArray[Any], where: str, name: str, notes: list[str]) -> NDArray[Any]:
-    """Inputs, checked, without the rounding that led out of [0, 1]."""
+def inputs(x: NDArray[Any], where: str, name: str, notes: list[str]) -> NDArray[Any]:
+    """Inputs, checked, without the rounding that led out of [0, 1], which is noted; where, name: of the array, for messages."""
     if x.dtype.kind not in "fiub":
         raise DataError(f"{where} has the dtype {x.dtype}: inputs must be real numbers")
     if x.size == 0:

@@ -35,7 +35,7 @@ def _numbers(y: NDArray[Any], where: str) -> NDArray[np.float64]:
     if y.dtype.kind not in "fiu":
         raise DataError(f"{where} has the dtype {y.dtype}: targets of a regression must be real numbers")
     with np.errstate(all="ignore"):
-        found = y.astype(np.float64).reshape(len(y), -1)
+        found = y.astype(np.float64).reshape(len(y), y.shape[1] if y.ndim > 1 else 1)
     if not (finite := np.isfinite(found)).all():
         index = np.unravel_index(int(finite.argmin()), y.shape)
         raise DataError(f"{where}[{', '.join(map(str, index))}] = {y[index]} is not finite")

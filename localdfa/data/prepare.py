@@ -3,13 +3,15 @@
 import difflib
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from localdfa import registry
+from localdfa.data import given as own
 from localdfa.data import kinds, npz
 from localdfa.data.dataset import Dataset, Source
 from localdfa.data.split import plain, stratified
@@ -42,6 +44,7 @@ def load(
     rng: np.random.Generator | None = None,
     base: Path | None = None,
     regression: bool = False,
+    given: Source | None = None,
 ) -> Dataset:
     """Load a data set; a published one is downloaded on first use.
 
@@ -68,6 +71,8 @@ def load(
         The folder that a relative PATH starts from; the current one by default.
     regression : bool
         Whether numbers in npz:PATH are targets to be fitted, and not labels. A published data set has one or the other.
+    given : Source, optional
+        What stands behind the name ``arrays``, see `localdfa.data.given`.
 
     Returns
     -------
@@ -81,7 +86,7 @@ def load(
     """
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise DataError(f"dtype = {np.dtype(dtype)}: inputs must be float32 or float64")
-    source = read(name, base=base, regression=regression)
+    source = read(name, base=base, regression=regression, given=given)
     if isinstance(source, kinds.Kind):
         raise DataError(
             f"{name} is no set of samples for networks of layers, but {type(source).__name__}, which modules of PyTorch alone "
@@ -90,46 +95,18 @@ def load(
     x_train, y_train, x_valid, y_valid = _split(source, validation, rng)
     if whiten and standardise:
         raise DataError("standardise = true: whitening gives inputs a mean of 0 and their variance; allowed with it: false")
-    zca = moments = None
-    if whiten or standardise:
-        if isinstance(x_train, Trains):
-            asked = "whiten" if whiten else "standardise"
-            raise DataError(f"{name}: {asked} = true goes with arrays of numbers; these are spike trains")
-        if whiten:
-            zca = Zca.fit(x_train, source.scale, whiten_epsilon)
-        else:
-            moments = _moments(name, x_train, source.shape)
-
-    def convert(x: NDArray[Any] | Trains, part: str) -> NDArray[np.floating] | Trains:
-        if isinstance(x, Trains):
-            return x
-        with np.errstate(over="ignore", invalid="ignore"):
-            if zca:
-                found = zca.apply(x, dtype)
-            elif moments:
-                found = np.subtract(x, moments[0].astype(dtype), dtype=dtype, order="C")
-                found /= moments[1].astype(dtype)
-            else:
-                found = np.divide(x, source.scale, dtype=dtype, order="C")
-        if not (finite := np.isfinite(found)).all():
-            sample = int(finite.all(axis=1).argmin())
-            raise DataError(
-                f"{name}: {part}, sample {sample}: an input is not finite in {np.dtype(dtype)}{' after whitening' * whiten}: "
-                "it is too large; scale the inputs first"
-            )
-        return found
-
-    trained, tested = convert(x_train, "x_train"), convert(source.x_test, "x_test")
-    own = name.startswith(_PREFIX)
+    prepared = _preparation(source, x_train, name, dtype, whiten_epsilon if whiten else None, standardise)
+    trained, tested = prepared.of(x_train, "x_train"), prepared.of(source.x_test, "x_test")
+    of_user = name.startswith(_PREFIX) or name == own.NAME
     remarks = (
-        *(_remarks(trained, tested) if own and not (whiten or standardise) else ()),
-        *(_remarks_on_targets(y_train) if own else ()),
+        *(_remarks(trained, tested) if of_user and not (whiten or standardise) else ()),
+        *(_remarks_on_targets(y_train) if of_user else ()),
     )
     return Dataset(
         name,
         trained,
         y_train,
-        convert(x_valid, "validation set"),
+        prepared.of(x_valid, "validation set"),
         y_valid,
         tested,
         source.y_test,
@@ -139,6 +116,81 @@ def load(
         (*source.notes, *remarks),
         source.time_unit,
     )
+
+
+class Preparation(NamedTuple):
+    """What is done to inputs before a network reads them: they are divided by `scale`, whitened or standardised, and rounded.
+
+    moments: mean and standard deviation of each input, (n_features,), before they are divided; zca: the map. name: of the data,
+    for messages.
+    """
+
+    name: str
+    scale: float
+    dtype: DTypeLike
+    zca: Zca | None = None
+    moments: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    def of(self, x: NDArray[Any] | Trains, part: str) -> NDArray[np.floating] | Trains:
+        """Inputs (n, n_features) as a network reads them; spike trains as they are; part: for messages.
+
+        Raises
+        ------
+        DataError
+            An input is not finite in this dtype.
+        """
+        if isinstance(x, Trains):
+            return x
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.zca:
+                found = self.zca.apply(x, self.dtype)
+            elif self.moments:
+                found = np.subtract(x, self.moments[0].astype(self.dtype), dtype=self.dtype, order="C")
+                found /= self.moments[1].astype(self.dtype)
+            else:
+                found = np.divide(x, self.scale, dtype=self.dtype, order="C")
+        if not (finite := np.isfinite(found)).all():
+            sample = int(finite.all(axis=1).argmin())
+            raise DataError(
+                f"{self.name}: {part}, sample {sample}: an input is not finite in {np.dtype(self.dtype)}"
+                f"{' after whitening' * bool(self.zca)}: it is too large; scale the inputs first"
+            )
+        return found
+
+    def of_scaled(self, x: NDArray[Any], part: str) -> NDArray[np.floating]:
+        """As `of`, of inputs that are divided by the scale already, as those of a `Dataset` that is not prepared otherwise."""
+        zca = None if self.zca is None else replace(self.zca, scale=1.0)
+        moments = None if self.moments is None else (self.moments[0] / self.scale, self.moments[1] / self.scale)
+        found = self._replace(scale=1.0, zca=zca, moments=moments).of(x, part)
+        assert isinstance(found, np.ndarray)
+        return found
+
+
+def _preparation(
+    source: Source, x_train: NDArray[Any] | Trains, name: str, dtype: DTypeLike, whiten_epsilon: float | None, standardise: bool
+) -> Preparation:  # fmt: skip
+    """What is done to the inputs of a data set; x_train: those it is fitted to; whiten_epsilon: None without whitening."""
+    plain_one = Preparation(name, source.scale, dtype)
+    if whiten_epsilon is None and not standardise:
+        return plain_one
+    if isinstance(x_train, Trains):
+        asked = "standardise" if whiten_epsilon is None else "whiten"
+        raise DataError(f"{name}: {asked} = true goes with arrays of numbers; these are spike trains")
+    if whiten_epsilon is not None:
+        return plain_one._replace(zca=Zca.fit(x_train, source.scale, whiten_epsilon))
+    return plain_one._replace(moments=_moments(name, x_train, source.shape))
+
+
+def preparation(
+    name: str, *, validation: float = 0.0, whiten: bool = False, whiten_epsilon: float = 1e-2, standardise: bool = False,
+    dtype: DTypeLike = np.float32, rng: np.random.Generator | None = None, regression: bool = False,
+    given: Source | None = None,
+) -> Preparation:  # fmt: skip
+    """What `load` does to the inputs of a data set, with the same arguments; the data are read for it."""
+    source = read(name, regression=regression, given=given)
+    assert isinstance(source, Source)  # else they had not been loaded
+    x_train = _split(source, validation, rng)[0]
+    return _preparation(source, x_train, name, dtype, whiten_epsilon if whiten else None, standardise)
 
 
 def _moments(name: str, x: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -166,17 +218,19 @@ def check_name(name: str) -> None:
     DataError
         The message lists the names there are, and the nearest.
     """
-    if name not in registry.names("data") and (not name.startswith(_PREFIX) or name == _PREFIX):
+    if name not in (*registry.names("data"), own.NAME) and (not name.startswith(_PREFIX) or name == _PREFIX):
         nearest = f"{_PREFIX}{name}" if name.endswith(".npz") else _nearest(name)
         raise DataError(f"no data set {name!r}, the nearest is {nearest}; there are {', '.join(available())}")
 
 
-def read(name: str, *, base: Path | None = None, regression: bool = False) -> Source | kinds.Kind:
+def read(
+    name: str, *, base: Path | None = None, regression: bool = False, given: Source | None = None
+) -> Source | kinds.Kind:  # fmt: skip
     """Read a data set as it is published, before it is split and scaled: samples, or data that modules of PyTorch alone read.
 
     Parameters
     ----------
-    name, base, regression
+    name, base, regression, given
         As of `load`.
 
     Raises
@@ -185,6 +239,10 @@ def read(name: str, *, base: Path | None = None, regression: bool = False) -> So
         As `load`, and where its arrays are not of the types, shapes and bounds that its kind (`localdfa.data.kinds`) says.
     """
     check_name(name)
+    if name == own.NAME:
+        if given is None:
+            raise DataError(f"data: {name!r} are those of a script, which gives them: localdfa.run(..., data=(x, y))")
+        return given
     if name not in registry.names("data"):
         return npz.load((base or Path()) / Path(name.removeprefix(_PREFIX)).expanduser(), regression)
     found = registry.get("data", name)()
@@ -221,7 +279,8 @@ def _remarks(x_train: NDArray[np.floating] | Trains, x_test: NDArray[np.floating
     """What to say of inputs of the user's own that are unusually large, or not scaled alike in both parts."""
     if isinstance(x_train, Trains) or isinstance(x_test, Trains):
         return _remarks_on_times(x_train.time, x_test.time)  # type: ignore[union-attr]
-    train, test, found = _root_mean_square(x_train), _root_mean_square(x_test), []
+    train, found = _root_mean_square(x_train), list[str]()
+    test = _root_mean_square(x_test) if x_test.size else train
     if train > _LARGE:
         found.append(
             f"x_train: inputs are large, {train:.3g} in root mean square, and are taken as they are; networks learn best from "

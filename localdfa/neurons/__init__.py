@@ -76,6 +76,7 @@ def zero_or(least: float) -> Callable[[float], float]:
             raise ValueError(f"Input should be 0, or greater than or equal to {least:g}")
         return value
 
+    check.least = least  # type: ignore[attr-defined]
     return check
 
 

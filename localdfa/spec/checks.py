@@ -556,12 +556,13 @@ def _matrices(setting: "Setting") -> None:
 def _aligned(setting: "Setting") -> None:
     """Weights made of the B that lead from the error to every hidden layer, which are dense."""
     network, direct = setting.network, registry.get("feedback", "direct")
+    if network.weights in ("aligned", "given") and network.from_run is not None:
+        whose = "of weights that are drawn" if network.weights == "aligned" else "of those of a script"
+        raise ValueError(
+            f"network.weights: {network.weights!r} is {whose}, and network.from_run has its own; allowed with it: 'auto'"
+        )
     if network.weights != "aligned":
         return
-    if network.from_run is not None:
-        raise ValueError(
-            "network.weights: 'aligned' is of weights that are drawn, and network.from_run has its own; allowed with it: 'auto'"
-        )
     if not issubclass(_pathway_model(setting, setting.rule), direct):
         names = [name for name in registry.names("feedback") if issubclass(registry.get("feedback", name), direct)]
         raise ValueError(

@@ -563,7 +563,7 @@ def _names() -> dict[str, list[str]]:
         for name in registry.names(package):
             keys_of.setdefault(name, []).append(key)
     for table, field in Setting.model_fields.items():
-        inner = _table(field.annotation)
+        inner = table_of(field.annotation)
         for key, key_field in inner.model_fields.items() if inner and "list" not in str(field.annotation)[:4] else ():
             for name in get_args(key_field.annotation):
                 if isinstance(name, str):
@@ -671,7 +671,7 @@ def _places() -> dict[str, list[tuple[str, bool, str]]]:
     """Where keys of each name belong: what stands before the value, whether the value is a list, what stands after it."""
     ways_of: dict[str, list[tuple[str, bool, str]]] = {}
     for table, field in Experiment.model_fields.items():
-        inner, is_list = _table(field.annotation), "list" in str(field.annotation)[:4]
+        inner, is_list = table_of(field.annotation), "list" in str(field.annotation)[:4]
         if inner is None or inner is Condition:
             ways_of.setdefault(table, []).insert(0, (f"{table} = ", is_list, ""))
             continue
@@ -719,7 +719,7 @@ def _within(model: Any, location: Location) -> Any:
     """The table at a location, or None where its keys can have any name."""
     for part in _untagged(location):
         if model is not None and isinstance(part, str):
-            model = _table(model.model_fields[part].annotation)
+            model = table_of(model.model_fields[part].annotation)
     return model
 
 
@@ -728,10 +728,10 @@ def _untagged(location: Location) -> list[int | str]:
     return [part for part in location if not str(part).startswith("(")]
 
 
-def _table(annotation: Any) -> type[BaseModel] | None:
+def table_of(annotation: Any) -> type[BaseModel] | None:
     """The table in a type such as list[Stage], or None."""
     if annotation is Record:
         return record_table(tuple(registry.names("recorders")))
     if hasattr(annotation, "model_fields"):
         return annotation
-    return next(filter(None, map(_table, getattr(annotation, "__args__", ()))), None)
+    return next(filter(None, map(table_of, getattr(annotation, "__args__", ()))), None)

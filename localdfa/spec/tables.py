@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,8 @@ from localdfa.outputs import Output
 from localdfa.recorders import TAKEN
 from localdfa.spec import checks
 
+# The initial weights of a script, `localdfa.run(..., weights=…)`.
+GIVEN: Final = "given"
 # Times in ms that the simulations can tell apart from 0 and from each other: a trial lasts at most 3e6 ms and is reckoned in
 # float64, and what happens once in every such time happens at most so often in it.
 SHORTEST, LONGEST = 0.01, 1e6
@@ -131,11 +133,11 @@ class NetworkTable(Table):
     )
     neuron: str = Field(checks.NEURON, description="neuron model of the hidden layers")
     output: str = Field(checks.OUTPUT, description="output units and their loss: for labels, or for numbers (regression)")
-    weights: Literal["auto", "zero", "uniform", "aligned"] = Field(
+    weights: Literal["auto", "zero", "uniform", "aligned", "given"] = Field(
         "auto",
         description="initial weights: zero; U(±scale/√fan_in); aligned, above the first layer such that back-propagation "
-        "would bring what B does where slopes are 1, of the same size; or zero where the rule can learn from zero, as "
-        "the paper",
+        "would bring what B does where slopes are 1, of the same size; given, those of a script; or zero where the rule can "
+        "learn from zero, as the paper",
     )
     scale: float = Field(1.0, gt=0, le=1e3, description="size of uniform and aligned initial weights, see weights")
     from_run: str | None = Field(
@@ -652,7 +654,7 @@ class Experiment(Setting):
     """A whole experiment: one data set, some seeds, the conditions to compare."""
 
     title: str = Field("", max_length=200, description="what the experiment asks, in a line")
-    data: str = Field("digits", max_length=4100, description="data set, or npz:PATH for your own")
+    data: str = Field("digits", max_length=4100, description="data set; of your own npz:PATH, or arrays, which a script gives")
     seeds: list[Seed] = Field([0], min_length=1, max_length=1000, description="one training for each")
     models: dict[str, list[Annotated[str, Field(min_length=1, max_length=4000)]]] = Field(
         {}, description="Python files of models of one's own, by kind: neurons, rules …; they are executed"

@@ -1,0 +1,143 @@
+"""The user's own data as a script or notebook has them: arrays, or frames of pandas or polars."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from localdfa.data import npz
+from localdfa.data.dataset import Source
+from localdfa.errors import DataError, quoted
+
+# The name that stands in a spec for data that no file holds.
+NAME = "arrays"
+_FORMS = (
+    "(x, y) or (x, y, x_test, y_test), arrays; (frame, target) or (frame, target, test_frame), target the name of a column, or "
+    "a list of some; or a dict of arrays as `npz:PATH` has them"
+)
+
+
+def source(given: Any, regression: bool = False) -> Source:
+    """A data set of what is given for it.
+
+    Parameters
+    ----------
+    given : tuple, dict or Source
+        ``(x, y)`` or ``(x, y, x_test, y_test)``, arrays or what NumPy makes arrays of; ``(frame, target)`` or ``(frame, target,
+        test_frame)``, target the name of a column, or of a regression a list of them, and all other columns the inputs; or a
+        dict of the arrays that a file has (`localdfa.data.npz`), with ``axes``, or of spike trains, of which the test part may
+        be left out unless they are spike trains. A `Source` is taken as it is.
+    regression : bool
+        Whether the targets are numbers to be fitted, and not labels.
+
+    Returns
+    -------
+    Source
+        Without a test part it has no test samples, and says so in its notes.
+
+    Raises
+    ------
+    DataError
+        It is none of these, or not what a file might hold; the message names the part, or the column.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = source((np.eye(4), ["a", "b", "a", "b"]))
+    >>> found.shape, found.classes, len(found.y_test)
+    ((4,), ('a', 'b'), 0)
+    """
+    if isinstance(given, Source):
+        return given
+    if isinstance(given, str):
+        raise DataError(
+            f"data: {quoted(given)} is no array, but the name of a data set, or a path: say it in the experiment, as "
+            f"{{'data': {quoted(given)}}}"
+        )
+    if not isinstance(given, (tuple, list, Mapping)):
+        raise DataError(f"data: {type(given).__name__}; allowed: {_FORMS}")
+    entries = dict(given) if isinstance(given, Mapping) else _by_name(tuple(given))
+    arrays = {str(key): _array(value, str(key)) for key, value in entries.items()}
+    return npz.source(arrays, "data", regression)
+
+
+def _by_name(given: tuple[Any, ...]) -> dict[str, Any]:
+    """The parts of a tuple under the names that they have in a file."""
+    if len(given) in (2, 3) and _is_frame(given[0]) and _names_columns(given[0], given[1]):
+        return _of_frames(*given)
+    if len(given) not in (2, 4):
+        raise DataError(f"data: a tuple of {len(given)}; allowed: {_FORMS}")
+    return dict(zip(("x_train", "y_train", "x_test", "y_test"), given, strict=False))
+
+
+def _is_frame(value: Any) -> bool:
+    """Whether a value is a frame, of pandas or of polars, neither of which is imported."""
+    return hasattr(value, "columns") and hasattr(value, "to_numpy")
+
+
+def _names_columns(frame: Any, target: Any) -> bool:
+    """Whether a target is told by its name, or by a list of names, and not by its values."""
+    if isinstance(target, str):
+        return True
+    if isinstance(target, (list, tuple)) and target and all(isinstance(name, str) for name in target):
+        return len(target) != len(frame)
+    return False
+
+
+def _of_frames(frame: Any, target: str | list[str], test: Any = None) -> dict[str, Any]:
+    """Inputs and targets of a frame, and of another one for the test part."""
+    names, columns = [target] if isinstance(target, str) else list(target), list(frame.columns)
+    if missing := [name for name in names if name not in columns]:
+        raise DataError(f"data: the frame has no column {missing[0]!r}; it has {', '.join(map(str, columns[:30]))}")
+    others = [column for column in columns if column not in names]
+    if not others:
+        raise DataError("data: the frame has no column besides the target")
+    entries = {}
+    for part, of_part in (("train", frame), ("test", test)):
+        if of_part is None:
+            continue
+        if not _is_frame(of_part):
+            raise DataError(f"data: the test part is {type(of_part).__name__}; allowed: a frame with the same columns")
+        if missing := [name for name in columns if name not in list(of_part.columns)]:
+            raise DataError(f"data: the frame of the test part has no column {missing[0]!r}, which that of training has")
+        entries[f"x_{part}"] = _table(of_part, others)
+        entries[f"y_{part}"] = _column(of_part, names[0]) if isinstance(target, str) else _table(of_part, names)
+    return entries
+
+
+def _column(frame: Any, name: Any) -> NDArray[Any]:
+    return _array(frame[name].to_numpy(), f"column {name!r}")
+
+
+def _table(frame: Any, names: list[Any]) -> NDArray[Any]:
+    """Columns of numbers side by side, (n, n_columns)."""
+    columns = []
+    for name in names:
+        column = _column(frame, name)
+        if column.dtype.kind not in "fiub":
+            raise DataError(
+                f"data: column {name!r} holds {column.dtype}, and inputs are numbers; make some of it, as pandas.get_dummies "
+                f"does, or leave it out"
+            )
+        columns.append(column)
+    return np.stack(columns, axis=1)
+
+
+def _array(value: Any, what: str) -> NDArray[Any]:
+    """An array of anything that NumPy makes one of; of objects, of which a column of pandas consists, what they are."""
+    if _is_frame(value):
+        return _table(value, list(value.columns))
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # ragged lists, or whatever an object of another library raises
+        raise DataError(f"data: {what} is no array: {str(error).splitlines()[0] if str(error) else error!r}") from None
+    if array.dtype.kind != "O":
+        return array
+    entries, kinds = array.reshape(-1).tolist(), ((str,), (bool, np.bool_), (int, np.integer), (int, float, np.number))
+    for kind in kinds:
+        if all(isinstance(entry, kind) for entry in entries):
+            return np.array(entries).reshape(array.shape)
+    common = kinds[0] if isinstance(entries[0], str) else kinds[-1]
+    index = next((i for i, entry in enumerate(entries) if not isinstance(entry, common)), 0)
+    raise DataError(f"data: {what}, entry {index}: {quoted(entries[index])} among entries of another kind, or missing")

@@ -1,0 +1,293 @@
+"""A run as a script or notebook has it: its tables and figures, and its networks, which predict what they have not seen."""
+
+import html
+from base64 import b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from localdfa import export, handover, record, recording, samples
+from localdfa.core import blas
+from localdfa.data import Source, given
+from localdfa.engines import engine
+from localdfa.errors import RunError, SpecError
+from localdfa.spec import Experiment, settings
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+
+    from localdfa.analysis.style import Figure
+
+# What a run has for the process that trains it, which completion leaves out.
+_OF_TRAINING = ("check_unchanged", "note", "note_health", "note_not_kept", "note_trained", "update_info")
+
+
+class Run(record.Run):
+    """A run directory, open for reading: what `localdfa.run` returns, and `localdfa.open_run` opens.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    experiment : Experiment
+        The resolved spec.
+    settings : dict
+        Of each condition its tables, with every default.
+    status, info, summary : str, dict, dict
+        How it ended; run.json; summary.json.
+    jobs : list of Job
+        One for each condition and seed, with ``metrics``, rows of one epoch each, and what the spec has recorded, as
+        ``job.weights["W1"]``, arrays by name.
+
+    Examples
+    --------
+    >>> import localdfa
+    >>> tables = {"network": {"hidden": [32]}, "stage": [{"epochs": 10}]}
+    >>> run = localdfa.run(tables, "runs/mine", progress=False)
+    >>> run.table()[["rule", "epochs", "test_error"]].round(1).to_dict("list")
+    {'rule': ['local'], 'epochs': [10], 'test_error': [5.3]}
+    >>> len(run.frame())
+    11
+    >>> drawn = run.plot("angles", width=3.4, height=6)
+    >>> drawn.savefig("angles.pdf")
+    >>> run.figure_data("errors").query("series == 'local'").y_label.unique().tolist()
+    ['Training error (%)', 'Test error (%)']
+    >>> from sklearn.datasets import load_digits
+    >>> x, y = load_digits(return_X_y=True)
+    >>> run.predict(x[:5] / 16)
+    array([0, 1, 2, 3, 4])
+    >>> localdfa.open_run("runs/mine").status
+    'finished'
+    """
+
+    def __init__(self, folder: str | Path, allow_models: bool = False, data: Any = None) -> None:
+        """Open a run directory.
+
+        Parameters
+        ----------
+        folder : str or Path
+        allow_models : bool
+            Whether Python files of models that it brings may be executed (see `localdfa.record.Run`).
+        data : tuple, dict, optional
+            The arrays that it has learned from, as `localdfa.run` takes them; asked for by `predict` alone, where inputs are
+            standardised or whitened as these were.
+
+        Raises
+        ------
+        RunError, SpecError
+            There is no run, it cannot be read, or it needs models that are not there, not allowed, or not those it began with.
+        """
+        super().__init__(folder, allow_models)
+        self._data = given_to(self.experiment, data)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in _OF_TRAINING]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the title, where the run lies and how it stands, the table, and the curves of errors."""
+        from localdfa.analysis import report, summary
+
+        title = self.experiment.title or self.info["name"]
+        shown = [f"<p><b>{html.escape(title)}</b><br>{html.escape(f'{self.folder}: {self.status}')}</p>"]
+        cells = summary.cells(summary.rows(self))
+        rows = ["<tr>" + "".join(f"<th>{html.escape(heading)}</th>" for heading in cells[0]) + "</tr>"]
+        rows += ["<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row.values()) + "</tr>" for row in cells]
+        shown.append(f"<table>{''.join(rows)}</table>")
+        try:
+            picture = b64encode(report.drawn(self, "errors").content("svg")).decode()
+            shown.append(f'<img alt="errors against epochs" src="data:image/svg+xml;base64,{picture}">')
+        except RunError:  # nothing is measured yet
+            pass
+        return "".join(shown)
+
+    def table(self) -> "pandas.DataFrame":
+        """The table of results as a `pandas.DataFrame`: a row for each condition, by its name.
+
+        Columns are ``rule``, ``feedback``, ``seeds``, ``epochs``, and for each measure its mean over seeds and, as ``NAME_sd``,
+        its standard deviation: errors in percent, RMSE in the unit of the targets, angles in degrees and averaged over layers,
+        seconds. What no condition has is left out.
+
+        Raises
+        ------
+        LocalDFAError
+            pandas is not installed.
+        """
+        from localdfa.analysis import summary
+
+        rows = summary.rows(self)
+        for row in rows:
+            for key in ("epochs", "kept_epoch"):
+                row[key] = None if row[key] is None else row[key][1]
+        found = export.library("pandas", "analysis").DataFrame(rows).set_index("condition")
+        return found.dropna(axis="columns", how="all")
+
+    def plot(
+        self, name: str, ax: "Axes | None" = None, *, panel: str | None = None, width: float | None = None,
+        height: float | None = None, style: Literal["paper", "talk"] = "paper", trial: int | None = None,
+        neuron: int | None = None,
+    ) -> "Figure | Axes":  # fmt: skip
+        """A figure of the run, or one of its panels on axes of your own.
+
+        Parameters
+        ----------
+        name : str
+            One of those that ``localdfa list`` names, as ``"angles"``.
+        ax : matplotlib.axes.Axes, optional
+            Where one panel is drawn: its curves, which have labels for a legend, with its scales, bounds and labels.
+        panel : str, optional
+            Which panel, by its letter; the first if left out. It goes with ax alone.
+        width, height : float, optional
+            Of the figure, inches; as it is made for a journal if left out.
+        style : {"paper", "talk"}
+            How large text and lines are.
+        trial, neuron : int, optional
+            Of the figures ``raster`` and ``trial``: the training sample, and of the latter the neuron, of those that are kept.
+
+        Returns
+        -------
+        The figure, a `matplotlib.figure.Figure` with ``savefig``, which a notebook shows; or ax, where that is given.
+
+        Raises
+        ------
+        SpecError
+            There is no such figure, or no such panel.
+        RunError
+            The run does not keep what it shows.
+        SizeError
+            It cannot be read at this size.
+        """
+        from localdfa.analysis import _panels, report
+        from localdfa.analysis import style as looks
+
+        drawn = report.drawn(self, name, style, trial=trial, neuron=neuron)
+        if ax is None:
+            if panel is not None:
+                raise SpecError(f"figure {name!r}: panel = {panel!r} goes with axes to draw it on, ax")
+            return report.sized(drawn, width, height)
+        if width is not None or height is not None:
+            raise SpecError(f"figure {name!r}: width and height are those of a figure of its own, without ax")
+        with looks.context():
+            chosen = _panels.chosen(drawn, name, panel)
+        _panels.draw(drawn, chosen, ax)
+        return ax
+
+    def figure_data(self, name: str) -> "pandas.DataFrame":
+        """The numbers that a figure shows, as a `pandas.DataFrame` with a row for each point.
+
+        Columns: ``panel``, its letter; ``title``, ``x_label`` and ``y_label``, its texts; ``series``, the curve; ``x``, ``y``;
+        ``low`` and ``high``, from where to where the band over seeds reaches; ``value`` of the entries of images. Units stand
+        in the labels.
+
+        Raises
+        ------
+        SpecError, RunError, LocalDFAError
+            As `plot`; or pandas is not installed.
+        """
+        from localdfa.analysis import _panels, report
+
+        found = export.library("pandas", "analysis").DataFrame(_panels.rows(report.drawn(self, name)), columns=_panels.COLUMNS)
+        return found.astype(dict.fromkeys(("x", "y", "low", "high", "value"), float))
+
+    def report(self) -> Path:
+        """Write report.html and the figures as SVG into the run, and say where the page is."""
+        from localdfa.analysis import report
+
+        return report.write(self)
+
+    def predict(
+        self, x: Any, condition: str | None = None, seed: int | None = None, *, outputs: bool = False
+    ) -> np.ndarray:  # fmt: skip
+        """What a trained network says of samples that it has not seen.
+
+        Parameters
+        ----------
+        x : array, shape (n, n_features) or (n, *shape of a sample)
+            In the unit of the training inputs as `localdfa.data.load` has them, that is in [0, 1] for published sets, and for
+            arrays and files of your own as these were. Standardising and whitening that the spec asks for is done here.
+            Spike trains are `localdfa.data.Trains`.
+        condition : str, optional
+            Which condition; it can be left out where there is one.
+        seed : int, optional
+            Which seed; the first if left out.
+        outputs : bool
+            Whether to return the activity of the output units, ŷ, in place of the classes.
+
+        Returns
+        -------
+        array, shape (n,)
+            The class with the largest output, the first of several that are equal: a whole number where all classes are, else
+            the name. Of a regression numbers, (n,) or (n, n_out). With ``outputs`` always (n, n_out).
+
+        Raises
+        ------
+        DataError, SpecError
+            x is not what the network reads; there is no such condition or seed.
+        RunError
+            It is not finished; or it has modules in the place of layers; or the arrays are needed (see `localdfa.open_run`).
+        """
+        job, setting = self._job(condition, seed)
+        if setting.module is not None:
+            raise RunError(
+                f"{self.folder}: condition {job.condition!r} is of a module of PyTorch, whose tensors are "
+                f"job.weights; load them into one of its kind"
+            )
+        prepare, info = self.experiment.preprocess, self.info
+        if (prepare.standardise or prepare.whiten) and self.experiment.data == given.NAME and self._data is None:
+            raise RunError(
+                f"{self.folder}: inputs are {'whitened' if prepare.whiten else 'standardised'} as the training arrays were, "
+                f"which a run does not keep; give them again: localdfa.open_run({str(self.folder)!r}, data=(x, y))"
+            )
+        if job.last is None or not job.keeps("weights"):
+            raise RunError(
+                f"{self.folder}: condition {job.condition!r}, seed {job.seed} is not finished; to finish it: "
+                f"localdfa resume {self.folder}"
+            )
+        with blas.one_thread():
+            part = samples.new(self.experiment, setting, x, tuple(info["shape"]), self._data)
+            network = handover.trained(setting, job, tuple(info["shape"]))
+            method = engine(setting, setting.rule_of(setting.stage[-1]))
+            drives = recording.drives(setting, network, method, part, job.seed, job.last[record.KEPT])
+            activity = network.predict(drives)
+        if outputs:
+            return activity
+        if setting.output.regression:
+            return activity[:, 0] if activity.shape[1] == 1 else activity
+        return _labels(info["classes"])[drives.argmax(axis=1)]
+
+    def _job(self, condition: str | None, seed: int | None) -> tuple[record.Job, Any]:
+        """The job of a condition and seed, and its setting."""
+        names, seeds = list(self.settings), self.experiment.seeds
+        if condition is None and len(names) > 1:
+            raise SpecError(f"{self.folder}: which condition? There are {', '.join(names)}: predict(x, {names[0]!r})")
+        condition, seed = condition or names[0], seeds[0] if seed is None else seed
+        for job in self.jobs:
+            if (job.condition, job.seed) == (condition, seed):
+                return job, self.settings[condition]
+        raise SpecError(
+            f"{self.folder}: no condition {condition!r} with the seed {seed!r}; conditions are {', '.join(names)}, seeds "
+            f"{', '.join(map(str, seeds))}"
+        )
+
+
+def given_to(experiment: Experiment, data: Any) -> Source | None:
+    """The arrays of a script, where an experiment learns from such; data: as `localdfa.run` takes them, or None.
+
+    Raises
+    ------
+    DataError
+        They are no data.
+    """
+    if data is None:
+        return None
+    return given.source(data, regression=next(iter(settings(experiment).values())).output.regression)
+
+
+def _labels(classes: list[str]) -> np.ndarray:
+    """Classes as a script has them: whole numbers, or names."""
+    try:
+        numbers = [int(name) for name in classes]
+    except ValueError:
+        return np.array(classes)
+    return np.array(numbers) if list(map(str, numbers)) == classes else np.array(classes)

@@ -1,0 +1,158 @@
+"""Data that a script gives as they are: arrays and frames in place of a data set or a file."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import localdfa
+from localdfa import samples, spec
+from localdfa.analysis import report
+from localdfa.cli import main
+from localdfa.data import given
+from localdfa.errors import DataError, RunError
+
+TINY = {"network": {"hidden": [8]}, "stage": [{"epochs": 2}], "record": {"probe": 16}}
+
+
+@pytest.fixture
+def arrays(rng):
+    x = rng.normal(size=(60, 5))
+    y = np.arange(60) % 3
+    return x[:40], y[:40], x[40:], y[40:]
+
+
+def weights_of(run):
+    return run.jobs[0].weights
+
+
+def test_arrays_are_learned_as_the_same_arrays_in_a_file(arrays, tmp_path):
+    np.savez(tmp_path / "own.npz", **dict(zip(("x_train", "y_train", "x_test", "y_test"), arrays, strict=True)))
+    by_file = localdfa.run({**TINY, "data": f"npz:{tmp_path / 'own.npz'}"}, tmp_path / "file", progress=False)
+    by_array = localdfa.run(TINY, tmp_path / "arrays", data=arrays, progress=False)
+    assert by_array.info["data"] == by_file.info["data"] == samples.fingerprint(samples.load(by_file.experiment))
+    assert by_array.experiment.data == "arrays"
+    ours, theirs = by_array.jobs[0].metrics, by_file.jobs[0].metrics
+    assert [row["test_error"] for row in ours] == [row["test_error"] for row in theirs]
+    for name, array in weights_of(by_file).items():
+        np.testing.assert_array_equal(array, weights_of(by_array)[name])
+
+
+def test_without_a_test_part_the_training_part_alone_is_measured(arrays, tmp_path):
+    x, y, *_ = arrays
+    run = localdfa.run({**TINY, "condition": [{"name": "a"}, {"name": "b", "rule": "bp"}]}, tmp_path / "run", data=(x, y))
+    assert all("train_error" in row and "test_error" not in row for row in run.metrics)
+    assert run.info["notes"] == ["there is no test part, so errors are those of the training part alone"]
+    assert run.summary["conditions"][0]["test_error"] is None
+    assert len(run.jobs[0].outcome["label"]) == 0
+    assert run.not_kept == []
+    page = report.page(run)
+    assert "the figure confusion shows the test part, and arrays has none" in page
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_frame_and_the_name_of_its_target(arrays, library):
+    x, y, x_test, y_test = arrays
+
+    def frame(x, y, order):
+        table = {**{f"f{i}": x[:, i] for i in range(5)}, "kind": [f"k{label}" for label in y]}
+        table = {name: table[name] for name in order}
+        return pd.DataFrame(table) if library == "pandas" else Frame(table)
+
+    class Frame:  # what of a frame of polars is asked for
+        def __init__(self, table):
+            self._table, self.columns = table, [*table]
+
+        def __getitem__(self, name):
+            return type("Series", (), {"to_numpy": lambda _: np.array(self._table[name], object if name == "kind" else None)})()
+
+        def to_numpy(self):
+            raise AssertionError("columns are of several kinds")
+
+    order = ["f0", "kind", "f1", "f2", "f3", "f4"]
+    found = given.source((frame(x, y, order), "kind", frame(x_test, y_test, order[::-1])))
+    np.testing.assert_array_equal(found.x_train, x)
+    np.testing.assert_array_equal(found.x_test, x_test)
+    np.testing.assert_array_equal(found.y_test, y_test)
+    assert found.classes == ("k0", "k1", "k2")
+
+
+def test_columns_of_numbers_are_fitted_by_an_output_for_them(arrays, tmp_path):
+    x, *_ = arrays
+    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "sum": x[:, 0] + x[:, 1], "difference": x[:, 0] - x[:, 1]})
+    tables = {**TINY, "network": {"hidden": [8], "output": "linear"}}
+    run = localdfa.run(tables, tmp_path / "run", data=(frame, ["sum", "difference"]), progress=False)
+    assert weights_of(run)["W2"].shape == (2, 8)
+    assert "train_rmse" in run.metrics[-1]
+
+
+def test_a_dict_has_what_a_file_has(rng):
+    x = rng.random((6, 4, 3))
+    found = given.source({"x_train": x, "y_train": np.arange(6) % 2, "axes": "samples frames channels"})
+    assert found.shape == (4, 3)
+    spikes = {
+        f"{what}_{part}": array
+        for part in ("train", "test")
+        for what, array in {"time": [1.0, 2.5], "neuron": [0, 1], "sample": [0, 1], "y": [0, 1]}.items()
+    }
+    assert given.source({**spikes, "time_unit": "s"}).x_train.time.tolist() == [1000.0, 2500.0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("mnist", "'mnist' is no array, but the name of a data set"),
+        (7, r"data: int; allowed: \(x, y\) or"),
+        ((np.ones((4, 2)),), "a tuple of 1; allowed"),
+        (([[1, 2], [3]], [0, 1]), "x_train is no array"),
+        ((np.ones((4, 2)), np.arange(3)), r"data: y_train has the shape \(3,\)"),
+        ((np.full((4, 2), np.nan), [0, 1, 0, 1]), r"data: x_train\[0, 0\] = nan is not finite"),
+        ((np.ones((4, 2)), np.array(["a", None, "b", "a"], object)), "y_train, entry 1: None among entries of another kind"),
+        ((np.ones((4, 2)), [0, 1, 0, 1], np.ones((4, 3)), [0, 1, 0, 1]), r"the shape \(2,\) in x_train and \(3,\) in x_test"),
+        ((np.ones((4, 2, 2)), [0, 1, 0, 1]), "are these time series or pictures"),
+        ({"x_train": np.ones((4, 2))}, "the array y_train is missing"),
+        ({"x_train": np.ones((4, 2)), "y_train": [0, 1, 0, 1], "z": 1}, "an array too many, 'z'"),
+        ((pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"], "c": [0, 1]}), "c"), "column 'b' holds .*pandas.get_dummies"),
+        ((pd.DataFrame({"a": [1.0, 2.0]}), "c"), "the frame has no column 'c'; it has a"),
+        ((pd.DataFrame({"c": [0, 1]}), "c"), "no column besides the target"),
+        ((pd.DataFrame({"a": [1.0, 2], "c": [0, 1]}), "c", pd.DataFrame({"c": [0]})), "test part has no column 'a'"),
+    ],
+)  # fmt: skip
+def test_what_is_no_data_is_refused_before_anything_is_made(wrong, words, tmp_path):
+    with pytest.raises(DataError, match=words):
+        localdfa.run(TINY, tmp_path / "run", data=wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_arrays_needs_them_again(arrays, tmp_path):
+    class Stop(localdfa.train.Progress):
+        def epoch(self, row):
+            if row["epoch"] == 1:
+                raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    whole = localdfa.run(TINY, tmp_path / "whole", data=arrays, progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        localdfa.run(TINY, folder, data=arrays, progress=Stop())
+    with pytest.raises(
+        RunError, match=r"learns from arrays, which it does not keep; .* localdfa.resume\('.*', data=\(x, y\)\)"
+    ):
+        localdfa.resume(folder)
+    x, *others = arrays
+    with pytest.raises(RunError, match="the data is no longer the one that this run began with"):
+        localdfa.resume(folder, progress=False, data=(x + 1e-3, *others))
+    run = localdfa.resume(folder, progress=False, data=arrays)
+    for name, array in weights_of(whole).items():
+        np.testing.assert_array_equal(array, weights_of(run)[name])
+    with pytest.raises(RunError, match="learns from digits; allowed: no arrays"):
+        localdfa.resume(localdfa.run(TINY, tmp_path / "digits", progress=False).folder, data=arrays)
+
+
+def test_arrays_that_nobody_gives(tmp_path):
+    with pytest.raises(DataError, match=r"'arrays' are those of a script, .* localdfa.run\(..., data=\(x, y\)\)"):
+        localdfa.run({**TINY, "data": "arrays"}, tmp_path / "run")
+    (tmp_path / "mine.toml").write_text('data = "arrays"\n')
+    done = CliRunner().invoke(main, ["run", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "run")])
+    assert done.exit_code == 1
+    assert "localdfa.run(..., data=(x, y))" in done.output
+    assert spec.experiment(data="arrays").data == "arrays"

@@ -1,0 +1,250 @@
+"""A run as a script or notebook has it: tables, figures and their numbers, and predictions of what is new."""
+
+import csv
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import localdfa
+from localdfa import data, record
+from localdfa.analysis import _panels, style
+from localdfa.cli import main
+from localdfa.errors import DataError, LocalDFAError, RunError, SpecError
+
+TINY = {"network": {"hidden": [8]}, "stage": [{"epochs": 2}], "record": {"probe": 16}, "batch_size": 128}
+
+
+def axes():
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    return figure.subplots()
+
+
+# --- tables and what is shown -----------------------------------------------------------------------------------------
+
+
+def test_the_table_has_means_and_deviations_over_seeds(rate_run):
+    table = rate_run.table()
+    assert list(table.index) == ["local", "ifa", "bp"]
+    own = [job.metrics[-1]["test_error"] for job in rate_run.jobs if job.condition == "ifa"]
+    assert table.test_error["ifa"] == pytest.approx(np.mean(own))
+    assert table.test_error_sd["ifa"] == pytest.approx(np.std(own, ddof=1))
+    assert table.epochs.tolist() == [3, 3, 3]
+    assert "valid_error" not in table
+
+
+def test_a_notebook_shows_the_table_and_the_curves(rate_run, tmp_path):
+    class Read(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.tags, self.text = [], []
+
+        def handle_starttag(self, tag, attributes):
+            self.tags.append(tag)
+
+        def handle_data(self, text):
+            self.text.append(text)
+
+    shown = Read()
+    shown.feed(rate_run._repr_html_())
+    assert [shown.tags.count(tag) for tag in ("tr", "img", "script")] == [4, 1, 0]
+    assert {"A title", "local", "ifa", "bp", "test error (%)"} <= set(shown.text)
+    begun = localdfa.open_run(record.create(tmp_path / "run", localdfa.experiment(title="<b>")).folder)
+    assert "&lt;b&gt;" in begun._repr_html_()
+    assert "<img" not in begun._repr_html_()
+    assert rate_run.plot("errors")._repr_png_().startswith(b"\x89PNG")
+
+
+def test_completion_has_what_a_user_asks_for(rate_run):
+    names = dir(rate_run)
+    assert {"experiment", "frame", "table", "plot", "figure_data", "predict", "report", "jobs", "summary"} <= set(names)
+    assert not {"update_info", "note_trained"} & set(names)
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_numbers_of_a_figure_are_those_of_the_metrics(rate_run):
+    found = rate_run.figure_data("angles")
+    assert list(found.columns) == list(_panels.COLUMNS)
+    panel = found[(found.y_label == "Rule to BP (°)") & (found.title == "Hidden layer 2") & (found.series == "local")]
+    assert panel.x.tolist() == [0, 1, 2, 3]
+    for _, point in panel.iterrows():
+        own = [r["angle_to_bp"][1] for r in rate_run.metrics if (r["condition"], r["epoch"]) == ("local", point.x)]
+        own = [value for value in own if value is not None]
+        if own:
+            assert (point.y, point.low, point.high) == pytest.approx((np.mean(own), min(own), max(own)))
+
+
+@pytest.mark.parametrize(
+    ("fixture", "names"),
+    [
+        ("rate_run", ["errors", "comparison", "weights", "fields", "events"]),
+        ("spiking_run", ["raster", "trial", "singular"]),
+    ],
+)
+def test_figures_have_numbers_and_panels_that_are_drawn_elsewhere(fixture, names, request):
+    run = request.getfixturevalue(fixture)
+    for name in names:
+        drawn = run.plot(name)
+        rows = list(_panels.rows(drawn))
+        assert rows, name
+        assert all(row["x"] is not None and row["y"] is not None for row in rows), name
+        for panel in _panels.panels(drawn)[:2]:
+            own = axes()
+            _panels.draw(drawn, panel, own)
+            own.figure.canvas.draw()
+            assert own.get_xlabel() == panel.x_label
+            assert own.get_xlim() == panel.axes.get_xlim()
+            again = [line for line in own.lines if line.get_transform() == own.transData]
+            for ours, theirs in zip(again, _panels._curves(panel.axes), strict=True):
+                np.testing.assert_array_equal(ours.get_xydata(), theirs.get_xydata())
+            assert len(own.images) == len(panel.axes.images)
+
+
+def test_a_panel_is_drawn_on_axes_of_ones_own(rate_run):
+    own = axes()
+    assert rate_run.plot("angles", ax=own, panel="c") is own
+    assert own.get_ylabel() == "Rule to BP (°)"
+    assert own.get_legend_handles_labels()[1] == ["local", "ifa", "bp"]
+    assert len(own.collections) == 3  # bands
+
+
+def test_a_confusion_has_its_diagonal_in_its_numbers(rate_run):
+    found = rate_run.figure_data("confusion")
+    first = found[found.panel == "a"]
+    assert 90 <= len(first) <= 100  # none is written where there is none
+    assert first.groupby("y").value.sum().between(95, 105).all()  # what is written is rounded
+
+
+def test_a_panel_and_a_size_that_there_are_not(rate_run):
+    with pytest.raises(SpecError, match=r"figure 'angles' has no panel 'z'; it has a \(Hidden layer 1: Rule to DFA \(°\)\), b"):
+        rate_run.plot("angles", ax=axes(), panel="z")
+    with pytest.raises(SpecError, match="goes with axes to draw it on"):
+        rate_run.plot("angles", panel="a")
+    with pytest.raises(SpecError, match="did you mean 'angles'"):
+        rate_run.plot("angels")
+    with pytest.raises(style.SizeError, match=r"cannot be read at 0\.5"):
+        rate_run.plot("angles", width=0.5, height=0.5)
+    assert rate_run.plot("angles", width=6, height=7).get_size_inches().tolist() == [6, 7]
+
+
+def test_plot_writes_numbers_and_sizes(rate_run, tmp_path):
+    done = CliRunner().invoke(
+        main, ["plot", str(rate_run.folder), "--figure", "errors", "--figure", "angles", "--csv", "--out", str(tmp_path)]
+    )
+    assert done.exit_code == 0
+    with (tmp_path / "errors.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["series"] == "local"
+    assert len(rows) == len(rate_run.figure_data("errors"))
+    sized = ["plot", str(rate_run.folder), "--figure", "errors", "--format", "svg", "--width", "5", "--out", str(tmp_path)]
+    assert CliRunner().invoke(main, sized).exit_code == 0
+    assert 'width="360pt"' in (tmp_path / "errors.svg").read_text()
+    done = CliRunner().invoke(main, [*sized, "--height", "0.5"])
+    assert done.exit_code == 1
+    assert "cannot be read at 5 × 0.5 inches" in done.output
+
+
+def test_a_trial_and_a_neuron_are_chosen(spiking_run, rate_run, tmp_path):
+    kept = spiking_run.jobs[0].states
+    shown = spiking_run.plot("trial")
+    for trial in kept["trial"]:
+        for neuron in kept["neuron1"]:
+            drawn = spiking_run.plot("trial", trial=int(trial), neuron=int(neuron))
+            index = int(np.flatnonzero(kept["trial"] == trial)[0]), int(np.flatnonzero(kept["neuron1"] == neuron)[0])
+            np.testing.assert_array_equal(drawn.axes[1].lines[0].get_ydata(), kept["v1"][index[0], :, index[1]])
+    assert len(shown.axes) == 5
+    spikes = spiking_run.jobs[0].spikes
+    rasters = [spiking_run.plot("raster", trial=int(trial)) for trial in spikes["trials"]]
+    assert rasters[0].content("png") != rasters[1].content("png")
+    with pytest.raises(RunError, match=r"keeps no trial -1; there are \d+, \d+"):
+        spiking_run.plot("raster", trial=-1)
+    with pytest.raises(SpecError, match="figure 'angles' has no trial to choose; allowed with raster, trial"):
+        rate_run.plot("angles", trial=3)
+    chosen = ["plot", str(spiking_run.folder), "--trial", str(spikes["trials"][1]), "--out", str(tmp_path)]
+    done = CliRunner().invoke(main, chosen)
+    assert (done.exit_code, sorted(path.name for path in tmp_path.iterdir())) == (0, ["raster.png", "trial.png"])
+
+
+# --- predictions ------------------------------------------------------------------------------------------------------
+
+CASES = {
+    "settled": {},
+    "last rule": {"stage": [{"epochs": 1, "rule": "bp"}, {"epochs": 1, "layer_rules": {"1": "dfa"}, "rule": "bp"}]},
+    "kept": {"preprocess": {"validation": 0.2}, "stage": [{"epochs": 3, "keep": "best", "patience": 1}]},
+    "batch norm": {"network": {"hidden": [8], "batch_norm": True}},
+    "standardised": {"preprocess": {"standardise": True}},
+    "whitened": {"preprocess": {"whiten": True, "validation": 0.1}},
+    "feedback that learns": {"rule": "fa", "feedback": {"pathway": "kolen_pollack"},
+                              "optimiser": {"weight_decay": 1e-4}},
+    "regression": {"data": "diabetes", "network": {"hidden": [8], "output": "linear"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_predictions_of_the_test_part_are_the_outcome(case, tmp_path):
+    run = localdfa.run({**TINY, **CASES[case]}, tmp_path / "run", progress=False)
+    x = data.load(run.experiment.data).x_test
+    outcome, job = run.jobs[0].outcome, run.jobs[0]
+    if "target" in outcome:
+        found = localdfa.open_run(run.folder).predict(x)
+        np.testing.assert_allclose(found, outcome["prediction"][:, 0], rtol=1e-5, atol=1e-4)
+        return
+    found = localdfa.open_run(run.folder).predict(x)
+    same = outcome["prediction"] >= 0
+    exact = case not in ("standardised", "whitened")
+    assert (found == outcome["prediction"])[same].mean() >= (1.0 if exact else 0.99)
+    activity = run.predict(x, job.condition, job.seed, outputs=True)
+    assert activity.shape == (len(x), 10)
+    np.testing.assert_array_equal(activity.argmax(axis=1), found)
+
+
+def test_spiking_networks_predict_as_well(spiking_run):
+    x, job = data.load("digits").x_test, spiking_run.jobs[0]
+    found = spiking_run.predict(x, "local", 3)
+    same = job.outcome["prediction"] >= 0
+    np.testing.assert_array_equal(found[same], job.outcome["prediction"][same])
+
+
+def test_classes_come_back_as_they_were_given(rng, tmp_path):
+    x = rng.normal(size=(80, 3))
+    names = np.where(x[:, 0] > 0, "yes", "no")
+    for y, folder in ((names, "names"), (np.where(x[:, 0] > 0, 7, -2), "numbers")):
+        run = localdfa.run({**TINY, "stage": [{"epochs": 40}], "batch_size": 8}, tmp_path / folder, data=(x, y), progress=False)
+        assert run.predict(x).dtype.kind == y.dtype.kind
+        assert (run.predict(x) == y).mean() > 0.9
+
+
+def test_predictions_that_cannot_be_made(rate_run, rng, tmp_path):
+    x = rng.random((5, 64))
+    for arguments, error, words in (
+        ((x,), SpecError, r"which condition\? There are local, ifa, bp: predict\(x, 'local'\)"),
+        ((x, "lcoal"), SpecError, "no condition 'lcoal' with the seed 0; conditions are local, ifa, bp, seeds 0, 1, 2"),
+        ((x, "bp", 9), SpecError, "with the seed 9"),
+        ((x[:, :5], "bp"), DataError, r"x has the shape \(5, 5\); allowed: \(n, 1, 8, 8\), or \(n, 64\)"),
+        ((np.full((5, 64), np.inf), "bp"), DataError, r"x\[0, 0\] = inf is not finite"),
+        ((np.array([["a"] * 64]), "bp"), DataError, "real numbers"),
+    ):
+        with pytest.raises(error, match=words):
+            rate_run.predict(*arguments)
+    begun = localdfa.open_run(record.create(tmp_path / "begun", localdfa.experiment(TINY)).folder)
+    with pytest.raises(RunError, match="is not finished; to finish it: localdfa resume"):
+        begun.predict(x)
+    x, y = rng.normal(size=(40, 3)), np.arange(40) % 2
+    tables = {**TINY, "preprocess": {"standardise": True}}
+    run = localdfa.run(tables, tmp_path / "run", data=(x, y), progress=False)
+    with pytest.raises(RunError, match=r"standardised as the training arrays were, .* localdfa.open_run\('.*', data"):
+        localdfa.open_run(run.folder).predict(x)
+    np.testing.assert_array_equal(localdfa.open_run(run.folder, data=(x, y)).predict(x), run.predict(x))
+
+
+def test_pandas_that_is_missing_is_named(rate_run, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    for call in (rate_run.table, lambda: rate_run.figure_data("errors")):
+        with pytest.raises(LocalDFAError, match=r"pip install 'localdfa\[analysis\]'"):
+            call()
