@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,8 +59,27 @@ def require(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) 
     SpecError
         The message names the key, what is needed and what there is.
     """
+
+    def value_of(key: str) -> str:
+        value: Any = setting
+        for name in key.split("."):
+            value = getattr(value, name)
+        if key == "network.projection":
+            value = [table.model_dump(exclude_unset=True) for table in value]
+        return f"{key}: {quoted(value)}"
+
+    require_parts(list(needed(setting, shape, n_out, samples)), value_of)
+
+
+def require_parts(parts: list[Part], named: Callable[[str], str]) -> None:
+    """Refuse what needs more memory than there is. named: what a message calls a key, with its value.
+
+    Raises
+    ------
+    SpecError
+        The message has the key that makes it so large, what is needed and what there is.
+    """
     there = available()
-    parts = list(needed(setting, shape, n_out, samples))
     total = sum(part.size for part in parts)
     if there is None or total <= there:
         return
@@ -68,14 +87,9 @@ def require(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) 
     for part in parts:
         by_key[part.key] = by_key.get(part.key, 0) + part.size
     key = max(by_key, key=by_key.__getitem__)
-    value: Any = setting
-    for name in key.split("."):
-        value = getattr(value, name)
-    if key == "network.projection":
-        value = [table.model_dump(exclude_unset=True) for table in value]
     listed = ", ".join(f"{part.what} {_bytes(part.size)}" for part in sorted(parts, key=lambda part: -part.size) if part.size)
     raise SpecError(
-        f"{key}: {quoted(value)} needs about {_bytes(total)} of memory ({listed}); allowed here: what fits into the "
+        f"{named(key)} needs about {_bytes(total)} of memory ({listed}); allowed here: what fits into the "
         f"{_bytes(there)} that this process may still take"
     )
 

@@ -94,10 +94,10 @@ def _joined(
         if n_pre != n_post:
             raise SpecError(f"network.projection: one_to_one joins populations of one width, not {n_pre} and {n_post}")
         return np.arange(n_pre + 1), np.arange(n_pre, dtype=np.int32)
-    return _drawn(table.probability, n_pre, n_post, rng)
+    return draw_pairs(table.probability, n_pre, n_post, rng)
 
 
-def _drawn(probability: float, n_pre: int, n_post: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw_pairs(probability: float, n_pre: int, n_post: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Each pair joined with this probability, by itself: the ends of rows, and the targets.
 
     From one synapse to the next, in the order of pairs, the number of steps has a geometric distribution; it is the whole part

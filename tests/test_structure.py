@@ -28,7 +28,7 @@ LAYERS = [
     ["memory", "adversary", "augmentation", "modules", "torch"],
     ["engines", "record", "samples"],
     ["measure", "analysis", "handover"],
-    ["recording"],
+    ["recording", "circuit"],
     ["progress"],
     ["display", "tensorboard"],
     ["training"],

@@ -26,7 +26,7 @@ def dense(ends, targets, n_post):
 def test_rows_of_a_sparse_projection_are_in_order_and_name_each_target_once(probability, n_pre, n_post, seed, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(topology, "_DRAWN", block)
-        ends, targets = topology._drawn(probability, n_pre, n_post, np.random.default_rng(seed))
+        ends, targets = topology.draw_pairs(probability, n_pre, n_post, np.random.default_rng(seed))
     assert ends[0] == 0
     assert ends[-1] == len(targets)
     assert targets.dtype == np.int32
@@ -40,7 +40,7 @@ def test_rows_of_a_sparse_projection_are_in_order_and_name_each_target_once(prob
 
 def test_each_pair_is_joined_with_the_same_probability_and_by_itself(rng):
     """Of 20,000 small projections: how often each pair is joined, and each two pairs together."""
-    found = np.array([dense(*topology._drawn(0.3, 3, 4, rng), 4).ravel() for _ in range(20_000)], float)
+    found = np.array([dense(*topology.draw_pairs(0.3, 3, 4, rng), 4).ravel() for _ in range(20_000)], float)
     bound = 5 * 0.3 / np.sqrt(20_000)
     np.testing.assert_allclose(found.mean(0), 0.3, atol=bound)
     together = found.T @ found / 20_000
@@ -48,6 +48,6 @@ def test_each_pair_is_joined_with_the_same_probability_and_by_itself(rng):
 
 
 def test_the_number_of_synapses_is_binomial(rng):
-    counts = np.array([len(topology._drawn(0.02, 100, 70, rng)[1]) for _ in range(2000)])
+    counts = np.array([len(topology.draw_pairs(0.02, 100, 70, rng)[1]) for _ in range(2000)])
     assert counts.mean() == pytest.approx(140, abs=5 * np.sqrt(140 * 0.98 / 2000))
     assert counts.var() == pytest.approx(140 * 0.98, rel=0.2)

@@ -66,17 +66,17 @@ def models(tables: Mapping[str, Any]) -> list[str]:
     own_parameters = {key: value for key, value in optimiser.items() if key not in optimisers.OF_TABLE}
     precision = tables.get("precision")
     precision = precision if precision in ("float32", "float64") else PRECISION
-    wrong += _parameters("neuron", "neurons", network.get("neuron", NEURON), _table(tables, "neuron"), precision)
-    wrong += _parameters("optimiser", "optimisers", optimiser.get("name", OPTIMISER), own_parameters, precision)
+    wrong += wrong_parameters("neuron", "neurons", network.get("neuron", NEURON), _table(tables, "neuron"), precision)
+    wrong += wrong_parameters("optimiser", "optimisers", optimiser.get("name", OPTIMISER), own_parameters, precision)
     if "module" in tables:
         module = _table(tables, "module")
         of_module = {key: value for key, value in module.items() if key not in OF_ALL_MODULES}
         found = _named("module.name", "modules", module.get("name"))
-        wrong += found or _needs_pytorch() or _parameters("module", "modules", module.get("name"), of_module, precision)
+        wrong += found or _needs_pytorch() or wrong_parameters("module", "modules", module.get("name"), of_module, precision)
     for name, parameters in _table(tables, "rules").items():
         key = f"rules.{clipped(str(name))}"
         wrong += _named(key, "rules", name)
-        wrong += _parameters(key, "rules", name, parameters if isinstance(parameters, Mapping) else {}, precision)
+        wrong += wrong_parameters(key, "rules", name, parameters if isinstance(parameters, Mapping) else {}, precision)
     return wrong
 
 
@@ -358,7 +358,7 @@ def unknown(key: str, value: Any, allowed: list[str]) -> str:
     return f"{key}: {registry.unknown(value, allowed)}{write}"
 
 
-def _parameters(table: str, package: str, name: Any, given: Mapping[str, Any], precision: str) -> list[str]:
+def wrong_parameters(table: str, package: str, name: Any, given: Mapping[str, Any], precision: str) -> list[str]:
     """What is wrong with the parameters of a model, by the types and bounds that its file declares, and by its `refusal`."""
     if not isinstance(name, str) or name not in registry.names(package):
         return []

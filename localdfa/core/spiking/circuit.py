@@ -41,12 +41,11 @@ class Circuit(NamedTuple):
     each output unit.
     """
 
-    tau_m: float  # of membranes, ms
     tau_x: float  # of presynaptic traces and the readout, ms
     tau_z: float  # of postsynaptic traces, ms
-    tau_a: float  # of thresholds that adapt, ms; infinite without
+    tau_a: np.ndarray  # (P,) of thresholds that adapt, ms; infinite without
     taus: np.ndarray  # (R,) of synaptic currents, ms
-    shortest: float  # the shortest of all these but tau_m, ms
+    shortest: float  # the shortest of all these, ms
     post: float  # these three: what pairs of spikes do to a synapse, as in `traces.Pairing`
     pre: float
     edge: float
@@ -140,10 +139,9 @@ def circuit(network: "Network", setting: "Setting", nudges: bool, rates: Sequenc
     taus = np.array(tables.taus)
     row_ends, targets, jumps = tables.arrays()
     return Circuit(
-        tau_m=float(p.tau_m),
         tau_x=trace.tau_x,
         tau_z=trace.tau_z,
-        tau_a=tau_a,
+        tau_a=np.full(len(sizes), tau_a),
         taus=taus,
         shortest=float(min(trace.tau_x, trace.tau_z, tau_a, *taus)),
         **rule.pairing(setting.parameters_of(setting.rule), trace.tau_x, trace.tau_z)._asdict(),

@@ -46,6 +46,7 @@ class Kernels(NamedTuple):
     sparse: bool  # whether there are populations for `sparse`
     online: bool  # whether weights change while spikes pass, in populations for `dense`
     rule: Any  # the rule that `general` asks, or None where it is not needed
+    noisy: bool = False  # whether there is `noise.Noise`
 
 
 def kernels_for(c: Any, neuron: Any, rule: Any, online: bool) -> Kernels:
@@ -85,7 +86,7 @@ def scratch_of(c):
         candidates=np.zeros(largest + 1, np.int64),
         ring=empty_ring(largest),
         dense=dense_scratch(largest, kind),
-        sparse=sparse_scratch(largest, c.taus, c.tau_a, kind),
+        sparse=sparse_scratch(largest, c.taus, kind),
         general=general_scratch(largest),
     )
 
@@ -95,9 +96,9 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
     """The functions that take one population from one moment to another, for one model of its neurons: `advance`, and
     `advance_periodic`, which may stand in for it where nothing arrives and no threshold adapts."""
     relax, wait, simple = neuron.relax, neuron.wait, not neuron.adapts and not kernels.exponential
-    any_dense, any_sparse, any_general = kernels.dense, kernels.sparse, kernels.rule is not None
+    any_dense, any_sparse, any_general, noisy = kernels.dense, kernels.sparse, kernels.rule is not None, kernels.noisy
     dense: Any = dense_kernel(neuron, kernels.online) if any_dense else None
-    sparse: Any = sparse_kernel(neuron, kernels.exponential) if any_sparse else None
+    sparse: Any = sparse_kernel(neuron, kernels.exponential, noisy) if any_sparse else None
     general: Any = general_kernel(neuron, kernels.rule) if any_general else None
 
     @allocating
@@ -117,6 +118,7 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
         sums,  # (n_sums,) gets what synapses gain
         scratch,  # Scratch
         cancelled,  # (1,) ends the work when it is set
+        noise,  # Noise, or None without
     ):
         """Take population k from t to stop."""
         a, n, first, last = c.first[k], c.sizes[k], c.first_port[k], c.first_port[k + 1]
@@ -130,6 +132,11 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
         for port in range(first, last):
             is_dense &= c.ports[port].rows < 0 and c.ports[port].current < 0
             plastic |= c.ports[port].traces >= 0
+        if noisy:
+            is_dense &= noise.first_source[k + 1] == noise.first_source[k]
+        if any_sparse:
+            scratch.sparse.decay.taus[c.taus.size] = c.tau_a[k]
+            scratch.sparse.decay.after[c.taus.size] = 0.0  # what a population of another model, which adapts, has left there
         reads &= plastic
         synapses = Synapses(
             ports=c.ports,
@@ -185,7 +192,7 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
                 reached = with_room(reached, arrivals.when.size)
                 listed = sparse(
                     p, t, now, c.shortest, c.taus, arrivals, v, later, population, traces, synapses, scratch.ring,
-                    scratch.candidates, scratch.sparse, reached, scale, reads, sends, listed,
+                    scratch.candidates, scratch.sparse, reached, k, noise, scale, reads, sends, listed,
                 )  # fmt: skip
             t = now
         times[k], senders[k], state.listed[k] = own_times, own_senders, listed

@@ -15,6 +15,7 @@ import numpy as np
 from localdfa.core.compiled import allocating, always_inline, device, kernel, unsigned
 from localdfa.core.prefetch import LINE, prefetch
 from localdfa.core.spiking.crossing import first_crossing
+from localdfa.core.spiking.noise import commit, look_ahead, scatter_noise, take_ahead
 from localdfa.core.spiking.queues import Arrivals
 from localdfa.core.spiking.refractory import enter, hold, recovered, release
 from localdfa.core.spiking.traces import fire, rises
@@ -64,10 +65,10 @@ class SparseScratch(NamedTuple):
 
 
 @allocating
-def sparse_scratch(n, taus, tau_a, kind):
+def sparse_scratch(n, taus, kind):
     """Scratch for populations of up to n neurons, with v of this type of number.
 
-    taus: time constants of the synaptic currents, ms; tau_a: of the adapting threshold, ms.
+    taus: time constants of the synaptic currents, ms. That of an adapting threshold is the population's own.
     """
     r = taus.size
     decay = Decay(
@@ -80,7 +81,7 @@ def sparse_scratch(n, taus, tau_a, kind):
     )
     for e in range(r):
         decay.taus[e] = taus[e]
-    decay.taus[r] = tau_a
+    decay.taus[r] = np.inf
     reached = Reached(
         marked=np.zeros(n, np.bool_),
         nth=np.zeros(n, np.int64),
@@ -136,6 +137,25 @@ def chunk_end(
         passed += _SHARE * n if rows < 0 else row_ends[rows + j + 1] - row_ends[rows + j]
         e += 1
     return e
+
+
+@device
+def noisy_end(
+    first,  # the chunk's first arrival
+    last,  # one after its last
+    stop,  # until when it may last, ms
+    arrivals,  # Arrivals
+    synapses,  # Synapses
+):
+    """When a chunk ends, ms, where something may come after its last arrival: `scatter` wants no time after dense rows."""
+    when, e = arrivals.when, last
+    if last < when.size and when[last] <= stop:
+        return when[last - 1]
+    while e > first and when[e - 1] == when[last - 1]:
+        e -= 1
+        if synapses.ports[arrivals.ports[e]].rows < 0:
+            return when[e]
+    return stop
 
 
 @always_inline
@@ -370,8 +390,11 @@ def correct_traces(
 
 
 @cache
-def sparse_kernel(neuron: Any, exponential: bool) -> Any:
-    """The kernel for one model of neurons; exponential: whether there are synaptic currents."""
+def sparse_kernel(neuron: Any, exponential: bool, noisy: bool) -> Any:
+    """The kernel for one model of neurons.
+
+    exponential: whether there are synaptic currents; noisy: whether there is `noise.Noise`.
+    """
     wait, adapts, raised = neuron.wait, neuron.adapts, neuron.raised
     simple = not adapts and not exponential
 
@@ -455,6 +478,8 @@ def sparse_kernel(neuron: Any, exponential: bool) -> Any:
         synapses,  # Synapses
         reached,  # Reached, as `look_up_arrivals` leaves it
         decay,  # Decay: scratch
+        k,  # the population
+        noise,  # Noise, or None without
         scale,  # of what synapses gain
         listed,  # how many spikes are listed
     ):
@@ -472,8 +497,12 @@ def sparse_kernel(neuron: Any, exponential: bool) -> Any:
                 for r in range(last):
                     present[r] = population.currents[r, population.first + i] * decay.kept[r]
                 present[last] = population.theta[i] * decay.kept[last]
+            if noisy:
+                upcoming = look_ahead(k, i, noise)
             while True:  # each pass takes in an arrival, or leaves the interval before it by a spike, once in t_ref
                 end, met = chunk.when[arrivals[h]] if h < of_neuron else now, False
+                if noisy:
+                    end = min(end, upcoming)
                 if t < end and not recovered(until[i], t):
                     fade(min(until[i], end) - t, decay)
                     t, level = min(until[i], end), p.v_reset
@@ -492,7 +521,10 @@ def sparse_kernel(neuron: Any, exponential: bool) -> Any:
                         # Only rounding can take a crossing by drift out of the interval.
                         met = end < now and level >= p.v_th + present[last] * adapts and climbs(p, target, decay, ulp)
                 if not met:
-                    if h == of_neuron:
+                    if noisy:
+                        if h == of_neuron and upcoming > now:
+                            break
+                    elif h == of_neuron:
                         break
                     takes, before = recovered(until[i], t), level
                     while h < of_neuron and chunk.when[arrivals[h]] <= t:
@@ -503,6 +535,9 @@ def sparse_kernel(neuron: Any, exponential: bool) -> Any:
                         elif takes:
                             level += jump
                         h += 1
+                    if noisy and upcoming <= t:
+                        jump, upcoming = take_ahead(k, i, t, noise, present, takes)
+                        level += jump
                     met = takes and level > before and level >= p.v_th + present[last] * adapts
                 if met:
                     rise = rises(t, traces)
@@ -533,6 +568,8 @@ def sparse_kernel(neuron: Any, exponential: bool) -> Any:
         candidates,  # (n + 1,) scratch for a list of neurons
         scratch,  # SparseScratch
         reached,  # Reached, with room for all arrivals
+        k,  # the population
+        noise,  # Noise, or None without
         scale,  # of what synapses gain; 0 while the gate is closed
         reads,  # whether synapses follow the traces
         sends,  # whether spikes are listed
@@ -546,8 +583,14 @@ def sparse_kernel(neuron: Any, exponential: bool) -> Any:
         threshold[:n] = number(p.v_th)
         while e < when.size or t < now:
             first, e = e, chunk_end(e, longest, arrivals, synapses, n)
+            if noisy:  # it comes at any time, and its events are no arrivals: a chunk lasts for some time at most
+                stop = min(now, t + min(longest, noise.longest[k]))
+                while e > first and when[e - 1] > stop:
+                    e -= 1
+                begins, end = t, noisy_end(first, e, stop, arrivals, synapses)
+            else:
+                begins, end = (when[first], when[e - 1]) if e > first else (now, now)
             chunk = Arrivals(when[first:e], arrivals.ports[first:e], arrivals.senders[first:e])
-            begins, end = (when[first], when[e - 1]) if e > first else (now, now)
             if adapts:
                 left = number(math.exp((origin - end) / decay.taus[-1]))
                 for i in range(n):
@@ -555,6 +598,8 @@ def sparse_kernel(neuron: Any, exponential: bool) -> Any:
             for r in range(scratch.moved.shape[0]):
                 scratch.moved[r, 0] = scratch.moved[r, 1] = False
             scatter(p.tau_m, taus, end, chunk, synapses, n, scratch)
+            if noisy:
+                scatter_noise(k, p.tau_m, taus, end, n, noise, scratch)
             awake = upper_bound(p.tau_m, taus, t, begins, end, origin, v, later, population, scratch, candidates)
             count, before = release(ring, population.until, end, candidates, awake), listed
             most = reached.arrivals.size // max(e - first, 1)
@@ -562,8 +607,11 @@ def sparse_kernel(neuron: Any, exponential: bool) -> Any:
                 some = candidates[f : min(f + most, count)]
                 look_up_arrivals(some, n, chunk, synapses, reached)
                 listed = resolve_spikes(
-                    p, some, awake - f, v, later, t, end, traces, population, chunk, synapses, reached, decay, gains, listed
+                    p, some, awake - f, v, later, t, end, traces, population, chunk, synapses, reached, decay, k, noise, gains,
+                    listed,
                 )  # fmt: skip
+            if noisy:
+                commit(k, noise)
             enter(ring, population, before, listed, end, p.t_ref)
             hold(ring, later)
             if exponential:

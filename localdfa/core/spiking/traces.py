@@ -143,7 +143,7 @@ def move_origin(
     a, b = c.first[k], c.first[k + 1]
     _scale(state.x[a:b], fade_x)
     _scale(state.z[a:b], fade_z)
-    _scale(state.theta[a:b], number(math.exp(-apart / c.tau_a)))
+    _scale(state.theta[a:b], number(math.exp(-apart / c.tau_a[k])))
     for r in range(c.taus.size):
         _scale(state.currents[r, a:b], number(math.exp(-apart / c.taus[r])))
     for e in range(c.first_port[k], c.first_port[k + 1]):

@@ -1,0 +1,37 @@
+"""Any circuit of spiking neurons, described by name, simulated without labels.
+
+The smallest true form
+----------------------
+A circuit is four lists by name: *populations* of neurons (a size, a model of the registry, parameters of its own), *sources*
+that are given what they send (trains, or Poisson processes), *projections* between any two of them (which pairs, with what
+weights, delays and `tau_syn`), and *inputs* to a population (currents, Poisson noise for each neuron). `Circuit` holds these
+lists, checks each entry as it is added, and nothing is drawn before the circuit first runs. A value is a number, an array, or a
+table that names a distribution, so that what stands here can be written in TOML.
+
+What runs is the engine of training: the tables of `core.spiking.circuit`, the same kernels for one population, and a loop over
+windows of the shortest delay (`core.spiking.simulation`) in the place of a trial with its phases. There is no second engine.
+
+    description (populations, sources, projections, inputs)
+      → synapses (`connect`: which pairs, weights, delays, rows by source)
+      → tables (`build`: one port for each projection and delay)
+      → simulation (`Circuit.run`: windows, noise from counters)
+      → `Result` (spikes, membranes, figures, neo)
+
+What is to come adds to these steps and takes the place of none. TOML tables are read into the same lists. Learning marks
+projections as plastic, and adds targets and schedules of the gate to what a window does. Several threads share the populations
+of a window, which do not depend on one another within it. Streams to disk take what `Circuit.run` harvests after each batch
+of windows. PyNN is another front of the same lists.
+
+Conventions
+-----------
+Times are in ms, rates in Hz. v may have any unit, mV say, and currents have the same: τ_m dv/dt = v_rest − v + I, where the
+membrane is linear. A spike that arrives adds its weight to v (`tau_syn` = 0), or to a current that decays with `tau_syn`.
+Populations have no drive but what they are given. Pairs are (pre, post), and of arrays by pair the rows are presynaptic.
+
+The same seed gives the same bits, however a simulation is cut into runs and whatever is recorded.
+"""
+
+from localdfa.circuit.description import Circuit, Population
+from localdfa.circuit.result import Result
+
+__all__ = ["Circuit", "Population", "Result"]

@@ -1,0 +1,463 @@
+"""A circuit as it is described: populations, sources, projections and inputs by name, each checked as it is added."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from localdfa import neurons, registry
+from localdfa.circuit.result import Result
+from localdfa.circuit.running import Recorded, Simulation
+from localdfa.circuit.values import Bounds, Value, array, choice, number, value_of
+from localdfa.errors import SpecError, quoted
+from localdfa.spec.checks import wrong_parameters
+
+_SIZE, _WEIGHT, _VOLTAGE, _RATE = Bounds(1, 1e8, True), Bounds(-1e6, 1e6), Bounds(-1e6, 1e6), Bounds(0, 1e6)
+_DELAY, _TAU, _LEVEL = Bounds(0.01, 1e3), Bounds(0, 1e3), Bounds(-1e3, 1e3)
+# No shorter than this a time constant of a synaptic current is, ms, unless it is 0.
+_SHORTEST = 0.1
+# Delays by synapse have at most so many values, each with a queue of its own.
+_DELAYS = 1000
+_SIGNS = {"excitatory": Bounds(0, 1e6), "inhibitory": Bounds(-1e6, 0)}
+# What models of neurons have that a circuit says in another way.
+_ELSEWHERE = {
+    "baseline": "a constant drive is an input: Circuit.current",
+    "gain": "spikes add the weights of their synapses as they are: Circuit.project(weight=…)",
+}
+RECORDS = ["spikes", "v"]
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons of one model, or a source: neurons that are given what they send.
+
+    model: the name of the neuron model, None of a source. rest: what a linear membrane relaxes to. zero: the v that is 0 in the
+    kernels, whose parameters of the model are in `parameters`. start: v at the beginning.
+    rate: of a source of Poisson processes, Hz, a number or an array (size,). trains: of a source of given trains, times in ms
+    and neurons, in order of time.
+    """
+
+    name: str
+    size: int
+    model: str | None = None
+    parameters: dict[str, float] = field(default_factory=dict)
+    rest: float = 0.0
+    zero: float = 0.0
+    start: Value | None = None
+    rate: Value | None = None
+    trains: tuple[np.ndarray, np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Synapses from one population to another.
+
+    kind: dense, one_to_one, probability, in_degree, out_degree, or pairs. given: the probability, the number, or the arrays
+    (pre, post). weight, delay: of each synapse, ms; tau_syn: of the current that it raises, ms, 0 if it moves v at once.
+    own: whether a neuron may be joined with itself; several: whether a pair may have several synapses.
+    """
+
+    pre: Population
+    post: Population
+    kind: str
+    given: Any
+    weight: Value
+    delay: Value
+    tau_syn: float
+    sign: str | None
+    own: bool
+    several: bool
+
+    @property
+    def key(self) -> str:
+        """What messages call it."""
+        return f"projection from {self.pre.name!r} to {self.post.name!r}"
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Poisson processes, one for each neuron of a population: rate (Hz) and weight, numbers or arrays (size,)."""
+
+    post: Population
+    rate: Value
+    weight: Value
+    tau_syn: float
+
+    @property
+    def key(self) -> str:
+        """What messages call it."""
+        return f"noise of {self.post.name!r}"
+
+
+class Circuit:
+    """A circuit of spiking neurons: populations and projections by name.
+
+    Parameters
+    ----------
+    seed : int
+        Of all that is drawn: pairs, weights, delays, where membranes start, and noise. The same seed gives the same bits.
+    precision : {"float32", "float64"}
+        Of membranes, currents and weights; times are in float64 in both.
+
+    Examples
+    --------
+    >>> net = Circuit(seed=1)
+    >>> exc = net.population("exc", 80, "lif", tau_m=20.0, v_th=20.0, v_reset=10.0, t_ref=2.0)
+    >>> net.project("exc", "exc", probability=0.1, weight=0.2, delay=1.5)
+    >>> net.noise("exc", rate=8000.0, weight=0.2)
+    >>> result = net.run(100.0)
+    """
+
+    def __init__(self, seed: int = 0, precision: str = "float32") -> None:
+        self.seed = int(number("seed", seed, Bounds(0, 2**63 - 1, True)))
+        self.precision = choice("precision", precision, ["float32", "float64"])
+        self.populations: dict[str, Population] = {}
+        self.projections: list[Projection] = []
+        self.noises: list[Noise] = []
+        self.currents: dict[str, np.ndarray] = {}
+        self._simulation: Simulation | None = None
+
+    @property
+    def time(self) -> float:
+        """Until when the circuit has been simulated, ms."""
+        return self._simulation.time if self._simulation else 0.0
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{p.name} {p.size}" for p in self.populations.values())
+        return f"Circuit({sizes}; {len(self.projections)} projections; at {self.time:g} ms)"
+
+    def population(self, name: str, size: int, model: str = "lif", start: Any = None, **parameters: float) -> Population:
+        """Add a population of spiking neurons.
+
+        Parameters
+        ----------
+        name : str
+        size : int
+        model : str
+            A model of spiking neurons, as ``localdfa list neurons`` has them: ``lif``, ``alif``, ``qif`` or one's own.
+        start : float, array (size,) or table with a distribution, optional
+            v when the simulation begins; by default the reset.
+        **parameters
+            Of the model, for this population: ``tau_m``, ``v_th``, ``v_reset``, ``t_ref`` and so on; with a linear membrane
+            (``lif``, ``alif``) also ``v_rest``, which it relaxes to, 0 by default.
+
+        Raises
+        ------
+        SpecError
+            The message names the population, what is wrong, and what is allowed.
+        """
+        self._still_open("a population")
+        key = f"population {quoted(name)}"
+        models = [n for n in registry.names("neurons") if neurons.spikes(registry.get("neurons", n))]
+        kind = registry.get("neurons", choice(f"{key}.model", model, models))
+        for parameter in parameters:
+            if parameter in _ELSEWHERE:
+                raise SpecError(f"{key}.{parameter}: is not read in a circuit; {_ELSEWHERE[parameter]}")
+        for parameter, value in parameters.items():
+            if isinstance(value, Mapping) or np.ndim(value):
+                raise SpecError(
+                    f"{key}.{parameter}: {quoted(value)} is not one number; the kernels have one value for a population, so "
+                    "neurons with another value make up a population of their own"
+                )
+        rest, zero, own = 0.0, 0.0, dict(parameters)
+        v_th = parameters.get("v_th", kind._field_defaults["v_th"])
+        if kind.linear:  # such a membrane may be measured from anywhere: in the kernels the reset is 0
+            rest = number(f"{key}.v_rest", own.pop("v_rest", 0.0), _LEVEL)
+            zero = number(f"{key}.v_reset", own.pop("v_reset", kind._field_defaults["v_reset"]), _LEVEL)
+            if number(f"{key}.v_th", v_th, _LEVEL) < zero + 1e-3:
+                raise SpecError(f"{key}.v_th: {quoted(v_th)}; allowed: above v_reset, {zero:g}, by 0.001 or more")
+            own |= {"v_th": v_th - zero, "v_reset": 0.0}
+        if wrong := wrong_parameters(key, "neurons", model, own, self.precision):
+            raise SpecError("\n".join(wrong))
+        if start is not None:
+            start = value_of(f"{key}.start", start, Bounds(_VOLTAGE.low, v_th), ((size,),))
+        own = {k: float(v) for k, v in kind(**own)._asdict().items()}
+        return self._add(Population(name, size, model, own, rest, zero, start))
+
+    def trains(self, name: str, size: int, times: Any, neurons: Any) -> Population:
+        """Add a source that sends given spikes.
+
+        times: when, ms from the beginning, at least 0; neurons: which of its `size` neurons sends each; in any order.
+        """
+        self._still_open("a source")
+        key = f"source {quoted(name)}"
+        number(f"{key}.size", size, _SIZE)
+        when = array(f"{key}.times", times, Bounds(0, 1e9), ((len(np.atleast_1d(times)),),))
+        who = array(
+            f"{key}.neurons",
+            np.asarray(neurons, int if np.size(neurons) == 0 else None),
+            Bounds(0, size - 1, True),
+            (when.shape,),
+        )
+        order = np.lexsort((who, when))
+        return self._add(Population(name, size, trains=(when[order], who[order])))
+
+    def poisson(self, name: str, size: int, rate: Any) -> Population:
+        """Add a source of independent Poisson processes. rate: of each, Hz, a number or an array (size,)."""
+        self._still_open("a source")
+        key = f"source {quoted(name)}"
+        number(f"{key}.size", size, _SIZE)
+        return self._add(Population(name, size, rate=_fixed(f"{key}.rate", rate, _RATE, size)))
+
+    def project(
+        self,
+        pre: str | Population,
+        post: str | Population,
+        connect: str | None = None,
+        *,
+        weight: Any = None,
+        delay: Any = 1.0,
+        tau_syn: float = 0.0,
+        sign: str | None = None,
+        probability: float | None = None,
+        in_degree: int | None = None,
+        out_degree: int | None = None,
+        pairs: Any = None,
+        matrix: Any = None,
+        self_connections: bool = True,
+        multapses: bool = False,
+    ) -> Projection:
+        """Join two populations.
+
+        Parameters
+        ----------
+        pre, post : str or Population
+            A population or source that sends, and a population that receives.
+        connect : {"dense", "one_to_one"}, optional
+            Which neurons are joined, if none of the next five says so; by default all with all.
+        probability : float
+            Of a synapse between any two neurons, for itself.
+        in_degree, out_degree : int
+            How many neurons each neuron hears of, or reaches; drawn at random.
+        pairs : (pre, post) of arrays (n_synapses,)
+            The neurons that synapses join.
+        matrix : array or SciPy sparse array (n_pre, n_post)
+            Weights, in the place of `weight`; there is no synapse where an array is 0, or a sparse array has no entry.
+        weight : float, array, or table with a distribution
+            What a spike adds to v, or to the synaptic current. As an array: of `pairs` (n_synapses,), of one_to_one (n,), and
+            of dense projections (n_pre, n_post).
+        delay : float, array as of `weight`, or table with a distribution
+            Conduction delay, ms, at least 0.01. Those of a distribution are rounded to multiples of 0.1 ms; arrays have up to
+            1000 different ones.
+        tau_syn : float
+            Time constant of the synaptic current, ms; 0 for a synapse that moves v at once.
+        sign : {"excitatory", "inhibitory"}, optional
+            All weights have this sign, or are 0; of a distribution those that have not are drawn anew.
+        self_connections : bool
+            Whether a neuron may be joined with itself.
+        multapses : bool
+            Whether a pair may have several synapses: with `pairs`, in_degree and out_degree.
+
+        Raises
+        ------
+        SpecError
+            The message names both populations, what is wrong, and what is allowed.
+        """
+        self._still_open("a projection")
+        source, target = self._named("pre", pre), self._named("post", post, receives=True)
+        key, n_pre, n_post = f"projection from {source.name!r} to {target.name!r}", source.size, target.size
+        ways = {"connect": connect, "probability": probability, "in_degree": in_degree, "out_degree": out_degree,
+                "pairs": pairs, "matrix": matrix}  # fmt: skip
+        named = [way for way, value in ways.items() if value is not None]
+        if len(named) > 1:
+            raise SpecError(f"{key}: {' and '.join(named)} say which neurons are joined; allowed: one of {', '.join(ways)}")
+        recurrent = source.name == target.name
+        for flag, flagged in (("self_connections", self_connections), ("multapses", multapses)):
+            if not isinstance(flagged, bool):
+                raise SpecError(f"{key}.{flag}: {quoted(flagged)}; allowed: True, False")
+        if multapses and not {*named} & {"pairs", "in_degree", "out_degree"}:
+            raise SpecError(f"{key}.multapses: True; allowed with pairs, in_degree and out_degree")
+        if not self_connections and not recurrent:
+            raise SpecError(f"{key}.self_connections: False; allowed within one population")
+        bounds = _WEIGHT if sign is None else _SIGNS[choice(f"{key}.sign", sign, [*_SIGNS])]
+        if (weight is None) == (matrix is None):
+            raise SpecError(f"{key}.weight: {'is missing' if weight is None else 'the matrix has the weights'}")
+        others = n_pre - (recurrent and not self_connections)
+        given: Any = None
+        kind, shapes = named[0] if named else "connect", tuple[tuple[int, ...], ...]()
+        if kind == "connect":
+            kind = choice(f"{key}.connect", connect or "dense", ["dense", "one_to_one"])
+            shapes = ((n_pre, n_post),) if kind == "dense" else ((n_pre,),)
+            if kind == "one_to_one" and n_pre != n_post:
+                raise SpecError(f"{key}.connect: one_to_one joins populations of one size, not {n_pre} and {n_post}")
+            if kind == "one_to_one" and not self_connections:
+                raise SpecError(f"{key}.self_connections: False; one_to_one would join no neurons")
+            if not self_connections:
+                shapes = ()
+        elif kind == "probability":
+            given = number(f"{key}.probability", probability, Bounds(1e-9, 1))
+        elif kind in ("in_degree", "out_degree"):
+            there = others if kind == "in_degree" else n_post - (n_pre - others)
+            most = 10**6 if multapses and there else there
+            given = int(number(f"{key}.{kind}", ways[kind], Bounds(0, most, True)))
+        elif kind == "pairs":
+            given = self._pairs(f"{key}.pairs", pairs, n_pre, n_post)
+            shapes = (given[0].shape,)
+        else:
+            kind, (given, weight) = "pairs", _of_matrix(f"{key}.matrix", matrix, n_pre, n_post)
+            shapes = (given[0].shape,)
+        if kind == "pairs":
+            self._require_pairs(key, given, recurrent and not self_connections, multapses)
+        tau = self._tau(key, tau_syn, target)
+        of_weight = f"{key}.{'weight' if matrix is None else 'matrix'}"
+        found = Projection(
+            pre=source,
+            post=target,
+            kind=kind,
+            given=given,
+            weight=value_of(of_weight, weight, bounds, shapes),
+            delay=value_of(f"{key}.delay", delay, _DELAY, shapes),
+            tau_syn=tau,
+            sign=sign,
+            own=recurrent and not self_connections,
+            several=multapses,
+        )
+        if isinstance(found.delay, np.ndarray) and len(np.unique(found.delay)) > _DELAYS:
+            raise SpecError(
+                f"{key}.delay: {len(np.unique(found.delay))} different ones; allowed: up to {_DELAYS}, as after rounding"
+            )
+        self.projections.append(found)
+        return found
+
+    def noise(self, post: str | Population, rate: Any, weight: Any, tau_syn: float = 0.0) -> Noise:
+        """Give each neuron of a population Poisson noise of its own.
+
+        rate: Hz, of all that it gets (of many sources, the sum of theirs); weight: what each event adds to v, or with `tau_syn`
+        (ms) to a current. Both are numbers or arrays (size,). Events are drawn as they come, from counters, and not kept.
+        """
+        self._still_open("noise")
+        target = self._named("post", post, receives=True)
+        key = f"noise of {target.name!r}"
+        if not registry.get("neurons", str(target.model)).linear:
+            raise SpecError(
+                f"{key}: allowed for models with a linear membrane, which {target.model!r} has not; a source of Poisson "
+                "processes, Circuit.poisson, joined one_to_one, does the same"
+            )
+        found = Noise(
+            target, _fixed(f"{key}.rate", rate, _RATE, target.size), _fixed(f"{key}.weight", weight, _WEIGHT, target.size),
+            self._tau(key, tau_syn, target),
+        )  # fmt: skip
+        self.noises.append(found)
+        return found
+
+    def current(self, post: str | Population, value: Any) -> None:
+        """Give a population a constant current, in the unit of v, besides those that it has: a number or an array (size,)."""
+        self._still_open("a current")
+        target = self._named("post", post, receives=True)
+        more = _fixed(f"current of {target.name!r}", value, _VOLTAGE, target.size)
+        self.currents[target.name] = self.currents.get(target.name, np.zeros(target.size)) + np.asarray(more)
+
+    def run(self, duration: float, record: Mapping[str, list[str]] | None = None, interval: float = 1.0) -> Result:
+        """Simulate for some time, from where the circuit stands.
+
+        ``run(500.0)`` twice gives the same bits as ``run(1000.0)``. Once it has run, nothing is added to a circuit.
+
+        Parameters
+        ----------
+        duration : float
+            ms.
+        record : dict, optional
+            What is kept, by name of the population: ``"spikes"`` of all, ``"v"`` of those of neurons. By default all spikes.
+        interval : float
+            ms between two moments at which v is kept: at multiples of it, from the beginning of the simulation.
+
+        Raises
+        ------
+        SpecError
+            The message names the population, what is wrong, and what is allowed; or how much memory it would take.
+        """
+        end = self.time + number("duration", duration, Bounds(1e-3, 1e7))
+        step = number("interval", interval, Bounds(0.01, 1e6))
+        if not self.populations:
+            raise SpecError("the circuit has no population; add one with Circuit.population")
+        kept = {name: ["spikes"] for name in self.populations} if record is None else self._recorded(record)
+        if self._simulation is None:
+            self._simulation = Simulation(self)
+        return self._simulation.run(
+            end, Recorded({n for n in kept if "spikes" in kept[n]}, [n for n in kept if "v" in kept[n]], step)
+        )
+
+    def _still_open(self, what: str) -> None:
+        if self._simulation is not None:
+            raise SpecError(f"{what} cannot be added to a circuit that has run; allowed: before its first run")
+
+    def _add(self, population: Population) -> Population:
+        name = population.name
+        if not isinstance(name, str) or not name.isidentifier() or len(name) > 100:
+            raise SpecError(f"population {quoted(name)}: allowed as a name: letters, digits and _, no digit first")
+        if name in self.populations:
+            raise SpecError(f"population {quoted(name)}: there is one of this name already; allowed: another name")
+        number(f"population {quoted(name)}.size", population.size, _SIZE)
+        self.populations[name] = population
+        return population
+
+    def _named(self, key: str, population: str | Population, receives: bool = False) -> Population:
+        name = population.name if isinstance(population, Population) else population
+        there = [n for n, p in self.populations.items() if p.model or not receives]
+        if not isinstance(name, str) or name not in self.populations or (receives and name not in there):
+            if isinstance(name, str) and name in self.populations:
+                raise SpecError(
+                    f"{key}: {name!r} is a source, which is given what it sends; allowed: {', '.join(there) or 'none'}"
+                )
+            raise SpecError(
+                f"{key}: {registry.unknown(name, there) if there else f'{quoted(name)}, but there is no population'}"
+            )
+        return self.populations[name]
+
+    def _tau(self, key: str, value: Any, target: Population) -> float:
+        tau = number(f"{key}.tau_syn", value, _TAU)
+        if 0 < tau < _SHORTEST:
+            raise SpecError(f"{key}.tau_syn: {tau:g}; allowed: 0, or numbers from {_SHORTEST:g} to {_TAU.high:g}")
+        if tau and not registry.get("neurons", str(target.model)).linear:
+            raise SpecError(f"{key}.tau_syn: {tau:g}; {target.model!r} has no linear membrane; allowed: 0")
+        return tau
+
+    def _pairs(self, key: str, pairs: Any, n_pre: int, n_post: int) -> tuple[np.ndarray, np.ndarray]:
+        if not isinstance(pairs, (tuple, list)) or len(pairs) != 2:
+            raise SpecError(
+                f"{key}: {quoted(pairs)}; allowed: two arrays (n_synapses,), of presynaptic and postsynaptic neurons"
+            )
+        pre = array(f"{key}, pre", pairs[0], Bounds(0, n_pre - 1, True), ((np.size(pairs[0]),),))
+        return pre, array(f"{key}, post", pairs[1], Bounds(0, n_post - 1, True), (pre.shape,))
+
+    def _require_pairs(self, key: str, given: tuple[np.ndarray, np.ndarray], own: bool, multapses: bool) -> None:
+        pre, post = given
+        if own and (pre == post).any():
+            raise SpecError(f"{key}.self_connections: neuron {pre[pre == post][0]} is joined with itself; allowed with True")
+        if not multapses:
+            order = np.lexsort((post, pre))
+            twice = (np.diff(pre[order]) == 0) & (np.diff(post[order]) == 0)
+            if twice.any():
+                at = order[np.flatnonzero(twice)[0]]
+                raise SpecError(f"{key}.multapses: the pair ({pre[at]}, {post[at]}) comes twice; allowed with True")
+
+    def _recorded(self, record: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        if not isinstance(record, Mapping):
+            raise SpecError(f"record: {quoted(record)}; allowed: a table of lists by population, as {{'exc': ['spikes', 'v']}}")
+        for name, kinds in record.items():
+            population = self._named("record", name)
+            if not isinstance(kinds, (list, tuple)):
+                raise SpecError(f"record.{name}: {quoted(kinds)}; allowed: a list of {', '.join(RECORDS)}")
+            for kind in kinds:
+                choice(f"record.{name}", kind, RECORDS if population.model else ["spikes"])
+        return {name: [*kinds] for name, kinds in record.items()}
+
+
+def _fixed(key: str, value: Any, bounds: Bounds, size: int) -> Value:
+    """A number or an array (size,)."""
+    if isinstance(value, (Mapping, str)):
+        raise SpecError(f"{key}: {quoted(value)}; allowed: a number, or an array of shape ({size},)")
+    return value_of(key, value, bounds, ((size,),))
+
+
+def _of_matrix(key: str, matrix: Any, n_pre: int, n_post: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """The pairs that a matrix joins, and their weights."""
+    if not scipy.sparse.issparse(matrix):
+        matrix = scipy.sparse.coo_array(array(key, matrix, _WEIGHT, ((n_pre, n_post),)))
+    if matrix.shape != (n_pre, n_post):
+        raise SpecError(f"{key}: an array of shape {matrix.shape}; allowed: one of shape {(n_pre, n_post)}")
+    found = matrix.tocoo()
+    pre, post = found.row, found.col
+    return (pre.astype(np.int64), post.astype(np.int64)), array(key, found.data, _WEIGHT, (pre.shape,))

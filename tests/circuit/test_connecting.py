@@ -1,0 +1,145 @@
+"""Which pairs are joined, with what weights and delays: by counting, and by chance."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import localdfa
+from localdfa.circuit import connect, running
+
+
+def tables(*calls, sizes=(30, 20)):
+    """Synapses of a circuit by (pre, post), weight and delay, as the kernels read them."""
+    net = localdfa.Circuit(seed=5, precision="float64")
+    for name, n in zip("ab", sizes, strict=True):
+        net.population(name, n)
+    for pre, post, options in calls:
+        net.project(pre, post, **options)
+    c, found = running.Simulation(net)._tables, []
+    for k in range(2):
+        for p in range(c.first_port[k], c.first_port[k + 1]):
+            port = c.ports[p]
+            for j in range(sizes[port.pre]):
+                if port.rows < 0:
+                    span, targets = range(j * sizes[k], (j + 1) * sizes[k]), range(sizes[k])
+                else:
+                    span = range(c.row_ends[port.rows + j], c.row_ends[port.rows + j + 1])
+                    targets = [c.targets[port.targets + s] for s in span]
+                found += [
+                    ("ab"[port.pre], "ab"[k], j, i, c.jumps[port.jumps + s], c.delay[p])
+                    for s, i in zip(span, targets, strict=True)
+                ]
+    return found
+
+
+def pairs(found):
+    return [(j, i) for _, _, j, i, _, _ in found]
+
+
+def test_dense_and_one_to_one():
+    weights = np.arange(600.0).reshape(30, 20)
+    found = tables(("a", "b", {"weight": weights, "delay": 2.0}))
+    assert {(j, i): w for _, _, j, i, w, _ in found} == {(j, i): weights[j, i] for j in range(30) for i in range(20)}
+    assert pairs(tables(("b", "b", {"weight": 1.0, "connect": "one_to_one"}))) == [(i, i) for i in range(20)]
+    found = tables(("b", "b", {"weight": 1.0, "self_connections": False}))
+    assert sorted(pairs(found)) == [(j, i) for j in range(20) for i in range(20) if i != j]
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("k", [3, 15])
+def test_degrees(k, own):
+    options = {"weight": 1.0, "self_connections": own}
+    for way, end in (("in_degree", 3), ("out_degree", 2)):
+        found = tables(("a", "a", {way: k, **options}))
+        assert (np.bincount([each[end] for each in found], minlength=30) == k).all()
+        assert len(set(pairs(found))) == 30 * k
+        assert own or all(j != i for j, i in pairs(found))
+    both = tables(("a", "b", {"in_degree": 40, "weight": 0.5, "multapses": True}))
+    assert sum(w for *_, w, _ in both) == 0.5 * 40 * 20  # several synapses of a pair are one, with the sum of their weights
+    assert len(set(pairs(both))) == len(both)
+
+
+@pytest.mark.parametrize(("k", "own"), [(2, False), (2, True), (4, True)])
+def test_partners_are_any_set_with_one_chance(k, own):
+    """Chi-squared over all sets of partners of a neuron; beyond 8 standard deviations a right one fails once in 1e12."""
+    rng, n, draws = np.random.default_rng(8), 6, 4000
+    counts = {}
+    for _ in range(draws):
+        for i, row in enumerate(connect._partners(rng, 6, n, k, own, False)):
+            counts[i, tuple(row.tolist())] = counts.get((i, tuple(row.tolist())), 0) + 1
+    sets = [sum(1 for j, _ in counts if j == i) for i in range(6)]
+    ways = {(2, False): 15, (2, True): 10, (4, True): 5}[k, own]
+    assert sets == [ways] * 6
+    expected = draws / ways
+    chi = sum((count - expected) ** 2 / expected for count in counts.values())
+    freedom = 6 * (ways - 1)
+    assert abs(chi - freedom) < 8 * np.sqrt(2 * freedom)
+
+
+def test_each_pair_has_the_probability():
+    found = np.zeros((30, 30))
+    for seed in range(300):
+        net = localdfa.Circuit(seed=seed)
+        net.population("a", 30)
+        net.project("a", "a", probability=0.3, weight=1.0, self_connections=False)
+        c = running.Simulation(net)._tables
+        found[np.repeat(np.arange(30), np.diff(c.row_ends)), c.targets] += 1
+    assert (np.diag(found) == 0).all()
+    others = found[~np.eye(30, dtype=bool)] / 300
+    assert abs(others.mean() - 0.3) < 6 * np.sqrt(0.21 / 300 / 870)
+    assert others.min() > 0.3 - 6 * np.sqrt(0.21 / 300)
+    assert others.max() < 0.3 + 6 * np.sqrt(0.21 / 300)
+
+
+def test_pairs_and_matrices_keep_their_weights_and_delays():
+    rng = np.random.default_rng(1)
+    matrix = rng.normal(size=(30, 20)) * (rng.random((30, 20)) < 0.2)
+    expected = {(j, i): matrix[j, i] for j, i in zip(*np.nonzero(matrix), strict=True)}
+    for given in (matrix, scipy.sparse.csc_array(matrix), scipy.sparse.coo_array(matrix)):
+        assert {(j, i): w for _, _, j, i, w, _ in tables(("a", "b", {"matrix": given}))} == expected
+    order = rng.permutation(len(expected))
+    pre, post = (ends[order] for ends in np.nonzero(matrix))
+    delays = rng.choice([0.4, 1.1, 7.25], len(order))
+    found = tables(("a", "b", {"pairs": (pre, post), "weight": matrix[pre, post], "delay": delays}))
+    assert {(j, i): (w, d) for _, _, j, i, w, d in found} == {
+        (j, i): (matrix[j, i], d) for j, i, d in zip(pre, post, delays, strict=True)
+    }
+    grid = rng.choice([0.4, 1.1], (30, 20))
+    found = tables(("a", "b", {"weight": np.ones((30, 20)), "delay": grid}))
+    assert all(d == grid[j, i] for _, _, j, i, _, d in found)
+    assert len(found) == 600
+
+
+def test_distributions_have_their_moments_and_keep_their_sign():
+    """Means and standard deviations to six of their standard errors."""
+    means = {
+        "normal": {"mean": 3.0, "std": 0.5}, "lognormal": {"mean": 3.0, "std": 0.5},
+        "uniform": {"low": 3.0 - 0.5 * np.sqrt(3), "high": 3.0 + 0.5 * np.sqrt(3)},
+    }  # fmt: skip
+    for name, parameters in means.items():
+        found = tables(("a", "b", {"weight": {"distribution": name, **parameters}}))
+        weights = np.array([w for *_, w, _ in found])
+        assert abs(weights.mean() - 3.0) < 6 * 0.5 / np.sqrt(600)
+        assert abs(weights.std() - 0.5) < 6 * 0.5 / np.sqrt(600)
+    broad = {"distribution": "normal", "mean": -0.1, "std": 1.0}
+    for sign, right in (("excitatory", np.greater_equal), ("inhibitory", np.less_equal)):
+        weights = np.array([w for *_, w, _ in tables(("a", "b", {"weight": broad, "sign": sign}))])
+        assert right(weights, 0).all()
+        assert len(set(weights)) == 600
+    delays = np.array(
+        [d for *_, d in tables(("a", "b", {"weight": 1.0, "delay": {"distribution": "exponential", "mean": 2.0}}))]
+    )
+    assert delays.min() >= 0.1 - 1e-12
+    np.testing.assert_allclose(delays / 0.1, np.rint(delays / 0.1), atol=1e-9)
+    assert abs(delays.mean() - 2.0) < 6 * 2.0 / np.sqrt(600) + 0.02
+
+
+def test_the_seed_says_what_is_drawn():
+    def drawn(seed):
+        net = localdfa.Circuit(seed=seed)
+        net.population("a", 30)
+        net.project("a", "a", probability=0.3, weight={"distribution": "normal", "mean": 1.0, "std": 1.0})
+        c = running.Simulation(net)._tables
+        return c.targets.tobytes() + c.jumps.tobytes()
+
+    assert drawn(1) == drawn(1) != drawn(2)

@@ -1,0 +1,30 @@
+"""Poisson processes from counters, in Python's own integers: the definition of Philox4x32-10, and what is made of its words."""
+
+import math
+
+LOW = 0xFFFFFFFF
+
+
+def philox(counter, key):
+    a, b, c, d = counter
+    k0, k1 = key
+    for _ in range(10):
+        p, q = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b, c, d = (q >> 32) ^ b ^ k0, q & LOW, (p >> 32) ^ d ^ k1, p & LOW
+        k0, k1 = (k0 + 0x9E3779B9) & LOW, (k1 + 0xBB67AE85) & LOW
+    return a, b, c, d
+
+
+def train(seed, source, neuron, rate, stop):
+    """The events of one neuron before `stop`, ms; rate in Hz."""
+    events, t, m = [], 0.0, 0
+    while rate:
+        block = m // 2
+        words = philox((block & LOW, block >> 32, neuron, source), (seed & LOW, seed >> 32))
+        high, low = words[2 * (m % 2)] >> 5, words[2 * (m % 2) + 1] >> 6
+        t += -math.log((high * 2**26 + low + 1) / 2**53) * (1e3 / rate)
+        if t >= stop:
+            break
+        events.append(t)
+        m += 1
+    return events
