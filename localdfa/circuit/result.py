@@ -84,7 +84,7 @@ class Result:
 
         Annotations of a train: ``population`` and ``neuron``. Needs the extra ``neo``.
         """
-        neo, pq = export._library("neo", "neo"), export._library("quantities", "neo")
+        neo, pq = export.library("neo", "neo"), export.library("quantities", "neo")
         segment, block = neo.Segment(name=f"{self.begin:g} to {self.end:g} ms"), neo.Block(name="circuit")
         for name, (times, who) in self._spikes.items():
             order = np.lexsort((times, who))
