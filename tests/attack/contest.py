@@ -45,6 +45,9 @@ class Course(train.Progress):
     def advance(self, samples):
         self.end = time.monotonic()
 
+    def skip(self, condition, samples):
+        self.end = time.monotonic()
+
 
 def act(what, who, folder, epochs=3):
     """Begin, replace or resume; what came of it, and between which moments there was training."""
