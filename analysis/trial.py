@@ -76,6 +76,8 @@ def figure(run: Run, trial: int | None = None, neuron: int | None = None) -> sty
         panels[-1].set(xlabel="Time from the onset of the trial (ms)", xlim=(time[0], time[-1]))
         style.letters([top, *panels])
         drawn.align_ylabels()
+        # The layout leaves room for labels where each stands by itself, and they are all moved to that of the longest numbers.
+        drawn.get_layout_engine().set(rect=(0.015, 0, 0.985, 1))
     return drawn
 
 
