@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from localdfa import record, samples, spec, train
+from localdfa import record, registry, samples, spec, train
 from localdfa.analysis import report, summary
 from localdfa.errors import NonFiniteError, RunError, SpecError
 from localdfa.module_trainer import ModuleTrainer
@@ -267,7 +267,10 @@ def test_faults_of_a_module_of_ones_own_show_before_a_folder_is_made(name, chang
         ("own_fails", "width: int = 3\n        def refusal(self): return 1 / 0", "its refusal fails: ZeroDivisionError: div"),
     ],
 )  # fmt: skip
-def test_faults_in_the_parameters_of_a_module_of_ones_own_show_before_a_folder_is_made(name, parameter, said, tmp_path):
+def test_faults_in_the_parameters_of_a_module_of_ones_own_show_before_a_folder_is_made(
+    name, parameter, said, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(registry, "_files", {})  # others do not meet these files
     file, begin = tmp_path / f"{name}.py", "from typing import Annotated, Literal\nfrom pydantic import Field\n"
     text = _OWN.format(outputs="10", begin="", first="").replace("        pass", f"        {parameter}")
     file.write_text(begin + text)
