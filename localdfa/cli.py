@@ -426,16 +426,14 @@ def explain(key: str | None) -> None:
         by_table: dict[str, dict[str, str]] = {}
         for each in explain.all_keys():
             table = each.name.partition(".")[0] if "." in each.name else "keys and tables"
-            label = f"{each.name} ({each.of})" if each.of else each.name
-            by_table.setdefault(table, {})[label] = each.meaning.partition(";")[0] or each.type
+            by_table.setdefault(table, {})[each.label] = each.meaning.partition(";")[0] or each.type
         for table, entries in by_table.items():
             _section(table, entries, capital=False)
         return
     found = explain.find(key)
     for each in found:
         told = {name: getattr(each, name) for name in ("type", "unit", "allowed", "default", "meaning")}
-        heading = f"{each.name} ({each.of})" if each.of else each.name
-        _section(heading, {name: text for name, text in told.items() if text}, capital=False)
+        _section(each.label, {name: text for name, text in told.items() if text}, capital=False)
 
 
 @main.command(

@@ -12,7 +12,7 @@ from localdfa.core import blas
 from localdfa.data import Source, given
 from localdfa.engines import engine
 from localdfa.errors import RunError, SpecError
-from localdfa.spec import Experiment, settings
+from localdfa.spec import Experiment
 
 if TYPE_CHECKING:
     import pandas
@@ -281,7 +281,7 @@ def given_to(experiment: Experiment, data: Any) -> Source | None:
     """
     if data is None:
         return None
-    return given.source(data, regression=next(iter(settings(experiment).values())).output.regression)
+    return given.source(data, regression=samples.regression(experiment))
 
 
 def _labels(classes: list[str]) -> np.ndarray:

@@ -130,6 +130,11 @@ def load_samples(experiment: Experiment, given: Source | None = None) -> dataset
     return replace(data, notes=tuple(dict.fromkeys((*data.notes, *notes))))
 
 
+def regression(experiment: Experiment) -> bool:
+    """Whether the targets of an experiment are numbers, and not labels."""
+    return next(iter(settings(experiment).values())).output.regression  # the outputs of all conditions are of one kind
+
+
 def _prepared_by(experiment: Experiment) -> dict[str, Any]:
     """How an experiment has its samples prepared, as arguments of `localdfa.data.load`."""
     by_condition, prepare = settings(experiment).values(), experiment.preprocess
@@ -137,7 +142,7 @@ def _prepared_by(experiment: Experiment) -> dict[str, Any]:
     return {
         "validation": prepare.validation, "whiten": prepare.whiten, "whiten_epsilon": prepare.whiten_epsilon,
         "standardise": prepare.standardise, "dtype": np.float64 if double else np.float32, "rng": generator(0, VALIDATION),
-        "regression": next(iter(by_condition)).output.regression,  # all are of one kind
+        "regression": regression(experiment),
     }  # fmt: skip
 
 

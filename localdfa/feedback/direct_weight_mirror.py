@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from localdfa import neurons
+from localdfa.feedback._noise import noise
 from localdfa.feedback.direct import Direct
 
 if TYPE_CHECKING:
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
     from localdfa.network import Network
     from localdfa.spec import Setting
     from localdfa.spec.tables import FeedbackTable
-
-# Samples of noise before each mini-batch.
-_SAMPLES = 16
 
 
 class DirectWeightMirror(Direct):
@@ -49,9 +47,8 @@ class DirectWeightMirror(Direct):
     def mirror(
         network: "Network", l: int, table: "FeedbackTable", rng: np.random.Generator, out: np.ndarray, engine: "Engine"
     ) -> None:
-        region, n = network.from_layer(l), network.sizes[l + 1]
-        currents = np.ones((_SAMPLES, n + 1), network.dtype)
-        currents[:, :-1] = np.where(rng.integers(0, 2, (_SAMPLES, n), np.int8), table.noise, -table.noise)
+        region, drawn = network.from_layer(l), noise(network.sizes[l + 1], table.noise, network.dtype, rng)
+        currents = np.concatenate([drawn, np.ones_like(drawn[:, :1])], axis=1)
         (activity, *_), answer = engine.free_phase(region, currents, rng)
         if neurons.spikes(type(network.neuron)):
             activity = activity * (1e-3 * network.neuron.gain)  # from Hz

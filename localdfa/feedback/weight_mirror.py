@@ -10,15 +10,13 @@ from localdfa.core.compiled import compiled
 from localdfa.core.products import product
 from localdfa.core.rate import projections
 from localdfa.core.rate.activation import response
+from localdfa.feedback._noise import noise
 from localdfa.feedback.sequential import Sequential
 
 if TYPE_CHECKING:
     from localdfa.engines import Engine
     from localdfa.network import Network
     from localdfa.spec.tables import FeedbackTable
-
-# Samples of noise before each mini-batch.
-_SAMPLES = 16
 
 
 class WeightMirror(Sequential):
@@ -37,24 +35,24 @@ class WeightMirror(Sequential):
     def mirror(
         network: "Network", l: int, table: "FeedbackTable", rng: np.random.Generator, out: np.ndarray, engine: "Engine"
     ) -> None:
-        weights, fields, n = network.weights[l + 1], network.geometry[l + 1], network.sizes[l + 1]
-        noise = np.where(rng.integers(0, 2, (_SAMPLES, n), np.int8), table.noise, -table.noise).astype(network.dtype)
-        answer = np.empty((_SAMPLES, network.sizes[l + 2]), network.dtype)
+        weights, fields = network.weights[l + 1], network.geometry[l + 1]
+        sent = noise(network.sizes[l + 1], table.noise, network.dtype, rng)
+        answer = np.empty((len(sent), network.sizes[l + 2]), network.dtype)
         if fields is None:
-            projections.climb(None, 1.0, weights, noise, answer)
+            projections.climb(None, 1.0, weights, sent, answer)
         else:
             without_biases = np.concatenate([weights[:-1], np.zeros_like(weights[-1:])])
-            noise = np.concatenate([noise, np.zeros_like(noise[:, :1])], axis=1)
-            route = projections.drive(fields, without_biases, noise, answer)
+            sent = np.concatenate([sent, np.zeros_like(sent[:, :1])], axis=1)
+            route = projections.drive(fields, without_biases, sent, answer)
         if l + 1 < network.n_hidden:
             answer = response(network.neuron, answer) - response(network.neuron, np.zeros(1, network.dtype))
-        size = table.mirror_rate / (table.noise**2 * _SAMPLES)
+        size = table.mirror_rate / (table.noise**2 * len(sent))
         if fields is None:
             products = np.empty_like(out)
-            product(size, np.ascontiguousarray(noise.T), answer, False, products)
+            product(size, np.ascontiguousarray(sent.T), answer, False, products)
         else:
             shares = min(math.prod(fields.pooled), fields.height * fields.width) if fields.shared else 1
-            products = network.dtype.type(size / shares) * projections.total(route, noise, answer)[:-1]
+            products = network.dtype.type(size / shares) * projections.total(route, sent, answer)[:-1]
         _mix(network.dtype.type(1 - table.mirror_rate), products, out)
 
 

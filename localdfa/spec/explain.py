@@ -36,6 +36,11 @@ class Key(NamedTuple):
     default: str
     meaning: str
 
+    @property
+    def label(self) -> str:
+        """Its name, and whose parameter it is."""
+        return f"{self.name} ({self.of})" if self.of else self.name
+
 
 def all_keys() -> list[Key]:
     """Every key of a spec, tables in their order, and then the parameters of models.
