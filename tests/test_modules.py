@@ -180,6 +180,39 @@ def test_a_graph_convolution_is_the_dense_product():
     assert_allclose(array(net.spread(error)), A @ array(error), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("share", [0.05, 0.6])
+def test_dropout_of_features_leaves_out_what_ordinary_dropout_would(share):
+    from localdfa.modules._graphs import FeatureDropout
+
+    torch.manual_seed(0)
+    features = torch.rand(400, 300, dtype=torch.float64) * (torch.rand(400, 300) < share)
+    dropout, weights = FeatureDropout(0.3), torch.randn(4, 300, dtype=torch.float64, requires_grad=True)
+    dropped = dropout(features)
+    assert dropped.is_sparse == (share < 0.2)
+    dense = dropped.to_dense() if dropped.is_sparse else dropped
+    kept = dense != 0
+    assert_allclose(dense[kept], features[kept] / 0.7, rtol=1e-15)
+    n = int((features != 0).sum())
+    assert abs(float(kept.sum()) - 0.7 * n) < 5 * math.sqrt(0.21 * n)
+    # A linear layer and its gradient take it as they take the dense matrix.
+    products = [F.linear(x, weights) for x in (dropped, dense)]
+    assert_allclose(*(p.detach() for p in products), rtol=1e-12)
+    assert_allclose(*(torch.autograd.grad((p**2).sum(), weights)[0] for p in products), rtol=1e-12)
+    # Others each time, and of the features as they are now.
+    assert (F.linear(dropout(features), weights) != products[0]).any()
+    features.zero_()
+    assert not F.linear(dropout(features), weights).any()
+    assert dropout.eval()(features) is features
+
+
+@pytest.mark.parametrize(("p", "needed"), [(0.0, False), (0.5, True)])
+def test_dropout_of_features_is_ordinary_where_nothing_is_left_out_or_a_gradient_is_asked_for(p, needed):
+    from localdfa.modules._graphs import FeatureDropout
+
+    features = torch.eye(30, requires_grad=needed)
+    assert not FeatureDropout(p)(features).is_sparse
+
+
 def test_an_autoencoder_gives_inner_products_of_codes_and_sends_the_error_of_each_code():
     data, sizes, (x, _), _ = case("graph_autoencoder")
     net, A, n = module("graph_autoencoder", data, **sizes), dense(data), len(data.features)
@@ -188,7 +221,7 @@ def test_an_autoencoder_gives_inner_products_of_codes_and_sends_the_error_of_eac
     codes = A @ np.maximum(drive, 0) @ W2.T + b2
     pairs = np.array(np.triu_indices(n, 1))
     assert_allclose(given(net, x, torch.tensor(pairs)), (codes @ codes.T)[tuple(pairs)], rtol=1e-12, atol=1e-12)
-    net.drop.p = 0.0
+    net.drop.p = net.drop_features.p = 0.0
     learner = feedback(net.train(), (x, torch.tensor(pairs)), net.taps, "dfa", output=net.output, spread=net.spread)
     learner.backward(net(x, torch.tensor(pairs)).sum())
     error = codes.sum(0) - codes  # each node stands in a pair with each other one

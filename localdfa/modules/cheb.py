@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from localdfa.data.kinds import Graph
-from localdfa.modules._graphs import OnGraph, graph_nn, normalised
+from localdfa.modules._graphs import FeatureDropout, OnGraph, graph_nn, normalised
 
 
 class _Convolution(nn.Module):
@@ -41,12 +41,12 @@ class Cheb(OnGraph):
         self.register_buffer("laplacian", -weights, persistent=False)
         self.others: Tensor
         self.laplacian: Tensor
-        self.drop, self.act = nn.Dropout(parameters.dropout), nn.ReLU()
+        self.drop_features, self.drop, self.act = FeatureDropout(parameters.dropout), nn.Dropout(parameters.dropout), nn.ReLU()
         self.first = _Convolution(data.features.shape[1], parameters.hidden)
         self.second = _Convolution(parameters.hidden, len(data.classes))
 
     def forward(self, features: Tensor) -> Tensor:
-        hidden = self.act(self.first(self.drop(features), self.others, self.laplacian))
+        hidden = self.act(self.first(self.drop_features(features), self.others, self.laplacian))
         return self.second(self.drop(hidden), self.others, self.laplacian)
 
 

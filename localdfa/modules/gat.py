@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from localdfa.data.kinds import Graph
-from localdfa.modules._graphs import OnGraph, graph_nn
+from localdfa.modules._graphs import FeatureDropout, OnGraph, graph_nn
 
 
 class Gat(OnGraph):
@@ -29,12 +29,12 @@ class Gat(OnGraph):
         super().__init__(data)
         n_in, n_hidden, drop = data.features.shape[1], parameters.heads * parameters.hidden, parameters.dropout
         own = {"add_self_loops": False, "dropout": drop}  # the edges have them
-        self.drop, self.act = nn.Dropout(drop), nn.ELU()
+        self.drop_features, self.drop, self.act = FeatureDropout(drop), nn.Dropout(drop), nn.ELU()
         self.first = graph_nn.GATConv(n_in, parameters.hidden, parameters.heads, **own)
         self.second = graph_nn.GATConv(n_hidden, len(data.classes), **own)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.second(self.drop(self.act(self.first(self.drop(features), self.edges))), self.edges)
+        return self.second(self.drop(self.act(self.first(self.drop_features(features), self.edges))), self.edges)
 
 
 model = Gat
