@@ -473,7 +473,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """``running``, ``finished``, ``interrupted``, or ``stopped: `` and a reason.
+        """``running``, ``finished``, ``interrupted``, or ``stopped:`` and a reason.
 
         Interrupted is also a run whose process has ended without saying so, as one does that is killed.
         """

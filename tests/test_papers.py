@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from localdfa.errors import RunError, SpecError
 from localdfa.papers import cells, figures, running, tables
 from localdfa.record import Run
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "results").glob("*.md"))]
 
 PAPER = """
 title = "A paper"
@@ -355,10 +357,19 @@ def test_results_that_come_with_localdfa_are_of_the_experiments_that_do(name):
         assert "+changes" not in found.git_revision
 
 
-def test_readme_has_the_tables_of_these_results():
-    text = README.read_text(encoding="utf-8")
-    assert "<!-- paper nokland2016/table1 -->" in text
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_have_the_tables_of_these_results(page):
+    text = page.read_text(encoding="utf-8")
     assert tables.into(text) == text
+
+
+def test_pages_have_every_table_of_which_something_is_measured():
+    shown = {name for page in PAGES for name in re.findall(r"<!-- paper (\S+) -->", page.read_text(encoding="utf-8"))}
+    for name in papers.names():
+        paper = papers.named(name)
+        for table in paper.table:
+            measured = any(entry.found for line in tables.entries(paper, table, cells.kept(paper.results)) for entry in line)
+            assert not measured or table.figure or f"{name}/{table.name}" in shown
 
 
 def test_tables_at_the_command_line(tmp_path):

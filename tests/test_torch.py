@@ -2,11 +2,9 @@
 
 import copy
 import gc
-import re
 import weakref
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -1002,18 +1000,6 @@ def test_an_output_may_be_a_dataclass_where_the_error_is_taken_before_it():
     model.other.requires_grad_(False)
     learner = feedback(model, batch()[0], ["net.1", "net.3"], output="net.4")
     assert learner.sources["net.4.weight"].by == "loss"
-
-
-def test_the_readme_has_a_module_that_learns(capsys):
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"<!-- run -->\n\n```python\n(.*?)```", text, re.DOTALL)
-    torch.set_default_dtype(torch.float32)
-    names = {}
-    exec(compile(code, "README.md", "exec"), names)
-    assert names["loss"] < 0.3
-    said = capsys.readouterr().out
-    assert "0.weight  tap '1'\n" in said
-    assert "'3': Alignment(cosine=" in said
 
 
 class Branches(nn.Module):

@@ -1,8 +1,6 @@
 """What a run of a circuit leaves: rates, CVs, figures, neo; and a network of excitation and inhibition is as theory has it."""
 
 import io
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,16 +106,3 @@ def test_a_circuit_that_has_run_stays_as_it_is(brunel):
     net, _ = brunel
     with pytest.raises(LocalDFAError, match="a population cannot be added to a circuit that has run"):
         net.population("late", 3)
-
-
-def test_the_readme_has_a_circuit_that_runs(tmp_path, monkeypatch):
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"<!-- run circuit -->\n\n```python\n(.*?)```", text, re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(compile(code, "README.md", "exec"), names)
-    assert (tmp_path / "raster.png").stat().st_size > 10_000
-    rate, cv = names["result"].rates("exc").mean(), np.nanmean(names["result"].cv("exc"))
-    said = re.search(r"fire at about (\d+) Hz, with a CV of intervals of (\d\.\d)", text.replace("\n", " "))
-    assert abs(rate - float(said[1])) < 2
-    assert abs(cv - float(said[2])) < 0.1
