@@ -107,8 +107,10 @@ def numpydoc(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
 
 
 def visit_math(self: Any, node: nodes.Element) -> None:
-    """Formulas as MathML, which browsers show by themselves."""
-    self.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+    """Formulas as MathML, which browsers show by themselves; one on a line of its own in a box that scrolls."""
+    block = isinstance(node, nodes.math_block)
+    made = tex2mathml(node.astext(), as_block=block)
+    self.body.append(f'<div class="formula">{made}</div>' if block else made)
     raise nodes.SkipNode
 
 
