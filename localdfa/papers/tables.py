@@ -3,7 +3,7 @@
 A table has a line for each row and a column for each condition, as in the paper; under it stands a line for each cell, with
 epochs, training error, angles and seconds.
 
-    python -m localdfa.papers.tables README.md
+    python -m localdfa.papers.tables README.md docs/results/*.md
 
 writes the tables of what comes with localdfa into files of Markdown that ask for them (see `into`).
 """
