@@ -46,10 +46,10 @@ def _place(known: list[explain.Key]) -> Callable[[explain.Key], int]:
 
 
 def _rows(found: Iterable[explain.Key]) -> Iterator[str]:
-    yield "| key | type | unit | allowed | default | meaning |\n| --- | --- | --- | --- | --- | --- |"
+    yield "| key | meaning | type | unit | allowed | default |\n| --- | --- | --- | --- | --- | --- |"
     for key in found:
         default = f"`{key.default}`" if key.default else ""
-        cells = (f"`{key.name}`", key.type, key.unit, key.allowed, default, key.meaning)
+        cells = (f"`{key.name}`", key.meaning, key.type, key.unit, key.allowed, default)
         yield f"| {' | '.join(cell if cell.startswith('`') else _escaped(cell) for cell in cells)} |"
     yield ""
 

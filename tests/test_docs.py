@@ -167,9 +167,10 @@ def test_the_reference_has_all_that_there_is(site, built):
     documented = {name.rpartition(".")[2] for name in built[site / "reference" / "python.html"].ids}
     assert {found.__name__ for name in localdfa.__all__ if callable(found := getattr(localdfa, name))} <= documented
     models = (site / "reference" / "models.html").read_text(encoding="utf-8")
-    for family in registry.FAMILIES:
-        for name in registry.inside(family):
-            assert f'<span class="pre">{name}</span>' in models
+    adding = (pages.FOLDER / "extending.md").read_text(encoding="utf-8")
+    for name, family in registry.FAMILIES.items():
+        assert f"`{family.package.replace('.', '/')}/`" in adding
+        assert all(f'<span class="pre">{model}</span>' in models for model in registry.inside(name))
 
 
 def test_formulas_are_mathml(site):
