@@ -3,7 +3,9 @@
 import io
 import json
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -20,10 +22,16 @@ if TYPE_CHECKING:
 
     from localdfa.progress import Progress
     from localdfa.record import Run
+    from localdfa.side_by_side import Workers
     from localdfa.spec import Experiment
 
 # The exit status after Ctrl-C, as shells have it.
 _INTERRUPTED = 130
+
+
+def _interrupt(*_: Any) -> None:
+    """What a cluster sends before it takes a machine away does what Ctrl-C does: nothing is lost, and no worker is left."""
+    raise KeyboardInterrupt
 
 
 class _Group(click.Group):
@@ -33,6 +41,8 @@ class _Group(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _interrupt)
         return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -66,6 +76,25 @@ _DEVICE = click.option(
 _INCHES = click.FloatRange(0.5, 100)
 _MODELS = click.option("--allow-models", is_flag=True, help="Execute the Python files of models that a run brings.")
 _TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard as well.")
+_OUT = click.option("--out", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME-DATE-TIME]")
+_FORCE = click.option("--force", is_flag=True, help="Replace the run that is at --out already.")
+_JOBS = click.option(
+    "--jobs", type=click.IntRange(1, 1000), metavar="N", help="Train N conditions and seeds side by side, in processes of Dask."
+)
+_SCHEDULER = click.option(
+    "--scheduler", metavar="ADDRESS", help="Train them on the workers of this scheduler of Dask, as tcp://node1:8786."
+)
+
+
+def _workers(jobs: int | None, scheduler: str | None) -> "Workers | None":
+    """Who trains; None: this process, one condition and seed after the other."""
+    if jobs and scheduler:
+        raise LocalDFAError(f"--jobs {jobs}: the workers of --scheduler train; allowed: one of the two options")
+    if not jobs and not scheduler:
+        return None
+    from localdfa.side_by_side import Workers
+
+    return Workers(scheduler=scheduler) if scheduler else Workers(jobs or 1)
 
 
 @main.command(
@@ -77,29 +106,88 @@ _TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Write the metri
 )
 @click.argument("name")
 @_SET
-@click.option("--out", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME-DATE-TIME]")
-@click.option("--force", is_flag=True, help="Replace the run that is at --out already.")
+@_OUT
+@_FORCE
+@_JOBS
+@_SCHEDULER
 @_TENSORBOARD
-def run(name: str, overrides: tuple[str, ...], out: Path | None, force: bool, tensorboard: bool) -> None:
+def run(
+    name: str, overrides: tuple[str, ...], out: Path | None, force: bool, jobs: int | None, scheduler: str | None,
+    tensorboard: bool,
+) -> None:  # fmt: skip
     """Train the bundled experiment NAME, or your own .toml file, and write its report."""
-    from localdfa import spec
+    _run(_loaded(name, overrides), name, overrides, out, force, _workers(jobs, scheduler), tensorboard)
 
-    experiment, path = _loaded(name, overrides), spec.find(name)
-    from localdfa import train
 
+def _run(
+    experiment: "Experiment", name: str, overrides: tuple[str, ...], out: Path | None, force: bool, workers: "Workers | None",
+    tensorboard: bool,
+) -> None:  # fmt: skip
+    """Train an experiment, made from the spec of this name, and report."""
+    from localdfa import spec, train
+
+    path = spec.find(name)
     base = _base(path, overrides)
-    _train(lambda shown: train.run(experiment, out, name=path.stem, force=force, progress=shown, base=base), tensorboard)
+    _train(
+        lambda shown: train.run(
+            experiment, out, name=path.stem, force=force, progress=shown, base=base, workers=workers
+        ),
+        tensorboard,
+    )  # fmt: skip
 
 
-@main.command(epilog=_examples("localdfa resume runs/mine"))
+@main.command(
+    epilog=_examples(
+        "localdfa sweep digits-spiking --grid phases.beta=0.1,1 --seeds 3",
+        "localdfa sweep mine.toml --grid network.hidden=[100],[200] --grid batch_size=16,64",
+        "localdfa sweep mine.toml --grid phases.beta=0.1,1 --scheduler tcp://node1:8786",
+    )
+)
+@click.argument("name")
+@click.option(
+    "--grid", "grids", multiple=True, required=True, metavar="KEY=VALUE,VALUE",
+    help="Values of a key of the spec; repeatable, and all combinations are trained.",
+)  # fmt: skip
+@click.option("--seeds", type=click.IntRange(1, 1000), metavar="N", help="So many, from 0.  [default: those of the spec]")
+@_SET
+@_OUT
+@_FORCE
+@click.option(
+    "--jobs", type=click.IntRange(1, 1000), metavar="N", help="Trainings at once, in processes of Dask.  [default: the cores]"
+)
+@_SCHEDULER
+@_TENSORBOARD
+def sweep(
+    name: str, grids: tuple[str, ...], seeds: int | None, overrides: tuple[str, ...], out: Path | None, force: bool,
+    jobs: int | None, scheduler: str | None, tensorboard: bool,
+) -> None:  # fmt: skip
+    """Train the experiment NAME over a grid: each of its conditions with every combination of values, side by side.
+
+    The run that is left has a condition for each combination, called after its values, and is reported, drawn and resumed
+    as any other. A condition that does not read a key stands in it once, as a control.
+    """
+    from localdfa.side_by_side import cores
+    from localdfa.spec import grid
+
+    if seeds:
+        overrides = (*overrides, f"seeds={list(range(seeds))}")
+    experiment = grid.expanded(_loaded(name, overrides), grid.from_options(grids))
+    workers = _workers(jobs or (None if scheduler else cores()), scheduler)
+    _run(experiment, name, overrides, out, force, workers, tensorboard)
+
+
+@main.command(epilog=_examples("localdfa resume runs/mine", "localdfa resume runs/mine --jobs 4"))
 @click.argument("folder", type=click.Path(path_type=Path))
 @_MODELS
+@_JOBS
+@_SCHEDULER
 @_TENSORBOARD
-def resume(folder: Path, allow_models: bool, tensorboard: bool) -> None:
+def resume(folder: Path, allow_models: bool, jobs: int | None, scheduler: str | None, tensorboard: bool) -> None:
     """Go on with the run in FOLDER, to the same bits as if it had not been interrupted."""
     from localdfa import train
 
-    _train(lambda progress: train.resume(folder, progress, allow_models=allow_models), tensorboard)
+    workers = _workers(jobs, scheduler)
+    _train(lambda progress: train.resume(folder, progress, allow_models=allow_models, workers=workers), tensorboard)
 
 
 def _train(go: Callable[["Progress"], "Run"], tensorboard: bool) -> None:

@@ -114,10 +114,6 @@ class Left:
             self._speed[condition] = (time.perf_counter() - self._since) / self._trained
         self.begin()
 
-    def of(self, condition: str) -> int:
-        """Samples of a condition that are still to come."""
-        return max(0, self._left.get(condition, 0))
-
     def said(self, condition: str) -> str:
         """``1:02 left``, or ``0:12 left of local`` where others are to come whose speed is not known yet; empty at the end."""
         known = {name: left * self._speed[name] for name, left in self._left.items() if left > 0 and name in self._speed}
@@ -135,21 +131,22 @@ class Lines(Progress, AbstractContextManager["Lines"]):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._label, self._condition, self._left = "", "", Left()
-        self._waiting = ""  # a line that is printed if nothing comes after it
-        self._printed = time.perf_counter()
+        # Of each training that goes on: a line that is printed if nothing comes after it, and when one was printed.
+        self._waiting, self._printed = dict[str, str](), dict[str, float]()
         self._timer: threading.Timer | None = None
 
     def __exit__(self, *_: object) -> None:
         self._stop_timer()
-        self._print_waiting()
+        for label in [*self._waiting]:
+            self._print_waiting(label)
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def _print_waiting(self) -> None:
-        if self._waiting:
-            self._say(self._waiting)
-            self._waiting, self._printed = "", time.perf_counter()
+    def _print_waiting(self, label: str) -> None:
+        if text := self._waiting.pop(label, ""):
+            self._say(text)
+        self._printed[label] = time.perf_counter()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -159,7 +156,7 @@ class Lines(Progress, AbstractContextManager["Lines"]):
         self._left.start(samples)
 
     def compiling(self, condition: str) -> None:
-        self._print_waiting()
+        self._stop_timer()
         self._timer = threading.Timer(_SOON, self._say, [f"{condition}  compiling, which the next run need not"])
         self._timer.daemon = True
         self._timer.start()
@@ -169,20 +166,22 @@ class Lines(Progress, AbstractContextManager["Lines"]):
 
     def skip(self, condition: str, samples: int) -> None:
         self._left.advance(condition, samples, trained=False)
-        self._print_waiting()
 
     def job(self, condition: str, seed: int) -> None:
         self._stop_timer()
-        self._print_waiting()
-        self._label, self._condition, self._printed = f"{condition} seed {seed}", condition, time.perf_counter()
+        self._label, self._condition = f"{condition} seed {seed}", condition
+        self._printed.setdefault(self._label, time.perf_counter())
         self._left.begin()
 
     def epoch(self, row: dict[str, Any]) -> None:
         self._left.epoch(self._condition)
         left = self._left.said(self._condition)
-        self._waiting = f"{self._label}  {line(row)}{f'  {left}' * bool(left)}"
-        if time.perf_counter() - self._printed >= _EVERY or not self._left.of(self._condition):
-            self._print_waiting()
+        self._waiting[self._label] = f"{self._label}  {line(row)}{f'  {left}' * bool(left)}"
+        if time.perf_counter() - self._printed[self._label] >= _EVERY:
+            self._print_waiting(self._label)
+
+    def over(self, condition: str, seed: int) -> None:
+        self._print_waiting(f"{condition} seed {seed}")
 
     def warn(self, message: str) -> None:
         self._say(f"warning: {message}")
@@ -300,6 +299,10 @@ class Several(Progress):
     def warn(self, message: str) -> None:
         for display in self._displays:
             display.warn(message)
+
+    def over(self, condition: str, seed: int) -> None:
+        for display in self._displays:
+            display.over(condition, seed)
 
 
 def display(console: Console) -> Bar | Cell | Lines:

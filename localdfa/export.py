@@ -1,5 +1,6 @@
 """What a run keeps, in the forms of other libraries: metrics as a pandas frame, spikes as neo objects."""
 
+import json
 from importlib import import_module
 from itertools import pairwise
 from types import ModuleType
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from localdfa.errors import LocalDFAError
+from localdfa.spec import differing
 
 if TYPE_CHECKING:
     import neo
@@ -28,16 +30,25 @@ def frame(run: "Run") -> "pandas.DataFrame":
     """The metrics of a `localdfa.record.Run` as a `pandas.DataFrame`: one row for each condition, seed and epoch.
 
     Columns are those of the metrics; one that has a value for each layer becomes NAME_1, NAME_2 …, from the first hidden
-    layer. What is undefined, or not measured under a condition, is NaN.
+    layer. After them come the keys in which the settings of conditions differ, as ``phases.beta``, lists as text. What is
+    undefined, not measured under a condition, or a key that it does not read, is NaN.
     """
     pandas = library("pandas", "analysis")
-    rows = []
+    rows, apart = [], settings(run)
     for row in run.metrics:
         flat: dict[str, Any] = {}
         for key, value in row.items():
             flat |= {f"{key}_{l + 1}": v for l, v in enumerate(value)} if isinstance(value, list) else {key: value}
-        rows.append({key: np.nan if value is None else value for key, value in flat.items()})
+        rows.append({key: np.nan if value is None else value for key, value in flat.items()} | apart[row["condition"]])
     return pandas.DataFrame(rows)
+
+
+def settings(run: "Run") -> dict[str, dict[str, Any]]:
+    """Of each condition the keys in which settings differ, lists as text, so that a frame can be sorted and grouped by them."""
+    return {
+        name: {key: json.dumps(value) if isinstance(value, list) else value for key, value in keys.items()}
+        for name, keys in differing(run.settings).items()
+    }
 
 
 def block(job: "Job", sizes: list[int]) -> "neo.Block":

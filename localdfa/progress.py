@@ -18,7 +18,7 @@ class Progress:
         """The kernels of a condition are compiled, before its first seed begins."""
 
     def job(self, condition: str, seed: int) -> None:
-        """A condition and seed begins."""
+        """What is told next is of this condition and seed; several that train side by side take turns."""
 
     def advance(self, samples: int) -> None:
         """So many training samples more are done."""
@@ -31,3 +31,6 @@ class Progress:
 
     def warn(self, message: str) -> None:
         """Something goes on that will spoil the result."""
+
+    def over(self, condition: str, seed: int) -> None:
+        """A condition and seed is over: its training, and what is kept of it."""

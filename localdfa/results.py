@@ -107,7 +107,7 @@ class Run(record.Run):
 
         Columns are ``rule``, ``feedback``, ``seeds``, ``epochs``, and for each measure its mean over seeds and, as ``NAME_sd``,
         its standard deviation: errors in percent, RMSE in the unit of the targets, angles in degrees and averaged over layers,
-        seconds. What no condition has is left out.
+        seconds. The keys in which settings differ, as ``phases.beta``, come last. What no condition has is left out.
 
         Raises
         ------
@@ -116,8 +116,9 @@ class Run(record.Run):
         """
         from localdfa.analysis import summary
 
-        rows = summary.rows(self)
+        rows, apart = summary.rows(self), export.settings(self)
         for row in rows:
+            row |= apart[row["condition"]]
             for key in ("epochs", "kept_epoch"):
                 row[key] = None if row[key] is None else row[key][1]
         found = export.library("pandas", "analysis").DataFrame(rows).set_index("condition")

@@ -1,43 +1,30 @@
 """An experiment from its spec to a finished run directory: every condition and seed is trained, recorded and summed up."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from localdfa import folder as folders
-from localdfa import handover, measure, record, recording, samples
+from localdfa import handover, jobs, record, recording, samples, side_by_side
 from localdfa.core import blas
 from localdfa.data import Dataset, given
-from localdfa.errors import DataError, LocalDFAError, RunError, SpecError
-from localdfa.files import write_json
+from localdfa.errors import DataError, RunError, SpecError
 from localdfa.geometry import seen
+from localdfa.jobs import Callback
 from localdfa.progress import Progress
 from localdfa.results import Run, given_to
 from localdfa.samples import Data, Forms
-from localdfa.spec import Experiment, Record, Setting, asked, checks, settings
+from localdfa.side_by_side import Workers
+from localdfa.spec import Experiment, asked, checks, settings
 from localdfa.spec import experiment as validated
 from localdfa.spec.tables import GIVEN
-from localdfa.trainer import Trainer
-from localdfa.training import Training
-
-# What is told of each epoch, by its row of metrics, and says whether training shall end with it.
-Callback = Callable[[dict[str, Any]], bool | None]
-# Parts of a data set.
-_PARTS = ("train", "valid", "test")
-# After so many epochs, and at its end, a training is warned of that stays at chance.
-_TRIED = 5
-# What summary.json takes from the last row of metrics, besides the measures of predictions.
-_SUMMARY = (
-    "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_exact", "cosine_to_settled", "rate", "events", "feedback_events",
-    "seconds",
-)  # fmt: skip
 
 
 def run(
     experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path | None = None, *, name: str | None = None,
     force: bool = False, progress: Progress | bool = True, base: Path | None = None, data: Any = None,
-    callback: Callback | None = None, weights: Mapping[str, Any] | None = None,
+    callback: Callback | None = None, weights: Mapping[str, Any] | None = None, workers: Workers | None = None,
 ) -> Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
 
@@ -56,6 +43,8 @@ def run(
     weights: what training starts from, in place of the weights that are drawn, as ``job.weights`` has them: W1 (n_post, n_pre),
         b1 (n_post,) … by layer, and B1 … (n_post, n_out), which is drawn if left out. The run keeps them, and its spec has
         ``network.weights = "given"``, where no condition has that of itself.
+    workers: processes that train conditions and seeds side by side, ``Workers(2)`` for two of them (see
+        `localdfa.side_by_side`); one after the other in this process if left out. Results are the same to the bit.
     name: the name of the experiment; that of its file if left out.
     force: replace a run that is there already.
     progress: whether to show on stderr, or in the notebook, how it goes; or who is told.
@@ -75,6 +64,7 @@ def run(
     >>> trained.status, trained.info["shape"], trained.info["classes"]
     ('finished', [4], ['False', 'True'])
     """
+    _check_workers(workers, callback)
     experiment, file = asked(experiment)
     name = name or (file.stem if file else "experiment")
     experiment = located(experiment, base or (file.resolve().parent if file else None))
@@ -100,25 +90,26 @@ def run(
         with folders.held(place) as alone:
             fingerprints = _fingerprints(experiment, found, start)
             begun = record.begin(place, experiment, name=name, force=force, alone=alone, weights=start, **fingerprints)
-            _go_on(begun, found, fingerprints, forms, display, compiled, callback)
+            _go_on(begun, found, fingerprints, forms, display, compiled, callback, workers, arrays)
     return Run(place, data=arrays)
 
 
 def resume(
     folder: str | Path, progress: Progress | bool = True, *, allow_models: bool = False, data: Any = None,
-    callback: Callback | None = None,
+    callback: Callback | None = None, workers: Workers | None = None,
 ) -> Run:  # fmt: skip
     """Go on with a run that was interrupted, to the same bits as if it had not been; progress as for `run`.
 
     allow_models: whether Python files of models that the run brings may be executed (see `localdfa.record.Run`).
     data: the same arrays again, where the run learns from such; they are not kept in it.
-    callback: as for `run`.
+    callback, workers: as for `run`.
 
     Raises
     ------
     DataError, RunError, NonFiniteError
         As `run`; also where the data are no longer what the run began with.
     """
+    _check_workers(workers, callback)
     folder = Path(folder)
     folders.check_run(folder, coming=True)
     with folders.held(folder):
@@ -137,8 +128,16 @@ def resume(
         forms = samples.in_forms(began.experiment, found)
         with shown(progress) as display:
             _warn_of_doubts(began.experiment, display)
-            _go_on(began, found, fingerprints, forms, display, set(), callback)
+            _go_on(began, found, fingerprints, forms, display, set(), callback, workers, arrays)
     return Run(folder, allow_models, data=arrays)
+
+
+def _check_workers(workers: Workers | None, callback: Callback | None) -> None:
+    """Refuse what workers cannot do, before anything is read."""
+    if workers is not None:
+        if callback is not None:
+            raise SpecError("callback: what is trained by workers ends by itself; allowed with workers: leave it out")
+        side_by_side.check(workers)
 
 
 def _from_given(experiment: Experiment) -> Experiment:
@@ -186,22 +185,10 @@ def _rehearse(
             assert isinstance(data, Dataset)
             handover.begin(each, seen(each, data.shape), data.n_out, number, start)
         else:  # its taps may be refused
-            _training(each, forms, record.Job(Path(), "", number))
+            jobs.training_of(each, forms, record.Job(Path(), "", number))
     progress.compiling(name)
-    _training(setting, forms, record.Job(Path(), name, seed), start=start).warm_up()
+    jobs.training_of(setting, forms, record.Job(Path(), name, seed), start=start).warm_up()
     return {name}
-
-
-def _training(
-    setting: Setting, forms: Forms, job: record.Job, keep: Record | None = None, start: handover.Start | None = None
-) -> Training:  # fmt: skip
-    """One condition and seed, before its training."""
-    data = forms[samples.form_of(setting)]
-    if setting.module is None:
-        return Trainer(setting, data, job, keep, start)
-    from localdfa.module_trainer import ModuleTrainer
-
-    return ModuleTrainer(setting, data, job, keep)
 
 
 def shown(progress: Progress | bool) -> AbstractContextManager[Progress]:
@@ -248,12 +235,12 @@ def _fingerprints(experiment: Experiment, data: Data, start: handover.Start | No
 
 def _go_on(
     run: record.Run, data: Data, fingerprints: dict[str, str], forms: Forms, progress: Progress, compiled: set[str],
-    callback: Callback | None,
+    callback: Callback | None, workers: Workers | None, arrays: given.Source | None,
 ) -> None:  # fmt: skip
     """Train what is not finished, in a folder that is held; whatever happens, leave one that can be read and resumed.
 
     fingerprints: of the data and of other runs that are read; forms: the parts of the data; compiled: the conditions whose
-    kernels are compiled.
+    kernels are compiled; arrays: those that a script gives as data.
     """
     run.check_unchanged(**fingerprints)
     notes = dict.fromkeys((*data.notes, *run.info.get("notes", [])))  # what is noted of training stays
@@ -264,17 +251,32 @@ def _go_on(
         progress.warn(note)
     try:
         with blas.one_thread():
-            _train_all(run, forms, progress, compiled, callback)
+            n_train = _start(run, forms, progress)
+            if workers is None:
+                _train_all(run, forms, progress, compiled, callback)
+            else:
+                _compile_all(run, forms, progress, compiled)
+                side_by_side.train_all(run, arrays, workers, n_train, progress)
     except BaseException as error:
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {_described(error)}"
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {jobs.described(error)}"
         run.update_info(status=status)
         raise
     run.update_info(status="finished")
 
 
-def _described(error: BaseException) -> str:
-    """An error in a line; where localdfa has not raised it on purpose, with its type."""
-    return str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
+def _start(run: record.Run, forms: Forms, progress: Progress) -> dict[str, int]:
+    """Tell how many samples are to be trained on; returns, by condition, those of an epoch."""
+    seeds, n_train = len(run.experiment.seeds), {name: jobs.n_train(each, forms) for name, each in run.settings.items()}
+    progress.start({name: seeds * run.settings[name].epochs * number for name, number in n_train.items()})
+    return n_train
+
+
+def _compile_all(run: record.Run, forms: Forms, progress: Progress, compiled: set[str]) -> None:
+    """Compile the kernels of all conditions, once for all workers, which find them on the disk."""
+    for name, setting in run.settings.items():
+        if name not in compiled:
+            progress.compiling(name)
+            jobs.training_of(setting, forms, record.Job(Path(), name, run.experiment.seeds[0]), start=run.start).warm_up()
 
 
 def _train_all(
@@ -282,133 +284,17 @@ def _train_all(
 ) -> None:  # fmt: skip
     """Train every condition and seed, one after the other; compiled: the conditions whose kernels are, which grow."""
     start = run.start
-    epochs = {name: setting.epochs for name, setting in run.settings.items()}
-    n_train = {name: _n_train(setting, forms) for name, setting in run.settings.items()}
-    seeds = len(run.experiment.seeds)
-    progress.start({name: seeds * epochs[name] * n_train[name] for name in run.settings})
     for job in run.jobs:
-        setting = run.settings[job.condition]
-        trainer = _training(setting, forms, job, run.experiment.record, start)
-        if setting.network.from_run:  # which may have been replaced meanwhile
-            run.check_unchanged(**handover.fingerprint(run.experiment))
-        trainer.restore(progress)
-        if not trainer.finished:
-            run.note_trained(job, None)
-        if trainer.rows:
-            job.write_metrics(trainer.rows)
+        trainer = jobs.begin(run, job, forms, start, run, progress)
         if not trainer.finished and job.condition not in compiled:
             progress.compiling(job.condition)
-            _training(setting, forms, job, start=start).warm_up()
+            jobs.training_of(trainer.setting, forms, job, start=start).warm_up()
             compiled.add(job.condition)
         progress.job(job.condition, job.seed)
         progress.skip(job.condition, trainer.epoch * trainer.n_train)
         try:
-            _train(trainer, run, progress, callback)
+            jobs.train(trainer, run.experiment.record, run, progress, callback)
         finally:
-            summarise(run)
-        progress.skip(job.condition, (epochs[job.condition] - trainer.epoch) * trainer.n_train)  # what an early stop left out
-
-
-def _n_train(setting: Setting, forms: Forms) -> int:
-    """The samples of an epoch."""
-    if setting.module is None:
-        return len(forms[samples.form_of(setting)]["train"])
-    return _training(setting, forms, record.Job(Path(), "", 0)).n_train
-
-
-def _train(trainer: Training, run: record.Run, progress: Progress, callback: Callback | None) -> None:
-    """One condition and seed from where it stands to its end."""
-    keep, job, was_unfinished = run.experiment.record, trainer.job, not trainer.finished
-    if not trainer.rows:
-        row = trainer.measure()
-        job.write_metrics(trainer.rows, lasting=False)
-        trainer.save()
-        progress.epoch(row)
-    while not trainer.finished:
-        trainer.train_epoch(progress)
-        row = trainer.measure()
-        job.write_metrics(trainer.rows, lasting=False)
-        for name, made in trainer.records(keep, each_epoch=True).items():
-            job.write(name, made(), trainer.epoch)
-        trainer.next_stage()
-        if record.KEPT in row:
-            job.write_metrics(trainer.rows, lasting=False)
-        progress.epoch(row)
-        _judge(trainer, run, progress)
-        if trainer.finished or trainer.epoch % keep.checkpoint == 0:
-            trainer.save()
-        if callback is not None and callback(dict(row)) and not trainer.finished:
-            trainer.end()
-            trainer.save()
-            run.note(f"{job.condition} seed {job.seed}: the callback ended training after epoch {trainer.epoch}")
-    if was_unfinished:
-        job.write_metrics(trainer.rows)
-    _record(trainer, run, progress, anew=was_unfinished)
-    run.note_trained(job, trainer.rows)
-
-
-def _judge(trainer: Training, run: record.Run, progress: Progress) -> None:
-    """Warn of spiking layers that are silent or saturate, and once of training that stays at chance.
-
-    Chance is looked at after some epochs, so that one may stop there, and at the end; run.json keeps what is found last.
-    """
-    row, job, judged = trainer.rows[-1], trainer.job, trainer.finished or trainer.epoch == _TRIED
-    idle = measure.idle(row, trainer.not_learned(row)) if judged else []
-    warned_of_chance = trainer.epoch > _TRIED and trainer.not_learned(trainer.rows[_TRIED]) is not None
-    unhealthy = measure.unhealthy(row)
-    for message in (*([] if warned_of_chance else idle), *unhealthy):
-        progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
-    if judged:
-        run.note_health(job, row["epoch"], [*idle, *unhealthy])
-
-
-def _record(trainer: Training, run: record.Run, progress: Progress, anew: bool) -> None:
-    """Keep what the spec asks for of a trained network, or, if not anew, what of that is not there or damaged.
-
-    Whatever fails here costs no training: run.json says what could not be kept and why, and resuming tries it again.
-    """
-    keep, job, failed = run.experiment.record, trainer.job, dict[str, str]()
-    for name, made in trainer.records(keep).items():
-        if not anew and job.is_whole(name):
-            continue
-        try:
-            job.write(name, made())
-        except Exception as error:
-            failed[name] = _described(error)
-            progress.warn(
-                f"{job.condition} seed {trainer.seed}: record.{name} could not be kept: {failed[name]}; training is whole, and "
-                f"to try it again: localdfa resume {run.folder}"
-            )
-    run.note_not_kept(job, failed)
-
-
-def summarise(run: record.Run) -> None:
-    """Write summary.json: one entry for every condition and seed that has been measured.
-
-    Rows that are damaged are left out; they are written anew when it is the turn of their condition and seed.
-    """
-    entries, not_kept = [], run.not_kept
-    for job in run.jobs:
-        try:
-            last = job.last
-        except RunError:
-            continue
-        if last:
-            setting = run.settings[job.condition]
-            entries.append(
-                {
-                    "name": job.condition,
-                    "neuron": setting.computed_by,
-                    "rule": last["rule"],
-                    "layer_rules": setting.stage[last["stage"]].layer_rules,
-                    "feedback": setting.pathway_of(last["rule"]),
-                    "seed": job.seed,
-                    "epochs": last["epoch"],
-                    "kept_epoch": last[record.KEPT],
-                    **{f"{part}_{m.key}": last.get(f"{part}_{m.key}") for m in setting.output.measures for part in _PARTS},
-                    **{key: last.get(key) for key in _SUMMARY},
-                    "not_kept": {e.record: e.why for e in not_kept if (e.condition, e.seed) == (job.condition, job.seed)},
-                }
-            )
-    if entries:
-        write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})
+            jobs.summarise(run)
+        progress.skip(job.condition, (trainer.setting.epochs - trainer.epoch) * trainer.n_train)  # what an early stop left out
+        progress.over(job.condition, job.seed)

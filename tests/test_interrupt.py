@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from spiking_cases import case, samples
 from test_figures_degenerate import made
 
-from localdfa import cli, record, spec, train
+from localdfa import cli, jobs, record, spec, train
 from localdfa import network as networks
 from localdfa.analysis import report
 from localdfa.core import interrupt
@@ -100,7 +100,7 @@ def test_ctrl_c_at_the_command_line_while_kernels_are_compiled_leaves_a_run_that
 @pytest.mark.parametrize("again", [False, True])
 def test_after_ctrl_c_the_report_is_said_to_be_drawn_and_a_second_one_leaves_it_out(again, tmp_path, monkeypatch):
     run = made(tmp_path / "run")
-    train.summarise(run)
+    jobs.summarise(run)
     drawn = []
 
     def interrupted(experiment, out, *, progress, **_):

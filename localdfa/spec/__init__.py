@@ -5,7 +5,20 @@ tables of the experiment with that condition's changes laid over them. Everythin
 wrong is said in one message that names the key, the value, what is allowed and the nearest valid name.
 """
 
-from localdfa.spec.load import asked, bundled, experiment, find, load, settings, table, take_in_models, title, untaken, uses
+from localdfa.spec.load import (
+    asked,
+    bundled,
+    differing,
+    experiment,
+    find,
+    load,
+    settings,
+    table,
+    take_in_models,
+    title,
+    untaken,
+    uses,
+)
 from localdfa.spec.tables import Augment, Convolution, Experiment, Record, Setting
 
 __all__ = [
@@ -16,6 +29,7 @@ __all__ = [
     "Setting",
     "asked",
     "bundled",
+    "differing",
     "experiment",
     "find",
     "load",

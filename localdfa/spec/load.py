@@ -91,7 +91,7 @@ def load(
     path, overrides = find(name), list(overrides)
     tables = _read(path)
     for override in overrides:
-        tables = _laid_over(tables, _parsed(override))
+        tables = laid_over(tables, parsed(override))
     try:
         return _experiment(tables, f"{path}: ", take_in)
     except SpecError as error:
@@ -119,11 +119,11 @@ def untaken(name: str, overrides: Iterable[str]) -> list[str]:
     """
     tables, overrides = _read(find(name)), list(overrides)
     for override in overrides:
-        tables = _laid_over(tables, _parsed(override))
+        tables = laid_over(tables, parsed(override))
     lines, conditions = [], tables.get("condition", [])
     for override in overrides:
         by_reason: dict[str, list[str]] = {}
-        for key, value in _leaves(_parsed(override)):
+        for key, value in leaves(parsed(override)):
             for condition in conditions if key[0] != "condition" else []:
                 if reason := _own_key(tables, condition, key, value):
                     by_reason.setdefault(reason, []).append(condition["name"])
@@ -157,11 +157,11 @@ def _own_key(tables: Mapping[str, Any], condition: Mapping[str, Any], key: tuple
     return None
 
 
-def _leaves(tables: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(tables: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """The keys of nested tables, and their values that are no tables."""
     for key, value in tables.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, (*before, key))
+            yield from leaves(value, (*before, key))
         else:
             yield (*before, key), value
 
@@ -394,6 +394,18 @@ def settings(experiment: Experiment, prefix: str = "") -> dict[str, Setting]:
     return result
 
 
+def differing(found: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
+    """Of each setting the keys, as ``phases.beta``, that are not alike in all, but the rule and what is not read under it."""
+    said = {}
+    for name, setting in found.items():
+        idle = set() if setting.module is not None else unread.unread(setting)
+        tables = leaves(setting.model_dump(mode="json", exclude={"rule"}))
+        said[name] = {".".join(key): value for key, value in tables if key not in idle}
+    keys = dict.fromkeys(key for tables in said.values() for key in tables)
+    apart = [key for key in keys if len({json.dumps(tables.get(key)) for tables in said.values() if key in tables}) > 1]
+    return {name: {key: tables[key] for key in apart if key in tables} for name, tables in said.items()}
+
+
 def _setting(tables: Mapping[str, Any]) -> Setting:
     """One setting, checked and completed."""
     try:
@@ -416,7 +428,7 @@ def _tables(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
     base = {k: v for k, v in experiment.model_dump(exclude_unset=True).items() if k in keys}
     if not experiment.condition:
         return {experiment.rule: base}
-    return {c.name: _laid_over(_without_parameters(base, c), c.changes) for c in experiment.condition}
+    return {c.name: laid_over(_without_parameters(base, c), c.changes) for c in experiment.condition}
 
 
 def _wrong_models(tables: Mapping[str, Any]) -> list[str]:
@@ -430,7 +442,7 @@ def _spelled_out(experiment: Experiment) -> Experiment:
         return defaults.completed(experiment)
     conditions = []
     for condition, tables in zip(experiment.condition, _tables(experiment).values(), strict=True):
-        changes = _laid_over(condition.changes, defaults.left_out(Setting.model_validate(tables)))
+        changes = laid_over(condition.changes, defaults.left_out(Setting.model_validate(tables)))
         conditions.append(Condition.model_validate({"name": condition.name, **changes}))
     return experiment.model_copy(update={"condition": conditions})
 
@@ -452,14 +464,14 @@ def _names_another(base: Mapping[str, Any], changes: Mapping[str, Any], table: s
     return isinstance(named, Mapping) and named.get(key) not in (None, base.get(table, {}).get(key, default))
 
 
-def _laid_over(base: Any, changes: Any) -> Any:
+def laid_over(base: Any, changes: Any) -> Any:
     """Tables merged key by key; anything else is replaced."""
     if not (isinstance(base, Mapping) and isinstance(changes, Mapping)):
         return changes
-    return {**base, **{key: _laid_over(base.get(key), value) for key, value in changes.items()}}
+    return {**base, **{key: laid_over(base.get(key), value) for key, value in changes.items()}}
 
 
-def _parsed(override: str) -> dict[str, Any]:
+def parsed(override: str) -> dict[str, Any]:
     """The tables that ``key=value`` stands for; a value that is no TOML is taken as text."""
     key, equals, value = override.partition("=")
     key, shown = key.strip(), clipped(override)
@@ -468,7 +480,7 @@ def _parsed(override: str) -> dict[str, Any]:
     if "\n" not in override:
         for text in (value, json.dumps(value)):
             try:
-                parsed = tomllib.loads(f"{key} = {text}")
+                found = tomllib.loads(f"{key} = {text}")
             except (ValueError, RecursionError):
                 continue
             if text != value and (left := _unclosed(value)):
@@ -476,7 +488,7 @@ def _parsed(override: str) -> dict[str, Any]:
                     f"--set {shown}: the {left} is not closed; a text that begins so stands in quotes: "
                     f"--set {shlex.quote(f'{key}={json.dumps(value.strip())}')}"
                 )
-            return dict(_plain(parsed, f"--set {shown}: "))
+            return dict(_plain(found, f"--set {shown}: "))
     raise SpecError(f"--set {shown}: {quoted(key)} is not a key or {quoted(value)} not a value")
 
 
@@ -578,8 +590,8 @@ def _as_list(location: Location, value: Any, model: type[BaseModel]) -> str:
         return f"; write [{_toml(value)}]" if _toml(value) else ""
     entry = _entry(table.model_fields[key].annotation)
     if entry is None:
-        parsed = _from_toml(value)
-        candidates = [parsed if isinstance(parsed, list) else [parsed]]
+        found = _from_toml(value)
+        candidates = [found if isinstance(found, list) else [found]]
     elif isinstance(value, Mapping):
         candidates = [[value]]
     else:

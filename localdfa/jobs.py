@@ -1,0 +1,176 @@
+"""The training of one condition and seed of a run, from where it stands to its end: epochs, checkpoints, metrics, records."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from localdfa import handover, measure, record, samples
+from localdfa.errors import LocalDFAError, RunError
+from localdfa.files import write_json
+from localdfa.progress import Progress
+from localdfa.samples import Forms
+from localdfa.spec import Record, Setting
+from localdfa.trainer import Trainer
+from localdfa.training import Training
+
+# What is told of each epoch, by its row of metrics, and says whether training shall end with it.
+Callback = Callable[[dict[str, Any]], bool | None]
+# Parts of a data set.
+_PARTS = ("train", "valid", "test")
+# After so many epochs, and at its end, a training is warned of that stays at chance.
+_TRIED = 5
+# What summary.json takes from the last row of metrics, besides the measures of predictions.
+_SUMMARY = (
+    "angle_to_dfa", "angle_to_bp", "cosine_to_dfa", "cosine_to_exact", "cosine_to_settled", "rate", "events", "feedback_events",
+    "seconds",
+)  # fmt: skip
+
+
+class Notes(Protocol):
+    """What a training says that run.json shall hold; see the methods of `record.Run`."""
+
+    def note(self, text: str) -> None: ...
+
+    def note_health(self, job: record.Job, epoch: int, messages: list[str]) -> None: ...
+
+    def note_not_kept(self, job: record.Job, why: dict[str, str]) -> None: ...
+
+    def note_trained(self, job: record.Job, rows: list[dict[str, Any]] | None) -> None: ...
+
+
+def training_of(
+    setting: Setting, forms: Forms, job: record.Job, keep: Record | None = None, start: handover.Start | None = None
+) -> Training:  # fmt: skip
+    """One condition and seed, before its training."""
+    data = forms[samples.form_of(setting)]
+    if setting.module is None:
+        return Trainer(setting, data, job, keep, start)
+    from localdfa.module_trainer import ModuleTrainer
+
+    return ModuleTrainer(setting, data, job, keep)
+
+
+def n_train(setting: Setting, forms: Forms) -> int:
+    """The samples of an epoch."""
+    if setting.module is None:
+        return len(forms[samples.form_of(setting)]["train"])
+    return training_of(setting, forms, record.Job(Path(), "", 0)).n_train
+
+
+def begin(
+    run: record.Run, job: record.Job, forms: Forms, start: handover.Start | None, notes: Notes, progress: Progress
+) -> Training:  # fmt: skip
+    """One condition and seed of a run, from its last checkpoint where there is one; its metrics are those of that."""
+    setting = run.settings[job.condition]
+    trainer = training_of(setting, forms, job, run.experiment.record, start)
+    if setting.network.from_run:  # which may have been replaced meanwhile
+        run.check_unchanged(**handover.fingerprint(run.experiment))
+    trainer.restore(progress)
+    if not trainer.finished:
+        notes.note_trained(job, None)
+    if trainer.rows:
+        job.write_metrics(trainer.rows)
+    return trainer
+
+
+def train(trainer: Training, keep: Record, notes: Notes, progress: Progress, callback: Callback | None = None) -> None:
+    """One condition and seed from where it stands to its end."""
+    job, was_unfinished = trainer.job, not trainer.finished
+    if not trainer.rows:
+        row = trainer.measure()
+        job.write_metrics(trainer.rows, lasting=False)
+        trainer.save()
+        progress.epoch(row)
+    while not trainer.finished:
+        trainer.train_epoch(progress)
+        row = trainer.measure()
+        job.write_metrics(trainer.rows, lasting=False)
+        for name, made in trainer.records(keep, each_epoch=True).items():
+            job.write(name, made(), trainer.epoch)
+        trainer.next_stage()
+        if record.KEPT in row:
+            job.write_metrics(trainer.rows, lasting=False)
+        progress.epoch(row)
+        _judge(trainer, notes, progress)
+        if trainer.finished or trainer.epoch % keep.checkpoint == 0:
+            trainer.save()
+        if callback is not None and callback(dict(row)) and not trainer.finished:
+            trainer.end()
+            trainer.save()
+            notes.note(f"{job.condition} seed {job.seed}: the callback ended training after epoch {trainer.epoch}")
+    if was_unfinished:
+        job.write_metrics(trainer.rows)
+    _record(trainer, keep, notes, progress, anew=was_unfinished)
+    notes.note_trained(job, trainer.rows)
+
+
+def _judge(trainer: Training, notes: Notes, progress: Progress) -> None:
+    """Warn of spiking layers that are silent or saturate, and once of training that stays at chance.
+
+    Chance is looked at after some epochs, so that one may stop there, and at the end; run.json keeps what is found last.
+    """
+    row, job, judged = trainer.rows[-1], trainer.job, trainer.finished or trainer.epoch == _TRIED
+    idle = measure.idle(row, trainer.not_learned(row)) if judged else []
+    warned_of_chance = trainer.epoch > _TRIED and trainer.not_learned(trainer.rows[_TRIED]) is not None
+    unhealthy = measure.unhealthy(row)
+    for message in (*([] if warned_of_chance else idle), *unhealthy):
+        progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
+    if judged:
+        notes.note_health(job, row["epoch"], [*idle, *unhealthy])
+
+
+def _record(trainer: Training, keep: Record, notes: Notes, progress: Progress, anew: bool) -> None:
+    """Keep what the spec asks for of a trained network, or, if not anew, what of that is not there or damaged.
+
+    Whatever fails here costs no training: run.json says what could not be kept and why, and resuming tries it again.
+    """
+    job, failed = trainer.job, dict[str, str]()
+    for name, made in trainer.records(keep).items():
+        if not anew and job.is_whole(name):
+            continue
+        try:
+            job.write(name, made())
+        except Exception as error:
+            failed[name] = described(error)
+            progress.warn(
+                f"{job.condition} seed {trainer.seed}: record.{name} could not be kept: {failed[name]}; training is whole, and "
+                f"to try it again: localdfa resume {job.run}"
+            )
+    notes.note_not_kept(job, failed)
+
+
+def described(error: BaseException) -> str:
+    """An error in a line; where localdfa has not raised it on purpose, with its type."""
+    return str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
+
+
+def summarise(run: record.Run) -> None:
+    """Write summary.json: one entry for every condition and seed that has been measured.
+
+    Rows that are damaged are left out; they are written anew when it is the turn of their condition and seed.
+    """
+    entries, not_kept = [], run.not_kept
+    for job in run.jobs:
+        try:
+            last = job.last
+        except RunError:
+            continue
+        if last:
+            setting = run.settings[job.condition]
+            entries.append(
+                {
+                    "name": job.condition,
+                    "neuron": setting.computed_by,
+                    "rule": last["rule"],
+                    "layer_rules": setting.stage[last["stage"]].layer_rules,
+                    "feedback": setting.pathway_of(last["rule"]),
+                    "seed": job.seed,
+                    "epochs": last["epoch"],
+                    "kept_epoch": last[record.KEPT],
+                    **{f"{part}_{m.key}": last.get(f"{part}_{m.key}") for m in setting.output.measures for part in _PARTS},
+                    **{key: last.get(key) for key in _SUMMARY},
+                    "not_kept": {e.record: e.why for e in not_kept if (e.condition, e.seed) == (job.condition, job.seed)},
+                }
+            )
+    if entries:
+        write_json(run.folder / "summary.json", {"title": run.experiment.title, "conditions": entries})

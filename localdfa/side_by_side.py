@@ -1,0 +1,258 @@
+"""Conditions and seeds of a run, trained side by side by the workers of Dask: processes of this machine, or those of a cluster.
+
+The process that began the run holds its folder, and alone writes what all have in common: run.json and summary.json. A worker
+opens the folder, which it has to see under the same path, trains one condition and seed from its last checkpoint to its end in
+the folder of that, and tells what else is to be noted. So a worker that is lost costs what it trained since that checkpoint:
+another one goes on, to the same bits.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from localdfa import jobs, record, samples
+from localdfa.core import blas
+from localdfa.data import given
+from localdfa.errors import LocalDFAError, RunError, SpecError
+from localdfa.export import library as installed
+from localdfa.progress import Progress
+from localdfa.samples import Forms
+
+if TYPE_CHECKING:
+    import distributed
+
+# Seconds between two looks at what goes on, and for which a scheduler is waited for.
+_EVERY, _PATIENCE = 2.0, 10.0
+# Kernels, and threads of PyTorch, are of one training at a time.
+_ALONE = threading.Lock()
+# In a worker: the data of the last run that it has trained for, by the run's folder, spec and beginning.
+_opened: dict[tuple[str, str, str], Forms] = {}
+
+
+class Workers(NamedTuple):
+    """Who trains.
+
+    jobs: so many processes of this machine, among which its cores are divided; scheduler: in their place the address of a Dask
+    scheduler, as ``tcp://node1:8786``, whose workers train one condition and seed at a time each, on as many threads as they
+    have.
+    """
+
+    jobs: int = 1
+    scheduler: str = ""
+
+
+def library() -> ModuleType:
+    """Dask's package `distributed`."""
+    return installed("distributed", "sweep")
+
+
+def check(workers: Workers) -> None:
+    """Refuse workers that cannot be had.
+
+    Raises
+    ------
+    LocalDFAError, RunError, SpecError
+        Dask is not installed; no scheduler answers; a number of processes that is none.
+    """
+    library()
+    if workers.jobs < 1:
+        raise SpecError(f"jobs: {workers.jobs}; allowed: processes that train at once, from 1")
+    if workers.scheduler:
+        with _connected(workers.scheduler):
+            pass
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def train_all(
+    run: record.Run, arrays: given.Source | None, workers: Workers, n_train: Mapping[str, int], progress: Progress
+) -> None:  # fmt: skip
+    """Train every condition and seed of a run that this process holds.
+
+    arrays: those that a script gives as data; n_train: by condition, samples of an epoch.
+
+    Raises
+    ------
+    LocalDFAError
+        Some of them failed; all others are trained.
+    """
+    wait, failed = library().wait, dict[record.Job, BaseException]()
+    with _client(workers, len(run.jobs)) as (client, threads):
+        told = {job: _Told(n_train[job.condition]) for job in run.jobs}
+        going: dict[Any, record.Job] = {}
+        for place, job in enumerate(run.jobs):
+            if not _is_over(run, job):
+                run.note_trained(job, None)
+            going[client.submit(_train, run.folder.resolve(), place, arrays, threads, pure=False)] = job
+        while going:
+            try:
+                over = wait([*going], timeout=_EVERY, return_when="FIRST_COMPLETED").done
+            except TimeoutError:
+                over = set()
+            for job in going.values():
+                told[job].tell(job, progress)
+            for future, job in [(future, job) for future, job in going.items() if future in over]:
+                del going[future]
+                if error := future.exception():
+                    failed[job] = _lost(error)
+                else:
+                    future.result().pass_on(run, progress)
+                told[job].tell(job, progress)
+                jobs.summarise(run)
+                progress.skip(job.condition, told[job].left(run.settings[job.condition].epochs))
+                progress.over(job.condition, job.seed)
+    if failed:
+        _fail(failed)
+
+
+def _fail(failed: Mapping[record.Job, BaseException]) -> None:
+    """Raise what went wrong, of several in a line each; what localdfa has not raised on purpose goes first, as it is."""
+    for error in failed.values():
+        if not isinstance(error, LocalDFAError):
+            raise error
+    lines = [f"{job.condition} seed {job.seed}: {error}" for job, error in failed.items()]
+    raise type(next(iter(failed.values())))("\n".join(lines))
+
+
+def _lost(error: BaseException) -> BaseException:
+    """What to say of an error, where Dask has given a training up."""
+    if isinstance(error, library().KilledWorker):
+        return RunError(f"its workers were lost again and again: {error}")
+    return error
+
+
+def _is_over(run: record.Run, job: record.Job) -> bool:
+    """Whether the training of a condition and seed is over by its checkpoint."""
+    try:
+        checkpoint = job.checkpoint()
+    except RunError:
+        return False
+    return checkpoint is not None and checkpoint[1].stage == len(run.settings[job.condition].stage)
+
+
+@contextmanager
+def _client(workers: Workers, number: int) -> Iterator[tuple["distributed.Client", int]]:
+    """What hands trainings to workers, and how many threads each has, 0 where that is theirs to say."""
+    if workers.scheduler:
+        with _connected(workers.scheduler) as client:
+            yield client, 0
+        return
+    distributed, processes = library(), max(1, min(workers.jobs, number))
+    import dask
+
+    # A training holds the interpreter for longer than Dask waits for a sign of life.
+    settings = {"distributed.scheduler.worker-ttl": None, "distributed.admin.tick.limit": "1h"}
+    with ExitStack() as opened:
+        opened.enter_context(dask.config.set(settings))
+        cluster = opened.enter_context(
+            distributed.LocalCluster(
+                n_workers=processes, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            )
+        )  # fmt: skip
+        yield opened.enter_context(distributed.Client(cluster)), max(1, cores() // processes)
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator["distributed.Client"]:
+    try:
+        client = library().Client(scheduler, timeout=_PATIENCE)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise RunError(f"scheduler: {scheduler!r:.200}: no scheduler of Dask answers there: {error}") from None
+    with client:
+        yield client
+
+
+class _Told:
+    """What of a training's rows of metrics a display of progress has been told; samples: of an epoch."""
+
+    def __init__(self, samples: int) -> None:
+        self._samples, self._rows = samples, 0
+
+    def tell(self, job: record.Job, progress: Progress) -> None:
+        """Tell what is new."""
+        try:
+            rows = job.metrics
+        except RunError:  # it is being written, or says so itself
+            return
+        if new := rows[self._rows :]:
+            progress.skip(job.condition, self._samples * (len(rows) - max(1, self._rows)))  # row 0 is before training
+            progress.job(job.condition, job.seed)
+            for row in new:
+                progress.epoch(row)
+            self._rows = len(rows)
+
+    def left(self, epochs: int) -> int:
+        """Samples that are not trained on, of so many epochs."""
+        return self._samples * (epochs - max(0, self._rows - 1))
+
+
+class _Outcome(Progress):
+    """In a worker: what a training warns of, and what it says that run.json shall hold, until the run's own process is told."""
+
+    def __init__(self) -> None:
+        self._warnings, self._notes = list[str](), list[tuple[str, tuple[Any, ...]]]()
+
+    def warn(self, message: str) -> None:
+        self._warnings.append(message)
+
+    def note(self, text: str) -> None:
+        self._notes.append(("note", (text,)))
+
+    def note_health(self, job: record.Job, epoch: int, messages: list[str]) -> None:
+        self._notes.append(("note_health", (job, epoch, messages)))
+
+    def note_not_kept(self, job: record.Job, why: dict[str, str]) -> None:
+        self._notes.append(("note_not_kept", (job, why)))
+
+    def note_trained(self, job: record.Job, rows: list[dict[str, Any]] | None) -> None:
+        self._notes.append(("note_trained", (job, rows)))
+
+    def pass_on(self, notes: jobs.Notes, progress: Progress) -> None:
+        """Say it all where it belongs."""
+        for message in self._warnings:
+            progress.warn(message)
+        for method, arguments in self._notes:
+            getattr(notes, method)(*arguments)
+
+
+def _train(folder: Path, place: int, arrays: given.Source | None, threads: int) -> _Outcome:
+    """In a worker: train the condition and seed at a place among those of the run, or go on with it.
+
+    threads: of this worker; 0: as many as Dask has given it.
+    """
+    import numba
+
+    outcome = _Outcome()
+    with _ALONE, blas.one_thread():
+        threads = threads or library().get_worker().state.nthreads
+        numba.set_num_threads(min(threads, numba.get_num_threads()))
+        run = record.Run(folder, allow_models=True)  # the process that holds it was allowed them, or has them of itself
+        if run.of_modules:
+            import torch
+
+            torch.set_num_threads(threads)
+        job = run.jobs[place]
+        trainer = jobs.begin(run, job, _forms(run, arrays), run.start, outcome, outcome)
+        jobs.train(trainer, run.experiment.record, outcome, outcome)
+    return outcome
+
+
+def _forms(run: record.Run, arrays: given.Source | None) -> Forms:
+    """The data of a run, read once for all trainings of this worker."""
+    info = run.info
+    of_run = str(run.folder), info["spec"], info["started"]
+    if of_run not in _opened:
+        data = samples.load(run.experiment, arrays)
+        run.check_unchanged(data=samples.fingerprint(data))
+        _opened.clear()
+        _opened[of_run] = samples.in_forms(run.experiment, data)
+    return _opened[of_run]

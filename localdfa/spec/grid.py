@@ -1,0 +1,115 @@
+"""Grids: the conditions of an experiment, each with every combination of values of some keys."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from itertools import product
+from typing import Any
+
+from localdfa.errors import SpecError, quoted
+from localdfa.spec.load import experiment as validated
+from localdfa.spec.load import laid_over, leaves, parsed, settings
+from localdfa.spec.tables import Experiment, Setting
+from localdfa.spec.unread import unread
+
+# Of a key, in the order it is asked for, its values.
+Grid = Mapping[str, Sequence[Any]]
+
+
+def from_options(texts: Iterable[str]) -> dict[str, list[Any]]:
+    """The grid of options ``KEY=VALUE,VALUE``, values of TOML, or texts without quotes.
+
+    Raises
+    ------
+    SpecError
+        One is not of this form, or a key comes twice.
+    """
+    grid = dict[str, list[Any]]()
+    for text in texts:
+        key, equals, values = text.partition("=")
+        key = key.strip()
+        if not equals or not key or not values.strip():
+            raise SpecError(f"--grid {text}: write it as key=value,value, for instance phases.beta=0.01,0.1")
+        if key in grid:
+            raise SpecError(f"--grid {text}: {key!r} is there already; allowed: all its values after one --grid")
+        grid[key] = _values(key, values)
+    return grid
+
+
+def _values(key: str, text: str) -> list[Any]:
+    """What stands between commas."""
+    try:
+        ((_, found),) = leaves(parsed(f"{key}=[{text}]"))
+        if isinstance(found, list):
+            return found
+    except SpecError:  # texts without quotes
+        pass
+    try:
+        return [value for part in text.split(",") for _, value in leaves(parsed(f"{key}={part.strip()}"))]
+    except SpecError as error:
+        raise SpecError(str(error).replace("--set", "--grid", 1)) from None
+
+
+def expanded(experiment: Experiment, grid: Grid) -> Experiment:
+    """An experiment with each of its conditions once for every combination of values of those keys that it reads.
+
+    A condition is called after its values, as ``local-beta-0.1``. One that reads none of the keys stays as it is: a control.
+
+    Raises
+    ------
+    SpecError
+        A key is none of a condition's, has no value or one twice, or no condition reads it; a value is not allowed.
+
+    Examples
+    --------
+    >>> from localdfa import spec
+    >>> found = expanded(spec.experiment(rule="local"), {"phases.beta": [0.1, 0.01], "batch_size": [32]})
+    >>> [condition.name for condition in found.condition]
+    ['beta-0.1-batch_size-32', 'beta-0.01-batch_size-32']
+    """
+    for key, values in grid.items():
+        _check(key, values)
+    changes = {condition.name: condition.changes for condition in experiment.condition} or {"": {}}
+    conditions, used = list[dict[str, Any]](), set[str]()
+    for (name, own), setting in zip(changes.items(), settings(experiment).values(), strict=True):
+        idle = set() if setting.module is not None else {f"{table}.{key}" for table, key in unread(setting)}
+        read = [key for key in grid if key not in idle]
+        used |= {*read}
+        for values in product(*(grid[key] for key in read)):
+            said = [f"{key.rpartition('.')[2]}-{_said(value)}" for key, value in zip(read, values, strict=True)]
+            changes_of_grid = [_nested(key, value) for key, value in zip(read, values, strict=True)]
+            conditions.append({**reduce(laid_over, changes_of_grid, own), "name": "-".join(filter(None, (name, *said)))})
+    if missing := [key for key in grid if key not in used]:
+        raise SpecError(f"grid: {missing[0]} is read by no condition of this experiment; allowed: leave it out")
+    if len(conditions) == 1 and not conditions[0]["name"]:
+        conditions[0]["name"] = experiment.rule
+    tables = experiment.model_dump(exclude_unset=True)
+    return validated({**tables, "condition": conditions})
+
+
+def _check(key: str, values: Sequence[Any]) -> None:
+    table = key.partition(".")[0]
+    if table not in Setting.model_fields:
+        raise SpecError(
+            f"grid: {quoted(key)} is no key that conditions may differ in; allowed: those of {', '.join(Setting.model_fields)}"
+        )
+    if not values:
+        raise SpecError(f"grid: {key} has no values; allowed: at least one")
+    twice = [value for k, value in enumerate(values) if value in values[:k]]
+    if twice:
+        raise SpecError(f"grid: {key} has the value {quoted(twice[0])} twice; allowed: each once")
+
+
+def _said(value: Any) -> str:
+    """A value in the name of a condition."""
+    if isinstance(value, list):
+        return "x".join(map(_said, value))
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """The tables of a key ``TABLE.KEY``."""
+    found: Any = value
+    for part in reversed(key.split(".")):
+        found = {part: found}
+    return dict(found)

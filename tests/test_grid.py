@@ -1,0 +1,103 @@
+"""Grids of values, which become the conditions of an experiment."""
+
+import pytest
+
+from localdfa import spec
+from localdfa.errors import SpecError
+from localdfa.spec import grid
+
+
+def names(experiment):
+    return [condition.name for condition in experiment.condition]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["phases.beta=0.01,0.1"], {"phases.beta": [0.01, 0.1]}),
+        (["batch_size=16"], {"batch_size": [16]}),
+        (["network.hidden=[100],[20,20]"], {"network.hidden": [[100], [20, 20]]}),
+        (["network.neuron=lif, alif"], {"network.neuron": ["lif", "alif"]}),
+        (['network.neuron="lif","alif"', "feedback.shared=true,false"],
+         {"network.neuron": ["lif", "alif"], "feedback.shared": [True, False]}),
+    ],
+)  # fmt: skip
+def test_options_are_values_of_toml_or_texts(options, expected):
+    assert grid.from_options(options) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["phases.beta"], "write it as key=value,value"),
+        (["phases.beta="], "write it as key=value,value"),
+        (["=1,2"], "write it as key=value,value"),
+        (["a=1", "a=2"], "'a' is there already"),
+        (["network.hidden=[100],[20"], "--grid network.hidden=.*bracket"),
+    ],
+)
+def test_options_of_another_form_are_refused(options, message):
+    with pytest.raises(SpecError, match=message):
+        grid.from_options(options)
+
+
+def test_every_combination_is_a_condition():
+    found = grid.expanded(spec.experiment(rule="local"), {"phases.beta": [0.1, 0.01], "network.hidden": [[10], [20, 20]]})
+    assert names(found) == [
+        "beta-0.1-hidden-10", "beta-0.1-hidden-20x20", "beta-0.01-hidden-10", "beta-0.01-hidden-20x20",
+    ]  # fmt: skip
+    settings = [*spec.settings(found).values()]
+    assert [(s.phases.beta, s.network.hidden) for s in settings] == [
+        (0.1, [10]), (0.1, [20, 20]), (0.01, [10]), (0.01, [20, 20]),
+    ]  # fmt: skip
+    assert all(s.rule == "local" for s in settings)
+
+
+def test_conditions_keep_what_is_their_own_and_controls_stand_once():
+    of_two = spec.experiment(
+        batch_size=32,
+        phases={"beta": 0.3},
+        condition=[
+            {"name": "a", "rule": "local", "phases": {"beta": 0.2, "nudging": "one_sided"}},
+            {"name": "b", "rule": "bp"},
+        ],
+    )
+    found = grid.expanded(of_two, {"phases.beta": [0.1, 1.0]})
+    assert names(found) == ["a-beta-0.1", "a-beta-1.0", "b"]
+    settings = spec.settings(found)
+    assert {s.batch_size for s in settings.values()} == {32}
+    assert [settings[name].phases.nudging for name in names(found)[:2]] == ["one_sided"] * 2
+    assert settings["a-beta-1.0"].phases.beta == 1.0
+
+
+def test_values_of_one_condition_alone_keep_its_name():
+    only = spec.experiment(condition=[{"name": "b", "rule": "bp"}, {"name": "l", "rule": "local"}])
+    assert names(grid.expanded(only, {"phases.beta": [1.0]})) == ["b", "l-beta-1.0"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"seeds": [[0], [1]]}, "'seeds' is no key that conditions may differ in"),
+        ({"betta": [1]}, "'betta' is no key"),
+        ({"phases.beta": []}, "phases.beta has no values"),
+        ({"phases.beta": [0.1, 0.1]}, "has the value 0.1 twice"),
+        ({"phases.beta": [0.1, -1.0]}, "beta"),
+        ({"phases.beat": [0.1]}, "phases.beat"),
+    ],
+)
+def test_what_no_condition_takes_is_refused(asked, message):
+    with pytest.raises(SpecError, match=message):
+        grid.expanded(spec.experiment(rule="local"), {"batch_size": [8], **asked})
+
+
+def test_a_key_that_no_condition_reads_is_refused():
+    with pytest.raises(SpecError, match=r"phases\.beta is read by no condition"):
+        grid.expanded(spec.experiment(rule="bp"), {"phases.beta": [0.1, 1.0]})
+
+
+def test_settings_that_differ_are_those_that_conditions_read():
+    found = grid.expanded(spec.experiment(rule="local"), {"phases.beta": [0.1, 1.0]})
+    assert spec.differing(spec.settings(found)) == {"beta-0.1": {"phases.beta": 0.1}, "beta-1.0": {"phases.beta": 1.0}}
+    rules = spec.experiment(condition=[{"name": rule, "rule": rule} for rule in ("bp", "dfa")])
+    assert spec.differing(spec.settings(rules)) == {"bp": {}, "dfa": {}}
