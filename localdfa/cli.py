@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from localdfa.progress import Progress
     from localdfa.record import Run
-    from localdfa.side_by_side import Workers
     from localdfa.spec import Experiment
+    from localdfa.spec.grid import Grid
 
 # The exit status after Ctrl-C, as shells have it.
 _INTERRUPTED = 130
@@ -86,15 +86,11 @@ _SCHEDULER = click.option(
 )
 
 
-def _workers(jobs: int | None, scheduler: str | None) -> "Workers | None":
+def _workers(jobs: int | None, scheduler: str | None) -> int | str | None:
     """Who trains; None: this process, one condition and seed after the other."""
     if jobs and scheduler:
         raise LocalDFAError(f"--jobs {jobs}: the workers of --scheduler train; allowed: one of the two options")
-    if not jobs and not scheduler:
-        return None
-    from localdfa.side_by_side import Workers
-
-    return Workers(scheduler=scheduler) if scheduler else Workers(jobs or 1)
+    return scheduler or jobs
 
 
 @main.command(
@@ -116,24 +112,26 @@ def run(
     tensorboard: bool,
 ) -> None:  # fmt: skip
     """Train the bundled experiment NAME, or your own .toml file, and write its report."""
-    _run(_loaded(name, overrides), name, overrides, out, force, _workers(jobs, scheduler), tensorboard)
+    _run(name, overrides, out, force, tensorboard, _workers(jobs, scheduler))
 
 
 def _run(
-    experiment: "Experiment", name: str, overrides: tuple[str, ...], out: Path | None, force: bool, workers: "Workers | None",
-    tensorboard: bool,
+    name: str, overrides: tuple[str, ...], out: Path | None, force: bool, tensorboard: bool, workers: int | str | None,
+    grid: "Grid | None" = None,
 ) -> None:  # fmt: skip
-    """Train an experiment, made from the spec of this name, and report."""
-    from localdfa import spec, train
+    """Train the experiment of a name, and report."""
+    from localdfa import spec
 
-    path = spec.find(name)
+    experiment, path = _loaded(name, overrides), spec.find(name)
+    from localdfa import train
+
     base = _base(path, overrides)
     _train(
         lambda shown: train.run(
-            experiment, out, name=path.stem, force=force, progress=shown, base=base, workers=workers
+            experiment, out, name=path.stem, force=force, progress=shown, base=base, workers=workers, grid=grid
         ),
         tensorboard,
-    )  # fmt: skip
+    )
 
 
 @main.command(
@@ -171,9 +169,8 @@ def sweep(
 
     if seeds:
         overrides = (*overrides, f"seeds={list(range(seeds))}")
-    experiment = grid.expanded(_loaded(name, overrides), grid.from_options(grids))
     workers = _workers(jobs or (None if scheduler else cores()), scheduler)
-    _run(experiment, name, overrides, out, force, workers, tensorboard)
+    _run(name, overrides, out, force, tensorboard, workers, grid.from_options(grids))
 
 
 @main.command(epilog=_examples("localdfa resume runs/mine", "localdfa resume runs/mine --jobs 4"))

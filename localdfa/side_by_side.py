@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from localdfa import jobs, record, samples
 from localdfa.core import blas
@@ -28,22 +28,13 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at what goes on, and for which a scheduler is waited for.
 _EVERY, _PATIENCE = 2.0, 10.0
+# Who trains: so many processes of this machine, among which its cores are divided; or the address of a scheduler of Dask, as
+# tcp://node1:8786, whose workers train one condition and seed at a time each, on as many threads as they have.
+Workers = int | str
 # Kernels, and threads of PyTorch, are of one training at a time.
 _ALONE = threading.Lock()
 # In a worker: the data of the last run that it has trained for, by the run's folder, spec and beginning.
 _opened: dict[tuple[str, str, str], Forms] = {}
-
-
-class Workers(NamedTuple):
-    """Who trains.
-
-    jobs: so many processes of this machine, among which its cores are divided; scheduler: in their place the address of a Dask
-    scheduler, as ``tcp://node1:8786``, whose workers train one condition and seed at a time each, on as many threads as they
-    have.
-    """
-
-    jobs: int = 1
-    scheduler: str = ""
 
 
 def library() -> ModuleType:
@@ -57,14 +48,14 @@ def check(workers: Workers) -> None:
     Raises
     ------
     LocalDFAError, RunError, SpecError
-        Dask is not installed; no scheduler answers; a number of processes that is none.
+        Dask is not installed; no scheduler answers; a number of processes below 1.
     """
     library()
-    if workers.jobs < 1:
-        raise SpecError(f"jobs: {workers.jobs}; allowed: processes that train at once, from 1")
-    if workers.scheduler:
-        with _connected(workers.scheduler):
+    if isinstance(workers, str):
+        with _connected(workers):
             pass
+    elif workers < 1:
+        raise SpecError(f"workers: {workers}; allowed: processes that train at once, from 1, or the address of a scheduler")
 
 
 def cores() -> int:
@@ -141,11 +132,11 @@ def _is_over(run: record.Run, job: record.Job) -> bool:
 @contextmanager
 def _client(workers: Workers, number: int) -> Iterator[tuple["distributed.Client", int]]:
     """What hands trainings to workers, and how many threads each has, 0 where that is theirs to say."""
-    if workers.scheduler:
-        with _connected(workers.scheduler) as client:
+    if isinstance(workers, str):
+        with _connected(workers) as client:
             yield client, 0
         return
-    distributed, processes = library(), max(1, min(workers.jobs, number))
+    distributed, processes = library(), max(1, min(workers, number))
     import dask
 
     # A training holds the interpreter for longer than Dask waits for a sign of life.
@@ -166,7 +157,7 @@ def _connected(scheduler: str) -> Iterator["distributed.Client"]:
     try:
         client = library().Client(scheduler, timeout=_PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:
-        raise RunError(f"scheduler: {scheduler!r:.200}: no scheduler of Dask answers there: {error}") from None
+        raise RunError(f"workers: {scheduler!r:.200}: no scheduler of Dask answers there: {error}") from None
     with client:
         yield client
 

@@ -18,13 +18,15 @@ from localdfa.samples import Data, Forms
 from localdfa.side_by_side import Workers
 from localdfa.spec import Experiment, asked, checks, settings
 from localdfa.spec import experiment as validated
+from localdfa.spec.grid import Grid, expanded
 from localdfa.spec.tables import GIVEN
 
 
 def run(
     experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path | None = None, *, name: str | None = None,
     force: bool = False, progress: Progress | bool = True, base: Path | None = None, data: Any = None,
-    callback: Callback | None = None, weights: Mapping[str, Any] | None = None, workers: Workers | None = None,
+    callback: Callback | None = None, weights: Mapping[str, Any] | None = None, grid: Grid | None = None,
+    workers: Workers | None = None,
 ) -> Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
 
@@ -43,8 +45,11 @@ def run(
     weights: what training starts from, in place of the weights that are drawn, as ``job.weights`` has them: W1 (n_post, n_pre),
         b1 (n_post,) … by layer, and B1 … (n_post, n_out), which is drawn if left out. The run keeps them, and its spec has
         ``network.weights = "given"``, where no condition has that of itself.
-    workers: processes that train conditions and seeds side by side, ``Workers(2)`` for two of them (see
-        `localdfa.side_by_side`); one after the other in this process if left out. Results are the same to the bit.
+    grid: of keys, as ``{"phases.beta": [0.1, 1.0]}``, the values with which each condition that reads them is trained, in every
+        combination (see `localdfa.spec.grid.expanded`).
+    workers: how many processes train conditions and seeds side by side, or the address of a scheduler of Dask, whose workers
+        do (see `localdfa.side_by_side`); one after the other in this process if left out. Results are the same to the bit; of
+        modules of PyTorch where a worker has as many threads as this process.
     name: the name of the experiment; that of its file if left out.
     force: replace a run that is there already.
     progress: whether to show on stderr, or in the notebook, how it goes; or who is told.
@@ -68,6 +73,8 @@ def run(
     experiment, file = asked(experiment)
     name = name or (file.stem if file else "experiment")
     experiment = located(experiment, base or (file.resolve().parent if file else None))
+    if grid:
+        experiment = expanded(experiment, grid)
     if data is not None:
         experiment = experiment.model_copy(update={"data": given.NAME})
     start = None if weights is None else handover.given_start(weights)

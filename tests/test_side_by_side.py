@@ -9,7 +9,6 @@ import threading
 import time
 
 import numpy as np
-import psutil
 import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_array_equal
@@ -19,9 +18,9 @@ from localdfa import cli, train
 from localdfa.errors import LocalDFAError, NonFiniteError, RunError, SpecError
 from localdfa.progress import Progress
 from localdfa.record import Run
-from localdfa.side_by_side import Workers
 
 distributed = pytest.importorskip("distributed")
+psutil = pytest.importorskip("psutil")
 
 TWO = {
     "network": {"hidden": [12]}, "seeds": [0, 1], "stage": [{"epochs": 3}],
@@ -69,7 +68,7 @@ class Heard(Progress):
 def test_workers_give_the_bits_of_one_process(tmp_path):
     alone = train.run(TWO, tmp_path / "alone", progress=False, data=data())
     heard = Heard()
-    run = train.run(TWO, tmp_path / "two", progress=heard, data=data(), workers=Workers(2))
+    run = train.run(TWO, tmp_path / "two", progress=heard, data=data(), workers=2)
     same(run, alone)
     assert run.status == "finished"
     assert [sorted(entry) for entry in run.summary["conditions"]] == [sorted(entry) for entry in alone.summary["conditions"]]
@@ -81,7 +80,7 @@ def test_workers_give_the_bits_of_one_process(tmp_path):
     assert heard.done == heard.expected
     # Resumed, by whomever, there is nothing left to do.
     before = {path: path.read_bytes() for path in run.folder.rglob("weights.npz")}
-    same(train.resume(run.folder, progress=False, data=data(), workers=Workers(2)), alone)
+    same(train.resume(run.folder, progress=False, data=data(), workers=2), alone)
     assert before == {path: path.read_bytes() for path in run.folder.rglob("weights.npz")}
 
 
@@ -103,7 +102,7 @@ def test_a_training_whose_worker_is_killed_goes_on_elsewhere(tmp_path):
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    run = train.run(longer, tmp_path / "two", progress=False, data=data(), workers=Workers(2))
+    run = train.run(longer, tmp_path / "two", progress=False, data=data(), workers=2)
     killer.join()
     assert len(killed) == 1
     assert run.status == "finished"
@@ -118,7 +117,7 @@ def test_one_that_fails_costs_none_of_the_others(tmp_path):
         ],
     }  # fmt: skip
     with pytest.raises(NonFiniteError, match=r"^wild seed 0: "):
-        train.run(diverging, tmp_path / "run", progress=False, data=data(), workers=Workers(2))
+        train.run(diverging, tmp_path / "run", progress=False, data=data(), workers=2)
     run = Run(tmp_path / "run")
     assert run.status.startswith("stopped: wild seed 0: ")
     wild, calm = run.jobs
@@ -131,7 +130,7 @@ def test_workers_of_a_scheduler_train(tmp_path):
     alone = train.run(TWO, tmp_path / "alone", progress=False, data=data())
     with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
         run = train.run(
-            TWO, tmp_path / "run", progress=False, data=data(), workers=Workers(scheduler=cluster.scheduler_address)
+            TWO, tmp_path / "run", progress=False, data=data(), workers=cluster.scheduler_address
         )  # fmt: skip
     same(run, alone)
 
@@ -139,9 +138,9 @@ def test_workers_of_a_scheduler_train(tmp_path):
 @pytest.mark.parametrize(
     ("workers", "error", "message"),
     [
-        (Workers(scheduler="tcp://127.0.0.1:1"), RunError, "tcp://127.0.0.1:1.*no scheduler of Dask answers"),
-        (Workers(scheduler="nowhere://x"), RunError, "no scheduler of Dask answers"),
-        (Workers(0), SpecError, "jobs: 0"),
+        ("tcp://127.0.0.1:1", RunError, "tcp://127.0.0.1:1.*no scheduler of Dask answers"),
+        ("nowhere://x", RunError, "no scheduler of Dask answers"),
+        (0, SpecError, "workers: 0"),
     ],
 )
 def test_workers_that_cannot_be_had_are_refused_before_a_folder_is_made(tmp_path, monkeypatch, workers, error, message):
@@ -153,13 +152,13 @@ def test_workers_that_cannot_be_had_are_refused_before_a_folder_is_made(tmp_path
 
 def test_a_callback_and_workers_do_not_go_together(tmp_path):
     with pytest.raises(SpecError, match="callback"):
-        train.run(TWO, tmp_path / "run", progress=False, data=data(), workers=Workers(2), callback=lambda row: None)
+        train.run(TWO, tmp_path / "run", progress=False, data=data(), workers=2, callback=lambda row: None)
 
 
 def test_without_dask_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(LocalDFAError, match=r"localdfa\[sweep\]"):
-        train.run(TWO, tmp_path / "run", progress=False, data=data(), workers=Workers(2))
+        train.run(TWO, tmp_path / "run", progress=False, data=data(), workers=2)
 
 
 @pytest.fixture
