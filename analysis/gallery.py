@@ -31,7 +31,7 @@ _SPIKING = ("firing", "raster", "rates")
 _ALONE = {
     "beta": "digits-beta", "bottleneck": "digits-bottleneck", "depth": "digits-depth", "dimensions": "spheres",
     "feedback": "digits-feedback", "grid": "digits-bottleneck", "map": "digits-map", "pairs": "stdp-pair",
-    "sample": "shakespeare", "trial": "digits-trial", "views": "spheres", "window": "digits-trial",
+    "sample": "shakespeare", "sweep": "digits-feedback", "trial": "digits-trial", "views": "spheres", "window": "digits-trial",
 }  # fmt: skip
 _DOTS_PER_INCH = 104
 

@@ -106,10 +106,11 @@ def curves(
             at.append(convert(value))
     if not known:
         raise RunError(f"this run has no measure {key!r}")
-    return {name: _curve(by_epoch) for name, by_epoch in found.items()}
+    return {name: joined(by_epoch) for name, by_epoch in found.items()}
 
 
-def _curve(at: dict[Any, list[float]]) -> Curve:
+def joined(at: dict[Any, list[float]]) -> Curve:
+    """The curve of all values at each x, in the order of x."""
     x = sorted(at)
     values = [at[each] or [math.nan] for each in x]
     return Curve(x, [fmean(v) for v in values], [min(v) for v in values], [max(v) for v in values])
@@ -118,7 +119,7 @@ def _curve(at: dict[Any, list[float]]) -> Curve:
 def spread(x: Iterable[float], seeds: Iterable[Iterable[float]]) -> Curve:
     """The curve of values (seeds, x); those that are NaN are left out."""
     columns = zip(*seeds, strict=True)
-    return _curve({at: [float(v) for v in column if not math.isnan(v)] for at, column in zip(x, columns, strict=True)})
+    return joined({at: [float(v) for v in column if not math.isnan(v)] for at, column in zip(x, columns, strict=True)})
 
 
 def shares(samples: Sequence[np.ndarray], edges: np.ndarray) -> Curve:

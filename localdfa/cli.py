@@ -420,6 +420,7 @@ def paper(
     from localdfa.errors import RunError
     from localdfa.files import write_bytes
     from localdfa.papers import cells, figures, running, tables, terminal
+    from localdfa.side_by_side import cores
 
     of, console, out = papers.named(name), Console(), out or Path("runs") / name
     chosen, named = of.chosen(what), [rule.strip() for rule in (rules or "").split(",") if rule.strip()]
@@ -431,7 +432,7 @@ def paper(
     if missing:
         try:
             with terminal.Progress(console, len(missing)) as shown:
-                failed = running.train_all(missing, out, jobs or running.cores(), shown)
+                failed = running.train_all(missing, out, jobs or cores(), shown)
         except KeyboardInterrupt:
             _say(console, "interrupted; the same command goes on")
             sys.exit(_INTERRUPTED)

@@ -19,8 +19,9 @@ from matplotlib import _pylab_helpers
 from rich.console import Console
 
 from localdfa import analysis, record, spec, train
-from localdfa.analysis import _stages, angles, errors, report, style, summary
+from localdfa.analysis import _stages, angles, errors, report, style, summary, sweep
 from localdfa.errors import RunError, SpecError
+from localdfa.spec import grid
 
 SEEDS, EPOCHS, NAMES = (0, 1, 2), 3, ["local", "ifa", "bp"]
 HOSTILE = "<script>alert('1')</script> \"&amp; {{ 7 * 7 }} </style>"
@@ -481,7 +482,7 @@ def test_a_run_that_lacks_the_record_of_a_figure(tmp_path, name, how):
 def test_every_figure_says_what_it_lacks():
     lacking = {"pairs", "raster", "trial", "window", "rates", "pca", "tsne", "weights", "singular", "confusion", "fields"}
     lacking |= {"sample", "views"}
-    assert OF_METRICS | lacking | {"beta", "map"} == set(analysis.names())
+    assert OF_METRICS | lacking | {"beta", "map", "sweep"} == set(analysis.names())
 
 
 def test_receptive_fields_need_images(tmp_path):
@@ -567,7 +568,8 @@ def test_report_of_a_finished_run(run, written):
 def test_figures_are_embedded_and_left_as_files(run, written):
     text = written.read_text(encoding="utf-8")
     images = dict(re.findall(r'alt="Figure: (\w+)" src="data:image/svg\+xml;base64,([^"]+)"', text))
-    not_drawn = {"beta", "bottleneck", "grid", "map", "pairs", "raster", "trial", "window", "dimensions", "sample", "views"}
+    not_drawn = {"beta", "bottleneck", "grid", "map", "pairs", "raster", "sweep", "trial", "window"}
+    not_drawn |= {"dimensions", "sample", "views"}
     assert set(images) == set(analysis.names()) - not_drawn
     assert "raster: " in text  # and why not
     for name, image in images.items():
@@ -665,3 +667,32 @@ def test_run_json_is_missing(tmp_path):
     (result.folder / "run.json").unlink()
     with pytest.raises(RunError, match=r"run\.json: there is no such file"):
         report.write(result)
+
+
+# --- sweeps -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_has_a_line_for_what_differs_in_one_number(tmp_path):
+    """Errors that are known from the values: each line's points, the control's level, and what the legend calls them."""
+    swept = grid.expanded(
+        spec.experiment(condition=[{"name": "local", "rule": "local"}, {"name": "bp", "rule": "bp"}]),
+        {"phases.beta": [0.1, 1.0, 10.0], "phases.nudging": ["one_sided", "centered"]},
+    )
+    found = spec.settings(swept)
+
+    def rows(job):
+        setting = found[job.condition]
+        error = 7.0 if setting.rule == "bp" else 10 + setting.phases.beta + 5 * (setting.phases.nudging == "centered")
+        return [{"epoch": 0, "test_error": error + job.seed - 1}]
+
+    run = made(tmp_path, rows, **swept.model_dump(exclude_unset=True))
+    axes = sweep.figure(run).axes[0]
+    curves = {line.get_label(): line for line in axes.lines}
+    assert [*curves] == ["local, nudging one_sided", "local, nudging centered", "bp"]
+    assert axes.get_xscale() == "log"
+    for label, more in (("one_sided", 10), ("centered", 15)):
+        line = curves[f"local, nudging {label}"]
+        np.testing.assert_allclose(line.get_xdata(), [0.1, 1, 10])
+        np.testing.assert_allclose(line.get_ydata(), more + np.array([0.1, 1, 10]))
+    assert {*curves["bp"].get_ydata()} == {7.0}
+    assert "bp, which phases.beta does not reach" in sweep.caption(run)

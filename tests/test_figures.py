@@ -46,7 +46,7 @@ PLAIN = {
     "Epoch", "Predicted class", "True class", "Index", "Weight", "Singular value", "Mean activity", "Nudging strength β",
     "Hidden layer", "‖W‖", "‖B‖", "‖ΔW‖", "‖ΔW‖ / ‖W‖",
     "Relative error to exact DFA", "Cosine to exact DFA", "Weight change of a pair", "Weight change ∫ x dz",
-    "Cosine to gradient", "Training loss", "Rule", "Of the signal", "Of the gradient",
+    "Cosine to gradient", "Training loss", "phases.beta", "Rule", "Of the signal", "Of the gradient",
 }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ WITHOUT_AXES = ("sample", "views")
 @pytest.mark.parametrize("name", sorted(set(analysis.names()) - set(WITHOUT_AXES)))
 def test_every_axis_has_a_label_with_a_unit_and_every_panel_a_letter(request, name):
     kind = {
-        "beta": "beta_run",
+        **dict.fromkeys(("beta", "sweep"), "beta_run"),
         "bottleneck": "bottleneck_run",
         "dimensions": "views_run",
         "grid": "bottleneck_run",

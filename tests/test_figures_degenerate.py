@@ -108,7 +108,7 @@ NOTHING = {key: [None, None] for key in record.PER_LAYER}
 # The figures that read each kind of record.
 METRICS = (
     "angles", "beta", "bottleneck", "comparison", "depth", "errors", "events", "feedback", "firing", "grid", "map", "memorise",
-    "norms", "theorem",
+    "norms", "sweep", "theorem",
 )  # fmt: skip
 ACTIVITY, WEIGHTS, OUTCOME = ("pca", "rates", "tsne"), ("fields", "singular", "weights"), ("confusion",)
 SPIKES, STATES, CHANGES = ("raster", "trial", "window", "pairs"), ("trial",), ("pairs",)

@@ -28,7 +28,8 @@ OF_MODULES = ("dimensions", "sample", "views")
 # The figures of each: a sweep of β alone has its own.
 CASES = [
     *((name, kind) for name in analysis.names() for kind in KINDS
-      if kind != "beta" and name not in ("beta", "bottleneck", "grid", *OF_MODULES) and (name, kind) != ("map", "1")),
+      if kind != "beta" and name not in ("beta", "bottleneck", "grid", *OF_MODULES)
+      and (name, kind) not in (("map", "1"), ("sweep", "1"))),
     ("beta", "beta"),
     *((name, kind) for name in ("bottleneck", "grid") for kind in RULES),
 ]  # fmt: skip

@@ -4,7 +4,6 @@ A cell is an ordinary run directory, ``FOLDER/runs/ROW/CONDITION-SEED``, which g
 it when it is finished lies in ``FOLDER/results``.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -17,6 +16,7 @@ from localdfa.errors import LocalDFAError, RunError
 from localdfa.papers import cells
 from localdfa.papers.cells import Cell, Measured
 from localdfa.record import Job, Run
+from localdfa.side_by_side import cores
 
 # Seconds between two looks at what goes on.
 _EVERY = 1.0
@@ -36,11 +36,6 @@ class _Child(NamedTuple):
     process: Any
     said: Connection
     cell: Cell
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def train_all(chosen: Sequence[Cell], folder: Path, jobs: int, shown: Shown) -> dict[str, str]:

@@ -1,0 +1,117 @@
+"""The error that training ends with, against a number that a sweep varies: which values do, and for whom.
+
+Reads the error on the test set, or on the training set where there is none, of the last row of the metrics of each condition
+and seed, and the settings, whose keys may differ in any number, as those of ``localdfa sweep`` do.
+"""
+
+from typing import Any, NamedTuple
+
+from localdfa.analysis import _many, style, summary
+from localdfa.errors import RunError
+from localdfa.record import Run
+from localdfa.spec import differing, explain
+
+# Values that span so much stand on a logarithmic axis.
+_WIDE = 10.0
+_LEVELS = ("--", ":", "-.")
+
+
+class _Swept(NamedTuple):
+    """What is drawn: the key on the x axis, by line its conditions at each value, and those that do not read the key."""
+
+    key: str
+    lines: dict[str, dict[float, str]]
+    controls: list[str]
+
+
+def caption(run: Run) -> str:
+    """What to see, and what lines and bands are."""
+    found, what = _swept(run), summary.error(run)
+    levels = ""
+    if found.controls:
+        levels = f" Level lines: {', '.join(found.controls[: len(_LEVELS)])}, which {found.key} does not reach."
+    return (
+        f"The {what.name} that training ends with against {found.key}, a line for all conditions that differ in nothing else."
+        f"{levels} {summary.seeds(run)}{_many.said(len(found.lines), _many.TOGETHER)}"
+    )
+
+
+def figure(run: Run) -> style.Figure:
+    """One panel: a line for all conditions that differ in one number alone, the number with the most values.
+
+    Raises
+    ------
+    RunError
+        Nothing is measured yet, or conditions differ in no number.
+    """
+    summary.measured(run)
+    found, what, ends = _swept(run), summary.error(run), summary.ends(run)
+    part = "test" if any(f"test_{what.key}" in row for rows in ends.values() for row in rows) else "train"
+
+    def errors(name: str) -> list[float]:
+        return [row[f"{part}_{what.key}"] for row in ends[name] if row.get(f"{part}_{what.key}") is not None]
+
+    with style.context():
+        shown = [*found.lines][: _many.TOGETHER]
+        levels = found.controls[: len(_LEVELS)]
+        width = style.ONE_COLUMN * 1.5
+        drawn = style.Figure(width, 2.75 + style.legend_height([*shown, *levels], width))
+        axes = drawn.subplots()
+        curves: dict[str, summary.Curve] = {}
+        for label in shown:
+            at = {x: values for x, name in sorted(found.lines[label].items()) if (values := errors(name))}
+            if at:
+                curves[label] = summary.joined(at)
+        handles = style.draw(axes, curves, shown)
+        for name, dashes in zip(levels, _LEVELS, strict=False):
+            if values := errors(name):
+                mean = sum(values) / len(values)
+                handles[name] = axes.axhline(mean, color=style.GREY, linestyle=dashes, zorder=1, label=name)
+        numbers = sorted({x for at in found.lines.values() for x in at})
+        if numbers[0] > 0 and numbers[-1] / numbers[0] >= _WIDE:
+            axes.set_xscale("log")
+            style.powers(axes.xaxis)
+        axes.set(xlabel=_with_unit(found.key), ylabel=f"{part.capitalize()} {what.label}")
+        style.error_axis(axes, [value for curve in curves.values() for value in (*curve.low, *curve.high)])
+        style.legend(drawn, handles)
+    return drawn
+
+
+def _swept(run: Run) -> _Swept:
+    apart = differing(run.settings)
+    values: dict[str, dict[float, None]] = {}
+    for keys in apart.values():
+        for key, value in keys.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                values.setdefault(key, {})[float(value)] = None
+    several = {key: found for key, found in values.items() if len(found) > 1}
+    if not several:
+        raise RunError(
+            f"{run.folder}: the figure sweep shows conditions that differ in a number, and there are no such; localdfa sweep "
+            f"trains them"
+        )
+    key = max(several, key=lambda name: len(several[name]))
+    rules = {setting.rule for setting in run.settings.values()}
+    lines, controls = dict[str, dict[float, str]](), list[str]()
+    for name, own in apart.items():
+        if key not in own:
+            controls.append(name)
+            continue
+        rule = [run.settings[name].rule] if len(rules) > 1 else []
+        others = [
+            f"{other.rpartition('.')[2]} {_said(value)}" for other, value in own.items() if other != key and value is not None
+        ]
+        label = ", ".join([*rule, *others]) or run.settings[name].rule
+        lines.setdefault(label, {}).setdefault(float(own[key]), name)
+    alone = {label: next(iter(at.values())) for label, at in lines.items() if len(at) == 1}
+    return _Swept(key, {alone.get(label, label): at for label, at in lines.items()}, controls)
+
+
+def _with_unit(key: str) -> str:
+    unit = next((each.unit for each in explain.all_keys() if each.name == key), "")
+    return f"{key} ({unit})" if unit else key
+
+
+def _said(value: Any) -> str:
+    """A value in the legend."""
+    return "×".join(map(_said, value)) if isinstance(value, list) else str(value)
