@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from localdfa.core.joining import place_pairs
 from localdfa.errors import SpecError
 
 if TYPE_CHECKING:
@@ -97,26 +98,22 @@ def _joined(
     return draw_pairs(table.probability, n_pre, n_post, rng)
 
 
-def draw_pairs(probability: float, n_pre: int, n_post: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Each pair joined with this probability, by itself: the ends of rows, and the targets.
+def draw_pairs(
+    probability: float, n_pre: int, n_post: int, rng: np.random.Generator, kind: Any = np.int32
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each pair joined with this probability, by itself: the ends of rows, and the targets, of this type of number.
 
     From one synapse to the next, in the order of pairs, the number of steps has a geometric distribution; it is the whole part
     of an exponential one, and so the time grows with synapses, not with pairs. Blocks keep the memory that of the targets.
     """
-    n_pairs = n_pre * n_post
-    likely = n_pairs * probability
+    likely = n_pre * n_post * probability
     most = int(likely + 8 * np.sqrt(likely)) + 64  # about as many as there can be
     scale = -1.0 / np.log1p(-probability) if probability < 1 else 0.0  # of the exponential distribution
-    ends, targets, count, at = np.zeros(n_pre + 1, np.int64), np.empty(most, np.int32), 0, -1
-    while at < n_pairs:
-        steps = rng.standard_exponential(min(_DRAWN, most)) * scale
-        pairs = at + np.cumsum(np.minimum(steps, n_pairs).astype(np.int64) + 1)  # a step past the last pair is as good as any
-        at = int(pairs[-1])
-        pre, post = np.divmod(pairs[: np.searchsorted(pairs, n_pairs)], n_post)
-        if count + len(post) > len(targets):
-            targets.resize(count + len(post), refcheck=False)
-        targets[count : count + len(post)] = post
-        ends += np.searchsorted(pre, np.arange(n_pre + 1))
-        count += len(post)
+    ends, targets, count, at = np.zeros(n_pre + 1, np.int64), np.empty(most, kind), 0, -1
+    while at < n_pre * n_post:
+        steps = rng.standard_exponential(min(_DRAWN, most))
+        if count + len(steps) > len(targets):
+            targets.resize(count + len(steps), refcheck=False)
+        at, count = place_pairs(steps, scale, at, n_pre, n_post, ends[1:], targets, count)
     targets.resize(count, refcheck=False)
-    return ends, targets
+    return np.cumsum(ends), targets

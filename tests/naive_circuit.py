@@ -115,12 +115,16 @@ class Neuron:
 def simulate(p, taus, starts, synapses, given, drive, stop):
     """Spike trains of populations.
 
-    p: parameters of all neurons, or a list of those of each population; starts: v of each population's neurons; synapses
-    [(pre, post, delay, current, matrix (n_pre, n_post))]: pre a number of a population, or the name of trains in `given` {name:
-    [train, …]}; drive(k, i, t): the constant drive of neuron i of population k in the step that begins at t.
+    p: parameters of all neurons, or a list of those of each population, or of lists of those of each neuron; starts: v of each
+    population's neurons; synapses [(pre, post, delay, current, matrix (n_pre, n_post))]: pre a number of a population, or the
+    name of trains in `given` {name: [train, …]}; drive(k, i, t): the constant drive of neuron i of population k in the step
+    that begins at t.
     """
     each = p if isinstance(p, list) else [p] * len(starts)
-    neurons = [[Neuron(own, taus, v) for v in start] for own, start in zip(each, starts, strict=True)]
+    each = [own if isinstance(own, list) else [own] * len(start) for own, start in zip(each, starts, strict=True)]
+    neurons = [
+        [Neuron(own, taus, v) for own, v in zip(*population, strict=True)] for population in zip(each, starts, strict=True)
+    ]
     due = [[{} for _ in start] for start in starts]
 
     def send(pre, j, t):

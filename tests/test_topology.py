@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localdfa import topology
@@ -16,6 +16,7 @@ def dense(ends, targets, n_post):
     return joined
 
 
+@settings(deadline=None)  # the first example may compile
 @given(
     probability=st.one_of(st.floats(1e-12, 1), st.just(1.0)),
     n_pre=st.integers(1, 60),

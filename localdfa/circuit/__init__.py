@@ -12,15 +12,15 @@ What runs is the engine of training: the tables of `core.spiking.circuit`, the s
 windows of the shortest delay (`core.spiking.simulation`) in the place of a trial with its phases. There is no second engine.
 
     description (populations, sources, projections, inputs)
-      → synapses (`connect`: which pairs, weights, delays, rows by source)
-      → tables (`build`: one port for each projection and delay)
-      → simulation (`Circuit.run`: windows, noise from counters)
+      → ranges of neurons (`build`: what one thread advances at a time)
+      → synapses (`connect`: which pairs, weights, delays, rows by source, range by range)
+      → tables (`build`: one port for each projection, range and delay)
+      → simulation (`Circuit.run`: windows that threads share, noise from counters)
       → `Result` (spikes, membranes, figures, neo)
 
 What is to come adds to these steps and takes the place of none. TOML tables are read into the same lists. Learning marks
-projections as plastic, and adds targets and schedules of the gate to what a window does. Several threads share the populations
-of a window, which do not depend on one another within it. Streams to disk take what `Circuit.run` harvests after each batch
-of windows. PyNN is another front of the same lists.
+projections as plastic, and adds targets and schedules of the gate to what a window does. Streams to disk take what
+`Circuit.run` harvests after each batch of windows. PyNN is another front of the same lists.
 
 Conventions
 -----------
@@ -28,7 +28,7 @@ Times are in ms, rates in Hz. v may have any unit, mV say, and currents have the
 membrane is linear. A spike that arrives adds its weight to v (`tau_syn` = 0), or to a current that decays with `tau_syn`.
 Populations have no drive but what they are given. Pairs are (pre, post), and of arrays by pair the rows are presynaptic.
 
-The same seed gives the same bits, however a simulation is cut into runs and whatever is recorded.
+The same seed gives the same bits, however a simulation is cut into runs, whatever is recorded, and with any number of threads.
 """
 
 from localdfa.circuit.description import Circuit, Population

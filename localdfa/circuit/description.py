@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import scipy.sparse
@@ -10,12 +10,13 @@ import scipy.sparse
 from localdfa import neurons, registry
 from localdfa.circuit.result import Result
 from localdfa.circuit.running import Recorded, Simulation
-from localdfa.circuit.values import Bounds, Value, array, choice, number, value_of
+from localdfa.circuit.values import Bounds, Distribution, Value, array, choice, number, value_of
 from localdfa.errors import SpecError, quoted
 from localdfa.spec.checks import wrong_parameters
 
 _SIZE, _WEIGHT, _VOLTAGE, _RATE = Bounds(1, 1e8, True), Bounds(-1e6, 1e6), Bounds(-1e6, 1e6), Bounds(0, 1e6)
 _DELAY, _TAU, _LEVEL = Bounds(0.01, 1e3), Bounds(0, 1e3), Bounds(-1e3, 1e3)
+_THREADS = Bounds(1, 1024, True)
 # No shorter than this a time constant of a synaptic current is, ms, unless it is 0.
 _SHORTEST = 0.1
 # Delays by synapse have at most so many values, each with a queue of its own.
@@ -33,8 +34,8 @@ RECORDS = ["spikes", "v"]
 class Population:
     """Neurons of one model, or a source: neurons that are given what they send.
 
-    model: the name of the neuron model, None of a source. rest: what a linear membrane relaxes to. zero: the v that is 0 in the
-    kernels, whose parameters of the model are in `parameters`. start: v at the beginning.
+    model: the name of the neuron model, None of a source. parameters: all that the model has. rest: what a linear membrane
+    relaxes to. start: v at the beginning.
     rate: of a source of Poisson processes, Hz, a number or an array (size,). trains: of a source of given trains, times in ms
     and neurons, in order of time.
     """
@@ -42,9 +43,8 @@ class Population:
     name: str
     size: int
     model: str | None = None
-    parameters: dict[str, float] = field(default_factory=dict)
-    rest: float = 0.0
-    zero: float = 0.0
+    parameters: dict[str, Value] = field(default_factory=dict)
+    rest: Value = 0.0
     start: Value | None = None
     rate: Value | None = None
     trains: tuple[np.ndarray, np.ndarray] | None = None
@@ -128,7 +128,7 @@ class Circuit:
         sizes = ", ".join(f"{p.name} {p.size}" for p in self.populations.values())
         return f"Circuit({sizes}; {len(self.projections)} projections; at {self.time:g} ms)"
 
-    def population(self, name: str, size: int, model: str = "lif", start: Any = None, **parameters: float) -> Population:
+    def population(self, name: str, size: int, model: str = "lif", start: Any = None, **parameters: Any) -> Population:
         """Add a population of spiking neurons.
 
         Parameters
@@ -138,10 +138,12 @@ class Circuit:
         model : str
             A model of spiking neurons, as ``localdfa list neurons`` has them: ``lif``, ``alif``, ``qif`` or one's own.
         start : float, array (size,) or table with a distribution, optional
-            v when the simulation begins; by default the reset.
+            v when the simulation begins, at most the threshold; by default the reset.
         **parameters
             Of the model, for this population: ``tau_m``, ``v_th``, ``v_reset``, ``t_ref`` and so on; with a linear membrane
-            (``lif``, ``alif``) also ``v_rest``, which it relaxes to, 0 by default.
+            (``lif``, ``alif``) also ``v_rest``, which it relaxes to, 0 by default. Each is a number, or differs from neuron to
+            neuron: an array (size,), or a table with a distribution. Where ``tau_m`` differs each arrival takes longer.
+            ``tau_m`` that is drawn within 0.1 % of a ``tau_syn`` is put that far away.
 
         Raises
         ------
@@ -150,31 +152,19 @@ class Circuit:
         """
         self._still_open("a population")
         key = f"population {quoted(name)}"
+        number(f"{key}.size", size, _SIZE)
         models = [n for n in registry.names("neurons") if neurons.spikes(registry.get("neurons", n))]
         kind = registry.get("neurons", choice(f"{key}.model", model, models))
         for parameter in parameters:
             if parameter in _ELSEWHERE:
                 raise SpecError(f"{key}.{parameter}: is not read in a circuit; {_ELSEWHERE[parameter]}")
-        for parameter, value in parameters.items():
-            if isinstance(value, Mapping) or np.ndim(value):
-                raise SpecError(
-                    f"{key}.{parameter}: {quoted(value)} is not one number; the kernels have one value for a population, so "
-                    "neurons with another value make up a population of their own"
-                )
-        rest, zero, own = 0.0, 0.0, dict(parameters)
-        v_th = parameters.get("v_th", kind._field_defaults["v_th"])
-        if kind.linear:  # such a membrane may be measured from anywhere: in the kernels the reset is 0
-            rest = number(f"{key}.v_rest", own.pop("v_rest", 0.0), _LEVEL)
-            zero = number(f"{key}.v_reset", own.pop("v_reset", kind._field_defaults["v_reset"]), _LEVEL)
-            if number(f"{key}.v_th", v_th, _LEVEL) < zero + 1e-3:
-                raise SpecError(f"{key}.v_th: {quoted(v_th)}; allowed: above v_reset, {zero:g}, by 0.001 or more")
-            own |= {"v_th": v_th - zero, "v_reset": 0.0}
-        if wrong := wrong_parameters(key, "neurons", model, own, self.precision):
-            raise SpecError("\n".join(wrong))
+        found = _parameters(key, str(model), kind, parameters, size, self.precision)
+        rest = found.pop("v_rest", 0.0)
         if start is not None:
-            start = value_of(f"{key}.start", start, Bounds(_VOLTAGE.low, v_th), ((size,),))
-        own = {k: float(v) for k, v in kind(**own)._asdict().items()}
-        return self._add(Population(name, size, model, own, rest, zero, start))
+            v_th = found["v_th"]
+            most = v_th.bounds.high if isinstance(v_th, Distribution) else np.max(v_th)
+            start = value_of(f"{key}.start", start, Bounds(_VOLTAGE.low, float(most)), ((size,),))
+        return self._add(Population(name, size, model, found, rest, start))
 
     def trains(self, name: str, size: int, times: Any, neurons: Any) -> Population:
         """Add a source that sends given spikes.
@@ -349,7 +339,13 @@ class Circuit:
         more = _fixed(f"current of {target.name!r}", value, _VOLTAGE, target.size)
         self.currents[target.name] = self.currents.get(target.name, np.zeros(target.size)) + np.asarray(more)
 
-    def run(self, duration: float, record: Mapping[str, list[str]] | None = None, interval: float = 1.0) -> Result:
+    def run(
+        self,
+        duration: float,
+        record: Mapping[str, list[str]] | None = None,
+        interval: float = 1.0,
+        threads: int | None = None,
+    ) -> Result:
         """Simulate for some time, from where the circuit stands.
 
         ``run(500.0)`` twice gives the same bits as ``run(1000.0)``. Once it has run, nothing is added to a circuit.
@@ -362,6 +358,9 @@ class Circuit:
             What is kept, by name of the population: ``"spikes"`` of all, ``"v"`` of those of neurons. By default all spikes.
         interval : float
             ms between two moments at which v is kept: at multiples of it, from the beginning of the simulation.
+        threads : int, optional
+            How many threads share each window of the shortest delay; the bits are the same with any number of them. By default
+            as many as Numba has, as far as there are neurons enough for them.
 
         Raises
         ------
@@ -373,11 +372,11 @@ class Circuit:
         if not self.populations:
             raise SpecError("the circuit has no population; add one with Circuit.population")
         kept = {name: ["spikes"] for name in self.populations} if record is None else self._recorded(record)
+        count = None if threads is None else int(number("threads", threads, _THREADS))
         if self._simulation is None:
-            self._simulation = Simulation(self)
-        return self._simulation.run(
-            end, Recorded({n for n in kept if "spikes" in kept[n]}, [n for n in kept if "v" in kept[n]], step)
-        )
+            self._simulation = Simulation(self, count)
+        recorded = Recorded({n for n in kept if "spikes" in kept[n]}, [n for n in kept if "v" in kept[n]], step)
+        return self._simulation.run(end, recorded, count)
 
     def _still_open(self, what: str) -> None:
         if self._simulation is not None:
@@ -443,6 +442,72 @@ class Circuit:
             for kind in kinds:
                 choice(f"record.{name}", kind, RECORDS if population.model else ["spikes"])
         return {name: [*kinds] for name, kinds in record.items()}
+
+
+def _parameters(key: str, name: str, model: Any, given: Mapping[str, Any], size: int, precision: str) -> dict[str, Value]:
+    """All parameters of a model for a population, numbers in float64, and v_rest, where the membrane is linear.
+
+    Such a membrane may be measured from anywhere: in the kernels the reset is 0, and only the threshold above it is bounded.
+    """
+    varied = {p for p, value in given.items() if isinstance(value, Mapping) or np.ndim(value)}
+    if model.adapts and "tau_a" in varied:
+        raise SpecError(
+            f"{key}.tau_a: {quoted(given['tau_a'])} is not one number; thresholds of a population decay together, so neurons "
+            "with another tau_a make up a population of their own"
+        )
+    own: dict[str, Any] = {p: value for p, value in given.items() if p not in varied}
+    found: dict[str, Value] = {}
+    if model.linear:
+        found["v_rest"] = value_of(f"{key}.v_rest", given.get("v_rest", 0.0), _LEVEL, ((size,),))
+        found |= _levels(key, model, given, size)
+        own.pop("v_rest", None)
+        own = {p: value for p, value in own.items() if p not in ("v_th", "v_reset")}
+        lowest = [value.bounds.low if isinstance(value, Distribution) else np.min(value) for value in found.values()]
+        own["v_th"], own["v_reset"] = max(float(lowest[1] - lowest[2]), 1e-3), 0.0
+    if wrong := wrong_parameters(key, "neurons", name, own, precision):
+        raise SpecError("\n".join(wrong))
+    for p in sorted(varied - {*found}):
+        if wrong := wrong_parameters(key, "neurons", name, {p: 1.0} if p not in model._fields else {}, precision):
+            raise SpecError("\n".join(wrong))
+        low, high = _bounds_of(model.__annotations__[p])
+        found[p] = value_of(f"{key}.{p}", given[p], Bounds(low, high), ((size,),))
+    plain = model(**{p: value for p, value in own.items() if p not in found})._asdict()
+    order = {p: found[p] if p in found else float(value) for p, value in plain.items()}
+    return order | ({"v_rest": found["v_rest"]} if model.linear else {})
+
+
+def _levels(key: str, model: Any, given: Mapping[str, Any], size: int) -> dict[str, Value]:
+    """v_th and v_reset of a linear membrane, v_th above by 0.001 or more in each neuron."""
+    v_th: Any
+    v_reset: Any
+    v_th, v_reset = (given.get(p, model._field_defaults[p]) for p in ("v_th", "v_reset"))
+    if isinstance(v_th, Mapping) and isinstance(v_reset, Mapping):
+        raise SpecError(f"{key}.v_reset: {quoted(v_reset)}; where v_th is drawn, allowed: a number, or an array of ({size},)")
+    shapes, step = ((size,),), 1e-3
+    if isinstance(v_reset, Mapping):
+        v_th = value_of(f"{key}.v_th", v_th, _LEVEL, shapes)
+        below = Bounds(_LEVEL.low, float(np.min(v_th)) - step)
+        return {"v_th": v_th, "v_reset": value_of(f"{key}.v_reset", v_reset, below, shapes)}
+    v_reset = value_of(f"{key}.v_reset", v_reset, _LEVEL, shapes)
+    if isinstance(v_th, Mapping):
+        v_th = value_of(f"{key}.v_th", v_th, Bounds(float(np.max(v_reset)) + step, _LEVEL.high), shapes)
+        return {"v_th": v_th, "v_reset": v_reset}
+    v_th = value_of(f"{key}.v_th", v_th, _LEVEL, shapes)
+    wrong = np.broadcast_to(v_th < np.asarray(v_reset) + step, (size,))
+    if wrong.any():
+        i = np.flatnonzero(wrong)[0]
+        one, other = (float(np.broadcast_to(x, (size,))[i]) for x in (v_th, v_reset))
+        raise SpecError(f"{key}.v_th: {one!r}; allowed: above v_reset, {other:g}, by 0.001 or more")
+    return {"v_th": v_th, "v_reset": v_reset}
+
+
+def _bounds_of(annotation: Any) -> tuple[float, float]:
+    """The bounds of a parameter, as its model declares them."""
+    found = {"ge": -1e9, "le": 1e9}
+    for note in get_args(annotation)[1:]:
+        for each in getattr(note, "metadata", [note]):
+            found |= {bound: float(getattr(each, bound)) for bound in found if hasattr(each, bound)}
+    return found["ge"], found["le"]
 
 
 def _fixed(key: str, value: Any, bounds: Bounds, size: int) -> Value:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import localdfa
+from localdfa.circuit import running
 
 STOP = 40.0
 DELAYS, TAUS = np.array([0.8, 1.5, 2.3]), (3.0, 7.0)
@@ -16,7 +17,8 @@ DELAYS, TAUS = np.array([0.8, 1.5, 2.3]), (3.0, 7.0)
 class Case:
     """A random circuit in float64, described twice: to localdfa, and to the reference."""
 
-    def __init__(self, seed, models, taus):
+    def __init__(self, seed, models, taus, differ=()):
+        self.differ = differ  # names of parameters that differ from neuron to neuron
         rng = self.rng = np.random.default_rng(seed)
         self.taus, self.seed = taus, int(rng.integers(2**40))
         self.net = localdfa.Circuit(seed=self.seed, precision="float64")
@@ -38,9 +40,13 @@ class Case:
         own["t_ref"] = float(rng.choice([0.5, 2.0]))
         own |= {"tau_a": float(rng.choice([9.0, 40.0])), "step": 1.5} if model == "alif" else {}
         start, current = reset + rng.uniform(-3, 10, n), reset - rest + rng.uniform(4, 24, n)
+        for p in self.differ:
+            own |= {p: own[p] + rng.uniform(0.0, 2.0, n)} if p in own else {}
+        rest = rest + rng.uniform(-1, 1, n) if "v_rest" in self.differ else rest
         self.net.population(name, n, model, start=start, v_rest=rest, **own)
         self.net.current(name, current)
-        self.parameters.append(SimpleNamespace(**own))
+        each = [{p: float(np.broadcast_to(x, n)[i]) for p, x in own.items()} for i in range(n)]
+        self.parameters.append([SimpleNamespace(**one) for one in each])
         self.starts.append(start)
         self.drives.append(rest + current)
 
@@ -116,6 +122,47 @@ def test_jumps_and_noise_as_the_reference(seed):
     case.noise(case.names[0])
     case.noise(case.names[2])
     assert compare(case) > 40
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_parameters_of_each_neuron_as_the_reference(seed):
+    case = Case(200 + seed, ("alif", "alif", "alif"), TAUS, ("tau_m", "v_th", "v_reset", "t_ref", "step", "v_rest"))
+    for pre in (*case.names, "stimulus"):
+        for post in case.names:
+            case.add(pre, post, case.rng.choice(["dense", "pairs"]))
+    for post in (case.names[0], case.names[2]):
+        case.noise(post)
+    assert compare(case) > 25
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_parameters_of_each_neuron_under_jumps_as_the_reference(seed):
+    case = Case(300 + seed, ("lif", "lif"), (), ("v_th", "t_ref", "v_reset", "v_rest"))
+    for pre in (*case.names, "stimulus"):
+        for post, way in zip(case.names, ("pairs", "dense"), strict=True):
+            case.add(pre, post, way)
+    case.noise(case.names[0])
+    assert compare(case) > 10
+
+
+def test_drawn_parameters_have_their_distribution_and_the_seed_says_which():
+    n = 4000
+
+    def drawn(seed):
+        net = localdfa.Circuit(seed=seed)
+        tau_m = {"distribution": "uniform", "low": 5.0, "high": 15.0}
+        v_th = {"distribution": "normal", "mean": -50.0, "std": 2.0}
+        net.population("e", n, tau_m=tau_m, v_th=v_th, v_reset=-65.0, v_rest=-40.0, t_ref=2.0)
+        net.project("e", "e", "one_to_one", weight=0.0, tau_syn=10.0)  # in the middle of what may be drawn
+        return running.Simulation(net)._neurons[0].parameters
+
+    found = drawn(1)
+    assert abs(found["tau_m"].mean() - 10) < 6 * 10 / np.sqrt(12 * n)
+    assert abs(found["v_th"].mean() - 15) < 6 * 2 / np.sqrt(n)  # above the reset
+    assert abs(found["v_th"].std() - 2) < 6 * 2 / np.sqrt(2 * n)
+    assert (np.abs(found["tau_m"] - 10) > 1e-3 * found["tau_m"]).all()
+    assert (found["tau_m"] == drawn(1)["tau_m"]).all()
+    assert (found["tau_m"] != drawn(2)["tau_m"]).all()
 
 
 def network(**options):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import scipy.sparse
+from scipy import stats
 
 import localdfa
-from localdfa.circuit import connect, running
+from localdfa.circuit import build, connect, running
 
 
 def tables(*calls, sizes=(30, 20)):
@@ -15,21 +16,34 @@ def tables(*calls, sizes=(30, 20)):
         net.population(name, n)
     for pre, post, options in calls:
         net.project(pre, post, **options)
-    c, found = running.Simulation(net)._tables, []
-    for k in range(2):
-        for p in range(c.first_port[k], c.first_port[k + 1]):
-            port = c.ports[p]
+    simulation, found = running.Simulation(net, 2), []
+    c = simulation._tables
+    for r, (k, low, high) in enumerate(simulation._cut):
+        for p in range(c.first_port[2 + r], c.first_port[2 + r + 1]):
+            port, width = c.ports[p], high - low
             for j in range(sizes[port.pre]):
                 if port.rows < 0:
-                    span, targets = range(j * sizes[k], (j + 1) * sizes[k]), range(sizes[k])
+                    span, targets = range(j * width, (j + 1) * width), range(width)
                 else:
                     span = range(c.row_ends[port.rows + j], c.row_ends[port.rows + j + 1])
-                    targets = [c.targets[port.targets + s] for s in span]
+                    targets = [int(c.targets[port.targets + s]) for s in span]
+                    assert targets == sorted(targets)
                 found += [
-                    ("ab"[port.pre], "ab"[k], j, i, c.jumps[port.jumps + s], c.delay[p])
+                    ("ab"[port.pre], "ab"[k], j, low + i, c.jumps[port.jumps + s], c.delay[p])
                     for s, i in zip(span, targets, strict=True)
                 ]
     return found
+
+
+@pytest.fixture(params=[False, True], ids=["whole", "in ranges"])
+def _in_ranges(request, monkeypatch):
+    """Populations whole, and cut into ranges however small these are."""
+    if request.param:
+        for name in ("_NEURONS", "_SYNAPSES", "_OF_DELAY"):
+            monkeypatch.setattr(build, name, 4 if name == "_NEURONS" else 1e-3)
+
+
+pytestmark = pytest.mark.usefixtures("_in_ranges")
 
 
 def pairs(found):
@@ -65,7 +79,7 @@ def test_partners_are_any_set_with_one_chance(k, own):
     rng, n, draws = np.random.default_rng(8), 6, 4000
     counts = {}
     for _ in range(draws):
-        for i, row in enumerate(connect._partners(rng, 6, n, k, own, False)):
+        for i, row in enumerate(connect._partners(rng, np.arange(6), n, k, own, False)):
             counts[i, tuple(row.tolist())] = counts.get((i, tuple(row.tolist())), 0) + 1
     sets = [sum(1 for j, _ in counts if j == i) for i in range(6)]
     ways = {(2, False): 15, (2, True): 10, (4, True): 5}[k, own]
@@ -82,8 +96,11 @@ def test_each_pair_has_the_probability():
         net = localdfa.Circuit(seed=seed)
         net.population("a", 30)
         net.project("a", "a", probability=0.3, weight=1.0, self_connections=False)
-        c = running.Simulation(net)._tables
-        found[np.repeat(np.arange(30), np.diff(c.row_ends)), c.targets] += 1
+        simulation = running.Simulation(net)
+        c = simulation._tables
+        for r, own in enumerate(simulation._cut):
+            ends, low = c.row_ends[31 * r : 31 * (r + 1)], c.ports[r].targets
+            found[np.repeat(np.arange(30), np.diff(ends)), own.low + c.targets[low : low + ends[-1]]] += 1
     assert (np.diag(found) == 0).all()
     others = found[~np.eye(30, dtype=bool)] / 300
     assert abs(others.mean() - 0.3) < 6 * np.sqrt(0.21 / 300 / 870)
@@ -143,3 +160,30 @@ def test_the_seed_says_what_is_drawn():
         return c.targets.tobytes() + c.jumps.tobytes()
 
     assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_degrees_of_a_large_projection_are_binomial():
+    """Chi-squared of out-degrees and in-degrees, in bins of about equal chance; a right one fails once in 1e8."""
+    n_pre, n_post, p = 3000, 2500, 0.02
+    net = localdfa.Circuit(seed=9)
+    net.population("a", n_pre)
+    net.population("b", n_post)
+    net.project("a", "b", probability=p, weight=1.0)
+    simulation = running.Simulation(net, 2)
+    c, out, into = simulation._tables, np.zeros(n_pre, int), []
+    assert c.targets.dtype == np.uint16
+    ranges = [r for r in simulation._cut if r.population == 1]
+    for port, own in zip(c.ports, ranges, strict=True):
+        ends = c.row_ends[port.rows : port.rows + n_pre + 1]
+        out += np.diff(ends)
+        into.append(np.bincount(c.targets[port.targets : port.targets + ends[-1]], minlength=own.high - own.low))
+    for degrees, trials in ((out, n_post), (np.concatenate(into), n_pre)):
+        law = stats.binom(trials, p)
+        edges = np.unique(law.ppf(np.linspace(0.05, 0.95, 19)))
+        counts = np.bincount(np.searchsorted(edges, degrees), minlength=len(edges) + 1)
+        chances = np.diff(np.concatenate([[0], law.cdf(edges), [1]]))
+        assert stats.chisquare(counts, len(degrees) * chances).pvalue > 1e-8
+
+
+def test_a_probability_of_one_joins_all():
+    assert len(set(pairs(tables(("a", "b", {"probability": 1.0, "weight": 1.0}))))) == 600

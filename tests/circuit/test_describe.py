@@ -8,6 +8,8 @@ import localdfa
 from localdfa import memory
 from localdfa.errors import SpecError
 
+NORMAL = {"distribution": "normal", "mean": 1.0, "std": 1.0}
+
 
 def circuit():
     net = localdfa.Circuit(seed=3)
@@ -31,7 +33,16 @@ def circuit():
         (lambda n: n.population("new", 3, "tanh"), ["'new'.model", "alif, lif, qif"]),
         (lambda n: n.population("new", 3, tua_m=1.0), ["'new'.tua_m", "did you mean 'tau_m'"]),
         (lambda n: n.population("new", 3, tau_m=0.0), ["'new'.tau_m", "0.0", "greater than or equal to 0.1"]),
-        (lambda n: n.population("new", 3, tau_m=[1.0, 2.0, 3.0]), ["'new'.tau_m", "one value for a population"]),
+        (lambda n: n.population("new", 3, tau_m=[1.0, 2.0]), ["'new'.tau_m", "(2,)", "(3,)"]),
+        (lambda n: n.population("new", 3, tau_m=[1.0, 0.0, 2.0]), ["'new'.tau_m", "0.0", "from 0.1 to 10000"]),
+        (lambda n: n.population("new", 3, tua_m=[1.0, 1.0, 2.0]), ["'new'.tua_m", "did you mean 'tau_m'"]),
+        (lambda n: n.population("new", 3, t_ref={"distribution": "gauss"}), ["'new'.t_ref.distribution", "'gauss'"]),
+        (lambda n: n.population("new", 3, "alif", tau_a=[9.0, 8.0, 7.0]), ["'new'.tau_a", "a population of their own"]),
+        (lambda n: n.population("new", 3, v_th=[1.0, -1.0, 1.0]), ["'new'.v_th", "-1.0", "above v_reset, 0"]),
+        (lambda n: n.population("new", 2, v_th=NORMAL, v_reset=NORMAL), ["'new'.v_reset", "where v_th is drawn"]),
+        (lambda n: n.population("new", 2, "qif", v_rest=[0.0, 1.0]), ["'new'.v_rest", "qif"]),
+        (lambda n: n.population("new", 2, v_th=[2.0, 3.0], start=[1.0, 5.0]), ["'new'.start", "5.0", "to 3"]),
+        (lambda n: n.run(1.0, threads=0), ["threads", "0", "from 1"]),
         (lambda n: n.population("new", 3, v_th=-50.0, v_reset=-50.0), ["'new'.v_th", "-50.0", "above v_reset, -50"]),
         (lambda n: n.population("new", 3, "qif", v_rest=0.0), ["'new'.v_rest", "qif"]),
         (lambda n: n.population("new", 3, baseline=1.0), ["'new'.baseline", "Circuit.current"]),
@@ -99,6 +110,11 @@ def test_what_does_not_go_together_is_refused_before_anything_is_simulated():
     net = circuit()
     net.project("inh", "inh", weight=1.0, tau_syn=20.0)  # the membrane of "exc" has that time constant
     with pytest.raises(SpecError, match=r"'inh' to 'inh'.tau_syn: 20 ms is tau_m of population 'exc'"):
+        net.run(1.0)
+    net = circuit()
+    net.population("several", 3, tau_m=[5.0, 6.0, 7.0])
+    net.project("inh", "several", weight=1.0, tau_syn=6.0)
+    with pytest.raises(SpecError, match=r"to 'several'.tau_syn: 6 ms is tau_m of population 'several'"):
         net.run(1.0)
     net = circuit()
     net.project("exc", "inh", weight={"distribution": "normal", "mean": -50.0, "std": 1.0}, sign="excitatory")

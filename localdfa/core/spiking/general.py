@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from localdfa.core.compiled import allocating, always_inline, device
+from localdfa.core.spiking.parameters import parameters_of
 from localdfa.core.spiking.queues import sort
 from localdfa.core.spiking.refractory import recovered
 from localdfa.core.spiking.traces import fire, rises
@@ -82,8 +83,9 @@ def _collect_jumps(first, last, arrivals, synapses, n, scratch):
 
 
 @cache
-def general_kernel(neuron: Any, rule: Any) -> Any:
-    """The kernel for one model of neurons and one rule."""
+def general_kernel(neuron: Any, rule: Any, varied: tuple[str, ...]) -> Any:
+    """The kernel for one model of neurons and one rule; varied: which parameters differ from neuron to neuron."""
+    of_one = parameters_of(neuron, varied)
     relax, wait, at_arrival, at_spike = neuron.relax, neuron.wait, rule.at_arrival, rule.at_spike
 
     @device
@@ -127,6 +129,7 @@ def general_kernel(neuron: Any, rule: Any) -> Any:
     @device
     def general(
         p,  # parameters of the neurons
+        rows,  # (n, F) those of each where they differ
         r,  # parameters of the rule
         t,  # begin of the window, ms
         now,  # its end, ms
@@ -146,7 +149,7 @@ def general_kernel(neuron: Any, rule: Any) -> Any:
         n, before, e, when = population.target.size, listed, 0, arrivals.when
         for i in range(n):
             refractory = not recovered(population.until[i], t)
-            scratch.at[i], scratch.v[i] = (population.until[i], p.v_reset) if refractory else (t, float(v[i]))
+            scratch.at[i], scratch.v[i] = (population.until[i], of_one(p, rows, i).v_reset) if refractory else (t, float(v[i]))
         while e < when.size:
             first, moment = e, when[e]
             while e < when.size and when[e] == moment:
@@ -155,21 +158,24 @@ def general_kernel(neuron: Any, rule: Any) -> Any:
             for f in range(count):
                 i = scratch.reached[f]
                 scratch.marked[i] = False
-                listed = go_on(p, r, i, moment, traces, population, signal, scratch, listed)
+                own = of_one(p, rows, i)
+                listed = go_on(own, r, i, moment, traces, population, signal, scratch, listed)
                 scratch.before[i] = scratch.v[i]
                 if not recovered(scratch.at[i], moment):  # what arrives in a refractory period is lost
                     continue
                 scratch.at[i] = moment
                 scratch.v[i] += scratch.jump[i]
                 # Without a jump up, `wait` alone says whether v spikes.
-                if scratch.v[i] >= p.v_th and (scratch.jump[i] > 0 or wait(p, scratch.v[i], float(population.target[i])) == 0):
+                if scratch.v[i] >= own.v_th and (
+                    scratch.jump[i] > 0 or wait(own, scratch.v[i], float(population.target[i])) == 0
+                ):
                     listed = spike(r, i, moment, scratch.v[i], traces, population, signal, listed)
-                    scratch.v[i], scratch.at[i] = p.v_reset, moment + p.t_ref
+                    scratch.v[i], scratch.at[i] = own.v_reset, moment + own.t_ref
                     population.until[i] = scratch.at[i]
             if reads:
                 accumulate_on_arrival(r, first, e, arrivals, synapses, traces, scale, population, signal, scratch)
         for i in range(n):
-            listed = go_on(p, r, i, now, traces, population, signal, scratch, listed)
+            listed = go_on(of_one(p, rows, i), r, i, now, traces, population, signal, scratch, listed)
             v[i] = scratch.v[i]
         sort(population.times[before:listed], population.senders[before:listed])
         return listed if sends else before

@@ -6,7 +6,8 @@ and the events depend neither on the steps in which a circuit is simulated, nor 
 """
 
 import math
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Noise(NamedTuple):
     number: np.ndarray  # (S,) of each source, among all of the circuit
     first_source: np.ndarray  # (P + 1,) where the sources of each population begin
     first: np.ndarray  # (S + 1,) where the processes of each source begin
+    neuron: np.ndarray  # (S,) of its first process the neuron, where a population is simulated in ranges of neurons
     current: np.ndarray  # (S,) which synaptic current it raises, as in `Circuit.taus`; −1 if it moves v at once
     jump: np.ndarray  # (N,) by how much
     mean: np.ndarray  # (N,) mean interval, ms; infinite where there are no events
@@ -51,10 +53,10 @@ def philox(a, b, c, d, key0, key1):
 
 @always_inline
 def _pair(noise, q, i, m):
-    """The uniform numbers, in (0, 1], of events m − m % 2 and the one after it."""
+    """The uniform numbers, in (0, 1], of events m − m % 2 and the one after it of process i of source q."""
     block = np.uint64(m) >> _ONE
     a, b, c, d = philox(
-        block & _LOW, block >> _HALF, np.uint64(i), np.uint64(noise.number[q]), noise.seed[0], noise.seed[1]
+        block & _LOW, block >> _HALF, np.uint64(i + noise.neuron[q]), np.uint64(noise.number[q]), noise.seed[0], noise.seed[1]
     )  # fmt: skip
     return (
         float((((a >> _FIVE) << _HIGH) | (b >> _SIX)) + _ONE) * _FINEST,
@@ -64,7 +66,7 @@ def _pair(noise, q, i, m):
 
 @always_inline
 def interval(noise, q, i, m):
-    """From event m − 1 of neuron i to event m, or from the onset to event 0, in mean intervals."""
+    """From event m − 1 of process i to event m, or from the onset to event 0, in mean intervals."""
     even, odd = _pair(noise, q, i, m)
     return -math.log(odd if m & 1 else even)
 
@@ -100,47 +102,60 @@ def events_until(noise, q, stop):
     return times[:n], neurons[:n]
 
 
-@device
-def scatter_noise(
-    k,  # the population
-    tau_m,  # of its membrane, ms
-    taus,  # (R,) of the synaptic currents, ms
-    now,  # end of the chunk, ms
-    n,  # its neurons
-    noise,  # Noise; `later_time` and `later_count` get where its processes are at the end
-    scratch,  # SparseScratch, which gets what the events leave, as in `sparse.scatter`
-):
-    """What the events until the end of a chunk leave there."""
-    jump, number = scratch.jump, scratch.jump.dtype.type
-    for q in range(noise.first_source[k], noise.first_source[k + 1]):
-        r, first = noise.current[q], noise.first[q]
-        moves, moved, of_move = scratch.moves[r + 1], scratch.moved[r + 1], 1.0 / (tau_m if r < 0 else taus[r])
-        rate, share = 1.0 / tau_m, 0.0 if r < 0 else taus[r] / (taus[r] - tau_m)
-        for i in range(n):
-            time, m = noise.time[first + i], noise.passed[first + i]
-            if time <= now:
-                left, adds, mean, even, odd, fresh = 0.0, 0.0, noise.mean[first + i], 0.0, 0.0, True
-                while time <= now:
-                    remains = math.exp((time - now) * of_move)
-                    left += remains
-                    if r >= 0:
-                        adds += share * (remains - math.exp((time - now) * rate))
-                    m += 1
-                    if fresh or not m & 1:
-                        even, odd = _pair(noise, q, i, m)
-                        fresh = False
-                    time += -math.log(odd if m & 1 else even) * mean
-                size = noise.jump[first + i]
-                way = 0 if size >= 0 else 1
-                moves[way, i] += number(size * left)
-                jump[i] += number(size * adds)
-                moved[way] = True
-            noise.later_time[first + i], noise.later_count[first + i] = time, m
+@cache
+def scatter_noise_kernel(each: bool) -> Any:
+    """What scatters the events of a population; each: whether its neurons have time constants of their own."""
+
+    @device
+    def scatter_noise(
+        k,  # the population
+        tau_m,  # of its membranes, ms
+        tau_ms,  # (n,) of each of them where they differ
+        taus,  # (R,) of the synaptic currents, ms
+        now,  # end of the chunk, ms
+        n,  # its neurons
+        noise,  # Noise; `later_time` and `later_count` get where its processes are at the end
+        scratch,  # SparseScratch, which gets what the events leave, as `sparse.scatter_kernel` says
+    ):
+        """What the events until the end of a chunk leave there."""
+        jump, number = scratch.jump, scratch.jump.dtype.type
+        for q in range(noise.first_source[k], noise.first_source[k + 1]):
+            r, first = noise.current[q], noise.first[q]
+            moves, moved, of_move = scratch.moves[r + 1], scratch.moved[r + 1], 1.0 / (tau_m if r < 0 else taus[r])
+            rate, share = 1.0 / tau_m, 0.0 if r < 0 else taus[r] / (taus[r] - tau_m)
+            for i in range(n):
+                time, m = noise.time[first + i], noise.passed[first + i]
+                if time <= now:
+                    left, adds, mean, even, odd, fresh = 0.0, 0.0, noise.mean[first + i], 0.0, 0.0, True
+                    if each:
+                        rate = 1.0 / tau_ms[i]
+                        if r < 0:
+                            of_move = rate
+                        else:
+                            share = taus[r] / (taus[r] - tau_ms[i])
+                    while time <= now:
+                        remains = math.exp((time - now) * of_move)
+                        left += remains
+                        if r >= 0:
+                            adds += share * (remains - math.exp((time - now) * rate))
+                        m += 1
+                        if fresh or not m & 1:
+                            even, odd = _pair(noise, q, i, m)
+                            fresh = False
+                        time += -math.log(odd if m & 1 else even) * mean
+                    size = noise.jump[first + i]
+                    way = 0 if size >= 0 else 1
+                    moves[way, i] += number(size * left)
+                    jump[i] += number(size * adds)
+                    moved[way] = True
+                noise.later_time[first + i], noise.later_count[first + i] = time, m
+
+    return scatter_noise
 
 
 @device
 def commit(k, noise):
-    """The processes of population k go on to where `scatter_noise` has left them."""
+    """The processes of population k go on to where `scatter_noise_kernel` has left them."""
     for g in range(noise.first[noise.first_source[k]], noise.first[noise.first_source[k + 1]]):
         noise.time[g], noise.passed[g] = noise.later_time[g], noise.later_count[g]
 

@@ -47,6 +47,7 @@ class Kernels(NamedTuple):
     online: bool  # whether weights change while spikes pass, in populations for `dense`
     rule: Any  # the rule that `general` asks, or None where it is not needed
     noisy: bool = False  # whether there is `noise.Noise`
+    varied: tuple[str, ...] = ()  # which parameters differ from neuron to neuron: these are not for `dense`
 
 
 def kernels_for(c: Any, neuron: Any, rule: Any, online: bool) -> Kernels:
@@ -80,8 +81,8 @@ def kernels_for(c: Any, neuron: Any, rule: Any, online: bool) -> Kernels:
 def scratch_of(c):
     """Scratch for a block of trials of a circuit."""
     largest, kind = 0, c.jumps.dtype
-    for size in c.sizes:
-        largest = max(largest, size)
+    for k in range(c.sizes.size):
+        largest = max(largest, c.first[k + 1] - c.first[k])
     return Scratch(
         candidates=np.zeros(largest + 1, np.int64),
         ring=empty_ring(largest),
@@ -97,9 +98,11 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
     `advance_periodic`, which may stand in for it where nothing arrives and no threshold adapts."""
     relax, wait, simple = neuron.relax, neuron.wait, not neuron.adapts and not kernels.exponential
     any_dense, any_sparse, any_general, noisy = kernels.dense, kernels.sparse, kernels.rule is not None, kernels.noisy
+    varied = kernels.varied
+    of_each = bool(varied)
     dense: Any = dense_kernel(neuron, kernels.online) if any_dense else None
-    sparse: Any = sparse_kernel(neuron, kernels.exponential, noisy) if any_sparse else None
-    general: Any = general_kernel(neuron, kernels.rule) if any_general else None
+    sparse: Any = sparse_kernel(neuron, kernels.exponential, noisy, varied) if any_sparse else None
+    general: Any = general_kernel(neuron, kernels.rule, varied) if any_general else None
 
     @allocating
     def advance(
@@ -119,6 +122,7 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
         scratch,  # Scratch
         cancelled,  # (1,) ends the work when it is set
         noise,  # Noise, or None without
+        own,  # (n, F) parameters of each neuron of all populations where they differ, `p` then has the least; or None
     ):
         """Take population k from t to stop."""
         a, n, first, last = c.first[k], c.sizes[k], c.first_port[k], c.first_port[k + 1]
@@ -127,6 +131,7 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
         if c.injects:
             for i in range(n):
                 target[i] -= signal[i]
+        rows = own[a : a + n] if of_each else None
         far, own_times, own_senders, listed = FAR * c.shortest, times[k], senders[k], state.listed[k]
         plastic, is_dense, reached = False, simple, scratch.sparse.reached
         for port in range(first, last):
@@ -180,7 +185,7 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
             )  # fmt: skip
             if any_general:
                 listed = general(
-                    p, r, t, now, arrivals, v, population, signal, traces, synapses, scratch.general, scale, reads, sends,
+                    p, rows, r, t, now, arrivals, v, population, signal, traces, synapses, scratch.general, scale, reads, sends,
                     listed,
                 )  # fmt: skip
             if any_dense and (is_dense or not any_sparse):
@@ -191,7 +196,7 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
             if any_sparse and not (is_dense and any_dense):
                 reached = with_room(reached, arrivals.when.size)
                 listed = sparse(
-                    p, t, now, c.shortest, c.taus, arrivals, v, later, population, traces, synapses, scratch.ring,
+                    p, rows, t, now, c.shortest, c.taus, arrivals, v, later, population, traces, synapses, scratch.ring,
                     scratch.candidates, scratch.sparse, reached, k, noise, scale, reads, sends, listed,
                 )  # fmt: skip
             t = now

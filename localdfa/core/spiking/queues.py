@@ -98,20 +98,22 @@ def collect_arrivals(
     began, the sum of its time and the delay may round to a moment before `begin`, when that step is over. So whatever comes
     within rounding of an edge, with all that arrives at the same moment, belongs to the later step and arrives at `begin`.
     """
-    count, until, edge = 0, received.copy(), stop - _ROUNDING * abs(stop)
+    count, until, edge = 0, received[first:last].copy(), stop - _ROUNDING * abs(stop)
     for port in range(first, last):
         queue, n = times[ports[port].pre], listed[ports[port].pre]
-        while until[port] < n and queue[until[port]] + delay[port] < edge:
-            until[port] += 1
-        count += until[port] - received[port]
+        at = until[port - first]
+        while at < n and queue[at] + delay[port] < edge:
+            at += 1
+        until[port - first] = at
+        count += at - received[port]
     when, through, who = np.empty(count), np.empty(count, np.int64), np.empty(count, np.int64)
     e = 0
     for port in range(first, last):
         queue, queue_senders = times[ports[port].pre], senders[ports[port].pre]
-        for nth in range(received[port], until[port]):
+        for nth in range(received[port], until[port - first]):
             when[e], through[e], who[e] = max(queue[nth] + delay[port], begin), port, queue_senders[nth]
             e += 1
-        received[port] = until[port]
+        received[port] = until[port - first]
     if last - first > 1:
         order, sorted_through, sorted_who = np.arange(count), np.empty_like(through), np.empty_like(who)
         sort(when, order)

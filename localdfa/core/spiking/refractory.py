@@ -99,6 +99,32 @@ def enter(
 
 
 @always_inline
+def enter_each(
+    ring,  # these five as in `enter`
+    population,
+    first,
+    listed,
+    now,
+    t_refs,  # (n,) refractory period of each neuron, ms
+):
+    """As `enter`, where a period may be over before that of a spike that came earlier."""
+    neurons, ends, until = ring.neurons, ring.ends, population.until
+    if listed - first > 1:
+        sort(population.times[first:listed], population.senders[first:listed])
+    for f in range(first, listed):
+        i = population.senders[f]
+        end = population.times[f] + t_refs[i]
+        if recovered(end, now):
+            continue
+        at = ends[1]
+        while at > ends[0] and until[neurons[_place(neurons, at - 1)]] > end:
+            neurons[_place(neurons, at)] = neurons[_place(neurons, at - 1)]
+            at -= 1
+        neurons[_place(neurons, at)] = i
+        ends[1] += 1
+
+
+@always_inline
 def hold(ring, v):
     """Set v = −∞ in all neurons of the ring."""
     for e in range(ring.ends[0], ring.ends[1]):

@@ -3,6 +3,12 @@
 Time goes on in *windows* as long as the shortest delay between neurons, at whose edges, multiples of it, no spike of the window
 has arrived yet. What a window leaves depends on nothing but where it begins. So a simulation may be cut anywhere and looked at
 at any moment without changing a bit of it: a window is simulated whole, and what is asked for within one is read from a copy.
+
+Populations are cut into *ranges* of neurons, which do not depend on one another within a window either. In the tables each
+range is a population of its own that receives, after the populations proper, which only send. A team of threads shares the
+ranges of a window: each takes the next one that nobody has taken. The last thread to finish puts the spikes of all ranges into
+the queues of their populations, in an order that is the same whoever did what, and the next window begins. So the bits are
+those of one thread.
 """
 
 from collections.abc import Sequence
@@ -10,32 +16,55 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.core import config
-from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from localdfa.core.compiled import allocating, always_inline, compiled
+from localdfa.core.atomic import fetch_add, give_way
+from localdfa.core.compiled import allocating, always_inline, compiled, device
 from localdfa.core.spiking.circuit import PORT, Circuit
 from localdfa.core.spiking.noise import Noise
+from localdfa.core.spiking.parameters import first_of
 from localdfa.core.spiking.population import Kernels, population_kernels, scratch_of
-from localdfa.core.spiking.queues import longer
+from localdfa.core.spiking.queues import sort
 from localdfa.core.spiking.state import State
 from localdfa.core.spiking.traces import Pairing
 
 # Traces of spikes, which nothing reads, decay with this time constant, ms: longer than most, so that it shortens no window.
 _TRACE = 1e3
-
-
-# The first entries of an array as a tuple, which kernels can make of a number of them that is known as they are compiled.
-_plain = getattr(config, "DISABLE_JIT")  # noqa: B009
-_first: Any = (lambda values, number: tuple(values[:number])) if _plain else to_fixed_tuple
+# So often a thread looks whether a window is over before it lets others have the processor in between.
+_PATIENCE = 2000
 
 
 class Samples(NamedTuple):
     """Moments at which membranes are looked at, and room for what is seen."""
 
     moments: np.ndarray  # (T,) in order, ms
-    first: np.ndarray  # (P,) where the neurons of a population begin among those that are looked at; −1 of others
+    first: np.ndarray  # (P,) where the neurons of a range begin among those that are looked at; −1 of others
     v: np.ndarray  # (T, m) their membranes
+
+
+class Ranges(NamedTuple):
+    """How R ranges of neurons make up the S populations that send: tables have these first, then the ranges, P = S + R."""
+
+    population: np.ndarray  # (R,) of which population each is a range; those of one follow each other
+    neuron: np.ndarray  # (R,) its first neuron there
+
+
+class Queues(NamedTuple):
+    """Spikes, when they were sent and by which neuron: of each population those that may still be on their way, in order; of
+    each range those of a window. `State.listed` counts them."""
+
+    times: np.ndarray  # of all, end to end
+    senders: np.ndarray
+    begin: np.ndarray  # (P + 1,) where the room of each begins
+
+
+class Team(NamedTuple):
+    """What threads that simulate W windows together say to one another."""
+
+    threads: int  # how many they are
+    taken: np.ndarray  # (W,) how many ranges of a window have been taken
+    arrived: np.ndarray  # (W,) how many threads found none left
+    over: np.ndarray  # (W,) whether all is ready for the next window
+    full: np.ndarray  # (1,) whether a queue might have no room for it
 
 
 class Still:
@@ -72,7 +101,7 @@ def still_circuit(
 ) -> Circuit:
     """The tables of a circuit in which nothing learns.
 
-    membranes (P,): how many neurons of each population have a membrane: all, or none where it is given what it sends. The other
+    membranes (P,): how many neurons of each population have a membrane: all of a range, none of what only sends. The other
     arguments are as in `Circuit`; a spike adds its jump as it is to v, or to a current.
     """
     pairing, populations = Pairing(0.0, 0.0, 0.0), len(sizes)
@@ -109,151 +138,203 @@ def still_circuit(
     )
 
 
-def kinds_of(c: Circuit, kind: np.ndarray, models: Sequence[Any], noises: np.ndarray) -> tuple[tuple[Any, Kernels], ...]:
-    """The models of neurons that a circuit has, each with the kernels that it needs.
+def kinds_of(
+    c: Circuit, kind: np.ndarray, models: Sequence[tuple[Any, tuple[str, ...]]], noises: np.ndarray
+) -> tuple[tuple[Any, Kernels], ...]:
+    """The kinds of neurons that a circuit has, each a model with the kernels that it needs.
 
-    kind (P,): as `simulation_kernel` takes it; noises (P,): how many sources of noise each population has.
+    kind (P,): as `simulation_kernel` takes it; models: of each kind its model, and which parameters differ from neuron to
+    neuron; noises (P,): how many sources of noise each range has.
     """
     found, exponential = [], c.taus.size > 0
-    for m, model in enumerate(models):
+    for m, (model, varied) in enumerate(models):
         if not model.linear:
-            found.append((model, Kernels(exponential=False, dense=False, sparse=False, online=False, rule=Still)))
+            kernels = Kernels(exponential=False, dense=False, sparse=False, online=False, rule=Still, varied=varied)
+            found.append((model, kernels))
             continue
-        simple = not model.adapts and not exponential
+        simple = not (model.adapts or exponential or varied)
         dense = [
             simple and not noises[k] and (c.ports[c.first_port[k] : c.first_port[k + 1]]["rows"] < 0).all()
             for k in np.flatnonzero(kind == m)
         ]
         noisy = bool(noises[kind == m].any())
-        found.append((model, Kernels(exponential, bool(any(dense)), not all(dense), False, None, noisy)))
+        found.append((model, Kernels(exponential, bool(any(dense)), not all(dense), False, None, noisy, varied)))
     return tuple(found)
+
+
+@device
+def _copy(k, c, noise, state, to, noise_to):
+    """Copy what changes of range k while it is taken through a window."""
+    a, b = c.first[k], c.first[k + 1]
+    for i in range(a, b):
+        to.v[i], to.theta[i], to.x[i], to.z[i] = state.v[i], state.theta[i], state.x[i], state.z[i]
+        to.accumulator[i], to.until[i], to.spikes[i] = state.accumulator[i], state.until[i], state.spikes[i]
+        for r in range(state.currents.shape[0]):
+            to.currents[r, i] = state.currents[r, i]
+    for port in range(c.first_port[k], c.first_port[k + 1]):
+        to.received[port] = state.received[port]
+    for other in range(state.listed.size):
+        to.listed[other] = state.listed[other]
+    to.origin[k] = state.origin[k]
+    for g in range(noise.first[noise.first_source[k]], noise.first[noise.first_source[k + 1]]):
+        noise_to.time[g], noise_to.passed[g] = noise.time[g], noise.passed[g]
+
+
+@allocating
+def _gather(ranges, lists, queues, state, full):
+    """Put the spikes that ranges have sent in a window into the queues of their populations.
+
+    full (1,): set where one has less room left than all neurons of its population can fill in a window.
+    """
+    senders, r = lists.size, 0
+    for s in range(senders):
+        end = queues.begin[s] + state.listed[s]
+        first, parts, most = end, 0, 0
+        while r < ranges.population.size and ranges.population[r] == s:
+            k, most = senders + r, most + queues.begin[senders + r + 1] - queues.begin[senders + r]
+            for e in range(queues.begin[k], queues.begin[k] + (state.listed[k] if lists[s] else 0)):
+                queues.times[end], queues.senders[end] = queues.times[e], queues.senders[e] + ranges.neuron[r]
+                end += 1
+            r, parts = r + 1, parts + 1
+        if parts > 1 and end - first > 1:
+            sort(queues.times[first:end], queues.senders[first:end])
+        state.listed[s] = end - queues.begin[s]
+        if queues.begin[s + 1] - end < most:
+            full[0] = True
 
 
 @cache
 def simulation_kernel(kinds: tuple[tuple[Any, Kernels], ...]) -> Any:
-    """The kernel for circuits with these models of neurons."""
+    """The kernel for circuits with these kinds of neurons."""
     advance = _advance(kinds)
 
-    @allocating
-    def copy_of(state):
-        """A copy of what changes while one population is taken through a window."""
-        return State(
+    @compiled(error_model="numpy", nogil=True)
+    def simulate(
+        kind,  # (P,) which of the kinds the neurons of each range are; −1 of what only sends
+        parameters,  # (P, F) their parameters, in the order of the model's; the least where they differ
+        own,  # (n, F) parameters of all neurons; (0, F) where none differ
+        c,  # Circuit
+        ranges,  # Ranges
+        noise,  # Noise
+        state,  # State where the first window begins, and then where the last one ends
+        queues,  # Queues, with room for a window at least
+        listens,  # (S,) whether all spikes of a population are to be listed, although it has no synapses
+        width,  # of a window, ms
+        window,  # the first one: it begins at window · width
+        stop,  # one after the last
+        samples,  # Samples, of moments in these windows
+        team,  # Team, of all who are called with these arguments
+        cancelled,  # (1,) ends the simulation when it is set
+    ):
+        """Simulate some windows; returns at which window it ended: early where a queue may have no room for the next."""
+        scratch, nth, senders_, w = scratch_of(c), 0, listens.size, window
+        copy = State(
             drive=state.drive,
             current=state.current,
-            v=state.v.copy(),
-            scratch=state.scratch.copy(),
-            theta=state.theta.copy(),
-            x=state.x.copy(),
-            z=state.z.copy(),
-            accumulator=state.accumulator.copy(),
-            until=state.until.copy(),
-            spikes=state.spikes.copy(),
-            currents=state.currents.copy(),
+            v=np.empty_like(state.v),
+            scratch=np.empty_like(state.scratch),
+            theta=np.empty_like(state.theta),
+            x=np.empty_like(state.x),
+            z=np.empty_like(state.z),
+            accumulator=np.empty_like(state.accumulator),
+            until=np.empty_like(state.until),
+            spikes=np.empty_like(state.spikes),
+            currents=np.empty_like(state.currents),
             pre_traces=state.pre_traces,
-            origin=state.origin.copy(),
-            listed=state.listed.copy(),
-            received=state.received.copy(),
+            origin=np.empty_like(state.origin),
+            listed=np.empty_like(state.listed),
+            received=np.empty_like(state.received),
             strength=state.strength,
             level=state.level,
         )
-
-    @allocating
-    def copy_of_noise(noise):
-        return Noise(
+        noise_copy = Noise(
             seed=noise.seed,
             number=noise.number,
             first_source=noise.first_source,
             first=noise.first,
+            neuron=noise.neuron,
             current=noise.current,
             jump=noise.jump,
             mean=noise.mean,
             longest=noise.longest,
-            time=noise.time.copy(),
-            passed=noise.passed.copy(),
+            time=np.empty_like(noise.time),
+            passed=np.empty_like(noise.passed),
             later_time=noise.later_time,
             later_count=noise.later_count,
             ahead_time=noise.ahead_time,
             ahead_count=noise.ahead_count,
         )
-
-    @compiled(error_model="numpy", nogil=True)
-    def simulate(
-        kind,  # (P,) which of the models the neurons of each population are; −1 of those that are given what they send
-        parameters,  # (P, F) their parameters, in the order of the model's
-        c,  # Circuit
-        noise,  # Noise
-        state,  # State where the first window begins, and then where the last one ends
-        waiting,  # spikes that are in the queues, of all populations end to end, `state.listed` of each: when, and from whom
-        listens,  # (P,) whether all spikes of a population are to be listed, although it has no synapses
-        width,  # of a window, ms
-        window,  # the first one: it begins at window · width
-        stop,  # one after the last
-        samples,  # Samples, of moments in these windows
-        cancelled,  # (1,) ends the simulation when it is set
-    ):
-        """Simulate some windows; returns the queues of all populations: when spikes were sent, and by which neuron."""
-        scratch, at, nth = scratch_of(c), 0, 0
         times, senders = [], []
-        for n in state.listed:
-            times.append(longer(waiting[0][at : at + n], n, 0))
-            senders.append(longer(waiting[1][at : at + n], n, 0))
-            at += n
+        for k in range(kind.size):
+            times.append(queues.times[queues.begin[k] : queues.begin[k + 1]])
+            senders.append(queues.senders[queues.begin[k] : queues.begin[k + 1]])
         lists = listens.copy()
         for port in range(c.ports.size):
             lists[c.ports[port].pre] = True
-        for w in range(window, stop):
+        while w < stop:
             begin, end, after = w * width, (w + 1) * width, nth
             while after < samples.moments.size and samples.moments[after] < end:
                 after += 1
-            # Copies of populations first go to the moments at which they are looked at, then they themselves to the end. What
-            # advances them is called at one place, because it could be compiled once for each.
-            for e in range((after - nth + 1) * kind.size):
-                k, moment = e % kind.size, nth + e // kind.size
-                looks = moment < after
-                if kind[k] < 0 or (looks and samples.first[k] < 0):
-                    continue
-                then, processes, until = state, noise, end
-                if looks:
-                    then, processes, until = copy_of(state), copy_of_noise(noise), samples.moments[moment]
-                advance(
-                    kind[k], parameters[k], c, k, begin, until, then, times, senders, lists[k] and not looks, scratch,
-                    cancelled, processes,
-                )  # fmt: skip
-                if looks:
-                    for i in range(c.sizes[k]):
-                        samples.v[moment, samples.first[k] + i] = then.v[c.first[k] + i]
-            nth = after
-            if cancelled[0]:
+            k = senders_ + fetch_add(team.taken, w - window, 1)
+            while k < kind.size:
+                state.listed[k] = 0
+                # A copy of the range first goes to each moment at which it is looked at, then it itself to the end. What
+                # advances them is called at one place, because it could be compiled once for each.
+                for moment in range(nth if samples.first[k] >= 0 else after, after + 1):
+                    looks, then, processes, until = moment < after, state, noise, end
+                    if looks:
+                        _copy(k, c, noise, state, copy, noise_copy)
+                        then, processes, until = copy, noise_copy, samples.moments[moment]
+                    advance(
+                        kind[k], parameters[k], own, c, k, begin, until, then, times, senders,
+                        lists[ranges.population[k - senders_]] and not looks, scratch, cancelled, processes,
+                    )  # fmt: skip
+                    if looks:
+                        for i in range(c.sizes[k]):
+                            samples.v[moment, samples.first[k] + i] = then.v[c.first[k] + i]
+                k = senders_ + fetch_add(team.taken, w - window, 1)
+            if fetch_add(team.arrived, w - window, 1) == team.threads - 1:
+                _gather(ranges, lists, queues, state, team.full)
+                fetch_add(team.over, w - window, 1)
+            looked = 0
+            while fetch_add(team.over, w - window, 0) == 0 and not cancelled[0]:
+                looked += 1
+                if looked > _PATIENCE:
+                    give_way()
+            nth, w = after, w + 1
+            if team.full[0] or cancelled[0]:
                 break
-        return times, senders
+        return w
 
     return simulate
 
 
 def _advance(kinds: tuple[tuple[Any, Kernels], ...]) -> Any:
-    """What takes one population from t to `stop`: by the kernels of the first of these models, or of the others."""
+    """What takes one range from t to `stop`: by the kernels of the first of these kinds, or of the others."""
     neuron, kernels = kinds[0]
     advance_own, _ = population_kernels(neuron, kernels)
     number, others = len(neuron._fields), _advance(kinds[1:]) if len(kinds) > 1 else None
 
     @allocating
-    def own(values, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise):
-        p = neuron(*_first(values, number))
-        advance_own(p, 0.0, c, k, t, stop, state, times, senders, 0.0, False, sends, state.v[:0], scratch, cancelled, noise)
+    def of_first(values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise):
+        p = neuron(*first_of(values, number))
+        advance_own(
+            p, 0.0, c, k, t, stop, state, times, senders, 0.0, False, sends, state.v[:0], scratch, cancelled, noise, own
+        )
 
     if others is None:
 
         @allocating
-        def advance(kind, values, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise):
-            own(values, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise)
+        def advance(kind, values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise):
+            of_first(values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise)
 
     else:
 
         @allocating
-        def advance(kind, values, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise):
+        def advance(kind, values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise):
             if kind == 0:
-                own(values, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise)
+                of_first(values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise)
             else:
-                others(kind - 1, values, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise)
+                others(kind - 1, values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise)
 
     return advance

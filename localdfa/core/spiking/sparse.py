@@ -15,15 +15,17 @@ import numpy as np
 from localdfa.core.compiled import allocating, always_inline, device, kernel, unsigned
 from localdfa.core.prefetch import LINE, prefetch
 from localdfa.core.spiking.crossing import first_crossing
-from localdfa.core.spiking.noise import commit, look_ahead, scatter_noise, take_ahead
+from localdfa.core.spiking.noise import commit, look_ahead, scatter_noise_kernel, take_ahead
+from localdfa.core.spiking.parameters import parameters_of
 from localdfa.core.spiking.queues import Arrivals
-from localdfa.core.spiking.refractory import enter, hold, recovered, release
+from localdfa.core.spiking.refractory import enter, enter_each, hold, recovered, release
 from localdfa.core.spiking.traces import fire, rises
 
 # A chunk has at most this many synapses a neuron: with more, bounds on v rule out too few; with fewer, there are too many
 # passes over the neurons.
 _SHARE = 1.5
-# `upper_bound` looks for candidates in blocks of so many neurons, and works on so many at a time that they stay in the cache.
+# `upper_bound_kernel` looks for candidates in blocks of so many neurons, and works on so many at a time that they stay in the
+# cache.
 _BLOCK = unsigned(32)
 _TILE = unsigned(512)
 # The least number of (arrival, neuron) pairs that there is room for: candidates are looked up in lists that have no more.
@@ -58,6 +60,7 @@ class SparseScratch(NamedTuple):
     rise: np.ndarray  # (n,) what raises v meanwhile
     lift: np.ndarray  # (n,) what raises its target
     threshold: np.ndarray  # (n,) the lowest threshold
+    kept: np.ndarray  # (n,) the fraction to which v shrinks by the end, where time constants differ
     moves: np.ndarray  # (R + 1, 2, n) what is left of the jumps at its end: of v, then of each current; up and down apart
     moved: np.ndarray  # (R + 1, 2) whether there are any of these jumps
     reached: Reached
@@ -94,6 +97,7 @@ def sparse_scratch(n, taus, kind):
         rise=np.zeros(n, kind),
         lift=np.zeros(n, kind),
         threshold=np.zeros(n, kind),
+        kept=np.zeros(n, kind),
         moves=np.zeros((r + 1, 2, n), kind),
         moved=np.zeros((r + 1, 2), np.bool_),
         reached=reached,
@@ -147,7 +151,7 @@ def noisy_end(
     arrivals,  # Arrivals
     synapses,  # Synapses
 ):
-    """When a chunk ends, ms, where something may come after its last arrival: `scatter` wants no time after dense rows."""
+    """When a chunk ends, ms, where something may come after its last arrival: there is to be no time after dense rows."""
     when, e = arrivals.when, last
     if last < when.size and when[last] <= stop:
         return when[last - 1]
@@ -172,110 +176,138 @@ def prefetch_row(
             prefetch(x, begin + s)
 
 
-@device
-def scatter(
-    tau_m,  # of the membrane, ms
-    taus,  # (R,) of the currents, ms
-    now,  # end of the chunk, ms
-    chunk,  # Arrivals of the chunk
-    synapses,  # Synapses
-    n,  # neurons of the population
-    scratch,  # SparseScratch, of which all sums are 0; gets what the arrivals leave
-):
-    """What the arrivals of a chunk leave at its end, for `upper_bound` to add to v, and `take_in_currents` to the currents."""
-    when, ports, senders = chunk.when, chunk.ports, chunk.senders
-    row_ends, targets, jumps, strength = synapses.row_ends, synapses.targets, synapses.jumps, synapses.strength
-    jump, width, none, up, down = scratch.jump, unsigned(n), scratch.jump.dtype.type(0), unsigned(0), unsigned(1)
-    for e in range(when.size):
-        port, j, elapsed, size = synapses.ports[ports[e]], senders[e], now - when[e], strength[ports[e]]
-        r = port.current
-        moves, moved = scratch.moves[r + 1], scratch.moved[r + 1]
-        if port.rows < 0:  # the chunk ends with it
-            row, ups, downs = jumps[port.jumps + j * n : port.jumps + (j + 1) * n], moves[up], moves[down]
-            for i in range(width):
-                ups[i] += max(row[i] * size, none)
-                downs[i] += min(row[i] * size, none)
-            moved[up] = moved[down] = True
-            continue
-        remains = jump.dtype.type(math.exp(-elapsed / (tau_m if r < 0 else taus[r])))
-        adds = jump.dtype.type(0.0 if r < 0 else response(taus[r], tau_m, elapsed))
-        first, last = unsigned(row_ends[port.rows + j]), unsigned(row_ends[port.rows + j + 1])
-        to, row, falls = targets[port.targets :], jumps[port.jumps :], unsigned(0)
-        if e + 1 < when.size:
-            following = synapses.ports[ports[e + 1]]
-            prefetch_row(following, senders[e + 1], row_ends, following.jumps, jumps)
-            prefetch_row(following, senders[e + 1], row_ends, following.targets, targets)
-        for s in range(first, last):
-            i, size_here = unsigned(to[s]), row[s] * size  # size changes the sign of what error spikes do
-            way = up if size_here >= 0 else down  # without a branch, which would be mispredicted
-            moves[way, i] += size_here * remains
-            jump[i] += size_here * adds
-            falls += way
-        moved[up] |= falls < last - first
-        moved[down] |= falls > 0
+@cache
+def scatter_kernel(each: bool) -> Any:
+    """What scatters the arrivals of a chunk; each: whether neurons have time constants of their own."""
+
+    @device
+    def scatter(
+        tau_m,  # of the membranes, ms
+        tau_ms,  # (n,) of each of them where they differ
+        taus,  # (R,) of the currents, ms
+        now,  # end of the chunk, ms
+        chunk,  # Arrivals of the chunk
+        synapses,  # Synapses
+        n,  # neurons of the population
+        scratch,  # SparseScratch, of which all sums are 0; gets what the arrivals leave
+    ):
+        """What the arrivals of a chunk leave at its end: `upper_bound` adds it to v, and `take_in_currents` to the currents."""
+        when, ports, senders = chunk.when, chunk.ports, chunk.senders
+        row_ends, targets, jumps, strength = synapses.row_ends, synapses.targets, synapses.jumps, synapses.strength
+        jump, width, none, up, down = scratch.jump, unsigned(n), scratch.jump.dtype.type(0), unsigned(0), unsigned(1)
+        for e in range(when.size):
+            port, j, elapsed, size = synapses.ports[ports[e]], senders[e], now - when[e], strength[ports[e]]
+            r = port.current
+            moves, moved = scratch.moves[r + 1], scratch.moved[r + 1]
+            if port.rows < 0:  # the chunk ends with it
+                row, ups, downs = jumps[port.jumps + j * n : port.jumps + (j + 1) * n], moves[up], moves[down]
+                for i in range(width):
+                    ups[i] += max(row[i] * size, none)
+                    downs[i] += min(row[i] * size, none)
+                moved[up] = moved[down] = True
+                continue
+            remains = jump.dtype.type(math.exp(-elapsed / (tau_m if r < 0 else taus[r])))
+            adds = jump.dtype.type(0.0 if r < 0 else response(taus[r], tau_m, elapsed))
+            first, last = unsigned(row_ends[port.rows + j]), unsigned(row_ends[port.rows + j + 1])
+            to, row, falls = targets[port.targets :], jumps[port.jumps :], unsigned(0)
+            if e + 1 < when.size:
+                following = synapses.ports[ports[e + 1]]
+                prefetch_row(following, senders[e + 1], row_ends, following.jumps, jumps)
+                prefetch_row(following, senders[e + 1], row_ends, following.targets, targets)
+            for s in range(first, last):
+                i, size_here = unsigned(to[s]), row[s] * size  # size changes the sign of what error spikes do
+                way = up if size_here >= 0 else down  # without a branch, which would be mispredicted
+                if each:
+                    if r < 0:
+                        remains = jump.dtype.type(math.exp(-elapsed / tau_ms[i]))
+                    else:
+                        adds = jump.dtype.type(response(taus[r], tau_ms[i], elapsed))
+                moves[way, i] += size_here * remains
+                jump[i] += size_here * adds
+                falls += way
+            moved[up] |= falls < last - first
+            moved[down] |= falls > 0
+
+    return scatter
 
 
-@device
-def upper_bound(
-    tau_m,  # of the membrane, ms
-    taus,  # (R,) of the currents, ms
-    t,  # begin of the chunk, ms
-    first_at,  # its first arrival, ms
-    now,  # its end, ms
-    origin,  # trace origin, ms
-    v,  # (n,) membranes at t
-    later,  # (n,) gets those at the end
-    population,  # Population
-    scratch,  # SparseScratch after `scatter`
-    candidates,  # gets the neurons that could have met their threshold
-):
-    """Carry v to the end of a chunk; returns how many neurons could have met their threshold on the way.
+@cache
+def upper_bound_kernel(each: bool) -> Any:
+    """What carries v to the end of a chunk, and bounds it; each: whether neurons have time constants of their own."""
 
-    Meanwhile v stays below the larger of its first value and what it would relax to with the largest target, and all jumps up
-    on top. The largest value of a current is its first if that is positive, else its last, and all of its jumps up on top.
-    Since the first arrival, at first_at, these jumps have decayed; multiplying by that factor gives an upper bound on their
-    value in between. The loops are over few arrays each, because LLVM does not vectorise them otherwise.
-    """
-    to, currents, a, moves, moved = population.target, population.currents, population.first, scratch.moves, scratch.moved
-    jump, rise, lift, threshold = scratch.jump, scratch.rise, scratch.lift, scratch.threshold
-    n, number = unsigned(v.size), v.dtype.type
-    remains, one, none, count, first = number(math.exp((t - now) / tau_m)), number(1), number(0), 0, unsigned(0)
-    while first < n:
-        stop = min(first + _TILE, n)
-        up, down, more = moves[0, 0], moves[0, 1], number(math.exp((now - first_at) / tau_m))
-        for i in range(first, stop):
-            rise[i] = none
-        for i in range(first, stop if moved[0, 0] or moved[0, 1] else first):
-            rise[i] = up[i] * more
-            jump[i] += up[i] + down[i]
-            up[i], down[i] = none, none
-        for r in range(taus.size):
-            present, adds = number(math.exp((origin - t) / taus[r])), number(response(taus[r], tau_m, now - t))
-            row, up, left = currents[r, a:], moves[r + 1, 0], number(math.exp((t - now) / taus[r]))
-            more = number(math.exp((now - first_at) / taus[r]))
+    @device
+    def upper_bound(
+        tau_m,  # of the membranes, ms; the shortest where they differ
+        tau_ms,  # (n,) of each of them where they differ
+        taus,  # (R,) of the currents, ms
+        t,  # begin of the chunk, ms
+        first_at,  # its first arrival, ms
+        now,  # its end, ms
+        origin,  # trace origin, ms
+        v,  # (n,) membranes at t
+        later,  # (n,) gets those at the end
+        population,  # Population
+        scratch,  # SparseScratch after `scatter_kernel`
+        candidates,  # gets the neurons that could have met their threshold
+    ):
+        """Carry v to the end of a chunk; returns how many neurons could have met their threshold on the way.
+
+        Meanwhile v stays below the larger of its first value and what it would relax to with the largest target, and all jumps
+        up on top. The largest value of a current is its first if that is positive, else its last, and all of its jumps up on
+        top. Since the first arrival, at first_at, these jumps have decayed; multiplying by that factor gives an upper bound on
+        their value in between. The loops are over few arrays each, because LLVM does not vectorise them otherwise.
+        """
+        to, currents, a, moves, moved = population.target, population.currents, population.first, scratch.moves, scratch.moved
+        jump, rise, lift, threshold, kept = scratch.jump, scratch.rise, scratch.lift, scratch.threshold, scratch.kept
+        n, number = unsigned(v.size), v.dtype.type
+        remains, one, none, count, first = number(math.exp((t - now) / tau_m)), number(1), number(0), 0, unsigned(0)
+        while first < n:
+            stop = min(first + _TILE, n)
+            up, down, more = moves[0, 0], moves[0, 1], number(math.exp((now - first_at) / tau_m))
+            if each:
+                for i in range(first, stop):
+                    kept[i] = number(math.exp((t - now) / tau_ms[i]))
             for i in range(first, stop):
-                current = row[i] * present
-                jump[i] += current * adds
-                lift[i] += max(current, current * left)
-            for i in range(first, stop if moved[r + 1, 0] else first):
-                lift[i] += up[i] * more
-        for i in range(first, stop):
-            rise[i] += max(v[i], v[i] * remains + (to[i] + lift[i]) * (one - remains)) - threshold[i]
-        for i in range(first, stop):
-            later[i] = to[i] + (v[i] - to[i]) * remains + jump[i]
-        for i in range(first, stop):
-            jump[i], lift[i] = none, none
-        while first < stop:
-            end, some = min(first + _BLOCK, stop), False
-            for i in range(first, end):
-                some |= rise[i] >= 0
-            if some:
+                rise[i] = none
+            for i in range(first, stop if moved[0, 0] or moved[0, 1] else first):
+                rise[i] = up[i] * more
+                jump[i] += up[i] + down[i]
+                up[i], down[i] = none, none
+            for r in range(taus.size):
+                present, adds = number(math.exp((origin - t) / taus[r])), number(response(taus[r], tau_m, now - t))
+                row, up, left = currents[r, a:], moves[r + 1, 0], number(math.exp((t - now) / taus[r]))
+                more = number(math.exp((now - first_at) / taus[r]))
+                for i in range(first, stop):
+                    current = row[i] * present
+                    if each:
+                        adds = number(response(taus[r], tau_ms[i], now - t))
+                    jump[i] += current * adds
+                    lift[i] += max(current, current * left)
+                for i in range(first, stop if moved[r + 1, 0] else first):
+                    lift[i] += up[i] * more
+            for i in range(first, stop):
+                if each:
+                    remains = kept[i]
+                rise[i] += max(v[i], v[i] * remains + (to[i] + lift[i]) * (one - remains)) - threshold[i]
+            for i in range(first, stop):
+                if each:
+                    remains = kept[i]
+                later[i] = to[i] + (v[i] - to[i]) * remains + jump[i]
+            for i in range(first, stop):
+                jump[i], lift[i] = none, none
+            while first < stop:
+                end, some = min(first + _BLOCK, stop), False
                 for i in range(first, end):
-                    if rise[i] >= 0:
-                        candidates[count] = i
-                        count += 1
-            first = end
-    return count
+                    some |= rise[i] >= 0
+                if some:
+                    for i in range(first, end):
+                        if rise[i] >= 0:
+                            candidates[count] = i
+                            count += 1
+                first = end
+        return count
+
+    return upper_bound
 
 
 @device
@@ -284,7 +316,7 @@ def take_in_currents(
     apart,  # since the trace origin, ms
     population,  # Population
     n,  # its neurons
-    scratch,  # SparseScratch after `scatter`
+    scratch,  # SparseScratch after `scatter_kernel`
 ):
     """Add what a chunk leaves to the synaptic currents."""
     for r in range(taus.size):
@@ -390,11 +422,16 @@ def correct_traces(
 
 
 @cache
-def sparse_kernel(neuron: Any, exponential: bool, noisy: bool) -> Any:
+def sparse_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[str, ...]) -> Any:
     """The kernel for one model of neurons.
 
-    exponential: whether there are synaptic currents; noisy: whether there is `noise.Noise`.
+    exponential: whether there are synaptic currents; noisy: whether there is `noise.Noise`; varied: which parameters differ
+    from neuron to neuron.
     """
+    each_tau, each_threshold, each_period = "tau_m" in varied, "v_th" in varied, "t_ref" in varied
+    of_tau, of_threshold, of_period = (neuron._fields.index(name) for name in ("tau_m", "v_th", "t_ref"))
+    scatter, scatter_noise, upper_bound = scatter_kernel(each_tau), scatter_noise_kernel(each_tau), upper_bound_kernel(each_tau)
+    of_one = parameters_of(neuron, varied)
     wait, adapts, raised = neuron.wait, neuron.adapts, neuron.raised
     simple = not adapts and not exponential
 
@@ -440,7 +477,7 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool) -> Any:
 
     @device
     def drift(p, v, target, elapsed, decay):
-        """v after some ms without a spike, and whether it may have met the threshold, by the bound of `upper_bound`.
+        """v after some ms without a spike, and whether it may have met the threshold, by the bound of `upper_bound_kernel`.
 
         What decays is put into `decay.after`.
         """
@@ -466,6 +503,7 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool) -> Any:
     @always_inline
     def resolve_spikes(
         p,  # parameters of the neurons
+        rows,  # (n, F) those of each where they differ
         candidates,  # a list of neurons
         awake,  # how many of them, which come first, are not refractory at the begin
         v,  # (n,) membranes at the begin; −∞ if refractory
@@ -492,7 +530,8 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool) -> Any:
         for f in range(candidates.size):
             i, t, h, of_neuron = candidates[f], begin, 0, reached.counts[f]
             arrivals, through = reached.arrivals[f * count : (f + 1) * count], reached.synapses[f * count : (f + 1) * count]
-            target, level = float(population.target[i]), float(v[i]) if f < awake else p.v_reset
+            own = of_one(p, rows, i)
+            target, level = float(population.target[i]), float(v[i]) if f < awake else own.v_reset
             if not simple:
                 for r in range(last):
                     present[r] = population.currents[r, population.first + i] * decay.kept[r]
@@ -505,11 +544,11 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool) -> Any:
                     end = min(end, upcoming)
                 if t < end and not recovered(until[i], t):
                     fade(min(until[i], end) - t, decay)
-                    t, level = min(until[i], end), p.v_reset
+                    t, level = min(until[i], end), own.v_reset
                     continue
                 if t < end:
-                    after, may = drift(p, level, target, end - t, decay)
-                    time = t + crossing(p, level, target, end - t, decay, ulp) if may else np.inf
+                    after, may = drift(own, level, target, end - t, decay)
+                    time = t + crossing(own, level, target, end - t, decay, ulp) if may else np.inf
                     met = time < end
                     if met:
                         fade(time - t, decay)
@@ -519,7 +558,7 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool) -> Any:
                             present[r] = decay.after[r]
                         level, t = after, end
                         # Only rounding can take a crossing by drift out of the interval.
-                        met = end < now and level >= p.v_th + present[last] * adapts and climbs(p, target, decay, ulp)
+                        met = end < now and level >= own.v_th + present[last] * adapts and climbs(own, target, decay, ulp)
                 if not met:
                     if noisy:
                         if h == of_neuron and upcoming > now:
@@ -538,14 +577,14 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool) -> Any:
                     if noisy and upcoming <= t:
                         jump, upcoming = take_ahead(k, i, t, noise, present, takes)
                         level += jump
-                    met = takes and level > before and level >= p.v_th + present[last] * adapts
+                    met = takes and level > before and level >= own.v_th + present[last] * adapts
                 if met:
                     rise = rises(t, traces)
                     listed = fire(i, t, rise, traces.post, population, listed)
                     correct_traces(t, rise, traces, scale, arrivals[:h], through[:h], chunk, synapses)
                     if adapts:
-                        present[last] = raised(p, present[last])
-                    level, until[i] = p.v_reset, t + p.t_ref
+                        present[last] = raised(own, present[last])
+                    level, until[i] = own.v_reset, t + own.t_ref
             if adapts:
                 population.theta[i] = number(present[last] * math.exp((now - traces.origin) / decay.taus[last]))
             later[i] = number(level if recovered(until[i], now) else -np.inf)
@@ -553,7 +592,8 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool) -> Any:
 
     @device
     def sparse(
-        p,  # parameters of the neurons
+        p,  # parameters of the neurons; the least where they differ
+        rows,  # (n, F) those of each where they differ
         t,  # begin of the window, ms
         now,  # its end, ms
         shortest,  # the shortest time constant but tau_m, ms
@@ -581,6 +621,10 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool) -> Any:
         # By the end of a chunk no jump has decayed by more than the bound on v can make up for.
         longest, gains = min(p.tau_m, shortest), scale if reads else 0 * scale
         threshold[:n] = number(p.v_th)
+        if each_threshold:
+            for i in range(n):
+                threshold[i] = number(rows[i, of_threshold])
+        tau_ms = rows[:, of_tau] if each_tau else None
         while e < when.size or t < now:
             first, e = e, chunk_end(e, longest, arrivals, synapses, n)
             if noisy:  # it comes at any time, and its events are no arrivals: a chunk lasts for some time at most
@@ -594,25 +638,31 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool) -> Any:
             if adapts:
                 left = number(math.exp((origin - end) / decay.taus[-1]))
                 for i in range(n):
-                    threshold[i] = number(p.v_th) + population.theta[i] * left
+                    if each_threshold:
+                        threshold[i] = number(rows[i, of_threshold]) + population.theta[i] * left
+                    else:
+                        threshold[i] = number(p.v_th) + population.theta[i] * left
             for r in range(scratch.moved.shape[0]):
                 scratch.moved[r, 0] = scratch.moved[r, 1] = False
-            scatter(p.tau_m, taus, end, chunk, synapses, n, scratch)
+            scatter(p.tau_m, tau_ms, taus, end, chunk, synapses, n, scratch)
             if noisy:
-                scatter_noise(k, p.tau_m, taus, end, n, noise, scratch)
-            awake = upper_bound(p.tau_m, taus, t, begins, end, origin, v, later, population, scratch, candidates)
+                scatter_noise(k, p.tau_m, tau_ms, taus, end, n, noise, scratch)
+            awake = upper_bound(p.tau_m, tau_ms, taus, t, begins, end, origin, v, later, population, scratch, candidates)
             count, before = release(ring, population.until, end, candidates, awake), listed
             most = reached.arrivals.size // max(e - first, 1)
             for f in range(0, count, most):
                 some = candidates[f : min(f + most, count)]
                 look_up_arrivals(some, n, chunk, synapses, reached)
                 listed = resolve_spikes(
-                    p, some, awake - f, v, later, t, end, traces, population, chunk, synapses, reached, decay, k, noise, gains,
-                    listed,
+                    p, rows, some, awake - f, v, later, t, end, traces, population, chunk, synapses, reached, decay, k, noise,
+                    gains, listed,
                 )  # fmt: skip
             if noisy:
                 commit(k, noise)
-            enter(ring, population, before, listed, end, p.t_ref)
+            if each_period:
+                enter_each(ring, population, before, listed, end, rows[:, of_period])
+            else:
+                enter(ring, population, before, listed, end, p.t_ref)
             hold(ring, later)
             if exponential:
                 take_in_currents(taus, end - origin, population, n, scratch)

@@ -245,7 +245,7 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
                     gains = scale if fed <= k < taught else 0.0
                     advance(
                         p, r, c, k, t0, t1, state, times, senders, gains, reads, keep or sends[k], sums, scratch, cancelled,
-                        None,
+                        None, None,
                     )  # fmt: skip
             if opening >= 0 and (schedule.closes[step] or schedule.turns[step]):
                 _add_traces(c, fed, t1, scale, state, findings.change[s, frame])
