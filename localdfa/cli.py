@@ -173,6 +173,38 @@ def sweep(
     _run(name, overrides, out, force, tensorboard, workers, grid.from_options(grids))
 
 
+@main.command(
+    epilog=_examples(
+        "localdfa simulate brunel",
+        "localdfa simulate mine.toml --duration 2000 --v exc --threads 2 --out runs/mine",
+    )
+)
+@click.argument("name")
+@click.option("--duration", default=1000.0, show_default=True, help="For how long, ms of biological time.")
+@click.option("--v", "membranes", multiple=True, metavar="POPULATION", help="Keep v of its neurons, each ms; repeatable.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Share the circuit.  [default: those of Numba, if it is large]")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In the place of the file's.")
+@click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/NAME-DATE-TIME]")
+def simulate(
+    name: str, duration: float, membranes: tuple[str, ...], threads: int | None, seed: int | None, out: Path | None
+) -> None:
+    """Simulate the bundled circuit NAME, or that of your own .toml file: no labels, nothing learns.
+
+    It leaves a folder with the circuit, the versions, all spikes and a raster plot.
+    """
+    from rich.console import Console
+
+    from localdfa.circuit import Circuit, simulated
+    from localdfa.display import Clock, circuit_table
+
+    path, console = simulated.find(name), Console()
+    circuit = Circuit.from_toml(path, seed)
+    with Clock(console, duration) as clock:
+        place, result = simulated.simulate(circuit, duration, membranes, threads, out, path.stem, clock.at)
+    console.print(circuit_table(result))
+    _say(console, f"{duration:g} ms in {clock.seconds:.3g} s; spikes and figures: {place}")
+
+
 @main.command(epilog=_examples("localdfa resume runs/mine", "localdfa resume runs/mine --jobs 4"))
 @click.argument("folder", type=click.Path(path_type=Path))
 @_MODELS
@@ -454,13 +486,14 @@ def paper(
         raise LocalDFAError("\n".join(f"{name}: {why}" for name, why in failed.items()))
 
 
-_KINDS = ("models", "data", "experiments", "papers", "figures")
+_KINDS = ("models", "data", "experiments", "circuits", "papers", "figures")
 
 
 @main.command("list", epilog=_examples("localdfa list --data", "localdfa list --experiments --figures"))
 @click.option("--models", "kinds", flag_value="models", multiple=True, help="Neurons, rules, outputs, pathways and so on.")
 @click.option("--data", "kinds", flag_value="data", multiple=True, help="Data sets.")
 @click.option("--experiments", "kinds", flag_value="experiments", multiple=True, help="Experiments that come with localdfa.")
+@click.option("--circuits", "kinds", flag_value="circuits", multiple=True, help="Circuits, for `localdfa simulate`.")
 @click.option("--papers", "kinds", flag_value="papers", multiple=True, help="Papers whose tables can be trained.")
 @click.option("--figures", "kinds", flag_value="figures", multiple=True, help="Figures of a run.")
 def list_(kinds: tuple[str, ...]) -> None:
@@ -473,6 +506,8 @@ def list_(kinds: tuple[str, ...]) -> None:
             _section(heading, registry.described(family))
     if "experiments" in shown:
         _section("experiments", {name: spec.title(name) for name in spec.bundled()})
+    if "circuits" in shown:
+        _section("circuits", {name: spec.circuit_title(name) for name in spec.circuits()})
     if "papers" in shown:
         _section("papers", {name: papers.named(name).cite for name in papers.names()})
     if "figures" in shown:

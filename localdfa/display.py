@@ -6,14 +6,20 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Table
 
 from localdfa import outputs
 from localdfa.progress import Progress
+
+if TYPE_CHECKING:
+    from localdfa.circuit import Result
 
 # Seconds between two lines in a file, until kernels that compile are told of, and between two looks of a notebook.
 _EVERY, _SOON, _MOMENT = 10.0, 1.5, 0.2
@@ -185,6 +191,59 @@ class Lines(Progress, AbstractContextManager["Lines"]):
 
     def warn(self, message: str) -> None:
         self._say(f"warning: {message}")
+
+
+class Clock(AbstractContextManager["Clock"]):
+    """How far a circuit has been simulated: a bar on a terminal, a line now and then elsewhere, with the speed.
+
+    seconds: how long it took, once it is over; compiling and drawing are part of it.
+    """
+
+    def __init__(self, console: Console, duration: float) -> None:
+        self._console, self._duration, self._begin, self.seconds = console, duration, time.perf_counter(), 0.0
+        self._first: tuple[float, float] | None = None  # the first moment that was told, and when it was
+        self._printed = self._begin
+        self._bar = RichProgress(
+            TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn(compact=True), console=console,
+            transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("drawing and compiling", total=duration)
+
+    def __enter__(self) -> "Clock":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._begin
+        self._bar.stop()
+
+    def at(self, moment: float) -> None:
+        """The circuit has been simulated until `moment`, ms."""
+        now = time.perf_counter()
+        text = f"{moment:.0f} of {self._duration:g} ms"
+        if self._first is None:
+            self._first = moment, now
+        elif now > self._first[1]:
+            text += f", {1e-3 * (moment - self._first[0]) / (now - self._first[1]):.2g} s a second"
+        self._bar.update(self._task, completed=moment, description=text)
+        if not self._console.is_terminal and now - self._printed >= _EVERY:
+            self._console.print(text, highlight=False, soft_wrap=True)
+            self._printed = now
+
+
+def circuit_table(result: "Result") -> Table:
+    """Mean rates, and coefficients of variation of intervals, by population."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("population", "neurons", "spikes", "rate, Hz", "CV"):
+        table.add_column(heading, justify="left" if heading == "population" else "right", overflow="fold")
+    for name, size in result.sizes.items():
+        cv = result.cv(name)
+        known = cv[np.isfinite(cv)]
+        table.add_row(
+            escape(name), f"{size:,}", f"{len(result.spikes(name)[0]):,}", f"{result.rates(name).mean():.3g}",
+            f"{known.mean():.2f}" if known.size else "–",
+        )  # fmt: skip
+    return table
 
 
 class Cell(Progress, AbstractContextManager["Cell"]):

@@ -6,7 +6,7 @@ A circuit is four lists by name: *populations* of neurons (a size, a model of th
 that are given what they send (trains, or Poisson processes), *projections* between any two of them (which pairs, with what
 weights, delays and `tau_syn`), and *inputs* to a population (currents, Poisson noise for each neuron). `Circuit` holds these
 lists, checks each entry as it is added, and nothing is drawn before the circuit first runs. A value is a number, an array, or a
-table that names a distribution, so that what stands here can be written in TOML.
+table that names a distribution, so that what stands here can be written in TOML (`tables`).
 
 What runs is the engine of training: the tables of `core.spiking.circuit`, the same kernels for one population, and a loop over
 windows of the shortest delay (`core.spiking.simulation`) in the place of a trial with its phases. There is no second engine.
@@ -18,7 +18,9 @@ windows of the shortest delay (`core.spiking.simulation`) in the place of a tria
       → simulation (`Circuit.run`: windows that threads share, noise from counters)
       → `Result` (spikes, membranes, figures, neo)
 
-What is to come adds to these steps and takes the place of none. TOML tables are read into the same lists. Learning marks
+`saved` keeps the description and where the simulation stands; synapses are drawn again. `simulated` is the command line's.
+
+What is to come adds to these steps and takes the place of none. Learning marks
 projections as plastic, and adds targets and schedules of the gate to what a window does. Streams to disk take what
 `Circuit.run` harvests after each batch of windows. PyNN is another front of the same lists.
 

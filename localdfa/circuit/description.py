@@ -1,7 +1,8 @@
 """A circuit as it is described: populations, sources, projections and inputs by name, each checked as it is added."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -10,6 +11,7 @@ import scipy.sparse
 from localdfa import neurons, registry
 from localdfa.circuit.result import Result
 from localdfa.circuit.running import Recorded, Simulation
+from localdfa.circuit.tables import fill, read, to_toml
 from localdfa.circuit.values import Bounds, Distribution, Value, array, choice, number, value_of
 from localdfa.errors import SpecError, quoted
 from localdfa.spec.checks import wrong_parameters
@@ -117,12 +119,68 @@ class Circuit:
         self.projections: list[Projection] = []
         self.noises: list[Noise] = []
         self.currents: dict[str, np.ndarray] = {}
-        self._simulation: Simulation | None = None
+        self.simulation: Simulation | None = None
+
+    @classmethod
+    def of_tables(cls, tables: Mapping[str, Any]) -> "Circuit":
+        """The circuit that tables describe, as those of a file of TOML (see `from_toml`)."""
+        given = {key: tables[key] for key in ("seed", "precision") if key in tables}
+        found = cls(**given)
+        fill(found, tables)
+        return found
+
+    @classmethod
+    def from_toml(cls, path: str | Path, seed: int | None = None) -> "Circuit":
+        """The circuit that a file of TOML describes; seed: in the place of the file's.
+
+        It has ``seed`` and ``precision``, and tables ``[[population]]``, ``[[source]]``, ``[[projection]]`` and ``[[input]]``
+        with the names and values of the arguments of `population`, of `poisson` (``rate``) or `trains` (``times``,
+        ``neurons``), of `project`, and of `noise` (``post``, ``rate``, ``weight``, ``tau_syn``) or `current` (``post``,
+        ``current``).
+
+        Raises
+        ------
+        SpecError
+            The message names the file, the table and the key, what is wrong, and what is allowed.
+        """
+        try:
+            return cls.of_tables(read(Path(path)) | ({} if seed is None else {"seed": seed}))
+        except SpecError as error:
+            raise SpecError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
+
+    def to_toml(self) -> str:
+        """The circuit as TOML, from which `from_toml` makes one that is simulated to the same bits."""
+        return to_toml(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the circuit and where it stands to a file, whole or not at all; `load` goes on from there.
+
+        Raises
+        ------
+        RunError
+            The file cannot be written.
+        """
+        from localdfa.circuit import saved  # which knows circuits
+
+        saved.save(self, Path(path))
+
+    @staticmethod
+    def load(path: str | Path) -> "Circuit":
+        """The circuit that `save` wrote, which goes on to the same bits. Nothing in the file is executed.
+
+        Raises
+        ------
+        RunError
+            The file cannot be read, or is none of these.
+        """
+        from localdfa.circuit import saved  # which knows circuits
+
+        return saved.load(Path(path))
 
     @property
     def time(self) -> float:
         """Until when the circuit has been simulated, ms."""
-        return self._simulation.time if self._simulation else 0.0
+        return self.simulation.time if self.simulation else 0.0
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{p.name} {p.size}" for p in self.populations.values())
@@ -345,6 +403,7 @@ class Circuit:
         record: Mapping[str, list[str]] | None = None,
         interval: float = 1.0,
         threads: int | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> Result:
         """Simulate for some time, from where the circuit stands.
 
@@ -361,25 +420,31 @@ class Circuit:
         threads : int, optional
             How many threads share each window of the shortest delay; the bits are the same with any number of them. By default
             as many as Numba has, as far as there are neurons enough for them.
+        progress : function, optional
+            Called now and then, and at the end, with the time until which the circuit has been simulated, ms.
 
         Raises
         ------
         SpecError
             The message names the population, what is wrong, and what is allowed; or how much memory it would take.
         """
-        end = self.time + number("duration", duration, Bounds(1e-3, 1e7))
-        step = number("interval", interval, Bounds(0.01, 1e6))
+        kept = self.require(duration, record)
+        end, step = self.time + float(duration), number("interval", interval, Bounds(0.01, 1e6))
+        count = None if threads is None else int(number("threads", threads, _THREADS))
+        if self.simulation is None:
+            self.simulation = Simulation(self, count)
+        recorded = Recorded({n for n in kept if "spikes" in kept[n]}, [n for n in kept if "v" in kept[n]], step)
+        return self.simulation.run(end, recorded, count, progress or (lambda time: None))
+
+    def require(self, duration: float, record: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
+        """What a run of these arguments keeps by population; SpecError, as `run` raises it, before anything is drawn."""
+        number("duration", duration, Bounds(1e-3, 1e7))
         if not self.populations:
             raise SpecError("the circuit has no population; add one with Circuit.population")
-        kept = {name: ["spikes"] for name in self.populations} if record is None else self._recorded(record)
-        count = None if threads is None else int(number("threads", threads, _THREADS))
-        if self._simulation is None:
-            self._simulation = Simulation(self, count)
-        recorded = Recorded({n for n in kept if "spikes" in kept[n]}, [n for n in kept if "v" in kept[n]], step)
-        return self._simulation.run(end, recorded, count)
+        return {name: ["spikes"] for name in self.populations} if record is None else self._recorded(record)
 
     def _still_open(self, what: str) -> None:
-        if self._simulation is not None:
+        if self.simulation is not None:
             raise SpecError(f"{what} cannot be added to a circuit that has run; allowed: before its first run")
 
     def _add(self, population: Population) -> Population:
@@ -389,7 +454,9 @@ class Circuit:
         if name in self.populations:
             raise SpecError(f"population {quoted(name)}: there is one of this name already; allowed: another name")
         number(f"population {quoted(name)}.size", population.size, _SIZE)
-        self.populations[name] = population
+        # Sources come last, whenever they are added: what is drawn goes by number.
+        there = [*self.populations.values(), population]
+        self.populations = {p.name: p for p in sorted(there, key=lambda p: p.model is None)}
         return population
 
     def _named(self, key: str, population: str | Population, receives: bool = False) -> Population:

@@ -1,5 +1,6 @@
 """A circuit that runs: its tables, and its state between runs."""
 
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from copy import deepcopy
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class Simulation:
         self._most = np.array([(r.high - r.low) * (5 + int(n)) for r, n in zip(self._cut, periods, strict=True)], np.int64)
         self._stand = self._begin(circuit)
 
-    def run(self, end: float, recorded: Recorded, threads: int | None) -> Result:
+    def run(self, end: float, recorded: Recorded, threads: int | None, progress: Callable[[float], None]) -> Result:
         """Simulate until `end`, ms.
 
         Windows are simulated whole. What a run asks for of a window that it ends in is read from a copy, which is given up: the
@@ -119,9 +120,11 @@ class Simulation:
             hands = _Hands(count, pool, cancelled)
             for window in range(first, last, per_batch):
                 self._advance(stand, min(window + per_batch, last), samples, spikes, hands)
+                progress(min(stand.window * self._width, end))
             if last * self._width < end - _NEAR:
                 self._advance(deepcopy(stand), last + 1, samples, spikes, hands)
         self.time, self._stand = end, stand
+        progress(end)
         found = {}
         for name, parts in spikes.items():
             times, who = (
@@ -137,6 +140,52 @@ class Simulation:
             v[name] = samples.v[:, at : at + population.size] + np.asarray(own.zero, self._dtype)
             at += population.size
         return Result(begin, end, {p.name: p.size for p in self._populations}, found, moments, v)
+
+    def drawn(self) -> Iterator[np.ndarray]:
+        """All that was drawn of the circuit and stays as it is."""
+        yield from (self._tables.row_ends, self._tables.targets, self._tables.jumps, self._tables.delay, self._own)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Where the simulation stands, for `restore`."""
+        stand = self._stand
+        found = {f"state_{name}": array for name, array in stand.state._asdict().items()}
+        for name, noise in (("noise", stand.noise), ("sources", stand.sources)):
+            found |= {f"{name}_time": noise.time, f"{name}_passed": noise.passed}
+        counts = [len(times) for times, _ in stand.queues]
+        times, senders = (np.concatenate(columns) for columns in zip(*stand.queues, strict=True))
+        return found | {"window": np.array(stand.window), "counts": np.array(counts), "times": times, "senders": senders}
+
+    def restore(self, time: float, arrays: Mapping[str, np.ndarray]) -> None:
+        """Stand where `arrays` says, at this time, ms.
+
+        Raises
+        ------
+        KeyError, ValueError
+            It is that of another circuit.
+        """
+        for name, own in self.arrays().items():
+            given = arrays[name]
+            of_queue = name in ("times", "senders")
+            if given.dtype != own.dtype or (given.shape != own.shape and not of_queue):
+                raise ValueError(f"{name} has shape {given.shape} {given.dtype}, not {own.shape} {own.dtype}")
+        stand, counts = self._stand, arrays["counts"]
+        owner, senders, window = np.repeat(np.arange(len(counts)), counts), arrays["senders"], int(arrays["window"])
+        sizes, received = np.array([p.size for p in self._populations]), arrays["state_received"]
+        if not (
+            owner.size == senders.size == arrays["times"].size
+            and ((senders >= 0) & (senders < sizes[owner])).all()
+            and (received >= 0).all()
+            and (received <= counts[self._tables.ports["pre"]]).all()
+            and window * self._width <= time + _NEAR < (window + 1) * self._width + 2 * _NEAR
+        ):
+            raise ValueError("what is on its way is not that of its populations")
+        for name, array in stand.state._asdict().items():
+            array[...] = arrays[f"state_{name}"]
+        for name, noise in (("noise", stand.noise), ("sources", stand.sources)):
+            noise.time[:], noise.passed[:] = arrays[f"{name}_time"], arrays[f"{name}_passed"]
+        ends = np.cumsum(counts)[:-1]
+        stand.queues = list(zip(np.split(arrays["times"], ends), np.split(senders, ends), strict=True))
+        stand.window, self.time = window, time
 
     def _threads(self, asked: int | None) -> int:
         """How many threads take part: no more than there are ranges."""

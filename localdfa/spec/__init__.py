@@ -8,6 +8,8 @@ wrong is said in one message that names the key, the value, what is allowed and 
 from localdfa.spec.load import (
     asked,
     bundled,
+    circuit_title,
+    circuits,
     differing,
     experiment,
     find,
@@ -29,6 +31,8 @@ __all__ = [
     "Setting",
     "asked",
     "bundled",
+    "circuit_title",
+    "circuits",
     "differing",
     "experiment",
     "find",

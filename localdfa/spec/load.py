@@ -38,9 +38,22 @@ def bundled() -> dict[str, Path]:
     found = {}
     for folder in map(Path, sims.__path__):
         for path in [*sorted(folder.glob("*.toml")), *sorted(folder.glob("*/*.toml"))]:
-            if path.name != "paper.toml":
+            if path.name != "paper.toml" and path.parent.name != "circuits":
                 found[path.relative_to(folder).with_suffix("").as_posix()] = path
     return found
+
+
+def circuits() -> dict[str, Path]:
+    """The circuits that come with localdfa, which are simulated and learn nothing: name -> file."""
+    from localdfa import sims
+
+    return {path.stem: path for each in sims.__path__ for path in sorted((Path(each) / "circuits").glob("*.toml"))}
+
+
+def circuit_title(name: str) -> str:
+    """What a bundled circuit is: the comment that its file begins with, up to the source that it names."""
+    lines = circuits()[name].read_text(encoding="utf-8").splitlines()
+    return " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#")).partition(":")[0]
 
 
 def find(name: str) -> Path:

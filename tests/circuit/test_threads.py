@@ -47,7 +47,7 @@ def test_in_ranges_as_the_reference(seed, monkeypatch):
     for post in (case.names[0], case.names[2]):
         case.noise(post)
     assert compare(case) > 40
-    assert len(case.net._simulation._cut) > len(case.names)
+    assert len(case.net.simulation._cut) > len(case.names)
 
 
 def test_a_larger_circuit_has_ranges_of_its_own_and_the_same_bits():
@@ -60,7 +60,7 @@ def test_a_larger_circuit_has_ranges_of_its_own_and_the_same_bits():
             net.project("i", post, probability=0.2, weight=-0.4, delay={"distribution": "normal", "mean": 1.0, "std": 0.1})
             net.noise(post, 15000.0, 0.1)
         result = net.run(60.0, threads=threads)
-        assert len(net._simulation._cut) > 2
+        assert len(net.simulation._cut) > 2
         return result
 
     one, two = run(1), run(2)
