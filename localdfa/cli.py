@@ -176,7 +176,7 @@ def sweep(
 @main.command(
     epilog=_examples(
         "localdfa simulate brunel",
-        "localdfa simulate mine.toml --duration 2000 --v exc --threads 2 --out runs/mine",
+        "localdfa simulate mine.toml --duration 2000 --v exc --out runs/mine",
     )
 )
 @click.argument("name")
