@@ -205,6 +205,24 @@ def simulate(
     _say(console, f"{duration:g} ms in {clock.seconds:.3g} s; spikes and figures: {place}")
 
 
+@main.command(epilog=_examples("localdfa export brunel --to brian2", "localdfa export mine.toml --to brian2 --out mine.py"))
+@click.argument("name")
+@click.option("--to", "target", required=True, type=click.Choice(["brian2"]), help="Which simulator the script is for.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In the place of the file's.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The script.  [default: NAME.py, here]")
+def export(name: str, target: str, seed: int | None, out: Path | None) -> None:
+    """Write the bundled circuit NAME, or that of your own .toml file, as a script that runs on its own.
+
+    Its neurons and synapses are the same, in an .npz file beside it.
+    """
+    from localdfa.circuit import Circuit, exported, simulated
+
+    path = simulated.find(name)
+    script = out or Path(f"{path.stem}.py")
+    data = exported.export(Circuit.from_toml(path, seed), script, path.stem)
+    click.echo(f"{script}, {data}")
+
+
 @main.command(epilog=_examples("localdfa resume runs/mine", "localdfa resume runs/mine --jobs 4"))
 @click.argument("folder", type=click.Path(path_type=Path))
 @_MODELS

@@ -145,6 +145,43 @@ class Simulation:
         """All that was drawn of the circuit and stays as it is."""
         yield from (self._tables.row_ends, self._tables.targets, self._tables.jumps, self._tables.delay, self._own)
 
+    @property
+    def taus(self) -> np.ndarray:
+        """The time constants of synaptic currents, ms, in order."""
+        return self._tables.taus
+
+    def neurons(self) -> dict[str, dict[str, np.ndarray]]:
+        """Of each population of neurons all parameters, v where it stands, and its constant drive, each (size,)."""
+        found, count = {}, len(self._populations)
+        for k, (p, own) in enumerate(zip(self._populations, self._neurons, strict=True)):
+            if own is None:
+                continue
+            of_range = [r for r, cut in enumerate(self._cut) if cut.population == k]
+            here = slice(self._tables.first[count + of_range[0]], self._tables.first[count + of_range[-1] + 1])
+            levels = {name: own.parameters[name] + own.zero for name in ("v_th", "v_reset")}
+            levels |= {"v": self._stand.state.v[here] + own.zero, "drive": self._stand.state.drive[here] + own.zero}
+            found[p.name] = {name: np.broadcast_to(x, p.size) for name, x in {**own.parameters, **levels}.items()}
+        return found
+
+    def synapses(self) -> Iterator[tuple[str, str, float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """All synapses: from which population to which, tau_syn, ms, pre, post, weights and delays, ms, each (n_synapses,)."""
+        c, count, parts = self._tables, len(self._populations), dict[Any, list[tuple[np.ndarray, ...]]]()
+        for r, cut in enumerate(self._cut):
+            n = cut.high - cut.low
+            for p in range(c.first_port[count + r], c.first_port[count + r + 1]):
+                port, n_pre = c.ports[p], self._populations[c.ports[p].pre].size
+                if port.rows < 0:
+                    pre, post = np.repeat(np.arange(n_pre), n), np.tile(np.arange(n), n_pre)
+                else:
+                    ends = c.row_ends[port.rows : port.rows + n_pre + 1]
+                    pre, post = np.repeat(np.arange(n_pre), np.diff(ends)), c.targets[port.targets : port.targets + ends[-1]]
+                key = port.pre, cut.population, float(c.taus[port.current]) if port.current >= 0 else 0.0
+                weights, delays = c.jumps[port.jumps : port.jumps + len(pre)], np.full(len(pre), c.delay[p])
+                parts.setdefault(key, []).append((pre, post.astype(np.int64) + cut.low, weights, delays))
+        for (k, post_k, tau), found in parts.items():
+            pre, post, weights, delays = (np.concatenate(column) for column in zip(*found, strict=True))
+            yield self._populations[k].name, self._populations[post_k].name, tau, pre, post, weights, delays
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Where the simulation stands, for `restore`."""
         stand = self._stand
