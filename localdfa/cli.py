@@ -137,8 +137,8 @@ def _run(
 @main.command(
     epilog=_examples(
         "localdfa sweep digits-spiking --grid phases.beta=0.1,1 --seeds 3",
-        "localdfa sweep mine.toml --grid network.hidden=[100],[200] --grid batch_size=16,64",
-        "localdfa sweep mine.toml --grid phases.beta=0.1,1 --scheduler tcp://node1:8786",
+        "localdfa sweep mine.toml --grid 'network.hidden=[100],[200]' --jobs 4",
+        "localdfa sweep mine.toml --grid batch_size=16,64 --scheduler tcp://a:8786",
     )
 )
 @click.argument("name")
