@@ -44,8 +44,8 @@ def figure(run: Run) -> style.Figure:
     RunError
         Nothing is measured yet, or conditions differ in no number.
     """
-    summary.measured(run)
     found, what, ends = _swept(run), summary.error(run), summary.ends(run)
+    summary.measured(run)
     part = "test" if any(f"test_{what.key}" in row for rows in ends.values() for row in rows) else "train"
 
     def errors(name: str) -> list[float]:
