@@ -101,3 +101,15 @@ def test_settings_that_differ_are_those_that_conditions_read():
     assert spec.differing(spec.settings(found)) == {"beta-0.1": {"phases.beta": 0.1}, "beta-1.0": {"phases.beta": 1.0}}
     rules = spec.experiment(condition=[{"name": rule, "rule": rule} for rule in ("bp", "dfa")])
     assert spec.differing(spec.settings(rules)) == {"bp": {}, "dfa": {}}
+
+
+def test_of_modules_other_rules_than_local_are_controls():
+    tables = {"module": {"name": "mlp"}, "condition": [{"name": rule, "rule": rule} for rule in ("bp", "dfa", "local")]}
+    found = grid.expanded(spec.experiment(tables), {"phases.beta": [0.01, 0.1], "feedback.gain": [1.0, 2.0]})
+    assert names(found) == [
+        "bp",
+        "dfa-gain-1.0",
+        "dfa-gain-2.0",
+        *(f"local-beta-{b}-gain-{g}" for b in (0.01, 0.1) for g in (1.0, 2.0)),
+    ]
+    assert spec.differing(spec.settings(found))["bp"] == {}

@@ -245,7 +245,8 @@ model = Own
         ("own_tested", {"first": "self.training or 1 / 0"}, "'own_tested' cannot be trained on these data: .*line 14"),
     ],
 )
-def test_faults_of_a_module_of_ones_own_show_before_a_folder_is_made(name, changes, said, tmp_path):
+def test_faults_of_a_module_of_ones_own_show_before_a_folder_is_made(name, changes, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_files", {})  # others do not meet these files
     file = tmp_path / f"{name}.py"
     file.write_text(_OWN.format(**{"outputs": "10", "begin": "", "first": "", **changes}))
     tables = {"data": "digits", "models": {"modules": [str(file)]}, "module": {"name": name}, "rule": "dfa"}

@@ -8,9 +8,8 @@ from typing import Any
 
 from localdfa.errors import SpecError, quoted
 from localdfa.spec.load import experiment as validated
-from localdfa.spec.load import laid_over, leaves, parsed, settings
+from localdfa.spec.load import laid_over, leaves, parsed, settings, unread_by
 from localdfa.spec.tables import Experiment, Setting
-from localdfa.spec.unread import unread
 
 # Of a key, in the order it is asked for, its values.
 Grid = Mapping[str, Sequence[Any]]
@@ -72,7 +71,7 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
     changes = {condition.name: condition.changes for condition in experiment.condition} or {"": {}}
     conditions, used = list[dict[str, Any]](), set[str]()
     for (name, own), setting in zip(changes.items(), settings(experiment).values(), strict=True):
-        idle = set() if setting.module is not None else {f"{table}.{key}" for table, key in unread(setting)}
+        idle = {f"{table}.{key}" for table, key in unread_by(setting)}
         read = [key for key in grid if key not in idle]
         used |= {*read}
         for values in product(*(grid[key] for key in read)):

@@ -407,12 +407,16 @@ def settings(experiment: Experiment, prefix: str = "") -> dict[str, Setting]:
     return result
 
 
+def unread_by(setting: Setting) -> set[tuple[str, str]]:
+    """The keys, by table and name, that a setting does not read under its rules."""
+    return unread.unread(setting) if setting.module is None else modules.idle(setting)
+
+
 def differing(found: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
     """Of each setting the keys, as ``phases.beta``, that are not alike in all, but the rule and what is not read under it."""
     said = {}
     for name, setting in found.items():
-        idle = set() if setting.module is not None else unread.unread(setting)
-        tables = leaves(setting.model_dump(mode="json", exclude={"rule"}))
+        idle, tables = unread_by(setting), leaves(setting.model_dump(mode="json", exclude={"rule"}))
         said[name] = {".".join(key): value for key, value in tables if key not in idle}
     keys = dict.fromkeys(key for tables in said.values() for key in tables)
     apart = [key for key in keys if len({json.dumps(tables.get(key)) for tables in said.values() if key in tables}) > 1]

@@ -77,6 +77,16 @@ def check(setting: Setting) -> None:
         raise ValueError("\n".join(wrong))
 
 
+def idle(setting: Setting) -> set[tuple[str, str]]:
+    """The keys, by table and name, that a module reads under other rules than that of a setting."""
+    found = set[tuple[str, str]]()
+    if setting.rule != "local":
+        found |= {("phases", "beta"), ("phases", "nudging"), ("module", "inside")}
+    if setting.rule not in PATHWAYS:
+        found |= {("feedback", key) for key in _READ["feedback"] or ()}
+    return found
+
+
 def check_whole(experiment: Experiment, conditions: Mapping[str, Setting]) -> None:
     """As `check`, of what an experiment with modules says besides its settings."""
     wrong = []
