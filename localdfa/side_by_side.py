@@ -63,6 +63,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def use_threads(number: int, of_modules: bool) -> None:
+    """Train on so many threads, no more than there are; of_modules: modules of PyTorch as well."""
+    import numba
+
+    numba.set_num_threads(min(number, numba.get_num_threads()))
+    if of_modules:
+        import torch
+
+        torch.set_num_threads(number)
+
+
 def train_all(
     run: record.Run, arrays: given.Source | None, workers: Workers, n_train: Mapping[str, int], progress: Progress
 ) -> None:  # fmt: skip
@@ -80,7 +91,7 @@ def train_all(
         told = {job: _Told(n_train[job.condition]) for job in run.jobs}
         going: dict[Any, record.Job] = {}
         for place, job in enumerate(run.jobs):
-            if not _is_over(run, job):
+            if job.trained and not _is_over(run, job):  # its last checkpoints were damaged or are lost
                 run.note_trained(job, None)
             going[client.submit(_train, run.folder.resolve(), place, arrays, threads, pure=False)] = job
         while going:
@@ -220,17 +231,10 @@ def _train(folder: Path, place: int, arrays: given.Source | None, threads: int) 
 
     threads: of this worker; 0: as many as Dask has given it.
     """
-    import numba
-
     outcome = _Outcome()
     with _ALONE, blas.one_thread():
-        threads = threads or library().get_worker().state.nthreads
-        numba.set_num_threads(min(threads, numba.get_num_threads()))
         run = record.Run(folder, allow_models=True)  # the process that holds it was allowed them, or has them of itself
-        if run.of_modules:
-            import torch
-
-            torch.set_num_threads(threads)
+        use_threads(threads or library().get_worker().state.nthreads, run.of_modules)
         job = run.jobs[place]
         trainer = jobs.begin(run, job, _forms(run, arrays), run.start, outcome, outcome)
         jobs.train(trainer, run.experiment.record, outcome, outcome)

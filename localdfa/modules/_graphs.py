@@ -61,9 +61,8 @@ class FeatureDropout(nn.Dropout):
 
     def __init__(self, p: float) -> None:
         super().__init__(p)
-        self._seen: tuple[Tensor, int, Tensor] | None = (
-            None  # features, their version, and the sparse matrix of them or themselves
-        )
+        # The last features, their version, and the sparse matrix of them or themselves.
+        self._seen: tuple[Tensor, int, Tensor] | None = None
 
     def forward(self, features: Tensor) -> Tensor:
         if not self.training or not self.p or features.requires_grad or torch.is_autocast_enabled(features.device.type):

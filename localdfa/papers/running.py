@@ -16,7 +16,7 @@ from localdfa.errors import LocalDFAError, RunError
 from localdfa.papers import cells
 from localdfa.papers.cells import Cell, Measured
 from localdfa.record import Job, Run
-from localdfa.side_by_side import cores
+from localdfa.side_by_side import cores, use_threads
 
 # Seconds between two looks at what goes on.
 _EVERY = 1.0
@@ -108,13 +108,7 @@ def _last(cell: Cell, folder: Path) -> dict[str, Any] | None:
 
 def _train(cell: Cell, folder: Path, threads: int, said: Connection) -> None:
     """In a process of its own: train a cell, or go on with it, keep what was measured, and say it."""
-    import numba
-
-    numba.set_num_threads(min(threads, numba.get_num_threads()))
-    if cell.setting.module is not None:
-        import torch
-
-        torch.set_num_threads(threads)
+    use_threads(threads, cell.setting.module is not None)
     place = run_folder(cell, folder)
     try:
         if (place / "run.json").exists():
