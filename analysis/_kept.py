@@ -32,6 +32,10 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
     RunError
         One that was trained and should keep it has lost it.
     """
+    if any(setting.loop for setting in run.settings.values()):
+        raise RunError(
+            f"{run.folder}: the figure {figure} needs the {record}, which a run of a loop of one's own does not keep"
+        )
     if record not in ("outcome", "activity") and run.of_modules:
         raise RunError(f"{run.folder}: the figure {figure} shows networks of layers, and these are modules of PyTorch")
     found: dict[str, list[Job]] = {}
@@ -134,7 +138,7 @@ def with_classes(run: Run, figure: str, predicted: bool) -> None:
         )
     if any(measure.key == "error" for measure in setting.output.measures):
         return
-    if not modules.model_of(setting).reads.classed:
+    if setting.loop or not modules.model_of(setting).reads.classed:
         raise RunError(f"{run.folder}: the figure {figure} shows classes, which {run.experiment.data} has not")
     if predicted:
         raise RunError(f"{run.folder}: the figure {figure} shows predicted classes, and {setting.computed_by} predicts none")

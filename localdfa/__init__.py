@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from localdfa.circuit import Circuit
+    from localdfa.loops import Log
     from localdfa.results import Run as open_run
     from localdfa.spec import experiment
     from localdfa.train import resume, run
@@ -21,12 +22,13 @@ __version__ = "0.1.0"
 # Imported when first asked for, so that the command line answers before Numba is loaded.
 _PUBLIC = {
     "Circuit": ("localdfa.circuit", "Circuit"),
+    "Log": ("localdfa.loops", "Log"),
     "experiment": ("localdfa.spec", "experiment"),
     "run": ("localdfa.train", "run"),
     "resume": ("localdfa.train", "resume"),
     "open_run": ("localdfa.results", "Run"),
 }
-__all__ = ["Circuit", "__version__", "experiment", "open_run", "resume", "run"]
+__all__ = ["Circuit", "Log", "__version__", "experiment", "open_run", "resume", "run"]
 
 
 def __dir__() -> list[str]:

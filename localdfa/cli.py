@@ -609,7 +609,8 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
     from localdfa import data, record
 
     experiment = _loaded(name, overrides)
-    data.check_name(experiment.data)
+    if experiment.loop is None:  # which says in words what it has learned from
+        data.check_name(experiment.data)
     click.echo(record.to_toml(experiment), nl=False)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from localdfa import record, registry
 from localdfa.data import Dataset
@@ -27,8 +27,6 @@ from localdfa.training import Kept, Training, check_alike
 
 # Of arrays in a checkpoint: what is learned or follows it, and the state of the optimiser.
 _LEARNED, _OPTIMISER = "learned", "optimiser"
-# Columns of the metrics by tap, as `localdfa.torch.Alignment` has them.
-_BY_TAP = ("signal_cosine", "signal_cosine_sd", "signal_norm", "gradient_norm", "signal_rank", "gradient_rank")
 
 
 class ModuleTrainer(Training):
@@ -173,7 +171,7 @@ class ModuleTrainer(Training):
                 factor = 1 / batch.samples
                 by_tap = self.learner.alignment(self.task.loss, batch.inputs, batch.target, factor).values()
             columns = zip(*by_tap, strict=True)
-            row |= {key: [_number(value) for value in column] for key, column in zip(_BY_TAP, columns, strict=True)}
+            row |= {key: [_number(value) for value in column] for key, column in zip(record.BY_TAP, columns, strict=True)}
         row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], "updates": self._steps, "seconds": self.seconds}
         self.rows.append(row)
         return row
@@ -195,11 +193,12 @@ class ModuleTrainer(Training):
         if each_epoch:
             return {}
         activity: dict[str, Kept] = {"activity": partial(self._activity, keep.activity)} if keep.activity else {}
-        return {"weights": self._weights, "outcome": self._outcome, record.SOURCES: self._sources, **activity}
-
-    def _weights(self) -> dict[str, np.ndarray]:
-        """All tensors of the module and its B by their names, those of B after ``B:``."""
-        return {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
+        return {
+            "weights": self.learner.arrays,
+            "outcome": self._outcome,
+            record.SOURCES: self.learner.source_arrays,
+            **activity,
+        }
 
     def _outcome(self) -> dict[str, np.ndarray]:
         with self._evaluating():
@@ -225,29 +224,20 @@ class ModuleTrainer(Training):
             self.model(*shown.inputs)
         return {**kept, "x": shown.x, "label": shown.label, "sample": shown.rows}
 
-    def _sources(self) -> dict[str, np.ndarray]:
-        """The parameters, and of each what trains it, in words."""
-        taught_by = self.learner.taught_by
-        return {"parameter": np.array([*taught_by]), "taught_by": np.array([*taught_by.values()])}
-
-    def _tensors(self) -> dict[str, Tensor]:
-        """All that is learned or follows it, by name."""
-        return {**self.model.state_dict(), **{f"B:{name}": B for name, B in self.learner.B.state_dict().items()}}
-
     @property
     def _learned(self) -> list[np.ndarray]:
-        return list(self._weights().values())
+        return list(self.learner.arrays().values())
 
     @torch.no_grad()
     def _return_to(self, best: Sequence[np.ndarray]) -> None:
-        for tensor, then in zip(self._tensors().values(), best, strict=True):
+        for tensor, then in zip(self.learner.tensors().values(), best, strict=True):
             tensor.copy_(torch.from_numpy(then))
 
     def _enter(self, stage: int) -> None:
         self.stage = stage
 
     def save(self) -> None:
-        arrays = {f"{_LEARNED}:{name}": array for name, array in self._weights().items()}
+        arrays = {f"{_LEARNED}:{name}": array for name, array in self.learner.arrays().items()}
         for k, state in self.optimiser.state_dict()["state"].items():
             arrays |= {f"{_OPTIMISER}{k}:{name}": np.asarray(value) for name, value in state.items() if value is not None}
         arrays |= self._arrays_of_best()
@@ -258,10 +248,10 @@ class ModuleTrainer(Training):
         self.job.write_checkpoint(arrays, position)
 
     def _take(self, arrays: dict[str, np.ndarray], position: record.Position) -> None:
-        for name, tensor in self._tensors().items():
+        for name, tensor in self.learner.tensors().items():
             saved = arrays[f"{_LEARNED}:{name}"]
             check_alike(name, saved, tensor.cpu().numpy())
-        self._return_to([arrays[f"{_LEARNED}:{name}"] for name in self._tensors()])
+        self._return_to([arrays[f"{_LEARNED}:{name}"] for name in self.learner.tensors()])
         (self._steps,) = position.steps
         state = self.optimiser.state_dict()
         parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]

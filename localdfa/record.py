@@ -67,14 +67,14 @@ if TYPE_CHECKING:
 _BEFORE = "checkpoint-before.npz"
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 
-
-# Columns of the metrics that have a value for each layer, that are text, that count, and that every row has.
+# Columns of the metrics that have a value for each tap of a module, in the order of `localdfa.torch.Alignment`.
+BY_TAP = ("signal_cosine", "signal_cosine_sd", "signal_norm", "gradient_norm", "signal_rank", "gradient_rank")
+# Those that have a value for each layer or tap, that are text, that count, and that every row has.
 PER_LAYER = (
     "angle_to_bp", "angle_to_dfa", "angle_dfa_to_bp", "cosine_to_dfa", "relative_error_to_dfa", "cosine_to_settled",
     "mean_cosine_to_dfa", "mean_cosine_to_settled", "cosine_to_exact",
     "alignment", "theorem_k", "theorem_l", "theorem_beta", "theorem_l_above", "theorem_k_pair", "theorem_l_pair", "update_norm",
-    "weight_norm", "feedback_norm", "rate", "silent", "saturated", "nudge", "crossed", "signal_cosine", "signal_cosine_sd",
-    "signal_norm", "gradient_norm", "signal_rank", "gradient_rank",
+    "weight_norm", "feedback_norm", "rate", "silent", "saturated", "nudge", "crossed", *BY_TAP,
 )  # fmt: skip
 _TEXT = ("condition", "rule")
 _COUNTS = ("seed", "epoch", "stage")
@@ -153,6 +153,11 @@ def _text(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("not a text")
     return value
+
+
+def checked_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the metrics of a training, each of them right, and in order; ValueError where one is not."""
+    return _in_order([_checked_row(row) for row in rows])
 
 
 _Text = Annotated[Any, AfterValidator(_text)]
@@ -288,13 +293,11 @@ class Job:
 
     def _rows(self, content: bytes, trained: Finished | None) -> list[dict[str, Any]]:
         rows = [json.loads(line) for line in content.decode().splitlines()]
-        for row in rows:
-            if not isinstance(row, dict):
-                raise ValueError("a line that is no row of metrics")
-            _checked_row(row)
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("a line that is no row of metrics")
+        for row in checked_rows(rows):
             if (row["condition"], row["seed"]) != (self.condition, self.seed):
                 raise ValueError(f"a row of condition {row['condition']!r:.60}, seed {row['seed']}")
-        _in_order(rows)
         if trained and len(rows) != trained.rows:
             raise ValueError(f"{len(rows)} rows, where training has left {trained.rows}")
         if trained and _sha256(content) != trained.sha256:
@@ -469,7 +472,7 @@ class Run:
     @property
     def of_modules(self) -> bool:
         """Whether modules of PyTorch stand in the place of layers, which then is so in every condition."""
-        return any(setting.module is not None for setting in self.settings.values())
+        return not all(setting.of_layers for setting in self.settings.values())
 
     @property
     def status(self) -> str:
@@ -591,7 +594,7 @@ def _sha256(content: bytes) -> str:
 def to_toml(experiment: Experiment) -> str:
     """The resolved experiment, every default spelled out."""
     tables = experiment.model_dump(exclude_none=True)
-    if experiment.module is not None:
+    if not experiment.of_layers:
         return tomli_w.dumps(_of_modules(experiment, tables), multiline_strings=False)
     neuron = registry.get("neurons", experiment.network.neuron)
     optimiser = registry.get("optimisers", experiment.optimiser.name)
@@ -605,8 +608,9 @@ def to_toml(experiment: Experiment) -> str:
 def _of_modules(experiment: Experiment, tables: dict[str, Any]) -> dict[str, Any]:
     """The resolved tables of an experiment with modules, which leave out what these do not read."""
     found = modules.resolved(tables)
-    found["module"] |= modules.parameters(experiment)
-    found["optimiser"] |= registry.get("optimisers", experiment.optimiser.name)(**experiment.optimiser.parameters)._asdict()
+    if experiment.module is not None:
+        found["module"] |= modules.parameters(experiment)
+        found["optimiser"] |= registry.get("optimisers", experiment.optimiser.name)(**experiment.optimiser.parameters)._asdict()
     if not experiment.models:
         del found["models"]
     return found

@@ -229,7 +229,7 @@ class Run(record.Run):
             It is not finished; or it has modules in the place of layers; or the arrays are needed (see `localdfa.open_run`).
         """
         job, setting = self._job(condition, seed)
-        if setting.module is not None:
+        if not setting.of_layers:
             raise RunError(
                 f"{self.folder}: condition {job.condition!r} is of a module of PyTorch, whose tensors are "
                 f"job.weights; load them into one of its kind"

@@ -104,6 +104,11 @@ def load(experiment: Experiment, given: Source | None = None) -> Data:
     DataError, SpecError
         As `load_samples`; or the data are not of the kind that a module reads.
     """
+    if any(setting.loop for setting in settings(experiment).values()):
+        raise SpecError(
+            "loop: a loop of one's own has trained this, and only the script with that loop trains it again; allowed here: a "
+            "network of layers, or a module"
+        )
     reads = next((modules.model_of(setting).reads for setting in settings(experiment).values() if setting.module), None)
     if reads is None or reads is datasets.Dataset:
         return load_samples(experiment, given)

@@ -34,7 +34,7 @@ LAYERS = [
     ["training"],
     ["trainer", "module_trainer", "results"],
     ["jobs"],
-    ["side_by_side"],
+    ["side_by_side", "loops"],
     ["train"],
     ["sklearn"],
     ["watch", "papers"],

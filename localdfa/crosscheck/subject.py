@@ -22,7 +22,7 @@ def chosen(found: Experiment) -> tuple[str, Setting]:
         There is none, or it has several rules.
     """
     own = settings(found)
-    if any(setting.module is not None for setting in own.values()):
+    if any(not setting.of_layers for setting in own.values()):
         raise SpecError("module: a certificate is about networks of layers; what modules are taught is certified by the tests")
     name = next((name for name, setting in own.items() if setting.rule == "local"), None)
     if name is None:

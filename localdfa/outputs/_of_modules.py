@@ -5,10 +5,12 @@ Each has of an output what is not of layers: ``measures``, ``in_percent``, ``not
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from localdfa.outputs import AP, AUC, BITS, LOG_LOSS, PSNR, RMSE, SSIM, Measure
+from localdfa import registry
+from localdfa.outputs import AP, AUC, BITS, LOG_LOSS, PSNR, RMSE, SSIM, Measure, Output
 
 # A measure of at least this part of that of the best guess that does not look at the inputs is no better than it.
 _NEAR_GUESSING = 0.99
@@ -84,6 +86,19 @@ class Symbols:
     @staticmethod
     def percent(found: Mapping[str, float]) -> float:
         return 100 * (1 - 2 ** -found["bits"])
+
+
+# What judges the predictions of a loop of one's own, by what it predicts: an output, or what modules have in its place.
+_OF_LOOPS: dict[str, Any] = {
+    "labels": "softmax", "numbers": "linear", "decisions": Decisions, "pairs": Pairs, "colours": Colours, "symbols": Symbols,
+}  # fmt: skip
+
+
+def of_loop(predicts: str) -> Output:
+    """What judges the predictions of a training loop of one's own."""
+    found = _OF_LOOPS[predicts]
+    judge: Output = registry.get("outputs", found) if isinstance(found, str) else found
+    return judge
 
 
 def _entropy(p: np.ndarray) -> float:

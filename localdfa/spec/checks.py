@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from localdfa import neurons, optimisers, registry
 from localdfa import outputs as output_models
 from localdfa.errors import clipped, quoted
+from localdfa.outputs._of_modules import of_loop
 
 if TYPE_CHECKING:
     from localdfa.feedback._pathway import Pathway
@@ -89,10 +90,10 @@ def _needs_pytorch() -> list[str]:
 
 def uses(setting: "Setting") -> set[tuple[str, str]]:
     """The models of a setting: family and name."""
-    used = {("optimisers", setting.optimiser.name)}
+    used = set() if setting.loop else {("optimisers", setting.optimiser.name)}
     if setting.module is not None:
         used.add(("modules", setting.module.name))
-    else:
+    elif setting.loop is None:
         used |= {("neurons", setting.network.neuron), ("outputs", setting.network.output), ("inputs", setting.input.code)}
     for _, rule in rules_of(setting):
         used |= {("rules", rule), ("feedback", pathway_of(setting, rule))}
@@ -119,7 +120,7 @@ def check(setting: "Setting") -> None:
 
 def doubtful(setting: "Setting") -> Iterator[str]:
     """What to warn of in a setting that works: rules that learn nothing from its start, keys that make its trials take long."""
-    if setting.module is not None:
+    if not setting.of_layers:
         return
     if initial_weights(setting) == "zero" and _flat_at_zero(setting):
         for key, rule in rules_of(setting):
@@ -232,6 +233,8 @@ def spiking(setting: "Setting") -> bool:
 
 def output(setting: "Setting") -> output_models.Output:
     """The model of the output; with a module, what judges predictions of the kind of data that it reads."""
+    if setting.loop is not None:
+        return of_loop(setting.loop.predicts)
     if setting.module is None:
         return registry.get("outputs", setting.network.output)
     return output_models.of_module(registry.get("modules", setting.module.name).reads)
@@ -242,6 +245,8 @@ def of_one_kind(settings: Mapping[str, "Setting"]) -> None:
 
     ValueError with ``key: reason``.
     """
+    if len({setting.loop and setting.loop.predicts for setting in settings.values()}) > 1:
+        raise ValueError("loop.predicts: conditions predict different things; allowed: the same in all of them")
     read = {setting.module and registry.get("modules", setting.module.name).reads: name for name, setting in settings.items()}
     if len(read) > 1:
         first, second = [*read.values()][:2]

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from localdfa import registry
-from localdfa.data import Dataset
 from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec import checks, defaults, modules, unread
 from localdfa.spec.tables import Condition, Experiment, ModuleTable, Optimiser, Record, Setting, record_table
@@ -279,13 +278,13 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
     for rule in experiment.rules:
         if not any(("rules", rule) in checks.uses(setting) for setting in conditions.values()):
             raise SpecError(f"{prefix}rules.{rule}: no condition trains with the rule {rule!r}")
-    if of_modules := {name: setting for name, setting in conditions.items() if setting.module is not None}:
+    if of_modules := {name: setting for name, setting in conditions.items() if not setting.of_layers}:
         try:
             modules.check_whole(experiment, of_modules)
         except ValueError as error:
             raise SpecError(_joined(prefix, str(error).splitlines())) from None
     for name, setting in conditions.items():
-        if setting.module is not None and modules.model_of(setting).reads is not Dataset:  # they bring their own
+        if modules.brings_parts(setting):
             continue
         try:
             checks.validated(experiment.preprocess.validation, setting.stage)
@@ -409,7 +408,7 @@ def settings(experiment: Experiment, prefix: str = "") -> dict[str, Setting]:
 
 def unread_by(setting: Setting) -> set[tuple[str, str]]:
     """The keys, by table and name, that a setting does not read under its rules."""
-    return unread.unread(setting) if setting.module is None else modules.idle(setting)
+    return unread.unread(setting) if setting.of_layers else modules.idle(setting)
 
 
 def differing(found: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
@@ -433,7 +432,7 @@ def _setting(tables: Mapping[str, Any]) -> Setting:
         raise SpecError(_joined("", wrong))
     setting = defaults.completed(setting)
     try:
-        (checks if setting.module is None else modules).check(setting)
+        (checks if setting.of_layers else modules).check(setting)
     except ValueError as error:
         raise SpecError(str(error)) from None
     return setting

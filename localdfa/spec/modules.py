@@ -1,4 +1,4 @@
-"""What a module of PyTorch in the place of layers reads of a spec; all else is refused."""
+"""What a module of PyTorch in the place of layers reads of a spec, and a loop of one's own; all else is refused."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,6 +29,10 @@ _READ: dict[str, tuple[str, ...] | None] = {
     "phases": ("beta", "nudging"),
     "stage": ("epochs", "learning_rate", "schedule", "patience", "keep"),
 }
+# The same of a loop of one's own, which says the rest beside `loop.predicts`.
+_READ_OF_LOOPS: dict[str, tuple[str, ...] | None] = {
+    "rule": None, "loop": None, "feedback": _READ["feedback"], "phases": _READ["phases"]
+}  # fmt: skip
 # Of the table `record`, what needs no recorder of layers.
 _RECORDED = ("probe", "train", "checkpoint", "activity")
 
@@ -39,12 +43,20 @@ def model_of(setting: Setting) -> Any:
     return registry.get("modules", setting.module.name)
 
 
+def brings_parts(setting: Setting) -> bool:
+    """Whether the parts of the data that are learned from, chosen by and tested on are not made by the spec."""
+    return setting.loop is not None or (setting.module is not None and model_of(setting).reads is not Dataset)
+
+
 def check(setting: Setting) -> None:
     """Refuse what a module does not read, or cannot learn by; ValueError, a line ``key: reason`` each."""
+    if setting.loop is not None:
+        stands, read = "loop says what stands in their place", _READ_OF_LOOPS
+    else:
+        stands, read = f"module.name = {quoted(setting.computed_by)} stands in their place", _READ
     wrong = [
-        f"{key}: {quoted(value)} is of networks of layers, and module.name = {quoted(setting.computed_by)} stands in their "
-        f"place; allowed with it: leave it out"
-        for key, value in _unread(setting)
+        f"{key}: {quoted(value)} is of networks of layers, and {stands}; allowed with it: leave it out"
+        for key, value in _unread(setting, read)
     ]
     allowed = ", ".join(RULES)
     if setting.rule not in RULES:
@@ -55,26 +67,31 @@ def check(setting: Setting) -> None:
             f"feedback.pathway: {quoted(pathway)} does not go with modules of PyTorch under rule = {quoted(setting.rule)}; "
             f"allowed: {', '.join(taken)}"
         )
+    if setting.loop is None:
+        wrong += _wrong_with(model_of(setting), setting)
+    if wrong:
+        raise ValueError("\n".join(wrong))
+
+
+def _wrong_with(model: Any, setting: Setting) -> Iterator[str]:
+    """What of a setting does not go with the model of its module."""
     if setting.optimiser.name not in _OPTIMISERS:
-        wrong.append(
+        yield (
             f"optimiser.name: {quoted(setting.optimiser.name)} is not one of PyTorch's; allowed with a module: "
             f"{', '.join(_OPTIMISERS)}"
         )
     if len(setting.stage) > 1:
-        wrong.append(f"stage: a module of PyTorch is trained in one; allowed: 1, not {len(setting.stage)}")
-    model = model_of(setting)
+        yield f"stage: a module of PyTorch is trained in one; allowed: 1, not {len(setting.stage)}"
     if getattr(model.reads, "whole", False) and setting.batch_size != Setting.model_fields["batch_size"].default:
-        wrong.append(
+        yield (
             f"batch_size: {setting.batch_size}, but module.name = {quoted(setting.computed_by)} sees all of its data in each "
             f"step; allowed: leave it out"
         )
     if setting.feedback.spread and not hasattr(model, "spread"):
-        wrong.append(
+        yield (
             f"feedback.spread: true, but module.name = {quoted(setting.computed_by)} has no neighbours to pass an error on to; "
             f"allowed: false, or a module of graphs"
         )
-    if wrong:
-        raise ValueError("\n".join(wrong))
 
 
 def idle(setting: Setting) -> set[tuple[str, str]]:
@@ -92,21 +109,17 @@ def check_whole(experiment: Experiment, conditions: Mapping[str, Setting]) -> No
     wrong = []
     if experiment.certify != Certify():
         wrong.append("certify: a certificate is of networks of layers; allowed with a module: leave it out")
-    own = any(model_of(setting).reads is not Dataset for setting in conditions.values())  # all are of one kind
-    if own and experiment.preprocess != Preprocess():
+    if any(map(brings_parts, conditions.values())) and experiment.preprocess != Preprocess():
         wrong.append(
             f"preprocess: {quoted(experiment.preprocess.model_dump(exclude_defaults=True))} is for samples with labels; data = "
             f"{quoted(experiment.data)} have their own parts and scale; allowed: leave it out"
         )
-    record, reads = experiment.record, model_of(next(iter(conditions.values()))).reads
-    # Of what is seen as a whole all is looked at; and samples that have classes are shown.
-    apart = () if reads is Dataset else ("probe", "train") * reads.whole + ("activity",) * (not reads.classed)
-    recorded = [key for key in _RECORDED if key not in apart]
+    record, recorded = experiment.record, _recorded(next(iter(conditions.values())))
     for key, field in type(record).model_fields.items():
         if key not in recorded and getattr(record, key) != field.default:
             wrong.append(
                 f"record.{key}: {quoted(getattr(record, key))} is not read by modules of data = {quoted(experiment.data)}; "
-                f"allowed with them: {', '.join(f'record.{name}' for name in recorded)}"
+                f"allowed with them: {', '.join(f'record.{name}' for name in recorded) or 'none'}"
             )
     if not any(setting.rule == "local" for setting in conditions.values()):
         for setting in conditions.values():
@@ -117,15 +130,25 @@ def check_whole(experiment: Experiment, conditions: Mapping[str, Setting]) -> No
         raise ValueError("\n".join(wrong))
 
 
-def _unread(setting: Setting) -> Iterator[tuple[str, Any]]:
-    """The keys that a setting sets and a module does not read, with their values."""
+def _recorded(setting: Setting) -> list[str]:
+    """The keys of the table `record` that a module, or a loop of one's own, reads."""
+    if setting.loop is not None:
+        return []
+    reads = model_of(setting).reads
+    # Of what is seen as a whole all is looked at; and samples that have classes are shown.
+    apart = () if reads is Dataset else ("probe", "train") * reads.whole + ("activity",) * (not reads.classed)
+    return [key for key in _RECORDED if key not in apart]
+
+
+def _unread(setting: Setting, read: Mapping[str, tuple[str, ...] | None]) -> Iterator[tuple[str, Any]]:
+    """The keys that a setting sets and that are not among those that are read, with their values."""
     for table, field in Setting.model_fields.items():
         given, default = getattr(setting, table), field.get_default(call_default_factory=True)
-        if table not in _READ:
+        if table not in read:
             if given != default:
                 yield table, given.model_dump(exclude_defaults=True) if hasattr(given, "model_dump") else given
             continue
-        keys = _READ[table]
+        keys = read[table]
         for k, entry in enumerate(given) if isinstance(given, list) else [(-1, given)] if keys is not None else ():
             for key, of_table in type(entry).model_fields.items():
                 value = getattr(entry, key)
@@ -135,11 +158,13 @@ def _unread(setting: Setting) -> Iterator[tuple[str, Any]]:
 
 def resolved(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Tables of an experiment, or of a setting, every default spelled out, without what a module does not read."""
-    found = {}
+    found, of_loop = {}, tables.get("loop") is not None
+    read = _READ_OF_LOOPS if of_loop else _READ
     for table, given in tables.items():
-        if (table in Setting.model_fields and table not in _READ) or table == "certify":
+        unread = table == "certify" or (of_loop and table in ("record", "preprocess"))
+        if unread or (table in Setting.model_fields and table not in read):
             continue
-        keys = _RECORDED if table == "record" else _READ.get(table)
+        keys = _RECORDED if table == "record" else read.get(table)
         if keys is None:
             found[table] = given
         elif isinstance(given, list):

@@ -262,6 +262,17 @@ class ModuleTable(Table):
         return self.model_extra or {}
 
 
+class LoopTable(Table):
+    """A training loop of one's own, which has left the run (`localdfa.Log`); what else it says stands beside."""
+
+    model_config = ConfigDict(extra="allow")
+
+    predicts: Literal["labels", "numbers", "decisions", "pairs", "colours", "symbols"] = Field(
+        description="what is predicted, which says what is measured: labels error; numbers RMSE and R²; decisions log-loss and "
+        "AUC, pairs also average precision; colours RMSE, PSNR and SSIM; symbols bits"
+    )
+
+
 class Input(Table):
     """How the inputs reach spiking neurons."""
 
@@ -531,6 +542,7 @@ class Setting(Table):
     augment: Augment = Augment()
     precision: Literal["float32", "float64"] = Field(checks.PRECISION, description="of weights and activities")
     module: ModuleTable | None = Field(None, description="a module of PyTorch in the place of layers")
+    loop: LoopTable | None = Field(None, description="a training loop of one's own, which this project does not run")
     network: NetworkTable = NetworkTable()
     neuron: dict[str, Any] = Field({}, description="parameters of the neuron model")
     feedback: FeedbackTable = FeedbackTable()
@@ -590,8 +602,15 @@ class Setting(Table):
 
     @property
     def computed_by(self) -> str:
-        """The name of the neuron model of the hidden layers, or of the module in their place."""
+        """The name of the neuron model of the hidden layers, or of the module in their place; ``loop`` of a loop's own."""
+        if self.loop is not None:
+            return "loop"
         return self.network.neuron if self.module is None else self.module.name
+
+    @property
+    def of_layers(self) -> bool:
+        """Whether it is a network of layers, and not a module of PyTorch that this project or a loop of one's own trains."""
+        return self.module is None and self.loop is None
 
     def without_threshold(self) -> "Setting":
         """The same setting with every event sent: what measurements compare with."""

@@ -8,6 +8,8 @@ print(learner)  # who is trained by what
 loss = criterion(model(inputs), targets)
 learner.backward(loss)  # in place of loss.backward()
 optimiser.step()
+
+`localdfa.Log` keeps what such a loop measures in a run directory, with tables, figures and a report.
 """
 
 try:

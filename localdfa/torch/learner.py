@@ -5,6 +5,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple
 from weakref import WeakSet
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -150,6 +151,18 @@ class Learner(nn.Module):
                 name: _alignment(self._sent(name, point, carried), gradient, self._rows[name])
                 for (name, point), gradient in zip(points.items(), true, strict=True)
             }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that is learned or follows it, by name: of the module, and, after ``B:``, the feedback matrices."""
+        return {**self._taps.model.state_dict(), **{f"B:{name}": B for name, B in self.B.state_dict().items()}}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """`tensors` as a run keeps them."""
+        return {name: tensor.cpu().numpy() for name, tensor in self.tensors().items()}
+
+    def source_arrays(self) -> dict[str, np.ndarray]:
+        """The parameters, and of each what trains it, in words, as a run keeps them."""
+        return {"parameter": np.array([*self.taught_by]), "taught_by": np.array([*self.taught_by.values()])}
 
     def remove(self) -> None:
         """Take all taps out of the module again."""
