@@ -106,6 +106,14 @@ class Network:
         n_rows, n_columns = self.weights[l].shape
         return n_rows - 1, n_columns
 
+    def keep_signs(self) -> None:
+        """Have weights that learning has carried across zero stop there, where Dale's law holds."""
+        for joint, weights in zip(self.projections, self.weights, strict=True):
+            if joint.exciting is not None:
+                excite, inhibit = joint.by_sign(weights)
+                np.maximum(excite, 0, out=excite)
+                np.minimum(inhibit, 0, out=inhibit)
+
     @property
     def layered(self) -> bool:
         """Whether all synapses lead from one layer to the next and have biases, so that the network can settle."""
@@ -237,6 +245,8 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     weights = Weights.empty(shapes, setting.precision)
     for q, joint in enumerate(projections):
         _draw(weights[q], setting, joint, fans[q], q, seed)
+        if joint.exciting is not None:
+            _balance(joint, weights[q], sizes[joint.pre])
     pathway = registry.get("feedback", setting.pathway_of(setting.rule))
     network = Network(sizes, geometry, neuron, setting.output, weights, pathway, [], projections, shape)
     to_inputs = None
@@ -336,6 +346,11 @@ def handed_over(
         weights[q][...] = joint.by_synapse(table)
         if not np.array_equal(joint.dense(weights[q], network.sizes[joint.post]), table):
             raise SpecError(f"{where}: W{name} has synapses that this network does not have")
+        if not joint.keeps_signs(weights[q]):
+            raise SpecError(
+                f"{where}: W{name} has neurons whose weights are not of one sign, or of another than network.dale and "
+                f"network.inhibitory ask for; allowed: of the first {joint.exciting} neurons ≥ 0, of others ≤ 0"
+            )
     model, inherited = registry.get("feedback", pathway), dict[int, np.ndarray]()
     for l in range(network.n_hidden):
         shape = model.shape(network, l)
@@ -434,6 +449,19 @@ def _draw(weights: np.ndarray, setting: Setting, joint: Projection, fans: tuple[
     for start in range(0, flat.size, _DRAWN):
         part = flat[start : start + _DRAWN]
         part[:] = rng.uniform(-bound, bound, part.size)
+
+
+def _balance(joint: Projection, weights: np.ndarray, n_pre: int) -> None:
+    """Give weights that were drawn around zero the signs of Dale's law.
+
+    Those that excite become smaller by √(n_I/n_E) and those that inhibit larger, so that of all that reach a neuron the mean is
+    zero and the variance what it was (balanced, as in van Vreeswijk & Sompolinsky 1996).
+    """
+    excite, inhibit = joint.by_sign(weights)
+    n_excite = joint.exciting or 0
+    ratio = np.sqrt((n_pre - n_excite) / n_excite) if n_excite < n_pre else 1.0
+    excite[...] = np.abs(excite) * ratio
+    inhibit[...] = -np.abs(inhibit) / ratio
 
 
 def _start(setting: Setting, network: Network, seed: int) -> list[np.ndarray] | None:

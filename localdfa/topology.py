@@ -24,6 +24,7 @@ class Projection:
     tau: time constant of the synaptic current, ms; 0 for a synapse that moves v at once. plastic: whether it learns. biased:
     whether it carries the biases of its target, as those from each layer to the next do. ends (n_pre + 1,), targets: of a
     sparse projection; neuron j reaches targets[ends[j]:ends[j + 1]], each once, in ascending order. None where all reach all.
+    exciting: under Dale's law, so many neurons of pre, the first, excite, and the others inhibit; None where signs are free.
     """
 
     pre: int
@@ -34,6 +35,21 @@ class Projection:
     biased: bool = True
     ends: np.ndarray | None = None
     targets: np.ndarray | None = None
+    exciting: int | None = None
+
+    def by_sign(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Views of this projection's weights under Dale's law: those that excite, and those that inhibit."""
+        n = self.exciting
+        if self.ends is None:
+            return weights[:n], weights[n : len(weights) - self.biased]
+        return weights[0, : self.ends[n]], weights[0, self.ends[n] : self.ends[-1]]
+
+    def keeps_signs(self, weights: np.ndarray) -> bool:
+        """Whether this projection's weights keep to Dale's law, where it shall."""
+        if self.exciting is None:
+            return True
+        excite, inhibit = self.by_sign(weights)
+        return bool((excite >= 0).all() and (inhibit <= 0).all())
 
     def dense(self, found: np.ndarray, n_post: int) -> np.ndarray:
         """What lies by synapse, shaped as this projection's weights, as an array (n_pre, n_post), the biases below it."""
@@ -76,13 +92,20 @@ def wire(
     for number, (pre, post) in enumerate([*chain, *(pair for pair in named if pair not in chain)]):
         table, biased = named.get((pre, post)), (pre, post) in chain
         if table is None:
-            found.append(Projection(pre, post, network.delay, network.tau_syn))
+            found.append(Projection(pre, post, network.delay, network.tau_syn, exciting=_exciting(network, sizes, pre)))
             continue
         delay = network.delay if table.delay is None else table.delay
         tau = network.tau_syn if table.tau_syn is None else table.tau_syn
         joined = _joined(table, sizes[pre], sizes[post], streams(number))
-        found.append(Projection(pre, post, delay, tau, table.plastic, biased, *joined))
+        found.append(Projection(pre, post, delay, tau, table.plastic, biased, *joined, _exciting(network, sizes, pre)))
     return tuple(found)
+
+
+def _exciting(network: "NetworkTable", sizes: tuple[int, ...], pre: int) -> int | None:
+    """How many neurons of a population excite under Dale's law: all inputs, and of a hidden layer at least one, and not all."""
+    if network.dale == "none" or (pre == 0 and network.dale == "hidden"):
+        return None
+    return sizes[0] if pre == 0 else max(1, min(sizes[pre] - 1, round((1 - network.inhibitory) * sizes[pre])))
 
 
 def _joined(

@@ -164,6 +164,7 @@ class Trainer(Training):
             if self._changes is not None:
                 self._changes.after(update, self.plasticity.optimiser)
             self.plasticity.learn(network.learned, update, self.frozen)
+            network.keep_signs()
             for norm, moments in zip(network.batch_norms, update.moments, strict=True):
                 norm.follow(moments)
 

@@ -35,6 +35,8 @@ OF_ALL_MODULES = ("name", "inside", "device")
 SETTLED = 8
 # Graded events of a smaller size come by the ten thousand from every neuron, and are refused where activity takes time.
 _LEAST_EVENT = 1e-5
+# A drive at which a neuron that can send negative activity does.
+_FAR = 1e3
 # So many steps a trial are said to be slow.
 _MANY_STEPS = 20_000
 
@@ -108,7 +110,7 @@ def check(setting: "Setting") -> None:
     wrong: dict[str, None] = {}
     for combination in (
         _rules_fit, _convolutions, _layers, _matrices, _aligned, _bottleneck, _layer_rules, _adversarial, _stops, _time,
-        _spikes, _code, _augment, _batch_norm,
+        _spikes, _code, _augment, _batch_norm, _dale,
     ):  # fmt: skip
         try:
             combination(setting)
@@ -829,6 +831,41 @@ def _code(setting: "Setting") -> None:
             raise ValueError(
                 f"input.{key}: {getattr(table, key)} is read by the code {' or '.join(readers)}, not by input.code = "
                 f"{table.code!r}; allowed here: {field.default}"
+            )
+
+
+def _dale(setting: "Setting") -> None:
+    """Dale's law: of neurons that send no negative activity, in layers with some of either kind."""
+    network = setting.network
+    if network.dale == "none":
+        if "inhibitory" in network.model_fields_set and network.inhibitory != type(network).model_fields["inhibitory"].default:
+            raise ValueError(f"network.inhibitory: {network.inhibitory} is read where network.dale = 'hidden' or 'all'")
+        return
+    for i, layer in enumerate(network.hidden):
+        if not isinstance(layer, int) or layer < 2:
+            what = f"{layer} neuron" if isinstance(layer, int) else "a convolution, whose kernels cross zero"
+            raise ValueError(
+                f"network.hidden[{i}]: {what}, but under network.dale some neurons excite and others inhibit; allowed with it: "
+                f"dense layers of 2 or more"
+            )
+    if not spiking(setting) and float(type(setting.neuron_parameters).f(setting.neuron_parameters, -_FAR)) < 0:
+        raise ValueError(
+            f"network.neuron: {network.neuron!r} sends negative activity, so that the sign of a weight says nothing of what it "
+            f"does; allowed with network.dale: logistic, relu, or one that spikes"
+        )
+    if network.batch_norm:
+        raise ValueError("network.batch_norm: true has gains of either sign; allowed with network.dale: false")
+    if setting.phases.update == "online":
+        raise ValueError(
+            "phases.update: 'online' changes weights while spikes pass, by whatever sign; allowed with network.dale: 'after'"
+        )
+    if network.weights == "aligned":
+        raise ValueError("network.weights: 'aligned' are of either sign; allowed with network.dale: 'zero' or 'uniform'")
+    for i, table in enumerate(network.projection):
+        if table.weights == "constant" and (table.pre or network.dale == "all"):
+            raise ValueError(
+                f"network.projection[{i}].weights: 'constant' gives all weights one sign, which network.dale gives by their "
+                f"senders; allowed with it: 'zero' or 'uniform'"
             )
 
 

@@ -164,6 +164,14 @@ class NetworkTable(Table):
         description="drives of hidden layers are normalised over the mini-batch, in evaluation by running averages, with a "
         "gain and a shift that are learned (neuron.tau = 0)",
     )
+    dale: Literal["none", "hidden", "all"] = Field(
+        "none",
+        description="Dale's law, by which all that a neuron sends has one sign, also while it learns: of no neurons, of hidden "
+        "ones, or of these and of inputs, which then excite; biases, and B, are free",
+    )
+    inhibitory: float = Field(
+        0.2, gt=0, lt=1, description="fraction of each hidden layer that inhibits, its last neurons, where network.dale is kept"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="probability that a hidden neuron is left out of a mini-batch")
     input_dropout: float = Field(
         0.0,

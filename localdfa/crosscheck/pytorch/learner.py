@@ -104,6 +104,8 @@ class Learner:
         self.stack = _stack(setting, networks).to(self.device)
         self.rule, taught, undecayed = self._rule(setting, networks, beta)
         self.optimiser = _optimiser(setting, self.stack, taught, undecayed)
+        # Of each projection how many neurons excite under Dale's law, or None.
+        self._exciting = [projection.exciting for projection in networks[0].projections]
 
     def tensor(self, array: np.ndarray) -> Tensor:
         """An array where and in the precision in which the network computes."""
@@ -124,8 +126,18 @@ class Learner:
             )
         self.rule.learn(self.stack, x, target, masks)
         self.optimiser.step()
+        self._keep_signs()
         for module in normalised(self.stack):
             module.follow()
+
+    @torch.no_grad()
+    def _keep_signs(self) -> None:
+        """Dale's law: what a neuron sends to all others has its own sign, or is zero."""
+        for (weight, _), n in zip(_projections(self.stack), self._exciting, strict=True):
+            if n is not None:
+                by_sender = weight if self._many else weight.mT  # (…, n_pre, n_post)
+                by_sender[..., :n, :].clamp_(min=0)
+                by_sender[..., n:, :].clamp_(max=0)
 
     @property
     def whole(self) -> list[None]:
