@@ -1,7 +1,8 @@
 """Figures, one module each: from a run directory to a Matplotlib figure. No figure simulates anything.
 
 A module of this folder that defines ``figure(run)`` and ``caption(run)`` is a figure, named like its file; nothing else
-lists it. One that compares runs takes several, ``figure(*runs)``. `style` says how figures look, `summary` aggregates over
+lists it. One that compares runs takes several, ``figure(*runs)``. ``TITLE`` is its heading on the page of a run, ``SECTION``
+the part of the page that it stands in, one of `SECTIONS`. `style` says how figures look, `summary` aggregates over
 seeds, `report` puts everything on one page, `gallery` shows every figure drawn of real runs.
 """
 
@@ -11,6 +12,11 @@ from types import ModuleType
 
 from localdfa import registry
 from localdfa.errors import SpecError
+
+# The parts of the page of a run, in their order, with their headings.
+SECTIONS = {
+    "results": "Results", "learning": "Learning", "rule": "What the rule does", "activity": "Activity", "weights": "Weights",
+}  # fmt: skip
 
 
 def names() -> list[str]:

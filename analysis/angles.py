@@ -7,6 +7,8 @@ the same way.
 from localdfa.analysis import _layers, style, summary
 from localdfa.record import Run
 
+TITLE, SECTION = "Angles to DFA and back-propagation", "rule"
+
 _ROWS = (
     _layers.Row("angle_to_dfa", "Rule to DFA (°)", level=90),
     _layers.Row("angle_to_bp", "Rule to BP (°)", level=90),

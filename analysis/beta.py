@@ -15,6 +15,8 @@ from localdfa.orders import ORDERS, slope
 from localdfa.record import Run
 from localdfa.spec import Setting
 
+TITLE, SECTION = "Error of the update against the nudging strength", "rule"
+
 _EPSILON = float(np.finfo(np.float64).eps)
 
 

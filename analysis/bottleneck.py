@@ -13,6 +13,8 @@ from localdfa.analysis import _layers, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
+TITLE, SECTION = "Signals through a bottleneck", "rule"
+
 
 class _Sweep(NamedTuple):
     """The layer of the bottleneck, from 0; for each rule the conditions by the neurons that pass, fewest first."""

@@ -10,6 +10,8 @@ from localdfa.analysis import style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
+TITLE, SECTION = "Error at the end, by condition", "results"
+
 
 class _Entry(NamedTuple):
     """One condition of one run: its name, its place in its experiment, its last test error by seed."""

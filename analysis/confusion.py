@@ -12,6 +12,8 @@ from localdfa.analysis import _kept, _layout, _many, style
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
+TITLE, SECTION = "Classes that are taken for others", "learning"
+
 _ABREAST, _NUMBERED = 3, 12
 # Up to so many classes are named, where they have names of their own.
 _NAMED = 40

@@ -15,6 +15,8 @@ from localdfa.analysis import _layers, _many, _nudging, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
+TITLE, SECTION = "Feedback from layer to layer", "rule"
+
 
 def _angles_to_bp(row: dict[str, Any]) -> list[float | None]:
     return list(row.get("angle_to_bp") or [])

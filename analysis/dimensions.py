@@ -7,6 +7,8 @@ from localdfa.analysis import _layers, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
+TITLE, SECTION = "Dimensions of signals and gradients", "rule"
+
 _ROWS = (
     _layers.Row("signal_rank", "Of the signal", level=1),
     _layers.Row("gradient_rank", "Of the gradient", level=1),

@@ -9,6 +9,8 @@ from localdfa.analysis import _many, _stages, style, summary
 from localdfa.outputs import Measure
 from localdfa.record import Run
 
+TITLE, SECTION = "Error over training", "results"
+
 _PARTS = {"train": "Training", "valid": "Validation", "test": "Test"}
 # Where each condition has a panel.
 _LOOKS = {"train": (style.PALETTE[1], "--"), "valid": (style.PALETTE[2], ":"), "test": (style.PALETTE[0], "-")}

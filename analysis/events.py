@@ -10,6 +10,8 @@ from localdfa.analysis import _many, style, summary
 from localdfa.outputs import Measure
 from localdfa.record import Run
 
+TITLE, SECTION = "Events, and the error that they buy", "learning"
+
 _EACH, _ALL = "Events per epoch (count)", "Events so far (count)"
 
 

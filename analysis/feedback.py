@@ -12,6 +12,8 @@ from localdfa.analysis import _many, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
+TITLE, SECTION = "What feedback costs", "learning"
+
 
 class _Point(NamedTuple):
     """A condition: its name, its place in the experiment, its feedback synapses in percent; events and errors of its seeds."""

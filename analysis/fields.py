@@ -16,6 +16,8 @@ from localdfa.geometry import seen
 from localdfa.record import Run
 from localdfa.spec import Convolution, Setting
 
+TITLE, SECTION = "Receptive fields", "weights"
+
 _MOST, _ABREAST = 16, 4
 
 

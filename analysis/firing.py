@@ -6,6 +6,8 @@ Reads ``rate`` (spiking neurons), ``silent`` and ``saturated`` of the metrics.
 from localdfa.analysis import _layers, style, summary
 from localdfa.record import Run
 
+TITLE, SECTION = "Activity over training", "activity"
+
 
 def _percent(fraction: float) -> float:
     return 100 * fraction

@@ -13,6 +13,8 @@ from localdfa.analysis import _heat, _many, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
+TITLE, SECTION = "Rules and what varies besides", "results"
+
 # The row of conditions that are named like their rule.
 _PLAIN = "–"
 

@@ -14,6 +14,8 @@ from localdfa.analysis import _heat, _nudging, style, summary
 from localdfa.record import Run
 from localdfa.spec import Setting
 
+TITLE, SECTION = "Bias and noise of the update", "rule"
+
 _TIMES = ("phases.nudged", "phases.gate", "phases.free", "trace.tau_x", "trace.tau_z")
 
 

@@ -7,6 +7,8 @@ from localdfa.analysis import _layers, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 
+TITLE, SECTION = "Align, then memorise", "rule"
+
 _ROWS = (
     _layers.Row("train_loss", "Training loss", of_layers=False),
     _layers.Row("signal_cosine", "Cosine to gradient", level=0),

@@ -8,6 +8,8 @@ import math
 from localdfa.analysis import _layers, style, summary
 from localdfa.record import Run
 
+TITLE, SECTION = "Norms of weights, feedback and updates", "rule"
+
 _ROWS = (
     _layers.Row("weight_norm", "‖W‖"),
     _layers.Row("feedback_norm", "‖B‖"),

@@ -14,6 +14,8 @@ from localdfa.errors import RunError
 from localdfa.record import Job, Run
 from localdfa.spec import Setting
 
+TITLE, SECTION = "The STDP window, measured", "rule"
+
 # The curve is drawn to so many time constants on either side, and no further than there are points.
 _REACH = 5
 _SIDES = ((1, "pre before post", style.PALETTE[4]), (-1, "post before pre", style.PALETTE[5]))

@@ -8,6 +8,8 @@ import numpy as np
 from localdfa.analysis import _embedding, style
 from localdfa.record import Run
 
+TITLE, SECTION = "Activities on two principal components", "activity"
+
 
 def caption(run: Run) -> str:
     """What to see, and what the points are."""

@@ -15,6 +15,8 @@ from localdfa.errors import RunError
 from localdfa.record import Run
 from localdfa.spec import Setting
 
+TITLE, SECTION = "Spikes of one trial", "activity"
+
 # Spikes are counted in about this many bins of a trial; of more neurons, this many of each layer are drawn; of more
 # conditions and layers, this many, so many beside each other.
 _BINS, _MOST, _PANELS, _ABREAST = 60, 40, 12, 4

@@ -9,6 +9,8 @@ from localdfa.analysis import _kept, _layers, _many, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
+TITLE, SECTION = "Mean activity of neurons", "activity"
+
 _BINS = 30
 
 

@@ -30,3 +30,34 @@ for (const card of document.querySelectorAll(".card")) {
 dialog.addEventListener("click", (event) => {
   if (event.target.closest("form") === null) dialog.close();
 });
+
+// On a narrow page the contents would come before all else; the reader unfolds them.
+if (matchMedia("(max-width: 48rem)").matches) document.querySelector("nav details").open = false;
+
+function unfold(element) {
+  for (let each = element; each !== null; each = each.parentElement) {
+    if (each.tagName === "DETAILS") each.open = true;
+  }
+}
+
+function unfoldTarget() {
+  const target = document.getElementById(location.hash.slice(1));
+  if (target === null) return;
+  unfold(target);
+  target.scrollIntoView();
+}
+addEventListener("hashchange", unfoldTarget);
+unfoldTarget();
+
+addEventListener("beforeprint", () => {
+  for (const each of document.querySelectorAll("main details:not([open])")) {
+    each.open = true;
+    each.dataset.printed = "";
+  }
+});
+addEventListener("afterprint", () => {
+  for (const each of document.querySelectorAll("[data-printed]")) {
+    each.open = false;
+    delete each.dataset.printed;
+  }
+});

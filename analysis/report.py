@@ -2,7 +2,11 @@
 
 The page reaches for nothing outside itself. What stands in it comes from files that anyone may have written, so all of
 it is escaped, figures are embedded as images, and the page's own policy forbids connections and every script but the one
-whose hash it names: that sorts the tables and opens the figures large; without it the page can be read as well.
+whose hash it names: that sorts the tables, opens the figures large and unfolds what a link leads to or a printer needs;
+without it the page can be read as well.
+
+What came out stands first: the table, narrow enough for a phone, and the error over training; then each section of
+`analysis.SECTIONS` with its figures.
 """
 
 import base64
@@ -19,7 +23,7 @@ import jinja2
 import threadpoolctl
 from markupsafe import Markup
 
-from localdfa import analysis, files, record
+from localdfa import analysis, files, record, registry
 from localdfa.analysis import _kept, _panels, style, summary
 from localdfa.errors import RunError, SpecError
 from localdfa.record import Run
@@ -188,15 +192,21 @@ def page(*runs: Run) -> str:
         for run, about in zip(runs, shown, strict=True)
         for row in summary.sortable(summary.rows(run))
     ]
-    figures = [_figures(runs, name) for name in analysis.names()]
+    measures = [summary.error(run).key for run in runs]
+    headings = _in_order(list(dict.fromkeys(heading for row in table for heading in row)), measures)
+    figures = {name: _figures(runs, name) for name in analysis.names()}
+    shown_figures = [_about_figure(name, drawn) for name, drawn in figures.items() if any("svg" in each for each in drawn)]
     return environment.from_string(text["report.html.jinja"]).render(
         title=shown[0]["title"] if len(runs) == 1 else " · ".join(about["label"] for about in shown),
         runs=shown,
-        headings=list(dict.fromkeys(heading for row in table for heading in row)),
+        headings=headings,
         table=table,
         names=("run", *summary.NAMES),
-        figures=[(name, drawn) for name, drawn in figures if any("svg" in each for each in drawn)],
-        missing=list(dict.fromkeys(each["missing"] for _, drawn in figures for each in drawn if "missing" in each)),
+        sections={
+            key: (heading, [figure for figure in shown_figures if figure["section"] == key])
+            for key, heading in analysis.SECTIONS.items()
+        },
+        missing=list(dict.fromkeys(each["missing"] for drawn in figures.values() for each in drawn if "missing" in each)),
         style=Markup(text["report.css"]),
         script=Markup(text["report.js"]),
         hash=base64.b64encode(hashlib.sha256(text["report.js"].encode()).digest()).decode(),
@@ -245,26 +255,45 @@ def _made_with(info: dict[str, Any]) -> dict[str, str]:
     return {str(label): str(value) for label, value in found.items() if value}
 
 
-def _figures(runs: Sequence[Run], name: str) -> tuple[str, list[dict[str, str]]]:
+def _in_order(headings: list[str], measures: Collection[str]) -> dict[str, bool]:
+    """The columns of the table of results from left to right, and whether a narrow page has each.
+
+    measures: keys of what the runs' predictions are measured by first, of which the test part, or what there is, comes first.
+    """
+    parts = [[summary.heading(f"{part}_{key}") for part in ("test", "valid", "train")] for key in dict.fromkeys(measures)]
+    first = [next(heading for heading in each if heading in headings) for each in parts if set(each) & set(headings)]
+    always = [heading for heading in ("run", "condition", *first, "seeds") if heading in headings]
+    return {**dict.fromkeys(always, True), **{heading: False for heading in headings if heading not in always}}
+
+
+def _about_figure(name: str, drawn: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page says of a figure, whatever the run, and how it is drawn of each."""
+    module = analysis.get(name)
+    alternative = registry.describe("analysis", name)
+    return {"name": name, "title": module.TITLE, "section": module.SECTION, "alternative": alternative, "drawn": drawn}
+
+
+def _figures(runs: Sequence[Run], name: str) -> list[dict[str, Any]]:
     """A figure of each run, or the one of all: a caption and an SVG image in base64, or what is missing."""
     groups = [list(runs)] if analysis.joint(name) else [[run] for run in runs]
-    return name, [_figure(group, name) for group in groups]
+    return [_figure(group, name) for group in groups]
 
 
-def _figure(runs: list[Run], name: str) -> dict[str, str]:
+def _figure(runs: list[Run], name: str) -> dict[str, Any]:
     module = analysis.get(name)
     try:
         with _one_line(runs[0], name):
             drawn = module.figure(*runs)
             svg, caption = drawn.content("svg", summary.origin(*runs)), module.caption(*runs)
-    except RunError as error:
+    except (RunError, style.SizeError) as error:
         return {"missing": f"{name}: {error}"}
     if len(runs) == 1:
         files.write_bytes(runs[0].folder / "figures" / f"{name}.svg", svg)
     shape = "narrow" if drawn.get_figwidth() < style.TWO_COLUMNS else "wide"
     if drawn.get_figheight() > _TALL * drawn.get_figwidth():
         shape += " tall"
-    return {"caption": caption, "svg": base64.b64encode(svg).decode(), "shape": shape}
+    pixels = [round(100 * inches) for inches in drawn.get_size_inches()]
+    return {"caption": caption, "svg": base64.b64encode(svg).decode(), "shape": shape, "pixels": pixels}
 
 
 def print_table(run: Run, console: Any) -> None:

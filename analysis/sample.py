@@ -10,6 +10,8 @@ import numpy as np
 from localdfa.analysis import _kept, _many, style
 from localdfa.record import Run
 
+TITLE, SECTION = "Text that is written", "learning"
+
 # Lines of text of each condition, and signs of a line in a column of two.
 _LINES, _WIDE = 14, 52
 _CONDITIONS = 8

@@ -9,6 +9,8 @@ from localdfa.analysis import _kept, _layers, style, summary
 from localdfa.analysis.weights import matrix
 from localdfa.record import Run
 
+TITLE, SECTION = "Singular values", "weights"
+
 # What is smaller than the largest by this factor is zero but for rounding.
 _ROUNDING = 1e-6
 

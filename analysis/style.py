@@ -82,6 +82,8 @@ _SHORTEST = 8
 # Sizes of the text of a legend, points of a paper, from the first down, and columns, until the panels have so much height,
 # inches.
 _LEGEND_SIZES, _LEGEND_COLUMNS, _LEAST_PANELS = (8, 7, 6, 5), 8, 1.2
+# What a legend takes beside its labels and lines, inches of a paper.
+_BESIDE = 0.15
 # How much smaller other text is made to fit a size, and in how many steps a size that is large enough is looked for.
 _TEXT_SCALES, _TRIES = (1.0, 0.875, 0.75), 5
 
@@ -253,6 +255,7 @@ class Figure(MatplotlibFigure):
         """A legend of lines and their labels below the panels, in as many columns as the figure is wide.
 
         Where the panels would be left too little, the text is made smaller than the largest size, points, down to a limit.
+        Labels that are wider than the figure are folded.
         """
         self._explained = list(lines)
         sizes = [size for size in _LEGEND_SIZES if size <= largest]
@@ -261,7 +264,12 @@ class Figure(MatplotlibFigure):
             for size, columns in product(sizes, range(min(len(lines), _LEGEND_COLUMNS), 0, -1)):
                 for before in list(self.legends):
                     before.remove()
-                found = self.legend(handles=lines, loc="outside lower center", ncols=columns, fontsize=points(size))
+                labels = [str(each.get_label()) for each in lines]
+                if columns == 1:
+                    handle = 1.5 * matplotlib.rcParams["legend.handlelength"] * points(size) / 72
+                    widest = (self.get_figwidth() - handle) / self._look.size - _BESIDE
+                    labels = [folded(label, max(widest, 0.5), size) for label in labels]
+                found = self.legend(lines, labels, loc="outside lower center", ncols=columns, fontsize=points(size))
                 box, pad = found.get_window_extent(measured), 2 * found.borderaxespad * points(size) / 72
                 left = self.get_figheight() - box.height / self.dpi - pad
                 if box.width / self.dpi + pad <= self.get_figwidth() and left >= _LEAST_PANELS * self._look.size:

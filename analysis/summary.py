@@ -54,6 +54,11 @@ def _headings() -> dict[str, str]:
     return {**{name: name for name in (*NAMES, "seeds", "epochs")}, "kept_epoch": "kept epoch", **_measures()}
 
 
+def heading(key: str) -> str:
+    """The heading of the column of the table that has this key."""
+    return _headings()[key]
+
+
 def error(run: Run) -> outputs.Measure:
     """What figures show as the error of a run's predictions, 0 at best: the first measure of its outputs, all of one kind."""
     found: outputs.Measure = next(iter(run.settings.values())).output.measures[0]

@@ -4,12 +4,15 @@ Reads the error on the test set, or on the training set where there is none, of 
 and seed, and the settings, whose keys may differ in any number, as those of ``localdfa sweep`` do.
 """
 
+import json
 from typing import Any, NamedTuple
 
 from localdfa.analysis import _many, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Run
 from localdfa.spec import differing, explain
+
+TITLE, SECTION = "Error over the values of a sweep", "results"
 
 # Values that span so much stand on a logarithmic axis.
 _WIDE = 10.0
@@ -42,7 +45,7 @@ def figure(run: Run) -> style.Figure:
     Raises
     ------
     RunError
-        Nothing is measured yet, or conditions differ in no number.
+        Nothing is measured yet, or no conditions differ in a number alone.
     """
     found, what, ends = _swept(run), summary.error(run), summary.ends(run)
     summary.measured(run)
@@ -84,27 +87,50 @@ def _swept(run: Run) -> _Swept:
         for key, value in keys.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 values.setdefault(key, {})[float(value)] = None
-    several = {key: found for key, found in values.items() if len(found) > 1}
-    if not several:
+    swept = [_alone_in(key, run, apart) for key in values]
+    found = [each for each in swept if any(len(at) > 1 for at in each.lines.values())]
+    if not found:
         raise RunError(
-            f"{run.folder}: the figure sweep shows conditions that differ in a number, and there are no such; localdfa sweep "
-            f"trains them"
+            f"{run.folder}: the figure sweep shows conditions that differ in a number alone, and there are no such; localdfa "
+            f"sweep trains them"
         )
-    key = max(several, key=lambda name: len(several[name]))
-    rules = {setting.rule for setting in run.settings.values()}
+    return max(found, key=lambda each: len(values[each.key]))
+
+
+def _alone_in(key: str, run: Run, apart: dict[str, dict[str, Any]]) -> _Swept:
+    """The lines of conditions that differ in this key alone, by what tells them from the other lines."""
+    several = len({setting.rule for setting in run.settings.values()}) > 1
     lines, controls = dict[str, dict[float, str]](), list[str]()
+    others: dict[str, dict[str, Any]] = {}
     for name, own in apart.items():
         if key not in own:
             controls.append(name)
             continue
-        rule = [run.settings[name].rule] if len(rules) > 1 else []
-        others = [
-            f"{other.rpartition('.')[2]} {_said(value)}" for other, value in own.items() if other != key and value is not None
-        ]
-        label = ", ".join([*rule, *others]) or run.settings[name].rule
-        lines.setdefault(label, {}).setdefault(float(own[key]), name)
-    alone = {label: next(iter(at.values())) for label, at in lines.items() if len(at) == 1}
-    return _Swept(key, {alone.get(label, label): at for label, at in lines.items()}, controls)
+        rule = run.settings[name].rule
+        rest = {other: value for other, value in own.items() if other != key and value is not None}
+        line = json.dumps([rule, rest])
+        others[line] = {"rule": rule, **rest}
+        lines.setdefault(line, {}).setdefault(float(own[key]), name)
+    labels = _labels(others, ["rule"] if several else [])
+    alone = {line: next(iter(at.values())) for line, at in lines.items() if len(at) == 1}
+    return _Swept(key, {alone.get(line, labels[line]): at for line, at in lines.items()}, controls)
+
+
+def _labels(lines: dict[str, dict[str, Any]], keys: list[str]) -> dict[str, str]:
+    """What lines are called: by these keys, and as few others as tell them apart, numbers and words before tables."""
+
+    def parts(line: str, keys: list[str]) -> list[str]:
+        own = lines[line]
+        return [own[k] if k == "rule" else f"{k.rpartition('.')[2]} {_said(own[k])}" for k in keys if k in own]
+
+    def kinds(keys: list[str]) -> int:
+        return len({", ".join(parts(line, keys)) for line in lines})
+
+    candidates = dict.fromkeys(key for own in lines.values() for key in own)
+    for key in sorted(candidates, key=lambda each: any(isinstance(own.get(each), (list, dict)) for own in lines.values())):
+        if key not in keys and kinds([*keys, key]) > kinds(keys):
+            keys = [*keys, key]
+    return {line: ", ".join(parts(line, keys)) or lines[line]["rule"] for line in lines}
 
 
 def _with_unit(key: str) -> str:
@@ -113,5 +139,7 @@ def _with_unit(key: str) -> str:
 
 
 def _said(value: Any) -> str:
-    """A value in the legend."""
+    """A value in the legend; of a table, such as a stage, what is given."""
+    if isinstance(value, dict):
+        return " ".join(f"{key} {_said(each)}" for key, each in value.items() if each not in (None, [], {}))
     return "×".join(map(_said, value)) if isinstance(value, list) else str(value)

@@ -6,6 +6,8 @@ Reads ``theorem_k``, ``theorem_l`` and ``theorem_beta`` of the metrics; `localdf
 from localdfa.analysis import _layers, style, summary
 from localdfa.record import Run
 
+TITLE, SECTION = "The criteria of Theorem 1", "rule"
+
 _ROWS = (
     _layers.Row("theorem_k", "K (activity)", level=0),
     _layers.Row("theorem_l", "L (error)", level=0),

@@ -10,6 +10,8 @@ from localdfa.analysis import _kept, _phases, style
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
+TITLE, SECTION = "One neuron through a trial", "activity"
+
 _LINE, _CHANGE = style.PALETTE[0], style.PALETTE[5]
 
 

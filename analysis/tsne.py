@@ -8,6 +8,8 @@ import numpy as np
 from localdfa.analysis import _embedding, style
 from localdfa.record import Run
 
+TITLE, SECTION = "Activities in a t-SNE embedding", "activity"
+
 # Neighbours, as far as there are three times as many samples; with fewer than so many there would be less than one.
 _PERPLEXITY, _SAMPLES = 30.0, 4
 # Activities that differ by more than this, or by less than one by this, are scaled, which changes nothing else.

@@ -8,6 +8,8 @@ import numpy as np
 from localdfa.analysis import _kept, _many, style
 from localdfa.record import Run
 
+TITLE, SECTION = "Views that are rendered", "learning"
+
 # So many views are drawn, evenly spaced, and of so many conditions.
 _VIEWS, _CONDITIONS = 4, 6
 

@@ -8,6 +8,8 @@ import numpy as np
 from localdfa.analysis import _kept, _layers, _many, style, summary
 from localdfa.record import Run
 
+TITLE, SECTION = "Distribution of the weights", "weights"
+
 _BINS = 60
 
 

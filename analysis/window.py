@@ -11,6 +11,8 @@ from localdfa.errors import RunError
 from localdfa.record import Job, Run
 from localdfa.spec import Setting
 
+TITLE, SECTION = "The STDP window of the rule", "rule"
+
 # The window is drawn to so many time constants on either side; the lags are counted in this many bins, and at most so many
 # pairs measured one by one.
 _REACH, _BINS, _PAIRS = 3, 60, 24

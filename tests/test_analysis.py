@@ -18,7 +18,7 @@ import pytest
 from matplotlib import _pylab_helpers
 from rich.console import Console
 
-from localdfa import analysis, record, spec, train
+from localdfa import analysis, record, registry, spec, train
 from localdfa.analysis import _stages, angles, errors, report, style, summary, sweep
 from localdfa.errors import RunError, SpecError
 from localdfa.spec import grid
@@ -515,7 +515,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.attributes += [(tag, *attribute) for attribute in attrs]
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -526,10 +526,13 @@ class Page(HTMLParser):
 
 
 def self_contained(text):
-    """The page, once it is sure that it reaches for nothing outside and runs nothing but its own script."""
+    """The page, once it is sure that it reaches for nothing outside and runs nothing but its own script, and links lead on."""
     page = Page(text)
-    assert not {"link", "iframe", "object", "embed", "base", "a"} & set(page.tags)
-    assert all(value.startswith("data:") for _, name, value in page.attributes if name in ("src", "href", "srcset"))
+    assert not {"link", "iframe", "object", "embed", "base"} & set(page.tags)
+    assert all(value.startswith("data:") for _, name, value in page.attributes if name in ("src", "srcset"))
+    places = [value for _, name, value in page.attributes if name == "id"]
+    assert len(set(places)) == len(places)
+    assert {value for _, name, value in page.attributes if name == "href"} <= {f"#{place}" for place in places}
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     style_text = re.search(r"<style>(.*?)</style>", text, re.S)[1]
     assert "url(" not in style_text
@@ -540,6 +543,11 @@ def self_contained(text):
     assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
     assert not re.search(r"fetch|XMLHttp|import\(|eval|innerHTML", script)
     return page
+
+
+def images_of(text):
+    """The images of the figures of a page of one run, by name, in base64."""
+    return dict(re.findall(r'<section id="figure-(\w+)">.*?src="data:image/svg\+xml;base64,([^"]+)"', text, re.S))
 
 
 def test_report_of_a_finished_run(run, written):
@@ -567,7 +575,7 @@ def test_report_of_a_finished_run(run, written):
 
 def test_figures_are_embedded_and_left_as_files(run, written):
     text = written.read_text(encoding="utf-8")
-    images = dict(re.findall(r'alt="Figure: (\w+)" src="data:image/svg\+xml;base64,([^"]+)"', text))
+    images = images_of(text)
     not_drawn = {"beta", "bottleneck", "grid", "map", "pairs", "raster", "sweep", "trial", "window"}
     not_drawn |= {"dimensions", "sample", "views"}
     assert set(images) == set(analysis.names()) - not_drawn
@@ -580,6 +588,47 @@ def test_figures_are_embedded_and_left_as_files(run, written):
         assert b"<text" not in svg  # glyphs are drawn, so no font is needed to read them
         assert html.escape(analysis.get(name).caption(run), quote=True).replace("&#x27;", "&#39;") in text
     assert not [path for path in (run.folder / "figures").iterdir() if path.name.startswith(".")]
+
+
+def test_what_came_out_comes_first_and_then_each_section(written):
+    """The table, the error at the end and over training; every figure in its section, and in the contents in that order."""
+    text = written.read_text(encoding="utf-8")
+    figures = re.findall(r'id="figure-(\w+)"', text)
+    assert figures[:2] == ["comparison", "errors"]
+    assert text.index("<table>") < text.index('id="figure-comparison"')
+    sections = [analysis.get(name).SECTION for name in figures]
+    assert sections == sorted(sections, key=list(analysis.SECTIONS).index)
+    contents = re.search(r"<nav.*?</nav>", text, re.S)[0]
+    assert re.findall(r'href="#figure-(\w+)">(.*?)<', contents) == [(name, analysis.get(name).TITLE) for name in figures]
+    named = set(re.findall(r'href="#([a-z]+)"', contents))
+    assert named == {*sections, "missing", "settings", "repeat", "versions"}
+
+
+def test_each_figure_has_a_title_and_a_section_of_its_own():
+    titles = [analysis.get(name).TITLE for name in analysis.names()]
+    assert len(set(titles)) == len(titles)
+    assert {analysis.get(name).SECTION for name in analysis.names()} == set(analysis.SECTIONS)
+
+
+def test_each_picture_says_what_it_is(written):
+    """To those who do not see it: the line that says what the figure is, and its size before it is there."""
+    text = written.read_text(encoding="utf-8")
+    found = re.findall(r'<section id="figure-(\w+)">.*?<img alt="(.*?)" width="(\d+)" height="(\d+)"', text, re.S)
+    assert len(found) == len(images_of(text))
+    for name, alternative, width, height in found:
+        assert html.unescape(alternative) == registry.describe("analysis", name)
+        size = analysis.get(name).figure(record.Run(written.parent)).get_size_inches() if name == "errors" else None
+        assert size is None or (int(width), int(height)) == tuple(round(100 * inches) for inches in size)
+
+
+def test_a_narrow_page_has_the_columns_that_count(run, monkeypatch):
+    """The condition, the test measure that comes first and the seeds; all others are there once they are asked for."""
+    monkeypatch.setattr(analysis, "names", lambda: ["errors"])
+    text = report.page(run)
+    cells = re.findall(r'<th scope="col" aria-sort="none" class="(.*?)"><button type="button">(.*?)</button>', text)
+    assert [heading for look, heading in cells if "more" not in look] == ["condition", "test error (%)", "seeds"]
+    assert [heading for _, heading in cells][:3] == ["condition", "test error (%)", "seeds"]
+    assert {heading for _, heading in cells} == set(summary.cells(summary.rows(run))[0])
 
 
 def test_cells_know_what_they_are_sorted_by(run, written):
@@ -602,9 +651,8 @@ def test_report_of_several_runs(run, spiking_run, tmp_path, monkeypatch):
         assert record.to_toml(each.experiment) in page.text
         assert f"localdfa run {each.folder}/spec.toml" in page.text
     assert page.tags.count("tr") == 1 + 3 + 2
-    assert text.count('alt="Figure: comparison"') == 1
-    assert text.count('alt="Figure: errors"') == 2
-    assert text.count('alt="Figure: raster"') == 1
+    drawn = {name: text.count(f'alt="{html.escape(registry.describe("analysis", name))}"') for name in analysis.names()}
+    assert drawn == {"comparison": 1, "errors": 2, "raster": 1}
     assert "Not drawn: raster: " in page.text
 
 
@@ -696,3 +744,41 @@ def test_a_sweep_has_a_line_for_what_differs_in_one_number(tmp_path):
         np.testing.assert_allclose(line.get_ydata(), more + np.array([0.1, 1, 10]))
     assert {*curves["bp"].get_ydata()} == {7.0}
     assert "bp, which phases.beta does not reach" in sweep.caption(run)
+
+
+def test_a_sweep_of_conditions_of_several_kinds_says_what_tells_its_lines_apart(tmp_path):
+    """Stages, widths and neurons differ as well: the legend has as few keys as do, and lies on the page."""
+    kinds = [
+        {"name": "rates", "stage": [{"epochs": 4}], "network": {"hidden": [8, 8]}},
+        {"name": "spikes", "stage": [{"epochs": 5}, {"epochs": 2, "learning_rate": 1e-4}],
+         "network": {"hidden": [9], "neuron": "lif"}, "phases": {"propagation": "two_compartment"}},
+    ]  # fmt: skip
+    tables = {"phases.beta": [0.1, 1.0], "optimiser.learning_rate": [0.001, 0.003]}
+    swept = grid.expanded(spec.experiment(condition=kinds), tables)
+    run = made(tmp_path, lambda job: [{"epoch": 0, "test_error": 10.0}], **swept.model_dump(exclude_unset=True))
+    drawn = sweep.figure(run)
+    labels = {line.get_label() for line in drawn.axes[0].lines}
+    assert labels == {f"neuron {name}, learning_rate {rate}" for name in ("tanh", "lif") for rate in (0.001, 0.003)}
+    drawn.content("svg")  # at its own size all can be read
+    drawn.set_size_inches(3, 2.2)
+
+
+def test_points_that_no_other_is_beside_are_no_sweep(tmp_path):
+    conditions = [
+        {"name": "one", "phases": {"beta": 0.1}, "network": {"hidden": [4]}},
+        {"name": "other", "phases": {"beta": 2.0}, "network": {"hidden": [5], "neuron": "relu"}},
+    ]  # fmt: skip
+    run = made(tmp_path, lambda job: [{"epoch": 0, "test_error": 1.0}], condition=conditions)
+    with pytest.raises(RunError, match="conditions that differ in a number alone, and there are no such"):
+        sweep.figure(run)
+
+
+def test_a_figure_that_no_size_suits_leaves_the_report(run, monkeypatch):
+    def crowded(run):
+        raise style.SizeError("the figure cannot be read")
+
+    monkeypatch.setattr(analysis.get("angles"), "figure", crowded)
+    monkeypatch.setattr(analysis, "names", lambda: ["angles", "errors"])
+    text = report.page(run)
+    assert "angles: the figure cannot be read" in text
+    assert set(images_of(text)) == {"errors"}

@@ -245,6 +245,21 @@ def test_of_many_conditions_each_has_a_panel(runs, figure_of, name):
     assert "Each condition has its own panels" in analysis.get(name).caption(run)
 
 
+def test_labels_that_are_wider_than_a_figure_are_folded():
+    """A long name of a condition: on the page, whole, and each line as it was."""
+    name = "the local rule with a name that a legend cannot have in one line of a column of a journal, whatever its size"
+    with style.context():
+        drawn = style.Figure(3.4, 3)
+        axes = drawn.subplots()
+        style.legend(drawn, {each: axes.plot([0, 1], [0, 1], label=each)[0] for each in (name, "bp")})
+    assert_readable(drawn)
+    texts = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert texts[0].replace("\n", " ") == name
+    assert "\n" in texts[0]
+    assert texts[1] == "bp"
+    assert axes.lines[0].get_label() == name
+
+
 def test_neurons_are_counted_from_0(runs):
     for name, place in (("raster", 0), ("trial", 0)):
         axes = analysis.get(name).figure(runs["6"]).axes[place]
