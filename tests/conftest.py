@@ -1,9 +1,14 @@
 """What tests share: small networks with everything random, in float64."""
 
 import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from localdfa import train
 from localdfa.core import blas
@@ -30,6 +35,29 @@ def _one_blas_thread():
 @pytest.fixture
 def rng():
     return np.random.default_rng(12345)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the built documentation; every warning is an error, and there is no network to ask.
+
+    Processes that test side by side build it once.
+    """
+    if not all(map(find_spec, ("sphinx", "furo", "myst_parser", "sphinx_click"))):
+        pytest.skip("the documentation needs the extra docs")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site"
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "built").is_file():
+            built = subprocess.run(
+                [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-d", folder / "doctrees", "docs",
+                 folder / "html"],
+                cwd=Path(__file__).parents[1], env={**os.environ, **nowhere}, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert built.returncode == 0, built.stderr
+            (folder / "built").touch()
+    return folder / "html"
 
 
 def setting_of(**tables):

@@ -1,11 +1,7 @@
 """The documentation: the code of its pages runs, it builds without a network, and its links lead somewhere."""
 
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -115,21 +111,6 @@ class Page(HTMLParser):
         elif tag == "link" and found.get("rel") not in ("index", "search", "next", "prev", "canonical"):
             self.loaded.append(found["href"])
         self.loaded += [found[key] for key in ("src", "srcset", "poster", "data-src") if found.get(key)]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The built pages, by their place; every warning is an error, and there is no network to ask."""
-    if not all(map(find_spec, ("sphinx", "furo", "myst_parser", "sphinx_click"))):
-        pytest.skip("the documentation needs the extra docs")
-    folder = tmp_path_factory.mktemp("site")
-    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    built = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-d", folder / "doctrees", "docs", folder / "html"],
-        cwd=ROOT, env={**os.environ, **nowhere}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert built.returncode == 0, built.stderr
-    return folder / "html"
 
 
 @pytest.fixture(scope="module")
