@@ -13,6 +13,7 @@ import base64
 import hashlib
 import inspect
 import shlex
+import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -318,7 +319,8 @@ def print_table(run: Run, console: Any) -> None:
         justify: Any = "left" if heading in summary.NAMES else "right"
         table.add_column(heading, justify=justify, width=width, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(row[heading]) for heading in widths))
+        # Long names are folded at their hyphens, where they have some.
+        table.add_row(*(Text(textwrap.fill(row[heading], width)) for heading, width in widths.items()))
     console.print(table)
 
 

@@ -417,6 +417,11 @@ def plot(
     from localdfa.analysis import report
     from localdfa.record import Run
 
+    of_pictures = {"form": "--format", "look": "--style", "width": "--width", "height": "--height"}
+    source = click.get_current_context().get_parameter_source
+    given = [option for key, option in of_pictures.items() if source(key) is not click.core.ParameterSource.DEFAULT]
+    if as_numbers and given:
+        raise LocalDFAError(f"--csv {given[0]}: numbers have no {given[0].strip('-')}; allowed: one of the two options")
     runs, form = [Run(folder, allow_models) for folder in folders], "csv" if as_numbers else form
     for line in report.plot(runs, names, form, look, out, width, height, trial=trial, neuron=neuron):
         click.echo(line)

@@ -193,6 +193,13 @@ def test_table_before_anything_is_measured(tmp_path):
     assert max(map(len, text.getvalue().splitlines())) <= 30
 
 
+def test_long_names_are_folded_at_hyphens(tmp_path):
+    text = StringIO()
+    empty = record.create(tmp_path / "run", experiment(condition=[{"name": "local-beta-0.01-learning_rate-0.001"}]))
+    report.print_table(empty, Console(file=text, width=30, force_terminal=True, color_system=None, legacy_windows=False))
+    assert [line.split()[0] for line in text.getvalue().splitlines()[-2:]] == ["local-beta-0.01-", "learning_rate-0.001"]
+
+
 # --- style ------------------------------------------------------------------------------------------------------------
 
 

@@ -43,6 +43,9 @@ LOOKS = [
 # Of many conditions: a row for each, or a panel.
 ROWS, PANELS = ("angles", "norms", "theorem", "firing"), ("errors", "events", "rates", "singular", "weights")
 
+# In one panel or two, however many conditions there are, and one of a panel each: those that are made small of many.
+TOGETHER = ("comparison", "errors", "map", "sweep")
+
 
 def synthetic(folder, betas, windows, depth):
     """A finished run of spiking neurons under some nudging strengths and windows, with two seeds and every record."""
@@ -174,7 +177,8 @@ def test_nothing_is_cut_off_or_covered(runs, figure_of, name, kind, look, monkey
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [case for case in CASES if case[1] in ("6", "beta", "rules") or case == ("errors", "24")]
+    ("name", "kind"),
+    [case for case in CASES if case[1] in ("6", "beta", "rules") or case in [(name, "24") for name in TOGETHER]],
 )
 def test_a_smaller_figure_can_be_read_or_is_refused_with_a_size(runs, name, kind, monkeypatch):
     monkeypatch.setattr(tsne, "_place", lambda activity: (activity[:, :2], "t-SNE 1 (a.u.)", "t-SNE 2 (a.u.)"))

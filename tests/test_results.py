@@ -150,6 +150,16 @@ def test_plot_writes_numbers_and_sizes(rate_run, tmp_path):
     assert "cannot be read at 5 × 0.5 inches" in done.output
 
 
+@pytest.mark.parametrize("options", [("--format", "png"), ("--style", "talk"), ("--width", "3"), ("--height", "2")])
+def test_numbers_of_figures_take_no_option_of_pictures(rate_run, tmp_path, options):
+    done = CliRunner().invoke(
+        main, ["plot", str(rate_run.folder), "--figure", "errors", "--csv", *options, "--out", str(tmp_path / "to")]
+    )
+    assert done.exit_code == 1
+    assert f"--csv {options[0]}: numbers have no {options[0].strip('-')}" in done.output
+    assert not (tmp_path / "to").exists()
+
+
 def test_a_trial_and_a_neuron_are_chosen(spiking_run, rate_run, tmp_path):
     kept = spiking_run.jobs[0].states
     shown = spiking_run.plot("trial")
