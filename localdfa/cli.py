@@ -205,9 +205,9 @@ def simulate(
     _say(console, f"{duration:g} ms in {clock.seconds:.3g} s; spikes and figures: {place}")
 
 
-@main.command(epilog=_examples("localdfa export brunel --to brian2", "localdfa export mine.toml --to brian2 --out mine.py"))
+@main.command(epilog=_examples("localdfa export brunel --to nest", "localdfa export mine.toml --to brian2 --out mine.py"))
 @click.argument("name")
-@click.option("--to", "target", required=True, type=click.Choice(["brian2"]), help="Which simulator the script is for.")
+@click.option("--to", "target", required=True, type=click.Choice(["brian2", "nest"]), help="Which simulator the script is for.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In the place of the file's.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The script.  [default: NAME.py, here]")
 def export(name: str, target: str, seed: int | None, out: Path | None) -> None:
@@ -219,7 +219,7 @@ def export(name: str, target: str, seed: int | None, out: Path | None) -> None:
 
     path = simulated.find(name)
     script = out or Path(f"{path.stem}.py")
-    data = exported.export(Circuit.from_toml(path, seed), script, path.stem)
+    data = exported.export(Circuit.from_toml(path, seed), script, path.stem, target)
     click.echo(f"{script}, {data}")
 
 

@@ -1,144 +1,58 @@
 """A circuit as a script for another simulator, which runs on its own and has the same neurons and synapses."""
 
-import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from localdfa import registry
+from localdfa.circuit import brian2_script, nest_script
 from localdfa.circuit.description import Circuit
 from localdfa.circuit.running import Simulation
-from localdfa.errors import SpecError
 from localdfa.files import write_bytes, writing
 
-_HEAD = '''"""{title}, for Brian2: written by localdfa {version}. It needs brian2 and numpy, and the file {data} beside it.
-
-Spikes are written to spikes.npz, NAME_times in ms and NAME_neurons. Brian2 goes in steps: each spike, and what it causes, is
-late by up to one. Noise, and sources with rates, have the same statistics as in localdfa, but other events.
-"""
-
-import argparse
-from pathlib import Path
-
-import brian2 as b
-import numpy as np
-
-parser = argparse.ArgumentParser()
-parser.add_argument("--duration", type=float, default=1000.0, help="ms")
-parser.add_argument("--dt", type=float, default=0.1, help="ms")
-parser.add_argument("--seed", type=int, default={seed})
-parser.add_argument("--target", default="auto", choices=["auto", "numpy", "cython"], help="what Brian2 makes its code for")
-parser.add_argument("--out", default="spikes.npz")
-given = parser.parse_args()
-ms, Hz = b.ms, b.Hz
-b.prefs.codegen.target = given.target
-b.defaultclock.dt = given.dt * ms
-b.seed(given.seed)
-arrays = np.load(Path(__file__).with_name("{data}"), allow_pickle=False)
-groups, others = {{}}, []
-'''
-_TAIL = """
-monitors = {name: b.SpikeMonitor(group) for name, group in groups.items()}
-b.Network(*groups.values(), *others, *monitors.values()).run(given.duration * ms)
-spikes = {}
-for name, monitor in monitors.items():
-    spikes[name + "_times"], spikes[name + "_neurons"] = np.asarray(monitor.t / ms), np.asarray(monitor.i)
-np.savez(given.out, **spikes)
-for name, group in groups.items():
-    print(f"{name}: {1e3 * len(spikes[name + '_times']) / len(group) / given.duration:.3g} Hz")
-"""
+# Which simulators there are scripts for: what refuses a circuit, and what writes the text.
+TARGETS: dict[str, Any] = {"brian2": brian2_script, "nest": nest_script}
 
 
-def export(circuit: Circuit, path: Path, title: str) -> Path:
-    """Write a script for Brian2, and beside it its arrays; returns where these are.
+def export(circuit: Circuit, path: Path, title: str, target: str) -> Path:
+    """Write a script for one of `TARGETS`, and beside it its arrays; returns where these are.
 
     Raises
     ------
     SpecError
-        A model adapts in a way of its own, which is not known in Brian2's terms.
+        The simulator has no terms for a part of the circuit; nothing is written.
     RunError
         A file cannot be written.
     """
-    for p in circuit.populations.values():
-        if p.model and registry.get("neurons", p.model).adapts and p.model != "alif":
-            raise SpecError(
-                f"population {p.name!r}: how the threshold of {p.model!r} adapts is not known in Brian2; allowed: alif"
-            )
-    data, arrays = path.with_suffix(".npz"), dict[str, np.ndarray]()
-    text = [_HEAD.format(title=title, version=metadata.version("localdfa"), data=data.name, seed=circuit.seed % 2**32)]
+    TARGETS[target].require(circuit)
     simulation = Simulation(circuit)
-    for name, values in simulation.neurons().items():
-        text.append(_neurons(circuit, name, values, simulation.taus, arrays))
-    for p in circuit.populations.values():
-        if p.trains is not None:
-            arrays |= {f"{p.name}.times": p.trains[0], f"{p.name}.neurons": p.trains[1]}
-            given = f'arrays["{p.name}.neurons"], arrays["{p.name}.times"] * ms'
-            text.append(f'groups["{p.name}"] = b.SpikeGeneratorGroup({p.size}, {given})')
-        elif p.rate is not None:
-            arrays[f"{p.name}.rate"] = np.broadcast_to(np.asarray(p.rate), p.size)
-            text.append(f'groups["{p.name}"] = b.PoissonGroup({p.size}, arrays["{p.name}.rate"] * Hz)')
-    for q, synapses in enumerate(simulation.synapses()):
-        text.append(_synapses(q, *synapses, simulation.taus, arrays))
+    data, (synapses, arrays) = path.with_suffix(".npz"), _parts(circuit, simulation)
+    head = {"title": title, "version": metadata.version("localdfa"), "data": data.name, "seed": circuit.seed}
+    text = TARGETS[target].script(circuit, synapses, arrays, **head)
     with writing(data) as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
-    write_bytes(path, ("\n".join(text) + _TAIL).encode())
+    write_bytes(path, text.encode())
     return data
 
 
-def _neurons(circuit: Circuit, name: str, values: dict[str, np.ndarray], taus: np.ndarray, arrays: dict[str, Any]) -> str:
-    """The neurons of a population, and their noise."""
-    p = circuit.populations[name]
-    model, noises = registry.get("neurons", str(p.model)), [n for n in circuit.noises if n.post.name == name]
-    currents = "".join(f" + I_{r}" for r in range(len(taus))) if model.linear else ""
-    flow = f"-v + drive{currents}" if model.linear else re.sub(r"\bI\b", "drive", model.equation)
-    lines = [f"dv/dt = ({flow}) / tau_m : 1 (unless refractory)"]
-    lines += [f"dI_{r}/dt = -I_{r} / ({tau!r} * ms) : 1" for r, tau in enumerate(map(float, taus)) if model.linear]
-    lines += ["dtheta/dt = -theta / tau_a : 1"] if model.adapts else []
-    times = ["tau_m", "t_ref"] + ["tau_a"] * model.adapts
-    numbers = ["drive", "v_th", "v_reset"] + ["step"] * model.adapts
-    lines += [f"{each} : second (constant)" for each in times] + [f"{each} : 1 (constant)" for each in numbers]
-    for n, noise in enumerate(noises):
-        lines += [f"noise_rate_{n} : Hz (constant)", f"noise_weight_{n} : 1 (constant)"]
-        arrays |= {f"{name}.noise_rate_{n}": np.asarray(noise.rate), f"{name}.noise_weight_{n}": np.asarray(noise.weight)}
-    threshold, reset = "v >= v_th" + " + theta" * model.adapts, "v = v_reset" + "; theta += step" * model.adapts
-    equations = "\n    ".join(lines)
-    found = [
-        f'\ngroup = b.NeuronGroup({p.size}, """\n    {equations}\n""", threshold="{threshold}", reset="{reset}", '
-        f'refractory="t_ref", method="{"exact" if model.linear else "rk4"}")'
-    ]
-    for each in ["v", *numbers, *times]:
-        arrays[f"{name}.{each}"] = values[each]
-        found.append(f'group.{each} = arrays["{name}.{each}"]' + " * ms" * (each in times))
-    for n, noise in enumerate(noises):
-        found.append(f'group.noise_rate_{n} = arrays["{name}.noise_rate_{n}"] * Hz')
-        found.append(f'group.noise_weight_{n} = arrays["{name}.noise_weight_{n}"]')
-        events = f"noise_weight_{n} * poisson(noise_rate_{n} * dt)"
-        code = f"{_onto(noise.tau_syn, taus)} += {events}" + " * int(not_refractory)" * (noise.tau_syn == 0)
-        found.append(f'group.run_regularly("{code}", when="synapses")')
-    return "\n".join([*found, f'groups["{name}"] = group'])
+def _parts(circuit: Circuit, simulation: Simulation) -> tuple[list[tuple[str, str, float]], dict[str, np.ndarray]]:
+    """From which population to which there are synapses, with what tau_syn; and all arrays that a script reads.
 
-
-def _synapses(
-    q: int, pre: str, post: str, tau: float, i: np.ndarray, j: np.ndarray, weight: np.ndarray, delay: np.ndarray,
-    taus: np.ndarray, arrays: dict[str, Any],
-) -> str:  # fmt: skip
-    """The synapses from one population to another with one time constant."""
-    arrays |= {f"{q}.i": i, f"{q}.j": j, f"{q}.weight": weight, f"{q}.delay": delay}
-    # What comes in a refractory period is lost, unless it goes to a current.
-    code = f"{_onto(tau, taus)}_post += w" + " * int(not_refractory_post)" * (tau == 0)
-    return "\n".join(
-        [
-            f'\nsynapses = b.Synapses(groups["{pre}"], groups["{post}"], "w : 1", on_pre="{code}")',
-            f'synapses.connect(i=arrays["{q}.i"], j=arrays["{q}.j"])',
-            f'synapses.w = arrays["{q}.weight"]',
-            f'synapses.delay = arrays["{q}.delay"] * ms',
-            "others.append(synapses)",
-        ]
-    )
-
-
-def _onto(tau: float, taus: np.ndarray) -> str:
-    """What an event of this time constant adds to."""
-    return f"I_{int(np.searchsorted(taus, tau))}" if tau else "v"
+    These are NAME.v, NAME.tau_m and so on of neurons, NAME.noise_rate_0 of their first noise, NAME.times or NAME.rate of
+    sources, and Q.i, Q.j, Q.weight, Q.delay of the Q-th synapses.
+    """
+    synapses, found = [], dict[str, np.ndarray]()
+    for name, values in simulation.neurons().items():
+        found |= {f"{name}.{each}": value for each, value in values.items() if each not in ("baseline", "gain")}
+        for n, noise in enumerate(each for each in circuit.noises if each.post.name == name):
+            found |= {f"{name}.noise_rate_{n}": np.asarray(noise.rate), f"{name}.noise_weight_{n}": np.asarray(noise.weight)}
+    for p in circuit.populations.values():
+        if p.trains is not None:
+            found |= {f"{p.name}.times": p.trains[0], f"{p.name}.neurons": p.trains[1]}
+        elif p.rate is not None:
+            found[f"{p.name}.rate"] = np.broadcast_to(np.asarray(p.rate), p.size)
+    for q, (pre, post, tau, i, j, weight, delay) in enumerate(simulation.synapses()):
+        synapses.append((pre, post, tau))
+        found |= {f"{q}.i": i, f"{q}.j": j, f"{q}.weight": weight, f"{q}.delay": delay}
+    return synapses, found

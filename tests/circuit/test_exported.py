@@ -1,6 +1,7 @@
-"""The script for Brian2: it runs on its own, and its spikes are those of localdfa, later by the steps that it goes in."""
+"""Scripts for Brian2 and NEST: they run on their own, and spike as localdfa does, Brian2's later by the steps it goes in."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,16 @@ def test_synapses_are_read_back_as_they_were_given(whole, monkeypatch):
             assert (late[:, :5] == 0.7).all()
 
 
+def script_of(net, target, tmp_path, *options):
+    """What the script for a simulator leaves."""
+    Path("mine.toml").write_text(net.to_toml())
+    done = CliRunner().invoke(cli.main, ["export", "mine.toml", "--to", target])
+    assert done.exit_code == 0, done.output
+    command = [sys.executable, "mine.py", "--duration", str(STOP), *options]
+    subprocess.run(command, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""})
+    return np.load("spikes.npz", allow_pickle=False)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("circuit", [linear, quadratic])
 def test_the_script_spikes_as_the_circuit(tmp_path, monkeypatch, circuit):
@@ -72,13 +83,8 @@ def test_the_script_spikes_as_the_circuit(tmp_path, monkeypatch, circuit):
     pytest.importorskip("brian2")
     monkeypatch.chdir(tmp_path)
     net = circuit()
-    Path("mine.toml").write_text(net.to_toml())
-    done = CliRunner().invoke(cli.main, ["export", "mine.toml", "--to", "brian2"])
-    assert done.exit_code == 0, done.output
-    options = ["--duration", str(STOP), "--dt", str(DT), "--target", "numpy"]
-    subprocess.run([sys.executable, "mine.py", *options], check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""})
-    ours, spikes = net.run(STOP), 0
-    with np.load("spikes.npz", allow_pickle=False) as theirs:
+    with script_of(net, "brian2", tmp_path, "--dt", str(DT), "--target", "numpy") as theirs:
+        ours, spikes = net.run(STOP), 0
         for name, p in net.populations.items():
             times, who = ours.spikes(name)
             for i in range(p.size):
@@ -88,3 +94,100 @@ def test_the_script_spikes_as_the_circuit(tmp_path, monkeypatch, circuit):
                 np.testing.assert_array_less(np.abs(own[:n] - other[:n]), (np.arange(n) + 2) * 3 * DT)
                 spikes += n
     assert spikes > 15
+
+
+def precise():
+    """Jumps into one population; currents of two time constants, one for each sign, into another; no noise that has events."""
+    net, rng = localdfa.Circuit(seed=6, precision="float64"), np.random.default_rng(2)
+    net.population("l", 6, tau_m=10.0, v_rest=-60.0, v_reset=-65.0, v_th=-50.0, t_ref=2.0)
+    net.population("e", 4, tau_m=[12.0, 11.0, 14.0, 9.0], v_th=1.0, t_ref=1.5, start=0.5)
+    net.current("l", rng.uniform(14, 25, 6))
+    net.current("e", [1.6, 1.9, 2.4, 3.0])
+    net.trains("given", 2, [5.037, 11.0, 23.01, 40.0], [0, 1, 0, 1])
+    net.project("given", "l", weight=0.4, delay=1.0)
+    net.project("l", "e", probability=0.6, weight=0.2, delay=1.2, tau_syn=4.0)
+    net.project("given", "e", weight=-0.9, delay={"distribution": "uniform", "low": 0.5, "high": 2.0}, tau_syn=6.0)
+    net.project("e", "l", weight=-0.1, delay={"distribution": "uniform", "low": 0.5, "high": 2.0})
+    net.noise("l", 0.0, 1.0)
+    net.noise("e", [0.0, 0.0, 0.0, 0.0], 1.0, 4.0)
+    return net
+
+
+@pytest.mark.slow
+def test_the_script_for_nest_spikes_as_the_circuit(tmp_path, monkeypatch):
+    """NEST's precise models find spikes between the steps of its grid: the step is 0.1 ms, spikes differ by far less."""
+    pytest.importorskip("nest")
+    monkeypatch.chdir(tmp_path)
+    net = precise()
+    with script_of(net, "nest", tmp_path) as theirs:
+        ours, spikes = net.run(STOP), 0
+        for name, p in net.populations.items():
+            times, who = ours.spikes(name)
+            for i in range(p.size):
+                own = times[who == i]
+                np.testing.assert_allclose(theirs[f"{name}_times"][theirs[f"{name}_neurons"] == i], own, rtol=0, atol=1e-3)
+                spikes += len(own)
+    assert spikes > 40
+
+
+@pytest.mark.slow
+def test_noise_of_the_script_for_nest_has_the_same_rates(tmp_path, monkeypatch):
+    pytest.importorskip("nest")
+    monkeypatch.chdir(tmp_path)
+    net = localdfa.Circuit(seed=3)
+    net.population("n", 300, tau_m=10.0, v_th=10.0, t_ref=2.0)
+    net.noise("n", 3000.0, 0.4)
+    net.poisson("source", 20, np.full(20, 400.0))
+    net.project("source", "n", probability=0.5, weight=0.3, delay=1.0)
+    with script_of(net, "nest", tmp_path, "--duration", "300") as theirs:
+        ours = net.run(300.0)
+        for name in ("n", "source"):
+            assert len(theirs[f"{name}_times"]) == pytest.approx(len(ours.spikes(name)[0]), rel=0.06)
+
+
+def with_model(net):
+    net.population("other", 2, "qif")
+
+
+def with_two_constants(net):
+    net.project("given", "l", weight=0.1, tau_syn=3.0)
+    net.project("given", "l", weight=0.1, tau_syn=4.0)
+
+
+def with_jumps_and_currents(net):
+    net.project("given", "l", weight=0.1)
+    net.noise("l", 100.0, -0.1, tau_syn=3.0)
+
+
+def with_delay(net):
+    net.project("given", "l", weight=0.1, delay=1.23456)
+
+
+def with_spike_at_zero(net):
+    net.trains("first", 1, [0.0], [0])
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (with_model, "population 'other': .*'qif'.*; allowed: lif"),
+        (
+            with_two_constants,
+            "population 'l': gets weights above 0 with tau_syn 3 and 4 and below 0 with none ms; .*allow: 0 for",
+        ),
+        (with_jumps_and_currents, "population 'l': gets weights above 0 with tau_syn 0 and below 0 with 3 ms"),
+        (with_delay, "delay from 'given' to 'l': 1.23456 ms; NEST allows multiples of 0.001 ms"),
+        (with_spike_at_zero, "source 'first': sends at 0 ms"),
+    ],
+)
+def test_what_nest_cannot_express_is_refused_by_name(tmp_path, monkeypatch, more, named):
+    monkeypatch.chdir(tmp_path)
+    net = localdfa.Circuit()
+    net.population("l", 3)
+    net.trains("given", 2, [1.0, 2.0], [0, 1])
+    more(net)
+    Path("mine.toml").write_text(net.to_toml())
+    done = CliRunner().invoke(cli.main, ["export", "mine.toml", "--to", "nest"])
+    assert done.exit_code != 0
+    assert re.search(named, " ".join(done.output.split())), done.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.toml"]
