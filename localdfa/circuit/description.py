@@ -17,7 +17,7 @@ from localdfa.errors import SpecError, quoted
 from localdfa.spec.checks import wrong_parameters
 
 _SIZE, _WEIGHT, _VOLTAGE, _RATE = Bounds(1, 1e8, True), Bounds(-1e6, 1e6), Bounds(-1e6, 1e6), Bounds(0, 1e6)
-_DELAY, _TAU, _LEVEL = Bounds(0.01, 1e3), Bounds(0, 1e3), Bounds(-1e3, 1e3)
+_DELAY, _TAU, _LEVEL, _TIME = Bounds(0.01, 1e3), Bounds(0, 1e3), Bounds(-1e3, 1e3), Bounds(0, 1e7)
 _THREADS = Bounds(1, 1024, True)
 # No shorter than this a time constant of a synaptic current is, ms, unless it is 0.
 _SHORTEST = 0.1
@@ -93,6 +93,16 @@ class Noise:
         return f"noise of {self.post.name!r}"
 
 
+@dataclass(frozen=True)
+class Pulse:
+    """A current into each neuron of a population from `begin` until `end`, ms: a number or an array (size,)."""
+
+    post: Population
+    value: Value
+    begin: float
+    end: float
+
+
 class Circuit:
     """A circuit of spiking neurons: populations and projections by name.
 
@@ -119,6 +129,7 @@ class Circuit:
         self.projections: list[Projection] = []
         self.noises: list[Noise] = []
         self.currents: dict[str, np.ndarray] = {}
+        self.pulses: list[Pulse] = []
         self.simulation: Simulation | None = None
 
     @classmethod
@@ -390,12 +401,23 @@ class Circuit:
         self.noises.append(found)
         return found
 
-    def current(self, post: str | Population, value: Any) -> None:
-        """Give a population a constant current, in the unit of v, besides those that it has: a number or an array (size,)."""
+    def current(self, post: str | Population, value: Any, begin: float = 0.0, end: float | None = None) -> None:
+        """Give a population a current, in the unit of v, besides those that it has: a number or an array (size,).
+
+        begin, end: from when until when, ms from the beginning, multiples of 0.001 ms; by default always. The shortest time
+        between such moments bounds how long threads work side by side, and so the speed.
+        """
         self._still_open("a current")
         target = self._named("post", post, receives=True)
-        more = _fixed(f"current of {target.name!r}", value, _VOLTAGE, target.size)
-        self.currents[target.name] = self.currents.get(target.name, np.zeros(target.size)) + np.asarray(more)
+        key = f"current of {target.name!r}"
+        more = _fixed(key, value, _VOLTAGE, target.size)
+        first, last = self._moment(f"{key}.begin", begin), np.inf if end is None else self._moment(f"{key}.end", end)
+        if last <= first:
+            raise SpecError(f"{key}.end: {end!r}; allowed: above begin, {first:g}")
+        if first > 0 or last < np.inf:
+            self.pulses.append(Pulse(target, more, first, last))
+        else:
+            self.currents[target.name] = self.currents.get(target.name, np.zeros(target.size)) + np.asarray(more)
 
     def run(
         self,
@@ -471,6 +493,12 @@ class Circuit:
                 f"{key}: {registry.unknown(name, there) if there else f'{quoted(name)}, but there is no population'}"
             )
         return self.populations[name]
+
+    def _moment(self, key: str, value: Any) -> float:
+        time = number(key, value, _TIME)
+        if abs(1e3 * time - round(1e3 * time)) > 1e-6:
+            raise SpecError(f"{key}: {quoted(value)}; allowed: multiples of 0.001")
+        return time
 
     def _tau(self, key: str, value: Any, target: Population) -> float:
         tau = number(f"{key}.tau_syn", value, _TAU)

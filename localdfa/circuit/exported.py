@@ -9,6 +9,7 @@ import numpy as np
 from localdfa.circuit import brian2_script, nest_script
 from localdfa.circuit.description import Circuit
 from localdfa.circuit.running import Simulation
+from localdfa.errors import SpecError
 from localdfa.files import write_bytes, writing
 
 # Which simulators there are scripts for: what refuses a circuit, and what writes the text.
@@ -25,6 +26,8 @@ def export(circuit: Circuit, path: Path, title: str, target: str) -> Path:
     RunError
         A file cannot be written.
     """
+    for pulse in circuit.pulses:
+        raise SpecError(f"current of {pulse.post.name!r}: changes at {pulse.begin:g} ms; allowed in a script: constant ones")
     TARGETS[target].require(circuit)
     simulation = Simulation(circuit)
     data, (synapses, arrays) = path.with_suffix(".npz"), _parts(circuit, simulation)

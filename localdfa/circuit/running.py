@@ -1,5 +1,6 @@
 """A circuit that runs: its tables, and its state between runs."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from copy import deepcopy
@@ -89,6 +90,7 @@ class Simulation:
         self._width = min(float(tables.delay[np.take(of_neurons, tables.ports["pre"])].min(initial=np.inf)), _LONGEST)
         if not np.take(of_neurons, tables.ports["pre"]).any():
             self._width = _WINDOW
+        self._width = _dividing(self._width, [time for p in circuit.pulses for time in (p.begin, p.end)])
         self._kind, self._parameters, self._own, models = self._models()
         noises = np.bincount([self._number[each.post.name] for each in circuit.noises], minlength=senders)
         noises = np.concatenate([np.zeros(senders, np.int64), noises[self._ranges.population]])
@@ -99,6 +101,13 @@ class Simulation:
         self._parameters = self._parameters[:, :-1]
         self._most = np.array([(r.high - r.low) * (5 + int(n)) for r, n in zip(self._cut, periods, strict=True)], np.int64)
         self._stand = self._begin(circuit)
+        # Currents change at edges of windows: of each pulse the first window, the one after its last, its neurons and current.
+        self._constant = self._stand.state.drive.copy()
+        self._pulses = [
+            (*(np.rint(np.array([p.begin, p.end]) / self._width)), self._neurons_of(self._number[p.post.name]), p.value)
+            for p in circuit.pulses
+        ]
+        self._changes = np.unique([0.0, np.inf, *(edge for first, last, *_ in self._pulses for edge in (first, last))])
 
     def run(self, end: float, recorded: Recorded, threads: int | None, progress: Callable[[float], None]) -> Result:
         """Simulate until `end`, ms.
@@ -152,12 +161,11 @@ class Simulation:
 
     def neurons(self) -> dict[str, dict[str, np.ndarray]]:
         """Of each population of neurons all parameters, v where it stands, and its constant drive, each (size,)."""
-        found, count = {}, len(self._populations)
+        found = {}
         for k, (p, own) in enumerate(zip(self._populations, self._neurons, strict=True)):
             if own is None:
                 continue
-            of_range = [r for r, cut in enumerate(self._cut) if cut.population == k]
-            here = slice(self._tables.first[count + of_range[0]], self._tables.first[count + of_range[-1] + 1])
+            here = self._neurons_of(k)
             levels = {name: own.parameters[name] + own.zero for name in ("v_th", "v_reset")}
             levels |= {"v": self._stand.state.v[here] + own.zero, "drive": self._stand.state.drive[here] + own.zero}
             found[p.name] = {name: np.broadcast_to(x, p.size) for name, x in {**own.parameters, **levels}.items()}
@@ -245,7 +253,12 @@ class Simulation:
         if not self._kernel:
             stand.window = stop
         while stand.window < stop:
-            self._simulate(stand, stop, samples, spikes, hands)
+            if self._pulses and stand.window in self._changes:
+                stand.state.drive[:] = self._constant
+                for first, last, own, value in self._pulses:
+                    stand.state.drive[own] += value if first <= stand.window < last else 0.0
+            change = self._changes[np.searchsorted(self._changes, stand.window, "right")]
+            self._simulate(stand, int(min(stop, change)), samples, spikes, hands)
             if hands.cancelled[0]:
                 return
 
@@ -307,6 +320,11 @@ class Simulation:
             at += self._populations[self._number[name]].size
         return found
 
+    def _neurons_of(self, k: int) -> slice:
+        """Where the neurons of population k stand among all that have a membrane."""
+        count, of_range = len(self._populations), [r for r, cut in enumerate(self._cut) if cut.population == k]
+        return slice(self._tables.first[count + of_range[0]], self._tables.first[count + of_range[-1] + 1])
+
     def _models(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[Any, tuple[str, ...]]]]:
         """Of populations and ranges the kind of neurons, and parameters with t_ref once more as the last; of all neurons their
         own where any differ; and the kinds: a model, and which of its parameters differ."""
@@ -345,14 +363,13 @@ class Simulation:
         for k, (p, own) in enumerate(zip(self._populations, self._neurons, strict=True)):
             if own is None:
                 continue
-            of_range = [r for r, cut in enumerate(self._cut) if cut.population == k]
-            a, b = first[count + of_range[0]], first[count + of_range[-1] + 1]
-            start[a:b] = own.parameters["v_reset"]
+            here = self._neurons_of(k)
+            start[here] = own.parameters["v_reset"]
             if p.start is not None:
                 v = drawn(p.start, build.generator(self._seed, build.START, k), p.size) - own.zero
-                start[a:b] = np.minimum(v, own.parameters["v_th"])
-            drive[a:b] = own.rest - own.zero
-            drive[a:b] += circuit.currents.get(p.name, 0.0)
+                start[here] = np.minimum(v, own.parameters["v_th"])
+            drive[here] = own.rest - own.zero
+            drive[here] += circuit.currents.get(p.name, 0.0)
         state = at_rest(self._tables, start)
         state.drive[:] = drive
         noises = sorted(enumerate(circuit.noises), key=lambda pair: self._number[pair[1].post.name])
@@ -419,6 +436,12 @@ def _multiples(interval: float, begin: float, end: float) -> np.ndarray:
     """The multiples of an interval from `begin` until `end`."""
     first, last = int(np.ceil(begin / interval - 1e-9)), int(np.ceil(end / interval - 1e-9))
     return interval * np.arange(first, last)
+
+
+def _dividing(longest: float, times: list[float]) -> float:
+    """The longest window, ms, up to `longest`, of which all times are multiples: those of 0.001 ms, or infinite."""
+    common = 1e-3 * math.gcd(*(round(1e3 * time) for time in times if time < np.inf))
+    return common / np.ceil(common / longest) if common else longest
 
 
 def _require(part: memory.Part, recorded: Recorded) -> None:

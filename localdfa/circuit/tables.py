@@ -19,12 +19,12 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from localdfa.circuit.description import Circuit, Noise, Population, Projection
+    from localdfa.circuit.description import Circuit, Noise, Population, Projection, Pulse
 
 _TABLES = ("population", "source", "projection", "input")
 # Of sources and inputs the keys of each kind, the first of which says that it is one.
 _SOURCES = {"rate": ("rate",), "times": ("times", "neurons")}
-_INPUTS = {"rate": ("rate", "weight", "tau_syn"), "current": ("current",)}
+_INPUTS = {"rate": ("rate", "weight", "tau_syn"), "current": ("current", "begin", "end")}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _input(circuit: "Circuit", entry: dict[str, Any]) -> None:
     if _kind(entry, _INPUTS) == "rate":
         circuit.noise(post, _take(entry, "rate"), _take(entry, "weight"), **entry)
     else:
-        circuit.current(post, entry["current"])
+        circuit.current(post, _take(entry, "current"), **entry)
 
 
 _ADD: dict[str, Callable[["Circuit", dict[str, Any]], None]] = {
@@ -124,6 +124,7 @@ def tables_of(circuit: "Circuit") -> dict[str, Any]:
     found["projection"] = [_of_projection(q) for q in circuit.projections]
     found["input"] = [_of_noise(n) for n in circuit.noises]
     found["input"] += [{"post": name, "current": _constant(current)} for name, current in circuit.currents.items()]
+    found["input"] += [_of_pulse(pulse) for pulse in circuit.pulses]
     return {key: value for key, value in found.items() if not isinstance(value, list) or value}
 
 
@@ -161,6 +162,10 @@ def _of_projection(q: "Projection") -> dict[str, Any]:
 
 def _of_noise(n: "Noise") -> dict[str, Any]:
     return {"post": n.post.name, "rate": n.rate, "weight": n.weight, "tau_syn": n.tau_syn}
+
+
+def _of_pulse(p: "Pulse") -> dict[str, Any]:
+    return {"post": p.post.name, "current": p.value, "begin": p.begin} | ({"end": p.end} if p.end < np.inf else {})
 
 
 def _of(value: Value) -> Any:

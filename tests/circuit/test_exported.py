@@ -167,9 +167,14 @@ def with_spike_at_zero(net):
     net.trains("first", 1, [0.0], [0])
 
 
+def with_pulse(net):
+    net.current("l", 1.0, begin=5.0)
+
+
 @pytest.mark.parametrize(
     ("more", "named"),
     [
+        (with_pulse, "current of 'l': changes at 5 ms; allowed in a script: constant ones"),
         (with_model, "population 'other': .*'qif'.*; allowed: lif"),
         (
             with_two_constants,
