@@ -233,3 +233,21 @@ def test_spikes_of_a_regular_neuron_are_where_they_must_be():
     first = p.tau_m * np.log((drive - p.v_reset) / (drive - p.v_th))
     np.testing.assert_allclose(times, np.arange(first, 200.0, first + p.t_ref), rtol=1e-12)
     assert (who == 0).all()
+
+
+@pytest.mark.parametrize("synapses", [False, True])
+def test_neurons_that_nothing_reaches_read_no_synapses_that_are_not_there(synapses):
+    """Without synapses, or with fewer than neurons, what lies behind their weights in memory may be anything."""
+    n, drive = 83, np.linspace(10.5, 30, 83)
+    for _ in range(15):
+        net = localdfa.Circuit(precision="float64")
+        net.population("alone", n, tau_m=20.0, v_th=10.0, t_ref=100.0, start=0.0)
+        net.current("alone", drive)
+        if synapses:
+            net.population("other", 2)
+            net.project("alone", "other", pairs=([0], [1]), weight=0.1)
+        poison = [np.full(size, np.nan) for size in range(1, 200)]
+        del poison
+        times, who = net.run(100.0).spikes("alone")
+        assert np.sort(who).tolist() == list(range(n))
+        np.testing.assert_allclose(times[np.argsort(who)], 20.0 * np.log(drive / (drive - 10.0)), rtol=1e-9)
