@@ -29,7 +29,7 @@ LAYERS = [
     ["engines", "record", "samples"],
     ["measure", "analysis", "handover"],
     ["recording", "circuit"],
-    ["progress"],
+    ["progress", "pynn"],
     ["display", "tensorboard"],
     ["training"],
     ["trainer", "module_trainer", "results"],
@@ -118,6 +118,6 @@ def loaded_by(statement):
 
 
 def test_imports_stay_light():
-    heavy = {"torch", "brian2", "sklearn", "matplotlib.pyplot", "pooch", "pandas"}
+    heavy = {"torch", "brian2", "sklearn", "matplotlib.pyplot", "pooch", "pandas", "pyNN", "neo"}
     assert not loaded_by("import localdfa, localdfa.train") & heavy
     assert not loaded_by("import localdfa.cli") & (heavy | {"numba", "scipy", "matplotlib"})

@@ -1,0 +1,244 @@
+"""What PyNN calls a simulator: the description of a network, the circuit that it becomes, and the time until it has run."""
+
+import re
+import warnings
+from copy import copy
+from typing import Any
+
+import numpy as np
+from pyNN import common
+from pyNN.common.control import DEFAULT_MAX_DELAY, DEFAULT_MIN_DELAY, DEFAULT_TIMESTEP
+from pyNN.recording import get_io
+
+from localdfa.circuit import Circuit
+from localdfa.errors import SpecError
+
+name = "localdfa"
+# Moments from here on, ms, are never reached: longer than this nothing runs.
+_NEVER = 1e7
+# Where v is sampled, a run is cut into parts of so many ms: of large populations only cells that are asked for are kept.
+_PART = 100.0
+# Purpose of the random numbers of Poisson sources that end, beside those of circuits.
+_TRAINS = 60
+
+
+class ID(int, common.IDMixin):
+    """A cell by its number."""
+
+
+class State(common.control.BaseState):
+    """The network, and until when it has run.
+
+    A circuit is made of the network as `run` is first called, and anew after a reset; until then anything may change, and
+    nothing from then on.
+    """
+
+    def __init__(self) -> None:
+        common.control.BaseState.__init__(self)
+        self.mpi_rank, self.num_processes = 0, 1
+        self.dt: float = DEFAULT_TIMESTEP
+        self.given_min_delay: Any = DEFAULT_MIN_DELAY
+        self.given_max_delay: Any = DEFAULT_MAX_DELAY
+        self.threads: int | None = None
+        self.seed = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the network."""
+        self.recorders: Any = set()
+        self.populations: list[Any] = []
+        self.projections: list[Any] = []
+        self.currents: list[tuple[Any, np.ndarray]] = []  # sources, and the cells that they go into
+        self.cells, self.segment_counter = 0, -1
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin again at 0 ms; noise differs from one beginning to the next."""
+        self.running, self.t, self.t_start = False, 0.0, 0.0
+        self.segment_counter += 1
+        self.circuit: Circuit | None = None
+
+    def require_open(self, what: str) -> None:
+        """Refuse to change a network that runs."""
+        if self.circuit is not None:
+            raise SpecError(f"at {self.t:g} ms {what}; allowed: before the first run(), or after reset()")
+
+    @property
+    def min_delay(self) -> float:
+        """The shortest delay, ms: as `setup` was told, or that of all synapses."""
+        if self.given_min_delay != "auto":
+            return float(self.given_min_delay)
+        return min((float(p.synapses["delay"].min()) for p in self.projections if len(p)), default=self.dt)
+
+    @property
+    def max_delay(self) -> float:
+        """The longest delay, ms: as `setup` was told, or that of all synapses."""
+        if self.given_max_delay != "auto":
+            return float(self.given_max_delay)
+        return max((float(p.synapses["delay"].max()) for p in self.projections if len(p)), default=self.dt)
+
+    def run_until(self, time: float) -> None:
+        """Simulate until some time, ms; what recorders ask for is given to them."""
+        if self.circuit is None:
+            self.circuit = _circuit(self)
+        self.running = True
+        names = _names(self.populations)
+        recorders = [(p.recorder, names[p]) for p in self.populations if p.recorder.kinds]
+        record = {called: recorder.kinds for recorder, called in recorders}
+        steps = [round(r.sampling_interval / self.dt) for r, _ in recorders if "v" in r.kinds]
+        interval = self.dt * int(np.gcd.reduce(steps)) if steps else 1.0
+        while time - self.circuit.time > 1e-9:
+            left = time - self.circuit.time
+            result = self.circuit.run(min(left, _PART) if steps and left > _PART + 1 else left, record, interval, self.threads)
+            for recorder, called in recorders:
+                recorder.keep(result, called, interval)
+        self.t = time
+
+    def membranes(self, population: Any) -> np.ndarray:
+        """v of a population now, mV (size,): looked at in a copy that goes on for a moment."""
+        assert self.circuit is not None
+        ahead, called = copy(self.circuit), _names(self.populations)[population]
+        ahead.simulation = copy(self.circuit.simulation)
+        return ahead.run(0.5 * self.dt, {called: ["v"]}, self.dt, self.threads).v(called)[1][0]
+
+
+state = State()
+
+
+def setup(
+    timestep: float = DEFAULT_TIMESTEP, min_delay: Any = DEFAULT_MIN_DELAY, max_delay: Any = DEFAULT_MAX_DELAY, **extra: Any
+) -> int:
+    """Begin a new network, and forget the one there was.
+
+    Parameters
+    ----------
+    timestep : float
+        ms, the grid of delays, of moments at which currents change, and of samples of v. Spike times are on no grid.
+    min_delay, max_delay : float or "auto"
+        ms, between which delays are to lie. A synapse that is given no delay has the shortest, or a timestep.
+    **extra
+        ``threads``, the threads that simulate, and ``rng_seed``, of Poisson sources, by default 0. What is meant for other
+        simulators is named in a warning.
+
+    Returns
+    -------
+    int
+        The rank of this process, 0.
+    """
+    common.setup(timestep, min_delay, max_delay=max_delay, **extra)
+    threads, seed = extra.pop("threads", None), extra.pop("rng_seed", 0)
+    if extra.pop("spike_precision", "off_grid") != "off_grid":
+        raise SpecError("setup: spike_precision; allowed: off_grid")
+    if extra:
+        warnings.warn(f"setup: {', '.join(extra)}: not read, as for other simulators than localdfa", stacklevel=2)
+    Circuit(seed=seed)  # which says what a seed may be
+    state.dt, state.given_min_delay, state.given_max_delay = timestep, min_delay, max_delay
+    state.threads, state.seed = threads, seed
+    state.clear()
+    return state.mpi_rank
+
+
+def end(compatible_output: bool = True) -> None:
+    """Write what was to be written to files in the end."""
+    for population, variables, filename in state.write_on_end:
+        population.write_data(get_io(filename), variables)
+    state.write_on_end = []
+
+
+def _names(populations: list[Any]) -> dict[Any, str]:
+    """What the circuit calls populations: their labels, as far as these are names."""
+    return {p: f"{re.sub(r'[^0-9A-Za-z_]', '_', f'_{p.label}'[:80]).lstrip('_') or 'p'}_{k}" for k, p in enumerate(populations)}
+
+
+def _plain(values: np.ndarray) -> Any:
+    """One number for an array in which all are the same."""
+    return float(values[0]) if values.size and (values == values[0]).all() else values
+
+
+def _circuit(network: State) -> Circuit:
+    """The circuit of a network. τ_m dv/dt = v_rest − v + I τ_m/c_m: nA times τ_m/c_m, ms/nF, are mV."""
+    circuit, names = Circuit(seed=network.seed + network.segment_counter, precision="float64"), _names(network.populations)
+    scales: dict[Any, np.ndarray] = {}
+    for p in network.populations:
+        given = p.parameters
+        if "spike_times" in given:
+            times = [np.asarray(each.value, float) for each in given["spike_times"]]
+            circuit.trains(names[p], p.size, np.concatenate(times), np.repeat(np.arange(p.size), [len(each) for each in times]))
+        elif "rate" in given:
+            _poisson(circuit, names[p], p, np.random.default_rng([circuit.seed, _TRAINS, int(p.first_id)]))
+        else:
+            scales[p] = given["tau_m"] / given["cm"]
+            theirs = {"tau_m": "tau_m", "v_th": "v_thresh", "v_reset": "v_reset", "v_rest": "v_rest", "t_ref": "tau_refrac"}
+            own = {key: _plain(given[each]) for key, each in theirs.items()}
+            circuit.population(names[p], p.size, "lif", start=_plain(p.first["v"]), **own)
+            circuit.current(names[p], given["i_offset"] * scales[p])
+    for source, cells in network.currents:
+        for amplitude, start, stop in source.pulses():
+            begin, until = (round(round(t / network.dt) * network.dt, 6) for t in (min(start, _NEVER), min(stop, _NEVER)))
+            begin = max(begin, 0.0)
+            for p, scale in scales.items():
+                own = cells[(cells >= p.first_id) & (cells <= p.last_id)] - int(p.first_id)
+                if own.size and amplitude and until > begin:
+                    value = amplitude * np.bincount(own, minlength=p.size) * scale
+                    circuit.current(names[p], value, begin, None if until >= _NEVER else until)
+    for projection in network.projections:
+        _project(circuit, names, network, projection, scales)
+    return circuit
+
+
+def _poisson(circuit: Circuit, called: str, p: Any, rng: np.random.Generator) -> None:
+    """Poisson processes from `start` on for `duration`: of the circuit where they are without end, or else drawn at once."""
+    rate, start, duration = (p.parameters[key] for key in ("rate", "start", "duration"))
+    stop = start + duration
+    if not start.any() and (stop >= _NEVER).all():
+        circuit.poisson(called, p.size, _plain(rate))
+        return
+    if (stop >= _NEVER).any():
+        raise SpecError(
+            f"SpikeSourcePoisson of {p.label!r}: allowed for all of its cells: start 0 and no end, or an end, "
+            f"start + duration, below {_NEVER:g} ms"
+        )
+    if (rate < 0).any() or (start < 0).any() or (duration < 0).any():
+        raise SpecError(f"SpikeSourcePoisson of {p.label!r}: allowed as rate, start and duration: numbers from 0")
+    counts = rng.poisson(1e-3 * rate * duration)
+    neurons = np.repeat(np.arange(p.size), counts)
+    circuit.trains(called, p.size, start[neurons] + duration[neurons] * rng.random(neurons.size), neurons)
+
+
+def _project(circuit: Circuit, names: dict[Any, str], network: State, projection: Any, scales: dict[Any, np.ndarray]) -> None:
+    """The synapses of a projection: from each population to each, with each time constant that cells have."""
+    if not len(projection):
+        return
+    pre, post = (
+        np.fromiter(group.all_cells, np.int64)[projection.synapses[key].astype(np.int64)]
+        for group, key in ((projection.pre, "presynaptic_index"), (projection.post, "postsynaptic_index"))
+    )
+    weight, delay = (projection.synapses[key] for key in ("weight", "delay"))
+    if (delay < network.min_delay - 1e-9).any() or (delay > network.max_delay + 1e-9).any():
+        raise SpecError(
+            f"projection {projection.label!r}: delays from {delay.min():g} to {delay.max():g} ms; allowed by setup(): from "
+            f"{network.min_delay:g} to {network.max_delay:g}"
+        )
+    delay = np.maximum(np.rint(delay / network.dt), 1) * network.dt
+    first = np.array([int(p.first_id) for p in network.populations])
+    of_pre, of_post = (np.searchsorted(first, cells, "right") - 1 for cells in (pre, post))
+    for k, a in np.unique(np.stack([of_post, of_pre]), axis=1).T:
+        sender, target = network.populations[a], network.populations[k]
+        here = np.flatnonzero((of_post == k) & (of_pre == a))
+        i, j = pre[here] - first[a], post[here] - first[k]
+        if "tau_syn_E" in target.parameters:
+            taus = target.parameters["tau_syn_I" if projection.receptor_type == "inhibitory" else "tau_syn_E"][j]
+            weights = weight[here] * scales[target][j]
+        else:
+            taus, weights = np.zeros(len(j)), weight[here]
+        for tau in np.unique(taus):
+            some = taus == tau
+            circuit.project(
+                names[sender],
+                names[target],
+                pairs=(i[some], j[some]),
+                weight=_plain(weights[some]),
+                delay=_plain(delay[here][some]),
+                tau_syn=float(tau),
+                multapses=True,
+            )
