@@ -234,6 +234,12 @@ def cells():
     return sim.Population(3, sim.IF_curr_exp(**CELL))
 
 
+def forgotten():
+    found = cells()
+    sim.setup()
+    return found
+
+
 def running():
     found = cells()
     sim.run(1.0)
@@ -263,6 +269,8 @@ def running():
         ),
         (lambda: running().record("v"), "at 1 ms v of more cells is recorded"),
         (lambda: running() and cells(), "at 1 ms a population is added"),
+        (lambda: sim.DCSource().inject_into(forgotten()), "is of the network before setup"),
+        (lambda: sim.Projection(cells(), forgotten()[1:], sim.AllToAllConnector()), "is of the network before setup"),
         (lambda: cells().set(tau_refrac=0.0) or sim.run(1.0), r"t_ref: 0.0 is out of bounds"),
         (lambda: cells().set(tau_m=5.0) or project() or sim.run(1.0), r"tau_syn: 5 ms is tau_m of population"),
         (lambda: project(delay=3.0, max_delay=2.0) or sim.run(1.0), r"delays from 3 to 3 ms; allowed by setup\(\): from"),

@@ -73,6 +73,8 @@ class _Current:
         state.require_open("a current is injected")
         if any(not cell.celltype.injectable for cell in cells):
             raise TypeError("Can't inject current into a spike source.")
+        for cell in cells:
+            state.require_known(cell.parent)
         state.currents.append((self, np.array([int(cell) for cell in cells])))
 
 

@@ -70,6 +70,8 @@ class Projection(common.Projection):
             self, presynaptic_population, postsynaptic_population, connector, synapse_type, source, receptor_type,
             Space() if space is None else space, label,
         )  # fmt: skip
+        for group in (presynaptic_population, postsynaptic_population):
+            simulator.state.require_known(group)
         if source is not None:
             raise SpecError(f"Projection: source={source!r}; allowed: None, as cells have one compartment")
         if not isinstance(self.synapse_type, StaticSynapse):

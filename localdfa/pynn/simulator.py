@@ -63,6 +63,12 @@ class State(common.control.BaseState):
         if self.circuit is not None:
             raise SpecError(f"at {self.t:g} ms {what}; allowed: before the first run(), or after reset()")
 
+    def require_known(self, group: Any) -> None:
+        """Refuse a population, view or assembly of a network that `setup` has made an end of."""
+        for part in getattr(group, "populations", [group]):
+            if not any(getattr(part, "grandparent", part) is each for each in self.populations):
+                raise SpecError(f"{part.label!r} is of the network before setup(); allowed: populations made after it")
+
     @property
     def min_delay(self) -> float:
         """The shortest delay, ms: as `setup` was told, or that of all synapses."""
@@ -92,6 +98,7 @@ class State(common.control.BaseState):
             result = self.circuit.run(min(left, _PART) if steps and left > _PART + 1 else left, record, interval, self.threads)
             for recorder, called in recorders:
                 recorder.keep(result, called, interval)
+            self.t = self.circuit.time
         self.t = time
 
     def membranes(self, population: Any) -> np.ndarray:
