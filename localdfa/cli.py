@@ -177,6 +177,7 @@ def sweep(
     epilog=_examples(
         "localdfa simulate brunel",
         "localdfa simulate mine.toml --duration 2000 --v exc --out runs/mine",
+        "localdfa simulate cuba --duration 60000 --to spikes.h5",
     )
 )
 @click.argument("name")
@@ -185,24 +186,41 @@ def sweep(
 @click.option("--threads", type=click.IntRange(1, 1024), help="Share the circuit.  [default: those of Numba, if it is large]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In the place of the file's.")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder.  [default: runs/NAME-DATE-TIME]")
+@click.option(
+    "--to",
+    "to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="No folder: write what is recorded to a new file of HDF5 as it comes, in memory that does not grow.",
+)
 def simulate(
-    name: str, duration: float, membranes: tuple[str, ...], threads: int | None, seed: int | None, out: Path | None
-) -> None:
+    name: str, duration: float, membranes: tuple[str, ...], threads: int | None, seed: int | None, out: Path | None,
+    to: Path | None,
+) -> None:  # fmt: skip
     """Simulate the bundled circuit NAME, or that of your own .toml file: no labels, nothing learns.
 
-    It leaves a folder with the circuit, the versions, all spikes and a raster plot.
+    It leaves a folder with the circuit, the versions, all spikes and a raster plot; or with --to a file of what was recorded,
+    which is called FILE.part until it is whole.
     """
     from rich.console import Console
 
     from localdfa.circuit import Circuit, simulated
+    from localdfa.circuit.stored import part_of
     from localdfa.display import Clock, circuit_table
 
+    if out and to:
+        raise LocalDFAError("--out and --to: allowed: one of them, a folder or a file")
     path, console = simulated.find(name), Console()
     circuit = Circuit.from_toml(path, seed)
-    with Clock(console, duration) as clock:
-        place, result = simulated.simulate(circuit, duration, membranes, threads, out, path.stem, clock.at)
+    try:
+        with Clock(console, duration) as clock:
+            place, result = simulated.simulate(circuit, duration, membranes, threads, out, path.stem, clock.at, to)
+    except KeyboardInterrupt:
+        if to and (left := part_of(to)).exists():
+            _say(console, f"what was recorded until then: {left}")
+        raise
     console.print(circuit_table(result))
-    _say(console, f"{duration:g} ms in {clock.seconds:.3g} s; spikes and figures: {place}")
+    _say(console, f"{duration:g} ms in {clock.seconds:.3g} s; {'spikes' if to else 'spikes and figures'}: {place}")
 
 
 @main.command(epilog=_examples("localdfa export brunel --to nest", "localdfa export mine.toml --to brian2 --out mine.py"))

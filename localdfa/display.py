@@ -240,7 +240,7 @@ def circuit_table(result: "Result") -> Table:
         cv = result.cv(name)
         known = cv[np.isfinite(cv)]
         table.add_row(
-            escape(name), f"{size:,}", f"{len(result.spikes(name)[0]):,}", f"{result.rates(name).mean():.3g}",
+            escape(name), f"{size:,}", f"{result.count(name):,}", f"{result.rates(name).mean():.3g}",
             f"{known.mean():.2f}" if known.size else "–",
         )  # fmt: skip
     return table

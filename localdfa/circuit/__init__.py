@@ -18,14 +18,13 @@ windows of the shortest delay (`core.spiking.simulation`) in the place of a tria
       → simulation (`Circuit.run`: windows that threads share, noise from counters)
       → `Result` (spikes, membranes, figures, neo)
 
-`saved` keeps the description and where the simulation stands; synapses are drawn again. `simulated` and `exported` are the
-command line's.
+`stored` is where a run puts what it records after each batch of windows: memory, or a file. `saved` keeps the description and
+where the simulation stands; synapses are drawn again. `simulated` and `exported` are the command line's.
 
 `localdfa.pynn` is another front of the same lists.
 
-What is to come adds to these steps and takes the place of none. Learning marks
-projections as plastic, and adds targets and schedules of the gate to what a window does. Streams to disk take what
-`Circuit.run` harvests after each batch of windows.
+What is to come adds to these steps and takes the place of none. Learning marks projections as plastic, and adds targets and
+schedules of the gate to what a window does.
 
 Conventions
 -----------

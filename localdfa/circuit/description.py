@@ -10,7 +10,8 @@ import scipy.sparse
 
 from localdfa import neurons, registry
 from localdfa.circuit.result import Result
-from localdfa.circuit.running import Recorded, Simulation
+from localdfa.circuit.running import Simulation
+from localdfa.circuit.stored import Recorded, require_place
 from localdfa.circuit.tables import fill, read, to_toml
 from localdfa.circuit.values import Bounds, Distribution, Value, array, choice, number, value_of
 from localdfa.errors import SpecError, quoted
@@ -426,6 +427,7 @@ class Circuit:
         interval: float = 1.0,
         threads: int | None = None,
         progress: Callable[[float], None] | None = None,
+        to: str | Path | None = None,
     ) -> Result:
         """Simulate for some time, from where the circuit stands.
 
@@ -444,19 +446,28 @@ class Circuit:
             as many as Numba has, as far as there are neurons enough for them.
         progress : function, optional
             Called now and then, and at the end, with the time until which the circuit has been simulated, ms.
+        to : str or Path, optional
+            A file of HDF5 that gets what is recorded while the circuit runs, so that memory does not grow with `duration`;
+            needs the extra ``hdf5``. The result that is returned reads from it, as that of `Result.open` does. While the run
+            lasts, and after it if it is killed, the file is called ``NAME.part``: `Result.open` reads what it has so far. Where
+            the file of an earlier run of this circuit ends, with the same `record` and `interval`, the run is appended.
 
         Raises
         ------
         SpecError
             The message names the population, what is wrong, and what is allowed; or how much memory it would take.
+        RunError
+            The file `to` cannot be written, or is that of something else.
         """
         kept = self.require(duration, record)
         end, step = self.time + float(duration), number("interval", interval, Bounds(0.01, 1e6))
         count = None if threads is None else int(number("threads", threads, _THREADS))
+        recorded = Recorded({n for n in kept if "spikes" in kept[n]}, [n for n in kept if "v" in kept[n]], step)
+        if to is not None:
+            require_place(Path(to), self.time, {p.name: p.size for p in self.populations.values()}, recorded, self.seed)
         if self.simulation is None:
             self.simulation = Simulation(self, count)
-        recorded = Recorded({n for n in kept if "spikes" in kept[n]}, [n for n in kept if "v" in kept[n]], step)
-        return self.simulation.run(end, recorded, count, progress or (lambda time: None))
+        return self.simulation.run(end, recorded, count, progress or (lambda time: None), None if to is None else Path(to))
 
     def require(self, duration: float, record: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
         """What a run of these arguments keeps by population; SpecError, as `run` raises it, before anything is drawn."""

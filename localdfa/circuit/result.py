@@ -1,6 +1,9 @@
 """What a run of a circuit leaves."""
 
+from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 # Of a population so many neurons are drawn at most, evenly spread.
 _MOST = 200
+# So many spikes are read at a time.
+_BLOCK = 2**17
 # A rate is drawn in about so many bins.
 _BINS = 100
 FIGURES = ["raster", "v"]
@@ -23,39 +28,95 @@ FIGURES = ["raster", "v"]
 class Result:
     """What was recorded of a circuit from `begin` until `end`, ms from the beginning of the simulation.
 
-    sizes: of all populations, by name.
+    sizes: of all populations, by name. It is in memory, or in a file (``Circuit.run(…, to=FILE)``), of which `rates`, `cv` and
+    `plot` read a part at a time, however long it is.
     """
 
     begin: float
     end: float
     sizes: dict[str, int]
-    _spikes: dict[str, tuple[np.ndarray, np.ndarray]]
+    # By name of the population columns, of which slices can be taken: arrays, or `stored.Rows`.
+    _spikes: dict[str, tuple[Any, Any]]
     _moments: np.ndarray
-    _v: dict[str, np.ndarray]
+    _v: dict[str, Any]
+    # Until when it was to be recorded, ms, where it comes from a file.
+    planned: float | None = None
+
+    @staticmethod
+    def open(path: str | Path) -> "Result":
+        """What ``Circuit.run(…, to=path)`` has left in a file, or so far in ``NAME.part``; needs the extra ``hdf5``.
+
+        Raises
+        ------
+        RunError
+            The file cannot be read, or is none of these.
+        """
+        from localdfa.circuit import stored  # which knows results
+
+        return stored.read(Path(path))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all was recorded: False of a file whose run goes on, or was killed."""
+        return self.planned is None or self.end >= self.planned
 
     def __repr__(self) -> str:
         kept = ", ".join(f"{len(times)} spikes of {name}" for name, (times, _) in self._spikes.items())
-        return f"Result({self.begin:g} to {self.end:g} ms; {kept or 'no spikes kept'})"
+        missing = "" if self.complete else f", incomplete: until {self.planned:g} ms it was to be"
+        return f"Result({self.begin:g} to {self.end:g} ms{missing}; {kept or 'no spikes kept'})"
+
+    def between(self, begin: float, end: float) -> "Result":
+        """The part from `begin` until `end`, ms, or as much of it as there is; of a file nothing is read yet."""
+        begin, end = max(begin, self.begin), min(end, self.end)
+        if not begin < end:
+            raise LocalDFAError(f"between {begin:g} and {end:g} ms: allowed: a part of {self.begin:g} to {self.end:g} ms")
+        spikes = {}
+        for name, (times, neurons) in self._spikes.items():
+            a, b = bisect_left(times, begin), bisect_left(times, end)
+            spikes[name] = _cut(times, a, b), _cut(neurons, a, b)
+        a, b = np.searchsorted(self._moments, [begin, end])
+        v = {name: _cut(rows, int(a), int(b)) for name, rows in self._v.items()}
+        planned = None if self.complete or end < self.end else self.planned
+        return Result(begin, end, self.sizes, spikes, self._moments[a:b], v, planned)
 
     def spikes(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """The spikes of a population in order of time: when, ms, and by which neuron, both (n_spikes,)."""
-        return self._kept(name, self._spikes, "spikes")
+        times, neurons = self._kept(name, self._spikes, "spikes")
+        return times[:], neurons[:]
+
+    def count(self, name: str) -> int:
+        """How many spikes of a population there are."""
+        return len(self._kept(name, self._spikes, "spikes")[0])
 
     def v(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """The membranes of a population: at which moments, ms (T,), and v there (T, size)."""
-        return self._moments, self._kept(name, self._v, "v")
+        return self._moments, self._kept(name, self._v, "v")[:]
 
     def rates(self, name: str) -> np.ndarray:
         """The mean rate of each neuron, Hz (size,)."""
-        return np.bincount(self.spikes(name)[1], minlength=self.sizes[name]) / (1e-3 * (self.end - self.begin))
+        self._kept(name, self._spikes, "spikes")
+        counts = np.zeros(self.sizes[name], np.int64)
+        for _, who in self._blocks(name):
+            counts += np.bincount(who, minlength=len(counts))
+        return counts / (1e-3 * (self.end - self.begin))
 
     def cv(self, name: str) -> np.ndarray:
         """The coefficient of variation of each neuron's intervals between spikes (size,); NaN with fewer than three spikes."""
-        times, who = self.spikes(name)
-        order = np.lexsort((times, who))
-        intervals, of_one = np.diff(times[order]), np.diff(who[order]) == 0
-        neuron, intervals = who[order][1:][of_one], intervals[of_one]
-        count, total, square = (np.bincount(neuron, weights, self.sizes[name]) for weights in (None, intervals, intervals**2))
+        self._kept(name, self._spikes, "spikes")
+        count, total, square = (np.zeros(self.sizes[name]) for _ in range(3))
+        last = np.full(self.sizes[name], np.nan)  # spike of each neuron in the blocks before
+        for times, who in self._blocks(name):
+            order = np.argsort(who, kind="stable")
+            times, who = times[order], who[order]
+            first = np.append(True, np.diff(who) != 0)
+            intervals = np.diff(times, prepend=0.0)
+            intervals[first] = times[first] - last[who[first]]
+            last[who] = times  # the last of several
+            known = np.isfinite(intervals)
+            neuron, intervals = who[known], intervals[known]
+            np.add.at(count, neuron, 1)
+            np.add.at(total, neuron, intervals)
+            np.add.at(square, neuron, intervals**2)
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = total / count
             return np.where(count > 1, np.sqrt(np.maximum(square / count - mean**2, 0)) / mean, np.nan)
@@ -86,19 +147,20 @@ class Result:
         """
         neo, pq = export.library("neo", "neo"), export.library("quantities", "neo")
         segment, block = neo.Segment(name=f"{self.begin:g} to {self.end:g} ms"), neo.Block(name="circuit")
-        for name, (times, who) in self._spikes.items():
+        for name in self._spikes:
+            times, who = self.spikes(name)
             order = np.lexsort((times, who))
             trains = np.split(times[order], np.searchsorted(who[order], np.arange(1, self.sizes[name])))
             for i, train in enumerate(trains):
                 segment.spiketrains.append(
                     neo.SpikeTrain(train, units="ms", t_start=self.begin, t_stop=self.end, population=name, neuron=i)
                 )
-        for name, v in self._v.items():
+        for name in self._v:
             step = self._moments[1] - self._moments[0] if len(self._moments) > 1 else self.end - self.begin
             start = self._moments[0] if len(self._moments) else self.begin
             segment.analogsignals.append(
                 neo.AnalogSignal(
-                    v,
+                    self.v(name)[1],
                     units="dimensionless",
                     t_start=pq.Quantity(start, "ms"),
                     sampling_period=pq.Quantity(step, "ms"),
@@ -117,6 +179,12 @@ class Result:
             )
         return there[name]
 
+    def _blocks(self, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The spikes of a population as `spikes` has them, some at a time."""
+        times, neurons = self._kept(name, self._spikes, "spikes")
+        for first in range(0, len(times), _BLOCK):
+            yield times[first : first + _BLOCK], neurons[first : first + _BLOCK]
+
     def _raster(self) -> style.Figure:
         names = [*self._spikes]
         drawn = {name: np.unique(np.linspace(0, self.sizes[name] - 1, _MOST).astype(int)) for name in names}
@@ -125,16 +193,16 @@ class Result:
         at, ticks = 0, []
         edges = np.linspace(self.begin, self.end, _BINS + 1)
         for number, name in enumerate(names):
-            times, who = self._spikes[name]
-            colour, rows = style.PALETTE[number % len(style.PALETTE)], drawn[name]
-            shown = np.isin(who, rows)
-            top.plot(
-                times[shown], at + np.searchsorted(rows, who[shown]), ".", markersize=style.mark(1.4), color=colour,
-                rasterized=True,
-            )  # fmt: skip
+            colour, rows, counts = style.PALETTE[number % len(style.PALETTE)], drawn[name], np.zeros(_BINS, np.int64)
+            dots = [(np.empty(0), np.empty(0, np.int64))]
+            for times, who in self._blocks(name):
+                shown = np.isin(who, rows)
+                dots.append((times[shown], who[shown]))
+                counts += np.histogram(times, edges)[0]
+            when, which = map(np.concatenate, zip(*dots, strict=True))
+            top.plot(when, at + np.searchsorted(rows, which), ".", markersize=style.mark(1.4), color=colour, rasterized=True)
             ticks.append((at + len(rows) / 2, f"{name}\n{len(rows)} of {self.sizes[name]}"))
             at += len(rows) + 4
-            counts, _ = np.histogram(times, edges)
             bottom.stairs(counts / self.sizes[name] / (1e-3 * np.diff(edges)), edges, color=colour, label=name)
         top.set(ylim=(-2, at), yticks=[y for y, _ in ticks], yticklabels=[label for _, label in ticks])
         top.grid(False)
@@ -146,8 +214,14 @@ class Result:
         figure = style.Figure(style.TWO_COLUMNS, 1.2 + 1.2 * len(self._v))
         panels = np.atleast_1d(figure.subplots(len(self._v), 1, sharex=True))
         for number, (panel, (name, v)) in enumerate(zip(panels, self._v.items(), strict=True)):
-            for i in range(min(3, v.shape[1])):
-                panel.plot(self._moments, v[:, i], color=style.PALETTE[(number + i) % len(style.PALETTE)], linewidth=0.8)
-            panel.set_ylabel(f"v of {name} 0–{min(3, v.shape[1]) - 1}")
+            few = v[:, :3]
+            for i in range(few.shape[1]):
+                panel.plot(self._moments, few[:, i], color=style.PALETTE[(number + i) % len(style.PALETTE)], linewidth=0.8)
+            panel.set_ylabel(f"v of {name} 0–{few.shape[1] - 1}")
         panels[-1].set(xlabel="time (ms)", xlim=(self.begin, self.end))
         return figure
+
+
+def _cut(column: Any, first: int, stop: int) -> Any:
+    """Rows `first` to `stop` − 1 of a column, not read."""
+    return column[first:stop] if isinstance(column, np.ndarray) else column.cut(first, stop)

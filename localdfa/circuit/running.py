@@ -1,10 +1,12 @@
 """A circuit that runs: its tables, and its state between runs."""
 
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from numba import get_num_threads
 from localdfa import memory, registry
 from localdfa.circuit import build
 from localdfa.circuit.result import Result
+from localdfa.circuit.stored import InMemory, Recorded, Stream
 from localdfa.circuit.values import drawn
 from localdfa.core import interrupt
 from localdfa.core.spiking import noise as processes
@@ -31,14 +34,6 @@ _EVENTS = 4.0
 _BATCH, _SPIKES, _NEAR = 100.0, 2**16, 1e-9
 # A thread more is used of itself for so many neurons more: with fewer, threads wait for one another most of the time.
 _SHARE = 1000
-
-
-class Recorded(NamedTuple):
-    """What a run keeps: spikes of these populations, v of those, at multiples of an interval, ms."""
-
-    spikes: set[str]
-    v: list[str]
-    interval: float
 
 
 class _Hands(NamedTuple):
@@ -109,8 +104,10 @@ class Simulation:
         ]
         self._changes = np.unique([0.0, np.inf, *(edge for first, last, *_ in self._pulses for edge in (first, last))])
 
-    def run(self, end: float, recorded: Recorded, threads: int | None, progress: Callable[[float], None]) -> Result:
-        """Simulate until `end`, ms.
+    def run(
+        self, end: float, recorded: Recorded, threads: int | None, progress: Callable[[float], None], to: Path | None
+    ) -> Result:
+        """Simulate until `end`, ms; to: the file that gets what is recorded, or None where it stays in memory.
 
         Windows are simulated whole. What a run asks for of a window that it ends in is read from a copy, which is given up: the
         next run begins at the edge before it.
@@ -118,41 +115,65 @@ class Simulation:
         begin, stand = self.time, deepcopy(self._stand)  # one that is interrupted leaves all as it was
         last = int((end + _NEAR) / self._width)
         last += end - last * self._width >= self._width - _NEAR
-        first, moments = stand.window, _multiples(recorded.interval, begin, end)
-        size = sum(p.size for p in self._populations if p.name in recorded.v)
-        _require(memory.Part("record", "membranes", moments.size * size * self._dtype.itemsize), recorded)
-        samples = Samples(moments, self._first_of(recorded), np.empty((moments.size, size), self._dtype))
-        spikes: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in sorted(recorded.spikes)}
+        sizes, moments = {p.name: p.size for p in self._populations}, _multiples(recorded.interval, begin, end)
+        kept: InMemory | Stream
+        if to is None:
+            size = sum(sizes[name] for name in recorded.v)
+            _require(memory.Part("record", "membranes", moments.size * size * self._dtype.itemsize), recorded)
+            kept = InMemory(begin, end, sizes, recorded, moments, self._dtype)
+        else:
+            kept = Stream(to, begin, end, sizes, recorded, self._dtype, {"seed": self._seed, "checksum": self.checksum()})
         per_batch = max(1, int(_BATCH / self._width))
         count = self._threads(threads)
-        with interrupt.threads(count) as (pool, cancelled):
+        with kept, interrupt.threads(count) as (pool, cancelled):
             hands = _Hands(count, pool, cancelled)
-            for window in range(first, last, per_batch):
-                self._advance(stand, min(window + per_batch, last), samples, spikes, hands)
+            for window in range(stand.window, last, per_batch):
+                self._record(stand, min(window + per_batch, last), (begin, end), recorded, moments, hands, kept)
                 progress(min(stand.window * self._width, end))
             if last * self._width < end - _NEAR:
-                self._advance(deepcopy(stand), last + 1, samples, spikes, hands)
+                self._record(deepcopy(stand), last + 1, (begin, end), recorded, moments, hands, kept)
         self.time, self._stand = end, stand
         progress(end)
-        found = {}
-        for name, parts in spikes.items():
-            times, who = (
-                (np.concatenate(columns) for columns in zip(*parts, strict=True)) if parts else (np.empty(0), np.empty(0, int))
-            )
-            within = (times >= begin) & (times < end)
-            found[name] = times[within], who[within]
-        v, at = {}, 0
+        return kept.result()
+
+    def _record(
+        self,
+        stand: _Stand,
+        stop: int,
+        within: tuple[float, float],
+        recorded: Recorded,
+        moments: np.ndarray,
+        hands: _Hands,
+        kept: InMemory | Stream,
+    ) -> None:
+        """Take a simulation to the begin of window `stop`, and keep what is recorded meanwhile, from and until `within`, ms."""
+        begin, until = stand.window * self._width, stop * self._width
+        here = moments[(moments >= begin) & (moments < until)]
+        size = sum(self._populations[self._number[name]].size for name in recorded.v)
+        samples = Samples(here, self._first_of(recorded), np.empty((here.size, size), self._dtype))
+        parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in sorted(recorded.spikes)}
+        self._advance(stand, stop, samples, parts, hands)
+        spikes, v, at = {}, {}, 0
+        for name, columns in parts.items():
+            times, who = (np.concatenate(column) for column in zip(*columns, strict=True)) if columns else _none()
+            own = (times >= within[0]) & (times < within[1])
+            spikes[name] = times[own], who[own]
         for name in recorded.v:
             k = self._number[name]
-            own, population = self._neurons[k], self._populations[k]
-            assert own is not None
-            v[name] = samples.v[:, at : at + population.size] + np.asarray(own.zero, self._dtype)
-            at += population.size
-        return Result(begin, end, {p.name: p.size for p in self._populations}, found, moments, v)
+            neurons, n = self._neurons[k], self._populations[k].size
+            assert neurons is not None
+            v[name] = samples.v[:, at : at + n] + np.asarray(neurons.zero, self._dtype)
+            at += n
+        kept.add(min(until, within[1]), spikes, here, v)
 
-    def drawn(self) -> Iterator[np.ndarray]:
-        """All that was drawn of the circuit and stays as it is."""
-        yield from (self._tables.row_ends, self._tables.targets, self._tables.jumps, self._tables.delay, self._own)
+    def checksum(self) -> int:
+        """Of all that stays as it is: synapses, and parameters, drive and noise of neurons."""
+        tables, stand, found = self._tables, self._stand, 0
+        synapses = tables.ports, tables.row_ends, tables.targets, tables.jumps, tables.delay, tables.taus
+        noise = stand.noise.mean, stand.noise.jump, stand.sources.mean
+        for array in (*synapses, self._parameters, self._own, stand.state.drive, *noise):
+            found = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, found)
+        return found
 
     @property
     def taus(self) -> np.ndarray:
@@ -250,8 +271,8 @@ class Simulation:
         for population in self._populations:
             if population.trains is not None and population.name in spikes:
                 spikes[population.name].append(_between(population.trains, begin, until))
-        if not self._kernel:
-            stand.window = stop
+        if not self._kernel:  # nothing is reached by what sources send
+            stand.window, stand.queues = stop, [_none() for _ in self._populations]
         while stand.window < stop:
             if self._pulses and stand.window in self._changes:
                 stand.state.drive[:] = self._constant
@@ -384,8 +405,7 @@ class Simulation:
         sources = self._processes(
             [(len(noises) + k, k, 0, p.size, p.rate, 0.0, 0.0) for k, p in enumerate(self._populations) if p.rate is not None]
         )
-        none = (np.empty(0), np.empty(0, np.int64))
-        return _Stand(state, noise, sources, [none if p.trains is None else p.trains for p in self._populations])
+        return _Stand(state, noise, sources, [_none() if p.trains is None else p.trains for p in self._populations])
 
     def _processes(self, entries: list[tuple[int, int, int, int, Any, Any, float]]) -> processes.Noise:
         """Poisson processes, at the beginning.
@@ -424,6 +444,11 @@ class Simulation:
         )
         processes.begin(found)
         return found
+
+
+def _none() -> tuple[np.ndarray, np.ndarray]:
+    """No spikes."""
+    return np.empty(0), np.empty(0, np.int64)
 
 
 def _between(trains: tuple[np.ndarray, np.ndarray], begin: float, end: float) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ Synapses are not in it. They are drawn again, from the same seed, and are to hav
 
 import json
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def save(circuit: Circuit, path: Path) -> None:
 
     described = {"layout": _LAYOUT, "circuit": plain(tables.tables_of(circuit)), "time": circuit.time}
     if circuit.simulation:
-        described |= {"checksum": _checksum(circuit.simulation)}
+        described |= {"checksum": circuit.simulation.checksum()}
         arrays |= circuit.simulation.arrays()
     with writing(Path(path)) as stream:
         np.savez(stream, allow_pickle=False, description=np.frombuffer(json.dumps(described).encode(), np.uint8), **arrays)
@@ -71,7 +70,7 @@ def load(path: Path) -> Circuit:
         if "checksum" not in described:
             return found
         simulation = Simulation(found)
-        if _checksum(simulation) != described["checksum"]:
+        if simulation.checksum() != described["checksum"]:
             raise RunError(
                 f"{path}: its synapses are not drawn again as they were; allowed: the versions of localdfa and NumPy that "
                 "wrote the file"
@@ -83,12 +82,4 @@ def load(path: Path) -> Circuit:
     except LocalDFAError as error:
         raise RunError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     found.simulation = simulation
-    return found
-
-
-def _checksum(simulation: Simulation) -> int:
-    """Of all synapses, and of parameters that were drawn."""
-    found = 0
-    for array in simulation.drawn():
-        found = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, found)
     return found

@@ -40,22 +40,25 @@ def simulate(
     out: Path | None,
     name: str,
     progress: Callable[[float], None],
+    to: Path | None = None,
 ) -> tuple[Path, Result]:
-    """Simulate a circuit, and leave in a folder what it was and what came of it.
+    """Simulate a circuit, and leave in a folder what it was and what came of it, or in the file `to` what was recorded.
 
     membranes: of these populations v is kept as well, each millisecond. The folder gets circuit.toml, run.json (versions,
     seconds), spikes.npz with the arrays NAME_times (ms) and NAME_neurons, v.npz where any is kept (moments, and by name v), and
-    figures.
+    figures; a file is as `stored` says.
 
     Raises
     ------
     RunError
-        The folder has something in it, or cannot be written.
+        The folder has something in it, or the file is there, or either cannot be written.
     SpecError
         As `Circuit.run`.
     """
     record = {each: ["spikes", "v"] if each in membranes else ["spikes"] for each in (*circuit.populations, *membranes)}
     circuit.require(duration, record)
+    if to is not None:
+        return to, circuit.run(duration, record, threads=threads, progress=progress, to=to)
     if out is not None:
         try:
             taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
