@@ -28,3 +28,21 @@ def train(seed, source, neuron, rate, stop):
         events.append(t)
         m += 1
     return events
+
+
+def merged(seed, number, neuron, rates, tables, stop):
+    """The events before `stop`, ms, of each of the processes of a population's noise, which are drawn together.
+
+    number: of the population; neuron: its first one; rates: of the processes, Hz; tables: of the alias method.
+    """
+    events, t, m, (kept, alias), n = [[] for _ in rates], 0.0, 0, tables, len(rates)
+    while sum(rates):
+        block, which = 64 * (m // 128) + m % 64, m % 128 // 64
+        words = philox((block & LOW, block >> 32, neuron, number), (seed & LOW, seed >> 32))
+        t += -math.log((words[2 * which] + 0.5) / 2**32) * 1e3 / sum(rates)
+        if t >= stop:
+            break
+        entry, rest = divmod(words[2 * which + 1] * n, 2**32)
+        events[entry if rest < kept[entry] else alias[entry]].append(t)
+        m += 1
+    return events

@@ -53,7 +53,7 @@ class _Stand:
 
     state: State
     noise: processes.Noise
-    sources: processes.Noise
+    sources: processes.Sources
     queues: list[tuple[np.ndarray, np.ndarray]]
     window: int = 0
 
@@ -170,7 +170,7 @@ class Simulation:
         """Of all that stays as it is: synapses, and parameters, drive and noise of neurons."""
         tables, stand, found = self._tables, self._stand, 0
         synapses = tables.ports, tables.row_ends, tables.targets, tables.jumps, tables.delay, tables.taus
-        noise = stand.noise.mean, stand.noise.jump, stand.sources.mean
+        noise = stand.noise.mean, stand.noise.kept, stand.noise.jump, stand.sources.mean
         for array in (*synapses, self._parameters, self._own, stand.state.drive, *noise):
             found = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, found)
         return found
@@ -393,57 +393,71 @@ class Simulation:
             drive[here] += circuit.currents.get(p.name, 0.0)
         state = at_rest(self._tables, start)
         state.drive[:] = drive
-        noises = sorted(enumerate(circuit.noises), key=lambda pair: self._number[pair[1].post.name])
-        noise = self._processes(
-            [
-                (q, count + r, cut.low, cut.high, n.rate, n.weight, n.tau_syn)
-                for r, cut in enumerate(self._cut)
-                for q, n in noises
-                if self._number[n.post.name] == cut.population
-            ]
-        )
-        sources = self._processes(
-            [(len(noises) + k, k, 0, p.size, p.rate, 0.0, 0.0) for k, p in enumerate(self._populations) if p.rate is not None]
-        )
+        noise, sources = self._noise(circuit), self._sources(circuit)
         return _Stand(state, noise, sources, [_none() if p.trains is None else p.trains for p in self._populations])
 
-    def _processes(self, entries: list[tuple[int, int, int, int, Any, Any, float]]) -> processes.Noise:
-        """Poisson processes, at the beginning.
-
-        entries: of each source its number, its population or range in the tables, its first neuron and one after its last, the
-        rate of the whole population, Hz, its weight, and tau_syn.
-        """
-        tables, first = self._tables, np.cumsum([0, *(high - low for _, _, low, high, *_ in entries)])
-        mean, jump = np.empty(first[-1]), np.empty(first[-1], self._dtype)
-        most = np.zeros(self._kind.size)
-        for q, (_, k, low, high, rate, weight, _) in enumerate(entries):
-            own_rate, own_weight = (x[low:high] if isinstance(x, np.ndarray) else x for x in (rate, weight))
-            with np.errstate(divide="ignore"):
-                mean[first[q] : first[q + 1]] = 1e3 / np.asarray(own_rate)
-            jump[first[q] : first[q + 1]] = own_weight
-            most[k] += 1e-3 * np.max(rate)
-        with np.errstate(divide="ignore"):
-            longest = _EVENTS / most
-        words = np.array([self._seed & 0xFFFFFFFF, self._seed >> 32], np.uint64)
-        found = processes.Noise(
-            seed=words,
-            number=np.array([q for q, *_ in entries], np.int64),
-            first_source=np.searchsorted([k for _, k, *_ in entries], np.arange(self._kind.size + 1)),
+    def _sources(self, circuit: "Circuit") -> processes.Sources:
+        """Sources of Poisson processes, at the beginning."""
+        own = [(k, p) for k, p in enumerate(self._populations) if p.rate is not None]
+        first = np.cumsum([0, *(p.size for _, p in own)])
+        mean = _intervals(np.concatenate([np.empty(0), *(np.broadcast_to(np.asarray(p.rate), p.size) for _, p in own)]))
+        found = processes.Sources(
+            seed=_words(self._seed),
+            number=np.array([len(circuit.noises) + k for k, _ in own], np.int64),
             first=first.astype(np.int64),
-            neuron=np.array([low for _, _, low, *_ in entries], np.int64),
-            current=np.array([np.searchsorted(tables.taus, tau) if tau else -1 for *_, tau in entries], np.int64),
-            jump=jump,
             mean=mean,
-            longest=longest,
             time=np.zeros(first[-1]),
             passed=np.zeros(first[-1], np.int64),
-            later_time=np.zeros(first[-1]),
-            later_count=np.zeros(first[-1], np.int64),
-            ahead_time=np.zeros(len(entries)),
-            ahead_count=np.zeros(len(entries), np.int64),
         )
         processes.begin(found)
         return found
+
+    def _noise(self, circuit: "Circuit") -> processes.Noise:
+        """Noise of all ranges, at the beginning."""
+        count, n_ranges = len(self._populations), self._kind.size
+        rates, jumps, currents = ([np.empty(0)] * n_ranges for _ in range(3))
+        most = np.zeros(n_ranges)
+        for r, cut in enumerate(self._cut):
+            here, n = slice(cut.low, cut.high), cut.high - cut.low
+            own = [each for each in circuit.noises if self._number[each.post.name] == cut.population]
+            if not own:
+                continue
+            size = self._populations[cut.population].size
+            given = [[np.broadcast_to(np.asarray(x), size)[here] for x in (each.rate, each.weight)] for each in own]
+            of_current = [int(np.searchsorted(self._tables.taus, each.tau_syn)) if each.tau_syn else -1 for each in own]
+            rates[count + r], jumps[count + r] = (np.concatenate(column) for column in zip(*given, strict=True))
+            currents[count + r] = np.repeat(of_current, n)
+            most[count + r] = 1e-3 * sum(float(np.max(np.asarray(each.rate))) for each in own)
+        alias = [processes.aliases(own) if own.size else (np.empty(0, np.uint64), np.empty(0, np.int32)) for own in rates]
+        with np.errstate(divide="ignore"):
+            longest = _EVENTS / most
+        found = processes.Noise(
+            seed=_words(self._seed),
+            number=len(circuit.noises) + np.concatenate([np.arange(count), self._ranges.population]),
+            neuron=np.concatenate([np.zeros(count, np.int64), self._ranges.neuron]),
+            first=np.cumsum([0, *map(len, rates)]),
+            current=np.concatenate(currents).astype(np.int64),
+            jump=np.concatenate(jumps).astype(self._dtype),
+            kept=np.concatenate([kept for kept, _ in alias]),
+            alias=np.concatenate([other for _, other in alias]),
+            mean=_intervals(np.array([own.sum() for own in rates])),
+            longest=longest,
+            time=np.zeros(n_ranges),
+            passed=np.zeros(n_ranges, np.int64),
+        )
+        processes.begin_noise(found, np.empty((2, processes.DRAWN), np.uint64))
+        return found
+
+
+def _words(seed: int) -> np.ndarray:
+    """A seed as words of 32 bits."""
+    return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint64)
+
+
+def _intervals(rates: np.ndarray) -> np.ndarray:
+    """Mean intervals, ms, at these rates, Hz; infinite where they are 0."""
+    with np.errstate(divide="ignore"):
+        return 1e3 / rates
 
 
 def _none() -> tuple[np.ndarray, np.ndarray]:

@@ -19,8 +19,6 @@ from localdfa.files import writing
 
 # How the file is laid out; another layout has another number.
 _LAYOUT = 1
-# What of Poisson processes changes with time.
-_OF_NOISE = ("time", "passed")
 
 
 def save(circuit: Circuit, path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import localdfa
 from localdfa.circuit import running
+from localdfa.core.spiking import noise
 
 STOP = 40.0
 DELAYS, TAUS = np.array([0.8, 1.5, 2.3]), (3.0, 7.0)
@@ -22,6 +23,7 @@ class Case:
         rng = self.rng = np.random.default_rng(seed)
         self.taus, self.seed = taus, int(rng.integers(2**40))
         self.net = localdfa.Circuit(seed=self.seed, precision="float64")
+        self.noises = []
         self.given, self.synapses, self.starts, self.parameters, self.drives = {}, [], [], [], []
         self.names = [f"{model}{k}" for k, model in enumerate(models)]
         for name, model in zip(self.names, models, strict=True):
@@ -78,11 +80,21 @@ class Case:
         rates, weights = rng.choice([0.0, 300.0, 2000.0], n), rng.normal(0.3, 1.0, n)
         tau = float(rng.choice([0.0, *self.taus])) if self.taus else 0.0
         self.net.noise(post, rates, weights, tau)
-        self.given[f"noise{number}"] = [naive_noise.train(self.seed, number, i, rate, STOP) for i, rate in enumerate(rates)]
+        self.noises.append((k, rates))
         self.synapses.append((f"noise{number}", k, 0.0, self.taus.index(tau) if tau else -1, np.diag(weights)))
 
     def expected(self):
         number = len(self.net.noises) + len(self.names) + 1  # of the source of Poisson processes: after noise, by population
+        for q, (_, rates) in enumerate(self.noises):
+            self.given[f"noise{q}"] = [[] for _ in rates]
+        for cut in self.net.simulation._cut:
+            own = [q for q, (k, _) in enumerate(self.noises) if k == cut.population]
+            here, place = [(q, i) for q in own for i in range(cut.low, cut.high)], len(self.noises) + cut.population
+            rates = np.array([self.noises[q][1][i] for q, i in here])
+            tables = [x.tolist() for x in noise.aliases(rates)] if own else None
+            trains = naive_noise.merged(self.seed, place, cut.low, rates.tolist(), tables, STOP) if own else []
+            for (q, i), train in zip(here, trains, strict=True):
+                self.given[f"noise{q}"][i] = train
         self.given["poisson"] = [naive_noise.train(self.seed, number, i, r, STOP) for i, r in enumerate((300.0, 0.0, 800.0))]
         return naive_circuit.simulate(
             self.parameters, list(self.taus), self.starts, self.synapses, self.given, lambda k, i, t: self.drives[k][i], STOP

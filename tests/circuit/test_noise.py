@@ -4,11 +4,15 @@ A bound that is exceeded once in 1e6 by right numbers is `_FAR` standard deviati
 """
 
 import naive_noise
+import numba
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 import localdfa
+from localdfa.core.logarithm import logarithm
 from localdfa.core.spiking import noise
 
 _FAR = 4.9
@@ -66,6 +70,111 @@ def test_counts_intervals_and_pairs_are_those_of_poisson_processes():
     z = (binned - binned.mean()) / binned.std()
     for one, other in ((z[:-1], z[1:]), (z[::2], z[1::2]), (z[:, :-1], z[:, 1:])):
         assert abs((one * other).mean()) < _FAR / np.sqrt(one.size)
+
+
+def noise_of(rates, seed=1):
+    """Noise of a population, of which each process is its own neuron's."""
+    kept, alias = noise.aliases(np.array(rates))
+    found = noise.Noise(
+        seed=np.array([seed, 0], np.uint64), number=np.array([3]), neuron=np.array([0]), first=np.array([0, len(rates)]),
+        current=np.full(len(rates), -1), jump=np.ones(len(rates)), kept=kept, alias=alias, mean=1e3 / np.array([sum(rates)]),
+        longest=np.array([1.0]), time=np.zeros(1), passed=np.zeros(1, np.int64),
+    )  # fmt: skip
+    noise.begin_noise(found, np.empty((2, noise.DRAWN), np.uint64))
+    return found
+
+
+@numba.njit(error_model="numpy")
+def drawn(of, steps, times, processes):
+    """What is taken of noise until each of these moments, after each third of which it is laid by; returns how many events."""
+    events, n = noise.events_scratch(1), 0
+    noise.open_events(0, of, events)
+    for s in range(steps.size):
+        now = -1.0
+        while now < steps[s]:
+            now = noise.draw_until(0, steps[s], of, events)
+            last = noise.last_until(now, events)
+            for e in range(events.ends[0], last):
+                times[n], processes[n] = events.time[e], events.process[e]
+                n += 1
+            events.ends[0] = last
+        if s % 3 == 0:
+            noise.close_events(0, of, events)
+            noise.open_events(0, of, events)
+    return n
+
+
+def train_of(rates, steps, seed=1):
+    room = int(2e-3 * sum(rates) * steps[-1]) + 100
+    times, processes = np.empty(room), np.empty(room, np.int64)
+    n = drawn(noise_of(rates, seed), np.asarray(steps, float), times, processes)
+    return times[:n], processes[:n]
+
+
+def test_noise_does_not_depend_on_the_steps_in_which_it_is_drawn():
+    rates = [3000.0, 0.0, 50.0, 400.0]
+    times, who = train_of(rates, [400.0])
+    for steps in (np.arange(1, 401), [1e-9, 3.0, 3.0, 399.99, 400.0]):
+        found = train_of(rates, steps)
+        assert found[0].tobytes() == times.tobytes()
+        assert (found[1] == who).all()
+    tables = [x.tolist() for x in noise.aliases(np.array(rates))]
+    for i, train in enumerate(naive_noise.merged(1, 3, 0, rates, tables, 400.0)):
+        np.testing.assert_allclose(times[who == i], train, rtol=1e-12)
+
+
+def test_noise_that_is_drawn_together_is_that_of_independent_processes():
+    """Counts, intervals and pairs of processes as above; rates in three groups, one of which is silent."""
+    n, duration = 600, 2000.0
+    rates = np.repeat([0.0, 20.0, 60.0], n // 3)
+    times, who = train_of(rates, [duration], 5)
+    counts, means = np.bincount(who, minlength=n), 1e-3 * rates * duration
+    assert (counts[rates == 0] == 0).all()
+    for rate in (20.0, 60.0):
+        own, mean = counts[rates == rate], 1e-3 * rate * duration
+        assert abs(own.mean() - mean) < _FAR * np.sqrt(mean / own.size)
+        assert abs(own.var() / mean - 1) < _FAR * np.sqrt(2 / own.size + 1 / (own.size * mean))
+        few = np.isin(who, np.flatnonzero(rates == rate))
+        order = np.lexsort((times[few], who[few]))
+        first = np.full(n, np.inf)
+        np.minimum.at(first, who[few], times[few])
+        assert stats.kstest(first[np.isfinite(first)] / (1e3 / rate), "expon").pvalue > 1e-6
+        intervals = np.diff(times[few][order])[np.diff(who[few][order]) == 0]
+        assert abs(intervals.std() / intervals.mean() - 1) < 1 / mean + _FAR / np.sqrt(len(intervals))
+    assert stats.kstest(times / duration, "uniform").pvalue > 1e-6
+    assert stats.kstest(np.diff(times) * 1e-3 * rates.sum(), "expon").pvalue > 1e-6
+    binned, mean = np.histogram2d(who, times, bins=(n, 50), range=((0, n), (0, duration)))[0], means[:, None] / 50
+    z = ((binned - mean)[mean[:, 0] > 0]) / np.sqrt(mean[mean > 0])[:, None]
+    for one, other in ((z[:-1], z[1:]), (z[::2], z[1::2]), (z[:, :-1], z[:, 1:])):
+        assert abs((one * other).mean()) < _FAR / np.sqrt(one.size)
+
+
+@given(st.lists(st.one_of(st.just(0.0), st.floats(1e-3, 1e5)), min_size=1, max_size=40))
+def test_aliases_meet_each_process_in_proportion_to_its_rate(rates):
+    rates = np.array(rates)
+    kept, alias = noise.aliases(rates)
+    shares = np.zeros(len(rates))
+    np.add.at(shares, np.arange(len(rates)), kept / 2**32)
+    np.add.at(shares, alias, 1 - kept / 2**32)
+    if rates.any():
+        np.testing.assert_allclose(shares / len(rates), rates / rates.sum(), rtol=0, atol=1e-9)
+        assert (shares[rates == 0] == 0).all()
+
+
+@numba.njit(error_model="numpy")
+def logarithms(x):
+    found = np.empty(x.size)
+    for j in range(x.size):
+        found[j] = logarithm(x[j])
+    return found
+
+
+def test_logarithms_are_right_to_rounding():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.integers(0, 2**32, 20000) + 0.5, 2.0 ** np.arange(-1000, 1000, 7), 1 + rng.normal(0, 1e-9, 100)])
+    found = logarithms(x)
+    assert (np.abs(found - np.log(x)) <= 4e-16 * np.abs(np.log(x)) + 1e-25).all()
+    assert logarithm(2.5) == np.log(2.5)
 
 
 def test_sources_and_seeds_differ():

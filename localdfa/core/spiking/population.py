@@ -138,7 +138,7 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
             is_dense &= c.ports[port].rows < 0 and c.ports[port].current < 0
             plastic |= c.ports[port].traces >= 0
         if noisy:
-            is_dense &= noise.first_source[k + 1] == noise.first_source[k]
+            is_dense &= noise.first[k + 1] == noise.first[k]
         if any_sparse:
             scratch.sparse.decay.taus[c.taus.size] = c.tau_a[k]
             scratch.sparse.decay.after[c.taus.size] = 0.0  # what a population of another model, which adapts, has left there

@@ -176,8 +176,7 @@ def _copy(k, c, noise, state, to, noise_to):
     for other in range(state.listed.size):
         to.listed[other] = state.listed[other]
     to.origin[k] = state.origin[k]
-    for g in range(noise.first[noise.first_source[k]], noise.first[noise.first_source[k + 1]]):
-        noise_to.time[g], noise_to.passed[g] = noise.time[g], noise.passed[g]
+    noise_to.time[k], noise_to.passed[k] = noise.time[k], noise.passed[k]
 
 
 @allocating
@@ -250,19 +249,16 @@ def simulation_kernel(kinds: tuple[tuple[Any, Kernels], ...]) -> Any:
         noise_copy = Noise(
             seed=noise.seed,
             number=noise.number,
-            first_source=noise.first_source,
-            first=noise.first,
             neuron=noise.neuron,
+            first=noise.first,
             current=noise.current,
             jump=noise.jump,
+            kept=noise.kept,
+            alias=noise.alias,
             mean=noise.mean,
             longest=noise.longest,
             time=np.empty_like(noise.time),
             passed=np.empty_like(noise.passed),
-            later_time=noise.later_time,
-            later_count=noise.later_count,
-            ahead_time=noise.ahead_time,
-            ahead_count=noise.ahead_count,
         )
         times, senders = [], []
         for k in range(kind.size):

@@ -15,7 +15,17 @@ import numpy as np
 from localdfa.core.compiled import allocating, always_inline, device, kernel, unsigned
 from localdfa.core.prefetch import LINE, prefetch
 from localdfa.core.spiking.crossing import first_crossing
-from localdfa.core.spiking.noise import commit, look_ahead, scatter_noise_kernel, take_ahead
+from localdfa.core.spiking.noise import (
+    Events,
+    close_events,
+    draw_until,
+    events_scratch,
+    last_until,
+    look_up_events,
+    open_events,
+    scatter_noise_kernel,
+    take_events,
+)
 from localdfa.core.spiking.parameters import parameters_of
 from localdfa.core.spiking.queues import Arrivals
 from localdfa.core.spiking.refractory import enter, enter_each, hold, recovered, release
@@ -65,6 +75,7 @@ class SparseScratch(NamedTuple):
     moved: np.ndarray  # (R + 1, 2) whether there are any of these jumps
     reached: Reached
     decay: Decay
+    events: Events
 
 
 @allocating
@@ -102,6 +113,7 @@ def sparse_scratch(n, taus, kind):
         moved=np.zeros((r + 1, 2), np.bool_),
         reached=reached,
         decay=decay,
+        events=events_scratch(n),
     )
 
 
@@ -518,6 +530,7 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[str
         decay,  # Decay: scratch
         k,  # the population
         noise,  # Noise, or None without
+        events,  # Events
         scale,  # of what synapses gain
         listed,  # how many spikes are listed
     ):
@@ -536,8 +549,10 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[str
                 for r in range(last):
                     present[r] = population.currents[r, population.first + i] * decay.kept[r]
                 present[last] = population.theta[i] * decay.kept[last]
+            nth, upcoming = -1, np.inf
             if noisy:
-                upcoming = look_ahead(k, i, noise)
+                nth = events.opening[f]
+                upcoming = events.time[nth] if nth >= 0 else np.inf
             while True:  # each pass takes in an arrival, or leaves the interval before it by a spike, once in t_ref
                 end, met = chunk.when[arrivals[h]] if h < of_neuron else now, False
                 if noisy:
@@ -575,7 +590,8 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[str
                             level += jump
                         h += 1
                     if noisy and upcoming <= t:
-                        jump, upcoming = take_ahead(k, i, t, noise, present, takes)
+                        jump, nth = take_events(nth, t, k, noise, events, present, takes)
+                        upcoming = events.time[nth] if nth >= 0 else np.inf
                         level += jump
                     met = takes and level > before and level >= own.v_th + present[last] * adapts
                 if met:
@@ -625,10 +641,13 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[str
             for i in range(n):
                 threshold[i] = number(rows[i, of_threshold])
         tau_ms = rows[:, of_tau] if each_tau else None
+        events = scratch.events
+        if noisy:
+            open_events(k, noise, events)
         while e < when.size or t < now:
             first, e = e, chunk_end(e, longest, arrivals, synapses, n)
             if noisy:  # it comes at any time, and its events are no arrivals: a chunk lasts for some time at most
-                stop = min(now, t + min(longest, noise.longest[k]))
+                stop = draw_until(k, min(now, t + min(longest, noise.longest[k])), noise, events)
                 while e > first and when[e - 1] > stop:
                     e -= 1
                 begins, end = t, noisy_end(first, e, stop, arrivals, synapses)
@@ -645,20 +664,24 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[str
             for r in range(scratch.moved.shape[0]):
                 scratch.moved[r, 0] = scratch.moved[r, 1] = False
             scatter(p.tau_m, tau_ms, taus, end, chunk, synapses, n, scratch)
+            last = 0
             if noisy:
-                scatter_noise(k, p.tau_m, tau_ms, taus, end, n, noise, scratch)
+                last = last_until(end, events)
+                scatter_noise(k, p.tau_m, tau_ms, taus, end, n, last, noise, events, scratch)
             awake = upper_bound(p.tau_m, tau_ms, taus, t, begins, end, origin, v, later, population, scratch, candidates)
             count, before = release(ring, population.until, end, candidates, awake), listed
             most = reached.arrivals.size // max(e - first, 1)
             for f in range(0, count, most):
                 some = candidates[f : min(f + most, count)]
                 look_up_arrivals(some, n, chunk, synapses, reached)
+                if noisy:
+                    look_up_events(some, n, last, events, reached.marked, reached.nth)
                 listed = resolve_spikes(
                     p, rows, some, awake - f, v, later, t, end, traces, population, chunk, synapses, reached, decay, k, noise,
-                    gains, listed,
+                    events, gains, listed,
                 )  # fmt: skip
             if noisy:
-                commit(k, noise)
+                events.ends[0] = last
             if each_period:
                 enter_each(ring, population, before, listed, end, rows[:, of_period])
             else:
@@ -671,6 +694,8 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[str
             if not sends:
                 listed = before
             v, later, t, swapped = later, v, end, not swapped
+        if noisy:
+            close_events(k, noise, events)
         for i in range(n if swapped else 0):
             later[i] = v[i]
         return listed
