@@ -167,11 +167,12 @@ class Simulation:
         kept.add(min(until, within[1]), spikes, here, v)
 
     def checksum(self) -> int:
-        """Of all that stays as it is: synapses, and parameters, drive and noise of neurons."""
+        """Of all that stays as it is: synapses, and parameters, drive, pulses and noise of neurons."""
         tables, stand, found = self._tables, self._stand, 0
         synapses = tables.ports, tables.row_ends, tables.targets, tables.jumps, tables.delay, tables.taus
         noise = stand.noise.mean, stand.noise.kept, stand.noise.jump, stand.sources.mean
-        for array in (*synapses, self._parameters, self._own, stand.state.drive, *noise):
+        pulses = [np.array([first, last, here.start, *np.atleast_1d(value)]) for first, last, here, value in self._pulses]
+        for array in (*synapses, self._parameters, self._own, self._constant, *pulses, *noise):
             found = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, found)
         return found
 
@@ -379,7 +380,7 @@ class Simulation:
 
     def _begin(self, circuit: "Circuit") -> _Stand:
         """The circuit at the beginning."""
-        first, count = self._tables.first, len(self._populations)
+        first = self._tables.first
         start, drive = np.zeros(first[-1]), np.zeros(first[-1], self._dtype)
         for k, (p, own) in enumerate(zip(self._populations, self._neurons, strict=True)):
             if own is None:

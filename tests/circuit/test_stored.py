@@ -212,6 +212,22 @@ def test_what_does_not_go_on_is_refused_and_nothing_is_lost(tmp_path):
     assert_same(Result.open(path), small().run(100.0, RECORD))
 
 
+def test_a_run_with_currents_that_begin_and_end_goes_on_in_its_file_alone(tmp_path):
+    def pulsed(value):
+        net = small()
+        net.current("exc", value, 100.0, 260.0)
+        return net
+
+    path, net, expected = tmp_path / "net.h5", pulsed(4.0), pulsed(4.0).run(300.0, RECORD, 0.7)
+    for duration in (150.0, 150.0):  # cut while the current flows
+        net.run(duration, RECORD, 0.7, to=path)
+    other = pulsed(5.0)
+    other.run(300.0)
+    with pytest.raises(RunError):
+        other.run(10.0, RECORD, 0.7, to=path)
+    assert_same(Result.open(path), expected)
+
+
 def test_other_files_of_hdf5_are_refused(tmp_path):
     import h5py
 
