@@ -223,22 +223,44 @@ def simulate(
     _say(console, f"{duration:g} ms in {clock.seconds:.3g} s; {'spikes' if to else 'spikes and figures'}: {place}")
 
 
-@main.command(epilog=_examples("localdfa export brunel --to nest", "localdfa export mine.toml --to brian2 --out mine.py"))
-@click.argument("name")
-@click.option("--to", "target", required=True, type=click.Choice(["brian2", "nest"]), help="Which simulator the script is for.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In the place of the file's.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The script.  [default: NAME.py, here]")
-def export(name: str, target: str, seed: int | None, out: Path | None) -> None:
-    """Write the bundled circuit NAME, or that of your own .toml file, as a script that runs on its own.
+# The files of the package that has one for each format; it is imported when it is used.
+_FORMATS = sorted(path.stem for path in (Path(__file__).parent / "interchange").glob("[!_]*.py"))
 
-    Its neurons and synapses are the same, in an .npz file beside it.
+
+@main.command(
+    epilog=_examples(
+        "localdfa export brunel --to brian2",
+        "localdfa export mine.toml --to brian2 --out mine.py",
+        "localdfa export runs/mine --to safetensors --condition local",
+    )
+)
+@click.argument("what", metavar="RUN|CIRCUIT")
+@click.option("--to", "target", required=True, type=click.Choice(_FORMATS), help="The format.")
+@click.option("--condition", metavar="NAME", help="Of a run; it can be left out where there is one.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="Of a run, its first if left out; of a circuit, for the file's."
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file.  [default: named after what it is of]")
+@_MODELS
+def export(what: str, target: str, condition: str | None, seed: int | None, out: Path | None, allow_models: bool) -> None:
+    """Write what the run in the folder RUN has trained, or a bundled CIRCUIT or your own of a .toml file, for other programs.
+
+    Of a run: its weights (safetensors), or its network as a program of PyTorch (torch). Of a circuit: a script for Brian2 that
+    runs on its own, with an .npz file beside it.
     """
-    from localdfa.circuit import Circuit, exported, simulated
+    from localdfa import interchange
+    from localdfa.circuit import Circuit, simulated
+    from localdfa.results import Run
 
-    path = simulated.find(name)
-    script = out or Path(f"{path.stem}.py")
-    data = exported.export(Circuit.from_toml(path, seed), script, path.stem, target)
-    click.echo(f"{script}, {data}")
+    if Path(what).is_dir():
+        written = Run(what, allow_models).export(target, out, condition, seed)
+    else:
+        if condition is not None:
+            raise LocalDFAError(f"--condition {condition}: {what} is no run; allowed with the folder of one")
+        path = simulated.find(what)
+        circuit, ending = Circuit.from_toml(path, seed), interchange.format_of(target).ENDING
+        written = interchange.export(circuit, target, out or f"{path.stem}{ending}")
+    click.echo(", ".join(map(str, written)))
 
 
 @main.command(epilog=_examples("localdfa resume runs/mine", "localdfa resume runs/mine --jobs 4"))

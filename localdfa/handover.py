@@ -78,7 +78,10 @@ def given_start(weights: Any) -> dict[str, np.ndarray]:
         They are no dict of arrays of numbers.
     """
     if not isinstance(weights, Mapping) or not weights:
-        raise SpecError(f"weights: {quoted(weights)}; allowed: a dict of arrays, W1 (n_post, n_pre), b1 (n_post,) …, B1 …")
+        raise SpecError(
+            f"weights: {quoted(weights)}; allowed: a dict of arrays, W1 (n_post, n_pre), b1 (n_post,) …, B1 …, or "
+            f"the path of a file of safetensors that has them"
+        )
     found = {}
     for name, value in weights.items():
         array = np.array(value)

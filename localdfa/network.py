@@ -194,8 +194,9 @@ class Network:
         return self.projections[l].dense(self.weights[l], self.sizes[l + 1])[:-1].T
 
     def b(self, l: int) -> np.ndarray:
-        """Biases of layer l, a view (n_post,)."""
-        return self.weights[l][-1][-self.sizes[l + 1] :]
+        """Biases of layer l, a view (n_post,); of a convolution one a kernel, which are more where positions have their own."""
+        biases = self.weights[l][-1]
+        return biases if self.geometry[l] is not None else biases[-self.sizes[l + 1] :]
 
     def B(self, l: int) -> np.ndarray:
         """The feedback matrix of a hidden layer that has one, (n_l, width of its source)."""

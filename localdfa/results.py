@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from localdfa import export, handover, record, recording, samples
+from localdfa import export, interchange, record, recording, samples, trained
 from localdfa.core import blas
 from localdfa.data import Source, given
 from localdfa.engines import engine
@@ -17,6 +17,7 @@ from localdfa.spec import Experiment
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
+    from torch import nn
 
     from localdfa.analysis.style import Figure
 
@@ -207,13 +208,13 @@ class Run(record.Run):
         x : array, shape (n, n_features) or (n, *shape of a sample)
             In the unit of the training inputs as `localdfa.data.load` has them, that is in [0, 1] for published sets, and for
             arrays and files of your own as these were. Standardising and whitening that the spec asks for is done here.
-            Spike trains are `localdfa.data.Trains`.
+            Spike trains are `localdfa.data.Trains`. Of a module that reads rows of categories whole numbers (n, n_fields).
         condition : str, optional
             Which condition; it can be left out where there is one.
         seed : int, optional
             Which seed; the first if left out.
         outputs : bool
-            Whether to return the activity of the output units, ŷ, in place of the classes.
+            Whether to return the activity of the output units, ŷ, in place of the classes; of a module its probabilities.
 
         Returns
         -------
@@ -224,52 +225,96 @@ class Run(record.Run):
         Raises
         ------
         DataError, SpecError
-            x is not what the network reads; there is no such condition or seed.
+            x is not what the network reads; there is no such condition or seed; or a module reads data that have no samples
+            apart from one another, as graphs, texts and views.
         RunError
-            It is not finished; or it has modules in the place of layers; or the arrays are needed (see `localdfa.open_run`).
+            It is not finished; or the arrays are needed (see `localdfa.open_run`).
         """
-        job, setting = self._job(condition, seed)
-        if not setting.of_layers:
-            raise RunError(
-                f"{self.folder}: condition {job.condition!r} is of a module of PyTorch, whose tensors are "
-                f"job.weights; load them into one of its kind"
-            )
+        job, setting = trained.chosen(self, condition, seed)
+        trained.require_code(self, job, setting)
         prepare, info = self.experiment.preprocess, self.info
         if (prepare.standardise or prepare.whiten) and self.experiment.data == given.NAME and self._data is None:
             raise RunError(
                 f"{self.folder}: inputs are {'whitened' if prepare.whiten else 'standardised'} as the training arrays were, "
                 f"which a run does not keep; give them again: localdfa.open_run({str(self.folder)!r}, data=(x, y))"
             )
-        if job.last is None or not job.keeps("weights"):
-            raise RunError(
-                f"{self.folder}: condition {job.condition!r}, seed {job.seed} is not finished; to finish it: "
-                f"localdfa resume {self.folder}"
-            )
-        with blas.one_thread():
-            part = samples.new(self.experiment, setting, x, tuple(info["shape"]), self._data)
-            network = handover.trained(setting, job, tuple(info["shape"]))
-            method = engine(setting, setting.rule_of(setting.stage[-1]))
-            drives = recording.drives(setting, network, method, part, job.seed, job.last[record.KEPT])
-            activity = network.predict(drives)
+        if setting.module is not None:
+            self._require_data("a module of PyTorch is built")
+            activity = drives = trained.module_outputs(self, job, setting, x, self._data)
+            if activity.shape[1] == 1:  # yes or no
+                return activity if outputs else _labels(info["classes"])[(activity[:, 0] > 0.5).astype(int)]
+        else:
+            with blas.one_thread():
+                part = samples.new(self.experiment, setting, x, tuple(info["shape"]), self._data)
+                network = trained.network(self, job, setting)
+                method = engine(setting, setting.rule_of(setting.stage[-1]))
+                drives = recording.drives(setting, network, method, part, job.seed, (job.last or {})[record.KEPT])
+                activity = network.predict(drives)
         if outputs:
             return activity
         if setting.output.regression:
             return activity[:, 0] if activity.shape[1] == 1 else activity
         return _labels(info["classes"])[drives.argmax(axis=1)]
 
-    def _job(self, condition: str | None, seed: int | None) -> tuple[record.Job, Any]:
-        """The job of a condition and seed, and its setting."""
-        names, seeds = list(self.settings), self.experiment.seeds
-        if condition is None and len(names) > 1:
-            raise SpecError(f"{self.folder}: which condition? There are {', '.join(names)}: predict(x, {names[0]!r})")
-        condition, seed = condition or names[0], seeds[0] if seed is None else seed
-        for job in self.jobs:
-            if (job.condition, job.seed) == (condition, seed):
-                return job, self.settings[condition]
-        raise SpecError(
-            f"{self.folder}: no condition {condition!r} with the seed {seed!r}; conditions are {', '.join(names)}, seeds "
-            f"{', '.join(map(str, seeds))}"
-        )
+    def module(self, condition: str | None = None, seed: int | None = None) -> "nn.Module":
+        """A trained network as a module of PyTorch, in evaluation mode.
+
+        Of rate neurons it is a ``torch.nn.Sequential`` of layers of torch.nn alone, hidden1, function1 … output, prediction. It
+        takes samples, (m, …) of the shape of one, as the network sees them, standardised, whitened or cropped where the spec
+        asks for that, and gives the activity of the output units (m, n_out). Of a spec with ``[module]`` it is the module that
+        was trained, whose data are read for it.
+
+        Parameters
+        ----------
+        condition, seed : str, int, optional
+            As of `predict`.
+
+        Raises
+        ------
+        SpecError
+            Something of the network has no counterpart in torch.nn, as neurons that spike; the message names its key. There is
+            no such condition or seed.
+        RunError
+            It is not finished.
+        LocalDFAError
+            PyTorch is not installed.
+        """
+        export.library("torch", "torch")
+        from localdfa.interchange import torch as of_torch
+
+        job, setting = trained.chosen(self, condition, seed)
+        if setting.module is not None:
+            self._require_data("a module of PyTorch is built")
+        return of_torch.module(self, job, setting, self._data)
+
+    def export(
+        self, to: str, path: str | Path | None = None, condition: str | None = None, seed: int | None = None
+    ) -> list[Path]:  # fmt: skip
+        """Write what a condition and seed ended with for another program, and say which files were written.
+
+        Parameters
+        ----------
+        to : str
+            The format, as ``localdfa export --help`` lists them.
+        path : str or Path, optional
+            The file; in the working directory, after the run, the condition and the seed, if left out.
+        condition, seed : str, int, optional
+            As of `predict`.
+
+        Raises
+        ------
+        SpecError, RunError, LocalDFAError
+            As `localdfa.interchange.export`.
+        """
+        return interchange.export(self, to, path, condition, seed, self._data)
+
+    def _require_data(self, why: str) -> None:
+        """Refuse to go on without the arrays of a script where something depends on their shape."""
+        if self.experiment.data == given.NAME and self._data is None:
+            raise RunError(
+                f"{self.folder}: {why} for the training arrays, which a run does not keep; give them again: "
+                f"localdfa.open_run({str(self.folder)!r}, data=(x, y))"
+            )
 
 
 def given_to(experiment: Experiment, data: Any) -> Source | None:

@@ -11,6 +11,7 @@ from localdfa.core import blas
 from localdfa.data import Dataset, given
 from localdfa.errors import DataError, RunError, SpecError
 from localdfa.geometry import seen
+from localdfa.interchange import safetensors
 from localdfa.jobs import Callback
 from localdfa.progress import Progress
 from localdfa.results import Run, given_to
@@ -25,7 +26,7 @@ from localdfa.spec.tables import GIVEN
 def run(
     experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path | None = None, *, name: str | None = None,
     force: bool = False, progress: Progress | bool = True, base: Path | None = None, data: Any = None,
-    callback: Callback | None = None, weights: Mapping[str, Any] | None = None, grid: Grid | None = None,
+    callback: Callback | None = None, weights: Mapping[str, Any] | str | Path | None = None, grid: Grid | None = None,
     workers: Workers | None = None,
 ) -> Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
@@ -43,8 +44,8 @@ def run(
         records are kept, and a note in run.json says so; others go on. What it raises ends the run, which can be resumed, and
         is raised again: `optuna.TrialPruned`, for instance.
     weights: what training starts from, in place of the weights that are drawn, as ``job.weights`` has them: W1 (n_post, n_pre),
-        b1 (n_post,) … by layer, and B1 … (n_post, n_out), which is drawn if left out. The run keeps them, and its spec has
-        ``network.weights = "given"``, where no condition has that of itself.
+        b1 (n_post,) … by layer, and B1 … (n_post, n_out), which is drawn if left out; or the path of a file of safetensors that
+        has them. The run keeps them, and its spec has ``network.weights = "given"``, where no condition has that of itself.
     grid: of keys, as ``{"phases.beta": [0.1, 1.0]}``, the values with which each condition that reads them is trained, in every
         combination (see `localdfa.spec.grid.expanded`).
     workers: how many processes train conditions and seeds side by side, or the address of a scheduler of Dask, whose workers
@@ -77,6 +78,8 @@ def run(
         experiment = expanded(experiment, grid)
     if data is not None:
         experiment = experiment.model_copy(update={"data": given.NAME})
+    if isinstance(weights, (str, Path)):
+        weights = safetensors.read(weights)
     start = None if weights is None else handover.given_start(weights)
     if start is not None:
         experiment = _from_given(experiment)

@@ -190,6 +190,7 @@ CASES = {
     "batch norm": {"network": {"hidden": [8], "batch_norm": True}},
     "standardised": {"preprocess": {"standardise": True}},
     "whitened": {"preprocess": {"whiten": True, "validation": 0.1}},
+    "own kernels": {"network": {"hidden": [{"channels": 2, "kernel": 3, "pool": 2, "stride": 2, "shared": False}]}},
     "feedback that learns": {"rule": "fa", "feedback": {"pathway": "kolen_pollack"},
                               "optimiser": {"weight_decay": 1e-4}},
     "regression": {"data": "diabetes", "network": {"hidden": [8], "output": "linear"}},
