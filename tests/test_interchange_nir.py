@@ -1,0 +1,181 @@
+"""Circuits as graphs of NIR: what another program that reads them does, and what comes back."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import localdfa
+from localdfa import cli, interchange
+from localdfa.errors import RunError, SpecError
+from localdfa.interchange import nir as of_nir
+
+nir = pytest.importorskip("nir")
+N_IN, N = 6, 5
+
+
+def spikes(scale, seed=1):
+    rng = np.random.default_rng(seed)
+    times = np.sort(rng.choice(np.arange(10, 900), 90, replace=False)) * 0.1 * scale
+    return times, rng.integers(0, N_IN, len(times))
+
+
+def circuit(scale=1.0, tau_syn=0.0, delay=0.01):
+    """Times in units of `scale` ms, so that the step of NIR is 1/scale of what it is else; the shortest t_ref."""
+    net, rng = localdfa.Circuit(seed=3, precision="float64"), np.random.default_rng(2)
+    net.trains("input", N_IN, *spikes(scale))
+    net.population("a", N, tau_m=10.0 * scale, t_ref=0.1)
+    net.population("b", 3, tau_m=15.0 * scale, t_ref=0.1)
+    net.current("a", [0.0, 0.6, 0.9, 1.2, 1.5])
+    net.project("input", "a", weight=rng.uniform(-0.1, 0.4, (N_IN, N)), delay=delay, tau_syn=tau_syn * scale)
+    net.project("a", "b", weight=rng.uniform(0.1, 0.3, (N, 3)), delay=delay)
+    return net
+
+
+def stepped(graph, given, n_steps):
+    """A slow reader of NIR as its definition says it, forward Euler in steps of 0.1 ms: step and neuron of spikes by node."""
+    order = ["input", "input_to_a", "a", "a_to_b", "b"]
+    v, current, found = {}, {}, {"a": [], "b": []}
+    for step in range(n_steps):
+        signal = given[step]
+        for name in order[1:]:
+            node = graph.nodes[name]
+            if hasattr(node, "weight"):
+                signal = node.weight @ signal + getattr(node, "bias", 0)
+                continue
+            tau = getattr(node, "tau_mem", getattr(node, "tau", None))
+            if hasattr(node, "tau_syn"):
+                before = current.get(name, np.zeros(tau.size))
+                signal = current[name] = before + 1e-4 / node.tau_syn * (-before + node.w_in * signal)
+            before = v.get(name, node.v_reset)
+            after = before + 1e-4 / tau * (node.v_leak - before + node.r * signal)
+            signal = (after > node.v_threshold).astype(float)
+            v[name] = np.where(signal > 0, node.v_reset, after)
+            found[name] += [(step, int(i)) for i in np.flatnonzero(signal)]
+    return found
+
+
+def inputs(scale, n_steps):
+    times, neurons = spikes(scale)
+    steps, given = np.round(times / of_nir.STEP).astype(int), np.zeros((n_steps, N_IN))
+    given[steps[steps < n_steps], neurons[steps < n_steps]] = 1
+    return given
+
+
+def errors(net, found, scale):
+    """How far apart spikes are, in units of `scale` ms; the numbers of spikes differ by no more than one a neuron."""
+    result, apart = net.run(60.0 * scale), []
+    for name, events in found.items():
+        times, who = result.spikes(name)
+        for i in range(net.populations[name].size):
+            ours, theirs = times[who == i], np.array([0.1 * (step + 1) for step, j in events if j == i])
+            assert abs(len(ours) - len(theirs)) <= 1, (name, i)
+            n = min(len(ours), len(theirs))
+            apart += list((ours[:n] - theirs[:n]) / scale)
+    return np.abs(apart)
+
+
+@pytest.mark.parametrize("tau_syn", [0.0, 5.0])
+def test_steps_of_the_graph_come_to_the_circuit(tau_syn, tmp_path):
+    mean = []
+    for scale in (2.0, 16.0):
+        net = circuit(scale, tau_syn)
+        (path,) = interchange.export(net, "nir", tmp_path / "net.nir")
+        n_steps = round(600 * scale)
+        mean.append(errors(net, stepped(nir.read(path), inputs(scale, n_steps), n_steps), scale).mean())
+    assert mean[1] < mean[0] / 4
+    assert mean[1] < 0.1
+
+
+def test_snntorch_spikes_as_the_circuit(tmp_path):
+    """Its neurons scaled so that a step is a fortieth; it takes the spikes of a step within that step."""
+    pytest.importorskip("nirtorch")
+    read = pytest.importorskip("snntorch.import_nir")
+    import torch
+
+    scale, n_steps = 40.0, 4000
+    net = circuit(scale)
+    (path,) = interchange.export(net, "nir", tmp_path / "net.nir")
+    model, state = read.import_from_nir(nir.read(path)), None
+    seen = {"a": [], "b": []}
+    for name in seen:
+        model.get_submodule(name).register_forward_hook(
+            lambda module, given, out, name=name: seen[name].append(np.asarray((out[0] if isinstance(out, tuple) else out) > 0))
+        )
+    given = torch.from_numpy(inputs(scale, round(1000 * scale))[:n_steps]).float()
+    with torch.no_grad():
+        for row in given:
+            _, state = model(row[None], state)
+    found = {name: [(k, int(i)) for k, row in enumerate(rows) for i in np.flatnonzero(row)] for name, rows in seen.items()}
+    result, count = net.run(0.1 * n_steps), 0
+    for name, events in found.items():
+        times, who = result.spikes(name)
+        for i in range(net.populations[name].size):
+            ours, theirs = times[who == i], np.array([0.1 * (step + 1) for step, j in events if j == i])
+            assert abs(len(ours) - len(theirs)) <= 1
+            n = min(len(ours), len(theirs))
+            np.testing.assert_array_less(np.abs(ours[:n] - theirs[:n]), 0.2 * (np.arange(n) + 2))
+            count += n
+    assert count > 5
+
+
+@pytest.mark.parametrize("tau_syn", [0.0, 5.0])
+def test_what_goes_out_comes_back(tau_syn, tmp_path):
+    """Spike for spike, on the delays that NIR has."""
+    net = circuit(1.0, tau_syn, delay=1.5)
+    (path,) = interchange.export(net, "nir", tmp_path / "net.nir")
+    again = of_nir.read(path, {"input": spikes(1.0)})
+    ours, theirs = net.run(100.0), again.run(100.0)
+    for name in ("a", "b"):
+        assert len(ours.spikes(name)[0]) > 3
+        np.testing.assert_array_equal(ours.spikes(name)[1], theirs.spikes(name)[1])
+        np.testing.assert_allclose(ours.spikes(name)[0], theirs.spikes(name)[0], atol=1e-9)
+
+
+def test_what_nir_has_not_is_refused(tmp_path):
+    def with_(change):
+        net = circuit()
+        change(net)
+        return net
+
+    for change, said in (
+        (lambda net: net.population("c", 2, t_ref=2.0), r"population 'c'\.t_ref: 2 ms; NIR has no refractory"),
+        (lambda net: net.population("c", 2, "alif"), r"'c'\.model: 'alif' has no node"),
+        (lambda net: net.population("c", 2, start=0.5), r"'c'\.start"),
+        (lambda net: net.noise("a", 10.0, 0.1), "noise of 'a'"),
+        (lambda net: net.project("b", "a", weight=0.1), "a, b form a loop"),
+        (lambda net: net.project("input", "a", weight=0.1, tau_syn=3.0), "tau_syn = 0, 3 reach it"),
+    ):
+        with pytest.raises(SpecError, match=said):
+            interchange.export(with_(change), "nir", tmp_path / "net.nir")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_graphs_that_are_no_circuits_are_refused(tmp_path):
+    path = tmp_path / "net.nir"
+    with pytest.raises(RunError, match="there is no such file"):
+        of_nir.read(path, {})
+    path.write_bytes(b"nothing")
+    with pytest.raises(RunError, match="damaged"):
+        of_nir.read(path, {})
+    ones = np.ones(2)
+    lif = nir.LIF(tau=0.01 * ones, r=ones, v_leak=0 * ones, v_threshold=ones)
+    ends = {"input": nir.Input(np.array([2])), "output": nir.Output(np.array([2]))}
+    for nodes, edges, said in (
+        ({"lif": lif}, [("input", "lif"), ("lif", "output")], "'input' leads to 'lif'; allowed between"),
+        ({"li": nir.LI(0.01 * ones, ones, 0 * ones)}, [("input", "li"), ("li", "output")], "'li' is a LI"),
+    ):
+        nir.write(path, nir.NIRGraph({**ends, **nodes}, edges))
+        with pytest.raises(SpecError, match=said):
+            of_nir.read(path, {"input": ([], [])})
+    nir.write(path, nir.NIRGraph({**ends, "lif": lif}, [("input", "lif"), ("lif", "output")]))
+    with pytest.raises(SpecError, match="inputs: none; allowed: what each of input sends"):
+        of_nir.read(path, {})
+
+
+def test_a_circuit_of_a_file_goes_out(tmp_path):
+    (tmp_path / "mine.toml").write_text(circuit().to_toml())
+    done = CliRunner().invoke(
+        cli.main, ["export", str(tmp_path / "mine.toml"), "--to", "nir", "--out", str(tmp_path / "n.nir")]
+    )
+    assert done.exit_code == 0, done.output
+    assert set(nir.read(tmp_path / "n.nir").nodes) == {"input", "a", "b", "input_to_a", "a_to_b", "output"}
