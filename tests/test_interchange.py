@@ -42,7 +42,7 @@ def test_what_does_not_go_together_is_refused(rate_run, tmp_path, monkeypatch):
         rate_run.export("safetensor")
     with pytest.raises(SpecError, match=r"'brian2' is no format for runs; allowed for them: .*safetensors"):
         rate_run.export("brian2", condition="bp")
-    with pytest.raises(SpecError, match="'torch' is no format for circuits; allowed for them: brian2, nir"):
+    with pytest.raises(SpecError, match="'torch' is no format for circuits; allowed for them: brian2, nest, nir"):
         interchange.export(localdfa.Circuit(), "torch")
     with pytest.raises(SpecError, match="condition, seed: are those of runs"):
         interchange.export(localdfa.Circuit(), "brian2", condition="bp")
