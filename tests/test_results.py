@@ -234,7 +234,7 @@ def test_classes_come_back_as_they_were_given(rng, tmp_path):
 def test_predictions_that_cannot_be_made(rate_run, rng, tmp_path):
     x = rng.random((5, 64))
     for arguments, error, words in (
-        ((x,), SpecError, r"which condition\? There are local, ifa, bp: predict\(x, 'local'\)"),
+        ((x,), SpecError, r"which condition\? There are local, ifa, bp, as condition = 'local'"),
         ((x, "lcoal"), SpecError, "no condition 'lcoal' with the seed 0; conditions are local, ifa, bp, seeds 0, 1, 2"),
         ((x, "bp", 9), SpecError, "with the seed 9"),
         ((x[:, :5], "bp"), DataError, r"x has the shape \(5, 5\); allowed: \(n, 1, 8, 8\), or \(n, 64\)"),
