@@ -76,7 +76,7 @@ class Log:
     >>> criterion = torch.nn.functional.cross_entropy
     >>> with localdfa.Log("runs/loop", {"bp": {"rule": "bp"}, "dfa": {"rule": "dfa"}}, data="signs of sums") as log:
     ...     for training in log:
-    ...         torch.manual_seed(training.seed)
+    ...         _ = torch.manual_seed(training.seed)
     ...         model = torch.nn.Sequential(torch.nn.Linear(5, 16), torch.nn.Tanh(), torch.nn.Linear(16, 2))
     ...         learner = training.feedback(model, x, taps=["1"])
     ...         optimiser = torch.optim.SGD(model.parameters(), 0.5)

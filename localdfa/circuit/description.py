@@ -118,8 +118,8 @@ class Circuit:
     --------
     >>> net = Circuit(seed=1)
     >>> exc = net.population("exc", 80, "lif", tau_m=20.0, v_th=20.0, v_reset=10.0, t_ref=2.0)
-    >>> net.project("exc", "exc", probability=0.1, weight=0.2, delay=1.5)
-    >>> net.noise("exc", rate=8000.0, weight=0.2)
+    >>> recurrent = net.project("exc", "exc", probability=0.1, weight=0.2, delay=1.5)
+    >>> drive = net.noise("exc", rate=8000.0, weight=0.2)
     >>> result = net.run(100.0)
     """
 
