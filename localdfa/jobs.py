@@ -144,6 +144,13 @@ def described(error: BaseException) -> str:
     return str(error) if isinstance(error, LocalDFAError) else f"{type(error).__name__}: {error}"
 
 
+def status_after(error: BaseException) -> str:
+    """The status of a run that has ended so, as run.json has it."""
+    if isinstance(error, KeyboardInterrupt | GeneratorExit):
+        return "interrupted"
+    return f"stopped: {described(error)}"
+
+
 def summarise(run: record.Run) -> None:
     """Write summary.json: one entry for every condition and seed that has been measured.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from localdfa import folder as folders
 from localdfa import jobs, record
@@ -15,14 +15,13 @@ from localdfa.registry import unknown
 from localdfa.results import Run
 from localdfa.spec import Experiment, Setting, experiment
 from localdfa.spec.modules import RULES
-from localdfa.spec.tables import FeedbackTable
+from localdfa.spec.tables import FeedbackTable, Predicts
 
 if TYPE_CHECKING:
     from torch import nn
 
     from localdfa.torch import Alignment, Learner
 
-Predicts = Literal["labels", "numbers", "decisions", "pairs", "colours", "symbols"]
 # Arguments of `feedback` by the table of a spec that has them; what else a condition names stands in the table `loop`.
 _TABLES = {
     **dict.fromkeys(("pathway", *FeedbackTable.DRAWN), "feedback"),
@@ -123,8 +122,7 @@ class Log:
             if error is None:
                 run.update_info(status="interrupted" if unfinished else "finished")
             else:
-                asked = isinstance(error, KeyboardInterrupt | GeneratorExit)
-                run.update_info(status="interrupted" if asked else f"stopped: {jobs.described(error)}")
+                run.update_info(status=jobs.status_after(error))
         finally:
             self._held.close()
 

@@ -268,8 +268,7 @@ def _go_on(
                 _compile_all(run, forms, progress, compiled)
                 side_by_side.train_all(run, arrays, workers, n_train, progress)
     except BaseException as error:
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {jobs.described(error)}"
-        run.update_info(status=status)
+        run.update_info(status=jobs.status_after(error))
         raise
     run.update_info(status="finished")
 

@@ -78,9 +78,14 @@ def module(run: record.Run, job: record.Job, setting: Setting, given: Source | N
     RunError, DataError
         The weights are those of another module; or the data that it is built for cannot be had.
     """
+    return _module(job, setting, samples.load(run.experiment, given))
+
+
+def _module(job: record.Job, setting: Setting, data: samples.Data) -> "nn.Module":
+    """As `module`, of data that are loaded."""
     import torch
 
-    data, weights = samples.load(run.experiment, given), job.weights
+    weights = job.weights
     assert setting.module is not None
     with torch.random.fork_rng():
         # What a module draws and keeps beside its tensors is what it was in training.
@@ -117,10 +122,9 @@ def module_outputs(run: record.Run, job: record.Job, setting: Setting, x: Any, g
             f"trained with, as a whole; what it says of them is in job.outcome. Allowed with predict: modules that read "
             f"samples, or rows of categories"
         )
-    model, dtype = module(run, job, setting, given), getattr(torch, setting.precision)
-    if reads is Fields:
-        data = samples.load(run.experiment, given)
-        assert isinstance(data, Fields)
+    data = samples.load(run.experiment, given)
+    model, dtype = _module(job, setting, data), getattr(torch, setting.precision)
+    if isinstance(data, Fields):
         inputs = torch.from_numpy(_categories(x, data))
     else:
         part = samples.new(run.experiment, setting, x, shape, given)

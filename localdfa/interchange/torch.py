@@ -14,6 +14,7 @@ from localdfa.core.rate.normalisation import EPSILON, PACE
 from localdfa.data import Dataset, Source
 from localdfa.errors import SpecError, quoted
 from localdfa.files import write_bytes
+from localdfa.geometry import seen
 from localdfa.network import Network
 from localdfa.spec import Convolution, Setting
 from localdfa.spec.modules import model_of
@@ -31,8 +32,7 @@ def of_run(run: record.Run, job: record.Job, setting: Setting, path: Path, given
             f"samples; allowed: safetensors, or run.module() in Python"
         )
     found = module(run, job, setting, given)
-    shape = tuple(run.info["shape"]) if setting.module is not None else trained.network(run, job, setting).shape
-    example = torch.zeros(2, *shape, dtype=getattr(torch, setting.precision))
+    example = torch.zeros(2, *seen(setting, tuple(run.info["shape"])), dtype=getattr(torch, setting.precision))
     program = torch.export.export(found, (example,), dynamic_shapes=({0: torch.export.Dim("samples")},))
     stream = io.BytesIO()
     torch.export.save(program, stream)

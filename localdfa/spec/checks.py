@@ -838,7 +838,7 @@ def _dale(setting: "Setting") -> None:
     """Dale's law: of neurons that send no negative activity, in layers with some of either kind."""
     network = setting.network
     if network.dale == "none":
-        if "inhibitory" in network.model_fields_set and network.inhibitory != type(network).model_fields["inhibitory"].default:
+        if network.inhibitory != type(network).model_fields["inhibitory"].default:
             raise ValueError(f"network.inhibitory: {network.inhibitory} is read where network.dale = 'hidden' or 'all'")
         return
     for i, layer in enumerate(network.hidden):

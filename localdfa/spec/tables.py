@@ -270,12 +270,16 @@ class ModuleTable(Table):
         return self.model_extra or {}
 
 
+# What a training loop of one's own predicts.
+Predicts = Literal["labels", "numbers", "decisions", "pairs", "colours", "symbols"]
+
+
 class LoopTable(Table):
     """A training loop of one's own, which has left the run (`localdfa.Log`); what else it says stands beside."""
 
     model_config = ConfigDict(extra="allow")
 
-    predicts: Literal["labels", "numbers", "decisions", "pairs", "colours", "symbols"] = Field(
+    predicts: Predicts = Field(
         description="what is predicted, which says what is measured: labels error; numbers RMSE and R²; decisions log-loss and "
         "AUC, pairs also average precision; colours RMSE, PSNR and SSIM; symbols bits"
     )
