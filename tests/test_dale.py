@@ -159,15 +159,15 @@ def test_what_does_not_go_with_the_law_is_refused(tables, message):
         spec.settings(spec.experiment(tables))
 
 
-def test_weights_that_are_handed_over_keep_to_it_or_are_refused():
+def test_weights_that_are_handed_over_keep_to_it_or_are_refused(tmp_path):
     network = {"hidden": [5], "neuron": "logistic", "dale": "hidden", "inhibitory": 0.4, "weights": "given"}
     tables = {"network": network, "stage": [{"epochs": 1}], "record": {"probe": 8, "train": 16}}
     right = {"W1": np.zeros((5, N_IN)), "b1": np.zeros(5), "W2": np.abs(RNG.normal(size=(N_OUT, 5))), "b2": np.zeros(N_OUT)}
     right["W2"][:, 3:] *= -1
     wrong = {**right, "W2": np.abs(right["W2"])}
     with pytest.raises(SpecError, match=r"W2 has neurons whose weights are not of one sign.*first 3 neurons"):
-        localdfa.run(tables, "runs/wrong", data=(X, Y, X, Y), weights=wrong, progress=False)
-    run = localdfa.run(tables, "runs/right", data=(X, Y, X, Y), weights=right, progress=False)
+        localdfa.run(tables, tmp_path / "wrong", data=(X, Y, X, Y), weights=wrong, progress=False)
+    run = localdfa.run(tables, tmp_path / "right", data=(X, Y, X, Y), weights=right, progress=False)
     learned = run.jobs[0].weights["W2"]
     assert (learned[:, :3] >= 0).all()
     assert (learned[:, 3:] <= 0).all()
