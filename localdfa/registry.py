@@ -59,6 +59,8 @@ FAMILIES = {
     "recorders": Family("localdfa.recorders", "records"),
     "modules": Family("localdfa.modules", "modules (PyTorch)"),
 }  # fmt: skip
+# What is said where it is not installed.
+PYTORCH = "needs PyTorch: pip install 'localdfa[torch]'"
 # Files of other packages are found in the same way, the figures' for instance.
 _OTHERS = {"analysis": Family("localdfa.analysis", "figures")}
 
@@ -116,15 +118,18 @@ def get(family: str, name: str) -> Any:
     ------
     SpecError
         There is none; the message lists those there are and the nearest. Or two packages have one of this name; or its module
-        cannot be imported, or sets no model, or one that lacks what its family asks for.
+        cannot be imported, or sets no model, or one that lacks what its family asks for; or it needs PyTorch, which is
+        not installed.
     """
     entry = _find(family, name)
     try:
         model = importlib.import_module(entry.module).model
     except Exception as error:
-        if not entry.origin:
-            raise
-        raise SpecError(f"{name!r} of {entry.place} cannot be used: {type(error).__name__}: {error}") from error
+        if entry.origin:
+            raise SpecError(f"{name!r} of {entry.place} cannot be used: {type(error).__name__}: {error}") from error
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            raise SpecError(f"{name!r} of {entry.place}: {PYTORCH}") from None
+        raise
     if reasons := wrong(family, model):
         raise SpecError(f"{name!r} of {entry.place} cannot be used among the {_family(family).heading}: {'; '.join(reasons)}")
     return model

@@ -1,5 +1,9 @@
 """What the command line says of keys, and the spec that it writes to begin with."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from click.testing import CliRunner
 
@@ -71,6 +75,28 @@ def test_the_terminal_says_it_in_80_columns():
     assert "Data sets:" in said("list", "--data")
     assert "Neurons:" not in said("list", "--data", "--figures")
     assert "Examples:\n    localdfa run quickstart" in said("run", "--help")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told", "code"),
+    [
+        (["explain"], "phases.beta", 0),
+        (["explain", "phases.beta"], "phases.beta", 0),
+        (["explain", "module.heads"], "known where PyTorch is installed", 1),
+        (["new", "mine"], "mine.toml", 0),
+        (["list"], "transformer", 0),
+        (["show", "quickstart"], "hidden", 0),
+        (["show", "spheres"], "needs PyTorch: pip install 'localdfa[torch]'", 1),
+    ],
+)
+def test_without_pytorch_nothing_but_modules_is_missing(arguments, told, code, tmp_path):
+    script = "import sys; sys.modules['torch'] = None; from localdfa.cli import main; main(sys.argv[1:], standalone_mode=True)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "80"},
+    )  # fmt: skip
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert told in " ".join((done.stdout + done.stderr).split())
 
 
 def test_every_command_has_examples_in_80_columns():

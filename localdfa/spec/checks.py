@@ -86,7 +86,7 @@ def models(tables: Mapping[str, Any]) -> list[str]:
 def _needs_pytorch() -> list[str]:
     """What is wrong where PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:
-        return ["module: needs PyTorch: pip install 'localdfa[torch]'"]
+        return [f"module: {registry.PYTORCH}"]
     return []
 
 

@@ -1,5 +1,6 @@
 """What each key of a spec is: type, unit, bound, default and meaning, as the tables and models say it of themselves."""
 
+import importlib.util
 import inspect
 import json
 import re
@@ -136,9 +137,10 @@ def find(name: str) -> list[Key]:
     names = list(dict.fromkeys([*(key.name for key in known), *(key.name.rpartition(".")[2] for key in known)]))
     near = registry.nearest(name, names) or registry.synonym(name)
     tables = list(Experiment.model_fields)
+    unread = "" if importlib.util.find_spec("torch") else "; the parameters of modules are known where PyTorch is installed"
     raise SpecError(
         f"explain: there is no key {clipped(name)!r}{f'; did you mean {near!r}?' if near else ''}; tables and keys are "
-        f"{', '.join(tables)}"
+        f"{', '.join(tables)}{unread}"
     )
 
 
