@@ -309,7 +309,9 @@ def print_table(run: Run, console: Any) -> None:
     if not console.is_terminal:  # a file or pipe has no width to keep to
         console = Console(file=console.file, width=_width(widths))
     further = [measure.label for measure in next(iter(run.settings.values())).output.measures[1:]]
-    for heading in (*_DISPENSABLE, *(f"{part} {label}" for label in further for part in ("validation", "train"))):
+    found = next(iter(run.settings.values())).output.measures[0]
+    rest = [f"train {found.label}", *map(summary.heading, summary.PER_LAYER)] if run.search else []
+    for heading in (*_DISPENSABLE, *(f"{part} {label}" for label in further for part in ("validation", "train")), *rest):
         if _width(widths) > console.width:
             widths.pop(heading, None)
     widths["condition"] = max(10, widths["condition"] + min(0, console.width - _width(widths)))

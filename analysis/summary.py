@@ -1,5 +1,6 @@
 """The metrics of a run, aggregated over seeds: curves for the figures and the table of results. Nothing here draws."""
 
+import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -18,7 +19,7 @@ from localdfa.record import KEPT, Job, Run, info_of
 _PARTS = {"train": "train", "valid": "validation", "test": "test"}
 # Headings of the columns that are words.
 NAMES = ("condition", "rule", "feedback")
-_PER_LAYER = ("angle_to_dfa", "angle_to_bp")
+PER_LAYER = ("angle_to_dfa", "angle_to_bp")
 # Measures that are compared by their fourth decimal.
 _FINE = ("_auc", "_ap", "_log_loss")
 
@@ -203,13 +204,15 @@ def rows(run: Run) -> list[dict[str, Any]]:
     ``epochs``, fewest and most that a seed has trained, or None;
     ``kept_epoch``, the first and the last whose weights a seed ends with, or None where no seed has gone back to earlier ones;
     and for each measure its mean over seeds with the weights that training ends with, ``NAME``, and its standard deviation,
-    ``NAME_sd``.
+    ``NAME_sd``;
+    of a search ``searched``, the values of the trial by key.
 
     Angles, in degrees, are means over hidden layers first, then over seeds. A mean is None where nothing is defined, a
     deviation (n − 1) with fewer than two values. Errors are in percent, RMSE in the unit of the targets; ``events`` and
     ``seconds`` are those of the whole training.
     """
-    return [_row(run, name, found) for name, found in ends(run).items()]
+    searched = [] if run.search is None else [*run.search[0].space]
+    return [{**_row(run, name, found), "searched": run.values(name, searched)} for name, found in ends(run).items()]
 
 
 def ends(run: Run) -> dict[str, list[dict[str, Any]]]:
@@ -252,7 +255,7 @@ def _by_layer(stage: Any, said: Callable[[str], str], rule: str) -> str:
 
 
 def _value(row: dict[str, Any], key: str) -> float | None:
-    if key not in _PER_LAYER:
+    if key not in PER_LAYER:
         return row.get(key)
     defined = [angle for angle in row.get(key) or [] if angle is not None]
     return fmean(defined) if defined else None
@@ -261,7 +264,20 @@ def _value(row: dict[str, Any], key: str) -> float | None:
 def cells(table: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The table as text, a dict from heading to cell for each row; columns without any value are left out."""
     optional = [key for key in ("kept_epoch", *_measures()) if all(row[key] is None for row in table)]
-    return [{head: _text(row, key) for key, head in _headings().items() if key not in optional} for row in table]
+    shown = {key: head for key, head in _headings().items() if key not in optional}
+    return [
+        {"condition": row["condition"], **_searched(row), **{head: _text(row, key) for key, head in shown.items()}}
+        for row in table
+    ]
+
+
+def _searched(row: dict[str, Any]) -> dict[str, str]:
+    """The columns of what is searched: values by the last part of their keys, or where two have the same, by the whole."""
+    ends = [key.rpartition(".")[2] for key in row["searched"]]
+    return {
+        end if ends.count(end) == 1 else key: value if isinstance(value, str) else json.dumps(value)
+        for end, (key, value) in zip(ends, row["searched"].items(), strict=True)
+    }
 
 
 def sortable(table: list[dict[str, Any]]) -> list[dict[str, tuple[str, str]]]:
@@ -269,7 +285,7 @@ def sortable(table: list[dict[str, Any]]) -> list[dict[str, tuple[str, str]]]:
     found = []
     for row, texts in zip(table, cells(table), strict=True):
         values = {heading: row[key] for key, heading in _headings().items() if heading in texts}
-        values = {heading: v[-1] if isinstance(v, tuple) else v for heading, v in values.items()}
+        values = {heading: v[-1] if isinstance(v, tuple) else v for heading, v in values.items()} | _searched(row)
         found.append(
             {heading: (text, "" if values[heading] is None else str(values[heading])) for heading, text in texts.items()}
         )
@@ -290,7 +306,7 @@ def _text(row: dict[str, Any], key: str) -> str:
     if key == "events":
         return _big(value)
     decimals = 4 if key.endswith(_FINE) else 2 if key in _predictions() else 1
-    if key in _PER_LAYER and value < 1:
+    if key in PER_LAYER and value < 1:
         if value < 1e-3:
             return "< 0.001"
         decimals = 3

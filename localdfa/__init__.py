@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from localdfa.loops import Log
     from localdfa.results import Run as open_run
     from localdfa.spec import experiment
+    from localdfa.spec.search import Search
     from localdfa.train import resume, run
 
 __version__ = "0.1.0"
@@ -23,12 +24,13 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Circuit": ("localdfa.circuit", "Circuit"),
     "Log": ("localdfa.loops", "Log"),
+    "Search": ("localdfa.spec.search", "Search"),
     "experiment": ("localdfa.spec", "experiment"),
     "run": ("localdfa.train", "run"),
     "resume": ("localdfa.train", "resume"),
     "open_run": ("localdfa.results", "Run"),
 }
-__all__ = ["Circuit", "Log", "__version__", "experiment", "open_run", "resume", "run"]
+__all__ = ["Circuit", "Log", "Search", "__version__", "experiment", "open_run", "resume", "run"]
 
 
 def __dir__() -> list[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from localdfa.record import Run
     from localdfa.spec import Experiment
     from localdfa.spec.grid import Grid
+    from localdfa.spec.search import Search
 
 # The exit status after Ctrl-C, as shells have it.
 _INTERRUPTED = 130
@@ -117,7 +118,7 @@ def run(
 
 def _run(
     name: str, overrides: tuple[str, ...], out: Path | None, force: bool, tensorboard: bool, workers: int | str | None,
-    grid: "Grid | None" = None,
+    grid: "Grid | None" = None, search: "Search | None" = None,
 ) -> None:  # fmt: skip
     """Train the experiment of a name, and report."""
     from localdfa import spec
@@ -128,7 +129,7 @@ def _run(
     base = _base(path, overrides)
     _train(
         lambda shown: train.run(
-            experiment, out, name=path.stem, force=force, progress=shown, base=base, workers=workers, grid=grid
+            experiment, out, name=path.stem, force=force, progress=shown, base=base, workers=workers, grid=grid, search=search
         ),
         tensorboard,
     )
@@ -139,13 +140,22 @@ def _run(
         "localdfa sweep digits-spiking --grid phases.beta=0.1,1 --seeds 3",
         "localdfa sweep mine.toml --grid 'network.hidden=[100],[200]' --jobs 4",
         "localdfa sweep mine.toml --grid batch_size=16,64 --scheduler tcp://a:8786",
+        "localdfa sweep mine.toml --search optimiser.learning_rate=1e-4..1e-2:log",
+        "localdfa sweep mine.toml --search 'batch_size=16|32|64' --trials 50",
     )
 )
 @click.argument("name")
 @click.option(
-    "--grid", "grids", multiple=True, required=True, metavar="KEY=VALUE,VALUE",
+    "--grid", "grids", multiple=True, metavar="KEY=VALUE,VALUE",
     help="Values of a key of the spec; repeatable, and all combinations are trained.",
 )  # fmt: skip
+@click.option(
+    "--search", "ranges", multiple=True, metavar="KEY=RANGE",
+    help="LOW..HIGH, LOW..HIGH:log or A|B|C, from which Optuna chooses values of a key, trial by trial; repeatable.",
+)  # fmt: skip
+@click.option("--trials", type=click.IntRange(1, 1000), metavar="N", help="Of a search.  [default: 20]")
+@click.option("--condition", metavar="NAME", help="The one that is searched; it can be left out where there is one.")
+@click.option("--sampler-seed", type=click.IntRange(0, 2**32 - 1), help="Of a search.  [default: 0]")
 @click.option("--seeds", type=click.IntRange(1, 1000), metavar="N", help="So many, from 0.  [default: those of the spec]")
 @_SET
 @_OUT
@@ -156,21 +166,34 @@ def _run(
 @_SCHEDULER
 @_TENSORBOARD
 def sweep(
-    name: str, grids: tuple[str, ...], seeds: int | None, overrides: tuple[str, ...], out: Path | None, force: bool,
-    jobs: int | None, scheduler: str | None, tensorboard: bool,
+    name: str, grids: tuple[str, ...], ranges: tuple[str, ...], trials: int | None, condition: str | None,
+    sampler_seed: int | None, seeds: int | None, overrides: tuple[str, ...], out: Path | None, force: bool, jobs: int | None,
+    scheduler: str | None, tensorboard: bool,
 ) -> None:  # fmt: skip
-    """Train the experiment NAME over a grid: each of its conditions with every combination of values, side by side.
+    """Train the experiment NAME over a grid, or search for the best values of some keys, side by side.
 
-    The run that is left has a condition for each combination, called after its values, and is reported, drawn and resumed
-    as any other. A condition that does not read a key stands in it once, as a control.
+    With --grid each condition is trained with every combination of values. The run that is left has a condition for each
+    combination, called after its values, and is reported, drawn and resumed as any other. A condition that does not read a key
+    stands in it once, as a control.
+
+    With --search Optuna chooses values from ranges, of whole numbers where both ends are written so. Each trial is a condition
+    of the run, and is compared by its validation error, a mean over seeds. An interrupted search is resumed as any run.
     """
     from localdfa.side_by_side import cores
-    from localdfa.spec import grid
+    from localdfa.spec import grid, search
 
+    if bool(grids) == bool(ranges):
+        raise LocalDFAError("sweep: --grid or --search; allowed: one of them")
+    of_search = {"--trials": trials, "--condition": condition, "--sampler-seed": sampler_seed}
+    if grids and (given := [option for option, value in of_search.items() if value is not None]):
+        raise LocalDFAError(f"sweep: {given[0]} is of a search; allowed with --search")
     if seeds:
         overrides = (*overrides, f"seeds={list(range(seeds))}")
+    searched = None
+    if ranges:
+        searched = search.Search(search.from_options(ranges), trials or 20, condition, sampler_seed or 0)
     workers = _workers(jobs or (None if scheduler else cores()), scheduler)
-    _run(name, overrides, out, force, tensorboard, workers, grid.from_options(grids))
+    _run(name, overrides, out, force, tensorboard, workers, grid.from_options(grids) or None, searched)
 
 
 @main.command(
@@ -322,6 +345,14 @@ def _report(folder: Path, console: "Console") -> None:
         raise
     report.print_table(opened, console)
     _say(console, f"report: {written}")
+    if best := opened.best:
+        from localdfa.data import given
+        from localdfa.spec.search import said
+
+        error = f"validation {best.measure.name} {best.error:.4g} {best.measure.unit}".rstrip()
+        _say(console, f"best: {best.name}, {error}: {said(best.values)}")
+        if opened.experiment.data != given.NAME:
+            _say(console, f"to train it anew: localdfa run {shlex.quote(str(folder / 'best.toml'))}")
 
 
 def _say(console: "Console", text: str) -> None:

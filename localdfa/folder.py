@@ -29,11 +29,11 @@ from localdfa.files import TEMPORARY, write_bytes
 _LOCK, _NEW, _NEXT, _OLD = "run.lock", ".new", ".next", ".old"
 # What a run is made of, beside its lock; its spec, by which it is known, is the first to go and the last to come.
 OWN = (
-    "spec.toml", "run.json", "models", "start.npz", "summary.json", "certificate.json", "report.html", "figures", "tensorboard",
-    "conditions",
+    "spec.toml", "run.json", "models", "start.npz", "search.toml", "search.db", "search.db-journal", "best.toml",
+    "summary.json", "certificate.json", "report.html", "figures", "tensorboard", "conditions",
 )  # fmt: skip
 # What of it is written only by the process that trains the run.
-_OF_TRAINING = ("summary.json", "run.json", "spec.toml")
+_OF_TRAINING = ("summary.json", "run.json", "spec.toml", "best.toml")
 # What file systems say that know no locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 # For so long, s, a process that would hold a run waits for one that only looks whether it is held.
@@ -201,9 +201,10 @@ def _untrained(folder: Path, names: set[str]) -> bool:
 
     To begin it anew loses nothing: to resume it would be to begin with the same epoch.
     """
-    begun, drawn = {"spec.toml", "run.json"}, {"models", "start.npz", "summary.json", "report.html", "figures", "tensorboard"}
+    begun, further = {"spec.toml", "run.json"}, {"models", "start.npz", "search.toml", "search.db", "search.db-journal"}
+    drawn = {*further, "summary.json", "report.html", "figures", "tensorboard"}
     if "conditions" not in names:
-        return begun <= names <= {*begun, "models", "start.npz"}
+        return begun <= names <= {*begun, *further}
     rows = [path.read_bytes().count(b"\n") for path in (folder / "conditions").rglob("metrics.jsonl")]
     trained = max(rows, default=0) > 1 or any((folder / "conditions").rglob("weights*.npz"))
     return begun <= names <= {*begun, *drawn, "conditions"} and not trained
@@ -218,7 +219,7 @@ def _move_up(folder: Path) -> None:
         for name in OWN:
             if os.path.lexists(folder / name):
                 (folder / name).rename(old / name)
-    for name in ("run.json", "models", "start.npz", "spec.toml"):
+    for name in ("run.json", "models", "start.npz", "search.toml", "spec.toml"):
         if (following / name).exists():
             (following / name).replace(folder / name)
     if following.exists():

@@ -1,6 +1,6 @@
 """The training of one condition and seed of a run, from where it stands to its end: epochs, checkpoints, metrics, records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,6 +38,40 @@ class Notes(Protocol):
     def note_trained(self, job: record.Job, rows: list[dict[str, Any]] | None) -> None: ...
 
 
+class Queue:
+    """The conditions and seeds that a run trains: all of them are known before it begins.
+
+    Attributes
+    ----------
+    kernels : dict
+        By name the settings whose kernels it needs.
+    samples : dict
+        By condition how many training samples pass in all, all seeds and epochs together.
+    """
+
+    def __init__(self, run: record.Run, forms: Forms) -> None:
+        self._waiting, self._n_train = run.jobs, {name: n_train(each, forms) for name, each in run.settings.items()}
+        self.kernels: Mapping[str, Setting] = run.settings
+        seeds = len(run.experiment.seeds)
+        self.samples = {name: seeds * run.settings[name].epochs * number for name, number in self._n_train.items()}
+
+    def n_train(self, condition: str) -> int:
+        """The samples of an epoch of a condition."""
+        return self._n_train[condition]
+
+    def more(self, room: int) -> list[record.Job]:
+        """What is to be trained next, in order, each once; none where nothing is, for now. room: for so many there is one."""
+        found, self._waiting = self._waiting, []
+        return found
+
+    def trained(self, job: record.Job) -> None:
+        """A condition and seed is trained."""
+
+    def failed(self, job: record.Job, error: BaseException) -> bool:
+        """The training of a condition and seed has failed; whether the run is none the worse."""
+        return False
+
+
 def training_of(
     setting: Setting, forms: Forms, job: record.Job, keep: Record | None = None, start: handover.Start | None = None
 ) -> Training:  # fmt: skip
@@ -68,9 +102,17 @@ def begin(
     trainer.restore(progress)
     if not trainer.finished:
         notes.note_trained(job, None)
-    if trainer.rows:
+    if trainer.rows and trainer.rows != _whole(job):
         job.write_metrics(trainer.rows)
     return trainer
+
+
+def _whole(job: record.Job) -> list[dict[str, Any]] | None:
+    """The rows of metrics that are there; None where they are damaged."""
+    try:
+        return job.metrics
+    except RunError:
+        return None
 
 
 def train(trainer: Training, keep: Record, notes: Notes, progress: Progress, callback: Callback | None = None) -> None:

@@ -6,6 +6,8 @@
                                   the rows of what is trained, its own checksum
     models/FAMILY/NAME.py         of the files of models that the spec names: a copy each, which spec.toml names in their place
     start.npz                     the weights of a script that training starts from, where there are such
+    search.toml, search.db        of a search: the experiment that its trials, which are conditions, change, and Optuna's study
+    best.toml                     of a search: the spec of its best trial so far
     run.lock                      held by the process that trains the run, while it lives (see `folder`)
     summary.json                  one entry a condition and seed
     report.html, figures/         drawn from the rest
@@ -34,12 +36,13 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import tomli_w
@@ -59,6 +62,8 @@ from localdfa import folder as folders
 from localdfa.errors import RunError
 from localdfa.files import first_wrong, move, plain, read, read_object, to_json, write_bytes, write_json
 from localdfa.spec import Experiment, Setting, load, modules, settings, uses
+from localdfa.spec.load import leaves
+from localdfa.spec.search import Search
 
 if TYPE_CHECKING:
     import neo
@@ -183,6 +188,16 @@ class Finished(BaseModel):
     sha256: str
 
 
+class SearchEntry(BaseModel):
+    """What is searched, as `localdfa.spec.search.Search` has it, and the SHA-256 of search.toml."""
+
+    space: dict[str, Any]
+    trials: int
+    condition: _Text | None
+    seed: int
+    sha256: str
+
+
 class _Info(BaseModel):
     """What run.json holds, beside its checksum; what is not known before the data are read has a default."""
 
@@ -204,6 +219,7 @@ class _Info(BaseModel):
     notes: list[_Text] = []
     not_kept: list[NotKept] = []
     trained: list[Finished] = []
+    search: SearchEntry | None = None
 
 
 def info_of(folder: Path) -> dict[str, Any]:
@@ -403,6 +419,15 @@ class Job:
         move(self.folder / _BEFORE, self.folder / "checkpoint.npz")
 
 
+class Best(NamedTuple):
+    """The best trial of a search: the condition, its validation error, a mean over seeds, what that is, and its values."""
+
+    name: str
+    error: float
+    measure: outputs.Measure
+    values: dict[str, Any]
+
+
 class Run:
     """A run directory, open for reading and for going on."""
 
@@ -453,11 +478,57 @@ class Run:
         return info_of(self.folder)
 
     def check_unchanged(self, **fingerprints: str) -> None:
-        """Refuse to go on where the spec, or one of these entries of run.json, is not what the run began with."""
-        info, spec = self.info, _sha256((self.folder / "spec.toml").read_bytes())
-        for key, now in {"spec": spec, **fingerprints}.items():
-            if info.get(key, now) != now:
+        """Refuse to go on where the spec, or one of these entries of run.json, is not what the run began with.
+
+        The spec of a search gets a condition for each trial; what it began with is search.toml.
+        """
+        info = self.info
+        file = "search.toml" if info.get("search") else "spec.toml"
+        began = {**info, "spec": began_with(info)}
+        for key, now in {"spec": _sha256((self.folder / file).read_bytes()), **fingerprints}.items():
+            if began.get(key, now) != now:
                 raise RunError(f"{self.folder}: the {key} is no longer the one that this run began with")
+
+    @property
+    def search(self) -> "tuple[Search, Experiment] | None":
+        """Of a search: what is searched, and the experiment that its trials change; None of other runs."""
+        entry = _Info.model_validate(self.info).search
+        if entry is None:
+            return None
+        base = load(str(self.folder / "search.toml"), take_in=self._take_in)
+        return Search(entry.space, entry.trials, entry.condition, entry.seed), base
+
+    def grow(self, experiment: Experiment) -> None:
+        """Have further conditions, which come after those that are there; to be called by who holds the folder."""
+        spec = to_toml(_with_copies(experiment)).encode()
+        write_bytes(self.folder / "spec.toml", spec)
+        self.update_info(spec=_sha256(spec))
+        self.experiment, self.settings = experiment, settings(experiment)
+
+    def write_best(self, experiment: Experiment) -> None:
+        """Write the best trial of a search so far as a spec of its own."""
+        write_bytes(self.folder / "best.toml", to_toml(_with_copies(experiment)).encode())
+
+    @property
+    def best(self) -> "Best | None":
+        """Of a search: the trial that is best so far; None before one is over, and of other runs."""
+        if (found := self.search) is None:
+            return None
+        measure = next(iter(self.settings.values())).output.measures[0]
+        errors: dict[str, list[float]] = {name: [] for name in self.settings}
+        for job in self.jobs:
+            if job.trained and (row := job.last):
+                errors[job.condition].append(row[f"valid_{measure.key}"])
+        means = {name: fmean(each) for name, each in errors.items() if len(each) == len(self.experiment.seeds)}
+        if not means:
+            return None
+        name = min(means, key=lambda each: means[each])
+        return Best(name, means[name], measure, self.values(name, found[0].space))
+
+    def values(self, condition: str, keys: Iterable[str]) -> dict[str, Any]:
+        """The values that a condition has of some keys, as ``phases.beta``; None of one that it does not have."""
+        known = {".".join(key): value for key, value in leaves(self.settings[condition].model_dump(mode="json"))}
+        return {key: known.get(key) for key in keys}
 
     def update_info(self, **changes: Any) -> None:
         """Change entries of run.json."""
@@ -556,11 +627,12 @@ def create(folder: str | Path, experiment: Experiment, *, name: str = "", force:
 
 def begin(
     folder: Path, experiment: Experiment, *, name: str = "", force: bool = False, alone: bool = True,
-    weights: Mapping[str, np.ndarray] | None = None, **entries: Any,
+    weights: Mapping[str, np.ndarray] | None = None, search: "tuple[Search, Experiment] | None" = None, **entries: Any,
 ) -> Run:  # fmt: skip
     """Begin a run directory, in a folder that is held (see `folder.begin`); entries: further ones of run.json.
 
-    weights: those of a script that training starts from, which are kept.
+    weights: those of a script that training starts from, which are kept. search: what is searched, and the experiment that its
+    trials change.
 
     Raises
     ------
@@ -569,17 +641,30 @@ def begin(
     """
     files = [(family, Path(path)) for family, paths in experiment.models.items() for path in paths]
     models = {f"models/{family}/{path.name}": registry.file_of(family, path).content for family, path in files}
-    copies = {family: [f"models/{family}/{Path(path).name}" for path in paths] for family, paths in experiment.models.items()}
     origins: dict[str, dict[str, dict[str, str]]] = {}
     for family, model in sorted(uses(experiment) | {(family, registry.name_of(family, path)) for family, path in files}):
         if came_from := registry.origin(family, model):
             origins.setdefault(family, {})[model] = came_from
-    spec = to_toml(experiment.model_copy(update={"models": copies})).encode()
+    spec = to_toml(_with_copies(experiment)).encode()
     info = {"name": name, **origin(), "spec": _sha256(spec), "models": origins, **entries, "status": "running"}
-    files_of_start = {} if weights is None else {"start.npz": arrays.to_bytes("start", weights)}
-    begun = {"spec.toml": spec, "run.json": to_json(_sealed(info)), **models, **files_of_start}
+    further = {} if weights is None else {"start.npz": arrays.to_bytes("start", weights)}
+    if search is not None:
+        further["search.toml"] = to_toml(_with_copies(search[1])).encode()
+        info["search"] = {**search[0].as_entries(), "sha256": _sha256(further["search.toml"])}
+    begun = {"spec.toml": spec, "run.json": to_json(_sealed(info)), **models, **further}
     folders.begin(folder, begun, force=force, alone=alone)
     return Run(folder)
+
+
+def began_with(info: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a run trains by and that never changes, of its run.json."""
+    return info["search"]["sha256"] if info.get("search") else info["spec"]
+
+
+def _with_copies(experiment: Experiment) -> Experiment:
+    """An experiment that reads files of models from the run directory's copies."""
+    copies = {family: [f"models/{family}/{Path(path).name}" for path in paths] for family, paths in experiment.models.items()}
+    return experiment.model_copy(update={"models": copies})
 
 
 def _lines(rows: list[dict[str, Any]]) -> bytes:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from localdfa.analysis.style import Figure
 
 # What a run has for the process that trains it, which completion leaves out.
-_OF_TRAINING = ("check_unchanged", "note", "note_health", "note_not_kept", "note_trained", "update_info")
+_OF_TRAINING = ("check_unchanged", "grow", "note", "note_health", "note_not_kept", "note_trained", "update_info", "write_best")
 
 
 class Run(record.Run):
@@ -120,6 +120,7 @@ class Run(record.Run):
         rows, apart = summary.rows(self), export.settings(self)
         for row in rows:
             row |= apart[row["condition"]]
+            del row["searched"]  # is among them
             for key in ("epochs", "kept_epoch"):
                 row[key] = None if row[key] is None else row[key][1]
         found = export.library("pandas", "analysis").DataFrame(rows).set_index("condition")

@@ -33,8 +33,8 @@ _EVERY, _PATIENCE = 2.0, 10.0
 Workers = int | str
 # Kernels, and threads of PyTorch, are of one training at a time.
 _ALONE = threading.Lock()
-# In a worker: the data of the last run that it has trained for, by the run's folder, spec and beginning.
-_opened: dict[tuple[str, str, str], Forms] = {}
+# In a worker: the data of the last run that it has trained for, and their forms, by the run's folder, spec and beginning.
+_opened: dict[tuple[str, str, str], tuple[samples.Data, Forms]] = {}
 
 
 def library() -> ModuleType:
@@ -75,11 +75,11 @@ def use_threads(number: int, of_modules: bool) -> None:
 
 
 def train_all(
-    run: record.Run, arrays: given.Source | None, workers: Workers, n_train: Mapping[str, int], progress: Progress
+    run: record.Run, queue: jobs.Queue, arrays: given.Source | None, workers: Workers, progress: Progress
 ) -> None:  # fmt: skip
     """Train every condition and seed of a run that this process holds.
 
-    arrays: those that a script gives as data; n_train: by condition, samples of an epoch.
+    arrays: those that a script gives as data.
 
     Raises
     ------
@@ -87,14 +87,18 @@ def train_all(
         Some of them failed; all others are trained.
     """
     wait, failed = library().wait, dict[record.Job, BaseException]()
-    with _client(workers, len(run.jobs)) as (client, threads):
-        told = {job: _Told(n_train[job.condition]) for job in run.jobs}
-        going: dict[Any, record.Job] = {}
-        for place, job in enumerate(run.jobs):
-            if job.trained and not _is_over(run, job):  # its last checkpoints were damaged or are lost
-                run.note_trained(job, None)
-            going[client.submit(_train, run.folder.resolve(), place, arrays, threads, pure=False)] = job
-        while going:
+    told: dict[record.Job, _Told] = {}
+    going: dict[Any, record.Job] = {}
+    with _client(workers, len(queue.samples) * len(run.experiment.seeds)) as (client, threads):
+        while True:
+            for job in queue.more(max(1, len(client.nthreads())) - len(going)):
+                if job.trained and not _is_over(run, job):  # its last checkpoints were damaged or are lost
+                    run.note_trained(job, None)
+                told[job] = _Told(queue.n_train(job.condition))
+                place = run.jobs.index(job)
+                going[client.submit(_train, run.folder.resolve(), place, arrays, threads, pure=False)] = job
+            if not going:
+                break
             try:
                 over = wait([*going], timeout=_EVERY, return_when="FIRST_COMPLETED").done
             except TimeoutError:
@@ -103,14 +107,18 @@ def train_all(
                 told[job].tell(job, progress)
             for future, job in [(future, job) for future, job in going.items() if future in over]:
                 del going[future]
-                if error := future.exception():
-                    failed[job] = _lost(error)
-                else:
+                error = future.exception()
+                if error is None:
                     future.result().pass_on(run, progress)
+                future.release()  # what a worker holds when it is lost would be trained again
                 told[job].tell(job, progress)
                 jobs.summarise(run)
                 progress.skip(job.condition, told[job].left(run.settings[job.condition].epochs))
                 progress.over(job.condition, job.seed)
+                if error is None:
+                    queue.trained(job)
+                elif not queue.failed(job, error):
+                    failed[job] = _lost(error)
     if failed:
         _fail(failed)
 
@@ -157,7 +165,7 @@ def _client(workers: Workers, number: int) -> Iterator[tuple["distributed.Client
         cluster = opened.enter_context(
             distributed.LocalCluster(
                 n_workers=processes, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0,
-                silence_logs=logging.CRITICAL,
+                silence_logs=logging.CRITICAL, scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any port: it has one
             )
         )  # fmt: skip
         yield opened.enter_context(distributed.Client(cluster)), max(1, cores() // processes)
@@ -244,10 +252,13 @@ def _train(folder: Path, place: int, arrays: given.Source | None, threads: int) 
 def _forms(run: record.Run, arrays: given.Source | None) -> Forms:
     """The data of a run, read once for all trainings of this worker."""
     info = run.info
-    of_run = str(run.folder), info["spec"], info["started"]
+    of_run = str(run.folder), record.began_with(info), info["started"]
     if of_run not in _opened:
         data = samples.load(run.experiment, arrays)
         run.check_unchanged(data=samples.fingerprint(data))
         _opened.clear()
-        _opened[of_run] = samples.in_forms(run.experiment, data)
-    return _opened[of_run]
+        _opened[of_run] = data, {}
+    data, forms = _opened[of_run]
+    if any(samples.form_of(setting) not in forms for setting in run.settings.values()):  # also of conditions that are new
+        forms |= samples.in_forms(run.experiment, data)
+    return forms

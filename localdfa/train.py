@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from localdfa import folder as folders
-from localdfa import handover, jobs, record, recording, samples, side_by_side
+from localdfa import handover, jobs, record, recording, samples, searching, side_by_side
 from localdfa.core import blas
 from localdfa.data import Dataset, given
-from localdfa.errors import DataError, RunError, SpecError
+from localdfa.errors import DataError, NonFiniteError, RunError, SpecError
 from localdfa.geometry import seen
 from localdfa.interchange import safetensors
 from localdfa.jobs import Callback
@@ -20,6 +20,7 @@ from localdfa.side_by_side import Workers
 from localdfa.spec import Experiment, asked, checks, settings
 from localdfa.spec import experiment as validated
 from localdfa.spec.grid import Grid, expanded
+from localdfa.spec.search import Search, rehearsed
 from localdfa.spec.tables import GIVEN
 
 
@@ -27,7 +28,7 @@ def run(
     experiment: Experiment | str | Path | Mapping[str, Any], out: str | Path | None = None, *, name: str | None = None,
     force: bool = False, progress: Progress | bool = True, base: Path | None = None, data: Any = None,
     callback: Callback | None = None, weights: Mapping[str, Any] | str | Path | None = None, grid: Grid | None = None,
-    workers: Workers | None = None,
+    search: Search | None = None, workers: Workers | None = None,
 ) -> Run:  # fmt: skip
     """Train every condition and seed of an experiment and leave a run directory.
 
@@ -48,6 +49,8 @@ def run(
         has them. The run keeps them, and its spec has ``network.weights = "given"``, where no condition has that of itself.
     grid: of keys, as ``{"phases.beta": [0.1, 1.0]}``, the values with which each condition that reads them is trained, in every
         combination (see `localdfa.spec.grid.expanded`).
+    search: what Optuna searches, trial by trial (see `localdfa.Search`): each trial is a condition, ``trial-0`` and so on, and
+        `run.best` is the one with the smallest validation error. The experiment keeps a part of the training set for it.
     workers: how many processes train conditions and seeds side by side, or the address of a scheduler of Dask, whose workers
         do (see `localdfa.side_by_side`); one after the other in this process if left out. Results are the same to the bit; of
         modules of PyTorch where a worker has as many threads as this process.
@@ -78,6 +81,12 @@ def run(
         experiment = expanded(experiment, grid)
     if data is not None:
         experiment = experiment.model_copy(update={"data": given.NAME})
+    changed = experiment
+    if search is not None:
+        for key, value in (("grid", grid), ("weights", weights)):
+            if value is not None:
+                raise SpecError(f"search: does not go with {key}; allowed: one of the two")
+        changed, experiment = searching.rehearsal(experiment, search)
     if isinstance(weights, (str, Path)):
         weights = safetensors.read(weights)
     start = None if weights is None else handover.given_start(weights)
@@ -89,6 +98,8 @@ def run(
         _keep_sources(experiment, place)
         folders.check(place, force)
     found = samples.load(experiment, arrays)
+    if search is not None:
+        searching.check_validation(found)
     if isinstance(found, Dataset):
         recording.check(experiment, found.shape, found.n_out, len(found.y_train))
     with shown(progress) as display:
@@ -98,8 +109,12 @@ def run(
             compiled = _rehearse(experiment, found, forms, display, start)
         place = folders.take(place, name)
         with folders.held(place) as alone:
-            fingerprints = _fingerprints(experiment, found, start)
-            begun = record.begin(place, experiment, name=name, force=force, alone=alone, weights=start, **fingerprints)
+            fingerprints, of_search = _fingerprints(experiment, found, start), None
+            if search is not None:
+                of_search, experiment = (search, changed), searching.first(changed, search)
+            begun = record.begin(
+                place, experiment, name=name, force=force, alone=alone, weights=start, search=of_search, **fingerprints
+            )
             _go_on(begun, found, fingerprints, forms, display, compiled, callback, workers, arrays)
     return Run(place, data=arrays)
 
@@ -132,12 +147,17 @@ def resume(
                 if learns_from_arrays
                 else f"{folder}: learns from {began.experiment.data}; allowed: no arrays beside it"
             )
-        arrays = given_to(began.experiment, data)
-        found = samples.load(began.experiment, arrays)
-        fingerprints = _fingerprints(began.experiment, found, began.start)
-        forms = samples.in_forms(began.experiment, found)
+        experiment = began.experiment
+        if began.search is not None:
+            search, changed = began.search
+            searching.library()
+            experiment = rehearsed(changed, search)
+        arrays = given_to(experiment, data)
+        found = samples.load(experiment, arrays)
+        fingerprints = _fingerprints(experiment, found, began.start)
+        forms = samples.in_forms(experiment, found)
         with shown(progress) as display:
-            _warn_of_doubts(began.experiment, display)
+            _warn_of_doubts(experiment, display)
             _go_on(began, found, fingerprints, forms, display, set(), callback, workers, arrays)
     return Run(folder, allow_models, data=arrays)
 
@@ -260,50 +280,57 @@ def _go_on(
     for note in data.notes:
         progress.warn(note)
     try:
-        with blas.one_thread():
-            n_train = _start(run, forms, progress)
+        with blas.one_thread(), _queue(run, forms, progress) as queue:
+            progress.start(queue.samples)
             if workers is None:
-                _train_all(run, forms, progress, compiled, callback)
+                _train_all(run, queue, forms, progress, compiled, callback)
             else:
-                _compile_all(run, forms, progress, compiled)
-                side_by_side.train_all(run, arrays, workers, n_train, progress)
+                _compile_all(run, queue, forms, progress, compiled)
+                side_by_side.train_all(run, queue, arrays, workers, progress)
     except BaseException as error:
         run.update_info(status=jobs.status_after(error))
         raise
     run.update_info(status="finished")
 
 
-def _start(run: record.Run, forms: Forms, progress: Progress) -> dict[str, int]:
-    """Tell how many samples are to be trained on; returns, by condition, those of an epoch."""
-    seeds, n_train = len(run.experiment.seeds), {name: jobs.n_train(each, forms) for name, each in run.settings.items()}
-    progress.start({name: seeds * run.settings[name].epochs * number for name, number in n_train.items()})
-    return n_train
+def _queue(run: record.Run, forms: Forms, progress: Progress) -> AbstractContextManager[jobs.Queue]:
+    """What there is to train: conditions that are all known, or the trials of a search."""
+    if run.search is None:
+        return nullcontext(jobs.Queue(run, forms))
+    return searching.Trials(run, forms, progress)
 
 
-def _compile_all(run: record.Run, forms: Forms, progress: Progress, compiled: set[str]) -> None:
+def _compile_all(run: record.Run, queue: jobs.Queue, forms: Forms, progress: Progress, compiled: set[str]) -> None:
     """Compile the kernels of all conditions, once for all workers, which find them on the disk."""
-    for name, setting in run.settings.items():
+    for name, setting in queue.kernels.items():
         if name not in compiled:
             progress.compiling(name)
             jobs.training_of(setting, forms, record.Job(Path(), name, run.experiment.seeds[0]), start=run.start).warm_up()
 
 
 def _train_all(
-    run: record.Run, forms: Forms, progress: Progress, compiled: set[str], callback: Callback | None
+    run: record.Run, queue: jobs.Queue, forms: Forms, progress: Progress, compiled: set[str], callback: Callback | None
 ) -> None:  # fmt: skip
     """Train every condition and seed, one after the other; compiled: the conditions whose kernels are, which grow."""
     start = run.start
-    for job in run.jobs:
-        trainer = jobs.begin(run, job, forms, start, run, progress)
-        if not trainer.finished and job.condition not in compiled:
-            progress.compiling(job.condition)
-            jobs.training_of(trainer.setting, forms, job, start=start).warm_up()
-            compiled.add(job.condition)
-        progress.job(job.condition, job.seed)
-        progress.skip(job.condition, trainer.epoch * trainer.n_train)
-        try:
-            jobs.train(trainer, run.experiment.record, run, progress, callback)
-        finally:
-            jobs.summarise(run)
-        progress.skip(job.condition, (trainer.setting.epochs - trainer.epoch) * trainer.n_train)  # what an early stop left out
-        progress.over(job.condition, job.seed)
+    while waiting := queue.more(1):
+        for job in waiting:
+            trainer = jobs.begin(run, job, forms, start, run, progress)
+            if not trainer.finished and job.condition not in compiled:
+                progress.compiling(job.condition)
+                jobs.training_of(trainer.setting, forms, job, start=start).warm_up()
+                compiled.add(job.condition)
+            progress.job(job.condition, job.seed)
+            progress.skip(job.condition, trainer.epoch * trainer.n_train)
+            try:
+                jobs.train(trainer, run.experiment.record, run, progress, callback)
+            except NonFiniteError as error:
+                if not queue.failed(job, error):
+                    raise
+            else:
+                queue.trained(job)
+            finally:
+                jobs.summarise(run)
+            early = (trainer.setting.epochs - trainer.epoch) * trainer.n_train  # what an early stop left out
+            progress.skip(job.condition, early)
+            progress.over(job.condition, job.seed)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def test_the_report_is_written_before_anything_is_printed(tmp_path, monkeypatch)
     from localdfa.analysis import report
 
     done = []
-    monkeypatch.setattr(record, "Run", lambda folder: folder)
+    monkeypatch.setattr(record, "Run", lambda folder: SimpleNamespace(best=None))
     monkeypatch.setattr(report, "write", lambda run: done.append("written"))
     monkeypatch.setattr(report, "print_table", lambda run, console: 1 / len(done) and done.append("printed"))
     cli._report(tmp_path, Console(file=io.StringIO()))

@@ -62,7 +62,7 @@ def test_what_is_no_experiment_is_refused_by_what_it_is(tmp_path):
 
 
 def test_the_package_shows_what_it_has():
-    assert dir(localdfa) == sorted(["Circuit", "Log", "__version__", "experiment", "open_run", "resume", "run"])
+    assert dir(localdfa) == sorted(["Circuit", "Log", "Search", "__version__", "experiment", "open_run", "resume", "run"])
 
 
 def test_from_python_a_run_is_shown_unless_it_shall_not_be(tmp_path, capfd):

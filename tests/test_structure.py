@@ -35,7 +35,7 @@ LAYERS = [
     ["training"],
     ["trainer", "module_trainer", "results"],
     ["jobs"],
-    ["side_by_side", "loops"],
+    ["side_by_side", "searching", "loops"],
     ["train"],
     ["sklearn"],
     ["watch", "papers"],

@@ -76,8 +76,8 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
         used |= {*read}
         for values in product(*(grid[key] for key in read)):
             said = [f"{key.rpartition('.')[2]}-{_said(value)}" for key, value in zip(read, values, strict=True)]
-            changes_of_grid = [_nested(key, value) for key, value in zip(read, values, strict=True)]
-            conditions.append({**reduce(laid_over, changes_of_grid, own), "name": "-".join(filter(None, (name, *said)))})
+            changed = with_values(own, dict(zip(read, values, strict=True)))
+            conditions.append({**changed, "name": "-".join(filter(None, (name, *said)))})
     if missing := [key for key in grid if key not in used]:
         raise SpecError(f"grid: {missing[0]} is read by no condition of this experiment; allowed: leave it out")
     if len(conditions) == 1 and not conditions[0]["name"]:
@@ -87,16 +87,29 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
 
 
 def _check(key: str, values: Sequence[Any]) -> None:
-    table = key.partition(".")[0]
-    if table not in Setting.model_fields:
-        raise SpecError(
-            f"grid: {quoted(key)} is no key that conditions may differ in; allowed: those of {', '.join(Setting.model_fields)}"
-        )
+    check_key("grid", key)
     if not values:
         raise SpecError(f"grid: {key} has no values; allowed: at least one")
+    check_once("grid", key, values)
+
+
+def check_key(what: str, key: str) -> None:
+    """Refuse a key of which conditions cannot have values of their own; what: the grid, or whatever has it."""
+    if key.partition(".")[0] not in Setting.model_fields:
+        allowed = ", ".join(Setting.model_fields)
+        raise SpecError(f"{what}: {quoted(key)} is no key that conditions may differ in; allowed: those of {allowed}")
+
+
+def check_once(what: str, key: str, values: Sequence[Any]) -> None:
+    """Refuse a value that a key has twice."""
     twice = [value for k, value in enumerate(values) if value in values[:k]]
     if twice:
-        raise SpecError(f"grid: {key} has the value {quoted(twice[0])} twice; allowed: each once")
+        raise SpecError(f"{what}: {key} has the value {quoted(twice[0])} twice; allowed: each once")
+
+
+def with_values(changes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of a condition with the values of some keys, as ``{"phases.beta": 0.1}``, laid over them."""
+    return dict(reduce(laid_over, (_nested(key, value) for key, value in values.items()), changes))
 
 
 def _said(value: Any) -> str:
