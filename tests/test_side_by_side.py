@@ -111,6 +111,57 @@ def test_a_training_whose_worker_is_killed_goes_on_elsewhere(tmp_path):
     same(run, alone)
 
 
+def written(folder):
+    """The files of a condition and seed as they lie on the disk: when each was written, and which file it is."""
+    whole = (path for path in folder.iterdir() if not path.name.startswith("."))  # those that a killed worker began go
+    return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in whole}
+
+
+def test_of_a_sweep_that_loses_a_worker_no_cell_is_trained_twice(tmp_path):
+    """24 cells on two processes, one of which is killed midway; meanwhile no other sweep gets hold of the folder."""
+    tables = {**TWO, "stage": [{"epochs": 25}], "condition": TWO["condition"][:1], "record": {"probe": 16, "checkpoint": 5}}
+    asked = {"grid": {"phases.beta": [round(0.1 * k, 1) for k in range(1, 13)]}, "data": data(), "progress": False}
+    before, killed, refused = {}, [], []
+
+    def kill():
+        """End a worker once some cells are over, while it has begun another; and try to begin or resume the same sweep."""
+        info = tmp_path / "run" / "run.json"
+        while not (info.exists() and len(json.loads(info.read_text()).get("trained", [])) >= 6):
+            time.sleep(0.02)
+        for again in (lambda: train.run(tables, tmp_path / "run", force=True, **asked),
+                      lambda: train.resume(tmp_path / "run", progress=False, data=data())):  # fmt: skip
+            try:
+                again()
+            except RunError as error:
+                refused.append(str(error))
+        workers = [each for each in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(each.cmdline())]
+        over = {(each["condition"], each["seed"]) for each in json.loads(info.read_text())["trained"]}
+        for condition, seed in over:
+            before.update(written(tmp_path / "run" / "conditions" / condition / f"seed-{seed}"))
+        worker = max(workers, key=lambda each: each.num_threads())
+        worker.kill()
+        killed.append(worker.pid)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    run = train.run(tables, tmp_path / "run", workers=2, **asked)
+    killer.join()
+    assert len(killed) == 1
+    assert [message for message in refused if "another process trains this run" in message] == refused
+    assert len(refused) == 2
+    assert run.status == "finished"
+    assert len(run.jobs) == len(run.info["trained"]) == 24
+    assert [len(job.metrics) for job in run.jobs] == [26] * 24
+    assert len(before) >= 6
+    after = {}
+    for job in run.jobs:
+        after |= written(job.folder)
+    assert {path: after[path] for path in before} == before
+    # Nor is anything trained or written again where the sweep is resumed.
+    train.resume(run.folder, progress=False, data=data())
+    assert {path: at for job in run.jobs for path, at in written(job.folder).items()} == after
+
+
 def test_one_that_fails_costs_none_of_the_others(tmp_path):
     diverging = {
         "network": {"hidden": [16, 12], "neuron": "linear"}, "stage": [{"epochs": 4}],
