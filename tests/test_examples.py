@@ -9,11 +9,13 @@ import pytest
 MODULES = [
     "localdfa.circuit.description",
     "localdfa.data.given",
+    "localdfa.data.sensors",
     "localdfa.loops",
     "localdfa.results",
     "localdfa.sklearn",
     "localdfa.spec.explain",
     "localdfa.spec.grid",
+    "localdfa.spec.search",
     "localdfa.train",
 ]
 # Those whose examples need PyTorch.
