@@ -4,11 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import localdfa
 from localdfa import registry, spec, train
 from localdfa.analysis import confusion, report, tsne
-from localdfa.errors import RunError, SpecError
+from localdfa.errors import DataError, RunError, SpecError
 
 FIELDS = '''"""Rows that say yes where the second field does."""
 import numpy as np
@@ -99,6 +100,34 @@ def test_a_run_learns_and_its_rows_are_read_again(run):
     first, last = again.jobs[0].metrics[0], again.jobs[0].last
     assert last[key] < 0.9 * first[key]
     assert all(np.isfinite(row[key]) for job in again.jobs for row in job.metrics)
+
+
+@pytest.mark.parametrize("run", ["own_fields"], indirect=True)
+def test_probabilities_of_rows_of_categories_are_those_of_the_machine(run):
+    """Of rows that it has seen and of those that it has not: Rendle's equation in NumPy, and the module itself."""
+    found, _ = run
+    x = np.stack(np.meshgrid(np.arange(4), np.arange(2), indexing="ij"), -1).reshape(-1, 2)
+    weights = {name: array.astype(float) for name, array in found.jobs[0].weights.items()}
+    rows, v = weights["first_order.weights.table.weight"][:, 0], weights["embeddings.table.weight"]
+    drive = [weights["first_order.bias"] + rows[a] + rows[4 + b] + v[a] @ v[4 + b] for a, b in x]
+    expected = 1 / (1 + np.exp(-np.array(drive)))
+    probabilities = found.predict(x, outputs=True)
+    assert probabilities.shape == (8, 1)
+    np.testing.assert_allclose(probabilities[:, 0], expected, rtol=0, atol=1e-6)
+    with torch.no_grad():
+        own = found.module()(torch.from_numpy(x)).sigmoid().numpy()
+    np.testing.assert_allclose(probabilities[:, 0], own, rtol=0, atol=1e-6)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_array_equal(found.predict(x), np.where(expected > 0.5, "yes", "no"))
+    np.testing.assert_array_equal(found.predict(x.tolist()), found.predict(x))
+    for wrong, message in (
+        (x[:, :1], r"allowed: whole numbers of shape \(n, 2\), the category in each of a, b"),
+        (x.astype(float), "float64"),
+        (x + 1, r"x\[1, 1\] = 2: a category of 'b' lies in 0 \.\. 1"),
+        (-x, r"x\[1, 1\] = -1"),
+    ):
+        with pytest.raises(DataError, match=message):
+            found.predict(wrong)
 
 
 def test_its_report_shows_what_it_does(run):
