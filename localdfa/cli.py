@@ -268,8 +268,9 @@ _FORMATS = sorted(path.stem for path in (Path(__file__).parent / "interchange").
 def export(what: str, target: str, condition: str | None, seed: int | None, out: Path | None, allow_models: bool) -> None:
     """Write what the run in the folder RUN has trained, or a bundled CIRCUIT or your own of a .toml file, for other programs.
 
-    Of a run: its weights (safetensors), its network as a program of PyTorch (torch), or the spikes that it keeps (nwb). Of a
-    circuit: a graph of NIR (nir), or a script for Brian2 or NEST that runs on its own, arrays beside it (brian2, nest).
+    Of a run: its weights (safetensors), its network as a program of PyTorch (torch) or, of LIF neurons, as a graph of NIR
+    (nir), or the spikes that it keeps (nwb). Of a circuit: a graph of NIR (nir), or a script for Brian2 or NEST that runs on
+    its own, arrays beside it (brian2, nest).
     """
     from localdfa import interchange
     from localdfa.circuit import Circuit, simulated

@@ -1,4 +1,4 @@
-"""Circuits of LIF neurons as graphs of NIR, the Neuromorphic Intermediate Representation, and such graphs as circuits.
+"""Circuits and trained networks of LIF neurons as graphs of NIR, the Neuromorphic Intermediate Representation, and back.
 
 NIR's neurons are those of a circuit: τ dv/dt = v_leak − v + r I, a spike where v passes v_threshold, then v = v_reset (LIF);
 with a synaptic current τ_syn dI/dt = −I + w_in S beside it (CubaLIF). Times are in s. Programs that read NIR go in steps of dt
@@ -7,6 +7,10 @@ through a weight w moves v by w, and as dt goes to 0 the steps become the circui
 
 NIR has no refractory period, and a step no time for one: those up to `STEP` are left out, longer ones are refused. So it is
 with delays, which become nodes of their own from `STEP` on. Abreu et al. 2024, doi:10.1038/s41467-024-52259-9.
+
+What a run has trained is the circuit of its free phase, with W γ/τ for the weights of spikes, γ the gain and τ that of the
+membrane or the synapse, and constant currents for baseline and biases. An input code that sends currents gives each step the
+input itself. What the output reads follows as weights: its mean over the steps is the output's drive.
 """
 
 import io
@@ -16,12 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from localdfa import files
+from localdfa import files, record, registry, trained
 from localdfa.circuit import Circuit
 from localdfa.circuit.running import Simulation
+from localdfa.data import Source
 from localdfa.errors import SpecError
 from localdfa.export import library
 from localdfa.files import write_bytes
+from localdfa.network import Network
+from localdfa.spec import Setting
 
 ENDING = ".nir"
 # ms
@@ -45,6 +52,96 @@ def of_circuit(circuit: Circuit, path: Path) -> list[Path]:
     nir.write(stream, _graph(circuit, nir))
     write_bytes(path, stream.getvalue())
     return [path]
+
+
+def of_run(run: record.Run, job: record.Job, setting: Setting, path: Path, given: Source | None) -> list[Path]:
+    """Write the network that a condition and seed ended with, of LIF neurons: nodes ``input``, ``hidden_1`` … ``output``.
+
+    Raises
+    ------
+    SpecError
+        The network has something that NIR has not; the message names its key.
+    """
+    trained.require_code(run, job, setting)
+    _require_network(setting)
+    nir, stream = library("nir", "nir"), io.BytesIO()
+    network = trained.network(run, job, setting)
+    if network.start is not None:
+        raise SpecError("network.start: v begins a trial above its reset, and NIR does not say where; allowed: 'reset'")
+    nir.write(stream, _of_network(network, setting, nir))
+    write_bytes(path, stream.getvalue())
+    return [path]
+
+
+def _require_network(setting: Setting) -> None:
+    """Refuse what NIR has no node for."""
+    if setting.module is not None or not setting.spiking:
+        what = f"module.name: {setting.computed_by!r}" if setting.module else f"network.neuron: {setting.network.neuron!r}"
+        raise SpecError(f"{what} does not spike; allowed for NIR: 'lif'; and as a program of PyTorch: torch")
+    if setting.network.neuron != "lif":
+        raise SpecError(f"network.neuron: {setting.network.neuron!r} has no node in NIR; allowed: 'lif'")
+    if any(not isinstance(layer, int) for layer in setting.network.hidden):
+        raise SpecError("network.hidden: convolutions of spikes are not written; allowed for NIR: layers of so many neurons")
+    if setting.network.output == "spikes":
+        raise SpecError(
+            "network.output: 'spikes' is of output neurons that NIR has no node for; allowed: outputs that read rates"
+        )
+
+
+def _of_network(network: Network, setting: Setting, nir: Any) -> Any:
+    """The graph of a network of layers."""
+    p, code = network.neuron, registry.get("inputs", setting.input.code)
+    if p.t_ref > STEP:
+        raise SpecError(f"neuron.t_ref: {float(p.t_ref):g} ms; NIR has no refractory period; allowed: up to {STEP:g}")
+    names, last = ["input", *(f"hidden_{l + 1}" for l in range(network.n_hidden))], network.n_hidden + 1
+    net, weights, currents = Circuit(precision="float64"), [], np.zeros((last + 1, max(network.sizes)))
+    if code.spikes:
+        net.trains(names[0], network.sizes[0], [], [])
+    for k in range(1, last):
+        net.population(
+            names[k], network.sizes[k], tau_m=float(p.tau_m), v_th=float(p.v_th), v_reset=float(p.v_reset), t_ref=float(p.t_ref)
+        )
+        currents[k, : network.sizes[k]] = p.baseline
+    for joint, array in zip(network.projections, network.weights, strict=True):
+        dense = joint.dense(np.asarray(array, float), network.sizes[joint.post])
+        if joint.biased:
+            currents[joint.post, : network.sizes[joint.post]] += dense[-1]
+        weights.append(dense[: network.sizes[joint.pre]])
+    # Inputs that are currents, and what the output reads, are no synapses of the circuit.
+    apart = [joint.post == last or (joint.pre == 0 and not code.spikes) for joint in network.projections]
+    led = {joint.post for joint, other in zip(network.projections, apart, strict=True) if not other}
+    for joint, matrix, other in zip(network.projections, weights, apart, strict=True):
+        if not other:
+            unit = code.unit(setting.input) if joint.pre == 0 else float(p.gain)
+            net.project(
+                names[joint.pre],
+                names[joint.post],
+                matrix=matrix * unit / (joint.tau or float(p.tau_m)),
+                delay=joint.delay,
+                tau_syn=joint.tau,
+            )
+    for k in led:
+        net.current(names[k], currents[k, : network.sizes[k]])
+    graph = _graph(net, nir)
+    # Ends of the circuit's graph, which nir adds also where there are none, are not those of the network.
+    nodes = {name: node for name, node in graph.nodes.items() if name in names}
+    nodes |= {name: node for name, node in graph.nodes.items() if type(node).__name__ in ("Affine", "Linear", "Delay")}
+    edges = [(pre, post) for pre, post in graph.edges if pre in nodes and post in nodes]
+    if not code.spikes:
+        nodes["input"] = nir.Input({"input": np.array([network.sizes[0]])})
+    nodes["output"] = nir.Output({"output": np.array([network.sizes[last]])})
+    for joint, matrix, other in zip(network.projections, weights, apart, strict=True):
+        if not other:
+            continue
+        post = "output" if joint.post == last else names[joint.post]
+        scale = float(p.gain) / STEP if joint.post == last else STEP / float(p.tau_m)
+        bias = currents[joint.post, : network.sizes[joint.post]] * (1 if joint.post == last else scale) * joint.biased
+        if joint.pre == 0 and joint.post != 1:
+            raise SpecError("projection: one from the inputs passes a layer by, as no node says; allowed for NIR: leave it out")
+        name = f"{names[joint.pre]}_to_{post}"
+        nodes[name] = nir.Affine(matrix.T * scale, bias)
+        edges += [(names[joint.pre], name), (name, post)]
+    return nir.NIRGraph(nodes, edges)
 
 
 def _graph(circuit: Circuit, nir: Any) -> Any:
@@ -125,6 +222,7 @@ def _require_known(circuit: Circuit) -> None:
 def read(path: str | Path, inputs: Mapping[str, tuple[Any, Any]], seed: int = 0, precision: str = "float64") -> Circuit:
     """The circuit that a file of NIR describes, of Input, Output, LIF, CubaLIF, Affine, Linear and Delay nodes.
 
+    Weights that lead to an Output, as those of what a run has trained do, are a readout, and no part of a circuit.
     A spike is taken as an input of 1 for a step of `STEP`, as programs that go in steps do. The refractory period is the
     shortest of circuits, 0.1 ms, and so is the delay where there is no Delay, 0.01 ms: NIR has none.
 
@@ -171,7 +269,7 @@ def read(path: str | Path, inputs: Mapping[str, tuple[Any, Any]], seed: int = 0,
                 if kinds[post] not in ("Affine", "Linear", "Delay", "Output"):
                     raise SpecError(f"{path}: {name!r} leads to {post!r}; allowed between: Affine, Linear")
         elif kind in ("Affine", "Linear"):
-            for post in after:
+            for post in (post for post in after if kinds[post] != "Output"):
                 for pre in (pre for pre, own in graph.edges if own == name):
                     _project(net, graph, kinds, names, (pre, name, post), str(path))
     return net
