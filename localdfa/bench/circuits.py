@@ -100,7 +100,7 @@ class Driven(_Simulated):
         """Of a mini-batch: synaptic events, one for each neuron of the layer at each spike that arrives, and those while the
         gate is open; spikes of the layer and its rate, Hz."""
         width, plastic = self.network.sizes[1], self.target is not None
-        begins, stop = phase_begins(self.setting, plastic)
+        begins, stop = phase_begins(self.setting.phases, plastic)
         sample, neuron, sent = self.inputs.events()
         _, _, sent = repeated(sample, neuron, sent, begins, stop)
         arrived = sent + self.network.projections[0].delay

@@ -1,10 +1,11 @@
 """Mini-batches of trials of spiking neurons: what they teach, and one trial in detail."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from numba import get_num_threads
 
 from localdfa import inputs as input_codes
@@ -110,24 +111,20 @@ def simulate(
     """
     batch = Batch(network, setting, inputs, targets, rng, rates=rates)
     in_turn = batch.schedule.carried
-    blocks, threads = (1, 1) if in_turn else (min(_BLOCKS, len(inputs)), get_num_threads())
-    left, sums = batch.findings(0), Sums(threads + (threads > 1), batch.n_sums, network.dtype)
-    # Threads of Python's own: compiled for Numba's, the same kernel takes twice as long to compile.
-    with interrupt.threads(threads) as (pool, cancelled):
+    left = batch.findings(0)
 
-        def run(block: int) -> None:
-            with sums.part(block) as part:
-                if in_turn:
-                    batch.run_in_turn(left, part, False, carried or Carried(), cancelled)
-                else:
-                    batch.run(left, part, False, block, blocks, cancelled)
+    def run(block: int, blocks: int, part: np.ndarray, cancelled: np.ndarray) -> None:
+        if in_turn:
+            batch.run_in_turn(left, part, False, carried or Carried(), cancelled)
+        else:
+            batch.run(left, part, False, block, blocks, cancelled)
 
-        list(pool.map(run, range(blocks)))
+    gained = in_blocks(run, 1 if in_turn else len(inputs), 1 if in_turn else get_num_threads(), batch.n_sums, network.dtype)
     readout = left.readout.astype(network.dtype)
     finite.require(readout, "an activity", network.n_hidden, network.n_hidden)
     first = batch.circuit.first
     counts = [left.counts[:, first[k] : first[k + 1]] for k in range(1, network.n_hidden + 1)]
-    sent, change, total = batch.learned(left, sums.total) if batch.schedule.openings else ([], [], [])
+    sent, change, total = batch.learned(left, gained) if batch.schedule.openings else ([], [], [])
     phases = batch.schedule.openings if setting.feedback.signal == "constant" else 1  # the others are counted in each phase
     fed_back = phases * left.fed_back.sum(axis=0)
     return SpikingTrial(
@@ -143,6 +140,26 @@ def simulate(
         error=np.empty((0, 0)) if targets is None else left.error.astype(network.dtype),
         feedback_events=sum(int(fed_back @ fan) for fan in network.feedback_fans if fan is not None),
     )
+
+
+def in_blocks(
+    run: Callable[[int, int, np.ndarray, np.ndarray], None], m: int, threads: int, n_sums: int, dtype: npt.DTypeLike
+) -> np.ndarray:
+    """Simulate m trials in blocks that threads share; returns what synapses gain in all of them, (n_sums,).
+
+    run(block, blocks, sums, cancelled): simulates one of so many blocks, adds what synapses gain to `sums` (n_sums,), and ends
+    when `cancelled` (1,) is set. Blocks and the order in which their sums are added do not depend on the threads.
+    """
+    blocks, sums = min(_BLOCKS, m), Sums(threads + (threads > 1), n_sums, dtype)
+    # Threads of Python's own: compiled for Numba's, the same kernel takes twice as long to compile.
+    with interrupt.threads(threads) as (pool, cancelled):
+
+        def simulate_block(block: int) -> None:
+            with sums.part(block) as part:
+                run(block, blocks, part, cancelled)
+
+        list(pool.map(simulate_block, range(blocks)))
+    return sums.total
 
 
 def record(
@@ -221,7 +238,8 @@ class Batch:
         self.circuit: Circuit = circuit(network, setting, nudges, rates)
         kernels = kernels_for(self.circuit, neuron, rule, any(rates))
         self._kernel = trials_kernel(neuron, network.output, kernels, self.circuit.error_spikes, network.pathway.carries)
-        self.schedule: Schedule = schedule(network, setting, nudges, frames, times)
+        loops = [p.delay for p in network.projections if p.post <= p.pre]
+        self.schedule: Schedule = schedule(setting.phases, setting.feedback, loops, nudges, frames, setting.input.window, times)
         self._targets = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64)
         self._start = np.full(self.circuit.first[-1], self._parameters.v_reset)
         if network.start is not None:
@@ -232,14 +250,14 @@ class Batch:
         self._sent: np.ndarray | None = None
         if code.spikes:
             self.drive = np.zeros((m, 1, network.sizes[1]))
-            begins, stop = phase_begins(setting, nudges)
+            begins, stop = phase_begins(setting.phases, nudges)
             end = np.inf if self.schedule.carried else stop
             if not code.given:
                 assert isinstance(inputs, np.ndarray)
                 finite.require(inputs, "an input", 0, network.n_hidden)
                 inputs = inputs[:, :-1]
             sample, sender, time = input_codes.arrivals(code, inputs, network.shape, setting.input, begins, stop, rng, end)
-            self.incoming, self.until = _in_order(sample, sender, time, m)
+            self.incoming, self.until = in_order(sample, sender, time, m)
             return
         assert isinstance(inputs, np.ndarray)  # currents, as trains are spikes
         self._sent = inputs
@@ -315,7 +333,7 @@ class Batch:
     ) -> Trains:
         times, senders = self._kernel(
             self._parameters, self._rule, self.circuit, self.schedule, self.drive, self._start, incoming, until, self._targets,
-            keep, left, sums, block, blocks, state, waiting, cancelled,
+            None, keep, left, sums, block, blocks, state, waiting, cancelled,
         )  # fmt: skip
         return [(t[:n], who[:n]) for t, who, n in zip(times, senders, state.listed, strict=True)]
 
@@ -364,7 +382,7 @@ class Batch:
         return sent, change, totals
 
 
-def _in_order(
+def in_order(
     sample: np.ndarray, neuron: np.ndarray, time: np.ndarray, m: int
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Spikes by sample and, in each, in order of time: when, and by whom; and where those of each sample begin."""

@@ -50,8 +50,8 @@ class Kernels(NamedTuple):
     varied: tuple[str, ...] = ()  # which parameters differ from neuron to neuron: these are not for `dense`
 
 
-def kernels_for(c: Any, neuron: Any, rule: Any, online: bool) -> Kernels:
-    """The kernels that a circuit of one model of neurons needs under a rule.
+def kernels_for(c: Any, neuron: Any, rule: Any, online: bool, varied: tuple[str, ...] = ()) -> Kernels:
+    """The kernels that a circuit of one model of neurons needs under a rule; varied: as in `Kernels`.
 
     Raises
     ------
@@ -65,8 +65,8 @@ def kernels_for(c: Any, neuron: Any, rule: Any, online: bool) -> Kernels:
                 "synaptic currents, adapting thresholds and phases.update = 'online' go with linear membranes under a rule "
                 "that pairs of spikes make up"
             )
-        return Kernels(exponential=False, dense=False, sparse=False, online=False, rule=rule)
-    simple = not neuron.adapts and not exponential
+        return Kernels(exponential=False, dense=False, sparse=False, online=False, rule=rule, varied=varied)
+    simple = not neuron.adapts and not exponential and not varied
     all_dense = [bool((c.ports[a:b]["rows"] < 0).all()) for a, b in pairwise(c.first_port) if b > a or not simple]
     return Kernels(
         exponential=exponential,
@@ -74,6 +74,7 @@ def kernels_for(c: Any, neuron: Any, rule: Any, online: bool) -> Kernels:
         sparse=not simple or not all(all_dense),
         online=online,
         rule=None,
+        varied=varied,
     )
 
 

@@ -8,8 +8,7 @@ import numpy as np
 from localdfa.core.events import trial_segments
 
 if TYPE_CHECKING:
-    from localdfa.network import Network
-    from localdfa.spec import Setting
+    from localdfa.spec.tables import FeedbackTable, Phases
 
 
 class Schedule(NamedTuple):
@@ -33,30 +32,34 @@ class Schedule(NamedTuple):
     carried: bool  # whether a trial begins where the one before it ended, so that every step matters
 
 
-def schedule(network: "Network", setting: "Setting", nudges: bool, frames: int, times: np.ndarray | None = None) -> Schedule:
+def schedule(
+    phases: "Phases",
+    feedback: "FeedbackTable",
+    loops: list[float],
+    nudges: bool,
+    frames: int = 1,
+    window: float = 1.0,
+    times: np.ndarray | None = None,
+) -> Schedule:
     """The steps of a trial.
 
-    nudges: whether there are nudged phases; frames: of the input; times: moments, ms, at which states are recorded, for which
-    all steps matter.
+    loops: delays, ms, by which a population reaches itself or an earlier one; nudges: whether there are nudged phases; frames:
+    of the input, each as long as `window`, ms; times: moments, ms, at which states are recorded, for which all steps matter.
     """
-    phases, feedback = setting.phases, setting.feedback
     edges, sign, gate = trial_segments(phases, nudges)
     begins_of_phases = _phase_begins(edges, sign)
     follows = nudges and feedback.signal != "constant"
     fed = [pair for pair, s in zip(pairwise(edges), sign, strict=True) if s != 0 and follows]
     readings = np.concatenate([np.empty(0), *(_cut(a, b, feedback.interval) for a, b in fed)])
-    turns = np.concatenate(
-        [_frame_begins(a, b, frames, setting.input.window) for a, b in pairwise([*begins_of_phases, edges[-1]])]
-    )
+    turns = np.concatenate([_frame_begins(a, b, frames, window) for a, b in pairwise([*begins_of_phases, edges[-1]])])
     sampled = np.empty(0) if times is None else times[(times >= 0) & (times < edges[-1])]
     steps = np.unique(np.concatenate([edges, readings, turns, sampled]))
-    loops = [p.delay for p in network.projections if p.post <= p.pre]
     if loops:
         steps = np.append(np.concatenate([_cut(a, b, min(loops)) for a, b in pairwise(steps)]), edges[-1])
     begins = steps[:-1]
     segment, phase = (np.searchsorted(of, begins, side="right") - 1 for of in (edges, begins_of_phases))
     sign, gate = sign[segment], gate[segment]
-    since = (begins - begins_of_phases[phase]) / setting.input.window
+    since = (begins - begins_of_phases[phase]) / window
     frame = np.minimum(since * (1 + 1e-12), frames - 1).astype(np.int64)
     opens, closes = gate != np.append(-1, gate[:-1]), gate != np.append(gate[1:], -1)
     free, gated = int(np.searchsorted(begins, edges[1])), np.flatnonzero(gate >= 0)
@@ -85,9 +88,9 @@ def schedule(network: "Network", setting: "Setting", nudges: bool, frames: int, 
     )
 
 
-def phase_begins(setting: "Setting", nudges: bool) -> tuple[np.ndarray, float]:
+def phase_begins(phases: "Phases", nudges: bool) -> tuple[np.ndarray, float]:
     """When the phases of a trial begin, and its end, ms."""
-    edges, sign, _ = trial_segments(setting.phases, nudges)
+    edges, sign, _ = trial_segments(phases, nudges)
     return _phase_begins(edges, sign), float(edges[-1])
 
 

@@ -22,7 +22,7 @@ class Findings(NamedTuple):
     fed_back: np.ndarray  # (m, n_out) how often a unit sent back what is not 0: readings of it, or spikes of its error neurons
     change: np.ndarray  # (m, frames, n_1) Σ scale (z(t1) − z(t0)) of the first layer in each frame of the input
     moved: np.ndarray  # (m, n) the same of all neurons that learn, over the gate
-    clamped: np.ndarray  # (m, n_L) the mean x of the top layer where the gate opens
+    clamped: np.ndarray  # (m, n_L) the mean x of the top layer where the gate opens; (m, 0) where nobody asks
     samples: np.ndarray  # (T, 5, n) of one trial, v, x, z, drive and current at each moment asked for
 
 
@@ -75,7 +75,7 @@ def _start_twins(c, state):
             for r in range(c.taus.size):
                 state.currents[r, twin] = state.currents[r, soma]
         state.origin[k] = state.origin[k - apart]
-        for e in range(c.first_port[k - apart + 1] - c.first_port[k - apart]):
+        for e in range(c.first_port[k + 1] - c.first_port[k]):  # none of a twin that has no neurons
             port, of_soma = c.first_port[k] + e, c.first_port[k - apart] + e
             state.received[port] = state.received[of_soma]
             to, source = c.ports[port].traces, c.ports[of_soma].traces
@@ -123,7 +123,7 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
     """
     advance, advance_periodic = population_kernels(neuron, kernels)
     predict_into, error_into = output.predict_into, output.error_into
-    simple = not neuron.adapts and not kernels.exponential
+    simple = not neuron.adapts and not kernels.exponential and not kernels.varied
 
     @device
     def feed_back(c, schedule, prediction, target, error, signal, fed_back):
@@ -157,6 +157,7 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
         drive,  # (frames, n_1) of the first layer
         start,  # (n,) v of all neurons at the onset
         target,  # (n_out,)
+        own,  # as in `trials`
         keep,  # whether every spike is listed, and the trial goes on to its end where no error teaches
         state,  # State
         scratch,  # Scratch
@@ -172,6 +173,8 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
         somata = c.layers + c.output_spikes
         fed = c.layers + 2 if c.twins else 1
         taught = populations - 1 if c.twins else somata + 1
+        # From which population on nobody hears somata in the end: the top layer is heard by a twin of the output, if any.
+        unheard = c.layers + (populations == 2 * c.layers + 4)
         if not c.twins and c.output_spikes and not c.feedback[:, c.first[somata] : c.first[somata + 1]].any():
             taught = somata
         if not schedule.carried:
@@ -227,7 +230,7 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
             if schedule.opens[step]:
                 for k in range(fed, taught):
                     _turn_gate(c, k, t0, True, scale, state, findings.moved[s], sums)
-                for i in range(c.sizes[c.layers]):
+                for i in range(findings.clamped.shape[1]):
                     x = trace_at(c, c.layers, state.origin, state.x, i, c.tau_x, t0)
                     findings.clamped[s, i] += x / schedule.openings
             if opening >= 0 and (schedule.opens[step] or new_frame):
@@ -236,8 +239,10 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
                 twin = k > c.layers + 1
                 if (k == c.layers + 1 and somata == c.layers) or (twin and step < schedule.free):
                     continue
-                if c.twins and not twin and k >= c.layers and step >= schedule.top and not keep:
+                if c.twins and not twin and k >= unheard and step >= schedule.top and not keep:
                     continue  # nobody will read this soma any more
+                if c.sizes[k] == 0:
+                    continue
                 reads = twin or not c.twins or step < schedule.free or schedule.carried
                 if simple and c.first_port[k + 1] == c.first_port[k]:
                     advance_periodic(p, c, k, t0, t1, state, times, senders, keep or sends[k])
@@ -245,7 +250,7 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
                     gains = scale if fed <= k < taught else 0.0
                     advance(
                         p, r, c, k, t0, t1, state, times, senders, gains, reads, keep or sends[k], sums, scratch, cancelled,
-                        None, None,
+                        None, own,
                     )  # fmt: skip
             if opening >= 0 and (schedule.closes[step] or schedule.turns[step]):
                 _add_traces(c, fed, t1, scale, state, findings.change[s, frame])
@@ -271,6 +276,7 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
         incoming,  # spikes of the inputs, by sample: when, ms, and from which input
         until,  # (m + 1,) where those of each sample begin
         target,  # (m, n_out)
+        own,  # (n, F) parameters of each neuron where they differ, `p` then has the least; or None
         keep,  # as in `trial`
         findings,  # Findings
         sums,  # (n_sums,) gets what synapses gain
@@ -290,7 +296,7 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
         for s in range(block * m // blocks, (block + 1) * m // blocks):
             times[0], senders[0] = incoming[0][until[s] : until[s + 1]], incoming[1][until[s] : until[s + 1]]
             trial(
-                p, r, c, schedule, drive[s], start, target[s], keep, state, scratch, times, senders, findings, s, sums,
+                p, r, c, schedule, drive[s], start, target[s], own, keep, state, scratch, times, senders, findings, s, sums,
                 cancelled,
             )  # fmt: skip
         return times, senders

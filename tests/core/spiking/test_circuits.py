@@ -588,6 +588,21 @@ def carried_on(setting, network, inputs, targets, sizes, rates=()):
     return trials, total, at
 
 
+def test_an_output_that_is_taught_by_a_current_hears_the_layer_below_until_the_trial_ends():
+    x, y = samples()
+    phases = {"teacher": "drive", "propagation": "two_compartment", "nudging": "centered", "beta": 1.0}
+    silent = {"pre": 1, "post": 1, "weights": "zero", "plastic": False, "delay": 3.0}  # a loop, and so all steps matter
+    totals = []
+    for projections in ([], [silent]):
+        setting, network = case(
+            projections=projections, phases=phases, network={"output": "spikes"}, neuron_parameters={"baseline": 1.6}
+        )
+        totals.append(spikes.simulate(network, setting, x, 5 * y, np.random.default_rng(3)).total)
+    for own, whole in zip(totals[0], totals[1], strict=False):
+        np.testing.assert_allclose(own, whole, rtol=0, atol=1e-11)
+    assert np.abs(totals[0][2]).max() > 1
+
+
 def test_trials_that_are_carried_on_are_one_long_sequence_at_any_batch_size():
     """Two layers and their twins, three trials of 160 ms, spikes on their way from one to the next: as one of 480 ms."""
     nudges = [(0, FREE, 0), (FREE, FREE + NUDGED, 1), (FREE + NUDGED, 2 * FREE + NUDGED, 0), (140.0, 160.0, -1)]

@@ -83,7 +83,7 @@ def test_a_recurrent_trial_ends_where_a_spike_arrives_before_its_step_by_roundin
     loop = {"pre": 1, "post": 1, "tau_syn": 3.0, "scale": 1.0, "delay": 0.8, **given_weights}
     setting, network = build({"projection": [inward, loop]}, 1, neuron={"baseline": 0.0}, free=80.0)
     weights(network)[:] = 2.0
-    edges = schedule(network, setting, False, 1).edges
+    edges = schedule(setting.phases, setting.feedback, [0.8], False).edges
     begins = edges[rounds_down(edges, 0.8)]
     moment = begins[begins - 1.0 + 1.0 == begins][3]
     trial = spikes.record(network, setting, given([[moment - 1.0]])[0])
