@@ -38,6 +38,9 @@ def _circuit(names, said):
     claimed = re.search(r"fire at about (\d+) Hz, with a CV of intervals of (\d\.\d)", text)
     assert abs(rate - float(claimed[1])) < 2
     assert abs(cv - float(claimed[2])) < 0.1
+    first, other = (names["after"][k::2].mean(axis=0) for k in (0, 1))
+    assert first[0] - first[1] > 10
+    assert other[1] - other[0] > 10
 
 
 def _module(names, said):

@@ -1,4 +1,4 @@
-"""Any circuit of spiking neurons, described by name, simulated without labels.
+"""Any circuit of spiking neurons, described by name, simulated without labels; and taught, where parts of it are to learn.
 
 The smallest true form
 ----------------------
@@ -23,8 +23,10 @@ where the simulation stands; synapses are drawn again. `simulated` and `exported
 
 `localdfa.pynn` is another front of the same lists.
 
-What is to come adds to these steps and takes the place of none. Learning marks projections as plastic, and adds targets and
-schedules of the gate to what a window does.
+`Circuit.learner` has plastic projections learn. `learning` checks what it is given and keeps the optimiser, `trials` lays the
+drawn circuit out for the kernel of trials (`core.spiking.trial`), the one of the layered networks: there is no second rule, and
+no second copy of the weights. The layered networks' spec and run directories are about layers, angles and exact rules to
+compare with, which a circuit of any shape has not; so a circuit has a learner of its own, and shares the engine below.
 
 Conventions
 -----------
@@ -35,7 +37,7 @@ Populations have no drive but what they are given. Pairs are (pre, post), and of
 The same seed gives the same bits, however a simulation is cut into runs, whatever is recorded, and with any number of threads.
 """
 
-from localdfa.circuit.description import Circuit, Population
+from localdfa.circuit.description import Circuit, Population, Synapses
 from localdfa.circuit.result import Result
 
-__all__ = ["Circuit", "Population", "Result"]
+__all__ = ["Circuit", "Population", "Result", "Synapses"]

@@ -51,9 +51,23 @@ class Neurons(NamedTuple):
     zero: float | np.ndarray
 
 
-class _Port(NamedTuple):
-    """The synapses of one port, n of them: as in `circuit.PORT`, with arrays, or one number, in the place of positions."""
+class Drawn(NamedTuple):
+    """A circuit whose synapses have been drawn.
 
+    tables: of the core. projection (ports,): of which projection each port has synapses. begins (projections + 1,): where the
+    weights of each projection begin in `tables.jumps`, in which they follow one another.
+    """
+
+    tables: Tables
+    projection: np.ndarray
+    begins: np.ndarray
+
+
+class _Port(NamedTuple):
+    """The synapses of one port, n of them: as in `circuit.PORT`, with arrays, or one number, in the place of positions; and of
+    which projection they are."""
+
+    projection: int
     pre: int
     range: int
     delay: float
@@ -150,7 +164,7 @@ def _neurons(p: "Population", seed: int, k: int, taus: np.ndarray) -> Neurons:
     return Neurons(found, rest, zero)
 
 
-def tables_of(circuit: "Circuit", ranges: list[Range], own: list[Neurons | None], threads: int) -> Tables:
+def tables_of(circuit: "Circuit", ranges: list[Range], own: list[Neurons | None], threads: int) -> Drawn:
     """The tables of the core: populations, which send, then their ranges, which receive.
 
     Raises
@@ -161,6 +175,7 @@ def tables_of(circuit: "Circuit", ranges: list[Range], own: list[Neurons | None]
     populations, dtype, taus = list(circuit.populations.values()), np.dtype(circuit.precision), taus_of(circuit)
     number = {p.name: k for k, p in enumerate(populations)}
     entries, row_ends, at = [], [np.empty(0, np.int64)], {"jumps": 0, "rows": 0, "targets": 0}
+    counts = np.zeros(len(circuit.projections), np.int64)
     room = [_room(projection) for projection in circuit.projections]
     jumps = np.empty(sum(room), dtype)
     targets = np.empty(sum(n for n, q in zip(room, circuit.projections, strict=True) if not _is_plain(q)), connect.TARGET)
@@ -170,7 +185,8 @@ def tables_of(circuit: "Circuit", ranges: list[Range], own: list[Neurons | None]
         where = {"pre": port.pre, "current": current, "sums": -1, "traces": -1, **at}
         if not sparse:
             where |= {"rows": -1, "targets": 0}
-        entries.append((port.range, port.delay, tuple(where[name] for name in PORT.names or ())))
+        entries.append((port.range, port.delay, port.projection, tuple(where[name] for name in PORT.names or ())))
+        counts[port.projection] += port.n
         jumps = _put(jumps, at["jumps"], port.jumps, port.n)
         at["jumps"] += port.n
         if port.ends is not None and port.targets is not None:
@@ -183,26 +199,27 @@ def tables_of(circuit: "Circuit", ranges: list[Range], own: list[Neurons | None]
     targets.resize(at["targets"], refcheck=False)
     entries.sort(key=lambda entry: entry[0])
     ports = np.zeros(len(entries), PORT)
-    for e, (_, _, entry) in enumerate(entries):
+    for e, (*_, entry) in enumerate(entries):
         ports[e] = entry
     first_port = np.searchsorted([r for r, *_ in entries], np.arange(len(ranges) + 1))
     sizes = np.array([*(p.size for p in populations), *(r.high - r.low for r in ranges)])
     sends = np.arange(len(sizes)) < len(populations)
     tau_a = [np.inf] * len(populations)
     tau_a += [float(own[r.population].parameters.get("tau_a", np.inf)) for r in ranges]  # type: ignore[union-attr]
-    return still_circuit(
+    tables = still_circuit(
         sizes=sizes,
         membranes=np.where(sends, 0, sizes),
         taus=taus,
         tau_a=np.array(tau_a),
         first_port=np.concatenate([np.zeros(len(populations), np.int64), first_port]),
         ports=ports,
-        delay=np.array([delay for _, delay, _ in entries], float),
+        delay=np.array([delay for _, delay, *_ in entries], float),
         row_ends=np.concatenate(row_ends),
         targets=targets,
         jumps=jumps,
         bias=np.zeros(int(sizes[~sends].sum())),
     )
+    return Drawn(tables, np.array([q for _, _, q, _ in entries], np.int64), np.cumsum([0, *counts]))
 
 
 def _put(whole: np.ndarray, at: int, part: np.ndarray | float, n: int) -> np.ndarray:
@@ -252,7 +269,7 @@ def _of_range(circuit: "Circuit", q: int, pairs: Pairs | None, part: int, own: R
     n = n_pre * (own.high - own.low) if pairs.targets is None else len(pairs.targets)
     weights = _by_synapse(p.weight, pairs, own, rng(_WEIGHTS), n, dtype)
     if isinstance(p.delay, float):
-        return [_port(pre, r, p, p.delay, pairs, weights, n)]
+        return [_port(q, pre, r, p, p.delay, pairs, weights, n)]
     delays = _by_synapse(p.delay, pairs, own, rng(_DELAYS), n, np.dtype(float))
     if isinstance(p.delay, Distribution):
         steps = _steps(delays)
@@ -266,16 +283,18 @@ def _of_range(circuit: "Circuit", q: int, pairs: Pairs | None, part: int, own: R
     found = []
     for delay, (own_pairs, which) in zip(different, connect.split(pairs, which_part, len(different)), strict=True):
         some = weights[which] if isinstance(weights, np.ndarray) else weights
-        found.append(_port(pre, r, p, float(delay), own_pairs, some, len(which)))
+        found.append(_port(q, pre, r, p, float(delay), own_pairs, some, len(which)))
     return found
 
 
-def _port(pre: int, r: int, p: "Projection", delay: float, pairs: Pairs, weights: np.ndarray | float, n: int) -> _Port:
+def _port(
+    q: int, pre: int, r: int, p: "Projection", delay: float, pairs: Pairs, weights: np.ndarray | float, n: int
+) -> _Port:  # fmt: skip
     ends, targets = pairs.ends, pairs.targets
     if p.several:
         ends, targets, weights = connect.merged(pairs, np.broadcast_to(weights, n))
         n = len(targets)
-    return _Port(pre, r, delay, p.tau_syn, ends, targets, weights, n)
+    return _Port(q, pre, r, delay, p.tau_syn, ends, targets, weights, n)
 
 
 def _by_synapse(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 import scipy.sparse
@@ -16,6 +16,9 @@ from localdfa.circuit.tables import fill, read, to_toml
 from localdfa.circuit.values import Bounds, Distribution, Value, array, choice, number, value_of
 from localdfa.errors import SpecError, quoted
 from localdfa.spec.checks import wrong_parameters
+
+if TYPE_CHECKING:
+    from localdfa.circuit.learning import Learner
 
 _SIZE, _WEIGHT, _VOLTAGE, _RATE = Bounds(1, 1e8, True), Bounds(-1e6, 1e6), Bounds(-1e6, 1e6), Bounds(0, 1e6)
 _DELAY, _TAU, _LEVEL, _TIME = Bounds(0.01, 1e3), Bounds(0, 1e3), Bounds(-1e3, 1e3), Bounds(0, 1e7)
@@ -59,7 +62,8 @@ class Projection:
 
     kind: dense, one_to_one, probability, in_degree, out_degree, or pairs. given: the probability, the number, or the arrays
     (pre, post). weight, delay: of each synapse, ms; tau_syn: of the current that it raises, ms, 0 if it moves v at once.
-    own: whether a neuron may be joined with itself; several: whether a pair may have several synapses.
+    own: whether a neuron may be joined with itself; several: whether a pair may have several synapses. plastic: whether it
+    learns.
     """
 
     pre: Population
@@ -72,6 +76,7 @@ class Projection:
     sign: str | None
     own: bool
     several: bool
+    plastic: bool = False
 
     @property
     def key(self) -> str:
@@ -104,6 +109,15 @@ class Pulse:
     end: float
 
 
+class Synapses(NamedTuple):
+    """Synapses between two populations, each array (n_synapses,): the neurons that they join, weights, and delays, ms."""
+
+    pre: np.ndarray
+    post: np.ndarray
+    weight: np.ndarray
+    delay: np.ndarray
+
+
 class Circuit:
     """A circuit of spiking neurons: populations and projections by name.
 
@@ -132,6 +146,8 @@ class Circuit:
         self.currents: dict[str, np.ndarray] = {}
         self.pulses: list[Pulse] = []
         self.simulation: Simulation | None = None
+        # Weights that have been learned, (n_synapses,), by the number of their projection: those of the simulation themselves.
+        self.learned: dict[int, np.ndarray] = {}
 
     @classmethod
     def of_tables(cls, tables: Mapping[str, Any]) -> "Circuit":
@@ -278,6 +294,7 @@ class Circuit:
         matrix: Any = None,
         self_connections: bool = True,
         multapses: bool = False,
+        plastic: bool = False,
     ) -> Projection:
         """Join two populations.
 
@@ -304,11 +321,13 @@ class Circuit:
         tau_syn : float
             Time constant of the synaptic current, ms; 0 for a synapse that moves v at once.
         sign : {"excitatory", "inhibitory"}, optional
-            All weights have this sign, or are 0; of a distribution those that have not are drawn anew.
+            All weights have this sign, or are 0, also when they learn; of a distribution those that have not are drawn anew.
         self_connections : bool
             Whether a neuron may be joined with itself.
         multapses : bool
             Whether a pair may have several synapses: with `pairs`, in_degree and out_degree.
+        plastic : bool
+            Whether these synapses learn, once the circuit is taught (`learner`).
 
         Raises
         ------
@@ -324,7 +343,7 @@ class Circuit:
         if len(named) > 1:
             raise SpecError(f"{key}: {' and '.join(named)} say which neurons are joined; allowed: one of {', '.join(ways)}")
         recurrent = source.name == target.name
-        for flag, flagged in (("self_connections", self_connections), ("multapses", multapses)):
+        for flag, flagged in (("self_connections", self_connections), ("multapses", multapses), ("plastic", plastic)):
             if not isinstance(flagged, bool):
                 raise SpecError(f"{key}.{flag}: {quoted(flagged)}; allowed: True, False")
         if multapses and not {*named} & {"pairs", "in_degree", "out_degree"}:
@@ -373,6 +392,7 @@ class Circuit:
             sign=sign,
             own=recurrent and not self_connections,
             several=multapses,
+            plastic=plastic,
         )
         if isinstance(found.delay, np.ndarray) and len(np.unique(found.delay)) > _DELAYS:
             raise SpecError(
@@ -468,6 +488,89 @@ class Circuit:
         if self.simulation is None:
             self.simulation = Simulation(self, count)
         return self.simulation.run(end, recorded, count, progress or (lambda time: None), None if to is None else Path(to))
+
+    def learner(
+        self,
+        inputs: str | Population,
+        readout: str | Population,
+        feedback: Mapping[str, Any],
+        *,
+        code: Mapping[str, Any] = {"code": "poisson"},
+        optimiser: Mapping[str, Any] = {"name": "rmsprop", "learning_rate": 0.01},
+        beta: float = 1.0,
+        nudging: str = "centered",
+        propagation: str = "two_compartment",
+        free: float | None = None,
+        nudged: float | None = None,
+        gate: float | None = None,
+        tau_x: float = 40.0,
+        tau_z: float = 40.0,
+    ) -> "Learner":
+        """Have plastic projections learn, by the local rule, what the readout is to do in each trial.
+
+        A trial begins where the circuit does. In its free phase there is no feedback; at its end the rate r of each readout
+        neuron, 1000 z/τ_z Hz, is compared with its target: e = r − r*. In the nudged phases a current −β B e, or +β B e in the
+        second of two, reaches the populations in `feedback`, and their plastic synapses gain
+
+            (1/β) ∫ x_j dz_i, of traces as rates in Hz, while the gate is open,
+
+        half the difference of both phases; the optimiser makes of that, summed over a mini-batch, the change of weights.
+        Constant currents are on all the time, other Poisson sources are drawn anew in each trial, and given trains begin at its
+        onset. Once a learner has been made, nothing is added to a circuit.
+
+        Parameters
+        ----------
+        inputs : str or Population
+            The source that sends what each trial gives it, in the place of what it sends when the circuit runs.
+        readout : str or Population
+            The population of neurons that has targets.
+        feedback : dict
+            B by name of the population, in the unit of v for 1 Hz: an array (n, n_out), or a table with a distribution. For the
+            readout a number, of which each neuron gets its own error.
+        code : dict
+            How numbers become spikes of `inputs`, as in the table ``input`` of an experiment: ``poisson`` with its ``rate``,
+            ``latency`` with its ``window``; or ``trains``, by which each trial is given spikes.
+        optimiser : dict
+            Its ``name``, and its parameters.
+        beta : float
+            Nudging strength β.
+        nudging : {"centered", "one_sided"}
+            Nudged phases at β and −β, each after a free one, or one at β.
+        propagation : {"two_compartment", "live"}
+            Whether feedback reaches a compartment of its own, whose trace z is, while the soma goes on without it; or the soma,
+            which other populations then hear.
+        free, nudged : float, optional
+            Duration of phases, ms; by default 8 times the longer of `tau_x` and `tau_z`, and 5 times `tau_z`.
+        gate : float, optional
+            How long synapses learn from the onset of a nudge, ms; by default all the while.
+        tau_x, tau_z : float
+            Time constants of presynaptic and postsynaptic traces, ms.
+
+        Raises
+        ------
+        SpecError
+            The message names what is wrong and what is allowed; or what of the circuit cannot be part of trials: noise,
+            currents that begin and end, or neurons of several models.
+        """
+        from localdfa.circuit.learning import learner_of  # which imports the engine of training
+
+        driven = self._named("inputs", inputs)
+        if driven.model:
+            there = ", ".join(p.name for p in self.populations.values() if not p.model) or "none"
+            raise SpecError(f"inputs: {driven.name!r} is a population of neurons; allowed: a source: {there}")
+        times = {"beta": beta, "free": free, "nudged": nudged, "gate": gate, "tau_x": tau_x, "tau_z": tau_z}
+        target = self._named("readout", readout, receives=True)
+        return learner_of(self, driven, target, feedback, code, optimiser, times, nudging, propagation)
+
+    def synapses(self, pre: str | Population, post: str | Population) -> Synapses:
+        """All synapses from one population to another as they stand, also as they have been learned; draws the circuit."""
+        names = self._named("pre", pre).name, self._named("post", post, receives=True).name
+        if self.simulation is None:
+            self.simulation = Simulation(self)
+        found = [each[3:] for each in self.simulation.synapses() if each[:2] == names]
+        if not found:
+            raise SpecError(f"there are no synapses from {names[0]!r} to {names[1]!r}")
+        return Synapses(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
     def require(self, duration: float, record: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
         """What a run of these arguments keeps by population; SpecError, as `run` raises it, before anything is drawn."""

@@ -23,7 +23,7 @@ from localdfa.core.spiking.simulation import Queues, Ranges, Samples, Team, kind
 from localdfa.core.spiking.state import State, at_rest
 
 if TYPE_CHECKING:
-    from localdfa.circuit.description import Circuit
+    from localdfa.circuit.description import Circuit, Population
 
 # Windows are this long, ms, where no neuron reaches another one, and no longer than this, which bounds the room for spikes.
 _WINDOW, _LONGEST = 1.0, 10.0
@@ -42,6 +42,18 @@ class _Hands(NamedTuple):
     number: int
     pool: ThreadPoolExecutor
     cancelled: np.ndarray
+
+
+class Inlet(NamedTuple):
+    """A port of the tables into neurons `low` to `high` − 1 of a population: a record of `core.spiking.circuit.PORT`, the
+    number of the projection whose synapses it has, the population that sends, and the delay, ms."""
+
+    port: Any
+    projection: int
+    pre: "Population"
+    low: int
+    high: int
+    delay: float
 
 
 @dataclass
@@ -69,19 +81,21 @@ class Simulation:
         SpecError
             Time constants do not go together, a distribution has nothing that is allowed, or memory does not suffice.
         """
-        self._populations, self._dtype = list(circuit.populations.values()), np.dtype(circuit.precision)
-        self._number = {p.name: k for k, p in enumerate(self._populations)}
+        self.populations, self._dtype = list(circuit.populations.values()), np.dtype(circuit.precision)
+        self._number = {p.name: k for k, p in enumerate(self.populations)}
         self._seed, self.time = circuit.seed, 0.0
         build.require_apart(circuit)
         self._cut = build.ranges_of(circuit)
         build.require_memory(circuit, self._cut, self._threads(threads))
         self._neurons = build.neurons_of(circuit)
-        self._tables = build.tables_of(circuit, self._cut, self._neurons, self._threads(threads))
-        senders, tables = len(self._populations), self._tables
+        self._tables, self._projection, self.begins = build.tables_of(circuit, self._cut, self._neurons, self._threads(threads))
+        for q, learned in circuit.learned.items():
+            self.weights_of(q)[...] = learned
+        senders, tables = len(self.populations), self._tables
         self._ranges = Ranges(
             np.array([r.population for r in self._cut], np.int64), np.array([r.low for r in self._cut], np.int64)
         )
-        of_neurons = [p.model is not None for p in self._populations]
+        of_neurons = [p.model is not None for p in self.populations]
         self._width = min(float(tables.delay[np.take(of_neurons, tables.ports["pre"])].min(initial=np.inf)), _LONGEST)
         if not np.take(of_neurons, tables.ports["pre"]).any():
             self._width = _WINDOW
@@ -97,7 +111,7 @@ class Simulation:
         self._most = np.array([(r.high - r.low) * (5 + int(n)) for r, n in zip(self._cut, periods, strict=True)], np.int64)
         self._stand = self._begin(circuit)
         # Currents change at edges of windows: of each pulse the first window, the one after its last, its neurons and current.
-        self._constant = self._stand.state.drive.copy()
+        self._constant, self._start = self._stand.state.drive.copy(), self._stand.state.v.copy()
         self._pulses = [
             (*(np.rint(np.array([p.begin, p.end]) / self._width)), self._neurons_of(self._number[p.post.name]), p.value)
             for p in circuit.pulses
@@ -115,7 +129,7 @@ class Simulation:
         begin, stand = self.time, deepcopy(self._stand)  # one that is interrupted leaves all as it was
         last = int((end + _NEAR) / self._width)
         last += end - last * self._width >= self._width - _NEAR
-        sizes, moments = {p.name: p.size for p in self._populations}, _multiples(recorded.interval, begin, end)
+        sizes, moments = {p.name: p.size for p in self.populations}, _multiples(recorded.interval, begin, end)
         kept: InMemory | Stream
         if to is None:
             size = sum(sizes[name] for name in recorded.v)
@@ -149,7 +163,7 @@ class Simulation:
         """Take a simulation to the begin of window `stop`, and keep what is recorded meanwhile, from and until `within`, ms."""
         begin, until = stand.window * self._width, stop * self._width
         here = moments[(moments >= begin) & (moments < until)]
-        size = sum(self._populations[self._number[name]].size for name in recorded.v)
+        size = sum(self.populations[self._number[name]].size for name in recorded.v)
         samples = Samples(here, self._first_of(recorded), np.empty((here.size, size), self._dtype))
         parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in sorted(recorded.spikes)}
         self._advance(stand, stop, samples, parts, hands)
@@ -160,7 +174,7 @@ class Simulation:
             spikes[name] = times[own], who[own]
         for name in recorded.v:
             k = self._number[name]
-            neurons, n = self._neurons[k], self._populations[k].size
+            neurons, n = self._neurons[k], self.populations[k].size
             assert neurons is not None
             v[name] = samples.v[:, at : at + n] + np.asarray(neurons.zero, self._dtype)
             at += n
@@ -184,7 +198,7 @@ class Simulation:
     def neurons(self) -> dict[str, dict[str, np.ndarray]]:
         """Of each population of neurons all parameters, v where it stands, and its constant drive, each (size,)."""
         found = {}
-        for k, (p, own) in enumerate(zip(self._populations, self._neurons, strict=True)):
+        for k, (p, own) in enumerate(zip(self.populations, self._neurons, strict=True)):
             if own is None:
                 continue
             here = self._neurons_of(k)
@@ -193,24 +207,52 @@ class Simulation:
             found[p.name] = {name: np.broadcast_to(x, p.size) for name, x in {**own.parameters, **levels}.items()}
         return found
 
+    @property
+    def jumps(self) -> np.ndarray:
+        """The weights of all synapses: those of projection q from `begins[q]` until `begins[q + 1]`."""
+        return self._tables.jumps
+
+    def weights_of(self, q: int) -> np.ndarray:
+        """The weights of projection q, a view (n_synapses,)."""
+        return self.jumps[self.begins[q] : self.begins[q + 1]]
+
+    def onset(self, name: str) -> tuple[dict[str, float | np.ndarray], np.ndarray, np.ndarray]:
+        """Of a population of neurons, as the kernels have them: its parameters, v at the beginning, and the constant drive."""
+        k = self._number[name]
+        here, own = self._neurons_of(k), self._neurons[k]
+        assert own is not None
+        return own.parameters, self._start[here], self._constant[here]
+
+    def inlets_of(self, name: str) -> Iterator[Inlet]:
+        """All that leads into a population of neurons."""
+        c, count = self._tables, len(self.populations)
+        for r, cut in enumerate(self._cut):
+            if cut.population == self._number[name]:
+                for p in range(c.first_port[count + r], c.first_port[count + r + 1]):
+                    pre = self.populations[c.ports[p].pre]
+                    yield Inlet(c.ports[p], int(self._projection[p]), pre, cut.low, cut.high, float(c.delay[p]))
+
+    def rows_of(self, inlet: Inlet) -> tuple[np.ndarray, np.ndarray]:
+        """Where the rows of a port end, one a presynaptic neuron, and its targets, counted from the first of its neurons."""
+        c, port, n_pre, n = self._tables, inlet.port, inlet.pre.size, inlet.high - inlet.low
+        if port.rows < 0:
+            return n * np.arange(n_pre + 1), np.tile(np.arange(n), n_pre)
+        ends = c.row_ends[port.rows : port.rows + n_pre + 1]
+        return ends, c.targets[port.targets : port.targets + ends[-1]]
+
     def synapses(self) -> Iterator[tuple[str, str, float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """All synapses: from which population to which, tau_syn, ms, pre, post, weights and delays, ms, each (n_synapses,)."""
-        c, count, parts = self._tables, len(self._populations), dict[Any, list[tuple[np.ndarray, ...]]]()
-        for r, cut in enumerate(self._cut):
-            n = cut.high - cut.low
-            for p in range(c.first_port[count + r], c.first_port[count + r + 1]):
-                port, n_pre = c.ports[p], self._populations[c.ports[p].pre].size
-                if port.rows < 0:
-                    pre, post = np.repeat(np.arange(n_pre), n), np.tile(np.arange(n), n_pre)
-                else:
-                    ends = c.row_ends[port.rows : port.rows + n_pre + 1]
-                    pre, post = np.repeat(np.arange(n_pre), np.diff(ends)), c.targets[port.targets : port.targets + ends[-1]]
-                key = port.pre, cut.population, float(c.taus[port.current]) if port.current >= 0 else 0.0
-                weights, delays = c.jumps[port.jumps : port.jumps + len(pre)], np.full(len(pre), c.delay[p])
-                parts.setdefault(key, []).append((pre, post.astype(np.int64) + cut.low, weights, delays))
-        for (k, post_k, tau), found in parts.items():
+        c, parts = self._tables, dict[Any, list[tuple[np.ndarray, ...]]]()
+        for p in self.populations:
+            for inlet in self.inlets_of(p.name) if p.model else []:
+                ends, post = self.rows_of(inlet)
+                pre, port = np.repeat(np.arange(inlet.pre.size), np.diff(ends)), inlet.port
+                key = inlet.pre.name, p.name, float(c.taus[port.current]) if port.current >= 0 else 0.0
+                weights, delays = c.jumps[port.jumps : port.jumps + len(pre)], np.full(len(pre), inlet.delay)
+                parts.setdefault(key, []).append((pre, post.astype(np.int64) + inlet.low, weights, delays))
+        for (before, after, tau), found in parts.items():
             pre, post, weights, delays = (np.concatenate(column) for column in zip(*found, strict=True))
-            yield self._populations[k].name, self._populations[post_k].name, tau, pre, post, weights, delays
+            yield before, after, tau, pre, post, weights, delays
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Where the simulation stands, for `restore`."""
@@ -237,7 +279,7 @@ class Simulation:
                 raise ValueError(f"{name} has shape {given.shape} {given.dtype}, not {own.shape} {own.dtype}")
         stand, counts = self._stand, arrays["counts"]
         owner, senders, window = np.repeat(np.arange(len(counts)), counts), arrays["senders"], int(arrays["window"])
-        sizes, received = np.array([p.size for p in self._populations]), arrays["state_received"]
+        sizes, received = np.array([p.size for p in self.populations]), arrays["state_received"]
         if not (
             owner.size == senders.size == arrays["times"].size
             and ((senders >= 0) & (senders < sizes[owner])).all()
@@ -262,18 +304,18 @@ class Simulation:
     def _advance(self, stand: _Stand, stop: int, samples: Samples, spikes: dict[str, Any], hands: _Hands) -> None:
         """Take a simulation to the begin of window `stop`; spikes gets those that were sent meanwhile, by population."""
         until, begin = stop * self._width, stand.window * self._width
-        for q, k in enumerate(np.flatnonzero([p.rate is not None for p in self._populations])):
+        for q, k in enumerate(np.flatnonzero([p.rate is not None for p in self.populations])):
             times, who = processes.events_until(stand.sources, q, until)
             order = np.lexsort((who, times))
             fresh, old = (times[order], who[order]), stand.queues[k]
             stand.queues[k] = np.concatenate([old[0], fresh[0]]), np.concatenate([old[1], fresh[1]])
-            if self._populations[k].name in spikes:
-                spikes[self._populations[k].name].append(fresh)
-        for population in self._populations:
+            if self.populations[k].name in spikes:
+                spikes[self.populations[k].name].append(fresh)
+        for population in self.populations:
             if population.trains is not None and population.name in spikes:
                 spikes[population.name].append(_between(population.trains, begin, until))
         if not self._kernel:  # nothing is reached by what sources send
-            stand.window, stand.queues = stop, [_none() for _ in self._populations]
+            stand.window, stand.queues = stop, [_none() for _ in self.populations]
         while stand.window < stop:
             if self._pulses and stand.window in self._changes:
                 stand.state.drive[:] = self._constant
@@ -286,12 +328,12 @@ class Simulation:
 
     def _simulate(self, stand: _Stand, stop: int, samples: Samples, spikes: dict[str, Any], hands: _Hands) -> None:
         """Simulate windows up to `stop`, or as many as there is room for."""
-        state, count = stand.state, len(self._populations)
+        state, count = stand.state, len(self.populations)
         queues, before = self._queues(stand), state.listed[:count].copy()
         begin, until = stand.window * self._width, stop * self._width
         here = np.flatnonzero((samples.moments >= begin) & (samples.moments < until))
         seen = Samples(samples.moments[here], samples.first, np.empty((here.size, samples.v.shape[1]), self._dtype))
-        listens = np.array([p.name in spikes and p.model is not None for p in self._populations])
+        listens = np.array([p.name in spikes and p.model is not None for p in self.populations])
         counters = np.zeros((3, stop - stand.window), np.int64)
         team = Team(hands.number, counters[0], counters[1], counters[2], np.zeros(1, np.bool_))
         given: Any = (
@@ -307,7 +349,7 @@ class Simulation:
         stand.window = work[0].result()
         done = np.count_nonzero(seen.moments < stand.window * self._width)
         samples.v[here[:done]] = seen.v[:done]
-        for k, population in enumerate(self._populations):
+        for k, population in enumerate(self.populations):
             own = slice(int(queues.begin[k]), int(queues.begin[k] + state.listed[k]))
             times, who = queues.times[own], queues.senders[own]
             if population.name in spikes and population.model:
@@ -320,7 +362,7 @@ class Simulation:
 
     def _queues(self, stand: _Stand) -> Queues:
         """Queues with all spikes that are on their way, and room for others."""
-        count = len(self._populations)
+        count = len(self.populations)
         waiting = np.array([len(times) for times, _ in stand.queues])
         most = np.bincount(self._ranges.population, self._most, count).astype(np.int64)
         room = np.where(most, np.maximum(2 * most, _SPIKES), 0)
@@ -338,22 +380,22 @@ class Simulation:
         for name in recorded.v:
             for r, own in enumerate(self._cut):
                 if own.population == self._number[name]:
-                    found[len(self._populations) + r] = at + own.low
-            at += self._populations[self._number[name]].size
+                    found[len(self.populations) + r] = at + own.low
+            at += self.populations[self._number[name]].size
         return found
 
     def _neurons_of(self, k: int) -> slice:
         """Where the neurons of population k stand among all that have a membrane."""
-        count, of_range = len(self._populations), [r for r, cut in enumerate(self._cut) if cut.population == k]
+        count, of_range = len(self.populations), [r for r, cut in enumerate(self._cut) if cut.population == k]
         return slice(self._tables.first[count + of_range[0]], self._tables.first[count + of_range[-1] + 1])
 
     def _models(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[Any, tuple[str, ...]]]]:
         """Of populations and ranges the kind of neurons, and parameters with t_ref once more as the last; of all neurons their
         own where any differ; and the kinds: a model, and which of its parameters differ."""
         kinds: list[tuple[str, tuple[str, ...]]] = []
-        count, least, rows = len(self._populations), {}, {}
+        count, least, rows = len(self.populations), {}, {}
         kind = np.full(self._tables.sizes.size, -1)
-        for k, (p, own) in enumerate(zip(self._populations, self._neurons, strict=True)):
+        for k, (p, own) in enumerate(zip(self.populations, self._neurons, strict=True)):
             if own is None:
                 continue
             differ = tuple(name for name, value in own.parameters.items() if np.ndim(value))
@@ -370,7 +412,7 @@ class Simulation:
         parameters, first = np.zeros((kind.size, width + 1)), self._tables.first
         own_rows = np.zeros((first[-1] if rows else 0, width))
         for r, cut in enumerate(self._cut):
-            values, model = least[cut.population], registry.get("neurons", str(self._populations[cut.population].model))
+            values, model = least[cut.population], registry.get("neurons", str(self.populations[cut.population].model))
             parameters[count + r, : len(values)] = values
             parameters[count + r, -1] = values[model._fields.index("t_ref")]
             if cut.population in rows:
@@ -382,7 +424,7 @@ class Simulation:
         """The circuit at the beginning."""
         first = self._tables.first
         start, drive = np.zeros(first[-1]), np.zeros(first[-1], self._dtype)
-        for k, (p, own) in enumerate(zip(self._populations, self._neurons, strict=True)):
+        for k, (p, own) in enumerate(zip(self.populations, self._neurons, strict=True)):
             if own is None:
                 continue
             here = self._neurons_of(k)
@@ -395,11 +437,11 @@ class Simulation:
         state = at_rest(self._tables, start)
         state.drive[:] = drive
         noise, sources = self._noise(circuit), self._sources(circuit)
-        return _Stand(state, noise, sources, [_none() if p.trains is None else p.trains for p in self._populations])
+        return _Stand(state, noise, sources, [_none() if p.trains is None else p.trains for p in self.populations])
 
     def _sources(self, circuit: "Circuit") -> processes.Sources:
         """Sources of Poisson processes, at the beginning."""
-        own = [(k, p) for k, p in enumerate(self._populations) if p.rate is not None]
+        own = [(k, p) for k, p in enumerate(self.populations) if p.rate is not None]
         first = np.cumsum([0, *(p.size for _, p in own)])
         mean = _intervals(np.concatenate([np.empty(0), *(np.broadcast_to(np.asarray(p.rate), p.size) for _, p in own)]))
         found = processes.Sources(
@@ -415,7 +457,7 @@ class Simulation:
 
     def _noise(self, circuit: "Circuit") -> processes.Noise:
         """Noise of all ranges, at the beginning."""
-        count, n_ranges = len(self._populations), self._kind.size
+        count, n_ranges = len(self.populations), self._kind.size
         rates, jumps, currents = ([np.empty(0)] * n_ranges for _ in range(3))
         most = np.zeros(n_ranges)
         for r, cut in enumerate(self._cut):
@@ -423,7 +465,7 @@ class Simulation:
             own = [each for each in circuit.noises if self._number[each.post.name] == cut.population]
             if not own:
                 continue
-            size = self._populations[cut.population].size
+            size = self.populations[cut.population].size
             given = [[np.broadcast_to(np.asarray(x), size)[here] for x in (each.rate, each.weight)] for each in own]
             of_current = [int(np.searchsorted(self._tables.taus, each.tau_syn)) if each.tau_syn else -1 for each in own]
             rates[count + r], jumps[count + r] = (np.concatenate(column) for column in zip(*given, strict=True))

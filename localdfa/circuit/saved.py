@@ -1,7 +1,8 @@
 """A circuit on disk: what describes it, and where its simulation stands, so that it goes on to the same bits.
 
 The file is one of NumPy's, without pickles: a description in JSON, whose arrays stand beside it, and the arrays of the state.
-Synapses are not in it. They are drawn again, from the same seed, and are to have the same checksum.
+Synapses are not in it, but for weights that have been learned. They are drawn again, from the same seed, and are to have the
+same checksum.
 """
 
 import json
@@ -38,6 +39,7 @@ def save(circuit: Circuit, path: Path) -> None:
     if circuit.simulation:
         described |= {"checksum": circuit.simulation.checksum()}
         arrays |= circuit.simulation.arrays()
+        arrays |= {f"learned_{q}": weights for q, weights in circuit.learned.items()}
     with writing(Path(path)) as stream:
         np.savez(stream, allow_pickle=False, description=np.frombuffer(json.dumps(described).encode(), np.uint8), **arrays)
 
@@ -67,7 +69,9 @@ def load(path: Path) -> Circuit:
         found = Circuit.of_tables(whole(described["circuit"]))
         if "checksum" not in described:
             return found
+        found.learned = {q: arrays[f"learned_{q}"] for q in range(len(found.projections)) if f"learned_{q}" in arrays}
         simulation = Simulation(found)
+        found.learned = {q: simulation.weights_of(q) for q in found.learned}
         if simulation.checksum() != described["checksum"]:
             raise RunError(
                 f"{path}: its synapses are not drawn again as they were; allowed: the versions of localdfa and NumPy that "

@@ -129,7 +129,16 @@ def tables_of(circuit: "Circuit") -> dict[str, Any]:
 
 
 def to_toml(circuit: "Circuit") -> str:
-    """A circuit as TOML."""
+    """A circuit as TOML.
+
+    Raises
+    ------
+    SpecError
+        Weights have been learned, which no distribution draws.
+    """
+    if circuit.learned:
+        key = circuit.projections[min(circuit.learned)].key
+        raise SpecError(f"{key}: its weights have been learned, which are not in TOML; allowed: Circuit.save")
     return tomli_w.dumps(_without_arrays(tables_of(circuit)))
 
 
@@ -157,6 +166,7 @@ def _of_projection(q: "Projection") -> dict[str, Any]:
     found |= {"weight": _of(q.weight), "delay": _of(q.delay), "tau_syn": q.tau_syn}
     found |= {"sign": q.sign} if q.sign else {}
     found |= {"self_connections": False} if q.own else {}
+    found |= {"plastic": True} if q.plastic else {}
     return found | ({"multapses": True} if q.several else {})
 
 

@@ -1,0 +1,290 @@
+"""A circuit that is taught: what a readout is to do in each trial, and how plastic projections learn it by the local rule."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import get_num_threads
+
+from localdfa import registry
+from localdfa.circuit import build
+from localdfa.circuit.running import Simulation
+from localdfa.circuit.trials import Protocol, Trials
+from localdfa.circuit.values import Bounds, Distribution, array, choice, drawn, number, value_of
+from localdfa.core import finite
+from localdfa.core.rate.plasticity import Plasticity
+from localdfa.core.update import Update
+from localdfa.data.trains import Inputs
+from localdfa.data.trains import Trains as GivenTrains
+from localdfa.errors import NonFiniteError, SpecError, quoted
+from localdfa.spec.checks import SETTLED, wrong_parameters
+from localdfa.spec.tables import Input, Phases, Trace
+
+if TYPE_CHECKING:
+    from localdfa.circuit.description import Circuit, Population
+
+# Purposes of random numbers, beside those of `build`.
+_ORDER, _TRIALS, _TESTS, _FEEDBACK = 45, 46, 47, 48
+_SIGNAL, _TARGET, _TIME, _BETA = Bounds(-1e6, 1e6), Bounds(-1e6, 1e6), Bounds(0.1, 1e6), Bounds(1e-8, 100)
+_SIZES, _THREADS = Bounds(1, 100_000, True), Bounds(1, 1024, True)
+# A nudge lasts as many time constants of the postsynaptic trace, if nothing else is said.
+_NUDGED = 5
+
+
+class Learner:
+    """The plastic projections of a circuit as they learn, made by `Circuit.learner`, which says what is simulated.
+
+    What has been learned is in the circuit: it runs with it, and is saved with it. What the optimiser remembers of each
+    synapse, and the number of passes so far, are the learner's.
+    """
+
+    def __init__(self, circuit: "Circuit", protocol: Protocol, optimiser: Any) -> None:
+        """As `learner_of` has checked it; draws the circuit, if it has not run yet."""
+        if circuit.simulation is None:
+            circuit.simulation = Simulation(circuit)
+        self._circuit, self._protocol, simulation = circuit, protocol, circuit.simulation
+        plastic = [q.plastic for q in circuit.projections]
+        self._learning = [q for q, projection in enumerate(circuit.projections) if projection.plastic]
+        self._weights = [simulation.weights_of(q)[None] for q in self._learning]
+        self._trials = Trials(simulation, protocol, plastic)
+        own = registry.cast(optimiser, simulation.jumps.dtype.type)
+        self._plasticity = Plasticity(self._weights, own, undecayed=[0] * len(self._weights))
+        self.epochs = 0
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{q.pre.name} to {q.post.name}" for q in self._circuit.projections if q.plastic)
+        return f"Learner({names}; after {self.epochs} passes)"
+
+    def epoch(self, inputs: Any, targets: Any, batch_size: int = 32, threads: int | None = None) -> np.ndarray:
+        """Pass once through trials in a new order, and learn from each mini-batch.
+
+        Parameters
+        ----------
+        inputs : array (m, n), or sequence of m pairs
+            What the source that is driven sends in each trial: numbers, which the input code turns into spikes, or with the
+            code ``trains`` spikes (times, neurons), ms from the onset of each phase.
+        targets : array (m, n_out)
+            The rate that each neuron of the readout is to have, Hz.
+        batch_size : int
+            Trials that a change of weights sums over.
+        threads : int, optional
+            Share the trials of a mini-batch; the bits are the same with any number of them. By default as many as Numba has.
+
+        Returns
+        -------
+        array (m, n_out)
+            The rates of the readout at the end of the free phase of each trial, Hz, before its mini-batch was learned from.
+
+        Raises
+        ------
+        SpecError
+            The message names the argument, and says what is allowed.
+        NonFiniteError
+            A weight has become infinite or NaN; the message names the projection.
+        """
+        samples, size = self._samples(inputs), int(number("batch_size", batch_size, _SIZES))
+        n_out = self._circuit.populations[self._protocol.readout].size
+        wanted, count = array("targets", targets, _TARGET, ((len(samples), n_out),)), _threads(threads)
+        order = build.generator(self._circuit.seed, _ORDER, self.epochs).permutation(len(samples))
+        rates = np.empty(wanted.shape)
+        for start in range(0, len(samples), size):
+            batch = order[start : start + size]
+            rng = build.generator(self._circuit.seed, _TRIALS, self.epochs, start)
+            left, gained = self._trials.simulate(samples[batch], wanted[batch], rng, count)
+            rates[batch] = left.readout
+            self._learn(gained, int(left.events.sum()))
+        self.epochs += 1
+        return rates
+
+    def rates(self, inputs: Any, threads: int | None = None) -> np.ndarray:
+        """The rates of the readout at the end of the free phase of each trial, Hz, (m, n_out); nothing learns.
+
+        inputs, threads: as in `epoch`, and so are errors. What is drawn at random is the same at each call.
+        """
+        samples = self._samples(inputs)
+        left, _ = self._trials.simulate(samples, None, build.generator(self._circuit.seed, _TESTS, 0), _threads(threads))
+        return left.readout
+
+    def _learn(self, gained: list[np.ndarray], events: int) -> None:
+        """Change weights by what a mini-batch teaches; those of one sign stop at zero."""
+        none: list[np.ndarray | None] = [None] * len(gained)
+        self._plasticity.learn(self._weights, Update(sent=none, change=none, total=[*gained], events=events))
+        for q, weights in zip(self._learning, self._weights, strict=True):
+            projection = self._circuit.projections[q]
+            if not finite.all_are(weights):
+                raise NonFiniteError(f"{projection.key}: a weight is not finite after pass {self.epochs + 1}")
+            if projection.sign == "excitatory":
+                np.maximum(weights, 0, out=weights)
+            elif projection.sign == "inhibitory":
+                np.minimum(weights, 0, out=weights)
+            self._circuit.learned[q] = weights[0]
+
+    def _samples(self, inputs: Any) -> Inputs:
+        """Inputs as the input code reads them."""
+        source, spec = self._circuit.populations[self._protocol.driven], self._protocol.input
+        code = registry.get("inputs", spec.code)
+        if code.given:
+            return _trains(inputs, source)
+        m = len(inputs) if isinstance(inputs, Sequence) or np.ndim(inputs) else 0
+        found = array("inputs", inputs, Bounds(-1e9, 1e9), ((max(1, m), source.size),))
+        if reason := code.refusal(found, (source.size,), spec):
+            raise SpecError(f"inputs: {reason}")
+        return found
+
+
+def learner_of(
+    circuit: "Circuit",
+    driven: "Population",
+    readout: "Population",
+    feedback: Mapping[str, Any],
+    code: Mapping[str, Any],
+    optimiser: Mapping[str, Any],
+    times: Mapping[str, Any],
+    nudging: str,
+    propagation: str,
+) -> Learner:
+    """Check what `Circuit.learner` is given, and make a learner of it.
+
+    times: its beta, and durations and time constants, ms, by name; None where they are left out.
+
+    Raises
+    ------
+    SpecError
+        The message names the argument, the population or the projection, and says what is allowed.
+    """
+    trace = Trace(**{key: number(key, times[key], Bounds(0.1, 1e4)) for key in ("tau_x", "tau_z")})
+    least = SETTLED * max(trace.tau_x, trace.tau_z)
+    free = least if times["free"] is None else number("free", times["free"], _TIME)
+    if free < least:
+        raise SpecError(
+            f"free: after {free:g} ms the traces still rise, which would be learned as if it were taught; allowed: at least "
+            f"{least:g} ms, {SETTLED} times the longer of tau_x and tau_z"
+        )
+    nudged = _NUDGED * trace.tau_z if times["nudged"] is None else number("nudged", times["nudged"], _TIME)
+    gate = None if times["gate"] is None else number("gate", times["gate"], Bounds(0.1, nudged))
+    phases = Phases(
+        beta=number("beta", times["beta"], _BETA),
+        nudging=choice("nudging", nudging, ["centered", "one_sided"]),  # type: ignore[arg-type]
+        propagation=choice("propagation", propagation, ["two_compartment", "live"]),  # type: ignore[arg-type]
+        teacher="drive",
+        free=free,
+        nudged=nudged,
+        gate=gate,
+    )
+    _require_learnable(circuit, readout)
+    signals = _signals(circuit, readout, feedback)
+    _require_reached(circuit, signals, propagation)
+    protocol = Protocol(driven.name, _code(code, driven), readout.name, signals, phases, trace)
+    return Learner(circuit, protocol, _optimiser(optimiser, circuit.precision))
+
+
+def _require_learnable(circuit: "Circuit", readout: "Population") -> None:
+    """Refuse what cannot be part of a trial, by name."""
+    for noise in circuit.noises:
+        raise SpecError(
+            f"{noise.key}: is no part of trials; allowed: a source of Poisson processes, Circuit.poisson, joined one_to_one, "
+            "which each trial draws anew"
+        )
+    for pulse in circuit.pulses:
+        raise SpecError(f"current of {pulse.post.name!r}: changes at {pulse.begin:g} ms; allowed in trials: constant ones")
+    for p in circuit.populations.values():
+        if p.model not in (None, readout.model):
+            raise SpecError(
+                f"population {p.name!r}: its model, {p.model!r}, is not that of {readout.name!r}, {readout.model!r}; allowed "
+                "in trials: one model, whose parameters may differ"
+            )
+    if not any(q.plastic for q in circuit.projections):
+        raise SpecError("no projection is plastic, and so none would learn; allowed: some with plastic=True")
+
+
+def _signals(circuit: "Circuit", readout: "Population", feedback: Any) -> dict[str, np.ndarray]:
+    """The signal of each neuron for an error of 1 Hz of each readout neuron, (n_out, size), by population."""
+    if not isinstance(feedback, Mapping):
+        raise SpecError(f"feedback: {quoted(feedback)}; allowed: a table by population, as {{'exc': array (n, n_out)}}")
+    found, n_out = {}, readout.size
+    there = [p.name for p in circuit.populations.values() if p.model]
+    for name, value in feedback.items():
+        p, key = circuit.populations[choice("feedback", name, there)], f"feedback.{name}"
+        if p is readout:
+            found[name] = np.eye(n_out) * number(key, value, Bounds(1e-9, 1e6))
+            continue
+        if np.ndim(value) == 0 and not isinstance(value, Mapping):
+            raise SpecError(
+                f"{key}: {quoted(value)}; allowed: an array of shape {(p.size, n_out)}, or a table with a distribution; one "
+                f"number is allowed for {readout.name!r}, of which each neuron gets its own error"
+            )
+        given = value_of(key, value, _SIGNAL, ((p.size, n_out),))
+        if isinstance(given, Distribution):
+            rng = build.generator(circuit.seed, _FEEDBACK, [*circuit.populations].index(name))
+            given = np.reshape(drawn(given, rng, p.size * n_out), (p.size, n_out))
+        found[name] = np.ascontiguousarray(np.transpose(given))
+    return found
+
+
+def _require_reached(circuit: "Circuit", signals: Mapping[str, np.ndarray], propagation: str) -> None:
+    """Refuse synapses that would learn nothing, and feedback that would teach nothing."""
+    learning = {q.post.name for q in circuit.projections if q.plastic}
+    if not signals:
+        raise SpecError("feedback: reaches no population; allowed: at least one that plastic projections lead to")
+    if propagation == "live":
+        return
+    for q in circuit.projections:
+        if q.plastic and q.post.name not in signals:
+            raise SpecError(
+                f"{q.key}.plastic: no feedback reaches {q.post.name!r}, and so nothing would be learned; allowed: with "
+                f"feedback.{q.post.name}, or with propagation='live'"
+            )
+    for name in signals:
+        if name not in learning:
+            raise SpecError(
+                f"feedback.{name}: no plastic projection leads to {name!r}, and its feedback is heard by no other population; "
+                "allowed: with one, or with propagation='live'"
+            )
+
+
+def _code(given: Any, driven: "Population") -> Input:
+    """The input code of the source that is driven."""
+    if not isinstance(given, Mapping):
+        raise SpecError(f"code: {quoted(given)}; allowed: a table, as {{'code': 'poisson', 'rate': 100.0}}")
+    models = {name: registry.get("inputs", name) for name in registry.names("inputs")}
+    spiking = [name for name, model in models.items() if model.spikes and not model.series]
+    name = choice("code.code", given.get("code"), spiking)
+    reads, bounds = models[name].reads, {"rate": Bounds(0.1, 1e4), "window": Bounds(0.1, 1e5)}
+    for key in given:
+        if key != "code":
+            choice("code", key, [*reads])
+    own: dict[str, Any] = {key: number(f"code.{key}", given[key], bounds[key]) for key in reads if key in given}
+    return Input(code=name, **own)
+
+
+def _optimiser(given: Any, precision: str) -> Any:
+    """An optimiser with its parameters."""
+    if not isinstance(given, Mapping):
+        raise SpecError(f"optimiser: {quoted(given)}; allowed: a table, as {{'name': 'rmsprop', 'learning_rate': 0.01}}")
+    name = choice("optimiser.name", given.get("name"), registry.names("optimisers"))
+    own = {key: value for key, value in given.items() if key != "name"}
+    if wrong := wrong_parameters("optimiser", "optimisers", name, own, precision):
+        raise SpecError("\n".join(wrong))
+    return registry.get("optimisers", name)(**own)
+
+
+def _trains(inputs: Any, source: "Population") -> GivenTrains:
+    """Spike trains of trials, each a pair (times, neurons)."""
+    allowed = "a pair (times, neurons) for each trial, ms from the onset of each phase"
+    if not isinstance(inputs, (list, tuple)) or not inputs:
+        raise SpecError(f"inputs: {quoted(inputs)}; allowed: {allowed}")
+    times, who, counts = [np.empty(0)], [np.empty(0, np.int64)], []
+    for s, pair in enumerate(inputs):
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise SpecError(f"inputs[{s}]: {quoted(pair)}; allowed: {allowed}")
+        when = np.asarray(pair[0], float if np.size(pair[0]) == 0 else None)
+        times.append(array(f"inputs[{s}], times", when, Bounds(0, 1e9), ((np.size(when),),)))
+        senders = np.asarray(pair[1], int if np.size(pair[1]) == 0 else None)
+        who.append(array(f"inputs[{s}], neurons", senders, Bounds(0, source.size - 1, True), (times[-1].shape,)))
+        counts.append(times[-1].size)
+    sample = np.repeat(np.arange(len(counts)), counts)
+    return GivenTrains(sample, np.concatenate(who), np.concatenate(times), len(counts), source.size)
+
+
+def _threads(asked: int | None) -> int:
+    return get_num_threads() if asked is None else int(number("threads", asked, _THREADS))
