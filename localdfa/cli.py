@@ -706,7 +706,10 @@ def cache(clear: bool) -> None:
 
 @main.command(epilog=_examples("localdfa bench rate", "localdfa bench spiking --against brian2 --turns 3"))
 @click.argument(
-    "what", type=click.Choice(["rate", "spiking", "training", "startup", "memory", "feedback", "scaling", "roofline", "torch"])
+    "what",
+    type=click.Choice(
+        ["rate", "spiking", "circuit", "training", "startup", "memory", "feedback", "scaling", "roofline", "torch"]
+    ),
 )
 @click.option(
     "--against", multiple=True,
@@ -714,14 +717,23 @@ def cache(clear: bool) -> None:
     help="Peers to run beside.  [default: all there are]",
 )  # fmt: skip
 @click.option("--turns", default=7, show_default=True, type=click.IntRange(1, 1000), help="Alternations of each workload.")
+@click.option(
+    "--networks", metavar="NAME,NAME", help="Of circuit: cuba, brunel, or NEURONS-PERCENT, as 20000-2.  [default: six of them]"
+)
+@click.option("--duration", type=click.FloatRange(1, 1e6), help="Of circuit: biological time of a trial, ms.  [default: 1000]")
+@click.option("--threads", metavar="N,N", help="Of circuit: threads that share a trial.  [default: 1,2]")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures to this file.")
 @_DEVICE
-def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, device: str) -> None:
+def bench(
+    what: str, against: tuple[str, ...], turns: int, networks: str | None, duration: float | None, threads: str | None,
+    path: Path | None, device: str,
+) -> None:  # fmt: skip
     """Time a workload beside its peers: rate (training steps of rate networks, beside pytorch and numpy), spiking (trials of
-    spiking networks, beside brian2 and, where they are recurrent and static, nest and annarchy), training (training steps of a
-    spiking network, beside snntorch), startup (to the first epoch, when kernels are compiled and when they are on disk), memory
-    (peaks against the size of the network), feedback (training steps under each feedback pathway, beside the one from which it
-    is derived), scaling, roofline or torch.
+    spiking networks, beside brian2 and, where they are recurrent and static, nest and annarchy), circuit (one trial of a
+    circuit, which threads share, beside brian2, nest and annarchy), training (training steps of a spiking network, beside
+    snntorch), startup (to the first epoch, when kernels are compiled and when they are on disk), memory (peaks against the size
+    of the network), feedback (training steps under each feedback pathway, beside the one from which it is derived), scaling,
+    roofline or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
     the other, and modules under the rules of `localdfa.torch` against plain back-propagation.
@@ -733,7 +745,10 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
         _require("torch", "bench torch", "PyTorch")
     from localdfa.bench import show, tables
 
-    peers = {"rate": show.RATE, "spiking": show.SPIKING, "training": show.TRAINING}.get(what, ())
+    of_circuit = {"--networks": networks, "--duration": duration, "--threads": threads}
+    if what != "circuit" and (given := [option for option, value in of_circuit.items() if value is not None]):
+        raise LocalDFAError(f"bench {what}: {' '.join(given)}; allowed with bench circuit")
+    peers = {"rate": show.RATE, "spiking": show.SPIKING, "training": show.TRAINING, "circuit": show.CIRCUIT}.get(what, ())
     if set(against) - set(peers):
         raise LocalDFAError(f"bench {what}: --against {' '.join(against)}; allowed: {', '.join(peers) or 'no peer'}")
     chosen = [peer for peer in peers if peer in against or not against]
@@ -741,6 +756,7 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
         "rate": lambda: show.rate(chosen, turns),
         "spiking": lambda: show.spiking(chosen, turns),
         "training": lambda: show.spiking_training(chosen, turns),
+        "circuit": lambda: show.circuit(chosen, turns, *_of_circuit(networks, duration, threads)),
         "startup": lambda: show.starts(turns),
         "memory": show.memory,
         "feedback": lambda: show.feedback(turns),
@@ -753,3 +769,17 @@ def bench(what: str, against: tuple[str, ...], turns: int, path: Path | None, de
         from localdfa.files import write_json
 
         write_json(path, results)
+
+
+def _of_circuit(networks: str | None, duration: float | None, threads: str | None) -> tuple[list[str], float, list[int]]:
+    """Networks, duration and numbers of threads of `bench circuit`."""
+    from localdfa.bench import one_trial
+
+    named = networks.split(",") if networks is not None else [*one_trial.NETWORKS]
+    counts = (threads or "1,2").split(",")
+    if not all(count.isascii() and count.isdecimal() and 1 <= int(count) <= 1024 for count in counts):
+        raise LocalDFAError(f"--threads {threads}: allowed: whole numbers from 1 to 1024, separated by commas")
+    for option, of in (("--networks", named), ("--threads", counts)):
+        if len(set(of)) < len(of):
+            raise LocalDFAError(f"{option} {','.join(of)}: one comes twice")
+    return [name.strip() for name in named], duration or 1000.0, [*map(int, counts)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from localdfa.bench import compare, memory, spiking, startup, training, trials, workloads
+from localdfa.bench import compare, memory, one_trial, spiking, startup, training, trials, workloads
 from localdfa.cli import main
 from localdfa.errors import LocalDFAError
 
@@ -304,3 +304,118 @@ def test_without_snntorch_it_is_left_out_by_name(monkeypatch):
     done = CliRunner().invoke(main, ["bench", "training"])
     assert done.exit_code == 0, done.output
     assert "snntorch is not installed and is left out: pip install 'localdfa[snntorch]'" in done.output
+
+
+def joined(pre, post, **how):
+    return {"pre": pre, "post": post, "delay": 1.5, **how}
+
+
+# Jumps and noise, from numbers of synapses a neuron, as in brunel; and together with currents, which NEST has no model for.
+CELL = {"tau_m": 20.0, "v_th": 20.0, "v_reset": 10.0, "t_ref": 2.0}
+JUMPS = {
+    "seed": 2, "population": [{"name": "exc", "size": 320, **CELL}, {"name": "inh", "size": 80, **CELL}],
+    "projection": [
+        joined(pre, post, in_degree=n, weight=weight)
+        for pre, n, weight in (("exc", 32, 0.8), ("inh", 8, -4.0)) for post in ("exc", "inh")
+    ],
+    "input": [{"post": post, "rate": 2000.0, "weight": 0.8} for post in ("exc", "inh")],
+}  # fmt: skip
+BOTH = {**JUMPS, "projection": [*JUMPS["projection"], joined("inh", "exc", probability=0.1, weight=-0.5, tau_syn=10.0)]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("peer", "package", "networks"), [
+    ("nest", "nest", ["400-20", JUMPS]), ("brian2", "brian2", [BOTH]), ("annarchy", "ANNarchy", [BOTH]),
+])  # fmt: skip
+def test_a_trial_that_threads_share_beside_a_peer(monkeypatch, peer, package, networks):
+    """Each side draws the network itself: as many synapses and, on the second thread as well, the same mean rate."""
+    if not find_spec(package):
+        pytest.skip(f"{peer} is not installed: pip install 'localdfa[{peer}]'")
+    if peer != "nest" and not all(map(shutil.which, ("g++", "cmake", "make"))):
+        pytest.skip("no g++, cmake or make")
+    of, threads = one_trial.tables_of, [1, 2] if peer == "nest" else [1]
+    monkeypatch.setattr(one_trial, "tables_of", lambda name: of(name) if isinstance(name, str) else name)
+    for name in networks:
+        found = one_trial.alternate(name, 500.0, threads, [peer], turns=2)
+        assert found["left_out"] == {}
+        assert [(side["side"], side["threads"]) for side in found["sides"]] == [(s, n) for s in ("ours", peer) for n in threads]
+        ours = found["sides"][0]
+        for side in found["sides"]:
+            assert side["rate"] == pytest.approx(ours["rate"], rel=one_trial.RATE)
+            assert len(side["seconds"]) == 2
+            if name != "400-20":
+                exactly = 400 * 40 + (0 if name is JUMPS else 80 * 320 // 10)
+                assert side["synapses"] == pytest.approx(exactly, abs=0 if name is JUMPS else 6 * 48)
+        assert ours["rate"] > 2
+        assert ours["synapses"] > 15_000
+
+
+class Sharing:
+    """A side of one trial that answers at once; a peer is twice as slow, and on two threads both are 1.5 times as fast."""
+
+    facts = {"nest": {"synapses": 1000, "rate": 10.5}, "brian2": {"synapses": 1000, "rate": 12.0}}  # noqa: RUF012
+
+    def __init__(self, module, tables, duration, threads):
+        self.side, self.threads = module.removesuffix("_circuit"), threads
+
+    def call(self, name):
+        if name == "facts":
+            return self.facts.get(self.side, {"synapses": 1000, "rate": 10.0, "bytes_per_synapse": 9.5})
+        return {"warm": None, "build": 3.0, "turn": (1 if self.side == "ours" else 2) / (1 + 0.5 * (self.threads - 1))}[name]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        pass
+
+
+def test_one_trial_has_ratios_and_says_who_is_left_out(monkeypatch, tmp_path):
+    """Brian2 has another rate, ANNarchy too little memory; NEST's rate is near enough."""
+    monkeypatch.setattr(one_trial, "Worker", Sharing)
+    monkeypatch.setattr("localdfa.bench.show._installed", lambda against, console: list(against))
+    monkeypatch.setattr(one_trial, "_BYTES", {"brian2": 0, "nest": 0, "annarchy": 10**9})
+    monkeypatch.setattr(one_trial.memory, "available", lambda: 10**10)
+    options = ["--networks", "100-10", "--turns", "3", "--duration", "50", "--json", str(tmp_path / "figures.json")]
+    done = CliRunner().invoke(main, ["bench", "circuit", *options], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    assert "100-10: brian2 is left out: does not simulate the same: rate 12 Hz, ours 10 Hz" in done.output
+    assert "100-10: annarchy is left out: needs about 2000.8 GB of memory, of 8.4 GB that are left" in done.output
+    [found] = json.loads((tmp_path / "figures.json").read_text())["circuit"]
+    assert found["neurons"] == 100
+    sides = {(side["side"], side["threads"]): side for side in found["sides"]}
+    assert sides.keys() == {(side, n) for side in ("ours", "nest") for n in (1, 2)}
+    assert all(len(side["seconds"]) == 3 for side in sides.values())
+    assert sides["nest", 2]["times_ours"] == {"median": 2, "min": 2, "max": 2}
+    assert sides["ours", 2]["speedup"]["median"] == 1.5
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (["rate", "--networks", "cuba", "--threads", "1"], "bench rate: --networks --threads; allowed with bench circuit"),
+    (["circuit", "--networks", "cuba,huge"], "--networks huge: allowed: cuba, brunel, or NEURONS-PERCENT"),
+    (["circuit", "--networks", "100-200"], "--networks 100-200: allowed: "),
+    (["circuit", "--networks", "cuba,cuba"], "--networks cuba,cuba: one comes twice"),
+    (["circuit", "--threads", "0"], "--threads 0: allowed: whole numbers from 1 to 1024"),
+    (["circuit", "--against", "snntorch"], "bench circuit: --against snntorch; allowed: brian2, nest, annarchy"),
+])  # fmt: skip
+def test_options_of_one_trial_that_are_wrong_are_refused(options, said):
+    done = CliRunner().invoke(main, ["bench", *options])
+    assert done.exit_code == 1
+    assert said in done.output
+
+
+def test_networks_of_one_trial_are_those_that_are_named():
+    """Their sizes and numbers of synapses, and that the smaller ones, which only compile, have the same kinds of both."""
+    from localdfa.circuit import Circuit
+    from localdfa.circuit.build import expected_synapses
+
+    for name, neurons, synapses in (
+        ("cuba", 4000, 320_000), ("brunel", 12_500, 15_625_000), ("20000-10", 20_000, 4e7), ("100000-0.5", 100_000, 5e7),
+    ):  # fmt: skip
+        tables = one_trial.tables_of(name)
+        circuit, few = Circuit.of_tables(tables), Circuit.of_tables(one_trial.smaller(tables))
+        assert sum(p.size for p in circuit.populations.values()) == neurons
+        assert sum(map(expected_synapses, circuit.projections)) == pytest.approx(synapses, rel=1e-6)
+        assert [(q.kind, q.tau_syn) for q in few.projections] == [(q.kind, q.tau_syn) for q in circuit.projections]
+        assert sum(p.size for p in few.populations.values()) == 200
+        assert [one_trial.room(peer, tables, [1, 2]) > 1e8 for peer in trials.PEERS] == [True] * 3

@@ -33,15 +33,7 @@ class Brian2:
     def build(self) -> float:
         """Write and compile the program; returns the seconds that takes."""
         began = time.perf_counter()
-        brian2.BrianLogger.suppress_name("openmp")
-        brian2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count()}"]
-        brian2.set_device("cpp_standalone", build_on_run=False)
-        brian2.prefs.devices.cpp_standalone.openmp_threads = self._threads if self._threads > 1 else 0
-        # Brian2 itself keeps the time of the last run only.
-        brian2.device.insert_code(
-            "after_network_run",
-            '{ std::ofstream runs("runs.txt", std::ios::app); runs << Network::_last_run_time << std::endl; }',
-        )
+        begin(self._threads)
         inputs, _ = sample(self._work, 1)
         self._model = brian.Model(
             self._network, self._setting, inputs, self._work.plastic, None, DT, keep=False, rate=self._work.online
@@ -53,15 +45,33 @@ class Brian2:
 
     def turn(self) -> float:
         """Run the program; returns the seconds of its runs, without loading and saving."""
-        runs = Path(self._folder.name, "runs.txt")
-        runs.unlink(missing_ok=True)
-        brian2.device.run(self._folder.name, with_output=False)
-        return sum(map(float, runs.read_text().split()))
+        return run(self._folder.name)
 
     def spikes(self) -> float:
         """Spikes of a trial."""
         assert self._model is not None
         return float(sum(counts.sum() for counts in self._model.counts()))
+
+
+def begin(threads: int) -> None:
+    """From here on a C++ program is described, which runs on so many OpenMP threads."""
+    brian2.BrianLogger.suppress_name("openmp")
+    brian2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count()}"]
+    brian2.set_device("cpp_standalone", build_on_run=False)
+    brian2.prefs.devices.cpp_standalone.openmp_threads = threads if threads > 1 else 0
+    # Brian2 itself keeps the time of the last run only.
+    brian2.device.insert_code(
+        "after_network_run",
+        '{ std::ofstream runs("runs.txt", std::ios::app); runs << Network::_last_run_time << std::endl; }',
+    )
+
+
+def run(folder: str) -> float:
+    """Run the compiled program in a folder; returns the seconds of its runs, without loading and saving."""
+    runs = Path(folder, "runs.txt")
+    runs.unlink(missing_ok=True)
+    brian2.device.run(folder, with_output=False)
+    return sum(map(float, runs.read_text().split()))
 
 
 make = Brian2

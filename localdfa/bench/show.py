@@ -10,12 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from localdfa.bench import compare, pathways, startup, training, trials, workloads
+from localdfa.bench import compare, one_trial, pathways, startup, training, trials, workloads
 from localdfa.bench import memory as peaks
 from localdfa.bench import spiking as spikes
 
-# Peers of training steps, of spiking trials and of the training of spiking networks, and the packages that they need.
-RATE, SPIKING, TRAINING = ("pytorch", "numpy"), tuple(trials.PEERS), ("snntorch",)
+# Peers of training steps, of spiking trials, of the training of spiking networks and of circuits, and the packages they need.
+RATE, SPIKING, TRAINING, CIRCUIT = ("pytorch", "numpy"), tuple(trials.PEERS), ("snntorch",), tuple(trials.PEERS)
 _PACKAGES = {
     "pytorch": "torch", "brian2": "brian2", "nest": "nest", "annarchy": "ANNarchy", "numpy": "numpy", "snntorch": "snntorch"
 }  # fmt: skip
@@ -109,6 +109,50 @@ def _cells(result: dict[str, Any], peer: str) -> list[str]:
         "{median:.2f}\n({min:.2f}–{max:.2f})".format(**result["ratio"][peer]),
         f"{result['built'][peer]:.1f}",
     ]
+
+
+def circuit(
+    against: Sequence[str], turns: int, networks: Sequence[str], duration: float, threads: Sequence[int]
+) -> dict[str, Any]:
+    """One trial of circuits, shared by threads, ours and every peer that is installed."""
+    console, results = Console(), []
+    for name in networks:
+        one_trial.tables_of(name)  # a name that is wrong is said before anything is timed
+    peers = _installed(against, console)
+    table = Table(
+        "network", "side", "threads", "ms/trial", "× ours", "× one\nthread", "Hz", "synapses", "built, s", "peak\nB/synapse"
+    )
+    for name in networks:
+        with console.status(f"{name}: building, compiling, and every side in turn"):
+            found = one_trial.alternate(name, duration, [*threads], peers, turns)
+        results.append(found)
+        for peer, reason in found["left_out"].items():
+            console.print(f"{name}: {peer} is left out: {reason}", markup=False, soft_wrap=True)
+        for n, side in enumerate(found["sides"]):
+            room, several = side.get("bytes_per_synapse"), side["threads"] != threads[0]
+            table.add_row(
+                f"{name}\n{found['neurons']:,} neurons" if n == 0 else "", side["side"], str(side["threads"]),
+                f"{1e3 * side['median']:,.3g}", "" if side["side"] == "ours" else _spread(side["times_ours"]),
+                _spread(side["speedup"]) if several else "", f"{side['rate']:.3g}", f"{side['synapses'] / 1e6:.4g} M",
+                f"{side['built']:.2g}", "" if room is None else f"{room:.1f}",
+            )  # fmt: skip
+        table.add_section()
+    console.print(table)
+    console.print(
+        f"{duration:g} ms of biological time, which all threads of a side share; medians of {turns} turns on {os.cpu_count()} "
+        f"cores, and ratios turn by turn (least–most). Each side draws its synapses itself, by the same rule; what differs in "
+        f"synapses or, by more than {one_trial.RATE:.0%}, in its mean rate is left out. Building, compiling, connecting and "
+        f"recording are not timed. Ours: exact spike times, float32. Peers: steps of {trials.DT} ms, float64; they draw how "
+        f"many events of noise come in a step, ours each event and its time. Built: ours, NEST: drawn and connected; Brian2: "
+        f"compiled; ANNarchy: both. Peak: by how much building ours raises the process's memory; of large networks alone it "
+        f"says something.",
+        style="dim",
+    )
+    return {"turns": turns, "circuit": results}
+
+
+def _spread(ratio: dict[str, float]) -> str:
+    return "{median:.2f}\n({min:.2f}–{max:.2f})".format(**ratio)
 
 
 def spiking_training(against: Sequence[str], turns: int) -> dict[str, Any]:

@@ -63,6 +63,18 @@ PEERS: dict[str, Callable[[Trials], bool]] = {
 }
 
 
+# The recurrent network: its neurons, ms; of excitatory and of inhibitory synapses tau_syn, ms, and what a spike raises their
+# current by, v measured from the reset to the threshold; the constant drive; and the conduction delay, ms.
+BALANCED = {"tau_m": 20.0, "t_ref": 5.0}
+JUMPS = ((5.0, 0.162), (10.0, -0.9))
+DRIVE, DELAY = 1.1, 1.5
+
+
+def scale(neurons: int, probability: float) -> float:
+    """What jumps of the recurrent network are divided by, and its drive is multiplied by, if neurons hear of so many others."""
+    return math.sqrt(probability * neurons / 80)
+
+
 def setting(work: Trials, free: float | None = None) -> Any:
     """The spec of a workload; free: another length of the free phase, ms."""
     from localdfa.spec import experiment
@@ -89,18 +101,18 @@ def _balanced(work: Trials) -> dict[str, Any]:
     Sompolinsky 1996): 6 to 10 Hz.
     """
     assert work.probability is not None
-    more = math.sqrt(work.probability * sum(work.hidden) / 80)
+    more = scale(sum(work.hidden), work.probability)
     return {
         "network": {
-            "hidden": work.hidden, "delay": 1.5, "start": "uniform", "weights": "zero",
+            "hidden": work.hidden, "delay": DELAY, "start": "uniform", "weights": "zero",
             "projection": [
                 {"pre": pre, "post": post, "connect": "sparse", "probability": work.probability, "plastic": work.plastic,
                  "weights": "constant", "tau_syn": tau, "scale": jump * tau / 10 / more}
-                for pre, tau, jump in ((1, 5.0, 0.162), (2, 10.0, -0.9))
+                for pre, (tau, jump) in enumerate(JUMPS, 1)
                 for post in (1, 2)
             ],
         },
-        "neuron": {"tau_m": 20.0, "t_ref": 5.0, "baseline": 1.1 * more},
+        "neuron": {**BALANCED, "baseline": DRIVE * more},
     }  # fmt: skip
 
 
