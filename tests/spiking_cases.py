@@ -1,10 +1,10 @@
 """Small lively networks of spiking neurons, and samples for them, that several tests share."""
 
-import naive_circuit as slow
 import numpy as np
 
 from localdfa import network as networks
 from localdfa import spec
+from localdfa.crosscheck import exact as slow
 
 N_IN, HIDDEN, N_OUT = 5, (6, 4), 3
 FREE, NUDGED = 60.0, 20.0

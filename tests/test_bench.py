@@ -325,7 +325,7 @@ BOTH = {**JUMPS, "projection": [*JUMPS["projection"], joined("inh", "exc", proba
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("peer", "package", "networks"), [
-    ("nest", "nest", ["400-20", JUMPS]), ("brian2", "brian2", [BOTH]), ("annarchy", "ANNarchy", [BOTH]),
+    ("nest", "nest", ["2000-4", JUMPS]), ("brian2", "brian2", [BOTH]), ("annarchy", "ANNarchy", [BOTH]),
 ])  # fmt: skip
 def test_a_trial_that_threads_share_beside_a_peer(monkeypatch, peer, package, networks):
     """Each side draws the network itself: as many synapses and, on the second thread as well, the same mean rate."""
@@ -341,9 +341,9 @@ def test_a_trial_that_threads_share_beside_a_peer(monkeypatch, peer, package, ne
         assert [(side["side"], side["threads"]) for side in found["sides"]] == [(s, n) for s in ("ours", peer) for n in threads]
         ours = found["sides"][0]
         for side in found["sides"]:
-            assert side["rate"] == pytest.approx(ours["rate"], rel=one_trial.RATE)
+            assert side["rate"] == pytest.approx(ours["rate"], rel=one_trial.RATE if name == "2000-4" else 0.1)
             assert len(side["seconds"]) == 2
-            if name != "400-20":
+            if name != "2000-4":
                 exactly = 400 * 40 + (0 if name is JUMPS else 80 * 320 // 10)
                 assert side["synapses"] == pytest.approx(exactly, abs=0 if name is JUMPS else 6 * 48)
         assert ours["rate"] > 2
@@ -353,7 +353,7 @@ def test_a_trial_that_threads_share_beside_a_peer(monkeypatch, peer, package, ne
 class Sharing:
     """A side of one trial that answers at once; a peer is twice as slow, and on two threads both are 1.5 times as fast."""
 
-    facts = {"nest": {"synapses": 1000, "rate": 10.5}, "brian2": {"synapses": 1000, "rate": 12.0}}  # noqa: RUF012
+    facts = {"nest": {"synapses": 1000, "rate": 10.5}, "brian2": {"synapses": 1000, "rate": 13.0}}  # noqa: RUF012
 
     def __init__(self, module, tables, duration, threads):
         self.side, self.threads = module.removesuffix("_circuit"), threads
@@ -379,7 +379,7 @@ def test_one_trial_has_ratios_and_says_who_is_left_out(monkeypatch, tmp_path):
     options = ["--networks", "100-10", "--turns", "3", "--duration", "50", "--json", str(tmp_path / "figures.json")]
     done = CliRunner().invoke(main, ["bench", "circuit", *options], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
-    assert "100-10: brian2 is left out: does not simulate the same: rate 12 Hz, ours 10 Hz" in done.output
+    assert "100-10: brian2 is left out: does not simulate the same: rate 13 Hz, ours 10 Hz" in done.output
     assert "100-10: annarchy is left out: needs about 2000.8 GB of memory, of 8.4 GB that are left" in done.output
     [found] = json.loads((tmp_path / "figures.json").read_text())["circuit"]
     assert found["neurons"] == 100

@@ -39,10 +39,10 @@ class Nest:
     def turn(self) -> float:
         """Run a trial; returns the seconds of the run alone."""
         nest.Prepare()
-        before, began = nest.local_spike_counter, time.perf_counter()
+        began = time.perf_counter()
         nest.Run(self._duration)
         took = time.perf_counter() - began
-        self._spikes = nest.local_spike_counter - before
+        self._spikes = nest.local_spike_counter  # of this run alone
         nest.Cleanup()
         return took
 

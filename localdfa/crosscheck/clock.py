@@ -13,11 +13,11 @@ from typing import Any
 
 import brian2
 import numpy as np
-from numba import njit
 
 from localdfa.core.events import trial_segments
 from localdfa.core.spiking import batch as spikes
 from localdfa.crosscheck import brian, subject
+from localdfa.crosscheck.matching import matched
 from localdfa.data import Inputs
 from localdfa.network import WATCHED, Network, generator
 from localdfa.spec import Setting
@@ -159,34 +159,6 @@ class _Sums:
             "largest": float(late.max(initial=0)), "mean": float(late.mean()) if len(late) else float("nan"),
             "spikes": self._spikes, "alone": self._alone, **relative,
         }  # fmt: skip
-
-
-@njit
-def matched(a: np.ndarray, b: np.ndarray, apart: float) -> np.ndarray:
-    """b − a of the spikes of two trains, in order, that are the same: the alignment of least cost.
-
-    A pair costs |b − a| / apart, a spike of one train alone 1/2, so that no pair is further apart than `apart` (the spike time
-    distance of Victor & Purpura 1996, J. Neurophysiol. 76, 1310, at half its scale).
-    """
-    n, m = len(a), len(b)
-    cost = np.empty((n + 1, m + 1))
-    cost[:, 0] = 0.5 * np.arange(n + 1)
-    cost[0] = 0.5 * np.arange(m + 1)
-    for i in range(1, n + 1):
-        for j in range(1, m + 1):
-            pair = cost[i - 1, j - 1] + abs(b[j - 1] - a[i - 1]) / apart
-            cost[i, j] = min(pair, cost[i - 1, j] + 0.5, cost[i, j - 1] + 0.5)
-    found = np.empty(min(n, m))
-    k, i, j = len(found), n, m
-    while i > 0 and j > 0:
-        if cost[i, j] == cost[i - 1, j - 1] + abs(b[j - 1] - a[i - 1]) / apart:
-            k, i, j = k - 1, i - 1, j - 1
-            found[k] = b[j] - a[i]
-        elif cost[i, j] == cost[i - 1, j] + 0.5:
-            i -= 1
-        else:
-            j -= 1
-    return found[k:]
 
 
 def _order(steps: list[float], error: list[float]) -> float | None:

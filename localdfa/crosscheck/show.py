@@ -13,7 +13,7 @@ from localdfa.files import write_bytes, write_json
 
 
 def write(certificate: dict[str, Any], folder: Path) -> Path:
-    """Write certificate.json and figures/certificate.svg and .png into a folder; where the first is.
+    """Write certificate.json and, but of circuits, figures/certificate.svg and .png into a folder; where the first is.
 
     Raises
     ------
@@ -25,6 +25,8 @@ def write(certificate: dict[str, Any], folder: Path) -> Path:
 
     path = folder / "certificate.json"
     write_json(path, certificate)
+    if certificate["kind"] == "circuits":
+        return path
     drawn = (rate if certificate["kind"] == "rate" else spiking).draw(certificate)
     for form in ("svg", "png"):
         write_bytes(folder / "figures" / f"certificate.{form}", drawn.content(form))
@@ -33,6 +35,25 @@ def write(certificate: dict[str, Any], folder: Path) -> Path:
 
 def print_tables(certificate: dict[str, Any], console: Console) -> None:
     """Print what was measured and, in the end, the verdict, with the rows that fail."""
+    if certificate["kind"] == "circuits":
+        _say(console, f"Random circuits in float64, spike by spike: seed {certificate['seed']}")
+        console.print(_circuits(certificate["compared"]))
+    else:
+        _learning(certificate, console)
+    failed = [row for row in certificate["rows"] if not row["holds"]]
+    if not failed:
+        console.print(Text(f"The certificate holds: all {len(certificate['rows'])} tolerances.", style="bold green"))
+        return
+    console.print(
+        Text(f"The certificate fails: {len(failed)} of {len(certificate['rows'])} tolerances do not hold.", style="bold red")
+    )
+    for row in failed:
+        bound = f"at least {row['least']:g}" if row["least"] is not None else f"at most {row['most']:g}"
+        console.print(Text(f"  {row['name']}: {_full(row['value'])}, allowed: {bound}"), soft_wrap=True)
+
+
+def _learning(certificate: dict[str, Any], console: Console) -> None:
+    """Of a rule."""
     spec = certificate["spec"]
     about = f"{spec['data']}, {spec['network']['neuron']}, condition {certificate['condition']!r}, seed {certificate['seed']}"
     if certificate["kind"] == "rate":
@@ -44,16 +65,6 @@ def print_tables(certificate: dict[str, Any], console: Console) -> None:
             console.print(_trajectory(certificate["trajectory"], certificate["in_percent"], certificate["exact"]))
     else:
         _spiking(certificate, about, console)
-    failed = [row for row in certificate["rows"] if not row["holds"]]
-    if not failed:
-        console.print(Text(f"The certificate holds: all {len(certificate['rows'])} tolerances.", style="bold green"))
-        return
-    console.print(
-        Text(f"The certificate fails: {len(failed)} of {len(certificate['rows'])} tolerances do not hold.", style="bold red")
-    )
-    for row in failed:
-        bound = f"at least {row['least']:g}" if row["least"] is not None else f"at most {row['most']:g}"
-        console.print(Text(f"  {row['name']}: {_full(row['value'])}, allowed: {bound}"), soft_wrap=True)
 
 
 def _spiking(certificate: dict[str, Any], about: str, console: Console) -> None:
@@ -69,6 +80,17 @@ def _spiking(certificate: dict[str, Any], about: str, console: Console) -> None:
         _say(console, f"Closest to DFA: {setting}; cosine {', '.join(_cosine(value) for value in at['cosine'])}")
     else:
         _say(console, f"Not compared with exact DFA. {certificate['left_out']}")
+
+
+def _circuits(compared: list[dict[str, Any]]) -> Table:
+    """Of each kind of circuits and each reference: spikes missed, spikes too many, and by how much times differ."""
+    table = _table("circuits", "reference", "number", "spikes", "missed", "extra", "largest\ndifference (ms)")
+    table.columns[0].justify = table.columns[1].justify = "left"
+    for each in compared:
+        found = each["circuits"]
+        sums = [str(sum(one[what] for one in found)) for what in ("spikes", "missed", "extra")]
+        table.add_row(each["kind"], each["reference"], str(len(found)), *sums, _number(max(one["largest"] for one in found)))
+    return table
 
 
 def _say(console: Console, text: str) -> None:

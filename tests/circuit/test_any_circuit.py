@@ -2,159 +2,26 @@
 
 from types import SimpleNamespace
 
-import naive_circuit
-import naive_noise
 import numpy as np
 import pytest
 
 import localdfa
 from localdfa.circuit import running
-from localdfa.core.spiking import noise
-
-STOP = 40.0
-DELAYS, TAUS = np.array([0.8, 1.5, 2.3]), (3.0, 7.0)
+from localdfa.crosscheck import circuits
 
 
-class Case:
-    """A random circuit in float64, described twice: to localdfa, and to the reference."""
-
-    def __init__(self, seed, models, taus, differ=()):
-        self.differ = differ  # names of parameters that differ from neuron to neuron
-        rng = self.rng = np.random.default_rng(seed)
-        self.taus, self.seed = taus, int(rng.integers(2**40))
-        self.net = localdfa.Circuit(seed=self.seed, precision="float64")
-        self.noises = []
-        self.given, self.synapses, self.starts, self.parameters, self.drives = {}, [], [], [], []
-        self.names = [f"{model}{k}" for k, model in enumerate(models)]
-        for name, model in zip(self.names, models, strict=True):
-            self._population(name, model, int(rng.integers(3, 7)))
-        times = rng.uniform(0, STOP, 60)
-        senders = rng.integers(4, size=60)
-        self.net.trains("stimulus", 4, times, senders)
-        self.given["stimulus"] = [np.sort(times[senders == j]).tolist() for j in range(4)]
-        self.net.poisson("poisson", 3, [300.0, 0.0, 800.0])
-        self.sources = {"stimulus": 4, "poisson": 3}
-
-    def _population(self, name, model, n):
-        rng = self.rng
-        reset, rest = rng.choice([-60.0, -65.0, 0.0]), rng.choice([-62.0, 1.0])
-        own = {"tau_m": float(rng.choice([10.0, 21.0])), "v_th": reset + 12.0, "v_reset": reset}
-        own["t_ref"] = float(rng.choice([0.5, 2.0]))
-        own |= {"tau_a": float(rng.choice([9.0, 40.0])), "step": 1.5} if model == "alif" else {}
-        start, current = reset + rng.uniform(-3, 10, n), reset - rest + rng.uniform(4, 24, n)
-        for p in self.differ:
-            own |= {p: own[p] + rng.uniform(0.0, 2.0, n)} if p in own else {}
-        rest = rest + rng.uniform(-1, 1, n) if "v_rest" in self.differ else rest
-        self.net.population(name, n, model, start=start, v_rest=rest, **own)
-        self.net.current(name, current)
-        each = [{p: float(np.broadcast_to(x, n)[i]) for p, x in own.items()} for i in range(n)]
-        self.parameters.append([SimpleNamespace(**one) for one in each])
-        self.starts.append(start)
-        self.drives.append(rest + current)
-
-    def add(self, pre, post, way):
-        """Synapses from a population or source: pairs with delays of their own, a matrix, or all with all."""
-        rng, k = self.rng, self.names.index(post)
-        n_pre = self.sources[pre] if pre in self.sources else len(self.starts[self.names.index(pre)])
-        shape = n_pre, len(self.starts[k])
-        tau = float(rng.choice([0.0, *self.taus])) if self.taus else 0.0
-        weights = rng.normal(0.5, 3.0, shape)
-        if way == "dense":
-            delay = float(rng.choice(DELAYS))
-            self.net.project(pre, post, weight=weights, delay=delay, tau_syn=tau)
-            delays = np.full(shape, delay)
-        else:
-            weights *= rng.random(shape) < 0.6
-            delays = rng.choice(DELAYS, shape)
-            pairs = np.nonzero(weights)
-            self.net.project(pre, post, pairs=pairs, weight=weights[pairs], delay=delays[pairs], tau_syn=tau)
-        source = pre if pre in self.sources else self.names.index(pre)
-        for delay in np.unique(delays):
-            self.synapses.append(
-                (source, k, delay, self.taus.index(tau) if tau else -1, np.where(delays == delay, weights, 0.0))
-            )
-
-    def noise(self, post):
-        rng, k = self.rng, self.names.index(post)
-        n, number = len(self.starts[k]), len(self.net.noises)
-        rates, weights = rng.choice([0.0, 300.0, 2000.0], n), rng.normal(0.3, 1.0, n)
-        tau = float(rng.choice([0.0, *self.taus])) if self.taus else 0.0
-        self.net.noise(post, rates, weights, tau)
-        self.noises.append((k, rates))
-        self.synapses.append((f"noise{number}", k, 0.0, self.taus.index(tau) if tau else -1, np.diag(weights)))
-
-    def expected(self):
-        number = len(self.net.noises) + len(self.names) + 1  # of the source of Poisson processes: after noise, by population
-        for q, (_, rates) in enumerate(self.noises):
-            self.given[f"noise{q}"] = [[] for _ in rates]
-        for cut in self.net.simulation._cut:
-            own = [q for q, (k, _) in enumerate(self.noises) if k == cut.population]
-            here, place = [(q, i) for q in own for i in range(cut.low, cut.high)], len(self.noises) + cut.population
-            rates = np.array([self.noises[q][1][i] for q, i in here])
-            tables = [x.tolist() for x in noise.aliases(rates)] if own else None
-            trains = naive_noise.merged(self.seed, place, cut.low, rates.tolist(), tables, STOP) if own else []
-            for (q, i), train in zip(here, trains, strict=True):
-                self.given[f"noise{q}"][i] = train
-        self.given["poisson"] = [naive_noise.train(self.seed, number, i, r, STOP) for i, r in enumerate((300.0, 0.0, 800.0))]
-        return naive_circuit.simulate(
-            self.parameters, list(self.taus), self.starts, self.synapses, self.given, lambda k, i, t: self.drives[k][i], STOP
-        )
+def compare(kind, seed):
+    """How many spikes a random circuit has, each of them where the reference has it."""
+    case = circuits.Case(circuits.KINDS[kind], seed)
+    found = circuits.compare(circuits.trains_of(case, case.net.run(circuits.STOP)), case.expected())
+    assert found["missed"] == found["extra"] == 0
+    assert found["largest"] < circuits.DIFFERENCE
+    return found["spikes"]
 
 
-def compare(case):
-    result = case.net.run(STOP)
-    total = 0
-    for name, expected in zip(case.names, case.expected(), strict=True):
-        times, who = result.spikes(name)
-        assert (np.diff(times) >= 0).all()
-        for i, train in enumerate(expected):
-            np.testing.assert_allclose(times[who == i], train, rtol=0, atol=1e-8)
-        total += len(times)
-    return total
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_currents_noise_and_adaptation_as_the_reference(seed):
-    case = Case(seed, ("lif", "lif", "alif", "alif"), TAUS)
-    for pre in (*case.names, "stimulus", "poisson"):
-        for post in case.names:
-            if case.rng.random() < 0.7:
-                case.add(pre, post, case.rng.choice(["dense", "pairs"]))
-    for post in (case.names[0], case.names[0], case.names[2]):
-        case.noise(post)
-    assert compare(case) > 40
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_jumps_and_noise_as_the_reference(seed):
-    case = Case(100 + seed, ("lif", "lif", "lif"), ())
-    for pre in (*case.names, "stimulus", "poisson"):
-        for post, way in zip(case.names, ("pairs", "dense", case.rng.choice(["dense", "pairs"])), strict=True):
-            case.add(pre, post, way)
-    case.noise(case.names[0])
-    case.noise(case.names[2])
-    assert compare(case) > 40
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_parameters_of_each_neuron_as_the_reference(seed):
-    case = Case(200 + seed, ("alif", "alif", "alif"), TAUS, ("tau_m", "v_th", "v_reset", "t_ref", "step", "v_rest"))
-    for pre in (*case.names, "stimulus"):
-        for post in case.names:
-            case.add(pre, post, case.rng.choice(["dense", "pairs"]))
-    for post in (case.names[0], case.names[2]):
-        case.noise(post)
-    assert compare(case) > 25
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_parameters_of_each_neuron_under_jumps_as_the_reference(seed):
-    case = Case(300 + seed, ("lif", "lif"), (), ("v_th", "t_ref", "v_reset", "v_rest"))
-    for pre in (*case.names, "stimulus"):
-        for post, way in zip(case.names, ("pairs", "dense"), strict=True):
-            case.add(pre, post, way)
-    case.noise(case.names[0])
-    assert compare(case) > 10
+@pytest.mark.parametrize("kind", circuits.KINDS)
+def test_every_spike_of_a_random_circuit_is_that_of_the_reference(kind):
+    assert sum(compare(kind, seed) for seed in range(6)) > 6 * 15
 
 
 def test_drawn_parameters_have_their_distribution_and_the_seed_says_which():

@@ -3,7 +3,6 @@
 A bound that is exceeded once in 1e6 by right numbers is `_FAR` standard deviations where what is bounded is nearly normal.
 """
 
-import naive_noise
 import numba
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from scipy import stats
 import localdfa
 from localdfa.core.logarithm import logarithm
 from localdfa.core.spiking import noise
+from localdfa.crosscheck import counters
 
 _FAR = 4.9
 
@@ -30,7 +30,7 @@ def test_the_generator_has_its_known_answers(given, words):
     given = [int(word, 16) for word in given.split()]
     expected = tuple(int(word, 16) for word in words.split())
     assert tuple(int(word) for word in noise.philox(*map(np.uint64, given))) == expected
-    assert naive_noise.philox(given[:4], given[4:]) == expected
+    assert counters.philox(given[:4], given[4:]) == expected
 
 
 def sources(rates, seed, duration, parts=1):
@@ -44,7 +44,7 @@ def test_trains_are_those_of_the_definition():
     seed, rates = 2**40 + 17, [50.0, 0.0, 3000.0]
     times, who = sources(rates, seed, 200.0, 4)
     for i, rate in enumerate(rates):
-        np.testing.assert_allclose(times[who == i], naive_noise.train(seed, 0, i, rate, 200.0), rtol=1e-12)
+        np.testing.assert_allclose(times[who == i], counters.train(seed, 0, i, rate, 200.0), rtol=1e-12)
 
 
 def test_counts_intervals_and_pairs_are_those_of_poisson_processes():
@@ -119,7 +119,7 @@ def test_noise_does_not_depend_on_the_steps_in_which_it_is_drawn():
         assert found[0].tobytes() == times.tobytes()
         assert (found[1] == who).all()
     tables = [x.tolist() for x in noise.aliases(np.array(rates))]
-    for i, train in enumerate(naive_noise.merged(1, 3, 0, rates, tables, 400.0)):
+    for i, train in enumerate(counters.merged(1, 3, 0, rates, tables, 400.0)):
         np.testing.assert_allclose(times[who == i], train, rtol=1e-12)
 
 

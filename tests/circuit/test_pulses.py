@@ -3,11 +3,11 @@
 import itertools
 from types import SimpleNamespace
 
-import naive_circuit
 import numpy as np
 import pytest
 
 import localdfa
+from localdfa.crosscheck import exact
 from localdfa.errors import SpecError
 
 STOP = 60.0
@@ -31,7 +31,7 @@ def test_spikes_are_those_of_a_system_whose_drive_changes():
     times, who = circuit().run(STOP).spikes("one")
     edges = sorted({0.0, STOP, 7.7, 30.7, *(t for _, begin, end in PULSES for t in (begin, end) if t is not None)})
     for i in range(3):
-        neuron = naive_circuit.Neuron(SimpleNamespace(tau_m=10.0, v_th=10.0, v_reset=2.0, t_ref=1.5), [], 0.5)
+        neuron = exact.Neuron(SimpleNamespace(tau_m=10.0, v_th=10.0, v_reset=2.0, t_ref=1.5), [], 0.5)
         for begin, end in itertools.pairwise(edges):
             on = [np.broadcast_to(value, 3)[i] for value, a, b in PULSES if a <= begin < (b or np.inf)]
             if begin in (7.7, 30.7):

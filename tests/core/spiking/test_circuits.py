@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
-import naive_circuit as slow
 import naive_spikes as naive
 import numba
 import numpy as np
@@ -28,6 +27,7 @@ from localdfa.core.spiking.crossing import first_crossing
 from localdfa.core.spiking.queues import Arrivals
 from localdfa.core.spiking.sparse import PAIRS, Reached, look_up_arrivals
 from localdfa.core.spiking.state import Synapses
+from localdfa.crosscheck import exact as slow
 from localdfa.data.trains import Trains
 from localdfa.errors import SpecError
 from localdfa.network import generator

@@ -1,7 +1,6 @@
 """What rounding must not decide in the spiking engine: whether a search or a trial ends, what a refractory period takes in, and
 who spikes where the drive is exactly at the threshold."""
 
-import naive_circuit as slow
 import naive_spikes as naive
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from localdfa import registry, spec
 from localdfa.core.spiking import batch as spikes
 from localdfa.core.spiking.crossing import first_crossing
 from localdfa.core.spiking.schedule import schedule
+from localdfa.crosscheck import exact as slow
 from localdfa.data.trains import Trains
 
 # What the populations of a layer are simulated by, and how one is asked for.

@@ -1,11 +1,13 @@
 """Poisson processes from counters, in Python's own integers: the definition of Philox4x32-10, and what is made of its words."""
 
 import math
+from collections.abc import Sequence
 
 LOW = 0xFFFFFFFF
 
 
-def philox(counter, key):
+def philox(counter: Sequence[int], key: Sequence[int]) -> tuple[int, int, int, int]:
+    """Four words of 32 bits from a counter of four and a key of two."""
     a, b, c, d = counter
     k0, k1 = key
     for _ in range(10):
@@ -15,9 +17,9 @@ def philox(counter, key):
     return a, b, c, d
 
 
-def train(seed, source, neuron, rate, stop):
+def train(seed: int, source: int, neuron: int, rate: float, stop: float) -> list[float]:
     """The events of one neuron before `stop`, ms; rate in Hz."""
-    events, t, m = [], 0.0, 0
+    events, t, m = list[float](), 0.0, 0
     while rate:
         block = m // 2
         words = philox((block & LOW, block >> 32, neuron, source), (seed & LOW, seed >> 32))
@@ -30,12 +32,15 @@ def train(seed, source, neuron, rate, stop):
     return events
 
 
-def merged(seed, number, neuron, rates, tables, stop):
+def merged(
+    seed: int, number: int, neuron: int, rates: Sequence[float], tables: Sequence[Sequence[int]], stop: float
+) -> list[list[float]]:
     """The events before `stop`, ms, of each of the processes of a population's noise, which are drawn together.
 
     number: of the population; neuron: its first one; rates: of the processes, Hz; tables: of the alias method.
     """
-    events, t, m, (kept, alias), n = [[] for _ in rates], 0.0, 0, tables, len(rates)
+    (kept, alias), t, m, n = tables, 0.0, 0, len(rates)
+    events: list[list[float]] = [[] for _ in rates]
     while sum(rates):
         block, which = 64 * (m // 128) + m % 64, m % 128 // 64
         words = philox((block & LOW, block >> 32, neuron, number), (seed & LOW, seed >> 32))
