@@ -3,7 +3,6 @@
 from itertools import pairwise
 from types import SimpleNamespace
 
-import naive_circuit as slow
 import naive_spikes as naive
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from localdfa import network as networks
 from localdfa import spec
 from localdfa.circuit import build
 from localdfa.core.spiking import batch as spikes
+from localdfa.crosscheck import exact as slow
 from localdfa.data.trains import Trains
 from localdfa.errors import NonFiniteError, RunError, SpecError
 
