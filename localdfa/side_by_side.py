@@ -9,6 +9,7 @@ another one goes on, to the same bits.
 import logging
 import os
 import threading
+from asyncio import TimeoutError as AsyncTimeoutError  # the built-in one from Python 3.11 on alone
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -101,7 +102,7 @@ def train_all(
                 break
             try:
                 over = wait([*going], timeout=_EVERY, return_when="FIRST_COMPLETED").done
-            except TimeoutError:
+            except AsyncTimeoutError:
                 over = set()
             for job in going.values():
                 told[job].tell(job, progress)
@@ -175,7 +176,7 @@ def _client(workers: Workers, number: int) -> Iterator[tuple["distributed.Client
 def _connected(scheduler: str) -> Iterator["distributed.Client"]:
     try:
         client = library().Client(scheduler, timeout=_PATIENCE)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, AsyncTimeoutError, ValueError) as error:
         raise RunError(f"workers: {scheduler!r:.200}: no scheduler of Dask answers there: {error}") from None
     with client:
         yield client
