@@ -10,9 +10,8 @@ from localdfa.circuit import running
 from localdfa.crosscheck import circuits
 
 
-def compare(kind, seed):
+def compare(case):
     """How many spikes a random circuit has, each of them where the reference has it."""
-    case = circuits.Case(circuits.KINDS[kind], seed)
     found = circuits.compare(circuits.trains_of(case, case.net.run(circuits.STOP)), case.expected())
     assert found["missed"] == found["extra"] == 0
     assert found["largest"] < circuits.DIFFERENCE
@@ -21,7 +20,7 @@ def compare(kind, seed):
 
 @pytest.mark.parametrize("kind", circuits.KINDS)
 def test_every_spike_of_a_random_circuit_is_that_of_the_reference(kind):
-    assert sum(compare(kind, seed) for seed in range(6)) > 6 * 15
+    assert sum(compare(circuits.Case(circuits.KINDS[kind], seed)) for seed in range(6)) > 6 * 15
 
 
 def test_drawn_parameters_have_their_distribution_and_the_seed_says_which():

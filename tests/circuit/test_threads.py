@@ -1,10 +1,11 @@
 """Ranges of neurons and the threads that share them: exact, however populations are cut, and the same bits for any number."""
 
 import pytest
-from test_any_circuit import TAUS, Case, compare, network
+from test_any_circuit import compare, network
 
 import localdfa
 from localdfa.circuit import build, running
+from localdfa.crosscheck import circuits
 
 
 @pytest.fixture
@@ -40,13 +41,8 @@ def test_any_number_of_threads_gives_the_same_bits():
 @pytest.mark.parametrize("seed", range(3))
 def test_in_ranges_as_the_reference(seed, monkeypatch):
     monkeypatch.setattr(build, "_NEURONS", 1)
-    case = Case(seed, ("lif", "lif", "alif", "alif"), TAUS)
-    for pre in (*case.names, "stimulus", "poisson"):
-        for post in case.names:
-            case.add(pre, post, case.rng.choice(["dense", "pairs"]))
-    for post in (case.names[0], case.names[2]):
-        case.noise(post)
-    assert compare(case) > 40
+    case = circuits.Case(circuits.KINDS["currents, noise, adaptation"]._replace(noisy=()), seed)
+    assert compare(case) > 20
     assert len(case.net.simulation._cut) > len(case.names)
 
 
