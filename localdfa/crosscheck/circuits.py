@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from localdfa.circuit import Circuit, Result
+from localdfa.circuit import Circuit, Result, build
 from localdfa.core.spiking import noise
 from localdfa.crosscheck import counters, exact, subject
 from localdfa.crosscheck.matching import matched
@@ -166,13 +166,15 @@ class Case:
         given = dict(self.given)
         for q, (_, rates) in enumerate(self._noises):
             given[f"noise{q}"] = [[] for _ in rates]
-        for k in {k for k, _ in self._noises}:  # the processes of a population are drawn together
-            own = [q for q, (of, _) in enumerate(self._noises) if of == k]
-            rates = np.concatenate([self._noises[q][1] for q in own])
-            tables = [table.tolist() for table in noise.aliases(rates)]
-            trains = iter(counters.merged(self.seed, len(self._noises) + k, 0, rates.tolist(), tables, STOP))
-            for q in own:
-                given[f"noise{q}"] = [next(trains) for _ in self.starts[k]]
+        for cut in build.ranges_of(self.net):  # the processes of a range of neurons are drawn together
+            here = [(q, i) for q, (k, _) in enumerate(self._noises) if k == cut.population for i in range(cut.low, cut.high)]
+            if not here:
+                continue
+            rates = np.array([self._noises[q][1][i] for q, i in here])
+            tables, place = [table.tolist() for table in noise.aliases(rates)], len(self._noises) + cut.population
+            trains = counters.merged(self.seed, place, cut.low, rates.tolist(), tables, STOP)
+            for (q, i), train in zip(here, trains, strict=True):
+                given[f"noise{q}"][i] = train
         if self.kind.poisson:  # the source comes after noise, populations and the other source
             number = len(self._noises) + len(self.names) + 1
             given["poisson"] = [counters.train(self.seed, number, i, rate, STOP) for i, rate in enumerate(_RATES)]

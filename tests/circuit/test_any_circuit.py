@@ -12,7 +12,9 @@ from localdfa.crosscheck import circuits
 
 def compare(case):
     """How many spikes a random circuit has, each of them where the reference has it."""
-    found = circuits.compare(circuits.trains_of(case, case.net.run(circuits.STOP)), case.expected())
+    result = case.net.run(circuits.STOP)
+    assert all((np.diff(result.spikes(name)[0]) >= 0).all() for name in case.names)
+    found = circuits.compare(circuits.trains_of(case, result), case.expected())
     assert found["missed"] == found["extra"] == 0
     assert found["largest"] < circuits.DIFFERENCE
     return found["spikes"]
