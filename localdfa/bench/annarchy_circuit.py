@@ -46,8 +46,8 @@ class ANNarchyCircuit:
 
     def facts(self) -> dict[str, float]:
         """Synapses, and the mean rate of a neuron in the last trial, Hz."""
-        rate = 1e3 * self._spikes / (self._circuit.neurons * self._duration)
-        return {"synapses": sum(joined.nb_synapses for joined in self._joined), "rate": rate}
+        synapses = sum(joined.nb_synapses for joined in self._joined)
+        return {"synapses": synapses, "rate": self._circuit.rate(self._spikes, self._duration)}
 
     def _neuron(self, p: Cells) -> Any:
         """The neurons of a population, exactly to the end of a step; where one is refractory, v alone rests."""

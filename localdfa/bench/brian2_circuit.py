@@ -49,7 +49,7 @@ class Brian2:
         spikes = sum(int(np.sum(monitor.count)) for monitor in self._monitors)
         return {
             "synapses": sum(int(synapses.N[:]) for synapses in self._synapses),
-            "rate": 1e3 * spikes / (self._circuit.neurons * self._duration),
+            "rate": self._circuit.rate(spikes, self._duration),
         }  # fmt: skip
 
     def _group(self, p: Cells) -> brian2.NeuronGroup:

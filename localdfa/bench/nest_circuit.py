@@ -48,7 +48,7 @@ class Nest:
 
     def facts(self) -> dict[str, float]:
         """Synapses, and the mean rate of a neuron in the last trial, Hz."""
-        return {"synapses": self._connections, "rate": 1e3 * self._spikes / (self._circuit.neurons * self._duration)}
+        return {"synapses": self._connections, "rate": self._circuit.rate(self._spikes, self._duration)}
 
     def _group(self, p: Cells) -> Any:
         """The neurons of a population.

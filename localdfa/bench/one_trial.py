@@ -123,6 +123,10 @@ class Plain(NamedTuple):
     taus: list[float]
     neurons: int
 
+    def rate(self, spikes: int, duration: float) -> float:
+        """The mean rate of a neuron, Hz, of so many spikes of all in a time, ms."""
+        return 1e3 * spikes / (self.neurons * duration)
+
 
 def plain(tables: dict[str, Any]) -> Plain:
     """The network of tables in which values are numbers, but for where v starts."""

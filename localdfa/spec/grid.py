@@ -6,7 +6,7 @@ from functools import reduce
 from itertools import product
 from typing import Any
 
-from localdfa.errors import SpecError, quoted
+from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec.load import experiment as validated
 from localdfa.spec.load import laid_over, leaves, parsed, settings, unread_by
 from localdfa.spec.tables import Experiment, Setting
@@ -23,16 +23,23 @@ def from_options(texts: Iterable[str]) -> dict[str, list[Any]]:
     SpecError
         One is not of this form, or a key comes twice.
     """
-    grid = dict[str, list[Any]]()
+    how = "write it as key=value,value, for instance phases.beta=0.01,0.1"
+    found = parted("--grid", texts, how, "all its values after one --grid")
+    return {key: _values(key, values) for key, values in found.items()}
+
+
+def parted(option: str, texts: Iterable[str], how: str, once: str) -> dict[str, str]:
+    """What options ``KEY=TEXT`` have behind the key, by key; how, once: what is allowed where one is not so, or comes twice."""
+    found = dict[str, str]()
     for text in texts:
         key, equals, values = text.partition("=")
         key = key.strip()
         if not equals or not key or not values.strip():
-            raise SpecError(f"--grid {text}: write it as key=value,value, for instance phases.beta=0.01,0.1")
-        if key in grid:
-            raise SpecError(f"--grid {text}: {key!r} is there already; allowed: all its values after one --grid")
-        grid[key] = _values(key, values)
-    return grid
+            raise SpecError(f"{option} {clipped(text)}: {how}")
+        if key in found:
+            raise SpecError(f"{option} {clipped(text)}: {key!r} is there already; allowed: {once}")
+        found[key] = values
+    return found
 
 
 def _values(key: str, text: str) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec import checks
-from localdfa.spec.grid import check_key, check_once, with_values
+from localdfa.spec.grid import check_key, check_once, parted, with_values
 from localdfa.spec.load import experiment as validated
 from localdfa.spec.load import leaves, parsed, settings, unread_by
 from localdfa.spec.tables import Condition, Experiment
@@ -104,16 +104,7 @@ def from_options(texts: Iterable[str]) -> dict[str, str]:
     SpecError
         One is not of this form, or a key comes twice.
     """
-    space = dict[str, str]()
-    for text in texts:
-        key, equals, values = text.partition("=")
-        key = key.strip()
-        if not equals or not key or not values.strip():
-            raise SpecError(f"--search {clipped(text)}: {_HOW}")
-        if key in space:
-            raise SpecError(f"--search {clipped(text)}: {key!r} is there already; allowed: one range or one list of values")
-        space[key] = values
-    return space
+    return parted("--search", texts, _HOW, "one range or one list of values")
 
 
 def _range(key: str, text: str) -> Range | list[Any]:

@@ -12,10 +12,12 @@ optimiser.step()
 `localdfa.Log` keeps what such a loop measures in a run directory, with tables, figures and a report.
 """
 
+from localdfa.registry import PYTORCH
+
 try:
     import torch as _  # noqa: F401
 except ImportError:
-    raise ImportError("localdfa.torch needs PyTorch: pip install 'localdfa[torch]'") from None
+    raise ImportError(f"localdfa.torch {PYTORCH}") from None
 
 from localdfa.torch.learner import Alignment, Learner, feedback
 

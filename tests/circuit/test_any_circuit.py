@@ -20,9 +20,16 @@ def compare(case):
     return found["spikes"]
 
 
+# Spikes of a circuit, at least, in the mean.
+LEAST = {
+    "currents, noise, adaptation": 40, "jumps and noise": 40, "parameters of each neuron": 25,
+    "parameters of each neuron, jumps": 15, "on a clock": 40,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", circuits.KINDS)
 def test_every_spike_of_a_random_circuit_is_that_of_the_reference(kind):
-    assert sum(compare(circuits.Case(circuits.KINDS[kind], seed)) for seed in range(6)) > 6 * 15
+    assert sum(compare(circuits.Case(circuits.KINDS[kind], seed)) for seed in range(6)) > 6 * LEAST[kind]
 
 
 def test_drawn_parameters_have_their_distribution_and_the_seed_says_which():
