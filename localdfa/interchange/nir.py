@@ -82,9 +82,10 @@ def _require_network(setting: Setting) -> None:
         raise SpecError(f"network.neuron: {setting.network.neuron!r} has no node in NIR; allowed: 'lif'")
     if any(not isinstance(layer, int) for layer in setting.network.hidden):
         raise SpecError("network.hidden: convolutions of spikes are not written; allowed for NIR: layers of so many neurons")
-    if setting.network.output == "spikes":
+    if registry.get("outputs", setting.network.output).spiking:
         raise SpecError(
-            "network.output: 'spikes' is of output neurons that NIR has no node for; allowed: outputs that read rates"
+            f"network.output: {setting.network.output!r} is of output neurons that NIR has no node for; "
+            "allowed: outputs that read rates"
         )
 
 
