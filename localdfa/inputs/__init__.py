@@ -34,7 +34,12 @@ def arrivals(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Spikes of a mini-batch in [0, stop) ms, in any order: sample, neuron, time; all neurons of a line, then of the next.
 
-    Arguments as those of a code's `trains`; spec: the table `input`; end: when lines cease to bring them, `stop` if left out.
+    Lines bring what was sent in a free phase into the nudged phase after it, and nothing of either into the next free phase:
+    both nudged phases of a trial follow on the same arrivals, so that what these do to a trace cancels in the centered change.
+
+    Arguments as those of a code's `trains`; spec: the table `input`; onsets: of a free phase and a nudged one in turn; end:
+    when lines cease to bring spikes, `stop` if left out, or infinite where trials follow on each other without a rest, and
+    lines then bring all that was sent.
     """
     sample, neuron, time = code.trains(x, shape, spec, onsets, stop, rng)  # type: ignore[arg-type]  # None where it draws nothing
     if len(time) and not (0 <= neuron.min() <= neuron.max() < code.n_in(shape) and np.isfinite(time).all()):
@@ -42,7 +47,10 @@ def arrivals(
             f"input.code: {spec.code!r} sends spikes of neurons {neuron.min()} to {neuron.max()} from {time.min():g} to "
             f"{time.max():g} ms; allowed: neurons 0 to {code.n_in(shape) - 1}, and finite times"
         )
-    sent = [time + line < (stop if end is None else end) for line in spec.lines]
+    last = stop if end is None else end
+    ends = np.append(onsets[2::2], last) if last == stop else np.array([last])
+    ends_here = ends[np.searchsorted(ends[:-1], time, side="right")]
+    sent = [time + line < ends_here for line in spec.lines]
     return (
         np.concatenate([sample[k] for k in sent]),
         np.concatenate([neuron[k] + i * code.n_in(shape) for i, k in enumerate(sent)]),

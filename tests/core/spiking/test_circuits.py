@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from spiking_cases import FREE, HIDDEN, N_IN, N_OUT, NUDGED, case, dense, obvious, samples, trains
 
+from localdfa import inputs as input_codes
 from localdfa import network as networks
 from localdfa import registry, spec
 from localdfa.core.spiking import batch as spikes
@@ -470,6 +471,45 @@ def test_a_delay_line_is_a_longer_conduction_delay():
     for i, line in enumerate((0.0, 7.5, 20.0)):
         for own, times in zip(several[i * N_IN : (i + 1) * N_IN], sent, strict=True):
             np.testing.assert_allclose(own, [t + line for t in times if t + line < FREE + NUDGED])
+
+
+@pytest.mark.parametrize("lines", [[0.0], [0.0, 45.0], [30.0, 58.0]])
+def test_both_nudged_phases_follow_on_the_same_arrivals(lines):
+    """Centered: what lines bring until the second free phase begins, they bring again after it, and nothing else."""
+    rng = np.random.default_rng(5)
+    given = Trains(rng.integers(0, 3, 60), rng.integers(0, N_IN, 60), rng.uniform(0, FREE, 60), 3, N_IN)
+    stop, again = 2 * (FREE + NUDGED), FREE + NUDGED
+    found = input_codes.arrivals(
+        registry.get("inputs", "trains"), given, (N_IN,), SimpleNamespace(code="trains", lines=lines),
+        np.array([0, FREE, again, again + FREE]), stop, rng,
+    )  # fmt: skip
+    first, second = (
+        sorted(zip(*(column[when] for column in found), strict=True))
+        for when in (found[2] < again, (found[2] >= again) & (found[2] < stop))
+    )
+    assert len(first) + len(second) == len(found[0])
+    assert len(first) > 60
+    assert [pair[:2] for pair in first] == [pair[:2] for pair in second]
+    np.testing.assert_allclose([pair[2] for pair in second], [pair[2] + again for pair in first], rtol=1e-12)
+    sent = sorted(
+        (s, j + i * N_IN, t + begin + line)
+        for i, line in enumerate(lines) for begin, length in ((0, FREE), (FREE, NUDGED))
+        for s, j, t in zip(*given.events(), strict=True) if t < length and t + begin + line < again
+    )  # fmt: skip
+    assert first == sent
+
+
+def test_delay_lines_alone_teach_nothing():
+    """Without a baseline neurons spike at arrivals alone, which a small nudge does not move: the nudged phases are alike."""
+    setting, network = case(
+        hidden=(6,), neuron_parameters={"baseline": 0.0, "tau_m": 2.0}, input={"code": "trains", "lines": [20.0, 45.0]},
+        phases={"nudging": "centered", "propagation": "two_compartment", "beta": 1e-4}, trace={"tau_x": 2.0, "tau_z": 2.0},
+    )  # fmt: skip
+    rng = np.random.default_rng(5)
+    given = Trains(rng.integers(0, 3, 900), rng.integers(0, N_IN, 900), rng.uniform(0, FREE, 900), 3, N_IN)
+    trial = spikes.simulate(network, setting, given, np.eye(N_OUT), generator(0, 0))
+    assert trial.counts[0].sum() > 20
+    assert np.abs(trial.totals()[0]).max() < 1e-4
 
 
 def test_frames_are_piecewise_constant_currents():
