@@ -75,7 +75,7 @@ def test_dtype_is_the_one_asked_for_or_refused():
 def test_available_names():
     names = [
         "adult", "braille", "cifar10", "cifar100", "citeseer", "cora", "diabetes", "digits", "fashion-mnist", "mnist",
-        "movielens-small", "nerf-lego", "pairs", "pubmed", "spheres",
+        "movielens-small", "nerf-lego", "nmnist-small", "pairs", "pubmed", "spheres",
         "tiny-shakespeare", "npz:PATH", "arrays",
     ]  # fmt: skip
     assert list(available()) == names
@@ -743,6 +743,50 @@ def test_braille():
     assert set(np.bincount(data.y_test)) == {10}
     assert data.x_train.min() == 0
     assert data.x_train.max() <= 1
+
+
+def nmnist_file(folder, time, neuron, sample, y):
+    (folder / "nmnist-small").mkdir()
+    both = {
+        f"{what}_{part}": array for part in ("train", "test")
+        for what, array in (("time", time), ("neuron", neuron), ("sample", sample), ("y", y))
+    }  # fmt: skip
+    np.savez(folder / "nmnist-small" / "nmnist-small.npz", **both)
+
+
+def test_nmnist_pools_its_pixels_and_holds_out_a_test_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCALDFA_DATA", str(tmp_path))
+    y = np.repeat([0, 1], 10)
+    # Four in a block; right of it; below it; the last of all.
+    pixels = np.array([0, 2, 2 * 34, 2 * 34 + 2, 3, 3 * 34, 1156 + 34 * 33 + 33])
+    time, sample = np.tile(np.arange(7) + 0.1, 20), np.repeat(np.arange(20), 7)
+    nmnist_file(tmp_path, time, np.tile(pixels, 20), sample, y)
+    data = load("nmnist-small")
+    assert data.shape == (288,)
+    assert [len(data.y_train), len(data.y_test)] == [28, 12]
+    assert (np.bincount(data.y_test) == 6).all()
+    for part in (data.x_train, data.x_test):
+        counts = part[3:4]
+        assert list(counts.neuron) == [0, 0, 0, 0, 1, 12, 287]
+        np.testing.assert_allclose(counts.time, np.arange(7) + 0.1, rtol=1e-12)
+
+
+def test_nmnist_says_where_its_file_goes_and_what_is_no_pixel(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCALDFA_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"nmnist-small\.npz: no such file; nmnist-small cannot be downloaded: put"):
+        load("nmnist-small")
+    nmnist_file(tmp_path, np.ones(2), np.array([0, 2312]), np.arange(2), np.arange(2))
+    with pytest.raises(DataError, match=r"neuron_train has 2312; allowed: a pixel of N-MNIST, 0 \.\. 2311"):
+        load("nmnist-small")
+
+
+def test_nmnist():
+    if not (cache.folder() / "nmnist-small" / "nmnist-small.npz").is_file():
+        pytest.skip(f"nmnist-small is not in {cache.folder()}")
+    data = load("nmnist-small")
+    assert (data.n_classes, data.shape) == (10, (288,))
+    assert (len(data.y_train), len(data.y_test)) == (769, 331)
+    assert max(data.x_train.time.max(), data.x_test.time.max()) < 105
 
 
 def test_braille_says_where_its_file_goes(tmp_path, monkeypatch):
