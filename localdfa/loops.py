@@ -179,11 +179,16 @@ class LoggedTraining:
         Those of the condition, as `Log` was given them.
     rows : list of dict
         What was measured so far.
+    folder : Path
+        Where the training is kept. Files of your own may lie there too, as of what is no module: a circuit that has learned, by
+        ``circuit.save(training.folder / "circuit.npz")``.
     """
 
     def __init__(self, job: record.Job, setting: Setting, arguments: Mapping[str, Any]) -> None:
         self.condition, self.seed, self.arguments = job.condition, job.seed, dict(arguments)
         self.rows: list[dict[str, Any]] = []
+        self.folder = job.folder
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._job, self._setting = job, setting
         self._learner: Learner | None = None
         self._began = time.perf_counter()

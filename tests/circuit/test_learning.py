@@ -284,6 +284,32 @@ def test_the_circuit_runs_with_what_it_has_learned_and_as_in_a_trial(tmp_path):
         localdfa.Circuit.load(tmp_path / "other.npz")
 
 
+def test_a_log_keeps_what_circuits_have_learned_by_conditions_and_seeds(tmp_path):
+    conditions, rates = {"local": {"rule": "local", "beta": 0.5}, "control": {"rule": "shallow"}}, {}
+    with localdfa.Log(tmp_path / "run", conditions, seeds=[0, 1], predicts="numbers") as log:
+        for training in log:
+            case = Case(0.0, seed=training.seed)
+            trials, targets = case.trials(3), case.rng.uniform(0, 400, (3, 2))
+            learner = case.learner(beta=training.arguments.get("beta", 1.0))
+            for epoch in range(3):
+                rates[training.condition, training.seed] = trials, learner.rates(trials)
+                rmse = float(np.sqrt(np.mean((learner.rates(trials) - targets) ** 2)))
+                training.measured(train={"rmse": rmse})
+                if epoch < 2 and training.condition == "local":
+                    learner.epoch(trials, targets, 3)
+            case.net.save(training.folder / "circuit.npz")
+    run = log.run
+    assert (run.status, run.settings["local"].phases.beta) == ("finished", 0.5)
+    assert [*run.table()["rule"]] == ["local", "frozen"]
+    run.report()
+    for job in run.jobs:
+        trials, expected = rates[job.condition, job.seed]
+        net = localdfa.Circuit.load(job.folder / "circuit.npz")
+        learner = net.learner("image", "out", Case(0.0).feedback, code={"code": "trains"}, tau_x=TAU_X, tau_z=TAU_Z)
+        np.testing.assert_array_equal(learner.rates(trials), expected)
+        assert len({row["train_rmse"] for row in job.metrics}) == (3 if job.condition == "local" else 1)
+
+
 def test_plastic_projections_stand_in_toml(tmp_path):
     net = Case(0.0).net
     (tmp_path / "net.toml").write_text(net.to_toml())
