@@ -514,16 +514,18 @@ class Run:
         """Of a search: the trial that is best so far; None before one is over, and of other runs."""
         if (found := self.search) is None:
             return None
-        measure = next(iter(self.settings.values())).output.measures[0]
-        errors: dict[str, list[float]] = {name: [] for name in self.settings}
-        for job in self.jobs:
-            if job.trained and (row := job.last):
-                errors[job.condition].append(row[f"valid_{measure.key}"])
-        means = {name: fmean(each) for name, each in errors.items() if len(each) == len(self.experiment.seeds)}
-        if not means:
+        errors = {name: error for name in self.settings if (error := self.validation_error(name)) is not None}
+        if not errors:
             return None
-        name = min(means, key=lambda each: means[each])
-        return Best(name, means[name], measure, self.values(name, found[0].space))
+        name = min(errors, key=lambda each: errors[each])
+        return Best(name, errors[name], self.settings[name].output.measures[0], self.values(name, found[0].space))
+
+    def validation_error(self, condition: str) -> float | None:
+        """What trials of a search are compared by, the first measure of a condition's validation part at the end of training, a
+        mean over the seeds; None before all are over."""
+        key = f"valid_{self.settings[condition].output.measures[0].key}"
+        ends = [job.last for job in self.jobs if job.condition == condition and job.trained]
+        return fmean(end[key] for end in ends if end) if len(ends) == len(self.experiment.seeds) else None
 
     def values(self, condition: str, keys: Iterable[str]) -> dict[str, Any]:
         """The values that a condition has of some keys, as ``phases.beta``; None of one that it does not have."""

@@ -208,11 +208,11 @@ class Trials(jobs.Queue):
             return
         left.discard(job.seed)
         if not left:
-            measure = self._run.settings[job.condition].output.measures[0]
-            ends = [each.last for each in self._run.jobs if each.condition == job.condition]
-            self._tell(job.condition, float(np.mean([end[f"valid_{measure.key}"] for end in ends if end])))
-            if (best := self._run.best) and best.name == job.condition:
-                self._run.write_best(with_trials(self._base, {best.name: self._allowed[best.name]}))
+            error = self._run.validation_error(job.condition)
+            assert error is not None
+            self._tell(job.condition, error)
+            if self._study.best_trial.number == int(job.condition.removeprefix(_PREFIX)):
+                self._run.write_best(with_trials(self._base, {job.condition: self._allowed[job.condition]}))
 
     def failed(self, job: record.Job, error: BaseException) -> bool:
         if not isinstance(error, NonFiniteError):

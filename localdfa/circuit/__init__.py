@@ -19,7 +19,7 @@ windows of the shortest delay (`core.spiking.simulation`) in the place of a tria
       → `Result` (spikes, membranes, figures, neo)
 
 `stored` is where a run puts what it records after each batch of windows: memory, or a file. `saved` keeps the description and
-where the simulation stands; synapses are drawn again. `simulated` and `exported` are the command line's.
+where the simulation stands; synapses are drawn again. `simulated` is the command line's.
 
 `localdfa.pynn` is another front of the same lists.
 

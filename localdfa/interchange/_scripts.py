@@ -1,42 +1,39 @@
-"""A circuit as a script for another simulator, which runs on its own and has the same neurons and synapses."""
+"""A circuit as a script for another simulator: the arrays that it reads, and the files."""
 
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from localdfa.circuit import brian2_script, nest_script
 from localdfa.circuit.description import Circuit
 from localdfa.circuit.running import Simulation
 from localdfa.errors import SpecError
 from localdfa.files import write_bytes, writing
 
-# Which simulators there are scripts for: what refuses a circuit, and what writes the text.
-TARGETS: dict[str, Any] = {"brian2": brian2_script, "nest": nest_script}
 
+def write(circuit: Circuit, path: Path, script: Callable[..., str]) -> list[Path]:
+    """Write what `script` makes of a circuit, and beside it its arrays.
 
-def export(circuit: Circuit, path: Path, title: str, target: str) -> Path:
-    """Write a script for one of `TARGETS`, and beside it its arrays; returns where these are.
+    script: of the circuit, its synapses and arrays as `_parts` says, and of title, version, the name of the file of arrays,
+    data, and seed, the text.
 
     Raises
     ------
     SpecError
-        The simulator has no terms for a part of the circuit; nothing is written.
+        A current is not constant, or the simulator has no terms for a part of the circuit; nothing is written.
     RunError
         A file cannot be written.
     """
     for pulse in circuit.pulses:
         raise SpecError(f"current of {pulse.post.name!r}: changes at {pulse.begin:g} ms; allowed in a script: constant ones")
-    TARGETS[target].require(circuit)
-    simulation = Simulation(circuit)
-    data, (synapses, arrays) = path.with_suffix(".npz"), _parts(circuit, simulation)
-    head = {"title": title, "version": metadata.version("localdfa"), "data": data.name, "seed": circuit.seed}
-    text = TARGETS[target].script(circuit, synapses, arrays, **head)
+    data, (synapses, arrays) = path.with_suffix(".npz"), _parts(circuit, Simulation(circuit))
+    head = {"title": path.stem, "version": metadata.version("localdfa"), "data": data.name, "seed": circuit.seed}
+    text = script(circuit, synapses, arrays, **head)
     with writing(data) as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
     write_bytes(path, text.encode())
-    return data
+    return [path, data]
 
 
 def _parts(circuit: Circuit, simulation: Simulation) -> tuple[list[tuple[str, str, float]], dict[str, np.ndarray]]:
