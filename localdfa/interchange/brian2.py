@@ -53,15 +53,7 @@ for name, group in groups.items():
 
 
 def of_circuit(circuit: Circuit, path: Path) -> list[Path]:
-    """Write a script, which runs on its own and has the same neurons and synapses, and beside it the arrays that it reads.
-
-    Raises
-    ------
-    SpecError
-        Brian2 has no terms for a part of the circuit; nothing is written.
-    RunError
-        A file cannot be written.
-    """
+    """Write a script for Brian2, which runs on its own, and beside it its arrays; errors are those of `_scripts.write`."""
     _require(circuit)
     return _scripts.write(circuit, path, _script)
 
