@@ -3,6 +3,7 @@
 import numpy as np
 
 from localdfa import registry
+from localdfa.data import given
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
 from localdfa.spec import modules
@@ -64,6 +65,8 @@ def _how(run: Run, record: str) -> str:
         return f"training writes them at its end; go on with: localdfa resume {run.folder}"
     if recorder.of_spikes and not any(setting.learns_from_spikes for setting in run.settings.values()):
         return "only a last stage that learns from spikes has them"
+    if run.experiment.data == given.NAME:
+        return f"run it again on the same arrays with {{'record': {{{record!r}: {recorder.example}}}}} in its tables"
     return f"run it again with: localdfa run {spec} --set record.{record}={recorder.example}"
 
 

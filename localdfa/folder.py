@@ -191,7 +191,9 @@ def _refuse_taken(folder: Path, force: bool, alone: bool) -> None:
     except OSError:  # what cannot be read is not replaced unasked
         pass
     if not force:
-        raise RunError(f"{folder}: exists already; name another place, or add --force to replace that run")
+        raise RunError(
+            f"{folder}: exists already; name another place, or add --force to replace that run, in Python force=True"
+        )
     if _NEXT not in names and not ((folder / "spec.toml").is_file() and (folder / "run.json").is_file()):
         raise RunError(f"{folder}: not a run directory, so --force does not replace it")
 

@@ -473,7 +473,7 @@ def idle(row: dict[str, Any], not_learned: str | None) -> list[str]:
     if not_learned is None:
         return []
     keys = "optimiser.learning_rate" + (" or phases.beta" if "rate" in row else "")
-    return [f"nothing is learned: {not_learned}; more epochs, or another {keys}, may help"]
+    return [f"nothing is learned: {not_learned}; more epochs, a smaller batch_size, or another {keys}, may help"]
 
 
 def unhealthy(row: dict[str, Any]) -> list[str]:

@@ -216,6 +216,7 @@ class _Info(BaseModel):
     start: str = ""
     shape: list[PositiveInt] = []
     classes: list[_Text] = []
+    features: list[_Text] = []
     notes: list[_Text] = []
     not_kept: list[NotKept] = []
     trained: list[Finished] = []

@@ -1,6 +1,7 @@
 """A run as a script or notebook has it: its tables and figures, and its networks, which predict what they have not seen."""
 
 import html
+import math
 from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -206,10 +207,13 @@ class Run(record.Run):
 
         Parameters
         ----------
-        x : array, shape (n, n_features) or (n, *shape of a sample)
+        x : array, shape (n, n_features) or (n, *shape of a sample), frame or dict
             In the unit of the training inputs as `localdfa.data.load` has them, that is in [0, 1] for published sets, and for
             arrays and files of your own as these were. Standardising and whitening that the spec asks for is done here.
-            Spike trains are `localdfa.data.Trains`. Of a module that reads rows of categories whole numbers (n, n_fields).
+            Of a frame the columns are taken by the names of those that were learned from, whatever their order, and others
+            are left out. Spike trains are a dict of ``time`` (ms, or in what ``time_unit`` says), ``neuron`` and ``sample``,
+            each (n_spikes,), and ``count``, of samples, where the last ones have no spikes; or `localdfa.data.Trains`. Of a
+            module that reads rows of categories whole numbers (n, n_fields).
         condition : str, optional
             Which condition; it can be left out where there is one.
         seed : int, optional
@@ -234,6 +238,7 @@ class Run(record.Run):
         job, setting = trained.chosen(self, condition, seed)
         trained.require_code(self, job, setting)
         prepare, info = self.experiment.preprocess, self.info
+        x = given.new(x, info.get("features", []), math.prod(info["shape"]))
         if (prepare.standardise or prepare.whiten) and self.experiment.data == given.NAME and self._data is None:
             raise RunError(
                 f"{self.folder}: inputs are {'whitened' if prepare.whiten else 'standardised'} as the training arrays were, "

@@ -275,6 +275,8 @@ def _go_on(
     run.check_unchanged(**fingerprints)
     notes = dict.fromkeys((*data.notes, *run.info.get("notes", [])))  # what is noted of training stays
     of_data = {"shape": list(data.shape), "classes": list(data.classes), "notes": list(notes)}
+    if isinstance(data, Dataset) and data.features:
+        of_data["features"] = list(data.features)
     run.update_info(**fingerprints, **of_data, status="running")
     progress.place(run.folder)
     for note in data.notes:

@@ -254,9 +254,10 @@ def put(value, index=(3, 1)):
 REFUSED = {
     "missing": ({"y_test": None}, "the array y_test is missing; needed are x_train, y_train, x_test, y_test"),
     "extra": ({"weights": np.ones(3)}, "an array too many, 'weights'"),
-    "nan": (
-        {"x_train": put(np.nan)},
-        "x_train[3, 1] = nan is not finite; a feature that is constant and was standardised gives 0/0",
+    "nan": ({"x_train": put(np.nan)}, "x_train[3, 1] = nan is not finite; is a value missing? Leave out its sample"),
+    "constant": (
+        {"x_train": put(np.nan, (slice(None), 1))},
+        "x_train[0, 1] = nan is not finite; a feature that is constant and was standardised gives 0/0",
     ),
     "inf": ({"x_train": put(-np.inf)}, "x_train[3, 1] = -inf is not finite"),
     "complex": ({"x_train": np.ones((12, 3), complex)}, "x_train has the dtype complex128: inputs must be real"),

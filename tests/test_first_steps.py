@@ -2,6 +2,7 @@
 
 import html
 import io
+import re
 import sys
 import time
 import types
@@ -13,7 +14,7 @@ from rich.console import Console
 import localdfa
 from localdfa import display, measure, registry, train
 from localdfa.analysis import report
-from localdfa.errors import SpecError
+from localdfa.errors import LocalDFAError, RunError, SpecError
 
 TINY = {"network": {"hidden": [8]}, "stage": [{"epochs": 1}], "record": {"probe": 16}, "batch_size": 256}
 
@@ -230,3 +231,46 @@ def test_trials_that_take_long_are_warned_of(tmp_path, monkeypatch):
     monkeypatch.setattr(train.checks, "doubtful", lambda setting: iter([f"{setting.rule} is slow"]))
     localdfa.run(TINY, tmp_path / "run", progress=told)
     assert told.calls[0] == ("warning", "local: local is slow")
+
+
+FIRST_MISTAKES = {
+    "key with a point": (
+        {"optimiser.learning_rate": 0.01}, "did you mean {'optimiser': {'learning_rate': 0.01}}?",
+    ),
+    "key with a point in a condition": (
+        {"condition": [{"name": "live", "phases.propagation": "live"}]}, "did you mean {'phases': {'propagation': 'live'}}?",
+    ),
+    "conditions by name": (
+        {"condition": ["local", "bp"]}, 'did you mean {name = "bp", rule = "bp"}?',
+    ),
+    "table of commas": (
+        {"data": "mine.csv"}, "no data set 'mine.csv': a spec reads files of numpy.savez alone",
+    ),
+    "a circuit": (
+        {"population": [{"name": "exc", "size": 10}]}, "a circuit, as it has populations, and no experiment; it is simulated",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tables", "words"), FIRST_MISTAKES.values(), ids=[*FIRST_MISTAKES])
+def test_what_one_writes_first_is_answered_by_what_to_write(tables, words, tmp_path):
+    with pytest.raises(LocalDFAError, match=re.escape(words)):
+        localdfa.run({**TINY, **tables}, tmp_path / "run", progress=False)
+
+
+def test_a_file_of_the_folder_is_the_one_that_was_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text('data = "digits"\n')
+    for name in ("mine", "mine.tml", "mina.toml"):
+        with pytest.raises(SpecError, match=re.escape("did you mean 'mine.toml'?")):
+            localdfa.run(name)
+    with pytest.raises(SpecError, match=re.escape("key 'data' is one of an experiment, which `localdfa run` trains")):
+        localdfa.Circuit.from_toml("mine.toml")
+
+
+def test_what_a_figure_lacks_of_arrays_is_recorded_from_python(tmp_path):
+    run = localdfa.run(TINY, tmp_path / "run", data=(np.eye(4), [0, 1, 0, 1]), progress=False)
+    with pytest.raises(RunError, match=re.escape("run it again on the same arrays with {'record': {'activity': 500}}")):
+        run.plot("pca")
+    with pytest.raises(RunError, match=r"add --force to replace that run, in Python force=True"):
+        localdfa.run(TINY, tmp_path / "run", progress=False)

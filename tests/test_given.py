@@ -9,7 +9,7 @@ import localdfa
 from localdfa import samples, spec
 from localdfa.analysis import report
 from localdfa.cli import main
-from localdfa.data import given
+from localdfa.data import Trains, given
 from localdfa.errors import DataError, RunError
 
 TINY = {"network": {"hidden": [8]}, "stage": [{"epochs": 2}], "record": {"probe": 16}}
@@ -104,9 +104,13 @@ def test_a_dict_has_what_a_file_has(rng):
         ("mnist", "'mnist' is no array, but the name of a data set"),
         (7, r"data: int; allowed: \(x, y\) or"),
         ((np.ones((4, 2)),), "a tuple of 1; allowed"),
-        (([[1, 2], [3]], [0, 1]), "x_train is no array"),
+        (([[1, 2], [3]], [0, 1]), "x_train is no array: .*spike trains are given as a dict"),
         ((np.ones((4, 2)), np.arange(3)), r"data: y_train has the shape \(3,\)"),
-        ((np.full((4, 2), np.nan), [0, 1, 0, 1]), r"data: x_train\[0, 0\] = nan is not finite"),
+        ((np.full((4, 2), np.nan), [0, 1, 0, 1]), r"data: x_train\[0, 0\] = nan is not finite; a feature that is constant and"),
+        (([[1.0, 2.0], [3.0, np.nan]], [0, 1]), r"data: x_train\[1, 1\] = nan is not finite; is a value missing\?"),
+        (([[1.0, 2.0], [3.0, 4.0]], [[0], [1]]), r"y_train has the shape \(2, 1\): .* of one column: y.ravel\(\)"),
+        ((np.ones((3, 2)), np.eye(3)[:, :2] + [[0, 0], [0, 0], [0, 1]]), r"the shape \(3, 2\): .* one-hot rows: y.argmax"),
+        ((pd.DataFrame({"a": [1.0, np.nan], "c": [0, 1]}), "c"), "column 'a', row 1: nan is not finite; is a value missing"),
         ((np.ones((4, 2)), np.array(["a", None, "b", "a"], object)), "y_train, entry 1: None among entries of another kind"),
         ((np.ones((4, 2)), [0, 1, 0, 1], np.ones((4, 3)), [0, 1, 0, 1]), r"the shape \(2,\) in x_train and \(3,\) in x_test"),
         ((np.ones((4, 2, 2)), [0, 1, 0, 1]), "are these time series or pictures"),
@@ -156,3 +160,57 @@ def test_arrays_that_nobody_gives(tmp_path):
     assert done.exit_code == 1
     assert "localdfa.run(..., data=(x, y))" in done.output
     assert spec.experiment(data="arrays").data == "arrays"
+
+
+def table(rng, n):
+    """A frame of which one input says the class, and the others nothing."""
+    kind = np.where(np.arange(n) % 3, "cell", "glia")
+    told = np.where(kind == "cell", 1.0, -1.0)
+    return pd.DataFrame({"told": told, "a": rng.normal(size=n), "b": rng.normal(size=n), "kind": kind})
+
+
+def test_columns_are_taken_by_name_wherever_they_stand(rng, tmp_path):
+    train, new = table(rng, 90), table(rng, 30)
+    tables = {"network": {"hidden": [8]}, "stage": [{"epochs": 20}], "rule": "bp"}
+    inputs = ["told", "a", "b"]
+    mixed = new[["b", "kind", "told", "a"]].assign(further="text that no network reads")
+    run = localdfa.run(tables, tmp_path / "named", data=(train, "kind"), progress=False)
+    expected = run.predict(new[inputs])
+    assert (expected == new.kind).mean() > 0.9
+    for given_now in (mixed, new[inputs].to_numpy()):
+        np.testing.assert_array_equal(run.predict(given_now), expected)
+    np.testing.assert_array_equal(localdfa.open_run(run.folder).predict(mixed), expected)
+    with pytest.raises(DataError, match="x has no column 'told', which the network has learned from; it has b, a"):
+        run.predict(new[["b", "a"]])
+    with pytest.raises(DataError, match="x: column 'a', row 3: nan is not finite; is a value missing"):
+        run.predict(new.assign(a=new.a.where(new.index != 3)))
+
+    of_parts = given.source((train[inputs], train.kind, new[inputs[::-1]], new.kind))
+    assert of_parts.features == ("told", "a", "b")
+    np.testing.assert_array_equal(of_parts.x_test, new[inputs])
+    with pytest.raises(DataError, match="the frame of x_test has no column 'b', which that of x_train has; it has told, a"):
+        given.source((train[inputs], train.kind, new[["told", "a"]], new.kind))
+
+
+def test_new_spike_trains_come_as_a_dict(rng, tmp_path):
+    count, label = 24, np.arange(24) % 2
+    sample = np.repeat(np.arange(count), 20)
+    neuron = rng.integers(0, 4, sample.size) + 4 * label[sample]
+    spikes = {"time": rng.uniform(0, 200, sample.size), "neuron": neuron, "sample": sample}
+    parts = {f"{what}_{part}": value for what, value in {**spikes, "y": label}.items() for part in ("train", "test")}
+    network = {"hidden": [5], "neuron": "lif"}
+    tables = {"network": network, "input": {"code": "trains"}, "stage": [{"epochs": 1}], "record": {"probe": 4}}
+    run = localdfa.run(tables, tmp_path / "run", data=parts, progress=False)
+    expected = run.predict(Trains(sample, neuron, spikes["time"], count, 8), outputs=True)
+    np.testing.assert_array_equal(run.predict(spikes, outputs=True), expected)
+    in_seconds = {**spikes, "time": spikes["time"] / 1000, "time_unit": "s"}
+    np.testing.assert_allclose(run.predict(in_seconds, outputs=True), expected, rtol=1e-4, atol=1e-6)
+    assert len(run.predict({**spikes, "count": 30})) == 30
+    for wrong, words in (
+        ({**spikes, "label": label}, "x: a dict of 'time', 'neuron', 'sample', 'label'; allowed: of spike trains, 'time'"),
+        ({**spikes, "neuron": neuron + 1}, r"x: neuron\[\d+\] = 8: the index of an input neuron must lie in 0 .. 7"),
+        ({**spikes, "time": spikes["time"][:5]}, "x: neuron has 480 entries and time 5: both need one a spike"),
+        ({**spikes, "count": 3}, r"x: sample\[60\] = 3: the index of a sample, of which there are 3, must lie in 0 .. 2"),
+    ):
+        with pytest.raises(DataError, match=words):
+            run.predict(wrong)

@@ -665,6 +665,7 @@ def _parameters(key: str, name: str, model: Any, given: Mapping[str, Any], size:
             "with another tau_a make up a population of their own"
         )
     own: dict[str, Any] = {p: value for p, value in given.items() if p not in varied}
+    further = ("v_rest",) if model.linear else ()
     found: dict[str, Value] = {}
     if model.linear:
         found["v_rest"] = value_of(f"{key}.v_rest", given.get("v_rest", 0.0), _LEVEL, ((size,),))
@@ -673,10 +674,10 @@ def _parameters(key: str, name: str, model: Any, given: Mapping[str, Any], size:
         own = {p: value for p, value in own.items() if p not in ("v_th", "v_reset")}
         lowest = [value.bounds.low if isinstance(value, Distribution) else np.min(value) for value in found.values()]
         own["v_th"], own["v_reset"] = max(float(lowest[1] - lowest[2]), 1e-3), 0.0
-    if wrong := wrong_parameters(key, "neurons", name, own, precision):
+    if wrong := wrong_parameters(key, "neurons", name, own, precision, further):
         raise SpecError("\n".join(wrong))
     for p in sorted(varied - {*found}):
-        if wrong := wrong_parameters(key, "neurons", name, {p: 1.0} if p not in model._fields else {}, precision):
+        if wrong := wrong_parameters(key, "neurons", name, {p: 1.0} if p not in model._fields else {}, precision, further):
             raise SpecError("\n".join(wrong))
         low, high = _bounds_of(model.__annotations__[p])
         found[p] = value_of(f"{key}.{p}", given[p], Bounds(low, high), ((size,),))

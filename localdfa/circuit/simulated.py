@@ -25,7 +25,7 @@ def find(name: str) -> Path:
     known = spec.circuits()
     if name.endswith(".toml") or name in known:
         return known.get(name, Path(name))
-    near = registry.nearest(name, [*known])
+    near = registry.nearest(name, [*known, *spec.beside(name)])
     raise SpecError(
         f"circuit {quoted(name)} is not one of {', '.join(known)}{f'; did you mean {near!r}?' if near else ''}; or give the "
         "path of a .toml file"

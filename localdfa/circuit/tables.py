@@ -12,6 +12,7 @@ import tomli_w
 from localdfa import registry
 from localdfa.circuit.values import Distribution, Value
 from localdfa.errors import SpecError, quoted
+from localdfa.spec import Experiment
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -51,6 +52,8 @@ def fill(circuit: "Circuit", tables: Mapping[str, Any]) -> None:
     """
     for key in tables:
         if key not in (*_TABLES, "seed", "precision"):
+            if key in Experiment.model_fields:
+                raise SpecError(f"key {key!r} is one of an experiment, which `localdfa run` trains, and not of a circuit")
             raise SpecError(f"key {registry.unknown(key, ['seed', 'precision', *_TABLES])}")
     for name in _TABLES:
         entries = tables.get(name, [])

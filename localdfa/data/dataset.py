@@ -35,6 +35,8 @@ class Dataset:
         What was changed in the data, or is unusual in them, for a person to know.
     time_unit : str or None
         Of spike trains: the unit that their file names for its times, None if it names none.
+    features : tuple of str
+        Names of the inputs, where they were the columns of a frame; else none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Dataset:
     classes: tuple[str, ...]
     notes: tuple[str, ...]
     time_unit: str | None
+    features: tuple[str, ...] = ()
 
     @property
     def n_features(self) -> int:
@@ -70,7 +73,7 @@ class Source(NamedTuple):
     """A data set as its files hold it; an input divided by `scale` is in the unit that a network sees.
 
     y_train, y_test: labels, int64 (n,); or for regression numbers, float64 (n, n_out), and n_classes is 0. classes: their
-    names, by default their numbers; notes and time_unit as in `Dataset`.
+    names, by default their numbers; notes, time_unit and features as in `Dataset`.
     """
 
     x_train: NDArray[Any] | Trains
@@ -83,6 +86,7 @@ class Source(NamedTuple):
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     time_unit: str | None = "ms"
+    features: tuple[str, ...] = ()
 
 
 def checked_labels(labels: NDArray[np.integer], n_classes: int, where: str) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """The user's own spike trains: three arrays with an entry a spike become samples."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,13 @@ from localdfa.data.trains import Trains
 from localdfa.errors import DataError
 
 _MOST_NEURONS = 1_000_000
+_OF_SPIKES = ("time", "neuron", "sample")
 # ms
 _UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "μs": 1e-3}  # the micro sign, and the Greek letter
 
 
-def unit(entry: NDArray[Any] | None, where: str) -> str | None:
-    """The unit in a file's entry `time_unit`, or None where there is none.
+def unit(entry: NDArray[Any] | None, where: str, of: str = "time_train and time_test") -> str | None:
+    """The unit in a file's entry `time_unit`, or None where there is none; of: what has the unit, for messages.
 
     Raises
     ------
@@ -29,7 +31,7 @@ def unit(entry: NDArray[Any] | None, where: str) -> str | None:
     except (ValueError, SystemError):  # code points that no character has
         text = ""
     if text not in _UNITS:
-        raise DataError(f"{where} = {text[:20]!a}: the unit of time_train and time_test; allowed: 's', 'ms', 'us'")
+        raise DataError(f"{where} = {text[:20]!a}: the unit of {of}; allowed: 's', 'ms', 'us'")
     return text
 
 
@@ -52,7 +54,7 @@ def read(arrays: dict[str, NDArray[Any]], in_unit: str | None, path: object) -> 
         Dtype, shape or value of an array is not what `npz.load` says.
     """
     scale = _UNITS[in_unit or "ms"]
-    events = {part: _events(arrays, part, scale, path) for part in ("train", "test")}
+    events = {part: _events(arrays, f"_{part}", scale, path) for part in ("train", "test")}
     if not events["train"][1].size:
         raise DataError(f"{path}: time_train is empty: a training set needs spikes")
     highest, found = int(events["train"][1].max()), []
@@ -65,30 +67,57 @@ def read(arrays: dict[str, NDArray[Any]], in_unit: str | None, path: object) -> 
     return found[0], found[1]
 
 
+def new(given: Mapping[str, Any], width: int) -> Trains:
+    """Spike trains that are no part of a data set.
+
+    given: ``time`` in ms, or in the unit of an entry ``time_unit``, ``neuron`` and ``sample``, each (n_spikes,); and ``count``,
+    of samples, by default one more than the highest of `sample`. width: number of input neurons.
+
+    Raises
+    ------
+    DataError
+        They are not that.
+    """
+    if not {*_OF_SPIKES} <= {*given} <= {*_OF_SPIKES, "count", "time_unit"}:
+        raise DataError(
+            f"x: a dict of {', '.join(map(repr, map(str, given)))}; allowed: of spike trains, 'time', 'neuron' and 'sample', "
+            "with an entry a spike, and where need be 'count', of samples, and 'time_unit'"
+        )
+    arrays = {key: np.asarray(given[key]) for key in _OF_SPIKES}
+    scale = _UNITS[unit(np.asarray(given["time_unit"]) if "time_unit" in given else None, "x: time_unit", "time") or "ms"]
+    time, neuron, sample = _events(arrays, "", scale, "x")
+    count = int(given.get("count", sample.max(initial=-1) + 1))
+    if not count:
+        raise DataError("x: there are no spikes; allowed with 'count', of samples without any")
+    _check_index(neuron, width - 1, "x: neuron", "an input neuron")
+    _check_index(sample, count - 1, "x: sample", f"a sample, of which there are {count},")
+    return Trains(sample, neuron, time, count, width)
+
+
 def _events(
-    arrays: dict[str, NDArray[Any]], part: str, scale: float, path: object
+    arrays: dict[str, NDArray[Any]], suffix: str, scale: float, path: object
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Times, ms, neurons and samples of one part."""
-    for key in ("time", "neuron", "sample"):
-        array, where = arrays[f"{key}_{part}"], f"{path}: {key}_{part}"
+    """Times, ms, neurons and samples of one part; suffix: what the names of its arrays end with."""
+    for key in _OF_SPIKES:
+        array, where = arrays[f"{key}{suffix}"], f"{path}: {key}{suffix}"
         if array.dtype.kind not in "fiu":
             needed = "times must be real numbers" if key == "time" else "indices must be integers"
             raise DataError(f"{where} has the dtype {array.dtype}: {needed}")
         if array.ndim != 1:
             raise DataError(f"{where} has the shape {array.shape}: it must be (n_spikes,)")
-        if len(array) != len(arrays[f"time_{part}"]):
+        if len(array) != len(arrays[f"time{suffix}"]):
             raise DataError(
-                f"{where} has {len(array)} entries and time_{part} {len(arrays[f'time_{part}'])}: both need one a spike"
+                f"{where} has {len(array)} entries and time{suffix} {len(arrays[f'time{suffix}'])}: both need one a spike"
             )
-    given = arrays[f"time_{part}"]
+    given = arrays[f"time{suffix}"]
     with np.errstate(all="ignore"):
         time = given.astype(np.float64)
         time = time if scale == 1 else time * scale
         wrong = ~(np.isfinite(time) & (time >= 0))
     if wrong.any():
         i = int(wrong.argmax())
-        raise DataError(f"{path}: time_{part}[{i}] = {given[i]}: a time must be finite and at least 0")
-    neuron, sample = (_indices(arrays[f"{key}_{part}"], f"{path}: {key}_{part}") for key in ("neuron", "sample"))
+        raise DataError(f"{path}: time{suffix}[{i}] = {given[i]}: a time must be finite and at least 0")
+    neuron, sample = (_indices(arrays[f"{key}{suffix}"], f"{path}: {key}{suffix}") for key in ("neuron", "sample"))
     return time, neuron, sample
 
 

@@ -1,12 +1,12 @@
 """The user's own data as a script or notebook has them: arrays, or frames of pandas or polars."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from localdfa.data import npz
+from localdfa.data import events, npz
 from localdfa.data.dataset import Source
 from localdfa.errors import DataError, quoted
 
@@ -16,6 +16,8 @@ _FORMS = (
     "(x, y) or (x, y, x_test, y_test), arrays; (frame, target) or (frame, target, test_frame), target the name of a column, or "
     "a list of some; or a dict of arrays as `npz:PATH` has them"
 )
+# What lists of unequal length most likely are.
+_RAGGED = "; spike trains are given as a dict of three arrays, time_train, neuron_train and sample_train, with an entry a spike"
 
 
 def source(given: Any, regression: bool = False) -> Source:
@@ -57,21 +59,57 @@ def source(given: Any, regression: bool = False) -> Source:
         )
     if not isinstance(given, (tuple, list, Mapping)):
         raise DataError(f"data: {type(given).__name__}; allowed: {_FORMS}")
-    entries = dict(given) if isinstance(given, Mapping) else _by_name(tuple(given))
+    entries, features = (dict(given), ()) if isinstance(given, Mapping) else _by_name(tuple(given))
+    if is_frame(entries.get("x_train")):
+        features = names(entries["x_train"])
+        if is_frame(test := entries.get("x_test")):
+            columns = _columns(test, features, "data: the frame of x_test", ", which that of x_train has")
+            entries["x_test"] = _table(test, columns, "data")
     arrays = {str(key): _array(value, str(key)) for key, value in entries.items()}
-    return npz.source(arrays, "data", regression)
+    return npz.source(arrays, "data", regression)._replace(features=features)
 
 
-def _by_name(given: tuple[Any, ...]) -> dict[str, Any]:
-    """The parts of a tuple under the names that they have in a file."""
-    if len(given) in (2, 3) and _is_frame(given[0]) and _names_columns(given[0], given[1]):
+def names(frame: Any) -> tuple[str, ...]:
+    """The names of the columns of a frame."""
+    return tuple(map(str, frame.columns))
+
+
+def new(x: Any, features: Sequence[str], width: int) -> Any:
+    """Samples that are to be predicted, as arrays or spike trains: of a frame its columns of numbers, of a dict its spikes.
+
+    Parameters
+    ----------
+    x : array, frame or dict
+        Of a frame the columns are taken by their names, in whatever order they stand, and others are left out. A dict is of
+        spikes: ``time`` in ms, or in what ``time_unit`` says, ``neuron`` and ``sample``, each (n_spikes,), and ``count``, how
+        many samples there are, by default one more than the highest of `sample`. All else is left as it is.
+    features : sequence of str
+        The columns that the network has learned from, where it has learned from a frame; else those of x are taken as they are.
+    width : int
+        Number of inputs of the network.
+
+    Raises
+    ------
+    DataError
+        A column is missing, or holds no finite numbers; or what a dict holds is no spikes.
+    """
+    if isinstance(x, Mapping):
+        return events.new(x, width)
+    if not is_frame(x):
+        return x
+    return _table(x, _columns(x, features or names(x), "x", ", which the network has learned from"), "x")
+
+
+def _by_name(given: tuple[Any, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The parts of a tuple under the names that they have in a file, and the columns that are inputs, where one is named."""
+    if len(given) in (2, 3) and is_frame(given[0]) and _names_columns(given[0], given[1]):
         return _of_frames(*given)
     if len(given) not in (2, 4):
         raise DataError(f"data: a tuple of {len(given)}; allowed: {_FORMS}")
-    return dict(zip(("x_train", "y_train", "x_test", "y_test"), given, strict=False))
+    return dict(zip(("x_train", "y_train", "x_test", "y_test"), given, strict=False)), ()
 
 
-def _is_frame(value: Any) -> bool:
+def is_frame(value: Any) -> bool:
     """Whether a value is a frame, of pandas or of polars, neither of which is imported."""
     return hasattr(value, "columns") and hasattr(value, "to_numpy")
 
@@ -85,53 +123,67 @@ def _names_columns(frame: Any, target: Any) -> bool:
     return False
 
 
-def _of_frames(frame: Any, target: str | list[str], test: Any = None) -> dict[str, Any]:
-    """Inputs and targets of a frame, and of another one for the test part."""
-    names, columns = [target] if isinstance(target, str) else list(target), list(frame.columns)
-    if missing := [name for name in names if name not in columns]:
+def _of_frames(frame: Any, target: str | list[str], test: Any = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Inputs and targets of a frame, and of another one for the test part; and the names of the inputs."""
+    wanted, columns = [target] if isinstance(target, str) else list(target), list(frame.columns)
+    if missing := [name for name in wanted if name not in columns]:
         raise DataError(f"data: the frame has no column {missing[0]!r}; it has {', '.join(map(str, columns[:30]))}")
-    others = [column for column in columns if column not in names]
+    others = [column for column in columns if column not in wanted]
     if not others:
         raise DataError("data: the frame has no column besides the target")
     entries = {}
     for part, of_part in (("train", frame), ("test", test)):
         if of_part is None:
             continue
-        if not _is_frame(of_part):
+        if not is_frame(of_part):
             raise DataError(f"data: the test part is {type(of_part).__name__}; allowed: a frame with the same columns")
         if missing := [name for name in columns if name not in list(of_part.columns)]:
             raise DataError(f"data: the frame of the test part has no column {missing[0]!r}, which that of training has")
-        entries[f"x_{part}"] = _table(of_part, others)
-        entries[f"y_{part}"] = _column(of_part, names[0]) if isinstance(target, str) else _table(of_part, names)
-    return entries
+        entries[f"x_{part}"] = _table(of_part, others, "data")
+        one = isinstance(target, str)
+        entries[f"y_{part}"] = _column(of_part, wanted[0], "data") if one else _table(of_part, wanted, "data")
+    return entries, tuple(map(str, others))
 
 
-def _column(frame: Any, name: Any) -> NDArray[Any]:
-    return _array(frame[name].to_numpy(), f"column {name!r}")
+def _columns(frame: Any, features: Sequence[str], where: str, why: str) -> list[Any]:
+    """The columns of a frame that have these names, in this order."""
+    by_name = dict(zip(names(frame), frame.columns, strict=True))
+    if missing := [name for name in features if name not in by_name]:
+        raise DataError(f"{where} has no column {missing[0]!r}{why}; it has {', '.join([*by_name][:30])}")
+    return [by_name[name] for name in features]
 
 
-def _table(frame: Any, names: list[Any]) -> NDArray[Any]:
-    """Columns of numbers side by side, (n, n_columns)."""
+def _column(frame: Any, name: Any, where: str) -> NDArray[Any]:
+    return _array(frame[name].to_numpy(), f"column {name!r}", where)
+
+
+def _table(frame: Any, wanted: Sequence[Any], where: str) -> NDArray[Any]:
+    """Columns of a frame side by side, (n, n_columns), all of them finite numbers; where: for messages."""
     columns = []
-    for name in names:
-        column = _column(frame, name)
+    for name in wanted:
+        column = _column(frame, name, where)
         if column.dtype.kind not in "fiub":
             raise DataError(
-                f"data: column {name!r} holds {column.dtype}, and inputs are numbers; make some of it, as pandas.get_dummies "
-                f"does, or leave it out"
+                f"{where}: column {name!r} holds {column.dtype}, and inputs are numbers; make some of it, as "
+                f"pandas.get_dummies does, or leave it out"
             )
+        if column.ndim == 1 and not (finite := np.isfinite(column)).all():
+            row = int(finite.argmin())
+            raise DataError(f"{where}: column {name!r}, row {row}: {column[row]} is not finite{npz.cause(column)}")
         columns.append(column)
     return np.stack(columns, axis=1)
 
 
-def _array(value: Any, what: str) -> NDArray[Any]:
+def _array(value: Any, what: str, where: str = "data") -> NDArray[Any]:
     """An array of anything that NumPy makes one of; of objects, of which a column of pandas consists, what they are."""
-    if _is_frame(value):
-        return _table(value, list(value.columns))
+    if is_frame(value):
+        return _table(value, list(value.columns), where)
     try:
         array = np.asarray(value)
     except Exception as error:  # ragged lists, or whatever an object of another library raises
-        raise DataError(f"data: {what} is no array: {str(error).splitlines()[0] if str(error) else error!r}") from None
+        raise DataError(
+            f"{where}: {what} is no array: {str(error).splitlines()[0] if str(error) else error!r}{_RAGGED}"
+        ) from None
     if array.dtype.kind != "O":
         return array
     entries, kinds = array.reshape(-1).tolist(), ((str,), (bool, np.bool_), (int, np.integer), (int, float, np.number))
@@ -140,4 +192,4 @@ def _array(value: Any, what: str) -> NDArray[Any]:
             return np.array(entries).reshape(array.shape)
     common = kinds[0] if isinstance(entries[0], str) else kinds[-1]
     index = next((i for i, entry in enumerate(entries) if not isinstance(entry, common)), 0)
-    raise DataError(f"data: {what}, entry {index}: {quoted(entries[index])} among entries of another kind, or missing")
+    raise DataError(f"{where}: {what}, entry {index}: {quoted(entries[index])} among entries of another kind, or missing")

@@ -248,12 +248,9 @@ def inputs(x: NDArray[Any], where: str, name: str, notes: list[str]) -> NDArray[
             x = x.astype(np.float64)
     if not (finite := np.isfinite(x)).all():
         index = np.unravel_index(int(finite.argmin()), x.shape)
-        cause = (
-            "; a feature that is constant and was standardised gives 0/0: leave it out, or add 1e-9 to its standard deviation"
-        )
-        raise DataError(
-            f"{where}[{', '.join(map(str, index))}] = {given[index]} is not finite{cause if np.isnan(given[index]) else ''}"
-        )
+        by_sample = given.reshape(given.shape[0] if given.ndim else 1, -1)
+        feature = by_sample[:, int(finite.argmin()) % by_sample.shape[1]]
+        raise DataError(f"{where}[{', '.join(map(str, index))}] = {given[index]} is not finite{cause(feature)}")
     if x.dtype.kind != "f":
         return x
     slack = _ROUNDING * np.finfo(x.dtype).eps
@@ -266,10 +263,25 @@ def inputs(x: NDArray[Any], where: str, name: str, notes: list[str]) -> NDArray[
     return np.clip(x, 0, 1)
 
 
+def cause(feature: NDArray[Any]) -> str:
+    """What most likely made the first entry of one feature (n,) that is not finite, and what to do, as the end of a message."""
+    if not np.isnan(feature[int(np.isfinite(feature).argmin())]):
+        return ""
+    if np.isnan(feature).all() and len(feature) > 1:
+        return (
+            "; a feature that is constant and was standardised gives 0/0: leave it out, or add 1e-9 to its standard deviation"
+        )
+    return "; is a value missing? Leave out its sample, as frame.dropna() does, or fill it in, as scikit-learn's SimpleImputer"
+
+
 def _check_shape(y: NDArray[Any], count: int, where: str, regression: bool) -> None:
     """Check that there is a label for each sample, or one number or more."""
     if regression:
         if y.shape[:1] != (count,) or y.ndim > 2 or not y.size:
             raise DataError(f"{where} has the shape {y.shape}: it must be ({count},) or ({count}, n_out), numbers a sample")
     elif y.shape != (count,):
-        raise DataError(f"{where} has the shape {y.shape}: it must be ({count},), one label per sample")
+        one_hot = y.ndim == 2 and len(y) == count and count and y.shape[1] > 1 and bool(((y != 0).sum(axis=1) == 1).all())
+        meant = (
+            "; of one column: y.ravel()" if y.shape == (count, 1) else "; of one-hot rows: y.argmax(axis=1)" if one_hot else ""
+        )
+        raise DataError(f"{where} has the shape {y.shape}: it must be ({count},), one label per sample{meant}")

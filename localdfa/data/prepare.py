@@ -115,6 +115,7 @@ def load(
         source.classes or tuple(map(str, range(source.n_classes))),
         (*source.notes, *remarks),
         source.time_unit,
+        source.features,
     )
 
 
@@ -219,8 +220,18 @@ def check_name(name: str) -> None:
         The message lists the names there are, and the nearest.
     """
     if name not in (*registry.names("data"), own.NAME) and (not name.startswith(_PREFIX) or name == _PREFIX):
+        if _of_file(name):
+            raise DataError(
+                f"no data set {name!r}: a spec reads files of numpy.savez alone, as npz:PATH; what pandas or h5py reads is "
+                f"given from Python: localdfa.run(..., data=(frame, TARGET)), or data=(x, y)"
+            )
         nearest = f"{_PREFIX}{name}" if name.endswith(".npz") else _nearest(name)
         raise DataError(f"no data set {name!r}, the nearest is {nearest}; there are {', '.join(available())}")
+
+
+def _of_file(name: str) -> bool:
+    """Whether a name that is no data set is that of a file, of another kind than npz."""
+    return bool(Path(name).suffix or "/" in name) and not name.endswith(".npz")
 
 
 def read(

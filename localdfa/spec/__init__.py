@@ -7,6 +7,7 @@ wrong is said in one message that names the key, the value, what is allowed and 
 
 from localdfa.spec.load import (
     asked,
+    beside,
     bundled,
     circuit_title,
     circuits,
@@ -30,6 +31,7 @@ __all__ = [
     "Record",
     "Setting",
     "asked",
+    "beside",
     "bundled",
     "circuit_title",
     "circuits",

@@ -365,15 +365,20 @@ def unknown(key: str, value: Any, allowed: list[str]) -> str:
     return f"{key}: {registry.unknown(value, allowed)}{write}"
 
 
-def wrong_parameters(table: str, package: str, name: Any, given: Mapping[str, Any], precision: str) -> list[str]:
-    """What is wrong with the parameters of a model, by the types and bounds that its file declares, and by its `refusal`."""
+def wrong_parameters(
+    table: str, package: str, name: Any, given: Mapping[str, Any], precision: str, further: tuple[str, ...] = ()
+) -> list[str]:
+    """What is wrong with the parameters of a model, by the types and bounds that its file declares, and by its `refusal`.
+
+    further: what may stand beside the parameters and is checked elsewhere, for messages.
+    """
     if not isinstance(name, str) or name not in registry.names(package):
         return []
     model, wrong = registry.get(package, name), []
     model = getattr(model, "Parameters", model)
     for key, value in given.items():
         if key not in model._fields:
-            allowed = list(model._fields)
+            allowed = [*model._fields, *further]
             known = registry.unknown(key, allowed) if allowed else f"{quoted(key)}: it has none"
             wrong.append(f"{table}.{clipped(str(key))}: a parameter of {name} {known}")
         elif choices := get_args(model.__annotations__[key]) if get_origin(model.__annotations__[key]) is Literal else ():

@@ -70,17 +70,26 @@ def find(name: str) -> Path:
         except (OSError, ValueError) as error:  # longer than a path may be, or with a null byte
             raise SpecError(f"{clipped(str(path))}: {getattr(error, 'strerror', None) or error}") from None
         if not there:
-            raise SpecError(f"{clipped(str(path))}: there is no such file")
+            near = registry.nearest(name, beside(name))
+            raise SpecError(f"{clipped(str(path))}: there is no such file{f'; did you mean {near!r}?' if near else ''}")
         return path
     known = bundled()
     if name not in known:
-        near = registry.nearest(name, list(known))
+        near = registry.nearest(name, [*known, *beside(name)])
         papers = dict.fromkeys(each.partition("/")[0] for each in known if "/" in each)
         raise SpecError(
             f"experiment {quoted(name)} is not one of {', '.join(each for each in known if '/' not in each)}, nor PAPER/ROW "
             f"of one of {', '.join(papers)}{f'; did you mean {near!r}?' if near else ''}; or give the path of a .toml file"
         )
     return known[name]
+
+
+def beside(name: str) -> list[str]:
+    """The .toml files in the folder where a path would lie, written as it is."""
+    try:
+        return [str(path) for path in sorted(Path(name).parent.glob("*.toml"))]
+    except (OSError, ValueError):  # longer than a path may be, or with a null byte
+        return []
 
 
 def title(name: str) -> str:
@@ -248,6 +257,11 @@ def experiment(tables: Mapping[str, Any] | None = None, /, *, source: str = "", 
 
 def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Path], None]) -> Experiment:
     """Validate an experiment; see `experiment` and, for take_in, `load`."""
+    if "population" in tables:
+        raise SpecError(
+            f"{prefix}a circuit, as it has populations, and no experiment; it is simulated by `localdfa simulate`, in Python "
+            f"by localdfa.Circuit.from_toml(PATH).run"
+        )
     tables = _with_models(tables, prefix, Path())
     _take_in(tables.get("models"), prefix, take_in)
     try:
@@ -568,6 +582,10 @@ def _no_table(location: Location, value: Any, model: type[BaseModel]) -> str:
     """What to say of a value that stands where a table does: its keys, and the key of which this may be the value."""
     inner, name = _within(model, location), str(location[-1])  # of a table with keys of any name, inner is None
     reason = f"it is a table of the keys {', '.join(inner.model_fields)}" if inner else "it is a table of parameters"
+    if inner is Condition:
+        reason += ", and of those that the condition changes"
+        if isinstance(value, str) and value in registry.names("rules"):
+            reason += f"; did you mean {{name = {_toml(value)}, rule = {_toml(value)}}}?"
     if inner is Optimiser:
         reason += " and the optimiser's parameters"
     if not isinstance(value, str) or isinstance(location[-1], int):
@@ -680,6 +698,11 @@ def _way(key: str, value: Any) -> str:
 def _unknown(location: Location, value: Any, model: type[BaseModel]) -> str:
     """What to say of a key that is not there: where else there is one of this name, or what is spelled like it."""
     name, allowed = str(location[-1]), _keys_at(model, location[:-1])
+    if "." in name and name.split(".")[0] in allowed:
+        meant = value
+        for part in reversed(name.split(".")):
+            meant = {part: meant}
+        return f"a dict has no keys with points, but tables in tables; did you mean {quoted(meant)}?"
     if name.lower() in map(str.lower, allowed):
         return registry.unknown(name, allowed)
     if model is Setting and len(location) == 1 and name in Experiment.model_fields:
