@@ -183,7 +183,10 @@ def sweep(
     from localdfa.spec import grid, search
 
     if bool(grids) == bool(ranges):
-        raise LocalDFAError("sweep: --grid or --search; allowed: one of them")
+        raise LocalDFAError(
+            f"sweep: {'both' if grids else 'neither'} --grid {'and' if grids else 'nor'} --search; allowed: one of them, as "
+            "--grid phases.beta=0.1,1, or --search phases.beta=0.1..10"
+        )
     of_search = {"--trials": trials, "--condition": condition, "--sampler-seed": sampler_seed}
     if grids and (given := [option for option, value in of_search.items() if value is not None]):
         raise LocalDFAError(f"sweep: {given[0]} is of a search; allowed with --search")

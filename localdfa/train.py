@@ -9,7 +9,7 @@ from localdfa import folder as folders
 from localdfa import handover, jobs, record, recording, samples, searching, side_by_side
 from localdfa.core import blas
 from localdfa.data import Dataset, given
-from localdfa.errors import DataError, NonFiniteError, RunError, SpecError
+from localdfa.errors import DataError, NonFiniteError, RunError, SpecError, quoted
 from localdfa.geometry import seen
 from localdfa.interchange import safetensors
 from localdfa.jobs import Callback
@@ -73,7 +73,7 @@ def run(
     >>> trained.status, trained.info["shape"], trained.info["classes"]
     ('finished', [4], ['False', 'True'])
     """
-    _check_workers(workers, callback)
+    _check_how(workers, callback)
     experiment, file = asked(experiment)
     name = name or (file.stem if file else "experiment")
     experiment = located(experiment, base or (file.resolve().parent if file else None))
@@ -134,7 +134,7 @@ def resume(
     DataError, RunError, NonFiniteError
         As `run`; also where the data are no longer what the run began with.
     """
-    _check_workers(workers, callback)
+    _check_how(workers, callback)
     folder = Path(folder)
     folders.check_run(folder, coming=True)
     with folders.held(folder):
@@ -162,8 +162,10 @@ def resume(
     return Run(folder, allow_models, data=arrays)
 
 
-def _check_workers(workers: Workers | None, callback: Callback | None) -> None:
-    """Refuse what workers cannot do, before anything is read."""
+def _check_how(workers: Workers | None, callback: Callback | None) -> None:
+    """Refuse a callback that is none, and what workers cannot do, before anything is read."""
+    if callback is not None and not callable(callback):
+        raise SpecError(f"callback: {quoted(callback)}; allowed: a function of a row of metrics")
     if workers is not None:
         if callback is not None:
             raise SpecError("callback: what is trained by workers ends by itself; allowed with workers: leave it out")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import localdfa
+from localdfa.errors import SpecError
 
 TINY = {
     "network": {"hidden": [8]},
@@ -81,3 +82,12 @@ def test_what_a_callback_raises_ends_the_run_which_can_be_resumed(tmp_path):
     whole = localdfa.run({**TINY, "optimiser": {"learning_rate": 1e-6}}, tmp_path / "whole", progress=False)
     resumed = localdfa.resume(tmp_path / "slow", progress=False)
     np.testing.assert_array_equal(resumed.jobs[0].weights["W1"], whole.jobs[0].weights["W1"])
+
+
+def test_what_cannot_be_called_is_refused_before_training(tmp_path):
+    with pytest.raises(SpecError, match="callback: 'plot'; allowed: a function of a row of metrics"):
+        localdfa.run(TINY, tmp_path / "run", progress=False, callback="plot")
+    assert not (tmp_path / "run").exists()
+    localdfa.run(TINY, tmp_path / "run", progress=False)
+    with pytest.raises(SpecError, match="callback: 3; allowed"):
+        localdfa.resume(tmp_path / "run", progress=False, callback=3)
