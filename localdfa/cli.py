@@ -520,6 +520,7 @@ def plot(
     height: float | None, trial: int | None, neuron: int | None, out: Path | None, allow_models: bool,
 ) -> None:  # fmt: skip
     """Draw figures of one run or more; one that compares runs goes to --out, or where the command is given."""
+    from localdfa import analysis
     from localdfa.analysis import report
     from localdfa.record import Run
 
@@ -528,6 +529,9 @@ def plot(
     given = [option for key, option in of_pictures.items() if source(key) is not click.core.ParameterSource.DEFAULT]
     if as_numbers and given:
         raise LocalDFAError(f"--csv {given[0]}: numbers have no {given[0].strip('-')}; allowed: one of the two options")
+    for folder in folders:
+        if str(folder) in analysis.names() and not folder.exists():
+            raise LocalDFAError(f"{folder}: is a figure, and not a run directory; did you mean --figure {folder}?")
     runs, form = [Run(folder, allow_models) for folder in folders], "csv" if as_numbers else form
     for line in report.plot(runs, names, form, look, out, width, height, trial=trial, neuron=neuron):
         click.echo(line)

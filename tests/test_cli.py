@@ -222,6 +222,12 @@ def test_a_run_under_way_is_nobody_elses_and_one_that_is_killed_is_over(place):
     assert record.Run(place / "killed").status == "finished"
 
 
+def test_a_figure_that_is_named_as_a_run_is_asked_for_by_its_option(place):
+    result = CliRunner().invoke(cli.main, ["plot", str(place), "errors"])
+    assert (result.exit_code, "errors: is a figure" in result.output) == (1, True)
+    assert "did you mean --figure errors?" in result.output
+
+
 def test_plot_report_and_watch(place):
     run = ["--out", "drawn", "--set", "condition=[{name='local'}]", "--set", "stage=[{epochs=1}]", "--tensorboard"]
     done = localdfa("run", "small.toml", *run, cwd=place)
