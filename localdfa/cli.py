@@ -184,8 +184,8 @@ def sweep(
 
     if bool(grids) == bool(ranges):
         raise LocalDFAError(
-            f"sweep: {'both' if grids else 'neither'} --grid {'and' if grids else 'nor'} --search; allowed: one of them, as "
-            "--grid phases.beta=0.1,1, or --search phases.beta=0.1..10"
+            f"sweep: --grid or --search: {'both are' if grids else 'neither is'} given; allowed: one of them, as "
+            "--grid phases.beta=0.1,1 or --search phases.beta=0.1..10"
         )
     of_search = {"--trials": trials, "--condition": condition, "--sampler-seed": sampler_seed}
     if grids and (given := [option for option, value in of_search.items() if value is not None]):

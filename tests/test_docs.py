@@ -98,6 +98,21 @@ def test_extras_that_pages_name_are_there():
             assert set(named.split(",")) <= extras, page
 
 
+def test_the_extra_all_leaves_out_what_it_says_alone():
+    extras = explain.parsed((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    found, left = set(), ["all"]
+    while left:
+        name = left.pop()
+        found.add(name)
+        left += [
+            other
+            for entry in extras[name]
+            for names in re.findall(r"localdfa\[([\w,]+)\]", entry)
+            for other in names.split(",")
+        ]
+    assert set(extras) - found == {"brian2", "nest", "annarchy", "snntorch", "docs", "browser", "dev"}
+
+
 class Page(HTMLParser):
     """A page as a browser sees it. ids: places that links lead to; links: where they lead; loaded: what comes with the page."""
 
