@@ -60,16 +60,16 @@ def source(given: Any, regression: bool = False) -> Source:
     if not isinstance(given, (tuple, list, Mapping)):
         raise DataError(f"data: {type(given).__name__}; allowed: {_FORMS}")
     entries, features = (dict(given), ()) if isinstance(given, Mapping) else _by_name(tuple(given))
-    if is_frame(entries.get("x_train")):
-        features = names(entries["x_train"])
-        if is_frame(test := entries.get("x_test")):
+    if _is_frame(entries.get("x_train")):
+        features = _names(entries["x_train"])
+        if _is_frame(test := entries.get("x_test")):
             columns = _columns(test, features, "data: the frame of x_test", ", which that of x_train has")
             entries["x_test"] = _table(test, columns, "data")
     arrays = {str(key): _array(value, str(key)) for key, value in entries.items()}
     return npz.source(arrays, "data", regression)._replace(features=features)
 
 
-def names(frame: Any) -> tuple[str, ...]:
+def _names(frame: Any) -> tuple[str, ...]:
     """The names of the columns of a frame."""
     return tuple(map(str, frame.columns))
 
@@ -95,21 +95,21 @@ def new(x: Any, features: Sequence[str], width: int) -> Any:
     """
     if isinstance(x, Mapping):
         return events.new(x, width)
-    if not is_frame(x):
+    if not _is_frame(x):
         return x
-    return _table(x, _columns(x, features or names(x), "x", ", which the network has learned from"), "x")
+    return _table(x, _columns(x, features or _names(x), "x", ", which the network has learned from"), "x")
 
 
 def _by_name(given: tuple[Any, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The parts of a tuple under the names that they have in a file, and the columns that are inputs, where one is named."""
-    if len(given) in (2, 3) and is_frame(given[0]) and _names_columns(given[0], given[1]):
+    if len(given) in (2, 3) and _is_frame(given[0]) and _names_columns(given[0], given[1]):
         return _of_frames(*given)
     if len(given) not in (2, 4):
         raise DataError(f"data: a tuple of {len(given)}; allowed: {_FORMS}")
     return dict(zip(("x_train", "y_train", "x_test", "y_test"), given, strict=False)), ()
 
 
-def is_frame(value: Any) -> bool:
+def _is_frame(value: Any) -> bool:
     """Whether a value is a frame, of pandas or of polars, neither of which is imported."""
     return hasattr(value, "columns") and hasattr(value, "to_numpy")
 
@@ -135,7 +135,7 @@ def _of_frames(frame: Any, target: str | list[str], test: Any = None) -> tuple[d
     for part, of_part in (("train", frame), ("test", test)):
         if of_part is None:
             continue
-        if not is_frame(of_part):
+        if not _is_frame(of_part):
             raise DataError(f"data: the test part is {type(of_part).__name__}; allowed: a frame with the same columns")
         if missing := [name for name in columns if name not in list(of_part.columns)]:
             raise DataError(f"data: the frame of the test part has no column {missing[0]!r}, which that of training has")
@@ -147,7 +147,7 @@ def _of_frames(frame: Any, target: str | list[str], test: Any = None) -> tuple[d
 
 def _columns(frame: Any, features: Sequence[str], where: str, why: str) -> list[Any]:
     """The columns of a frame that have these names, in this order."""
-    by_name = dict(zip(names(frame), frame.columns, strict=True))
+    by_name = dict(zip(_names(frame), frame.columns, strict=True))
     if missing := [name for name in features if name not in by_name]:
         raise DataError(f"{where} has no column {missing[0]!r}{why}; it has {', '.join([*by_name][:30])}")
     return [by_name[name] for name in features]
@@ -176,7 +176,7 @@ def _table(frame: Any, wanted: Sequence[Any], where: str) -> NDArray[Any]:
 
 def _array(value: Any, what: str, where: str = "data") -> NDArray[Any]:
     """An array of anything that NumPy makes one of; of objects, of which a column of pandas consists, what they are."""
-    if is_frame(value):
+    if _is_frame(value):
         return _table(value, list(value.columns), where)
     try:
         array = np.asarray(value)
