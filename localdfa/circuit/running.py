@@ -19,7 +19,17 @@ from localdfa.circuit.stored import InMemory, Recorded, Stream
 from localdfa.circuit.values import drawn
 from localdfa.core import interrupt
 from localdfa.core.spiking import noise as processes
-from localdfa.core.spiking.simulation import Queues, Ranges, Samples, Team, kinds_of, simulation_kernel
+from localdfa.core.spiking.simulation import (
+    Queues,
+    Ranges,
+    Samples,
+    Team,
+    in_spans,
+    kinds_of,
+    simulation_kernel,
+    windows_of_a_span,
+)
+from localdfa.core.spiking.spans import spans_of
 from localdfa.core.spiking.state import State, at_rest
 
 if TYPE_CHECKING:
@@ -103,10 +113,19 @@ class Simulation:
         self._kind, self._parameters, self._own, models = self._models()
         noises = np.bincount([self._number[each.post.name] for each in circuit.noises], minlength=senders)
         noises = np.concatenate([np.zeros(senders, np.int64), noises[self._ranges.population]])
-        kinds = kinds_of(tables, self._kind, models, noises)
+        fields = [
+            dict(zip(models[m][0]._fields, values, strict=False))
+            for m, values in zip(self._kind, self._parameters, strict=True)
+            if m >= 0
+        ]
+        windows = windows_of_a_span(tables, self._width, [each["tau_m"] for each in fields if "tau_m" in each])
+        chosen = in_spans(tables, self._kind, models, noises, windows)
+        windows = windows if chosen.any() else 1
+        self._spans = spans_of(chosen, windows, int(tables.first[-1]), tables.taus.size, self._dtype)
+        kinds = kinds_of(tables, self._kind, models, noises, chosen)
         self._kernel = simulation_kernel(kinds) if kinds else None  # sources alone need none
-        # All neurons of a range spike in a window so often at most; a little more, as times are rounded.
-        periods = self._width / self._parameters[senders:, -1]
+        # All neurons of a range spike in a span so often at most; a little more, as times are rounded.
+        periods = windows * self._width / self._parameters[senders:, -1]
         self._parameters = self._parameters[:, :-1]
         self._most = np.array([(r.high - r.low) * (5 + int(n)) for r, n in zip(self._cut, periods, strict=True)], np.int64)
         self._stand = self._begin(circuit)
@@ -123,12 +142,14 @@ class Simulation:
     ) -> Result:
         """Simulate until `end`, ms; to: the file that gets what is recorded, or None where it stays in memory.
 
-        Windows are simulated whole. What a run asks for of a window that it ends in is read from a copy, which is given up: the
-        next run begins at the edge before it.
+        Spans of windows are simulated whole. What a run asks for of a span that it ends in is read from a copy, which is given
+        up: the next run begins at the edge before it.
         """
         begin, stand = self.time, deepcopy(self._stand)  # one that is interrupted leaves all as it was
         last = int((end + _NEAR) / self._width)
         last += end - last * self._width >= self._width - _NEAR
+        after = last + (last * self._width < end - _NEAR)  # the window after the last one of which anything is asked
+        last -= last % self._spans.windows
         sizes, moments = {p.name: p.size for p in self.populations}, _multiples(recorded.interval, begin, end)
         kept: InMemory | Stream
         if to is None:
@@ -137,15 +158,15 @@ class Simulation:
             kept = InMemory(begin, end, sizes, recorded, moments, self._dtype)
         else:
             kept = Stream(to, begin, end, sizes, recorded, self._dtype, {"seed": self._seed, "checksum": self.checksum()})
-        per_batch = max(1, int(_BATCH / self._width))
+        per_batch = self._spans.windows * max(1, int(_BATCH / (self._width * self._spans.windows)))
         count = self._threads(threads)
         with kept, interrupt.threads(count) as (pool, cancelled):
             hands = _Hands(count, pool, cancelled)
             for window in range(stand.window, last, per_batch):
                 self._record(stand, min(window + per_batch, last), (begin, end), recorded, moments, hands, kept)
                 progress(min(stand.window * self._width, end))
-            if last * self._width < end - _NEAR:
-                self._record(deepcopy(stand), last + 1, (begin, end), recorded, moments, hands, kept)
+            if last < after:
+                self._record(deepcopy(stand), after, (begin, end), recorded, moments, hands, kept)
         self.time, self._stand = end, stand
         progress(end)
         return kept.result()
@@ -285,7 +306,8 @@ class Simulation:
             and ((senders >= 0) & (senders < sizes[owner])).all()
             and (received >= 0).all()
             and (received <= counts[self._tables.ports["pre"]]).all()
-            and window * self._width <= time + _NEAR < (window + 1) * self._width + 2 * _NEAR
+            and window % self._spans.windows == 0
+            and window * self._width <= time + _NEAR < (window + self._spans.windows) * self._width + 2 * _NEAR
         ):
             raise ValueError("what is on its way is not that of its populations")
         for name, array in stand.state._asdict().items():
@@ -338,7 +360,7 @@ class Simulation:
         team = Team(hands.number, counters[0], counters[1], counters[2], np.zeros(1, np.bool_))
         given: Any = (
             self._kind, self._parameters, self._own, self._tables, self._ranges, stand.noise, state, queues, listens,
-            self._width, stand.window, stop, seen, team, hands.cancelled,
+            self._spans, self._width, stand.window, stop, seen, team, hands.cancelled,
         )  # fmt: skip
         kernel: Any = self._kernel
         work = [hands.pool.submit(kernel, *given) for _ in range(hands.number)]

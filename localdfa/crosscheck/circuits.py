@@ -22,14 +22,14 @@ from localdfa.record import origin, plain
 STOP, DT = 40.0, 0.125
 # Spikes further apart than this, ms, are not the same one; those that are the same differ by no more than the second number.
 APART, DIFFERENCE = 1e-6, 1e-8
-_DELAYS, _TAUS = np.array([0.8, 1.5, 2.3]), (3.0, 7.0)
+_DELAYS, _SHORT, _TAUS = (0.8, 1.5, 2.3), (0.1, 0.25, 1.5), (3.0, 7.0)
 _STIMULI, _RATES = 4, (300.0, 0.0, 800.0)
 
 
 class Kind(NamedTuple):
     """What circuits have: models of the populations; synaptic time constants, ms, besides jumps; parameters that differ from
     neuron to neuron; how often a population is joined with another; which populations get noise; and whether there are pulses
-    of current, and a source of Poisson processes."""
+    of current, and a source of Poisson processes; delays, ms, and how populations are joined."""
 
     models: tuple[str, ...]
     taus: tuple[float, ...] = ()
@@ -39,6 +39,8 @@ class Kind(NamedTuple):
     pulses: bool = False
     poisson: bool = True
     on_clock: bool = False
+    delays: tuple[float, ...] = _DELAYS
+    ways: tuple[str, ...] = ("dense", "pairs")
 
 
 _ALL = ("tau_m", "v_th", "v_reset", "t_ref", "step", "v_rest")
@@ -49,6 +51,8 @@ KINDS = {
     "parameters of each neuron, jumps": Kind(
         ("lif", "lif"), differ=("v_th", "t_ref", "v_reset", "v_rest"), noisy=(0,), poisson=False
     ),
+    "short delays, currents": Kind(("lif", "alif", "lif"), _TAUS, noisy=(2,), pulses=True, delays=_SHORT, ways=("pairs",)),
+    "short delays, jumps": Kind(("lif", "lif", "lif"), joined=0.7, delays=_SHORT, ways=("pairs", "pairs", "pairs", "dense")),
     "on a clock": Kind(("lif", "alif", "lif"), _TAUS, _ALL, poisson=False, on_clock=True),
 }  # fmt: skip
 
@@ -81,7 +85,7 @@ class Case:
         for pre in (*self.names, *self._sources):
             for post in self.names:
                 if rng.random() < kind.joined:
-                    self._join(pre, post, str(rng.choice(["dense", "pairs"])))
+                    self._join(pre, post, str(rng.choice(kind.ways)))
         for k in kind.noisy:
             self._noise(self.names[k])
 
@@ -132,7 +136,7 @@ class Case:
         weights = rng.normal(0.5, 3.0, shape)
         if clocked:  # jumps that take v to the threshold often, and currents that keep it from it
             weights = -0.3 * np.abs(weights) if tau else 4 * weights
-        choice = DT * np.array([6, 12, 19]) if clocked else _DELAYS
+        choice = DT * np.array([6, 12, 19]) if clocked else np.array(self.kind.delays)
         if way == "dense":
             delay = float(rng.choice(choice))
             self.net.project(pre, post, weight=weights, delay=delay, tau_syn=tau)

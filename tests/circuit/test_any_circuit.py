@@ -23,7 +23,7 @@ def compare(case):
 # Spikes of a circuit, at least, in the mean.
 LEAST = {
     "currents, noise, adaptation": 40, "jumps and noise": 40, "parameters of each neuron": 25,
-    "parameters of each neuron, jumps": 15, "on a clock": 40,
+    "parameters of each neuron, jumps": 15, "short delays, currents": 40, "short delays, jumps": 40, "on a clock": 40,
 }  # fmt: skip
 
 
@@ -52,49 +52,68 @@ def test_drawn_parameters_have_their_distribution_and_the_seed_says_which():
     assert (found["tau_m"] != drawn(2)["tau_m"]).all()
 
 
-def network(**options):
-    """A circuit with everything in it, in which much goes on."""
-    net = localdfa.Circuit(seed=11, precision="float64", **options)
+def network(short=False):
+    """A circuit with everything in it, in which much goes on; short: with delays so short that all but a population with noise
+    is simulated in spans."""
+    net = localdfa.Circuit(seed=11, precision="float64")
     net.population("e", 40, tau_m=20.0, v_th=15.0, start={"distribution": "uniform", "low": 0.0, "high": 15.0})
     net.population("i", 10, tau_m=12.0, v_th=15.0)
     net.population("a", 10, "alif", tau_m=20.0, v_th=15.0, tau_a=50.0, step=1.0)
     net.poisson("source", 20, 50.0)
     net.trains("once", 1, [3.0, 77.7], [0, 0])
-    delay = {"distribution": "uniform", "low": 0.7, "high": 2.0}
+    size = 0.1 if short else 1.0
+    delay = {"distribution": "uniform", "low": 0.7 * size, "high": 2.0 * size}
     for post in ("e", "i", "a"):
         net.project("e", post, probability=0.2, weight=3.0, delay=delay, tau_syn=5.0)
-        net.project("i", post, in_degree=4, weight=-4.0, delay=1.3)
+        net.project("i", post, in_degree=4, weight=-4.0, delay=1.3 * size)
         net.project("source", post, out_degree=3, weight=2.0, delay=0.1)
-        net.project("once", post, weight=5.0, delay=1.0)
-        net.noise(post, 1500.0, 0.5)
+        net.project("once", post, weight=5.0, delay=1.0, in_degree=1 if short else None)
+        if short:
+            net.current(post, 14.0)
+        if not short or post == "a":
+            net.noise(post, 1500.0, 0.5)
     return net
 
 
-def pieces(parts, **options):
-    net = network()
-    results = [net.run(part, **options) for part in parts]
+def in_spans(net):
+    """The populations of a network that are simulated in spans."""
+    simulation = running.Simulation(net)
+    ranges = simulation._ranges.population[simulation._spans.chosen[len(net.populations) :]]
+    return {list(net.populations)[k] for k in ranges}
+
+
+def test_a_network_is_simulated_in_spans_where_delays_are_short():
+    assert in_spans(network()) == set()
+    assert in_spans(network(short=True)) == {"e", "i"}
+
+
+def pieces(parts, short):
+    net = network(short)
+    results = [net.run(part) for part in parts]
     return {name: [np.concatenate(x) for x in zip(*(r.spikes(name) for r in results), strict=True)] for name in net.populations}
 
 
+@pytest.mark.parametrize("short", [False, True])
 @pytest.mark.parametrize("parts", [(100.0, 100.0), (33.3, 0.05, 0.3, 66.35, 100.0), (199.9, 0.1)])
-def test_several_runs_give_the_bits_of_one(parts):
-    whole, cut = pieces([200.0]), pieces(parts)
+def test_several_runs_give_the_bits_of_one(parts, short):
+    whole, cut = pieces([200.0], short), pieces(parts, short)
     for name in whole:
         assert whole[name][0].tobytes() == cut[name][0].tobytes()
         assert (whole[name][1] == cut[name][1]).all()
         assert len(whole[name][0]) > 1
 
 
-def test_looking_changes_nothing_and_sees_v():
+@pytest.mark.parametrize("short", [False, True])
+def test_looking_changes_nothing_and_sees_v(short):
     record = {name: ["v", "spikes"] for name in ("e", "i", "a")}
-    net, seen = network(), network()
+    net, seen = network(short), network(short)
     plain, watched = net.run(50.0), seen.run(50.0, record=record, interval=0.37)
     for name in record:
         assert plain.spikes(name)[0].tobytes() == watched.spikes(name)[0].tobytes()
     moments, v = watched.v("e")
     np.testing.assert_allclose(moments, 0.37 * np.arange(len(moments)))
     assert v.shape == (136, 40)
-    later = network()
+    later = network(short)
     for end in (20.0, 30.0):  # the same v, wherever runs begin
         part = later.run(end - later.time, record=record, interval=0.37)
         inside = (moments >= part.begin) & (moments < part.end)

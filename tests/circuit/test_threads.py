@@ -28,13 +28,14 @@ def bits(net, threads, parts=(60.0, 40.0)):
 
 
 @pytest.mark.usefixtures("_small_ranges")
-def test_any_number_of_threads_gives_the_same_bits():
-    expected, spikes = bits(network(), 1)
+@pytest.mark.parametrize("short", [False, True])
+def test_any_number_of_threads_gives_the_same_bits(short):
+    expected, spikes = bits(network(short), 1)
     assert spikes > 60
-    assert len(network().populations) < len(running.Simulation(network())._cut)
+    assert len(network(short).populations) < len(running.Simulation(network(short))._cut)
     for threads in (2, 3, 5):
-        assert bits(network(), threads)[0] == expected
-    assert bits(network(), 2, (10.0, 33.3, 16.7, 40.0))[1] > 0
+        assert bits(network(short), threads)[0] == expected
+    assert bits(network(short), 2, (10.0, 33.3, 16.7, 40.0))[1] > 0
 
 
 @pytest.mark.usefixtures("_small_ranges")

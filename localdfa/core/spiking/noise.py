@@ -328,7 +328,7 @@ def scatter_noise_kernel(each: bool) -> Any:
 @device
 def look_up_events(candidates, n, last, events, marked, nth):
     """Which events until the last of a chunk belong to each candidate of a list of neurons; marked and nth as in
-    `sparse.Reached`."""
+    `resolving.Reached`."""
     process, following, opening, width = events.process, events.following, events.opening, unsigned(n)
     for f in range(candidates.size):
         marked[candidates[f]], nth[candidates[f]], opening[f] = True, f, -1

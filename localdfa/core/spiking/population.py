@@ -19,7 +19,8 @@ from localdfa.core.spiking.dense import DenseScratch, dense_kernel, dense_scratc
 from localdfa.core.spiking.general import GeneralScratch, general_kernel, general_scratch
 from localdfa.core.spiking.queues import collect_arrivals, longer, sort
 from localdfa.core.spiking.refractory import Ring, empty_ring, fill_ring
-from localdfa.core.spiking.sparse import SparseScratch, sparse_kernel, sparse_scratch, with_room
+from localdfa.core.spiking.resolving import with_room
+from localdfa.core.spiking.sparse import SparseScratch, sparse_kernel, sparse_scratch
 from localdfa.core.spiking.state import Population, Synapses, Traces
 from localdfa.core.spiking.traces import FAR, move_origin, trace_of_train
 from localdfa.errors import SpecError

@@ -3,6 +3,7 @@
 Time goes on in *windows* as long as the shortest delay between neurons, at whose edges, multiples of it, no spike of the window
 has arrived yet. What a window leaves depends on nothing but where it begins. So a simulation may be cut anywhere and looked at
 at any moment without changing a bit of it: a window is simulated whole, and what is asked for within one is read from a copy.
+Where windows are very short, several of them make up a *span* (`spans`), which is simulated whole in their place.
 
 Populations are cut into *ranges* of neurons, which do not depend on one another within a window either. In the tables each
 range is a population of its own that receives, after the populations proper, which only send. A team of threads shares the
@@ -23,12 +24,17 @@ from localdfa.core.spiking.circuit import PORT, Circuit
 from localdfa.core.spiking.noise import Noise
 from localdfa.core.spiking.parameters import first_of
 from localdfa.core.spiking.population import Kernels, population_kernels, scratch_of
-from localdfa.core.spiking.queues import sort
+from localdfa.core.spiking.queues import collect_arrivals, sort
+from localdfa.core.spiking.resolving import with_room
+from localdfa.core.spiking.spans import Fades, Spans, span_kernel
 from localdfa.core.spiking.state import State
 from localdfa.core.spiking.traces import Pairing
 
 # Traces of spikes, which nothing reads, decay with this time constant, ms: longer than most, so that it shortens no window.
 _TRACE = 1e3
+# A span is this long at most, ms, and as this fraction of the shortest time constant, and has so many windows at least: in
+# longer ones more neurons are watched, in fewer there is less to spare.
+_SPAN, _FRACTION, _LEAST = 4.0, 4.0, 10
 # So often a thread looks whether a window is over before it lets others have the processor in between.
 _PATIENCE = 2000
 
@@ -65,6 +71,15 @@ class Team(NamedTuple):
     arrived: np.ndarray  # (W,) how many threads found none left
     over: np.ndarray  # (W,) whether all is ready for the next window
     full: np.ndarray  # (1,) whether a queue might have no room for it
+
+
+class Kind(NamedTuple):
+    """A kind of neurons in a circuit."""
+
+    model: Any
+    exponential: bool  # whether the circuit has synaptic currents
+    spans: bool  # whether some ranges of it are simulated in spans
+    kernels: Kernels | None  # of the others; None where there are none
 
 
 class Still:
@@ -138,34 +153,65 @@ def still_circuit(
     )
 
 
+def windows_of_a_span(c: Circuit, width: float, tau_ms: Sequence[float]) -> int:
+    """How many windows make up a span, 1 where they are too few to be worth it.
+
+    width: of a window, ms; tau_ms: the time constants of all membranes, ms.
+    """
+    shortest = min([*c.taus, *c.tau_a, *tau_ms])
+    windows = int(min(_SPAN, _FRACTION * shortest) / width)
+    return windows if windows >= _LEAST else 1
+
+
+def in_spans(
+    c: Circuit, kind: np.ndarray, models: Sequence[tuple[Any, tuple[str, ...]]], noises: np.ndarray, windows: int
+) -> np.ndarray:
+    """Which ranges are simulated in spans, (P,); windows: as `windows_of_a_span` says, other arguments as of `kinds_of`."""
+    found = np.zeros(kind.size, np.bool_)
+    for k in np.flatnonzero(kind >= 0):
+        model, varied = models[kind[k]]
+        sparse = (c.ports[c.first_port[k] : c.first_port[k + 1]]["rows"] >= 0).all()
+        found[k] = windows > 1 and model.linear and not varied and not noises[k] and sparse
+    return found
+
+
 def kinds_of(
-    c: Circuit, kind: np.ndarray, models: Sequence[tuple[Any, tuple[str, ...]]], noises: np.ndarray
-) -> tuple[tuple[Any, Kernels], ...]:
+    c: Circuit, kind: np.ndarray, models: Sequence[tuple[Any, tuple[str, ...]]], noises: np.ndarray, chosen: np.ndarray
+) -> tuple[Kind, ...]:
     """The kinds of neurons that a circuit has, each a model with the kernels that it needs.
 
     kind (P,): as `simulation_kernel` takes it; models: of each kind its model, and which parameters differ from neuron to
-    neuron; noises (P,): how many sources of noise each range has.
+    neuron; noises (P,): how many sources of noise each range has; chosen (P,): which ranges are simulated in spans.
     """
     found, exponential = [], c.taus.size > 0
     for m, (model, varied) in enumerate(models):
+        spans, others = bool(chosen[kind == m].any()), np.flatnonzero((kind == m) & ~chosen)
+        if not others.size:
+            found.append(Kind(model, exponential, spans, None))
+            continue
         if not model.linear:
             kernels = Kernels(exponential=False, dense=False, sparse=False, online=False, rule=Still, varied=varied)
-            found.append((model, kernels))
+            found.append(Kind(model, exponential, spans, kernels))
             continue
         simple = not (model.adapts or exponential or varied)
         dense = [
-            simple and not noises[k] and (c.ports[c.first_port[k] : c.first_port[k + 1]]["rows"] < 0).all()
-            for k in np.flatnonzero(kind == m)
+            simple and not noises[k] and (c.ports[c.first_port[k] : c.first_port[k + 1]]["rows"] < 0).all() for k in others
         ]
-        noisy = bool(noises[kind == m].any())
-        found.append((model, Kernels(exponential, bool(any(dense)), not all(dense), False, None, noisy, varied)))
+        noisy = bool(noises[others].any())
+        kernels = Kernels(exponential, bool(any(dense)), not all(dense), False, None, noisy, varied)
+        found.append(Kind(model, exponential, spans, kernels))
     return tuple(found)
 
 
 @device
-def _copy(k, c, noise, state, to, noise_to):
+def _copy(k, c, noise, state, spans, to, noise_to, spans_to):
     """Copy what changes of range k while it is taken through a window."""
     a, b = c.first[k], c.first[k + 1]
+    spans_to.listed[k] = spans.listed[k]
+    for i in range(a, b if spans.chosen[k] else a):
+        spans_to.watched[i] = spans.watched[i]
+        for column in range(spans.rows.shape[1]):
+            spans_to.rows[i, column] = spans.rows[i, column]
     for i in range(a, b):
         to.v[i], to.theta[i], to.x[i], to.z[i] = state.v[i], state.theta[i], state.x[i], state.z[i]
         to.accumulator[i], to.until[i], to.spikes[i] = state.accumulator[i], state.until[i], state.spikes[i]
@@ -179,11 +225,11 @@ def _copy(k, c, noise, state, to, noise_to):
     noise_to.time[k], noise_to.passed[k] = noise.time[k], noise.passed[k]
 
 
-@allocating
+@device
 def _gather(ranges, lists, queues, state, full):
     """Put the spikes that ranges have sent in a window into the queues of their populations.
 
-    full (1,): set where one has less room left than all neurons of its population can fill in a window.
+    full (1,): set where one has less room left than all neurons of its population can fill in a span.
     """
     senders, r = lists.size, 0
     for s in range(senders):
@@ -203,9 +249,11 @@ def _gather(ranges, lists, queues, state, full):
 
 
 @cache
-def simulation_kernel(kinds: tuple[tuple[Any, Kernels], ...]) -> Any:
+def simulation_kernel(kinds: tuple[Kind, ...]) -> Any:
     """The kernel for circuits with these kinds of neurons."""
-    advance = _advance(kinds)
+    advance = _advance(tuple((m, kind) for m, kind in enumerate(kinds) if kind.kernels))
+    through_window = _through_window(tuple((m, kind) for m, kind in enumerate(kinds) if kind.spans))
+    some_advance, some_spans = any(kind.kernels for kind in kinds), any(kind.spans for kind in kinds)
 
     @compiled(error_model="numpy", nogil=True)
     def simulate(
@@ -218,14 +266,15 @@ def simulation_kernel(kinds: tuple[tuple[Any, Kernels], ...]) -> Any:
         state,  # State where the first window begins, and then where the last one ends
         queues,  # Queues, with room for a window at least
         listens,  # (S,) whether all spikes of a population are to be listed, although it has no synapses
+        spans,  # Spans
         width,  # of a window, ms
-        window,  # the first one: it begins at window · width
+        window,  # the first one: it begins at window · width, and a span with it
         stop,  # one after the last
         samples,  # Samples, of moments in these windows
         team,  # Team, of all who are called with these arguments
         cancelled,  # (1,) ends the simulation when it is set
     ):
-        """Simulate some windows; returns at which window it ended: early where a queue may have no room for the next."""
+        """Simulate some windows; returns at which window it ended: early where a queue may have no room for the next span."""
         scratch, nth, senders_, w = scratch_of(c), 0, listens.size, window
         copy = State(
             drive=state.drive,
@@ -246,6 +295,16 @@ def simulation_kernel(kinds: tuple[tuple[Any, Kernels], ...]) -> Any:
             strength=state.strength,
             level=state.level,
         )
+        spans_copy = Spans(
+            windows=spans.windows,
+            chosen=spans.chosen,
+            rows=np.empty_like(spans.rows),
+            watched=np.empty_like(spans.watched),
+            listed=np.empty_like(spans.listed),
+            reached=spans.reached,
+        )
+        places = c.taus.size + 1
+        fades = Fades(share=np.empty(places), t=np.empty(places), stop=np.empty(places), end=np.empty(places))
         noise_copy = Noise(
             seed=noise.seed,
             number=noise.number,
@@ -269,6 +328,9 @@ def simulation_kernel(kinds: tuple[tuple[Any, Kernels], ...]) -> Any:
             lists[c.ports[port].pre] = True
         while w < stop:
             begin, end, after = w * width, (w + 1) * width, nth
+            of_span = w % spans.windows
+            opens, closes = w == window or of_span == 0, w + 1 == stop or of_span + 1 == spans.windows
+            span_end = (w - of_span + spans.windows) * width
             while after < samples.moments.size and samples.moments[after] < end:
                 after += 1
             k = senders_ + fetch_add(team.taken, w - window, 1)
@@ -277,14 +339,26 @@ def simulation_kernel(kinds: tuple[tuple[Any, Kernels], ...]) -> Any:
                 # A copy of the range first goes to each moment at which it is looked at, then it itself to the end. What
                 # advances them is called at one place, because it could be compiled once for each.
                 for moment in range(nth if samples.first[k] >= 0 else after, after + 1):
-                    looks, then, processes, until = moment < after, state, noise, end
+                    looks, then, processes, of_spans, until = moment < after, state, noise, spans, end
                     if looks:
-                        _copy(k, c, noise, state, copy, noise_copy)
-                        then, processes, until = copy, noise_copy, samples.moments[moment]
-                    advance(
-                        kind[k], parameters[k], own, c, k, begin, until, then, times, senders,
-                        lists[ranges.population[k - senders_]] and not looks, scratch, cancelled, processes,
-                    )  # fmt: skip
+                        _copy(k, c, noise, state, spans, copy, noise_copy, spans_copy)
+                        then, processes, of_spans, until = copy, noise_copy, spans_copy, samples.moments[moment]
+                    sends = lists[ranges.population[k - senders_]] and not looks
+                    if some_spans and spans.chosen[k]:
+                        arrivals = collect_arrivals(
+                            c.first_port[k], c.first_port[k + 1], begin, until, c.ports, c.delay, then.received, then.listed,
+                            times, senders,
+                        )  # fmt: skip
+                        reached = with_room(scratch.sparse.reached, arrivals.when.size)
+                        through_window(
+                            kind[k], parameters[k], c, k, begin, until, span_end, opens, closes or looks, arrivals, then,
+                            times[k], senders[k], sends, of_spans, scratch, reached, fades,
+                        )  # fmt: skip
+                    elif some_advance:
+                        advance(
+                            kind[k], parameters[k], own, c, k, begin, until, then, times, senders, sends, scratch, cancelled,
+                            processes,
+                        )  # fmt: skip
                     if looks:
                         for i in range(c.sizes[k]):
                             samples.v[moment, samples.first[k] + i] = then.v[c.first[k] + i]
@@ -298,39 +372,68 @@ def simulation_kernel(kinds: tuple[tuple[Any, Kernels], ...]) -> Any:
                 if looked > _PATIENCE:
                     give_way()
             nth, w = after, w + 1
-            if team.full[0] or cancelled[0]:
+            if (team.full[0] and closes) or cancelled[0]:
                 break
         return w
 
     return simulate
 
 
-def _advance(kinds: tuple[tuple[Any, Kernels], ...]) -> Any:
-    """What takes one range from t to `stop`: by the kernels of the first of these kinds, or of the others."""
-    neuron, kernels = kinds[0]
+def _advance(kinds: tuple[tuple[int, Kind], ...]) -> Any:
+    """What takes one range from t to `stop`, by the kernels of its kind; kinds: with their numbers."""
+    if not kinds:
+
+        @allocating
+        def nobody(kind, values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise):
+            pass
+
+        return nobody
+    number, (neuron, _, _, kernels) = kinds[0]
     advance_own, _ = population_kernels(neuron, kernels)
-    number, others = len(neuron._fields), _advance(kinds[1:]) if len(kinds) > 1 else None
+    fields, others = len(neuron._fields), _advance(kinds[1:])
 
     @allocating
-    def of_first(values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise):
-        p = neuron(*first_of(values, number))
-        advance_own(
-            p, 0.0, c, k, t, stop, state, times, senders, 0.0, False, sends, state.v[:0], scratch, cancelled, noise, own
-        )
-
-    if others is None:
-
-        @allocating
-        def advance(kind, values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise):
-            of_first(values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise)
-
-    else:
-
-        @allocating
-        def advance(kind, values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise):
-            if kind == 0:
-                of_first(values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise)
-            else:
-                others(kind - 1, values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise)
+    def advance(kind, values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise):
+        if kind == number:
+            p = neuron(*first_of(values, fields))
+            advance_own(
+                p, 0.0, c, k, t, stop, state, times, senders, 0.0, False, sends, state.v[:0], scratch, cancelled, noise, own
+            )
+        else:
+            others(kind, values, own, c, k, t, stop, state, times, senders, sends, scratch, cancelled, noise)
 
     return advance
+
+
+def _through_window(kinds: tuple[tuple[int, Kind], ...]) -> Any:
+    """What takes one range through a window of a span, as `_advance`."""
+    if not kinds:
+
+        @device
+        def nobody(
+            kind, values, c, k, t, stop, end, opens, closes, arrivals, state, times, senders, sends, spans, scratch, reached,
+            fades,
+        ):  # fmt: skip
+            pass
+
+        return nobody
+    number, (neuron, exponential, _, _) = kinds[0]
+    through_own = span_kernel(neuron, exponential)
+    fields, others = len(neuron._fields), _through_window(kinds[1:])
+
+    @always_inline
+    def through_window(
+        kind, values, c, k, t, stop, end, opens, closes, arrivals, state, times, senders, sends, spans, scratch, reached, fades
+    ):
+        if kind == number:
+            p = neuron(*first_of(values, fields))
+            through_own(
+                p, c, k, t, stop, end, opens, closes, arrivals, state, times, senders, sends, spans, scratch, reached, fades
+            )
+        else:
+            others(
+                kind, values, c, k, t, stop, end, opens, closes, arrivals, state, times, senders, sends, spans, scratch,
+                reached, fades,
+            )  # fmt: skip
+
+    return through_window

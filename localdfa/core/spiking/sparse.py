@@ -3,7 +3,7 @@
 A *chunk* of arrivals is taken in at once. What they leave at its end is a sum, because v, the currents and the traces are
 linear; one pass over the neurons adds it. An upper bound on v, from the largest v without arrivals and the sum of what raises
 it, rules out most crossings. The few neurons that could have reached their threshold are taken through the arrivals one by one,
-exactly.
+exactly (`resolving`).
 """
 
 import math
@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from localdfa.core.compiled import allocating, always_inline, device, kernel, unsigned
+from localdfa.core.compiled import allocating, always_inline, device, unsigned
 from localdfa.core.prefetch import LINE, prefetch
-from localdfa.core.spiking.crossing import first_crossing
 from localdfa.core.spiking.noise import (
     Events,
     close_events,
@@ -24,12 +23,11 @@ from localdfa.core.spiking.noise import (
     look_up_events,
     open_events,
     scatter_noise_kernel,
-    take_events,
 )
-from localdfa.core.spiking.parameters import parameters_of
 from localdfa.core.spiking.queues import Arrivals
-from localdfa.core.spiking.refractory import enter, enter_each, hold, recovered, release
-from localdfa.core.spiking.traces import fire, rises
+from localdfa.core.spiking.refractory import enter, enter_each, hold, release
+from localdfa.core.spiking.resolving import Decay, Reached, empty_decay, empty_reached, look_up_arrivals, resolve_kernel
+from localdfa.core.spiking.traces import rises
 
 # A chunk has at most this many synapses a neuron: with more, bounds on v rule out too few; with fewer, there are too many
 # passes over the neurons.
@@ -38,29 +36,6 @@ _SHARE = 1.5
 # cache.
 _BLOCK = unsigned(32)
 _TILE = unsigned(512)
-# The least number of (arrival, neuron) pairs that there is room for: candidates are looked up in lists that have no more.
-PAIRS = 2**14
-
-
-class Reached(NamedTuple):
-    """Which arrivals of a chunk reach the candidates of a list, and through which synapses."""
-
-    marked: np.ndarray  # (n,) whether a neuron is in the list
-    nth: np.ndarray  # (n,) where it stands there
-    counts: np.ndarray  # (n,) how many arrivals reach each candidate of the list
-    arrivals: np.ndarray  # which arrivals; those of candidate f begin at f times the number of arrivals in the chunk
-    synapses: np.ndarray  # through which synapse of the port each of them comes
-
-
-class Decay(NamedTuple):
-    """What decays in one neuron besides v: R synaptic currents, and last by how much its threshold is raised."""
-
-    taus: np.ndarray  # (R + 1,) time constants, ms
-    present: np.ndarray  # (R + 1,) values now
-    after: np.ndarray  # (R + 1,) values at another moment
-    kept: np.ndarray  # (R + 1,) to which fraction they have decayed since the origin when a chunk begins
-    sizes: np.ndarray  # (R + 2,) terms of v as in `crossing.first_crossing`
-    constants: np.ndarray  # (R + 2,) their time constants, ms
 
 
 class SparseScratch(NamedTuple):
@@ -85,24 +60,6 @@ def sparse_scratch(n, taus, kind):
     taus: time constants of the synaptic currents, ms. That of an adapting threshold is the population's own.
     """
     r = taus.size
-    decay = Decay(
-        taus=np.empty(r + 1),
-        present=np.zeros(r + 1),
-        after=np.zeros(r + 1),
-        kept=np.zeros(r + 1),
-        sizes=np.zeros(r + 2),
-        constants=np.zeros(r + 2),
-    )
-    for e in range(r):
-        decay.taus[e] = taus[e]
-    decay.taus[r] = np.inf
-    reached = Reached(
-        marked=np.zeros(n, np.bool_),
-        nth=np.zeros(n, np.int64),
-        counts=np.zeros(n, np.int64),
-        arrivals=np.empty(PAIRS, np.int64),
-        synapses=np.empty(PAIRS, np.int64),
-    )
     return SparseScratch(
         jump=np.zeros(n, kind),
         rise=np.zeros(n, kind),
@@ -111,23 +68,9 @@ def sparse_scratch(n, taus, kind):
         kept=np.zeros(n, kind),
         moves=np.zeros((r + 1, 2, n), kind),
         moved=np.zeros((r + 1, 2), np.bool_),
-        reached=reached,
-        decay=decay,
+        reached=empty_reached(n),
+        decay=empty_decay(taus),
         events=events_scratch(n),
-    )
-
-
-@allocating
-def with_room(reached, count):
-    """The same with room for all that `count` arrivals say of a list of one candidate, at least."""
-    if count <= reached.arrivals.size:
-        return reached
-    return Reached(
-        marked=reached.marked,
-        nth=reached.nth,
-        counts=reached.counts,
-        arrivals=np.empty(count, np.int64),
-        synapses=np.empty(count, np.int64),
     )
 
 
@@ -341,40 +284,6 @@ def take_in_currents(
                 moves[i] = none
 
 
-@kernel
-def look_up_arrivals(
-    candidates,  # a list of neurons
-    n,  # neurons of the population
-    chunk,  # Arrivals of the chunk
-    synapses,  # Synapses
-    reached,  # Reached, which gets what is found
-):
-    """Which arrivals of a chunk reach the candidates of a list, and through which synapses.
-
-    A row of targets is read to its end: to search it for a few neurons takes longer, as it is not near.
-    """
-    marked, nth, counts, count = reached.marked, reached.nth, reached.counts, chunk.ports.size
-    for f in range(candidates.size):
-        marked[candidates[f]], nth[candidates[f]], counts[f] = True, f, 0
-    for e in range(count):
-        port, j = synapses.ports[chunk.ports[e]], chunk.senders[e]
-        if port.rows < 0:
-            for f in range(candidates.size):
-                at = f * count + counts[f]
-                reached.arrivals[at], reached.synapses[at] = e, j * n + candidates[f]
-                counts[f] += 1
-            continue
-        to = synapses.targets[port.targets :]
-        for s in range(unsigned(synapses.row_ends[port.rows + j]), unsigned(synapses.row_ends[port.rows + j + 1])):
-            if marked[unsigned(to[s])]:
-                f = nth[to[s]]
-                at = f * count + counts[f]
-                reached.arrivals[at], reached.synapses[at] = e, s
-                counts[f] += 1
-    for f in range(candidates.size):
-        marked[candidates[f]] = False
-
-
 @device
 def accumulate_on_arrival(
     chunk,  # Arrivals of the chunk
@@ -410,29 +319,6 @@ def accumulate_on_arrival(
             sums[to + s] -= of_c * accumulator[i] + of_z * z[i]
 
 
-@always_inline
-def correct_traces(
-    time,  # of the spike, ms
-    rise,  # as `traces.rises` gives it
-    traces,  # Traces
-    scale,  # of what synapses gain
-    arrivals,  # those arrivals of the chunk that have reached the neuron so far
-    through,  # and through which synapses
-    chunk,  # Arrivals of the chunk
-    synapses,  # Synapses
-):
-    """Arrivals before a spike must not read it, but `accumulate_on_arrival` comes last and lets them. So what they will read of
-    it is added back."""
-    ports, sums = synapses.ports, synapses.sums
-    for h in range(len(arrivals) if scale != 0 else 0):
-        port, then = chunk.ports[arrivals[h]], chunk.when[arrivals[h]]
-        if ports[port].traces >= 0 and then < time:
-            risen = rises(then, traces)
-            sums[ports[port].sums + through[h]] += sums.dtype.type(
-                scale * (risen[0] / rise[0] * traces.post + traces.pre * rise[1] / risen[1])
-            )
-
-
 @cache
 def sparse_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[str, ...]) -> Any:
     """The kernel for one model of neurons.
@@ -443,168 +329,7 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[str
     each_tau, each_threshold, each_period = "tau_m" in varied, "v_th" in varied, "t_ref" in varied
     of_tau, of_threshold, of_period = (neuron._fields.index(name) for name in ("tau_m", "v_th", "t_ref"))
     scatter, scatter_noise, upper_bound = scatter_kernel(each_tau), scatter_noise_kernel(each_tau), upper_bound_kernel(each_tau)
-    of_one = parameters_of(neuron, varied)
-    wait, adapts, raised = neuron.wait, neuron.adapts, neuron.raised
-    simple = not adapts and not exponential
-
-    @device
-    def climbs(p, target, decay, ulp):
-        """Whether v, at the threshold, rises above it: τ_m d(v − v_th − θ)/dt = I + Σ currents − v_th − θ + θ τ_m/τ_a > 0.
-
-        What currents and θ add to I − v_th counts where v can tell it from nothing: v is rounded by the fraction `ulp`.
-        """
-        if simple:
-            return target > p.v_th
-        taus, present, last, more, size = decay.taus, decay.present, decay.taus.size - 1, 0.0, abs(target) + p.v_th
-        for r in range(last):
-            more += present[r]
-            size += abs(present[r])
-        if adapts:
-            more += present[last] * (p.tau_m / taus[last] - 1)
-            size += present[last] * (p.tau_m / taus[last] + 1)
-        return target - p.v_th + (more if abs(more) > ulp * size else 0.0) > 0
-
-    @device
-    def crossing(p, v, target, horizon, decay, ulp):
-        """Time until v meets the threshold, if nothing arrives; infinite if it does not within `horizon`.
-
-        If v is beyond the threshold without a jump, rounding has taken it there. It spikes if it rises; if it falls, it was
-        just below.
-        """
-        if simple:
-            return wait(p, v, target)
-        taus, present, sizes, constants, last = decay.taus, decay.present, decay.sizes, decay.constants, decay.taus.size - 1
-        above = v - (p.v_th + present[last])
-        if above >= 0 and climbs(p, target, decay, ulp):
-            return 0.0
-        sizes[last], constants[last], size = v - target, p.tau_m, abs(target) + p.v_th + present[last]
-        for r in range(last):
-            sizes[r], constants[r] = present[r] * taus[r] / (taus[r] - p.tau_m), taus[r]
-            sizes[last] -= sizes[r]
-            size += abs(sizes[r])
-        sizes[last + 1], constants[last + 1] = -present[last], taus[last]
-        if above >= 0:
-            sizes[last] -= above + 8 * ulp * size
-        return first_crossing(target - p.v_th, sizes, constants, horizon)
-
-    @device
-    def drift(p, v, target, elapsed, decay):
-        """v after some ms without a spike, and whether it may have met the threshold, by the bound of `upper_bound_kernel`.
-
-        What decays is put into `decay.after`.
-        """
-        taus, present, after, last = decay.taus, decay.present, decay.after, decay.taus.size - 1
-        remains, largest, threshold = math.exp(-elapsed / p.tau_m), target, p.v_th
-        relaxed = target + (v - target) * remains
-        for r in range(last):
-            left = math.exp(-elapsed / taus[r])
-            after[r] = present[r] * left
-            relaxed += present[r] * taus[r] / (taus[r] - p.tau_m) * (left - remains)
-            largest += max(present[r], after[r])
-        if adapts:
-            after[last] = present[last] * math.exp(-elapsed / taus[last])
-            threshold += min(present[last], after[last])
-        return relaxed, max(v, relaxed, v * remains + largest * (1 - remains)) >= threshold
-
-    @device
-    def fade(elapsed, decay):
-        """What decays goes on for some ms."""
-        for r in range(decay.taus.size if adapts else decay.taus.size - 1):
-            decay.present[r] *= math.exp(-elapsed / decay.taus[r])
-
-    @always_inline
-    def resolve_spikes(
-        p,  # parameters of the neurons
-        rows,  # (n, F) those of each where they differ
-        candidates,  # a list of neurons
-        awake,  # how many of them, which come first, are not refractory at the begin
-        v,  # (n,) membranes at the begin; −∞ if refractory
-        later,  # (n,) gets those at the end
-        begin,  # of the chunk, ms
-        now,  # its end, ms
-        traces,  # Traces
-        population,  # Population
-        chunk,  # Arrivals of the chunk
-        synapses,  # Synapses
-        reached,  # Reached, as `look_up_arrivals` leaves it
-        decay,  # Decay: scratch
-        k,  # the population
-        noise,  # Noise, or None without
-        events,  # Events
-        scale,  # of what synapses gain
-        listed,  # how many spikes are listed
-    ):
-        """Take a list of candidates through the arrivals of a chunk and all their spikes; returns how many are listed then."""
-        last, count, number = decay.taus.size - 1, chunk.when.size, later.dtype.type
-        until, present = population.until, decay.present
-        ulp = 2.0**-23 if later.itemsize == 4 else 2.0**-52
-        for r in range(last + 1):
-            decay.kept[r] = math.exp((traces.origin - begin) / decay.taus[r])
-        for f in range(candidates.size):
-            i, t, h, of_neuron = candidates[f], begin, 0, reached.counts[f]
-            arrivals, through = reached.arrivals[f * count : (f + 1) * count], reached.synapses[f * count : (f + 1) * count]
-            own = of_one(p, rows, i)
-            target, level = float(population.target[i]), float(v[i]) if f < awake else own.v_reset
-            if not simple:
-                for r in range(last):
-                    present[r] = population.currents[r, population.first + i] * decay.kept[r]
-                present[last] = population.theta[i] * decay.kept[last]
-            nth, upcoming = -1, np.inf
-            if noisy:
-                nth = events.opening[f]
-                upcoming = events.time[nth] if nth >= 0 else np.inf
-            while True:  # each pass takes in an arrival, or leaves the interval before it by a spike, once in t_ref
-                end, met = chunk.when[arrivals[h]] if h < of_neuron else now, False
-                if noisy:
-                    end = min(end, upcoming)
-                if t < end and not recovered(until[i], t):
-                    fade(min(until[i], end) - t, decay)
-                    t, level = min(until[i], end), own.v_reset
-                    continue
-                if t < end:
-                    after, may = drift(own, level, target, end - t, decay)
-                    time = t + crossing(own, level, target, end - t, decay, ulp) if may else np.inf
-                    met = time < end
-                    if met:
-                        fade(time - t, decay)
-                        t = time
-                    else:
-                        for r in range(last + 1 if not simple else 0):
-                            present[r] = decay.after[r]
-                        level, t = after, end
-                        # Only rounding can take a crossing by drift out of the interval.
-                        met = end < now and level >= own.v_th + present[last] * adapts and climbs(own, target, decay, ulp)
-                if not met:
-                    if noisy:
-                        if h == of_neuron and upcoming > now:
-                            break
-                    elif h == of_neuron:
-                        break
-                    takes, before = recovered(until[i], t), level
-                    while h < of_neuron and chunk.when[arrivals[h]] <= t:
-                        port = synapses.ports[chunk.ports[arrivals[h]]]
-                        jump = synapses.jumps[port.jumps + through[h]] * synapses.strength[chunk.ports[arrivals[h]]]
-                        if port.current >= 0:
-                            present[port.current] += jump
-                        elif takes:
-                            level += jump
-                        h += 1
-                    if noisy and upcoming <= t:
-                        jump, nth = take_events(nth, t, k, noise, events, present, takes)
-                        upcoming = events.time[nth] if nth >= 0 else np.inf
-                        level += jump
-                    met = takes and level > before and level >= own.v_th + present[last] * adapts
-                if met:
-                    rise = rises(t, traces)
-                    listed = fire(i, t, rise, traces.post, population, listed)
-                    correct_traces(t, rise, traces, scale, arrivals[:h], through[:h], chunk, synapses)
-                    if adapts:
-                        present[last] = raised(own, present[last])
-                    level, until[i] = own.v_reset, t + own.t_ref
-            if adapts:
-                population.theta[i] = number(present[last] * math.exp((now - traces.origin) / decay.taus[last]))
-            later[i] = number(level if recovered(until[i], now) else -np.inf)
-        return listed
+    resolve_spikes, adapts = resolve_kernel(neuron, exponential, noisy, varied), neuron.adapts
 
     @device
     def sparse(

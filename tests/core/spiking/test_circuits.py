@@ -26,7 +26,7 @@ from localdfa.core.spiking.carried import restored
 from localdfa.core.spiking.circuit import PORT
 from localdfa.core.spiking.crossing import first_crossing
 from localdfa.core.spiking.queues import Arrivals
-from localdfa.core.spiking.sparse import PAIRS, Reached, look_up_arrivals
+from localdfa.core.spiking.resolving import PAIRS, Reached, look_up_arrivals
 from localdfa.core.spiking.state import Synapses
 from localdfa.crosscheck import exact as slow
 from localdfa.data.trains import Trains
