@@ -119,25 +119,25 @@ def circuit(
     for name in networks:
         one_trial.tables_of(name)  # a name that is wrong is said before anything is timed
     peers = _installed(against, console)
-    table = Table(
-        "network", "side", "threads", "ms/trial", "× ours", "× one\nthread", "Hz", "synapses", "built, s", "peak\nB/synapse"
-    )
     for name in networks:
         with console.status(f"{name}: building, compiling, and every side in turn"):
             found = one_trial.alternate(name, duration, [*threads], peers, turns)
         results.append(found)
         for peer, reason in found["left_out"].items():
             console.print(f"{name}: {peer} is left out: {reason}", markup=False, soft_wrap=True)
-        for n, side in enumerate(found["sides"]):
+        sides = found["sides"]
+        table = Table(
+            "side", "threads", "ms/\ntrial", "× ours", "× one\nthread", "Hz", "built\ns", "peak, B/\nsynapse",
+            title=f"{name}: {found['neurons']:,} neurons, {sides[0]['synapses'] / 1e6:.4g} M synapses",
+        )  # fmt: skip
+        for side in sides:
             room, several = side.get("bytes_per_synapse"), side["threads"] != threads[0]
             table.add_row(
-                f"{name}\n{found['neurons']:,} neurons" if n == 0 else "", side["side"], str(side["threads"]),
-                f"{1e3 * side['median']:,.3g}", "" if side["side"] == "ours" else _spread(side["times_ours"]),
-                _spread(side["speedup"]) if several else "", f"{side['rate']:.3g}", f"{side['synapses'] / 1e6:.4g} M",
-                f"{side['built']:.2g}", "" if room is None else f"{room:.1f}",
+                side["side"], str(side["threads"]), f"{1e3 * side['median']:,.3g}",
+                "" if side["side"] == "ours" else _spread(side["times_ours"]), _spread(side["speedup"]) if several else "",
+                f"{side['rate']:.3g}", f"{side['built']:.2g}", "" if room is None else f"{room:.1f}",
             )  # fmt: skip
-        table.add_section()
-    console.print(table)
+        console.print(table)
     console.print(
         f"{duration:g} ms of biological time, which all threads of a side share; medians of {turns} turns on {os.cpu_count()} "
         f"cores, and ratios turn by turn (least–most). Each side draws its synapses itself, by the same rule; what differs in "
@@ -152,7 +152,7 @@ def circuit(
 
 
 def _spread(ratio: dict[str, float]) -> str:
-    return "{median:.2f}\n({min:.2f}–{max:.2f})".format(**ratio)
+    return "{median:.2f}\n{min:.2f}–{max:.2f}".format(**ratio)
 
 
 def spiking_training(against: Sequence[str], turns: int) -> dict[str, Any]:

@@ -113,15 +113,11 @@ class Simulation:
         self._kind, self._parameters, self._own, models = self._models()
         noises = np.bincount([self._number[each.post.name] for each in circuit.noises], minlength=senders)
         noises = np.concatenate([np.zeros(senders, np.int64), noises[self._ranges.population]])
-        fields = [
-            dict(zip(models[m][0]._fields, values, strict=False))
-            for m, values in zip(self._kind, self._parameters, strict=True)
-            if m >= 0
-        ]
-        windows = windows_of_a_span(tables, self._width, [each["tau_m"] for each in fields if "tau_m" in each])
+        tau_ms = [float(np.min(own.parameters["tau_m"])) for own in self._neurons if own and "tau_m" in own.parameters]
+        windows = windows_of_a_span(tables, self._width, tau_ms)
         chosen = in_spans(tables, self._kind, models, noises, windows)
         windows = windows if chosen.any() else 1
-        self._spans = spans_of(chosen, windows, int(tables.first[-1]), tables.taus.size, self._dtype)
+        self._spans = spans_of(chosen, windows, int(tables.first[-1]) * bool(chosen.any()), tables.taus.size, self._dtype)
         kinds = kinds_of(tables, self._kind, models, noises, chosen)
         self._kernel = simulation_kernel(kinds) if kinds else None  # sources alone need none
         # All neurons of a range spike in a span so often at most; a little more, as times are rounded.

@@ -156,7 +156,7 @@ def still_circuit(
 def windows_of_a_span(c: Circuit, width: float, tau_ms: Sequence[float]) -> int:
     """How many windows make up a span, 1 where they are too few to be worth it.
 
-    width: of a window, ms; tau_ms: the time constants of all membranes, ms.
+    width: of a window, ms; tau_ms: time constants of membranes, ms.
     """
     shortest = min([*c.taus, *c.tau_a, *tau_ms])
     windows = int(min(_SPAN, _FRACTION * shortest) / width)
@@ -185,21 +185,17 @@ def kinds_of(
     """
     found, exponential = [], c.taus.size > 0
     for m, (model, varied) in enumerate(models):
-        spans, others = bool(chosen[kind == m].any()), np.flatnonzero((kind == m) & ~chosen)
-        if not others.size:
-            found.append(Kind(model, exponential, spans, None))
-            continue
-        if not model.linear:
+        others, kernels = np.flatnonzero((kind == m) & ~chosen), None
+        if others.size and not model.linear:
             kernels = Kernels(exponential=False, dense=False, sparse=False, online=False, rule=Still, varied=varied)
-            found.append(Kind(model, exponential, spans, kernels))
-            continue
-        simple = not (model.adapts or exponential or varied)
-        dense = [
-            simple and not noises[k] and (c.ports[c.first_port[k] : c.first_port[k + 1]]["rows"] < 0).all() for k in others
-        ]
-        noisy = bool(noises[others].any())
-        kernels = Kernels(exponential, bool(any(dense)), not all(dense), False, None, noisy, varied)
-        found.append(Kind(model, exponential, spans, kernels))
+        elif others.size:
+            simple = not (model.adapts or exponential or varied)
+            dense = [
+                simple and not noises[k] and (c.ports[c.first_port[k] : c.first_port[k + 1]]["rows"] < 0).all() for k in others
+            ]
+            noisy = bool(noises[others].any())
+            kernels = Kernels(exponential, bool(any(dense)), not all(dense), False, None, noisy, varied)
+        found.append(Kind(model, exponential, bool(chosen[kind == m].any()), kernels))
     return tuple(found)
 
 
