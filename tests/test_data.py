@@ -76,7 +76,7 @@ def test_available_names():
     names = [
         "adult", "braille", "cifar10", "cifar100", "citeseer", "cora", "diabetes", "digits", "fashion-mnist", "mnist",
         "movielens-small", "nerf-lego", "nmnist-small", "pairs", "pubmed", "spheres",
-        "tiny-shakespeare", "npz:PATH", "arrays",
+        "tiny-shakespeare", "tiny-shakespeare-90", "npz:PATH", "arrays",
     ]  # fmt: skip
     assert list(available()) == names
     assert all(line and "\n" not in line for line in available().values())

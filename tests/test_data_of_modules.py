@@ -453,6 +453,10 @@ def test_tiny_shakespeare(real):
     assert len(found.symbols) == 65
     assert sum(map(len, (found.train, found.valid, found.test))) == 1_115_394
     assert "".join(found.symbols[k] for k in found.train[:14]) == "First Citizen:"
+    longer = real("tiny-shakespeare-90")
+    assert [len(longer.train), len(longer.valid), len(longer.test)] == [1_003_855, 0, 111_539]
+    np.testing.assert_array_equal(longer.train, np.append(found.train, found.valid))
+    np.testing.assert_array_equal(longer.test, found.test)
 
 
 @pytest.mark.parametrize("name", ["cora", "adult", "nerf-lego", "tiny-shakespeare", "movielens-small"])
