@@ -99,14 +99,14 @@ def _family(name: str) -> Family:
 
 def inside(family: str) -> list[str]:
     """The models of a family that are localdfa's own, without importing them."""
-    files = _modules(tuple(importlib.import_module(_family(family).package).__path__))
-    return sorted(name_of(family, Path(file)) for file in files)
+    return list(_named_in(family, tuple(importlib.import_module(_family(family).package).__path__)))
 
 
 @cache
-def _modules(path: tuple[str, ...]) -> list[str]:
-    """The modules in folders, which are looked for once, as every setting of a spec asks for them many times."""
-    return [module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")]
+def _named_in(family: str, path: tuple[str, ...]) -> tuple[str, ...]:
+    """The models in these folders, which are looked for once, as every setting of a spec asks for them many times."""
+    files = [module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")]
+    return tuple(sorted(name_of(family, Path(file)) for file in files))
 
 
 def names(family: str) -> list[str]:

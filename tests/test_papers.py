@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -344,13 +345,15 @@ def test_a_wrong_paper_is_refused_with_its_file(paper):
 @pytest.mark.parametrize("name", papers.names())
 def test_results_that_come_with_localdfa_are_of_the_experiments_that_do(name):
     paper = papers.named(name)
-    rows = {row.name: row for row in paper.rows}
-    for found in cells.kept(paper.results):
-        cell = next(
-            each
-            for each in cells.of(paper, rows[found.row], [found.condition], found.seed + 1, found.asked_epochs)
-            if each.seed == found.seed
-        )
+    rows, kept = {row.name: row for row in paper.rows}, cells.kept(paper.results)
+    seeds = 1 + max((found.seed for found in kept), default=0)
+
+    @cache
+    def of(row, condition, epochs):
+        return {cell.seed: cell for cell in cells.of(paper, rows[row], [condition], seeds, epochs)}
+
+    for found in kept:
+        cell = of(found.row, found.condition, found.asked_epochs)[found.seed]
         assert found.is_of(cell), cell.name
         assert (paper.results / f"{cell.name}.json").is_file()
         assert found.git_revision
@@ -367,8 +370,9 @@ def test_pages_have_every_table_of_which_something_is_measured():
     shown = {name for page in PAGES for name in re.findall(r"<!-- paper (\S+) -->", page.read_text(encoding="utf-8"))}
     for name in papers.names():
         paper = papers.named(name)
+        rows = {found.row for found in cells.kept(paper.results)}
         for table in paper.table:
-            measured = any(entry.found for line in tables.entries(paper, table, cells.kept(paper.results)) for entry in line)
+            measured = any(row.name in rows for row in table.row)
             assert not measured or table.figure or f"{name}/{table.name}" in shown
 
 

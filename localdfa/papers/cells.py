@@ -91,12 +91,11 @@ def of(paper: Paper, row: Row, rules: Iterable[str] = (), seeds: int | None = No
     if asked and not set(asked) & set(names):
         raise SpecError(f"{row.name}: has none of the conditions {', '.join(asked)}; allowed: {', '.join(names)}")
     chosen = [name for name in names if not asked or name in asked]
-    numbers = found.seeds if seeds is None else range(seeds)
-    return [_cell(found, paper.name, row.name, name, seed, epochs) for name in chosen for seed in numbers]
+    numbers, of = found.seeds if seeds is None else range(seeds), settings(found)
+    return [_cell(found, of[name], paper.name, row.name, name, seed, epochs) for name in chosen for seed in numbers]
 
 
-def _cell(found: Experiment, paper: str, row: str, condition: str, seed: int, epochs: int | None) -> Cell:
-    setting = settings(found)[condition]
+def _cell(found: Experiment, setting: Setting, paper: str, row: str, condition: str, seed: int, epochs: int | None) -> Cell:
     # What only other conditions read would be refused of this one alone.
     tables = without_unread(setting, found.model_dump(exclude_unset=True))
     tables["condition"] = [without_unread(setting, table) for table in tables["condition"] if table["name"] == condition]

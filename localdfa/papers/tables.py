@@ -89,7 +89,7 @@ def entries(paper: Paper, table: Table, results: Sequence[Measured]) -> Entries:
 
 def _entry(paper: Paper, row: Row, condition: str, measure: Measure, results: Sequence[Measured]) -> Entry:
     own = [each for each in results if (each.row, each.condition) == (row.name, condition)]
-    planned = len(cells.of(paper, row, [condition]))
+    planned = len(paper.experiment(row).seeds)
     lengths = sorted({each.asked_epochs for each in own if each.asked_epochs}, reverse=True)
     for epochs in (None, *lengths):
         known = max((each.seed for each in own), default=-1) + 1

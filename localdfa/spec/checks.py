@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 import numpy as np
@@ -388,7 +389,7 @@ def wrong_parameters(
             wrong.append(f"{table}.{key}: {quoted(value)} is not a number")
         elif isinstance(value, float) and _whole(model.__annotations__[key]):
             wrong.append(f"{table}.{key}: {quoted(value)} is not a whole number, as 3 is")
-        elif reason := _out_of_bounds(model.__annotations__[key], value, precision):
+        elif reason := _out_of_bounds(_of_parameter(model, key), value, precision):
             wrong.append(f"{table}.{key}: {quoted(value)} {reason}")
     if wrong or not hasattr(model, "refusal"):
         return wrong
@@ -404,11 +405,17 @@ def _whole(annotation: Any) -> bool:
     return (get_args(annotation) or (annotation,))[0] is int
 
 
-def _out_of_bounds(bounds: Any, value: float, precision: str) -> str | None:
+@cache
+def _of_parameter(model: Any, key: str) -> TypeAdapter[Any]:
+    """What checks a parameter of a model; made once, as that takes longer than many checks."""
+    return TypeAdapter(model.__annotations__[key])
+
+
+def _out_of_bounds(bounds: TypeAdapter[Any], value: float, precision: str) -> str | None:
     """What is wrong with a number, as the network will have it: 1e-60 is 0 in float32."""
     try:
         with np.errstate(over="ignore"):
-            TypeAdapter(bounds).validate_python(float(np.dtype(precision).type(value)))
+            bounds.validate_python(float(np.dtype(precision).type(value)))
     except OverflowError:
         return "is too large a number"
     except ValidationError as error:
