@@ -380,8 +380,11 @@ def test_one_trial_has_ratios_and_says_who_is_left_out(monkeypatch, tmp_path):
     monkeypatch.setattr(one_trial, "_BYTES", {"brian2": 0, "nest": 0, "annarchy": 10**9})
     monkeypatch.setattr(one_trial.memory, "available", lambda: 10**10)
     options = ["--networks", "100-10", "--turns", "3", "--duration", "50", "--json", str(tmp_path / "figures.json")]
-    done = CliRunner().invoke(main, ["bench", "circuit", *options], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(main, ["bench", "circuit", *options], env={"COLUMNS": "80"})
     assert done.exit_code == 0, done.output
+    assert "100-10: 100 neurons, 0.001 M synapses" in done.output
+    assert "2.00–2.00" in done.output
+    assert "…" not in done.output
     assert "100-10: brian2 is left out: does not simulate the same: rate 13 Hz, ours 10 Hz" in done.output
     assert "100-10: annarchy is left out: needs about 2000.8 GB of memory, of 8.4 GB that are left" in done.output
     [found] = json.loads((tmp_path / "figures.json").read_text())["circuit"]
