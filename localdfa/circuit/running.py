@@ -116,12 +116,11 @@ class Simulation:
         tau_ms = [float(np.min(own.parameters["tau_m"])) for own in self._neurons if own and "tau_m" in own.parameters]
         windows = windows_of_a_span(tables, self._width, tau_ms)
         chosen = in_spans(tables, self._kind, models, noises, windows)
-        windows = windows if chosen.any() else 1
-        self._spans = spans_of(chosen, windows, int(tables.first[-1]) * bool(chosen.any()), tables.taus.size, self._dtype)
+        self._spans = spans_of(chosen, windows, int(tables.first[-1]), tables.taus.size, self._dtype)
         kinds = kinds_of(tables, self._kind, models, noises, chosen)
         self._kernel = simulation_kernel(kinds) if kinds else None  # sources alone need none
         # All neurons of a range spike in a span so often at most; a little more, as times are rounded.
-        periods = windows * self._width / self._parameters[senders:, -1]
+        periods = self._spans.windows * self._width / self._parameters[senders:, -1]
         self._parameters = self._parameters[:, :-1]
         self._most = np.array([(r.high - r.low) * (5 + int(n)) for r, n in zip(self._cut, periods, strict=True)], np.int64)
         self._stand = self._begin(circuit)

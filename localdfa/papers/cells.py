@@ -91,8 +91,8 @@ def of(paper: Paper, row: Row, rules: Iterable[str] = (), seeds: int | None = No
     if asked and not set(asked) & set(names):
         raise SpecError(f"{row.name}: has none of the conditions {', '.join(asked)}; allowed: {', '.join(names)}")
     chosen = [name for name in names if not asked or name in asked]
-    numbers, of = found.seeds if seeds is None else range(seeds), settings(found)
-    return [_cell(found, of[name], paper.name, row.name, name, seed, epochs) for name in chosen for seed in numbers]
+    numbers, resolved = found.seeds if seeds is None else range(seeds), settings(found)
+    return [_cell(found, resolved[name], paper.name, row.name, name, seed, epochs) for name in chosen for seed in numbers]
 
 
 def _cell(found: Experiment, setting: Setting, paper: str, row: str, condition: str, seed: int, epochs: int | None) -> Cell:

@@ -260,7 +260,7 @@ def simulation_kernel(kinds: tuple[Kind, ...]) -> Any:
         ranges,  # Ranges
         noise,  # Noise
         state,  # State where the first window begins, and then where the last one ends
-        queues,  # Queues, with room for a window at least
+        queues,  # Queues, with room for a span at least
         listens,  # (S,) whether all spikes of a population are to be listed, although it has no synapses
         spans,  # Spans
         width,  # of a window, ms

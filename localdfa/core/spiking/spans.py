@@ -55,8 +55,10 @@ class Spans(NamedTuple):
 
 
 def spans_of(chosen: np.ndarray, windows: int, n: int, currents: int, dtype: np.dtype) -> Spans:
-    """Room for n neurons with this number of synaptic currents."""
+    """Room for n neurons with this number of synaptic currents; where no range is chosen none, and a span is one window."""
     columns = -(-(len(_COLUMNS) + 2 * currents) // _LINE) * _LINE
+    if not chosen.any():
+        windows, n = 1, 0
     return Spans(
         windows=windows,
         chosen=chosen,
@@ -106,13 +108,8 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
         of that, now and where the span ends; fade: what is left of u; since: ms since the span began; remains: e^(−s/τ_m) with
         s the time to its end. What is still to come in the window counts as if it came now.
         """
-        u, target, rises, lifts, last = (
-            row[_U] * fade,
-            float(row[_DRIVE]),
-            float(row[_RISES]),
-            float(row[_LIFTS]),
-            share.size - 1,
-        )
+        u, target, last = row[_U] * fade, float(row[_DRIVE]), share.size - 1
+        rises, lifts = float(row[_RISES]), float(row[_LIFTS])
         v, largest, size, threshold = target + u, target, abs(target) + abs(u) + p.v_th + rises + lifts, p.v_th
         for r in range(last):
             multiple = float(row[_CURRENTS + unsigned(r)])
@@ -223,12 +220,8 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
             fades.end[r], fades.share[r] = math.exp((origin - end) / tau), tau / (tau - p.tau_m)
         if opens:
             begin(p, c, k, t, end, state, spans, fades, single)
-        rows, until, theta, later = (
-            spans.rows[a : a + n],
-            state.until[a : a + n],
-            state.theta[a : a + n],
-            state.scratch[a : a + n],
-        )
+        rows, later = spans.rows[a : a + n], state.scratch[a : a + n]
+        until, theta = state.until[a : a + n], state.theta[a : a + n]
         candidates, decay = scratch.candidates, scratch.sparse.decay
         hit = scatter(p, c, k, arrivals, state, spans, fades.share)
         fade, remains = math.exp((origin - t) / p.tau_m), math.exp((t - end) / p.tau_m)
