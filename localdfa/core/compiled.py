@@ -18,10 +18,12 @@ from numba.core.dispatcher import Dispatcher
 from numba.extending import register_jitable
 
 from localdfa.core import interrupt, kernel_cache
+from localdfa.core.parts import PartCompiler
 
 _DEVICE: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 # Named in full, because an option that a function does not name is that of its caller.
 ALLOCATING: dict[str, Any] = {"error_model": "numpy", "_nrt": True}
+_PART: dict[str, Any] = {"no_cfunc_wrapper": True, "pipeline_class": PartCompiler}
 
 
 def compiled(**options: Any) -> Callable[[Any], Any]:
@@ -31,10 +33,10 @@ def compiled(**options: Any) -> Callable[[Any], Any]:
 
 
 kernel: Callable[[Any], Any] = compiled(**_DEVICE)
-device: Callable[[Any], Any] = register_jitable(**_DEVICE, no_cfunc_wrapper=True)
+device: Callable[[Any], Any] = register_jitable(**_DEVICE, **_PART)
 # Handing on many arrays, each as seven numbers, takes longer than a short function itself.
-always_inline: Callable[[Any], Any] = register_jitable(**_DEVICE, no_cfunc_wrapper=True, forceinline=True)
-allocating: Callable[[Any], Any] = register_jitable(**ALLOCATING, no_cfunc_wrapper=True)
+always_inline: Callable[[Any], Any] = register_jitable(**_DEVICE, **_PART, forceinline=True)
+allocating: Callable[[Any], Any] = register_jitable(**ALLOCATING, **_PART)
 
 
 @cache
