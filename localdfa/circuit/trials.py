@@ -12,6 +12,7 @@ import numpy as np
 
 from localdfa import inputs as input_codes
 from localdfa import registry
+from localdfa.core.output_hooks import output_hooks
 from localdfa.core.spiking.batch import in_blocks, in_order
 from localdfa.core.spiking.circuit import PORT, Circuit
 from localdfa.core.spiking.population import kernels_for
@@ -69,8 +70,9 @@ class Trials:
         model = registry.get("neurons", str(self._of_neurons[protocol.readout].model))
         self._neurons = {True: self._parameters(model, self._taught), False: self._parameters(model, self._free)}
         kernels = kernels_for(self._taught, model, self._rule, False, self._neurons[True].varied)
-        carries = registry.get("feedback", "direct").carries
-        self._kernel: Any = trials_kernel(model, registry.get("outputs", "spikes"), kernels, False, carries)
+        self._of_rule = self._rule.Parameters() if kernels.rule else 0.0
+        self._kernel: Any = trials_kernel(model, kernels)
+        self._hooks = output_hooks(registry.get("outputs", "spikes"), registry.get("feedback", "direct"))
 
     def simulate(
         self, inputs: "Inputs", targets: np.ndarray | None, rng: np.random.Generator, threads: int
@@ -85,11 +87,11 @@ class Trials:
         left = findings(m, 1, int(c.sizes[1]), 0, len(c.feedback), int(c.first[-1]), 0)
         drive, none = np.zeros((m, 1, int(c.sizes[1]))), (np.empty(0), np.empty(0, np.int64))
         incoming, until = self._arrivals(inputs, nudges, rng)
-        wanted = np.zeros((m, len(c.feedback))) if targets is None else targets.astype(np.float64)
+        wanted = np.zeros((m, len(c.feedback))) if targets is None else targets.astype(np.float64, order="C")
 
         def run(block: int, blocks: int, sums: np.ndarray, cancelled: np.ndarray) -> None:
             self._kernel(
-                neurons.least, self._rule.Parameters(), c, steps, drive, neurons.start, incoming, until, wanted, neurons.own,
+                neurons.least, self._of_rule, self._hooks, c, steps, drive, neurons.start, incoming, until, wanted, neurons.own,
                 False, left, sums, block, blocks, at_rest(c, neurons.start), none, cancelled,
             )  # fmt: skip
 

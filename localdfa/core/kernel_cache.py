@@ -141,8 +141,8 @@ class _KernelCache(NullCache):
         try:
             key = _Key()
             key.add(self._dispatcher)
-            for argument in sig if isinstance(sig, tuple) else (sig,):
-                key.add(argument)
+            for each in sig if isinstance(sig, tuple) else (*sig.args, sig.return_type):
+                key.add(each)
         except _UnknownError:
             return None
         return within / f"{self._dispatcher.py_func.__name__}-{key.text}.kernel"

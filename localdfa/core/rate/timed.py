@@ -34,6 +34,7 @@ from localdfa import registry
 from localdfa.core import finite, interrupt
 from localdfa.core.compiled import as_argument, compiled
 from localdfa.core.events import feedback_weights, trial_segments
+from localdfa.core.output_hooks import output_hooks
 from localdfa.core.products import product
 from localdfa.core.rate.timed_trial import MOST_LEVELS, Hooks, Outcome, Schedule, Wiring, carry_out, of_projection
 from localdfa.core.update import Update
@@ -79,11 +80,12 @@ def simulate(network: "Network", setting: "Setting", inputs: np.ndarray, targets
     """
     m, schedule, wiring = len(inputs), _schedule(network, setting, targets is not None), _wiring(network)
     outcome = _outcome(wiring, schedule, m)
-    target = np.zeros_like(outcome.drive) if targets is None else targets.astype(np.float64)
+    target = np.zeros_like(outcome.drive) if targets is None else targets.astype(np.float64, order="C")
     with interrupt.threads(1) as (pool, cancelled):
         pool.submit(
             _kernels_of(network, setting).batch,
             registry.cast(network.neuron, float),
+            output_hooks(network.output, network.pathway),
             schedule,
             wiring,
             inputs.astype(np.float64),
@@ -123,6 +125,7 @@ def record(network: "Network", setting: "Setting", inputs: np.ndarray, target: n
         queues = pool.submit(
             _kernels_of(network, setting).trial,
             registry.cast(network.neuron, float),
+            output_hooks(network.output, network.pathway),
             schedule,
             wiring,
             inputs.astype(np.float64),
@@ -214,21 +217,21 @@ def _kernels_of(network: "Network", setting: "Setting") -> Kernels:
     postsynaptic = neuron.f
     if "timed" in rule.engines:
         postsynaptic = rule.postsynaptic(neuron, setting.parameters_of(setting.rule))
-    return _kernels(neuron, network.output, postsynaptic, network.pathway.carries)
+    return _kernels(neuron, postsynaptic)
 
 
 @cache
-def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> Kernels:
+def _kernels(neuron: Any, postsynaptic: Any) -> Kernels:
     """The kernels that simulate one trial and a mini-batch of them.
 
-    neuron: model of the hidden neurons. output: model of the output units. postsynaptic, carries: see `Hooks`.
+    neuron: model of the hidden neurons. postsynaptic: see `Hooks`.
     """
     f, inverse, postsynaptic = as_argument(neuron.f), as_argument(neuron.inverse), as_argument(postsynaptic)
-    predict_into, error_into = output.predict_into, output.error_into
 
     @compiled(error_model="numpy", nogil=True)
     def trial(
         p,  # parameters of the hidden neurons
+        output,  # `OutputHooks`
         schedule,  # `Schedule`
         wiring,  # `Wiring`
         inputs,  # (n_in + 1,)
@@ -243,15 +246,14 @@ def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> Kerne
             f=f,
             inverse=inverse,
             postsynaptic=postsynaptic,
-            predict_into=predict_into,
-            error_into=error_into,
-            carries=carries,
+            output=output,
         )
         return carry_out(hooks, p, schedule, wiring, inputs, target, outcome, s, block, cancelled)
 
     @compiled(parallel=True, error_model="numpy", nogil=True)
     def batch(
         p,  # parameters of the hidden neurons
+        output,  # `OutputHooks`
         schedule,  # `Schedule`
         wiring,  # `Wiring`
         inputs,  # (m, n_in + 1)
@@ -263,6 +265,6 @@ def _kernels(neuron: Any, output: Any, postsynaptic: Any, carries: Any) -> Kerne
         m, blocks = inputs.shape[0], outcome.arrivals.shape[0]
         for block in prange(blocks):
             for s in range(block * m // blocks, (block + 1) * m // blocks):
-                trial(p, schedule, wiring, inputs[s], targets[s], outcome, s, block, cancelled)
+                trial(p, output, schedule, wiring, inputs[s], targets[s], outcome, s, block, cancelled)
 
     return Kernels(trial=trial, batch=batch)

@@ -12,6 +12,7 @@ import numpy as np
 
 from localdfa.core.compiled import allocating, always_inline
 from localdfa.core.events import EVENT, longer, put, sort
+from localdfa.core.output_hooks import carries, error_into, predict_into
 
 # An activity of more thresholds ε than this is refused: a network that diverges would send events without end.
 MOST_LEVELS = 1_000_000
@@ -86,9 +87,7 @@ class Hooks(NamedTuple):
     f: Any  # activity h of p and v
     inverse: Any  # v of p and h
     postsynaptic: Any  # z of p and v: the activity whose temporal derivative a synapse reads
-    predict_into: Any  # writes ŷ, given v of the output units
-    error_into: Any  # writes e, given ŷ and the target
-    carries: Any  # what the feedback pathway sends back of one output unit, given ŷ, its target and e
+    output: Any  # `OutputHooks`
 
 
 @allocating
@@ -244,12 +243,12 @@ def _set_signals(
     """Set the feedback signal of every layer; returns whether there is any. The output's own signal is the error e."""
     output, start, any_signal = populations[-1], 0, False
     error, carried = output.signal, output.scratch
-    hooks.predict_into(output.v, carried)
-    hooks.error_into(carried, target, error)
+    predict_into(hooks.output.predict_into, output.v, carried)
+    error_into(hooks.output.error_into, carried, target, error)
     for k in range(target.size):
         if abs(error[k]) <= schedule.error_threshold:
             error[k] = 0.0
-        carried[k] = hooks.carries(carried[k], target[k], error[k])
+        carried[k] = carries(hooks.output.carries, carried[k], target[k], error[k])
         any_signal |= error[k] != 0 or carried[k] != 0
     for l in range(len(populations) - 1):
         signal = populations[l].signal
@@ -444,7 +443,7 @@ def _set_zeta(
 def _activity(hooks, p, is_output, v, z):
     """Write the z of membranes v, or ŷ if these are the output units; v and z may be the same array."""
     if is_output:
-        hooks.predict_into(v, z)
+        predict_into(hooks.output.predict_into, v, z)
     else:
         for i in range(v.size):
             z[i] = hooks.postsynaptic(p, v[i])

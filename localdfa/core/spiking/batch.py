@@ -12,6 +12,7 @@ from localdfa import inputs as input_codes
 from localdfa import registry
 from localdfa.core import finite, interrupt
 from localdfa.core.events import EVENT
+from localdfa.core.output_hooks import output_hooks
 from localdfa.core.products import product
 from localdfa.core.spiking.carried import Carried, Trains
 from localdfa.core.spiking.circuit import Circuit, circuit, spiking_projections, spiking_rule
@@ -234,13 +235,14 @@ class Batch:
         neuron, rule = network.neuron.__class__, spiking_rule(setting)
         # Times are in double precision, in which arrivals at the end of a refractory period are told from earlier ones.
         self._parameters = registry.cast(network.neuron, float)._replace(t_ref=float(setting.neuron_parameters.t_ref))
-        self._rule = registry.cast(setting.parameters_of(setting.rule), float)
         self.circuit: Circuit = circuit(network, setting, nudges, rates)
         kernels = kernels_for(self.circuit, neuron, rule, any(rates))
-        self._kernel = trials_kernel(neuron, network.output, kernels, self.circuit.error_spikes, network.pathway.carries)
+        # Rules whose parameters no kernel asks for share one.
+        self._rule = registry.cast(setting.parameters_of(setting.rule), float) if kernels.rule else 0.0
+        self._kernel, self._hooks = trials_kernel(neuron, kernels), output_hooks(network.output, network.pathway)
         loops = [p.delay for p in network.projections if p.post <= p.pre]
         self.schedule: Schedule = schedule(setting.phases, setting.feedback, loops, nudges, frames, setting.input.window, times)
-        self._targets = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64)
+        self._targets = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64, order="C")
         self._start = np.full(self.circuit.first[-1], self._parameters.v_reset)
         if network.start is not None:
             start = np.concatenate(network.start)
@@ -332,8 +334,8 @@ class Batch:
         cancelled: np.ndarray,
     ) -> Trains:
         times, senders = self._kernel(
-            self._parameters, self._rule, self.circuit, self.schedule, self.drive, self._start, incoming, until, self._targets,
-            None, keep, left, sums, block, blocks, state, waiting, cancelled,
+            self._parameters, self._rule, self._hooks, self.circuit, self.schedule, self.drive, self._start, incoming, until,
+            self._targets, None, keep, left, sums, block, blocks, state, waiting, cancelled,
         )  # fmt: skip
         return [(t[:n], who[:n]) for t, who, n in zip(times, senders, state.listed, strict=True)]
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from localdfa.core.compiled import allocating, compiled, device
+from localdfa.core.output_hooks import carries, error_into, predict_into
 from localdfa.core.spiking.output import read_out, send_error_spikes
 from localdfa.core.spiking.population import Kernels, population_kernels, scratch_of
 from localdfa.core.spiking.queues import longer
@@ -115,43 +116,41 @@ def _add_traces(c, k, now, size, state, change):
         change[i] += size * trace_at(c, k, state.origin, state.z, i, c.tau_z, now)
 
 
-@cache
-def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool, carries: Any) -> Any:
-    """The kernel for one model of neurons and one of the output; what it does not need is not compiled.
+@device
+def _feed_back(c, schedule, hooks, prediction, target, error, signal, fed_back):
+    """Set errors below the threshold to 0, and the signal c of all neurons; returns whether there is any.
 
-    error_spikes: whether there are error neurons; carries: what of an output unit the feedback pathway sends back.
+    Hidden neurons get what the pathway carries, output neurons that are taught by a current the error itself. fed_back (n_out,)
+    counts what is carried, unless error neurons bring it.
     """
+    teaches = False
+    for i in range(signal.size):
+        signal[i] = 0.0
+    for u in range(error.size):
+        error[u] = error[u] if abs(error[u]) > schedule.error_threshold else 0.0
+        carried = carries(hooks.carries, prediction[u], target[u], error[u])
+        if not c.error_spikes and carried != 0:
+            fed_back[u] += 1
+        if error[u] != 0 or carried != 0:
+            teaches = True
+            for k in range(1, c.sizes.size - 1):
+                of_output = k == c.layers + 1 or k == 2 * (c.layers + 1)
+                for i in range(c.first[k], c.first[k + 1]):
+                    signal[i] += (error[u] if of_output else carried) * c.feedback[u, i]
+    return teaches
+
+
+@cache
+def trials_kernel(neuron: Any, kernels: Kernels) -> Any:
+    """The kernel for one model of neurons; what it does not need is not compiled."""
     advance, advance_periodic = population_kernels(neuron, kernels)
-    predict_into, error_into = output.predict_into, output.error_into
     simple = not neuron.adapts and not kernels.exponential and not kernels.varied
-
-    @device
-    def feed_back(c, schedule, prediction, target, error, signal, fed_back):
-        """Set errors below the threshold to 0, and the signal c of all neurons; returns whether there is any.
-
-        Hidden neurons get what the pathway carries, output neurons that are taught by a current the error itself. fed_back
-        (n_out,) counts what is carried, unless error neurons bring it.
-        """
-        teaches = False
-        for i in range(signal.size):
-            signal[i] = 0.0
-        for u in range(error.size):
-            error[u] = error[u] if abs(error[u]) > schedule.error_threshold else 0.0
-            carried = carries(prediction[u], target[u], error[u])
-            if not error_spikes and carried != 0:
-                fed_back[u] += 1
-            if error[u] != 0 or carried != 0:
-                teaches = True
-                for k in range(1, c.sizes.size - 1):
-                    of_output = k == c.layers + 1 or k == 2 * (c.layers + 1)
-                    for i in range(c.first[k], c.first[k + 1]):
-                        signal[i] += (error[u] if of_output else carried) * c.feedback[u, i]
-        return teaches
 
     @allocating
     def trial(
         p,  # parameters of the neurons
-        r,  # parameters of the rule
+        r,  # parameters of the rule, if `general` asks it
+        hooks,  # OutputHooks
         c,  # Circuit
         schedule,  # Schedule
         drive,  # (frames, n_1) of the first layer
@@ -193,9 +192,10 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
             new_frame = step == 0 or frame != schedule.frame[step - 1]
             if schedule.refresh[step] and not quiet:
                 read_out(c, state, t0, readout)
-                predict_into(readout, prediction)
-                error_into(prediction, target, error)
-                teaches = feed_back(c, schedule, prediction, target, error, signal, findings.fed_back[s])
+                predict_into(hooks.predict_into, readout, prediction)
+                error_into(hooks.error_into, prediction, target, error)
+                fed_back = findings.fed_back[s]
+                teaches = _feed_back(c, schedule, hooks, prediction, target, error, signal, fed_back)
             if step == schedule.free:
                 for u in range(n_out):
                     findings.readout[s, u], findings.error[s, u] = readout[u], error[u]
@@ -215,7 +215,7 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
             if step >= schedule.free:
                 for i in range(c.first[fed], c.first[taught]):
                     state.current[i] = 0.0 if c.error_spikes else sign * schedule.beta * signal[i]
-                if error_spikes and sign != 0:
+                if c.error_spikes and sign != 0:
                     before = state.listed[populations - 1]
                     send_error_spikes(c, t0, t1, error, state.level, times, senders, state.listed)
                     n_error_spikes += state.listed[populations - 1] - before
@@ -268,7 +268,8 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
     @compiled(error_model="numpy", nogil=True)
     def trials(
         p,  # parameters of the neurons
-        r,  # parameters of the rule
+        r,  # parameters of the rule, if `general` asks it
+        hooks,  # OutputHooks
         c,  # Circuit
         schedule,  # Schedule
         drive,  # (m, frames, n_1) of the first layer
@@ -296,8 +297,8 @@ def trials_kernel(neuron: Any, output: Any, kernels: Kernels, error_spikes: bool
         for s in range(block * m // blocks, (block + 1) * m // blocks):
             times[0], senders[0] = incoming[0][until[s] : until[s + 1]], incoming[1][until[s] : until[s + 1]]
             trial(
-                p, r, c, schedule, drive[s], start, target[s], own, keep, state, scratch, times, senders, findings, s, sums,
-                cancelled,
+                p, r, hooks, c, schedule, drive[s], start, target[s], own, keep, state, scratch, times, senders, findings, s,
+                sums, cancelled,
             )  # fmt: skip
         return times, senders
 
