@@ -19,44 +19,41 @@ from localdfa.core.compiled import kernel
 VECTOR = types.Array(types.float64, 1, "C")
 
 
-class Signature(NamedTuple):
-    """What functions take and return that are called by address.
+class ByAddress(NamedTuple):
+    """How functions of one signature are called by address.
 
     call: ``call(address, *arguments)``, in kernels and in Python. Arguments of other types are an error when it is compiled.
     """
 
-    of: typing.Signature
+    signature: typing.Signature
     call: Callable[..., Any]
 
     def address(self, function: Any) -> Any:
         """Where the code of a `device` function lies; it is compiled the first time, or taken from disk."""
         if getattr(config, "DISABLE_JIT"):  # noqa: B009  (Numba defines it at run time)
             return function
-        found = _compiled(function)
-        found.compile(self.of)
-        code = found.overloads[self.of.args]
-        return code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+        return _compiled(function, self.signature)[1]
 
 
-def signature(of: typing.Signature) -> Signature:
-    """What calls functions of a signature by their addresses; made where modules are imported, as kernels on disk know what it
-    closes over by the sources of the package alone."""
+def by_address(signature: typing.Signature) -> ByAddress:
+    """How functions of a signature are called; made where modules are imported, because kernels on disk know what it closes
+    over by the sources of the package alone."""
+    returns, arguments = signature.return_type, signature.args
 
     @intrinsic
     def go(context: Any, address: Any, given: Any) -> Any:
-        if tuple(given) != of.args:
-            raise errors.TypingError(f"a function called by address is given {tuple(given)} in place of {of.args}")
+        if tuple(given) != arguments:
+            raise errors.TypingError(f"a function called by address is given {tuple(given)} in place of {arguments}")
 
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            kind = context.call_conv.get_function_type(of.return_type, of.args)
-            place = builder.inttoptr(values[0], kind.as_pointer())
-            arguments = cgutils.unpack_tuple(builder, values[1], len(of.args))
-            status, result = context.call_conv.call_function(builder, place, of.return_type, of.args, arguments)
+        def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
+            kind = context.call_conv.get_function_type(returns, arguments)
+            place, handed = builder.inttoptr(values[0], kind.as_pointer()), cgutils.unpack_tuple(builder, values[1])
+            status, result = context.call_conv.call_function(builder, place, returns, arguments, handed)
             with cgutils.if_unlikely(builder, status.is_error):
                 context.call_conv.return_status_propagate(builder, status)
             return result
 
-        return of.return_type(types.intp, given), generate
+        return returns(types.intp, given), generate
 
     def call(address, *given):
         return address(*given)
@@ -65,10 +62,13 @@ def signature(of: typing.Signature) -> Signature:
     def _compiled_call(address, *given):
         return lambda address, *given: go(address, given)  # type: ignore[call-arg]
 
-    return Signature(of, call)
+    return ByAddress(signature, call)
 
 
 @cache
-def _compiled(function: Any) -> Any:
-    """A function that has an address; it is kept, as its code lies there only so long."""
-    return kernel(getattr(function, "py_func", function))
+def _compiled(function: Any, signature: typing.Signature) -> tuple[Any, int]:
+    """A compiled function, which is kept because its code lies there only so long, and its address."""
+    found = kernel(getattr(function, "py_func", function))
+    found.compile(signature)
+    code = found.overloads[signature.args]
+    return found, code.library.get_pointer_to_function(code.fndesc.llvm_func_name)

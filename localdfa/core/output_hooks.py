@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 from numba import types
 
-from localdfa.core.addressed import VECTOR, signature
+from localdfa.core.addressed import VECTOR, by_address
 
-_PREDICT, _ERROR = signature(types.void(VECTOR, VECTOR)), signature(types.void(VECTOR, VECTOR, VECTOR))
-_CARRIES = signature(types.float64(types.float64, types.float64, types.float64))
+_PREDICT, _ERROR = by_address(types.void(VECTOR, VECTOR)), by_address(types.void(VECTOR, VECTOR, VECTOR))
+_CARRIES = by_address(types.float64(types.float64, types.float64, types.float64))
 # In kernels, with the address in `OutputHooks` before the other arguments.
 predict_into, error_into, carries = _PREDICT.call, _ERROR.call, _CARRIES.call
 

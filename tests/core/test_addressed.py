@@ -9,11 +9,11 @@ import pytest
 from numba import types
 from numba.core import errors
 
-from localdfa.core.addressed import VECTOR, signature
+from localdfa.core.addressed import VECTOR, by_address
 from localdfa.core.compiled import compiled, device
 
-WRITES = signature(types.void(VECTOR, VECTOR))
-GIVES = signature(types.float64(types.float64, types.float64))
+WRITES = by_address(types.void(VECTOR, VECTOR))
+GIVES = by_address(types.float64(types.float64, types.float64))
 write, give = WRITES.call, GIVES.call
 
 
