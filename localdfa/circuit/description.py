@@ -1,6 +1,6 @@
 """A circuit as it is described: populations, sources, projections and inputs by name, each checked as it is added."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -505,6 +505,7 @@ class Circuit:
         gate: float | None = None,
         tau_x: float = 40.0,
         tau_z: float = 40.0,
+        projections: Sequence[tuple[str, str]] | None = None,
     ) -> "Learner":
         """Have plastic projections learn, by the local rule, what the readout is to do in each trial.
 
@@ -545,6 +546,9 @@ class Circuit:
             How long synapses learn from the onset of a nudge, ms; by default all the while.
         tau_x, tau_z : float
             Time constants of presynaptic and postsynaptic traces, ms.
+        projections : list of pairs (pre, post), optional
+            Which plastic projections learn, by the names of their populations; by default all. Several learners of a circuit
+            give projections an optimiser, a gate and a feedback of their own, where each learns in turn.
 
         Raises
         ------
@@ -560,7 +564,7 @@ class Circuit:
             raise SpecError(f"inputs: {driven.name!r} is a population of neurons; allowed: a source: {there}")
         times = {"beta": beta, "free": free, "nudged": nudged, "gate": gate, "tau_x": tau_x, "tau_z": tau_z}
         target = self._named("readout", readout, receives=True)
-        return learner_of(self, driven, target, feedback, code, optimiser, times, nudging, propagation)
+        return learner_of(self, driven, target, feedback, code, optimiser, times, nudging, propagation, projections)
 
     def synapses(self, pre: str | Population, post: str | Population) -> Synapses:
         """All synapses from one population to another as they stand, also as they have been learned; draws the circuit."""

@@ -38,21 +38,21 @@ class Learner:
     synapse, and the number of passes so far, are the learner's.
     """
 
-    def __init__(self, circuit: "Circuit", protocol: Protocol, optimiser: Any) -> None:
-        """As `learner_of` has checked it; draws the circuit, if it has not run yet."""
+    def __init__(self, circuit: "Circuit", protocol: Protocol, optimiser: Any, learns: list[bool]) -> None:
+        """As `learner_of` has checked it, learns: of each projection; draws the circuit, if it has not run yet."""
         if circuit.simulation is None:
             circuit.simulation = Simulation(circuit)
         self._circuit, self._protocol, simulation = circuit, protocol, circuit.simulation
-        plastic = [q.plastic for q in circuit.projections]
-        self._learning = [q for q, projection in enumerate(circuit.projections) if projection.plastic]
+        self._learning = [q for q, own in enumerate(learns) if own]
         self._weights = [simulation.weights_of(q)[None] for q in self._learning]
-        self._trials = Trials(simulation, protocol, plastic)
+        self._trials = Trials(simulation, protocol, learns)
         own = registry.cast(optimiser, simulation.jumps.dtype.type)
         self._plasticity = Plasticity(self._weights, own, undecayed=[0] * len(self._weights))
         self.epochs = 0
 
     def __repr__(self) -> str:
-        names = ", ".join(f"{q.pre.name} to {q.post.name}" for q in self._circuit.projections if q.plastic)
+        learning = [self._circuit.projections[q] for q in self._learning]
+        names = ", ".join(f"{q.pre.name} to {q.post.name}" for q in learning)
         return f"Learner({names}; after {self.epochs} passes)"
 
     def epoch(self, inputs: Any, targets: Any, batch_size: int = 32, threads: int | None = None) -> np.ndarray:
@@ -142,6 +142,7 @@ def learner_of(
     times: Mapping[str, Any],
     nudging: str,
     propagation: str,
+    projections: Any,
 ) -> Learner:
     """Check what `Circuit.learner` is given, and make a learner of it.
 
@@ -172,10 +173,10 @@ def learner_of(
         gate=gate,
     )
     _require_learnable(circuit, readout)
-    signals = _signals(circuit, readout, feedback)
-    _require_reached(circuit, signals, propagation)
+    learns, signals = _learns(circuit, projections), _signals(circuit, readout, feedback)
+    _require_reached(circuit, learns, signals, propagation)
     protocol = Protocol(driven.name, _code(code, driven), readout.name, signals, phases, trace)
-    return Learner(circuit, protocol, _optimiser(optimiser, circuit.precision))
+    return Learner(circuit, protocol, _optimiser(optimiser, circuit.precision), learns)
 
 
 def _require_learnable(circuit: "Circuit", readout: "Population") -> None:
@@ -221,15 +222,33 @@ def _signals(circuit: "Circuit", readout: "Population", feedback: Any) -> dict[s
     return found
 
 
-def _require_reached(circuit: "Circuit", signals: Mapping[str, np.ndarray], propagation: str) -> None:
+def _learns(circuit: "Circuit", given: Any) -> list[bool]:
+    """Which projections learn: those that are plastic and, where pairs of populations are given, join one of these."""
+    if given is None:
+        return [q.plastic for q in circuit.projections]
+    there = [[q.pre.name, q.post.name] if q.plastic else [] for q in circuit.projections]
+    pairs = (
+        [list(pair) if isinstance(pair, (list, tuple)) else pair for pair in given] if isinstance(given, (list, tuple)) else []
+    )
+    wrong = [pair for pair in pairs if pair not in filter(None, there)]
+    if wrong or not pairs:
+        allowed = ", ".join(str(tuple(pair)) for pair in there if pair)
+        raise SpecError(f"projections: {quoted(wrong[0] if wrong else given)}; allowed: a list of plastic ones, of {allowed}")
+    return [pair in pairs for pair in there]
+
+
+def _require_reached(
+    circuit: "Circuit", learns: Sequence[bool], signals: Mapping[str, np.ndarray], propagation: str
+) -> None:  # fmt: skip
     """Refuse synapses that would learn nothing, and feedback that would teach nothing."""
-    learning = {q.post.name for q in circuit.projections if q.plastic}
+    projections = [q for q, own in zip(circuit.projections, learns, strict=True) if own]
+    learning = {q.post.name for q in projections}
     if not signals:
         raise SpecError("feedback: reaches no population; allowed: at least one that plastic projections lead to")
     if propagation == "live":
         return
-    for q in circuit.projections:
-        if q.plastic and q.post.name not in signals:
+    for q in projections:
+        if q.post.name not in signals:
             raise SpecError(
                 f"{q.key}.plastic: no feedback reaches {q.post.name!r}, and so nothing would be learned; allowed: with "
                 f"feedback.{q.post.name}, or with propagation='live'"

@@ -69,8 +69,9 @@ class Case:
         self.synapses.append((pre, post, weights, delays, tau, plastic))
 
     def learner(self, **changes):
+        posts = [post for _, post in changes.get("projections") or [(None, name) for name in self.feedback]]
         return self.net.learner(
-            "image", "out", self.feedback,
+            "image", "out", {name: b for name, b in self.feedback.items() if name in posts},
             **{"code": {"code": "trains"}, "optimiser": SGD, "tau_x": TAU_X, "tau_z": TAU_Z, "nudged": NUDGED, **changes},
         )  # fmt: skip
 
@@ -156,6 +157,36 @@ def test_weights_change_by_what_a_slow_simulation_says(two, centered, tau_syn):
             change = np.where(np.sign(before + change) == np.sign(before), change, -before)
         np.testing.assert_allclose(found - before, change, rtol=0, atol=1e-9 * SGD["learning_rate"] * largest + 1e-13)
     assert largest > 1e3
+
+
+def test_learners_of_some_projections_change_these_as_the_learner_of_all_does():
+    parts = [("image", "exc"), ("exc", "out")], [("inh", "exc"), ("inh", "out"), ("out", "inh")]
+    changed = []
+    for projections in (None, *parts):
+        case = Case(0.0)
+        trials, before = case.trials(2), [weights for _, _, weights, *_ in case.synapses]
+        case.learner(projections=projections).epoch(trials, np.array([[400.0, 20.0], [10.0, 350.0]]), batch_size=2)
+        changed.append(case.weights())
+    for q, (pre, post, *_) in enumerate(case.synapses):
+        for part, found in zip(parts, changed[1:], strict=True):
+            np.testing.assert_array_equal(found[q], changed[0][q] if (pre, post) in part else before[q])
+        assert (changed[0][q] != before[q]).any() == case.net.projections[q].plastic
+
+
+def test_learners_of_one_circuit_take_turns():
+    case = Case(0.0)
+    first = case.learner(projections=[("image", "exc")], gate=3.0)
+    second = case.learner(projections=[("exc", "out")])
+    trials, targets, before = case.trials(2), np.array([[400.0, 20.0], [10.0, 350.0]]), case.weights()
+    assert repr(first).startswith("Learner(image to exc;")
+    assert repr(second).startswith("Learner(exc to out;")
+    first.epoch(trials, targets)
+    between = case.weights()
+    second.epoch(trials, targets)
+    after = case.weights()
+    moved = [[(x != y).any() for x, y in zip(*pair, strict=True)] for pair in ((before, between), (between, after))]
+    ends = [(pre, post) for pre, post, *_ in case.synapses]
+    assert moved == [[each == ("image", "exc") for each in ends], [each == ("exc", "out") for each in ends]]
 
 
 @pytest.mark.parametrize("neuron", ["lif", "qif", pytest.param("alif", marks=pytest.mark.slow)])
@@ -389,6 +420,11 @@ B = np.ones((4, 2))
         ({}, {"optimiser": {"name": "adagrad"}}, "optimiser.name: .*'adagrad'"),
         ({}, {"optimiser": {"name": "sgd", "rate": 1.0}}, "optimiser.rate"),
         ({}, {"optimiser": "sgd"}, "optimiser: 'sgd'; allowed: a table"),
+        ({}, {"projections": [("exc", "out")]}, r"projections: .*; allowed: a list of plastic ones, of \('in', 'exc'\)"),
+        ({}, {"projections": ("in", "exc")}, "projections: 'in'; allowed: a list of plastic ones"),
+        ({}, {"projections": [[["in"], "exc"]]}, "projections: .*; allowed: a list of plastic ones"),
+        ({}, {"projections": []}, r"projections: \[\]; allowed: a list of plastic ones"),
+        ({}, {"projections": 3}, "projections: 3; allowed: a list of plastic ones"),
     ],
 )  # fmt: skip
 def test_what_cannot_learn_is_refused_before_anything_is_drawn(changes, given, message):
