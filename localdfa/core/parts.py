@@ -3,7 +3,7 @@
 Numba optimises each function with all that it calls and turns it into machine code, also where no one can call it but a
 function that is compiled next, with which all is done once more: what is called over six levels goes through LLVM six times. A
 part is left as it comes out of Numba's own passes; the kernel at the top optimises it with all the others, once. That takes a
-third off the time in which kernels of spiking neurons are compiled, and they are as fast.
+tenth to a third off the time in which kernels of spiking neurons are compiled, and they are as fast.
 """
 
 from typing import Any
