@@ -396,6 +396,19 @@ def test_one_trial_has_ratios_and_says_who_is_left_out(monkeypatch, tmp_path):
     assert sides["ours", 2]["speedup"]["median"] == 1.5
 
 
+def test_the_table_of_a_large_network_fits_a_terminal(monkeypatch):
+    spread = {"median": 18.914, "min": 13.852, "max": 19.127}
+    side = {"threads": 2, "median": 22.83, "times_ours": spread, "speedup": spread, "rate": 9.748, "built": 310.4}
+    sides = [{**side, "side": "ours", "synapses": 49_990_000, "bytes_per_synapse": 10.25}, {**side, "side": "annarchy"}]
+    found = {"neurons": 100_000, "sides": sides, "left_out": {}}
+    monkeypatch.setattr("localdfa.bench.one_trial.alternate", lambda *_: found)
+    monkeypatch.setattr("localdfa.bench.show._installed", lambda against, console: list(against))
+    done = CliRunner().invoke(main, ["bench", "circuit", "--networks", "100000-0.5"], env={"COLUMNS": "80"})
+    assert done.exit_code == 0, done.output
+    assert done.output.count("13.85–19.13") == 3
+    assert "…" not in done.output
+
+
 @pytest.mark.parametrize(("options", "said"), [
     (["rate", "--networks", "cuba", "--threads", "1"], "bench rate: --networks --threads; allowed with bench circuit"),
     (["circuit", "--networks", "cuba,huge"], "--networks huge: allowed: cuba, brunel, or NEURONS-PERCENT"),

@@ -7,12 +7,14 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from localdfa.bench import compare, one_trial, pathways, startup, training, trials, workloads
 from localdfa.bench import memory as peaks
 from localdfa.bench import spiking as spikes
+from localdfa.bench.tables import short
 
 # Peers of training steps, of spiking trials, of the training of spiking networks and of circuits, and the packages they need.
 RATE, SPIKING, TRAINING, CIRCUIT = ("pytorch", "numpy"), tuple(trials.PEERS), ("snntorch",), tuple(trials.PEERS)
@@ -129,13 +131,14 @@ def circuit(
         table = Table(
             "side", "threads", "ms/\ntrial", "× ours", "× one\nthread", "Hz", "built\ns", "peak, B/\nsynapse",
             title=f"{name}: {found['neurons']:,} neurons, {sides[0]['synapses'] / 1e6:.4g} M synapses",
+            box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),  # of a large network it would not fit 80 columns otherwise
         )  # fmt: skip
         for side in sides:
             room, several = side.get("bytes_per_synapse"), side["threads"] != threads[0]
             table.add_row(
-                side["side"], str(side["threads"]), f"{1e3 * side['median']:,.3g}",
+                side["side"], str(side["threads"]), short(1e3 * side["median"]),
                 "" if side["side"] == "ours" else _spread(side["times_ours"]), _spread(side["speedup"]) if several else "",
-                f"{side['rate']:.3g}", f"{side['built']:.2g}", "" if room is None else f"{room:.1f}",
+                f"{side['rate']:.3g}", short(side["built"]), "" if room is None else f"{room:.1f}",
             )  # fmt: skip
         console.print(table)
     console.print(

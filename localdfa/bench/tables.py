@@ -44,11 +44,11 @@ def _print_growth(sweep: dict[str, Any], console: Console) -> None:
     for p, point in enumerate(sweep["points"]):
         cells = [point[size], point["milliseconds"], *(point[key] for key in shown)]
         times = ["{median:.2f} ({min:.2f}–{max:.2f})".format(**speedup[p])] if speedup else []
-        table.add_row(*map(_short, cells), *times)
+        table.add_row(*map(short, cells), *times)
     console.print(table)
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
     """Whole, or to three digits."""
     return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:.3g}"
 
