@@ -194,8 +194,7 @@ def trials_kernel(neuron: Any, kernels: Kernels) -> Any:
                 read_out(c, state, t0, readout)
                 predict_into(hooks.predict_into, readout, prediction)
                 error_into(hooks.error_into, prediction, target, error)
-                fed_back = findings.fed_back[s]
-                teaches = _feed_back(c, schedule, hooks, prediction, target, error, signal, fed_back)
+                teaches = _feed_back(c, schedule, hooks, prediction, target, error, signal, findings.fed_back[s])
             if step == schedule.free:
                 for u in range(n_out):
                     findings.readout[s, u], findings.error[s, u] = readout[u], error[u]
