@@ -495,27 +495,29 @@ class Circuit:
         readout: str | Population,
         feedback: Mapping[str, Any],
         *,
+        rule: Mapping[str, Any] = {"name": "local"},
         code: Mapping[str, Any] = {"code": "poisson"},
         optimiser: Mapping[str, Any] = {"name": "rmsprop", "learning_rate": 0.01},
-        beta: float = 1.0,
+        beta: float | None = None,
         nudging: str = "centered",
-        propagation: str = "two_compartment",
+        propagation: str | None = None,
         free: float | None = None,
         nudged: float | None = None,
         gate: float | None = None,
         tau_x: float = 40.0,
         tau_z: float = 40.0,
-        projections: Sequence[tuple[str, str]] | None = None,
+        projections: Sequence[tuple[str | Population, str | Population]] | None = None,
     ) -> "Learner":
-        """Have plastic projections learn, by the local rule, what the readout is to do in each trial.
+        """Have plastic projections learn, by the local rule or another one, what the readout is to do in each trial.
 
         A trial begins where the circuit does. In its free phase there is no feedback; at its end the rate r of each readout
         neuron, 1000 z/τ_z Hz, is compared with its target: e = r − r*. In the nudged phases a current −β B e, or +β B e in the
-        second of two, reaches the populations in `feedback`, and their plastic synapses gain
+        second of two, reaches the populations in `feedback`, and their plastic synapses gain by the local rule
 
             (1/β) ∫ x_j dz_i, of traces as rates in Hz, while the gate is open,
 
         half the difference of both phases; the optimiser makes of that, summed over a mini-batch, the change of weights.
+        Another rule for spikes says what they gain, and whether the signal is a current or is read at the synapse alone.
         Constant currents are on all the time, other Poisson sources are drawn anew in each trial, and given trains begin at its
         onset. Once a learner has been made, nothing is added to a circuit.
 
@@ -528,18 +530,20 @@ class Circuit:
         feedback : dict
             B by name of the population, in the unit of v for 1 Hz: an array (n, n_out), or a table with a distribution. For the
             readout a number, of which each neuron gets its own error.
+        rule : dict
+            Its ``name``, of a rule for spikes, as ``local`` or ``erbp``, and its parameters.
         code : dict
             How numbers become spikes of `inputs`, as in the table ``input`` of an experiment: ``poisson`` with its ``rate``,
             ``latency`` with its ``window``; or ``trains``, by which each trial is given spikes.
         optimiser : dict
             Its ``name``, and its parameters.
-        beta : float
-            Nudging strength β.
+        beta : float, optional
+            Nudging strength β, of rules that depend on it; by default 1.
         nudging : {"centered", "one_sided"}
             Nudged phases at β and −β, each after a free one, or one at β.
-        propagation : {"two_compartment", "live"}
-            Whether feedback reaches a compartment of its own, whose trace z is, while the soma goes on without it; or the soma,
-            which other populations then hear.
+        propagation : {"two_compartment", "live"}, optional
+            Of rules by which feedback is a current, whether it reaches a compartment of its own, whose trace z is, while the
+            soma goes on without it, as by default; or the soma, which other populations then hear.
         free, nudged : float, optional
             Duration of phases, ms; by default 8 times the longer of `tau_x` and `tau_z`, and 5 times `tau_z`.
         gate : float, optional
@@ -547,8 +551,8 @@ class Circuit:
         tau_x, tau_z : float
             Time constants of presynaptic and postsynaptic traces, ms.
         projections : list of pairs (pre, post), optional
-            Which plastic projections learn, by the names of their populations; by default all. Several learners of a circuit
-            give projections an optimiser, a gate and a feedback of their own, where each learns in turn.
+            Which plastic projections learn, by their populations; by default all. Several learners of a circuit give
+            projections a rule, an optimiser, a gate and a feedback of their own, where each learns in turn.
 
         Raises
         ------
@@ -564,7 +568,7 @@ class Circuit:
             raise SpecError(f"inputs: {driven.name!r} is a population of neurons; allowed: a source: {there}")
         times = {"beta": beta, "free": free, "nudged": nudged, "gate": gate, "tau_x": tau_x, "tau_z": tau_z}
         target = self._named("readout", readout, receives=True)
-        return learner_of(self, driven, target, feedback, code, optimiser, times, nudging, propagation, projections)
+        return learner_of(self, driven, target, feedback, rule, code, optimiser, times, nudging, propagation, projections)
 
     def synapses(self, pre: str | Population, post: str | Population) -> Synapses:
         """All synapses from one population to another as they stand, also as they have been learned; draws the circuit."""

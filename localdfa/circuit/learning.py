@@ -1,4 +1,4 @@
-"""A circuit that is taught: what a readout is to do in each trial, and how plastic projections learn it by the local rule."""
+"""A circuit that is taught: what a readout is to do in each trial, and how plastic projections learn it by a local rule."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -137,11 +137,12 @@ def learner_of(
     driven: "Population",
     readout: "Population",
     feedback: Mapping[str, Any],
+    rule: Mapping[str, Any],
     code: Mapping[str, Any],
     optimiser: Mapping[str, Any],
     times: Mapping[str, Any],
     nudging: str,
-    propagation: str,
+    propagation: str | None,
     projections: Any,
 ) -> Learner:
     """Check what `Circuit.learner` is given, and make a learner of it.
@@ -163,20 +164,74 @@ def learner_of(
         )
     nudged = _NUDGED * trace.tau_z if times["nudged"] is None else number("nudged", times["nudged"], _TIME)
     gate = None if times["gate"] is None else number("gate", times["gate"], Bounds(0.1, nudged))
+    served = [name for name in registry.names("rules") if "spiking" in registry.get("rules", name).engines]
+    model, of_rule = _model("rule", "rules", served, "{'name': 'erbp', 'v_high': 0.9}", rule, circuit.precision)
     phases = Phases(
-        beta=number("beta", times["beta"], _BETA),
+        beta=_beta(rule["name"], model, times["beta"]),
         nudging=choice("nudging", nudging, ["centered", "one_sided"]),  # type: ignore[arg-type]
-        propagation=choice("propagation", propagation, ["two_compartment", "live"]),  # type: ignore[arg-type]
+        propagation=_propagation(rule["name"], model, propagation),
         teacher="drive",
         free=free,
         nudged=nudged,
         gate=gate,
     )
     _require_learnable(circuit, readout)
+    _require_served(circuit, rule["name"], model)
     learns, signals = _learns(circuit, projections), _signals(circuit, readout, feedback)
-    _require_reached(circuit, learns, signals, propagation)
-    protocol = Protocol(driven.name, _code(code, driven), readout.name, signals, phases, trace)
-    return Learner(circuit, protocol, _optimiser(optimiser, circuit.precision), learns)
+    _require_reached(circuit, learns, signals, model.injects, phases.propagation == "live")
+    protocol = Protocol(driven.name, _code(code, driven), readout.name, signals, model, of_rule, phases, trace)
+    allowed, example = registry.names("optimisers"), "{'name': 'rmsprop', 'learning_rate': 0.01}"
+    _, own = _model("optimiser", "optimisers", allowed, example, optimiser, circuit.precision)
+    return Learner(circuit, protocol, own, learns)
+
+
+def _model(key: str, package: str, allowed: list[str], example: str, given: Any, precision: str) -> tuple[Any, Any]:
+    """A model of a package, given as a table of its name and its parameters; and these."""
+    if not isinstance(given, Mapping):
+        raise SpecError(f"{key}: {quoted(given)}; allowed: a table, as {example}")
+    name = choice(f"{key}.name", given.get("name"), allowed)
+    own = {parameter: value for parameter, value in given.items() if parameter != "name"}
+    if wrong := wrong_parameters(key, package, name, own, precision):
+        raise SpecError("\n".join(wrong))
+    model = registry.get(package, name)
+    return model, getattr(model, "Parameters", model)(**own)
+
+
+def _beta(name: str, rule: Any, given: Any) -> float:
+    """β, which only rules may be given whose update depends on it."""
+    if given is not None and not rule.depends_on_beta:
+        raise SpecError(
+            f"beta: {quoted(given)}; what synapses gain by the rule {name!r} is the same at any; allowed: to leave it out"
+        )
+    return 1.0 if given is None else number("beta", given, _BETA)
+
+
+def _propagation(name: str, rule: Any, given: Any) -> Any:
+    """Where the signal acts; ``held`` for a rule that reads it without injecting it."""
+    if rule.injects:
+        return "two_compartment" if given is None else choice("propagation", given, ["two_compartment", "live"])
+    if given is not None:
+        raise SpecError(
+            f"propagation: {quoted(given)}; the rule {name!r} reads the signal, which moves no neuron; allowed: to leave it out"
+        )
+    return "held"
+
+
+def _require_served(circuit: "Circuit", name: str, rule: Any) -> None:
+    """Refuse what goes with rules of pairs of spikes alone."""
+    if rule.by_pairs():
+        return
+    for q in circuit.projections:
+        if q.tau_syn:
+            raise SpecError(
+                f"rule.name: {name!r} looks at each arrival, and {q.key} has tau_syn = {q.tau_syn:g}; allowed with it: 0"
+            )
+    for p in circuit.populations.values():
+        if p.model and registry.get("neurons", p.model).adapts:
+            raise SpecError(
+                f"rule.name: {name!r} looks at each arrival, and thresholds of {p.name!r}, {p.model!r}, adapt; allowed with "
+                "it: models whose thresholds do not"
+            )
 
 
 def _require_learnable(circuit: "Circuit", readout: "Population") -> None:
@@ -226,38 +281,39 @@ def _learns(circuit: "Circuit", given: Any) -> list[bool]:
     """Which projections learn: those that are plastic and, where pairs of populations are given, join one of these."""
     if given is None:
         return [q.plastic for q in circuit.projections]
-    there = [[q.pre.name, q.post.name] if q.plastic else [] for q in circuit.projections]
-    pairs = (
-        [list(pair) if isinstance(pair, (list, tuple)) else pair for pair in given] if isinstance(given, (list, tuple)) else []
-    )
-    wrong = [pair for pair in pairs if pair not in filter(None, there)]
+    there = [(q.pre.name, q.post.name) if q.plastic else None for q in circuit.projections]
+    listed: list[Any] = [*given] if isinstance(given, (list, tuple)) else []
+    pairs = [tuple(getattr(end, "name", end) for end in pair) if isinstance(pair, (list, tuple)) else pair for pair in listed]
+    plastic = [pair for pair in there if pair]
+    wrong = [pair for pair in pairs if pair not in plastic]
     if wrong or not pairs:
-        allowed = ", ".join(str(tuple(pair)) for pair in there if pair)
+        allowed = ", ".join(map(str, plastic))
         raise SpecError(f"projections: {quoted(wrong[0] if wrong else given)}; allowed: a list of plastic ones, of {allowed}")
     return [pair in pairs for pair in there]
 
 
 def _require_reached(
-    circuit: "Circuit", learns: Sequence[bool], signals: Mapping[str, np.ndarray], propagation: str
+    circuit: "Circuit", learns: Sequence[bool], signals: Mapping[str, np.ndarray], injects: bool, live: bool
 ) -> None:  # fmt: skip
     """Refuse synapses that would learn nothing, and feedback that would teach nothing."""
     projections = [q for q, own in zip(circuit.projections, learns, strict=True) if own]
     learning = {q.post.name for q in projections}
     if not signals:
         raise SpecError("feedback: reaches no population; allowed: at least one that plastic projections lead to")
-    if propagation == "live":
+    if live:
         return
+    otherwise = ", or with propagation='live'" if injects else ""
     for q in projections:
         if q.post.name not in signals:
             raise SpecError(
                 f"{q.key}.plastic: no feedback reaches {q.post.name!r}, and so nothing would be learned; allowed: with "
-                f"feedback.{q.post.name}, or with propagation='live'"
+                f"feedback.{q.post.name}{otherwise}"
             )
     for name in signals:
         if name not in learning:
             raise SpecError(
                 f"feedback.{name}: no plastic projection leads to {name!r}, and its feedback is heard by no other population; "
-                "allowed: with one, or with propagation='live'"
+                f"allowed: with one{otherwise}"
             )
 
 
@@ -274,17 +330,6 @@ def _code(given: Any, driven: "Population") -> Input:
             choice("code", key, [*reads])
     own: dict[str, Any] = {key: number(f"code.{key}", given[key], bounds[key]) for key in reads if key in given}
     return Input(code=name, **own)
-
-
-def _optimiser(given: Any, precision: str) -> Any:
-    """An optimiser with its parameters."""
-    if not isinstance(given, Mapping):
-        raise SpecError(f"optimiser: {quoted(given)}; allowed: a table, as {{'name': 'rmsprop', 'learning_rate': 0.01}}")
-    name = choice("optimiser.name", given.get("name"), registry.names("optimisers"))
-    own = {key: value for key, value in given.items() if key != "name"}
-    if wrong := wrong_parameters("optimiser", "optimisers", name, own, precision):
-        raise SpecError("\n".join(wrong))
-    return registry.get("optimisers", name)(**own)
 
 
 def _trains(inputs: Any, source: "Population") -> GivenTrains:

@@ -32,13 +32,15 @@ class Protocol(NamedTuple):
 
     driven: the source that sends what each trial gives it; input: by which code; readout: the population that is read, whose
     rate is compared with targets; feedback: of populations the signal of each neuron, in the unit of v, for an error of 1 Hz of
-    each readout neuron, (n_out, size).
+    each readout neuron, (n_out, size); rule: what synapses gain, `rules._spiking.SpikingRule`, and its parameters.
     """
 
     driven: str
     input: Input
     readout: str
     feedback: dict[str, np.ndarray]
+    rule: Any
+    of_rule: Any
     phases: Phases
     trace: Trace
 
@@ -58,7 +60,7 @@ class Trials:
 
     def __init__(self, simulation: "Simulation", protocol: Protocol, plastic: list[bool]) -> None:
         """plastic: of each projection whether it learns."""
-        self._simulation, self._protocol, self._rule = simulation, protocol, registry.get("rules", "local")
+        self._simulation, self._protocol, rule = simulation, protocol, protocol.rule
         self._of_neurons = {p.name: p for p in simulation.populations if p.model is not None}
         self._names = [*(name for name in self._of_neurons if name != protocol.readout), protocol.readout]
         self._plastic = plastic
@@ -69,8 +71,8 @@ class Trials:
         self._schedules = {nudges: self._schedule(nudges) for nudges in (False, True)}
         model = registry.get("neurons", str(self._of_neurons[protocol.readout].model))
         self._neurons = {True: self._parameters(model, self._taught), False: self._parameters(model, self._free)}
-        kernels = kernels_for(self._taught, model, self._rule, False, self._neurons[True].varied)
-        self._of_rule = self._rule.Parameters() if kernels.rule else 0.0
+        kernels = kernels_for(self._taught, model, rule, False, self._neurons[True].varied)
+        self._of_rule = registry.cast(protocol.of_rule, float) if kernels.rule else 0.0
         self._kernel: Any = trials_kernel(model, kernels)
         self._hooks = output_hooks(registry.get("outputs", "spikes"), registry.get("feedback", "direct"))
 
@@ -80,7 +82,7 @@ class Trials:
         """Simulate a mini-batch, each trial from the onset; without targets (m, n_out), Hz, trials end with the free phase.
 
         Returns what trials leave, and what the synapses of each projection that learns gain in all of them, (1, n_synapses),
-        in the order of its weights: ∫ x dz/β of rates in Hz.
+        in the order of its weights: under the local rule ∫ x dz/β of rates in Hz.
         """
         m, nudges = len(inputs), targets is not None
         c, steps, neurons = (self._taught if nudges else self._free), self._schedules[nudges], self._neurons[nudges]
@@ -96,8 +98,9 @@ class Trials:
             )  # fmt: skip
 
         gained = in_blocks(run, m, threads, c.n_sums, c.jumps.dtype)
-        trace, parts, at = self._protocol.trace, list[np.ndarray](), 0
-        gained *= c.jumps.dtype.type(1e6 / (trace.tau_x * trace.tau_z))  # traces of rates in Hz
+        protocol, parts, at = self._protocol, list[np.ndarray](), 0
+        in_hz = protocol.rule.in_activity(1e3, 1e3, protocol.trace, protocol.phases.gate_duration)
+        gained *= c.jumps.dtype.type(in_hz)
         for q, learns in enumerate(self._plastic):
             if learns and nudges:
                 size = self._simulation.weights_of(q).size
@@ -157,7 +160,8 @@ class Trials:
         """The tables of trials, with nudged phases or without; and by which delays a population reaches itself or an earlier
         one, ms."""
         simulation, protocol = self._simulation, self._protocol
-        count, two = len(self._names), nudges and protocol.phases.propagation != "live"
+        count, rule = len(self._names), protocol.rule
+        two = nudges and rule.injects and protocol.phases.propagation != "live"
         widths = [self._of_neurons[name].size for name in self._names]
         of_twins = [n if name in protocol.feedback else 0 for name, n in zip(self._names, widths, strict=True)] if two else []
         n_out, members = widths[-1], [*widths, *of_twins]
@@ -185,7 +189,7 @@ class Trials:
         taus, trace = simulation.taus, protocol.trace
         tau_as = [float(onsets[name][0].get("tau_a", np.inf)) for name in self._names]
         tau_a = np.array([np.inf, *(tau_as * (1 + two)), np.inf])
-        jumps, pairing = simulation.jumps, self._rule.pairing(self._rule.Parameters(), trace.tau_x, trace.tau_z)
+        jumps, pairing = simulation.jumps, rule.pairing(protocol.of_rule, trace.tau_x, trace.tau_z)
         found = Circuit(
             tau_x=trace.tau_x,
             tau_z=trace.tau_z,
@@ -193,7 +197,7 @@ class Trials:
             taus=taus,
             shortest=float(min(trace.tau_x, trace.tau_z, *tau_a, *taus)),
             **pairing._asdict(),
-            injects=self._rule.injects,
+            injects=rule.injects,
             layers=count - 1,
             output_spikes=True,
             twins=two,

@@ -189,15 +189,27 @@ def test_learners_of_one_circuit_take_turns():
     assert moved == [[each == ("image", "exc") for each in ends], [each == ("exc", "out") for each in ends]]
 
 
-@pytest.mark.parametrize("neuron", ["lif", "qif", pytest.param("alif", marks=pytest.mark.slow)])
-def test_a_circuit_of_layers_learns_as_the_network_of_layers(neuron):
+@pytest.mark.parametrize(
+    ("neuron", "rule"),
+    [
+        ("lif", {"name": "local"}),
+        ("lif", {"name": "erbp", "v_low": 0.3, "v_high": 0.9}),
+        ("qif", {"name": "local"}),
+        pytest.param("alif", {"name": "local"}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_circuit_of_layers_learns_as_the_network_of_layers(neuron, rule):
     own, trace = {"tau_m": 9.0, "t_ref": 1.0}, {"tau_x": 6.0, "tau_z": 4.0}
-    phases = {"beta": 0.8, "free": 50.0, "nudged": 30.0, "nudging": "centered"}
+    phases = {"free": 50.0, "nudged": 30.0, "gate": 25.0, "nudging": "centered"}
+    local, of_rule = rule["name"] == "local", {key: value for key, value in rule.items() if key != "name"}
+    phases |= {"beta": 0.8} if local else {}
     setting = spec.experiment(
         {
             "precision": "float64", "neuron": {"baseline": 1.4, **own}, "trace": trace, "input": {"code": "trains"},
+            "rule": rule["name"], "rules": {rule["name"]: of_rule} if of_rule else {},
             "network": {"hidden": [6], "neuron": neuron, "output": "spikes", "weights": "uniform", "delay": 1.25},
-            "phases": {"propagation": "two_compartment", "teacher": "drive", **phases}, "feedback": {"gain": 3.0},
+            "phases": {"propagation": "two_compartment" if local else "held", "teacher": "drive", **phases},
+            "feedback": {"gain": 3.0},
         }
     )  # fmt: skip
     network, rng = networks.build(setting, 4, 3, 4), np.random.default_rng(2)
@@ -216,7 +228,7 @@ def test_a_circuit_of_layers_learns_as_the_network_of_layers(neuron):
     in_hz = 1e3 / float(p.gain)
     learner = net.learner(
         "in", "out", {"hidden": network.feedback[0] / in_hz, "out": 1 / in_hz},
-        code={"code": "trains"}, optimiser=SGD, **phases, **trace,
+        rule=rule, code={"code": "trains"}, optimiser=SGD, **phases, **trace,
     )  # fmt: skip
     sample, neurons, times = np.repeat(np.arange(5), 30), rng.integers(4, size=150), rng.uniform(0, 50, 150)
     targets = rng.uniform(0, 2, (5, 3))
@@ -227,10 +239,41 @@ def test_a_circuit_of_layers_learns_as_the_network_of_layers(neuron):
     np.testing.assert_allclose(rates, found.prediction * in_hz, rtol=0, atol=1e-9)
     after = [net.synapses("in", "hidden").weight, net.synapses("hidden", "out").weight]
     for q, total in enumerate(found.totals()):
-        unit = 10.0 * float(p.gain) if q == 0 else float(p.gain) ** 2
-        change = SGD["learning_rate"] * 1e6 / unit * total[:-1].ravel()
+        pre, post = (10.0 if q == 0 else float(p.gain)), float(p.gain)
+        change = SGD["learning_rate"] * (1e6 / (pre * post) if local else 1e3 / pre) * total[:-1].ravel()
         np.testing.assert_allclose(after[q] - before[q], change, rtol=0, atol=1e-10 * np.abs(change).max())
         assert np.abs(change).max() > 0
+
+
+def test_a_rule_that_reads_the_signal_counts_arrivals_while_v_lies_in_its_window():
+    """ERBP by hand: v of a neuron between its own spikes is a closed form, and arrivals are given."""
+    tau, current, v_low, v_high, gate, targets = 10.0, 1.5, 0.3, 0.9, 40.0, np.array([[30.0], [10.0]])
+    net = localdfa.Circuit(seed=1, precision="float64")
+    net.population("cells", 3, tau_m=tau, t_ref=2.0)
+    net.population("out", 1, tau_m=tau)
+    net.current("cells", [0.2, 0.5, current])  # below the window, within it, and in and out of it
+    net.current("out", 0.5)  # is silent: its error is minus its target
+    net.poisson("in", 2, 0.0)
+    net.project("in", "cells", weight=1e-12, delay=1.0, plastic=True)
+    b = np.array([[0.02], [-0.03], [0.05]])
+    learner = net.learner(
+        net.populations["in"], "out", {"cells": b}, rule={"name": "erbp", "v_low": v_low, "v_high": v_high}, free=200.0,
+        nudged=60.0, gate=gate, tau_x=5.0, tau_z=5.0, code={"code": "trains"}, optimiser=SGD, nudging="one_sided",
+        projections=[(net.populations["in"], "cells")],
+    )  # fmt: skip
+    times = np.arange(0.25, 60.0, 0.7)  # of each phase
+    learner.epoch([(times, np.arange(times.size) % 2)] * 2, targets, batch_size=1)
+    arrivals = times[times + 1.0 < gate] + 1.0
+    period = 2.0 + tau * np.log(current / (current - 1.0))
+    phase = (200.0 + arrivals) % period  # a period begins with v at rest, and ends with the refractory time
+    since = np.where(phase < period - 2.0, phase, 0.0)
+    v = np.stack([np.full(arrivals.size, 0.2), np.full(arrivals.size, 0.5), current * (1 - np.exp(-since / tau))])
+    hits, pre = (v_low <= v) & (v <= v_high), np.arange(times.size)[times + 1.0 < gate] % 2
+    counts = np.stack([hits[:, pre == j].sum(axis=1) for j in range(2)])
+    assert counts[0, 0] == 0 < counts[0, 2] < counts[0, 1]
+    gained = counts * (b[:, 0] * targets.sum()) * 1e3 / gate
+    found = net.synapses("in", "cells").weight.reshape(2, 3)
+    np.testing.assert_allclose(found, 1e-12 + SGD["learning_rate"] * gained, rtol=1e-9, atol=0)
 
 
 def parts(net):
@@ -377,11 +420,12 @@ def test_a_feedback_that_is_drawn_teaches_rates():
 def small(**changes):
     """A circuit, and what its learner is given."""
     net = localdfa.Circuit(seed=1)
-    net.population("exc", 4, tau_m=10.0)
-    net.population("out", 2, tau_m=10.0)
-    net.population("idle", 2, changes.get("model", "lif"))
+    models = changes.get("models", "lif")
+    net.population("exc", 4, models, tau_m=10.0)
+    net.population("out", 2, models, tau_m=10.0)
+    net.population("idle", 2, changes.get("model", models))
     net.poisson("in", 3, 5.0)
-    net.project("in", "exc", weight=0.1, plastic=changes.get("plastic", True))
+    net.project("in", "exc", weight=0.1, plastic=changes.get("plastic", True), tau_syn=changes.get("tau_syn", 0.0))
     net.project("exc", "out", weight=0.1)
     if "noise" in changes:
         net.noise("exc", 10.0, 0.1)
@@ -418,6 +462,16 @@ B = np.ones((4, 2))
         ({}, {"code": {"code": "poisson", "window": 3.0}}, "code: .*'window'.*rate"),
         ({}, {"code": "poisson"}, "code: 'poisson'; allowed: a table"),
         ({}, {"optimiser": {"name": "adagrad"}}, "optimiser.name: .*'adagrad'"),
+        ({}, {"rule": "local"}, "rule: 'local'; allowed: a table"),
+        ({}, {"rule": {"name": "dfa"}}, "rule.name: .*'dfa'.*erbp, local"),
+        ({}, {"rule": {}}, "rule.name: None"),
+        ({}, {"rule": {"name": "erbp", "v_low": 2.0}}, "rule: v_low = 2 lies above v_high = 1"),
+        ({}, {"rule": {"name": "local", "v_low": 2.0}}, "rule.v_low: .*local.*none"),
+        ({}, {"rule": {"name": "erbp"}, "beta": 0.5}, "beta: 0.5; .*'erbp' is the same at any"),
+        ({}, {"rule": {"name": "erbp"}, "propagation": "live"}, "propagation: 'live'; the rule 'erbp' reads the signal"),
+        ({"tau_syn": 5.0}, {"rule": {"name": "erbp"}}, "rule.name: 'erbp' .*'in' to 'exc' has tau_syn = 5; allowed with it: 0"),
+        ({"models": "alif"}, {"rule": {"name": "erbp"}}, "rule.name: 'erbp' .*thresholds of 'exc', 'alif', adapt"),
+        ({}, {"rule": {"name": "erbp"}, "feedback": {"out": 1.0}}, "no feedback reaches 'exc'.*allowed: with feedback.exc$"),
         ({}, {"optimiser": {"name": "sgd", "rate": 1.0}}, "optimiser.rate"),
         ({}, {"optimiser": "sgd"}, "optimiser: 'sgd'; allowed: a table"),
         ({}, {"projections": [("exc", "out")]}, r"projections: .*; allowed: a list of plastic ones, of \('in', 'exc'\)"),
