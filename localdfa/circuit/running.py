@@ -232,12 +232,19 @@ class Simulation:
         """The weights of projection q, a view (n_synapses,)."""
         return self.jumps[self.begins[q] : self.begins[q + 1]]
 
-    def onset(self, name: str) -> tuple[dict[str, float | np.ndarray], np.ndarray, np.ndarray]:
-        """Of a population of neurons, as the kernels have them: its parameters, v at the beginning, and the constant drive."""
+    def onset(self, name: str, from_zero: bool = False) -> tuple[dict[str, float | np.ndarray], np.ndarray, np.ndarray]:
+        """Of a population of neurons: its parameters, v at the beginning, and the constant drive.
+
+        They are as the kernels have them, v counted from v_reset where the membrane is linear; or, from_zero, as they were
+        given.
+        """
         k = self._number[name]
         here, own = self._neurons_of(k), self._neurons[k]
         assert own is not None
-        return own.parameters, self._start[here], self._constant[here]
+        if not from_zero:
+            return own.parameters, self._start[here], self._constant[here]
+        levels = {key: own.parameters[key] + own.zero for key in ("v_th", "v_reset")}
+        return own.parameters | levels, self._start[here] + own.zero, self._constant[here] + own.zero
 
     def inlets_of(self, name: str) -> Iterator[Inlet]:
         """All that leads into a population of neurons."""

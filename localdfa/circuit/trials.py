@@ -141,7 +141,7 @@ class Trials:
         """The parameters of all neurons of some tables."""
         rows, start = np.zeros((c.first[-1], len(model._fields))), np.zeros(c.first[-1])
         for k, name in self._members(c):
-            here, (parameters, v, _) = slice(c.first[k], c.first[k + 1]), self._simulation.onset(name)
+            here, (parameters, v, _) = slice(c.first[k], c.first[k + 1]), self._onset(name)
             if here.stop > here.start:
                 rows[here] = np.stack([np.broadcast_to(parameters[p], v.shape) for p in model._fields], axis=1)
                 start[here] = v
@@ -150,6 +150,10 @@ class Trials:
             differ = tuple(p for p in model._fields if p != "tau_m" or p in differ)
         least = model(*map(float, rows.min(axis=0)))
         return _Neurons(least, rows if differ else None, differ, start)
+
+    def _onset(self, name: str) -> tuple[dict[str, float | np.ndarray], np.ndarray, np.ndarray]:
+        """Parameters, v at the onset and the constant drive of a population; v as it was given where the rule may read it."""
+        return self._simulation.onset(name, from_zero=not self._protocol.rule.by_pairs())
 
     def _members(self, c: Circuit) -> list[tuple[int, str]]:
         """Of the populations and twins of some tables which they are, by number and name."""
@@ -177,7 +181,7 @@ class Trials:
                 ports.append(tuple(entry[name] for name in PORT.names or ()))
                 delays.append(delay)
             first_port.append(len(ports))
-        onsets = {name: simulation.onset(name) for name in self._names}
+        onsets = {name: self._onset(name) for name in self._names}
         signal = np.zeros((n_out, first[-1]))
         bias = np.zeros(first[-1])
         for k, name in enumerate(self._names * (1 + two), 1):

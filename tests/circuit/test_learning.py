@@ -245,13 +245,16 @@ def test_a_circuit_of_layers_learns_as_the_network_of_layers(neuron, rule):
         assert np.abs(change).max() > 0
 
 
-def test_a_rule_that_reads_the_signal_counts_arrivals_while_v_lies_in_its_window():
+@pytest.mark.parametrize("zero", [0.0, [-70.0, -70.0, -70.0], [-70.0, -65.0, -68.0]], ids=["0", "-70", "of each"])
+def test_a_rule_that_reads_the_signal_counts_arrivals_while_v_lies_in_its_window(zero):
     """ERBP by hand: v of a neuron between its own spikes is a closed form, and arrivals are given."""
     tau, current, v_low, v_high, gate, targets = 10.0, 1.5, 0.3, 0.9, 40.0, np.array([[30.0], [10.0]])
+    zero = np.zeros(3) + zero
+    v_low, v_high = v_low + zero[2], v_high + zero[2]
     net = localdfa.Circuit(seed=1, precision="float64")
-    net.population("cells", 3, tau_m=tau, t_ref=2.0)
+    net.population("cells", 3, tau_m=tau, t_ref=2.0, v_rest=zero, v_reset=zero, v_th=zero + 1.0, start=zero)
     net.population("out", 1, tau_m=tau)
-    net.current("cells", [0.2, 0.5, current])  # below the window, within it, and in and out of it
+    net.current("cells", [0.2, 0.5, current])  # below the window of 0.3 to 0.9, within it, and in and out of it
     net.current("out", 0.5)  # is silent: its error is minus its target
     net.poisson("in", 2, 0.0)
     net.project("in", "cells", weight=1e-12, delay=1.0, plastic=True)
@@ -268,9 +271,11 @@ def test_a_rule_that_reads_the_signal_counts_arrivals_while_v_lies_in_its_window
     phase = (200.0 + arrivals) % period  # a period begins with v at rest, and ends with the refractory time
     since = np.where(phase < period - 2.0, phase, 0.0)
     v = np.stack([np.full(arrivals.size, 0.2), np.full(arrivals.size, 0.5), current * (1 - np.exp(-since / tau))])
+    v += zero[:, None]
     hits, pre = (v_low <= v) & (v <= v_high), np.arange(times.size)[times + 1.0 < gate] % 2
     counts = np.stack([hits[:, pre == j].sum(axis=1) for j in range(2)])
-    assert counts[0, 0] == 0 < counts[0, 2] < counts[0, 1]
+    assert counts[0, 0] == 0 < counts[0, 2]
+    assert (counts[0, 2] < counts[0, 1]) == (zero[1] == zero[2])  # the second one is out of it where it rests elsewhere
     gained = counts * (b[:, 0] * targets.sum()) * 1e3 / gate
     found = net.synapses("in", "cells").weight.reshape(2, 3)
     np.testing.assert_allclose(found, 1e-12 + SGD["learning_rate"] * gained, rtol=1e-9, atol=0)
