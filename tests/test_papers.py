@@ -106,7 +106,7 @@ def test_a_paper_is_whole(name):
         named = {condition.name for condition in experiment.condition}
         assert set(row.reported) <= named
         assert all(cell.setting.rule == cell.condition for cell in cells.of(paper, row) if cell.condition in row.reported)
-    assert {table.figure for table in paper.table} - {None} <= set(analysis.names())
+    assert {figure for table in paper.table for figure in table.figures} <= set(analysis.names())
 
 
 def test_what_a_paper_reports_is_read_as_mean_and_deviation():
@@ -310,8 +310,8 @@ def test_figures_are_those_of_one_run_with_all_conditions(trained, tmp_path):
     """Drawn of a run for each condition they are, to the pixel, those of the experiment that trains them all."""
     paper, out, chosen, *_ = trained
     (table,) = paper.chosen(("small",))
-    drawn = table.model_copy(update={"figure": "errors"})
-    ((path, caption),) = figures.draw(paper, drawn, out)
+    drawn = table.model_copy(update={"figures": ["errors", "comparison"]})
+    (path, caption), (other, _) = figures.draw(paper, drawn, out)
     whole = localdfa.run(
         {
             "data": "digits", "seeds": [0], "network": {"hidden": [8]}, "stage": [{"epochs": 1}],
@@ -325,10 +325,12 @@ def test_figures_are_those_of_one_run_with_all_conditions(trained, tmp_path):
         assert Run(running.run_folder(cell, out)).info["spec"].encode() in path.read_bytes()
     assert caption == analysis.get("errors").caption(whole)
     page = tables.page(paper, [drawn], cells.kept(out / "results"), {"table1": [(path, caption)]}, out, "html")
-    assert '<img src="figures/table1.png"' in page
+    assert '<img src="figures/table1-errors.png"' in page
+    assert other.name == "table1-comparison.png"
+    assert other.is_file()
     (wide,) = paper.chosen(("wide",))
     with pytest.raises(RunError, match="the figure of wide needs finished runs of dfa, bp: localdfa paper wide"):
-        figures.draw(paper, wide.model_copy(update={"figure": "errors"}), out)
+        figures.draw(paper, wide.model_copy(update={"figures": ["errors"]}), out)
 
 
 def test_a_wrong_paper_is_refused_with_its_file(paper):
@@ -373,7 +375,7 @@ def test_pages_have_every_table_of_which_something_is_measured():
         rows = {found.row for found in cells.kept(paper.results)}
         for table in paper.table:
             measured = any(row.name in rows for row in table.row)
-            assert not measured or table.figure or f"{name}/{table.name}" in shown
+            assert not measured or table.figures or f"{name}/{table.name}" in shown
 
 
 def test_tables_at_the_command_line(tmp_path):

@@ -43,7 +43,9 @@ class Row(_Part):
 
 
 class Table(_Part):
-    """A table of a paper, or a figure: then the figure of `localdfa.analysis` that is drawn of the runs of each row.
+    """A table of a paper, or a figure of it.
+
+    figures: of `localdfa.analysis`, which are drawn of the runs of each row.
 
     by_rule: the conditions of a row are named RULE-WHAT, and its table has a line for each WHAT and a column for each rule.
     measure: what of the test set the table shows, as the metrics have it.
@@ -51,7 +53,7 @@ class Table(_Part):
 
     name: str
     title: str
-    figure: str | None = None
+    figures: list[str] = []
     by_rule: bool = False
     measure: str = "error"
     row: list[Row] = Field(min_length=1)

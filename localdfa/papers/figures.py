@@ -50,17 +50,19 @@ def joined(paper: Paper, row: Row, folder: Path) -> Joined:
 
 
 def draw(paper: Paper, table: Table, folder: Path) -> list[tuple[Path, str]]:
-    """Draw the figure of a table, of each of its rows, to ``FOLDER/figures``: the files, and their captions.
+    """Draw the figures of a table, of each of its rows, to ``FOLDER/figures``: the files, and their captions.
 
     Raises
     ------
     RunError
-        A row is not trained in that folder, or its runs keep nothing that the figure shows.
+        A row is not trained in that folder, or its runs keep nothing that a figure shows.
     """
     drawn = []
-    for row in table.row if table.figure else ():
-        run, module = joined(paper, row, folder), analysis.get(str(table.figure))
-        path = folder / "figures" / f"{table.name}{f'-{row.name}' * (len(table.row) > 1)}.png"
-        write_bytes(path, module.figure(run).content("png", summary.origin(run)))
-        drawn.append((path, module.caption(run)))
+    for row in table.row if table.figures else ():
+        run = joined(paper, row, folder)
+        for name in table.figures:
+            module, of_row, of_figure = analysis.get(name), len(table.row) > 1, len(table.figures) > 1
+            path = folder / "figures" / f"{table.name}{f'-{row.name}' * of_row}{f'-{name}' * of_figure}.png"
+            write_bytes(path, module.figure(run).content("png", summary.origin(run)))
+            drawn.append((path, module.caption(run)))
     return drawn
