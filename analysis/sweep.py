@@ -5,6 +5,7 @@ and seed, and the settings, whose keys may differ in any number, as those of ``l
 """
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from localdfa.analysis import _many, style, summary
@@ -134,7 +135,8 @@ def _labels(lines: dict[str, dict[str, Any]], keys: list[str]) -> dict[str, str]
 
 
 def _with_unit(key: str) -> str:
-    unit = next((each.unit for each in explain.all_keys() if each.name == key), "")
+    name = re.sub(r"\[\d+\]", "", key)  # of the first stage as of any
+    unit = next((each.unit for each in explain.all_keys() if each.name == name), "")
     return f"{key} ({unit})" if unit else key
 
 

@@ -44,9 +44,9 @@ def frame(run: "Run") -> "pandas.DataFrame":
 
 
 def settings(run: "Run") -> dict[str, dict[str, Any]]:
-    """Of each condition the keys in which settings differ, lists as text, so that a frame can be sorted and grouped by them."""
+    """Of each condition the keys in which settings differ; lists and tables as text, so that a frame can be grouped by them."""
     return {
-        name: {key: json.dumps(value) if isinstance(value, list) else value for key, value in keys.items()}
+        name: {key: json.dumps(value) if isinstance(value, (list, dict)) else value for key, value in keys.items()}
         for name, keys in differing(run.settings).items()
     }
 

@@ -99,6 +99,20 @@ def test_a_key_that_no_condition_reads_is_refused():
 def test_settings_that_differ_are_those_that_conditions_read():
     found = grid.expanded(spec.experiment(rule="local"), {"phases.beta": [0.1, 1.0]})
     assert spec.differing(spec.settings(found)) == {"beta-0.1": {"phases.beta": 0.1}, "beta-1.0": {"phases.beta": 1.0}}
+    staged = [
+        {"name": name, "stage": [{"epochs": 2, "frozen": frozen}, {"epochs": epochs, "layer_rules": rules}]}
+        for name, frozen, epochs, rules in (("a", [], 3, {}), ("b", [1], 3, {"1": "local"}), ("c", [1], 4, {}))
+    ]
+    keys = "stage[0].frozen", "stage[1].epochs", "stage[1].layer_rules"
+    tables = {"rule": "bp", "network": {"hidden": [4, 4]}}
+    assert spec.differing(spec.settings(spec.experiment(condition=staged, **tables))) == {
+        "a": dict(zip(keys, ([], 3, {}), strict=True)),
+        "b": dict(zip(keys, ([1], 3, {"1": "local"}), strict=True)),
+        "c": dict(zip(keys, ([1], 4, {}), strict=True)),
+    }
+    staged[2]["stage"] = staged[2]["stage"][:1]  # of another number they are told apart as a whole
+    apart = spec.differing(spec.settings(spec.experiment(condition=staged, **tables)))
+    assert {name: [*keys] for name, keys in apart.items()} == {name: ["stage"] for name in "abc"}
     rules = spec.experiment(condition=[{"name": rule, "rule": rule} for rule in ("bp", "dfa")])
     assert spec.differing(spec.settings(rules)) == {"bp": {}, "dfa": {}}
 

@@ -426,14 +426,38 @@ def unread_by(setting: Setting) -> set[tuple[str, str]]:
 
 
 def differing(found: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
-    """Of each setting the keys, as ``phases.beta``, that are not alike in all, but the rule and what is not read under it."""
-    said = {}
+    """Of each setting the keys, as ``phases.beta``, that are not alike in all, but the rule and what is not read under it.
+
+    Of lists of as many tables in all settings they are those of each table, as ``stage[0].epochs``.
+    """
+    said = dict[str, dict[str, Any]]()
     for name, setting in found.items():
-        idle, tables = unread_by(setting), leaves(setting.model_dump(mode="json", exclude={"rule"}))
-        said[name] = {".".join(key): value for key, value in tables if key not in idle}
+        idle, entries = unread_by(setting), leaves(setting.model_dump(mode="json", exclude={"rule"}))
+        said[name] = {".".join(key): value for key, value in entries if key not in idle}
+    for key in dict.fromkeys(key for tables in said.values() for key in tables):
+        lists = [tables[key] for tables in said.values() if key in tables]
+        if all(_of_tables(each) and len(each) == len(lists[0]) for each in lists):
+            for name, tables in said.items():
+                said[name] = _opened(tables, key)
     keys = dict.fromkeys(key for tables in said.values() for key in tables)
     apart = [key for key in keys if len({json.dumps(tables.get(key)) for tables in said.values() if key in tables}) > 1]
     return {name: {key: tables[key] for key in apart if key in tables} for name, tables in said.items()}
+
+
+def _of_tables(value: Any) -> bool:
+    """Whether this is a list of tables, as stages are."""
+    return isinstance(value, list) and bool(value) and all(isinstance(each, Mapping) for each in value)
+
+
+def _opened(tables: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """With the keys of each table in a list in the place of the list, where it is there."""
+    found = dict[str, Any]()
+    for name, value in tables.items():
+        if name == key:
+            found |= {f"{key}[{i}].{own}": each for i, table in enumerate(value) for own, each in table.items()}
+        else:
+            found[name] = value
+    return found
 
 
 def _setting(tables: Mapping[str, Any]) -> Setting:
