@@ -222,7 +222,7 @@ class Circuit:
         name : str
         size : int
         model : str
-            A model of spiking neurons, as ``localdfa list neurons`` has them: ``lif``, ``alif``, ``qif`` or one's own.
+            A model of spiking neurons, as ``localdfa list --models`` has them: ``lif``, ``alif``, ``qif`` or one's own.
         start : float, array (size,) or table with a distribution, optional
             v when the simulation begins, at most the threshold; by default the reset.
         **parameters
