@@ -131,6 +131,24 @@ def test_what_goes_out_comes_back(tau_syn, tmp_path):
         np.testing.assert_allclose(ours.spikes(name)[0], theirs.spikes(name)[0], atol=1e-9)
 
 
+@pytest.mark.parametrize("names", [("output", "x"), ("x", "x_output"), ("x", "hidden_to_x"), ("x", "hidden_to_x_delay")])
+def test_populations_keep_their_names_whatever_these_are(names, tmp_path):
+    net = localdfa.Circuit(seed=3, precision="float64")
+    net.trains("input", N_IN, *spikes(1.0))
+    for name in ("hidden", *names):
+        net.population(name, 3, tau_m=10.0, t_ref=0.1)
+        net.current(name, 1.2)
+    net.project("input", "hidden", weight=0.2, delay=1.5)
+    for name in names:
+        net.project("hidden", name, weight=0.3, delay=1.5)
+    (path,) = interchange.export(net, "nir", tmp_path / "net.nir")
+    again = of_nir.read(path, {"input": spikes(1.0)})
+    ours, theirs = net.run(50.0), again.run(50.0)
+    for name in ("hidden", *names):
+        assert ours.count(name) > 3
+        np.testing.assert_allclose(ours.spikes(name)[0], theirs.spikes(name)[0], atol=1e-9)
+
+
 def test_what_nir_has_not_is_refused(tmp_path):
     def with_(change):
         net = circuit()

@@ -273,6 +273,14 @@ def running():
         (lambda: sim.Projection(cells(), forgotten()[1:], sim.AllToAllConnector()), "is of the network before setup"),
         (lambda: cells().set(tau_refrac=0.0) or sim.run(1.0), r"t_ref: 0.0 is out of bounds"),
         (lambda: cells().set(tau_m=5.0) or project() or sim.run(1.0), r"tau_syn: 5 ms is tau_m of population"),
+        (lambda: project(delay=-1.0) or sim.run(1.0), "a delay of -1 ms; allowed: above 0"),
+        (lambda: project(delay=0.0) or sim.run(1.0), "a delay of 0 ms; allowed: above 0"),
+        (lambda: cells().set(cm=-1.0) or sim.run(1.0), r"cm of 'population\d+': -1 nF; allowed: above 0"),
+        (lambda: sim.setup(timestep=0.0), r"timestep = 0.0; allowed: above 0"),
+        (
+            lambda: sim.DCSource(amplitude=0.1, start=np.nan).inject_into(cells()) or sim.run(1.0),
+            "DCSource: from nan until .* ms; allowed: numbers",
+        ),
         (lambda: project(delay=3.0, max_delay=2.0) or sim.run(1.0), r"delays from 3 to 3 ms; allowed by setup\(\): from"),
     ],
 )

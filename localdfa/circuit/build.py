@@ -196,6 +196,7 @@ def tables_of(circuit: "Circuit", ranges: list[Range], own: list[Neurons | None]
             row_ends.append(port.ends)
     # The kernel of dense projections reads a row of jumps for each moment without an arrival as well, and multiplies it by 0.
     jumps.resize(max(at["jumps"], *(r.high - r.low for r in ranges), 0), refcheck=False)
+    jumps[at["jumps"] :] = 0
     targets.resize(at["targets"], refcheck=False)
     entries.sort(key=lambda entry: entry[0])
     ports = np.zeros(len(entries), PORT)

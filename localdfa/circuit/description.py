@@ -13,7 +13,19 @@ from localdfa.circuit.result import Result
 from localdfa.circuit.running import Simulation
 from localdfa.circuit.stored import Recorded, require_place
 from localdfa.circuit.tables import fill, read, to_toml
-from localdfa.circuit.values import Bounds, Distribution, Value, array, choice, number, value_of
+from localdfa.circuit.values import (
+    Bounds,
+    Distribution,
+    Value,
+    array,
+    choice,
+    number,
+    of_one_axis,
+    path_of,
+    plain,
+    regular,
+    value_of,
+)
 from localdfa.errors import SpecError, quoted
 from localdfa.spec.checks import wrong_parameters
 
@@ -36,7 +48,7 @@ _ELSEWHERE = {
 RECORDS = ["spikes", "v"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Population:
     """Neurons of one model, or a source: neurons that are given what they send.
 
@@ -56,7 +68,7 @@ class Population:
     trains: tuple[np.ndarray, np.ndarray] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Projection:
     """Synapses from one population to another.
 
@@ -84,7 +96,7 @@ class Projection:
         return f"projection from {self.pre.name!r} to {self.post.name!r}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Noise:
     """Poisson processes, one for each neuron of a population: rate (Hz) and weight, numbers or arrays (size,)."""
 
@@ -99,7 +111,7 @@ class Noise:
         return f"noise of {self.post.name!r}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pulse:
     """A current into each neuron of a population from `begin` until `end`, ms: a number or an array (size,)."""
 
@@ -171,8 +183,9 @@ class Circuit:
         SpecError
             The message names the file, the table and the key, what is wrong, and what is allowed.
         """
+        place = path_of("path", path)
         try:
-            return cls.of_tables(read(Path(path)) | ({} if seed is None else {"seed": seed}))
+            return cls.of_tables(read(place) | ({} if seed is None else {"seed": seed}))
         except SpecError as error:
             raise SpecError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
 
@@ -190,7 +203,7 @@ class Circuit:
         """
         from localdfa.circuit import saved  # which knows circuits
 
-        saved.save(self, Path(path))
+        saved.save(self, path_of("path", path))
 
     @staticmethod
     def load(path: str | Path) -> "Circuit":
@@ -203,7 +216,7 @@ class Circuit:
         """
         from localdfa.circuit import saved  # which knows circuits
 
-        return saved.load(Path(path))
+        return saved.load(path_of("path", path))
 
     @property
     def time(self) -> float:
@@ -238,7 +251,7 @@ class Circuit:
         """
         self._still_open("a population")
         key = f"population {quoted(name)}"
-        number(f"{key}.size", size, _SIZE)
+        size = int(number(f"{key}.size", size, _SIZE))
         models = [n for n in registry.names("neurons") if neurons.spikes(registry.get("neurons", n))]
         kind = registry.get("neurons", choice(f"{key}.model", model, models))
         for parameter in parameters:
@@ -259,14 +272,9 @@ class Circuit:
         """
         self._still_open("a source")
         key = f"source {quoted(name)}"
-        number(f"{key}.size", size, _SIZE)
-        when = array(f"{key}.times", times, Bounds(0, 1e9), ((len(np.atleast_1d(times)),),))
-        who = array(
-            f"{key}.neurons",
-            np.asarray(neurons, int if np.size(neurons) == 0 else None),
-            Bounds(0, size - 1, True),
-            (when.shape,),
-        )
+        size = int(number(f"{key}.size", size, _SIZE))
+        when = array(f"{key}.times", times, Bounds(0, 1e9), of_one_axis(times))
+        who = array(f"{key}.neurons", neurons, Bounds(0, size - 1, True), (when.shape,))
         order = np.lexsort((who, when))
         return self._add(Population(name, size, trains=(when[order], who[order])))
 
@@ -274,7 +282,7 @@ class Circuit:
         """Add a source of independent Poisson processes. rate: of each, Hz, a number or an array (size,)."""
         self._still_open("a source")
         key = f"source {quoted(name)}"
-        number(f"{key}.size", size, _SIZE)
+        size = int(number(f"{key}.size", size, _SIZE))
         return self._add(Population(name, size, rate=_fixed(f"{key}.rate", rate, _RATE, size)))
 
     def project(
@@ -357,7 +365,7 @@ class Circuit:
         given: Any = None
         kind, shapes = named[0] if named else "connect", tuple[tuple[int, ...], ...]()
         if kind == "connect":
-            kind = choice(f"{key}.connect", connect or "dense", ["dense", "one_to_one"])
+            kind = choice(f"{key}.connect", "dense" if connect is None else connect, ["dense", "one_to_one"])
             shapes = ((n_pre, n_post),) if kind == "dense" else ((n_pre,),)
             if kind == "one_to_one" and n_pre != n_post:
                 raise SpecError(f"{key}.connect: one_to_one joins populations of one size, not {n_pre} and {n_post}")
@@ -458,7 +466,7 @@ class Circuit:
         duration : float
             ms.
         record : dict, optional
-            What is kept, by name of the population: ``"spikes"`` of all, ``"v"`` of those of neurons. By default all spikes.
+            What is kept, by population or its name: ``"spikes"`` of all, ``"v"`` of those of neurons. By default all spikes.
         interval : float
             ms between two moments at which v is kept: at multiples of it, from the beginning of the simulation.
         threads : int, optional
@@ -479,15 +487,17 @@ class Circuit:
         RunError
             The file `to` cannot be written, or is that of something else.
         """
-        kept = self.require(duration, record)
+        kept, file = self.require(duration, record), None if to is None else path_of("to", to)
+        if progress is not None and not callable(progress):
+            raise SpecError(f"progress: {quoted(progress)}; allowed: a function of the time, ms")
         end, step = self.time + float(duration), number("interval", interval, Bounds(0.01, 1e6))
         count = None if threads is None else int(number("threads", threads, _THREADS))
         recorded = Recorded({n for n in kept if "spikes" in kept[n]}, [n for n in kept if "v" in kept[n]], step)
-        if to is not None:
-            require_place(Path(to), self.time, {p.name: p.size for p in self.populations.values()}, recorded, self.seed)
+        if file is not None:
+            require_place(file, self.time, {p.name: p.size for p in self.populations.values()}, recorded, self.seed)
         if self.simulation is None:
             self.simulation = Simulation(self, count)
-        return self.simulation.run(end, recorded, count, progress or (lambda time: None), None if to is None else Path(to))
+        return self.simulation.run(end, recorded, count, progress or (lambda time: None), file)
 
     def learner(
         self,
@@ -528,7 +538,7 @@ class Circuit:
         readout : str or Population
             The population of neurons that has targets.
         feedback : dict
-            B by name of the population, in the unit of v for 1 Hz: an array (n, n_out), or a table with a distribution. For the
+            B by population or its name, in the unit of v for 1 Hz: an array (n, n_out), or a table with a distribution. For the
             readout a number, of which each neuron gets its own error.
         rule : dict
             Its ``name``, of a rule for spikes, as ``local`` or ``erbp``, and its parameters.
@@ -597,7 +607,6 @@ class Circuit:
             raise SpecError(f"population {quoted(name)}: allowed as a name: letters, digits and _, no digit first")
         if name in self.populations:
             raise SpecError(f"population {quoted(name)}: there is one of this name already; allowed: another name")
-        number(f"population {quoted(name)}.size", population.size, _SIZE)
         # Sources come last, whenever they are added: what is drawn goes by number.
         there = [*self.populations.values(), population]
         self.populations = {p.name: p for p in sorted(there, key=lambda p: p.model is None)}
@@ -606,6 +615,8 @@ class Circuit:
     def _named(self, key: str, population: str | Population, receives: bool = False) -> Population:
         name = population.name if isinstance(population, Population) else population
         there = [n for n, p in self.populations.items() if p.model or not receives]
+        if isinstance(population, Population) and self.populations.get(name) is not population:
+            raise SpecError(f"{key}: {name!r} is a population of another circuit; allowed: {', '.join(there) or 'none'}")
         if not isinstance(name, str) or name not in self.populations or (receives and name not in there):
             if isinstance(name, str) and name in self.populations:
                 raise SpecError(
@@ -635,7 +646,7 @@ class Circuit:
             raise SpecError(
                 f"{key}: {quoted(pairs)}; allowed: two arrays (n_synapses,), of presynaptic and postsynaptic neurons"
             )
-        pre = array(f"{key}, pre", pairs[0], Bounds(0, n_pre - 1, True), ((np.size(pairs[0]),),))
+        pre = array(f"{key}, pre", pairs[0], Bounds(0, n_pre - 1, True), of_one_axis(pairs[0]))
         return pre, array(f"{key}, post", pairs[1], Bounds(0, n_post - 1, True), (pre.shape,))
 
     def _require_pairs(self, key: str, given: tuple[np.ndarray, np.ndarray], own: bool, multapses: bool) -> None:
@@ -652,13 +663,14 @@ class Circuit:
     def _recorded(self, record: Mapping[str, list[str]]) -> dict[str, list[str]]:
         if not isinstance(record, Mapping):
             raise SpecError(f"record: {quoted(record)}; allowed: a table of lists by population, as {{'exc': ['spikes', 'v']}}")
-        for name, kinds in record.items():
-            population = self._named("record", name)
+        found = {}
+        for each, kinds in record.items():
+            population = self._named("record", each)
+            name = population.name
             if not isinstance(kinds, (list, tuple)):
                 raise SpecError(f"record.{name}: {quoted(kinds)}; allowed: a list of {', '.join(RECORDS)}")
-            for kind in kinds:
-                choice(f"record.{name}", kind, RECORDS if population.model else ["spikes"])
-        return {name: [*kinds] for name, kinds in record.items()}
+            found[name] = [choice(f"record.{name}", kind, RECORDS if population.model else ["spikes"]) for kind in kinds]
+        return found
 
 
 def _parameters(key: str, name: str, model: Any, given: Mapping[str, Any], size: int, precision: str) -> dict[str, Value]:
@@ -666,7 +678,8 @@ def _parameters(key: str, name: str, model: Any, given: Mapping[str, Any], size:
 
     Such a membrane may be measured from anywhere: in the kernels the reset is 0, and only the threshold above it is bounded.
     """
-    varied = {p for p, value in given.items() if isinstance(value, Mapping) or np.ndim(value)}
+    given = {p: plain(value) for p, value in given.items()}
+    varied = {p for p, value in given.items() if isinstance(value, Mapping) or not regular(value) or np.ndim(value)}
     if model.adapts and "tau_a" in varied:
         raise SpecError(
             f"{key}.tau_a: {quoted(given['tau_a'])} is not one number; thresholds of a population decay together, so neurons "
@@ -689,8 +702,8 @@ def _parameters(key: str, name: str, model: Any, given: Mapping[str, Any], size:
             raise SpecError("\n".join(wrong))
         low, high = _bounds_of(model.__annotations__[p])
         found[p] = value_of(f"{key}.{p}", given[p], Bounds(low, high), ((size,),))
-    plain = model(**{p: value for p, value in own.items() if p not in found})._asdict()
-    order = {p: found[p] if p in found else float(value) for p, value in plain.items()}
+    complete = model(**{p: value for p, value in own.items() if p not in found})._asdict()
+    order = {p: found[p] if p in found else float(value) for p, value in complete.items()}
     return order | ({"v_rest": found["v_rest"]} if model.linear else {})
 
 

@@ -10,7 +10,7 @@ from localdfa import registry
 from localdfa.circuit import build
 from localdfa.circuit.running import Simulation
 from localdfa.circuit.trials import Protocol, Trials
-from localdfa.circuit.values import Bounds, Distribution, array, choice, drawn, number, value_of
+from localdfa.circuit.values import Bounds, Distribution, array, choice, drawn, number, of_one_axis, regular, value_of
 from localdfa.core import finite
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.update import Update
@@ -125,7 +125,7 @@ class Learner:
         code = registry.get("inputs", spec.code)
         if code.given:
             return _trains(inputs, source)
-        m = len(inputs) if isinstance(inputs, Sequence) or np.ndim(inputs) else 0
+        m = len(inputs) if isinstance(inputs, Sequence) or (regular(inputs) and np.ndim(inputs)) else 0
         found = array("inputs", inputs, Bounds(-1e9, 1e9), ((max(1, m), source.size),))
         if reason := code.refusal(found, (source.size,), spec):
             raise SpecError(f"inputs: {reason}")
@@ -259,18 +259,21 @@ def _signals(circuit: "Circuit", readout: "Population", feedback: Any) -> dict[s
         raise SpecError(f"feedback: {quoted(feedback)}; allowed: a table by population, as {{'exc': array (n, n_out)}}")
     found, n_out = {}, readout.size
     there = [p.name for p in circuit.populations.values() if p.model]
-    for name, value in feedback.items():
-        p, key = circuit.populations[choice("feedback", name, there)], f"feedback.{name}"
+    for population, value in feedback.items():
+        name = choice("feedback", getattr(population, "name", population), there)
+        p, key = circuit.populations[name], f"feedback.{name}"
         if p is readout:
             found[name] = np.eye(n_out) * number(key, value, Bounds(1e-9, 1e6))
             continue
-        if np.ndim(value) == 0 and not isinstance(value, Mapping):
+        if regular(value) and np.ndim(value) == 0 and not isinstance(value, Mapping):
             raise SpecError(
                 f"{key}: {quoted(value)}; allowed: an array of shape {(p.size, n_out)}, or a table with a distribution; one "
                 f"number is allowed for {readout.name!r}, of which each neuron gets its own error"
             )
-        given = value_of(key, value, _SIGNAL, ((p.size, n_out),))
-        if isinstance(given, Distribution):
+        given: Any
+        if not isinstance(value, Mapping):
+            given = array(key, value, _SIGNAL, ((p.size, n_out),), "a table with a distribution")
+        elif isinstance(given := value_of(key, value, _SIGNAL, ()), Distribution):
             rng = build.generator(circuit.seed, _FEEDBACK, [*circuit.populations].index(name))
             given = np.reshape(drawn(given, rng, p.size * n_out), (p.size, n_out))
         found[name] = np.ascontiguousarray(np.transpose(given))
@@ -285,7 +288,8 @@ def _learns(circuit: "Circuit", given: Any) -> list[bool]:
     listed: list[Any] = [*given] if isinstance(given, (list, tuple)) else []
     pairs = [tuple(getattr(end, "name", end) for end in pair) if isinstance(pair, (list, tuple)) else pair for pair in listed]
     plastic = [pair for pair in there if pair]
-    wrong = [pair for pair in pairs if pair not in plastic]
+    named = [[*pair] for pair in plastic]
+    wrong = [pair for pair in pairs if not isinstance(pair, tuple) or [*pair] not in named]
     if wrong or not pairs:
         allowed = ", ".join(map(str, plastic))
         raise SpecError(f"projections: {quoted(wrong[0] if wrong else given)}; allowed: a list of plastic ones, of {allowed}")
@@ -301,6 +305,17 @@ def _require_reached(
     if not signals:
         raise SpecError("feedback: reaches no population; allowed: at least one that plastic projections lead to")
     if live:
+        for q in projections:
+            if not any(q.post.name in _hearing(circuit, name) for name in signals):
+                raise SpecError(
+                    f"{q.key}.plastic: no feedback reaches {q.post.name!r}, nor what leads to it, and so nothing would be "
+                    f"learned but noise; allowed: with feedback of a population from which projections lead there"
+                )
+        for name in signals:
+            if not learning & _hearing(circuit, name):
+                raise SpecError(
+                    f"feedback.{name}: is heard by no population to which a plastic projection leads; allowed: with one"
+                )
         return
     otherwise = ", or with propagation='live'" if injects else ""
     for q in projections:
@@ -315,6 +330,15 @@ def _require_reached(
                 f"feedback.{name}: no plastic projection leads to {name!r}, and its feedback is heard by no other population; "
                 f"allowed: with one{otherwise}"
             )
+
+
+def _hearing(circuit: "Circuit", name: str) -> set[str]:
+    """The populations to which projections lead from one, on any way, and it itself."""
+    found, added = {name}, {name}
+    while added:
+        added = {q.post.name for q in circuit.projections if q.pre.name in found} - found
+        found |= added
+    return found
 
 
 def _code(given: Any, driven: "Population") -> Input:
@@ -341,10 +365,8 @@ def _trains(inputs: Any, source: "Population") -> GivenTrains:
     for s, pair in enumerate(inputs):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise SpecError(f"inputs[{s}]: {quoted(pair)}; allowed: {allowed}")
-        when = np.asarray(pair[0], float if np.size(pair[0]) == 0 else None)
-        times.append(array(f"inputs[{s}], times", when, Bounds(0, 1e9), ((np.size(when),),)))
-        senders = np.asarray(pair[1], int if np.size(pair[1]) == 0 else None)
-        who.append(array(f"inputs[{s}], neurons", senders, Bounds(0, source.size - 1, True), (times[-1].shape,)))
+        times.append(array(f"inputs[{s}], times", pair[0], Bounds(0, 1e9), of_one_axis(pair[0])))
+        who.append(array(f"inputs[{s}], neurons", pair[1], Bounds(0, source.size - 1, True), (times[-1].shape,)))
         counts.append(times[-1].size)
     sample = np.repeat(np.arange(len(counts)), counts)
     return GivenTrains(sample, np.concatenate(who), np.concatenate(times), len(counts), source.size)

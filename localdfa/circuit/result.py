@@ -10,10 +10,13 @@ import numpy as np
 
 from localdfa import export, registry
 from localdfa.analysis import style
+from localdfa.circuit import values
 from localdfa.errors import LocalDFAError, quoted
 
 if TYPE_CHECKING:
     import neo
+
+    from localdfa.circuit.description import Population
 
 # Of a population so many neurons are drawn at most, evenly spread.
 _MOST = 200
@@ -53,7 +56,7 @@ class Result:
         """
         from localdfa.circuit import stored  # which knows results
 
-        return stored.read(Path(path))
+        return stored.read(values.path_of("path", path))
 
     @property
     def complete(self) -> bool:
@@ -67,6 +70,9 @@ class Result:
 
     def between(self, begin: float, end: float) -> "Result":
         """The part from `begin` until `end`, ms, or as much of it as there is; of a file nothing is read yet."""
+        begin, end = (
+            values.number(key, value, values.Bounds(-np.inf, np.inf)) for key, value in (("begin", begin), ("end", end))
+        )
         begin, end = max(begin, self.begin), min(end, self.end)
         if not begin < end:
             raise LocalDFAError(f"between {begin:g} and {end:g} ms: allowed: a part of {self.begin:g} to {self.end:g} ms")
@@ -79,32 +85,33 @@ class Result:
         planned = None if self.complete or end < self.end else self.planned
         return Result(begin, end, self.sizes, spikes, self._moments[a:b], v, planned)
 
-    def spikes(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def spikes(self, name: "str | Population") -> tuple[np.ndarray, np.ndarray]:
         """The spikes of a population in order of time: when, ms, and by which neuron, both (n_spikes,)."""
         times, neurons = self._kept(name, self._spikes, "spikes")
         return times[:], neurons[:]
 
-    def count(self, name: str) -> int:
+    def count(self, name: "str | Population") -> int:
         """How many spikes of a population there are."""
         return len(self._kept(name, self._spikes, "spikes")[0])
 
-    def v(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def v(self, name: "str | Population") -> tuple[np.ndarray, np.ndarray]:
         """The membranes of a population: at which moments, ms (T,), and v there (T, size)."""
         return self._moments, self._kept(name, self._v, "v")[:]
 
-    def rates(self, name: str) -> np.ndarray:
+    def rates(self, name: "str | Population") -> np.ndarray:
         """The mean rate of each neuron, Hz (size,)."""
         self._kept(name, self._spikes, "spikes")
-        counts = np.zeros(self.sizes[name], np.int64)
+        counts = np.zeros(self.sizes[_name(name)], np.int64)
         for _, who in self._blocks(name):
             counts += np.bincount(who, minlength=len(counts))
         return counts / (1e-3 * (self.end - self.begin))
 
-    def cv(self, name: str) -> np.ndarray:
+    def cv(self, name: "str | Population") -> np.ndarray:
         """The coefficient of variation of each neuron's intervals between spikes (size,); NaN with fewer than three spikes."""
         self._kept(name, self._spikes, "spikes")
-        count, total, square = (np.zeros(self.sizes[name]) for _ in range(3))
-        last = np.full(self.sizes[name], np.nan)  # spike of each neuron in the blocks before
+        size = self.sizes[_name(name)]
+        count, total, square = (np.zeros(size) for _ in range(3))
+        last = np.full(size, np.nan)  # spike of each neuron in the blocks before
         for times, who in self._blocks(name):
             order = np.argsort(who, kind="stable")
             times, who = times[order], who[order]
@@ -131,7 +138,7 @@ class Result:
         LocalDFAError
             There is no figure of this name, or what it shows was not recorded.
         """
-        if kind not in FIGURES:
+        if not isinstance(kind, str) or kind not in FIGURES:
             raise LocalDFAError(f"kind: {registry.unknown(kind, FIGURES)}")
         there: dict[str, Any] = self._spikes if kind == "raster" else self._v
         if not there:
@@ -171,15 +178,16 @@ class Result:
         block.segments.append(segment)
         return block
 
-    def _kept(self, name: str, there: dict[str, Any], what: str) -> Any:
-        if name not in there:
+    def _kept(self, name: "str | Population", there: dict[str, Any], what: str) -> Any:
+        name = _name(name)
+        if not isinstance(name, str) or name not in there:
             known = f"{what} of {', '.join(there)} were" if there else f"no {what} was"
             raise LocalDFAError(
                 f"{what} of {quoted(name)} was not recorded; {known} recorded: run(…, record={{NAME: [{what!r}]}})"
             )
         return there[name]
 
-    def _blocks(self, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _blocks(self, name: "str | Population") -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The spikes of a population as `spikes` has them, some at a time."""
         times, neurons = self._kept(name, self._spikes, "spikes")
         for first in range(0, len(times), _BLOCK):
@@ -220,6 +228,12 @@ class Result:
             panel.set_ylabel(f"v of {name} 0–{few.shape[1] - 1}")
         panels[-1].set(xlabel="time (ms)", xlim=(self.begin, self.end))
         return figure
+
+
+def _name(population: "str | Population") -> str:
+    """The name of a population, which may be given itself."""
+    given: Any = population
+    return getattr(given, "name", given)
 
 
 def _cut(column: Any, first: int, stop: int) -> Any:

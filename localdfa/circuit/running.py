@@ -16,7 +16,7 @@ from localdfa import memory, registry
 from localdfa.circuit import build
 from localdfa.circuit.result import Result
 from localdfa.circuit.stored import InMemory, Recorded, Stream
-from localdfa.circuit.values import drawn
+from localdfa.circuit.values import Distribution, drawn
 from localdfa.core import interrupt
 from localdfa.core.spiking import noise as processes
 from localdfa.core.spiking.simulation import (
@@ -31,6 +31,7 @@ from localdfa.core.spiking.simulation import (
 )
 from localdfa.core.spiking.spans import spans_of
 from localdfa.core.spiking.state import State, at_rest
+from localdfa.errors import SpecError
 
 if TYPE_CHECKING:
     from localdfa.circuit.description import Circuit, Population
@@ -141,9 +142,12 @@ class Simulation:
         up: the next run begins at the edge before it.
         """
         begin, stand = self.time, deepcopy(self._stand)  # one that is interrupted leaves all as it was
-        last = int((end + _NEAR) / self._width)
-        last += end - last * self._width >= self._width - _NEAR
-        after = last + (last * self._width < end - _NEAR)  # the window after the last one of which anything is asked
+        # An edge is a rounded product, and may lie a bit to either side of the number that it stands for. What comes before it
+        # is told from what comes after by this product alone, here as in the kernels.
+        last = int(end / self._width) + 1
+        while last * self._width > end:
+            last -= 1
+        after = last + (last * self._width < end)  # the window after the last one of which anything is asked
         last -= last % self._spans.windows
         sizes, moments = {p.name: p.size for p in self.populations}, _multiples(recorded.interval, begin, end)
         kept: InMemory | Stream
@@ -455,7 +459,14 @@ class Simulation:
             start[here] = own.parameters["v_reset"]
             if p.start is not None:
                 v = drawn(p.start, build.generator(self._seed, build.START, k), p.size) - own.zero
-                start[here] = np.minimum(v, own.parameters["v_th"])
+                v_th = np.asarray(own.parameters["v_th"])
+                if not isinstance(p.start, Distribution) and (above := v > v_th).any():
+                    i = int(np.flatnonzero(above)[0])
+                    given, most = (float(np.broadcast_to(x + own.zero, p.size)[i]) for x in (v, v_th))
+                    raise SpecError(
+                        f"population {p.name!r}.start: {given!r}; the threshold of neuron {i} is {most!r}; allowed: up to it"
+                    )
+                start[here] = np.minimum(v, v_th)
             drive[here] = own.rest - own.zero
             drive[here] += circuit.currents.get(p.name, 0.0)
         state = at_rest(self._tables, start)

@@ -45,7 +45,7 @@ def simulate(
     """Simulate a circuit, and leave in a folder what it was and what came of it, or in the file `to` what was recorded.
 
     membranes: of these populations v is kept as well, each millisecond. The folder gets circuit.toml, run.json (versions,
-    seconds), spikes.npz with the arrays NAME_times (ms) and NAME_neurons, v.npz where any is kept (moments, and by name v), and
+    seconds), spikes.npz with the arrays NAME_times (ms) and NAME_neurons, v.npz where any is kept (moments, and NAME_v), and
     figures; a file is as `stored` says.
 
     Raises
@@ -78,7 +78,7 @@ def simulate(
     with writing(place / "spikes.npz") as stream:
         np.savez(stream, allow_pickle=False, **spikes)
     if membranes:
-        v = {each: result.v(each)[1] for each in membranes}
+        v = {f"{each}_v": result.v(each)[1] for each in membranes}
         with writing(place / "v.npz") as stream:
             np.savez(stream, allow_pickle=False, moments=result.v(membranes[0])[0], **v)
     for kind in ("raster", "v") if membranes else ("raster",):

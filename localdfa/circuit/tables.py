@@ -67,6 +67,8 @@ def fill(circuit: "Circuit", tables: Mapping[str, Any]) -> None:
 
 
 def _population(circuit: "Circuit", entry: dict[str, Any]) -> None:
+    if "self" in entry:  # which Python would take for the circuit
+        raise SpecError("self: is no parameter of a population")
     circuit.population(_take(entry, "name"), _take(entry, "size"), **entry)
 
 

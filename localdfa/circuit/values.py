@@ -1,6 +1,8 @@
 """Values that a circuit is given: numbers, arrays, or tables that name a distribution; and their checks."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +34,7 @@ class Bounds(NamedTuple):
 
 
 def number(key: str, value: Any, bounds: Bounds) -> float:
-    """A number within bounds.
+    """A number within bounds; a whole one as an int, whatever its size.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def number(key: str, value: Any, bounds: Bounds) -> float:
     kinds = (int, np.integer) if bounds.whole else (int, float, np.integer, np.floating)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, kinds) or not bounds.low <= value <= bounds.high:
         raise SpecError(f"{key}: {quoted(value)}; allowed: {bounds}")
-    return float(value)
+    return int(value) if bounds.whole else float(value)
 
 
 def array(key: str, value: Any, bounds: Bounds, shapes: tuple[tuple[int, ...], ...], also: str = "") -> np.ndarray:
@@ -53,8 +55,12 @@ def array(key: str, value: Any, bounds: Bounds, shapes: tuple[tuple[int, ...], .
     SpecError
         As `number`.
     """
-    found = np.asarray(value)
     allowed = " or ".join(["an array of shape " + str(shape) for shape in shapes] + ([also] if also else []))
+    if not regular(value):
+        raise SpecError(f"{key}: {quoted(value)}, in rows of several lengths; allowed: {allowed}")
+    found = np.asarray(value)
+    if not found.size:  # an empty list is in float64, whatever would stand in it
+        found = found.astype(np.int64 if bounds.whole else np.float64)
     if found.dtype.kind not in "iuf":
         raise SpecError(f"{key}: {quoted(value)}; allowed: {allowed}, of {bounds}")
     if found.shape not in shapes:
@@ -67,9 +73,35 @@ def array(key: str, value: Any, bounds: Bounds, shapes: tuple[tuple[int, ...], .
     return found.astype(np.int64 if bounds.whole else np.float64)
 
 
+def regular(value: Any) -> bool:
+    """Whether this is a number, or an array: lists in it have one length."""
+    try:
+        np.shape(value)
+    except ValueError:
+        return False
+    return True
+
+
+def path_of(key: str, value: Any) -> Path:
+    """The path of a file; as `number`."""
+    if not isinstance(value, (str, os.PathLike)) or not Path(value).name:
+        raise SpecError(f"{key}: {quoted(value)}; allowed: the path of a file")
+    return Path(value)
+
+
+def of_one_axis(value: Any) -> tuple[tuple[int, ...], ...]:
+    """The shape that an array of any number of entries along one axis has, as `array` takes shapes."""
+    return ((np.size(value) if regular(value) else 0,),)
+
+
+def plain(value: Any) -> Any:
+    """A NumPy number, or an array of one without axes, as a number of Python; all else as it is."""
+    return value.item() if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 else value
+
+
 def choice(key: str, value: Any, allowed: list[str]) -> str:
     """One of these names; as `number`."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise SpecError(f"{key}: {registry.unknown(value, allowed)}")
     return str(value)
 
@@ -150,8 +182,8 @@ def value_of(key: str, value: Any, bounds: Bounds, shapes: tuple[tuple[int, ...]
     """
     if isinstance(value, Mapping):
         return Distribution.of(key, value, bounds)
-    if np.ndim(value) == 0:
-        return number(key, value.item() if isinstance(value, np.ndarray) else value, bounds)
+    if regular(value) and np.ndim(value) == 0:
+        return number(key, plain(value), bounds)
     also = "a number" + ("" if shapes else ", or a table with a distribution, as how many there are is drawn")
     return array(key, value, bounds, shapes, also)
 

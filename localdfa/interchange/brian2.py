@@ -12,7 +12,7 @@ from localdfa.circuit.description import Circuit
 from localdfa.errors import SpecError
 from localdfa.interchange import _scripts
 
-ENDING = ".py"
+ENDING = "_brian2.py"
 
 _HEAD = '''"""{title}, for Brian2: written by localdfa {version}. It needs brian2 and numpy, and the file {data} beside it.
 

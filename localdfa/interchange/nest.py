@@ -9,7 +9,7 @@ from localdfa.circuit.description import Circuit
 from localdfa.errors import SpecError, quoted
 from localdfa.interchange import _scripts
 
-ENDING = ".py"
+ENDING = "_nest.py"
 
 # Steps, ms, the coarsest of which that has all delays and refractory periods is the script's; NEST counts time in the last.
 _STEPS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)

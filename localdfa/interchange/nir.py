@@ -183,20 +183,28 @@ def _graph(circuit: Circuit, nir: Any) -> Any:
         np.add.at(matrix, (j, i), weight)
         if tau_syn:
             matrix *= (STEP / np.asarray(nodes[post].tau_mem * 1e3))[:, None]
-        name, bias = f"{pre}_to_{post}", driven.pop(post, np.zeros(0))
+        name, bias = _free(f"{pre}_to_{post}", nodes), driven.pop(post, np.zeros(0))
         nodes[name] = nir.Affine(matrix, bias) if bias.any() else nir.Linear(matrix)
         late = float(delay[0]) if len(delay) else 0.0
         if late >= STEP:
-            nodes[f"{name}_delay"] = nir.Delay(np.full(n_pre, late / 1e3))
-            edges += [(pre, f"{name}_delay"), (f"{name}_delay", name), (name, post)]
+            line = _free(f"{name}_delay", nodes)
+            nodes[line] = nir.Delay(np.full(n_pre, late / 1e3))
+            edges += [(pre, line), (line, name), (name, post)]
         else:
             edges += [(pre, name), (name, post)]
     last = [name for name, p in circuit.populations.items() if p.model and not any(pre == name for pre, *_ in joined)]
     for name in last:
-        output = "output" if len(last) == 1 else f"{name}_output"
+        output = _free("output" if len(last) == 1 else f"{name}_output", nodes)
         nodes[output] = nir.Output({"output": np.array([circuit.populations[name].size])})
         edges.append((name, output))
     return nir.NIRGraph(nodes, edges)
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    """A name for a node that no other has: populations keep theirs."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _require_known(circuit: Circuit) -> None:

@@ -133,6 +133,8 @@ def setup(
         The rank of this process, 0.
     """
     common.setup(timestep, min_delay, max_delay=max_delay, **extra)
+    if not timestep > 0:
+        raise SpecError(f"setup: timestep = {timestep!r}; allowed: above 0")
     threads, seed = extra.pop("threads", None), extra.pop("rng_seed", 0)
     if extra.pop("spike_precision", "off_grid") != "off_grid":
         raise SpecError("setup: spike_precision; allowed: off_grid")
@@ -174,6 +176,8 @@ def _circuit(network: State) -> Circuit:
         elif "rate" in given:
             _poisson(circuit, names[p], p, np.random.default_rng([circuit.seed, _TRAINS, int(p.first_id)]))
         else:
+            if not (given["cm"] > 0).all():
+                raise SpecError(f"cm of {p.label!r}: {given['cm'].min():g} nF; allowed: above 0")
             scales[p] = given["tau_m"] / given["cm"]
             theirs = {"tau_m": "tau_m", "v_th": "v_thresh", "v_reset": "v_reset", "v_rest": "v_rest", "t_ref": "tau_refrac"}
             own = {key: _plain(given[each]) for key, each in theirs.items()}
@@ -181,6 +185,8 @@ def _circuit(network: State) -> Circuit:
             circuit.current(names[p], given["i_offset"] * scales[p])
     for source, cells in network.currents:
         for amplitude, start, stop in source.pulses():
+            if np.isnan([start, stop]).any():
+                raise SpecError(f"{type(source).__name__}: from {start:g} until {stop:g} ms; allowed: numbers")
             begin, until = (round(round(t / network.dt) * network.dt, 6) for t in (min(start, _NEVER), min(stop, _NEVER)))
             begin = max(begin, 0.0)
             for p, scale in scales.items():
@@ -226,6 +232,8 @@ def _project(circuit: Circuit, names: dict[Any, str], network: State, projection
             f"projection {projection.label!r}: delays from {delay.min():g} to {delay.max():g} ms; allowed by setup(): from "
             f"{network.min_delay:g} to {network.max_delay:g}"
         )
+    if not (delay > 0).all():
+        raise SpecError(f"projection {projection.label!r}: a delay of {delay.min():g} ms; allowed: above 0")
     delay = np.maximum(np.rint(delay / network.dt), 1) * network.dt
     first = np.array([int(p.first_id) for p in network.populations])
     of_pre, of_post = (np.searchsorted(first, cells, "right") - 1 for cells in (pre, post))

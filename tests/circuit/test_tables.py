@@ -203,6 +203,25 @@ def test_the_tutorial_has_a_circuit_in_toml():
     assert len(net.projections) == len(net.noises) == 1
 
 
+@pytest.mark.parametrize("name", ["moments", "file"])
+def test_membranes_are_kept_of_populations_of_any_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text(f'[[population]]\nname = "{name}"\nsize = 2\n[[input]]\npost = "{name}"\ncurrent = 0.5\n')
+    done = CliRunner().invoke(cli.main, ["simulate", "mine.toml", "--duration", "5", "--v", name, "--out", "out"])
+    assert done.exit_code == 0, done.output
+    with np.load("out/v.npz", allow_pickle=False) as kept:
+        assert {key: kept[key].shape for key in kept} == {"moments": (5,), f"{name}_v": (5, 2)}
+
+
+def test_scripts_for_two_programs_lie_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text('[[population]]\nname = "a"\nsize = 2\ntau_m = 20.0\nt_ref = 2.0\n')
+    for target in ("brian2", "nest"):
+        assert CliRunner().invoke(cli.main, ["export", "mine.toml", "--to", target]).exit_code == 0
+    scripts = [f"mine_{target}.{ending}" for target in ("brian2", "nest") for ending in ("npz", "py")]
+    assert sorted(os.listdir()) == ["mine.toml", *scripts]
+
+
 def test_the_command_line_simulates_into_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     net = localdfa.Circuit(seed=3)
