@@ -327,7 +327,8 @@ class Circuit:
             Conduction delay, ms, at least 0.01. Those of a distribution are rounded to multiples of 0.1 ms; arrays have up to
             1000 different ones.
         tau_syn : float
-            Time constant of the synaptic current, ms; 0 for a synapse that moves v at once.
+            Time constant of the synaptic current, ms, apart from ``tau_m`` of all populations by 0.1 % or more; 0 for a synapse
+            that moves v at once.
         sign : {"excitatory", "inhibitory"}, optional
             All weights have this sign, or are 0, also when they learn; of a distribution those that have not are drawn anew.
         self_connections : bool

@@ -14,6 +14,9 @@ from localdfa.interchange import _scripts
 
 ENDING = "_brian2.py"
 
+# The shortest step that a script has by default, ms.
+_SHORTEST = 1e-3
+
 _HEAD = '''"""{title}, for Brian2: written by localdfa {version}. It needs brian2 and numpy, and the file {data} beside it.
 
 Spikes are written to spikes.npz, NAME_times in ms and NAME_neurons. Brian2 goes in steps: each spike, and what it causes, is
@@ -28,7 +31,7 @@ import numpy as np
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--duration", type=float, default=1000.0, help="ms")
-parser.add_argument("--dt", type=float, default=0.1, help="ms")
+parser.add_argument("--dt", type=float, default={step}, help="ms")
 parser.add_argument("--seed", type=int, default={seed})
 parser.add_argument("--target", default="auto", choices=["auto", "numpy", "cython"], help="what Brian2 makes its code for")
 parser.add_argument("--out", default="spikes.npz")
@@ -67,6 +70,32 @@ def _require(circuit: Circuit) -> None:
             )
 
 
+def _step(circuit: Circuit) -> float:
+    """The step that a script has by default, ms: 0.1, or so little that no neuron of a source sends twice in one.
+
+    Raises
+    ------
+    SpecError
+        One does so within less than a microsecond.
+    """
+    step = 0.1
+    for p in circuit.populations.values():
+        if p.trains is None:
+            continue
+        times, who = p.trains
+        order = np.lexsort((times, who))
+        between = np.diff(times[order])[np.diff(who[order]) == 0]
+        shortest = float(between.min(initial=np.inf))
+        if shortest < _SHORTEST:
+            raise SpecError(
+                f"source {p.name!r}: a neuron sends twice within {shortest:g} ms, and Brian2's once a step; allowed: "
+                f"{_SHORTEST:g} ms apart, or more"
+            )
+        while step > shortest:
+            step = round(step / 10, 6)
+    return step
+
+
 def _script(circuit: Circuit, synapses: list[tuple[str, str, float]], arrays: dict[str, np.ndarray], **head: Any) -> str:
     """The script.
 
@@ -74,7 +103,7 @@ def _script(circuit: Circuit, synapses: list[tuple[str, str, float]], arrays: di
     head: what the first lines say, `title`, `version`, `data` and `seed`.
     """
     taus = taus_of(circuit)
-    text = [_HEAD.format(**head | {"seed": head["seed"] % 2**32})]
+    text = [_HEAD.format(**head | {"seed": head["seed"] % 2**32, "step": _step(circuit)})]
     text += [_neurons(circuit, name, taus) for name, p in circuit.populations.items() if p.model]
     for p in circuit.populations.values():
         if p.trains is not None:

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 import localdfa
-from localdfa import cli
+from localdfa import cli, interchange
 from localdfa.circuit import running
+from localdfa.errors import SpecError
 
 STOP, DT = 60.0, 0.01
 
@@ -71,7 +72,7 @@ def script_of(net, target, tmp_path, *options):
     Path("mine.toml").write_text(net.to_toml())
     done = CliRunner().invoke(cli.main, ["export", "mine.toml", "--to", target])
     assert done.exit_code == 0, done.output
-    command = [sys.executable, "mine.py", "--duration", str(STOP), *options]
+    command = [sys.executable, f"mine_{target}.py", "--duration", str(STOP), *options]
     subprocess.run(command, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""})
     return np.load("spikes.npz", allow_pickle=False)
 
@@ -94,6 +95,25 @@ def test_the_script_spikes_as_the_circuit(tmp_path, monkeypatch, circuit):
                 np.testing.assert_array_less(np.abs(own[:n] - other[:n]), (np.arange(n) + 2) * 3 * DT)
                 spikes += n
     assert spikes > 15
+
+
+@pytest.mark.parametrize(("times", "step"), [([1.0, 2.0], "0.1"), ([1.01, 1.04], "0.01"), ([1.001, 1.0032], "0.001")])
+def test_a_step_of_the_script_is_so_short_that_a_source_sends_once_in_it(times, step, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    net = localdfa.Circuit(seed=1)
+    net.population("a", 2)
+    net.trains("s", 2, [*times, 1.02], [0, 0, 1])
+    net.project("s", "a", weight=0.5)
+    path, _ = interchange.export(net, "brian2", "mine.py")
+    assert f'"--dt", type=float, default={step},' in path.read_text(encoding="utf-8")
+
+
+def test_a_source_that_sends_twice_at_once_is_no_script_for_brian2(tmp_path):
+    net = localdfa.Circuit(seed=1)
+    net.trains("s", 2, [1.0, 1.0], [0, 0])
+    with pytest.raises(SpecError, match="source 's': a neuron sends twice within 0 ms"):
+        interchange.export(net, "brian2", tmp_path / "mine.py")
+    assert not [*tmp_path.iterdir()]
 
 
 def precise():
