@@ -668,6 +668,8 @@ class Circuit:
         for each, kinds in record.items():
             population = self._named("record", each)
             name = population.name
+            if name in found:
+                raise SpecError(f"record.{name}: is given twice, by its population and by its name; allowed: once")
             if not isinstance(kinds, (list, tuple)):
                 raise SpecError(f"record.{name}: {quoted(kinds)}; allowed: a list of {', '.join(RECORDS)}")
             found[name] = [choice(f"record.{name}", kind, RECORDS if population.model else ["spikes"]) for kind in kinds]

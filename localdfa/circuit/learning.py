@@ -10,7 +10,7 @@ from localdfa import registry
 from localdfa.circuit import build
 from localdfa.circuit.running import Simulation
 from localdfa.circuit.trials import Protocol, Trials
-from localdfa.circuit.values import Bounds, Distribution, array, choice, drawn, number, of_one_axis, regular, value_of
+from localdfa.circuit.values import Bounds, Distribution, array, choice, number, of_one_axis, regular
 from localdfa.core import finite
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.update import Update
@@ -262,6 +262,8 @@ def _signals(circuit: "Circuit", readout: "Population", feedback: Any) -> dict[s
     for population, value in feedback.items():
         name = choice("feedback", getattr(population, "name", population), there)
         p, key = circuit.populations[name], f"feedback.{name}"
+        if name in found:
+            raise SpecError(f"{key}: is given twice, by its population and by its name; allowed: once")
         if p is readout:
             found[name] = np.eye(n_out) * number(key, value, Bounds(1e-9, 1e6))
             continue
@@ -270,12 +272,11 @@ def _signals(circuit: "Circuit", readout: "Population", feedback: Any) -> dict[s
                 f"{key}: {quoted(value)}; allowed: an array of shape {(p.size, n_out)}, or a table with a distribution; one "
                 f"number is allowed for {readout.name!r}, of which each neuron gets its own error"
             )
-        given: Any
-        if not isinstance(value, Mapping):
-            given = array(key, value, _SIGNAL, ((p.size, n_out),), "a table with a distribution")
-        elif isinstance(given := value_of(key, value, _SIGNAL, ()), Distribution):
+        if isinstance(value, Mapping):
             rng = build.generator(circuit.seed, _FEEDBACK, [*circuit.populations].index(name))
-            given = np.reshape(drawn(given, rng, p.size * n_out), (p.size, n_out))
+            given = Distribution.of(key, value, _SIGNAL).draw(rng, p.size * n_out).reshape(p.size, n_out)
+        else:
+            given = array(key, value, _SIGNAL, ((p.size, n_out),), "a table with a distribution")
         found[name] = np.ascontiguousarray(np.transpose(given))
     return found
 

@@ -111,6 +111,12 @@ def test_populations_stand_for_their_names():
     assert len({cells, out, source}) == 3
     named = net.learner("in", "out", {"cells": np.ones((3, 2)), "out": 1.0})
     assert repr(net.learner(source, out, {cells: np.ones((3, 2)), out: 1.0})) == repr(named)
+    for twice in (
+        lambda: net.learner(source, out, {cells: np.ones((3, 2)), "cells": np.ones((3, 2)), out: 1.0}),
+        lambda: net.run(1.0, {cells: ["v"], "cells": ["v"]}),
+    ):
+        with pytest.raises(SpecError, match=r"\.cells: is given twice"):
+            twice()
     result = net.run(20.0, {cells: ["spikes", "v"]})
     np.testing.assert_array_equal(result.rates(cells), result.rates("cells"))
     np.testing.assert_array_equal(result.v(cells)[1], result.v("cells")[1])
