@@ -344,7 +344,7 @@ class Circuit:
             The message names both populations, what is wrong, and what is allowed.
         """
         self._still_open("a projection")
-        source, target = self._named("pre", pre), self._named("post", post, receives=True)
+        source, target = self.named("pre", pre), self.named("post", post, receives=True)
         key, n_pre, n_post = f"projection from {source.name!r} to {target.name!r}", source.size, target.size
         ways = {"connect": connect, "probability": probability, "in_degree": in_degree, "out_degree": out_degree,
                 "pairs": pairs, "matrix": matrix}  # fmt: skip
@@ -417,7 +417,7 @@ class Circuit:
         (ms) to a current. Both are numbers or arrays (size,). Events are drawn as they come, from counters, and not kept.
         """
         self._still_open("noise")
-        target = self._named("post", post, receives=True)
+        target = self.named("post", post, receives=True)
         key = f"noise of {target.name!r}"
         if not registry.get("neurons", str(target.model)).linear:
             raise SpecError(
@@ -438,7 +438,7 @@ class Circuit:
         between such moments bounds how long threads work side by side, and so the speed.
         """
         self._still_open("a current")
-        target = self._named("post", post, receives=True)
+        target = self.named("post", post, receives=True)
         key = f"current of {target.name!r}"
         more = _fixed(key, value, _VOLTAGE, target.size)
         first, last = self._moment(f"{key}.begin", begin), np.inf if end is None else self._moment(f"{key}.end", end)
@@ -573,17 +573,17 @@ class Circuit:
         """
         from localdfa.circuit.learning import learner_of  # which imports the engine of training
 
-        driven = self._named("inputs", inputs)
+        driven = self.named("inputs", inputs)
         if driven.model:
             there = ", ".join(p.name for p in self.populations.values() if not p.model) or "none"
             raise SpecError(f"inputs: {driven.name!r} is a population of neurons; allowed: a source: {there}")
         times = {"beta": beta, "free": free, "nudged": nudged, "gate": gate, "tau_x": tau_x, "tau_z": tau_z}
-        target = self._named("readout", readout, receives=True)
+        target = self.named("readout", readout, receives=True)
         return learner_of(self, driven, target, feedback, rule, code, optimiser, times, nudging, propagation, projections)
 
     def synapses(self, pre: str | Population, post: str | Population) -> Synapses:
         """All synapses from one population to another as they stand, also as they have been learned; draws the circuit."""
-        names = self._named("pre", pre).name, self._named("post", post, receives=True).name
+        names = self.named("pre", pre).name, self.named("post", post, receives=True).name
         if self.simulation is None:
             self.simulation = Simulation(self)
         found = [each[3:] for each in self.simulation.synapses() if each[:2] == names]
@@ -613,7 +613,14 @@ class Circuit:
         self.populations = {p.name: p for p in sorted(there, key=lambda p: p.model is None)}
         return population
 
-    def _named(self, key: str, population: str | Population, receives: bool = False) -> Population:
+    def named(self, key: str, population: str | Population, receives: bool = False) -> Population:
+        """A population of this circuit, given by its name or itself; receives: of neurons, and no source.
+
+        Raises
+        ------
+        SpecError
+            There is no such population; the message begins with the key.
+        """
         name = population.name if isinstance(population, Population) else population
         there = [n for n, p in self.populations.items() if p.model or not receives]
         if isinstance(population, Population) and self.populations.get(name) is not population:
@@ -666,7 +673,7 @@ class Circuit:
             raise SpecError(f"record: {quoted(record)}; allowed: a table of lists by population, as {{'exc': ['spikes', 'v']}}")
         found = {}
         for each, kinds in record.items():
-            population = self._named("record", each)
+            population = self.named("record", each)
             name = population.name
             if name in found:
                 raise SpecError(f"record.{name}: is given twice, by its population and by its name; allowed: once")

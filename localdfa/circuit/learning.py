@@ -21,7 +21,7 @@ from localdfa.spec.checks import SETTLED, wrong_parameters
 from localdfa.spec.tables import Input, Phases, Trace
 
 if TYPE_CHECKING:
-    from localdfa.circuit.description import Circuit, Population
+    from localdfa.circuit.description import Circuit, Population, Projection
 
 # Purposes of random numbers, beside those of `build`.
 _ORDER, _TRIALS, _TESTS, _FEEDBACK = 45, 46, 47, 48
@@ -258,10 +258,9 @@ def _signals(circuit: "Circuit", readout: "Population", feedback: Any) -> dict[s
     if not isinstance(feedback, Mapping):
         raise SpecError(f"feedback: {quoted(feedback)}; allowed: a table by population, as {{'exc': array (n, n_out)}}")
     found, n_out = {}, readout.size
-    there = [p.name for p in circuit.populations.values() if p.model]
     for population, value in feedback.items():
-        name = choice("feedback", getattr(population, "name", population), there)
-        p, key = circuit.populations[name], f"feedback.{name}"
+        p = circuit.named("feedback", population, receives=True)
+        name, key = p.name, f"feedback.{p.name}"
         if name in found:
             raise SpecError(f"{key}: is given twice, by its population and by its name; allowed: once")
         if p is readout:
@@ -285,16 +284,20 @@ def _learns(circuit: "Circuit", given: Any) -> list[bool]:
     """Which projections learn: those that are plastic and, where pairs of populations are given, join one of these."""
     if given is None:
         return [q.plastic for q in circuit.projections]
-    there = [(q.pre.name, q.post.name) if q.plastic else None for q in circuit.projections]
-    listed: list[Any] = [*given] if isinstance(given, (list, tuple)) else []
-    pairs = [tuple(getattr(end, "name", end) for end in pair) if isinstance(pair, (list, tuple)) else pair for pair in listed]
-    plastic = [pair for pair in there if pair]
-    named = [[*pair] for pair in plastic]
-    wrong = [pair for pair in pairs if not isinstance(pair, tuple) or [*pair] not in named]
+    pairs: list[Any] = [*given] if isinstance(given, (list, tuple)) else []
+    plastic = [q for q in circuit.projections if q.plastic]
+    wrong = [pair for pair in pairs if not any(_joins(pair, q) for q in plastic)]
     if wrong or not pairs:
-        allowed = ", ".join(map(str, plastic))
+        allowed = ", ".join(str((q.pre.name, q.post.name)) for q in plastic)
         raise SpecError(f"projections: {quoted(wrong[0] if wrong else given)}; allowed: a list of plastic ones, of {allowed}")
-    return [pair in pairs for pair in there]
+    return [q.plastic and any(_joins(pair, q) for pair in pairs) for q in circuit.projections]
+
+
+def _joins(pair: Any, q: "Projection") -> bool:
+    """Whether a projection joins this pair, of populations or their names."""
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+        return False
+    return all(end is p or (isinstance(end, str) and end == p.name) for end, p in zip(pair, (q.pre, q.post), strict=True))
 
 
 def _require_reached(

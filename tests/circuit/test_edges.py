@@ -117,6 +117,11 @@ def test_populations_stand_for_their_names():
     ):
         with pytest.raises(SpecError, match=r"\.cells: is given twice"):
             twice()
+    stranger = localdfa.Circuit().population("cells", 3)
+    with pytest.raises(SpecError, match="feedback: 'cells' is a population of another circuit"):
+        net.learner(source, out, {stranger: np.ones((3, 2)), out: 1.0})
+    with pytest.raises(SpecError, match=r"projections: .*; allowed: a list of plastic ones"):
+        net.learner(source, out, {cells: np.ones((3, 2))}, projections=[(source, stranger)])
     result = net.run(20.0, {cells: ["spikes", "v"]})
     np.testing.assert_array_equal(result.rates(cells), result.rates("cells"))
     np.testing.assert_array_equal(result.v(cells)[1], result.v("cells")[1])
