@@ -27,9 +27,10 @@ _PAIRS, _WEIGHTS, _DELAYS, START, _PARAMETERS = 40, 41, 42, 43, 44
 _APART = 1e-3
 # Delays that are drawn are multiples of this, ms.
 _STEP = 0.1
-# A range has no fewer neurons than this; a neuron that sends to it has no fewer synapses there on average, and of one delay no
-# fewer than the third number: shorter rows cost more than another thread brings. A population has so many ranges at most.
-_NEURONS, _SYNAPSES, _OF_DELAY, _RANGES = 512, 128, 24, 16
+# A range has no fewer neurons than this. A neuron that sends to it has so many synapses there on average, or the second number
+# where that leaves a few ranges at least, which threads can share; and of one delay the third number: shorter rows cost more
+# than another thread brings. A population has so many ranges at most.
+_NEURONS, _SYNAPSES, _AT_LEAST, _OF_DELAY, _FEW, _RANGES = 512, 300, 128, 24, 4, 16
 # How many delays a distribution has is counted among so many.
 _DRAWN = 1000
 
@@ -54,13 +55,12 @@ class Neurons(NamedTuple):
 class Drawn(NamedTuple):
     """A circuit whose synapses have been drawn.
 
-    tables: of the core. projection (ports,): of which projection each port has synapses. begins (projections + 1,): where the
-    weights of each projection begin in `tables.jumps`, in which they follow one another.
+    tables: of the core, in which the synapses of a sparse port share one jump where their weights are one constant. projection
+    (ports,): of which projection each port has synapses.
     """
 
     tables: Tables
     projection: np.ndarray
-    begins: np.ndarray
 
 
 class _Port(NamedTuple):
@@ -104,7 +104,8 @@ def ranges_of(circuit: "Circuit") -> list[Range]:
         if into:
             synapses, senders = sum(map(expected_synapses, into)), sum(q.pre.size for q in into)
             of_delays = sum(q.pre.size * _delays(q) for q in into)
-            parts = int(min(parts, synapses / senders / _SYNAPSES, synapses / of_delays / _OF_DELAY))
+            of_rows = max(synapses / senders / _SYNAPSES, min(synapses / senders / _AT_LEAST, _FEW))
+            parts = int(min(parts, of_rows, synapses / of_delays / _OF_DELAY))
         parts = min(max(parts, 1), _RANGES)
         parts = max(parts, -(-p.size // connect.WIDEST))
         found += [Range(k, p.size * r // parts, p.size * (r + 1) // parts) for r in range(parts)]
@@ -175,20 +176,20 @@ def tables_of(circuit: "Circuit", ranges: list[Range], own: list[Neurons | None]
     populations, dtype, taus = list(circuit.populations.values()), np.dtype(circuit.precision), taus_of(circuit)
     number = {p.name: k for k, p in enumerate(populations)}
     entries, row_ends, at = [], [np.empty(0, np.int64)], {"jumps": 0, "rows": 0, "targets": 0}
-    counts = np.zeros(len(circuit.projections), np.int64)
-    room = [_room(projection) for projection in circuit.projections]
-    jumps = np.empty(sum(room), dtype)
-    targets = np.empty(sum(n for n, q in zip(room, circuit.projections, strict=True) if not _is_plain(q)), connect.TARGET)
+    room = [(_room(projection), projection) for projection in circuit.projections]
+    jumps = np.empty(sum(n for n, projection in room if not _share(projection)), dtype)
+    targets = np.empty(sum(n for n, projection in room if not _is_plain(projection)), connect.TARGET)
     for port in _ports(circuit, number, ranges, threads):
         current = int(np.searchsorted(taus, port.tau)) if port.tau else -1
         sparse = port.ends is not None
-        where = {"pre": port.pre, "current": current, "sums": -1, "traces": -1, **at}
+        stride = 0 if sparse and not isinstance(port.jumps, np.ndarray) else 1
+        where = {"pre": port.pre, "current": current, "stride": stride, "sums": -1, "traces": -1, **at}
         if not sparse:
             where |= {"rows": -1, "targets": 0}
         entries.append((port.range, port.delay, port.projection, tuple(where[name] for name in PORT.names or ())))
-        counts[port.projection] += port.n
-        jumps = _put(jumps, at["jumps"], port.jumps, port.n)
-        at["jumps"] += port.n
+        n_jumps = port.n if stride else 1
+        jumps = _put(jumps, at["jumps"], port.jumps, n_jumps)
+        at["jumps"] += n_jumps
         if port.ends is not None and port.targets is not None:
             targets = _put(targets, at["targets"], port.targets, port.n)
             at["targets"] += port.n
@@ -220,7 +221,34 @@ def tables_of(circuit: "Circuit", ranges: list[Range], own: list[Neurons | None]
         jumps=jumps,
         bias=np.zeros(int(sizes[~sends].sum())),
     )
-    return Drawn(tables, np.array([q for _, _, q, _ in entries], np.int64), np.cumsum([0, *counts]))
+    return Drawn(tables, np.array([q for _, _, q, _ in entries], np.int64))
+
+
+def synapses_of(tables: Tables) -> np.ndarray:
+    """How many synapses each port has, (ports,); of ports into the ranges of a circuit."""
+    ports, post = tables.ports, np.repeat(np.arange(len(tables.first_port) - 1), np.diff(tables.first_port))
+    n_pre, sparse = tables.sizes[ports["pre"]], ports["rows"] >= 0
+    counts = n_pre * tables.sizes[post]
+    counts[sparse] = tables.row_ends[(ports["rows"] + n_pre)[sparse]]
+    return counts
+
+
+def with_own_jumps(tables: Tables) -> Tables:
+    """The same where each synapse has a jump of its own, which can then change."""
+    counts, order = synapses_of(tables), np.argsort(tables.ports["jumps"], kind="stable")
+    ports, begins = tables.ports.copy(), np.cumsum([0, *counts[order]])
+    jumps = np.zeros(max(int(begins[-1]), tables.jumps.size), tables.jumps.dtype)
+    for p, begin, end in zip(order, begins[:-1], begins[1:], strict=True):
+        jumps[begin:end] = jumps_of(tables, tables.ports[p], int(counts[p]))
+        ports[p].jumps, ports[p].stride = begin, 1
+    return tables._replace(ports=ports, jumps=jumps)
+
+
+def jumps_of(tables: Tables, port: Any, n: int) -> np.ndarray:
+    """The jumps of the n synapses of a port, a view; where they share one, it can only be read."""
+    if port.stride == 0:
+        return np.broadcast_to(tables.jumps[port.jumps], n)
+    return tables.jumps[port.jumps : port.jumps + n]
 
 
 def _put(whole: np.ndarray, at: int, part: np.ndarray | float, n: int) -> np.ndarray:
@@ -316,6 +344,11 @@ def _is_plain(projection: "Projection") -> bool:
     return projection.kind == "dense" and isinstance(projection.delay, float) and not projection.own
 
 
+def _share(projection: "Projection") -> bool:
+    """Whether the synapses of a port share one jump: where there may be several of a pair, their weights are added up."""
+    return isinstance(projection.weight, float) and not (_is_plain(projection) or projection.several)
+
+
 def _delays(projection: "Projection") -> int:
     """About how many different delays a projection has."""
     if isinstance(projection.delay, Distribution):
@@ -351,9 +384,10 @@ def _room(projection: "Projection") -> int:
 def require_memory(circuit: "Circuit", ranges: list[Range], threads: int) -> None:
     """Refuse a circuit that does not fit.
 
-    Of each synapse its weight, and of a sparse one its target; of each range the ends of rows. While a range is drawn it has
-    both once more, what is drawn or given by synapse in float64, and delays put synapses in order; so many ranges as there are
-    threads at once, and one that waits. Pairs that are drawn for a whole population are in int32 for a while.
+    Of each synapse its weight, unless many share one, and of a sparse one its target; of each range the ends of rows. While a
+    range is drawn it has these once more, what is drawn or given by synapse in float64, and delays put synapses in order; so
+    many ranges as there are threads at once, and one that waits. Pairs that are drawn for a whole population are in int32 for a
+    while.
     """
     item, parts = np.dtype(circuit.precision).itemsize, []
     names = list(circuit.populations)
@@ -361,8 +395,9 @@ def require_memory(circuit: "Circuit", ranges: list[Range], threads: int) -> Non
     for projection in circuit.projections:
         n, parts_of = _room(projection), int(cut[names.index(projection.post.name)])
         plain, by_weight = _is_plain(projection), not isinstance(projection.weight, float)
-        while_drawn = (0 if plain else 2) + (8 + item) * by_weight + (0 if isinstance(projection.delay, float) else 36)
-        size = n * (item + (0 if plain else 2)) + n * while_drawn * min(parts_of, threads + 1) // max(1, parts_of)
+        target, weight = 0 if plain else 2, 0 if _share(projection) else item
+        while_drawn = target + (8 + item) * by_weight + (0 if isinstance(projection.delay, float) else 36)
+        size = n * (weight + target) + n * while_drawn * min(parts_of, threads + 1) // max(1, parts_of)
         size += n * (13 if connect.drawn_whole(projection.kind) else 0)
         size += 0 if plain else 8 * (projection.pre.size + 1) * parts_of
         parts.append(memory.Part(projection.key, f"{expected_synapses(projection):,} synapses", size))

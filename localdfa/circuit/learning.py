@@ -43,6 +43,7 @@ class Learner:
         if circuit.simulation is None:
             circuit.simulation = Simulation(circuit)
         self._circuit, self._protocol, simulation = circuit, protocol, circuit.simulation
+        simulation.let_weights_change()
         self._learning = [q for q, own in enumerate(learns) if own]
         self._weights = [simulation.weights_of(q)[None] for q in self._learning]
         self._trials = Trials(simulation, protocol, learns)

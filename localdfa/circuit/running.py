@@ -19,6 +19,7 @@ from localdfa.circuit.stored import InMemory, Recorded, Stream
 from localdfa.circuit.values import Distribution, drawn
 from localdfa.core import interrupt
 from localdfa.core.spiking import noise as processes
+from localdfa.core.spiking.circuit import PORT
 from localdfa.core.spiking.simulation import (
     Queues,
     Ranges,
@@ -99,7 +100,9 @@ class Simulation:
         self._cut = build.ranges_of(circuit)
         build.require_memory(circuit, self._cut, self._threads(threads))
         self._neurons = build.neurons_of(circuit)
-        self._tables, self._projection, self.begins = build.tables_of(circuit, self._cut, self._neurons, self._threads(threads))
+        self._tables, self._projection = build.tables_of(circuit, self._cut, self._neurons, self._threads(threads))
+        if circuit.learned:
+            self.let_weights_change()
         for q, learned in circuit.learned.items():
             self.weights_of(q)[...] = learned
         senders, tables = len(self.populations), self._tables
@@ -203,10 +206,14 @@ class Simulation:
     def checksum(self) -> int:
         """Of all that stays as it is: synapses, and parameters, drive, pulses and noise of neurons."""
         tables, stand, found = self._tables, self._stand, 0
-        synapses = tables.ports, tables.row_ends, tables.targets, tables.jumps, tables.delay, tables.taus
+        ports = [np.ascontiguousarray(tables.ports[name]) for name in PORT.names or () if name not in ("jumps", "stride")]
+        synapses = *ports, tables.row_ends, tables.targets, tables.delay, tables.taus
+        jumps = [build.jumps_of(tables, p, int(n)) for p, n in zip(tables.ports, build.synapses_of(tables), strict=True)]
+        # One that all synapses of a port have counts once, whether they share it or each has its own.
+        jumps = [some[:1] if (some[:1] == some).all() else some for some in jumps]
         noise = stand.noise.mean, stand.noise.kept, stand.noise.jump, stand.sources.mean
         pulses = [np.array([first, last, here.start, *np.atleast_1d(value)]) for first, last, here, value in self._pulses]
-        for array in (*synapses, self._parameters, self._own, self._constant, *pulses, *noise):
+        for array in (*synapses, *jumps, self._parameters, self._own, self._constant, *pulses, *noise):
             found = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, found)
         return found
 
@@ -227,14 +234,33 @@ class Simulation:
             found[p.name] = {name: np.broadcast_to(x, p.size) for name, x in {**own.parameters, **levels}.items()}
         return found
 
+    def let_weights_change(self) -> None:
+        """Give each synapse a weight of its own, where some share one until then.
+
+        Raises
+        ------
+        SpecError
+            Memory does not suffice.
+        """
+        if not self._tables.ports["stride"].all():
+            n = int(build.synapses_of(self._tables).sum())
+            part = memory.Part("weights", f"{n:,} synapses", n * self._dtype.itemsize)
+            memory.require_parts([part], lambda key: f"a {key[:-1]} for each synapse, which can change,")
+            self._tables = build.with_own_jumps(self._tables)
+
     @property
     def jumps(self) -> np.ndarray:
-        """The weights of all synapses: those of projection q from `begins[q]` until `begins[q + 1]`."""
+        """The weights of all synapses, which `Inlet.port` says where to find."""
         return self._tables.jumps
 
+    def begin_of(self, q: int) -> int:
+        """Where the weights of projection q, whose ports follow one another, begin in `jumps`."""
+        return int(self._tables.ports["jumps"][self._projection == q].min(initial=self.jumps.size))
+
     def weights_of(self, q: int) -> np.ndarray:
-        """The weights of projection q, a view (n_synapses,)."""
-        return self.jumps[self.begins[q] : self.begins[q + 1]]
+        """The weights of projection q, after `let_weights_change`, a view (n_synapses,)."""
+        count, begin = int(build.synapses_of(self._tables)[self._projection == q].sum()), self.begin_of(q)
+        return self.jumps[begin : begin + count]
 
     def onset(self, name: str, from_zero: bool = False) -> tuple[dict[str, float | np.ndarray], np.ndarray, np.ndarray]:
         """Of a population of neurons: its parameters, v at the beginning, and the constant drive.
@@ -275,7 +301,7 @@ class Simulation:
                 ends, post = self.rows_of(inlet)
                 pre, port = np.repeat(np.arange(inlet.pre.size), np.diff(ends)), inlet.port
                 key = inlet.pre.name, p.name, float(c.taus[port.current]) if port.current >= 0 else 0.0
-                weights, delays = c.jumps[port.jumps : port.jumps + len(pre)], np.full(len(pre), inlet.delay)
+                weights, delays = build.jumps_of(c, port, len(pre)), np.full(len(pre), inlet.delay)
                 parts.setdefault(key, []).append((pre, post.astype(np.int64) + inlet.low, weights, delays))
         for (before, after, tau), found in parts.items():
             pre, post, weights, delays = (np.concatenate(column) for column in zip(*found, strict=True))

@@ -252,9 +252,9 @@ class _Synapses:
         """A port into a population of this size."""
         port, pre, q = given.port, given.pre, given.projection
         source, n = pre.model is None, given.high - given.low
-        sums = int(port.jumps - self._simulation.begins[q] + self._begins[q]) if self._plastic[q] else -1
+        sums = int(port.jumps - self._simulation.begin_of(q) + self._begins[q]) if self._plastic[q] else -1
         entry = {"pre": 0 if source else self._number[pre.name], "current": int(port.current), "jumps": int(port.jumps)}
-        entry |= {"rows": -1, "targets": 0, "sums": sums}
+        entry |= {"stride": 1, "rows": -1, "targets": 0, "sums": sums}
         if port.rows < 0 and n == size and (not source or pre.size == self._n_sources):
             return entry, given.delay
         ends, targets = self._simulation.rows_of(given)

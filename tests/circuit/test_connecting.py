@@ -29,7 +29,7 @@ def tables(*calls, sizes=(30, 20)):
                     targets = [int(c.targets[port.targets + s]) for s in span]
                     assert targets == sorted(targets)
                 found += [
-                    ("ab"[port.pre], "ab"[k], j, low + i, c.jumps[port.jumps + s], c.delay[p])
+                    ("ab"[port.pre], "ab"[k], j, low + i, c.jumps[port.jumps + s * port.stride], c.delay[p])
                     for s, i in zip(span, targets, strict=True)
                 ]
     return found

@@ -24,6 +24,7 @@ PORT = np.dtype(
             ("pre", np.int64),  # the population that sends
             ("current", np.int64),  # which synaptic current it raises, as in `Circuit.taus`; −1 if it moves v at once
             ("jumps", np.int64),  # in `Circuit.jumps`
+            ("stride", np.int64),  # how far apart two synapses that follow one another are there: 1; 0 if all share one jump
             ("rows", np.int64),  # in `Circuit.row_ends`; −1 if all neurons are joined
             ("targets", np.int64),  # in `Circuit.targets`
             ("sums", np.int64),  # among the n_sums synapses that learn; −1 if it does not
@@ -226,6 +227,7 @@ class _Tables:
                 "delay": projection.delay,
                 "current": self.taus.index(projection.tau) if projection.tau else -1,
                 "jumps": self._starts[q],
+                "stride": 1,
                 "rows": sum(map(len, self._rows)) if sparse else -1,
                 "targets": sum(map(len, self._targets)) if sparse else 0,
                 "sums": self.n_sums if projection.plastic else -1,
@@ -248,6 +250,7 @@ class _Tables:
                 "delay": 0.0,
                 "current": -1,
                 "jumps": self._jumps.size + sum(map(len, self._of_errors)),
+                "stride": 1,
                 "rows": sum(map(len, self._rows)) if sparse else -1,
                 "targets": sum(map(len, self._targets)) if sparse else 0,
                 "sums": -1,

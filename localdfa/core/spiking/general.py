@@ -78,7 +78,7 @@ def _collect_jumps(first, last, arrivals, synapses, n, scratch):
             if not scratch.marked[i]:
                 scratch.marked[i], scratch.jump[i], scratch.reached[count] = True, 0.0, i
                 count += 1
-            scratch.jump[i] += synapses.jumps[port.jumps + s] * strength
+            scratch.jump[i] += synapses.jumps[port.jumps + s * port.stride] * strength
     return count
 
 

@@ -288,8 +288,8 @@ def scatter_noise_kernel(each: bool) -> Any:
         head, first, rate = events.ends[0], noise.first[k], 1.0 / tau_m
         time, process, remains = events.time[head:last], events.process[head:last], events.remains[head:last]
         jumps, currents, single = noise.jump[first:], noise.current[first:], noise.first[k + 1] - first == n
-        jump, moves, moved, count = scratch.jump, scratch.moves, scratch.moved, unsigned(last - head)
-        number, up, down, width = jump.dtype.type, unsigned(0), unsigned(1), unsigned(n)
+        steps, moves, moved, count = scratch.steps, scratch.moves, scratch.moved, unsigned(last - head)
+        number, up, down, width, two = moves.dtype.type, unsigned(0), unsigned(1), unsigned(n), unsigned(2)
         if count > 0 and (now - time[0]) * rate < _SMALL:
             for e in range(count):
                 x = (time[e] - now) * rate
@@ -298,11 +298,11 @@ def scatter_noise_kernel(each: bool) -> Any:
             for e in range(count):
                 remains[e] = math.exp((time[e] - now) * rate)
         if single and currents[0] < 0 and not each:  # most noise is that: the others' loop takes twice as long
-            of_v, falls = moves[0], unsigned(0)
+            falls = unsigned(0)
             for e in range(count):
                 i = unsigned(process[e])
                 way = up if jumps[i] >= 0 else down
-                of_v[way, i] += number(jumps[i] * remains[e])
+                steps[way, i] += number(jumps[i] * remains[e])
                 falls += way
             moved[0, up] |= falls < count
             moved[0, down] |= falls > 0
@@ -314,12 +314,14 @@ def scatter_noise_kernel(each: bool) -> Any:
                 i -= width
             if each:
                 left = math.exp((time[e] - now) / tau_ms[i])
-            if r >= 0:
-                of_current = math.exp((time[e] - now) / taus[r])
-                jump[i] += number(size * (taus[r] / (taus[r] - (tau_ms[i] if each else tau_m)) * (of_current - left)))
-                left = of_current
             way = up if size >= 0 else down
-            moves[r + 1, way, i] += number(size * left)
+            if r < 0:
+                steps[way, i] += number(size * left)
+            else:
+                of_current = math.exp((time[e] - now) / taus[r])
+                adds = taus[r] / (taus[r] - (tau_ms[i] if each else tau_m)) * (of_current - left)
+                moves[r, way, two * i] += number(size * of_current)
+                moves[r, way, two * i + unsigned(1)] += number(size * adds)
             moved[r + 1, way] = True
 
     return scatter_noise

@@ -17,18 +17,19 @@ from localdfa.core.spiking.parameters import parameters_of
 from localdfa.core.spiking.refractory import recovered
 from localdfa.core.spiking.traces import fire, rises
 
-# The least number of (arrival, neuron) pairs that there is room for: candidates are looked up in lists that have no more.
+# There is room for at least so many (arrival, neuron) pairs: candidates are looked up in lists that have no more.
 PAIRS = 2**14
 
 
 class Reached(NamedTuple):
-    """Which arrivals of a chunk reach the candidates of a list, and through which synapses."""
+    """Which arrivals of a chunk reach the candidates of a list, and through which synapses; room for m such pairs."""
 
     marked: np.ndarray  # (n,) whether a neuron is in the list
     nth: np.ndarray  # (n,) where it stands there
-    counts: np.ndarray  # (n,) how many arrivals reach each candidate of the list
-    arrivals: np.ndarray  # which arrivals; those of candidate f begin at f times the number of arrivals in the chunk
-    synapses: np.ndarray  # through which synapse of the port each of them comes
+    ends: np.ndarray  # (n + 1,) the pairs of candidate f are those from ends[f] to ends[f + 1] − 1
+    arrivals: np.ndarray  # (m,) which arrivals, by candidate
+    synapses: np.ndarray  # (m,) through which synapse of the port each of them comes
+    found: np.ndarray  # (3, m) pairs as they are found: candidate, arrival, synapse
 
 
 class Decay(NamedTuple):
@@ -48,9 +49,10 @@ def empty_reached(n):
     return Reached(
         marked=np.zeros(n, np.bool_),
         nth=np.zeros(n, np.int64),
-        counts=np.zeros(n, np.int64),
+        ends=np.zeros(n + 1, np.int64),
         arrivals=np.empty(PAIRS, np.int64),
         synapses=np.empty(PAIRS, np.int64),
+        found=np.empty((3, PAIRS), np.int64),
     )
 
 
@@ -80,9 +82,10 @@ def with_room(reached, count):
     return Reached(
         marked=reached.marked,
         nth=reached.nth,
-        counts=reached.counts,
+        ends=reached.ends,
         arrivals=np.empty(count, np.int64),
         synapses=np.empty(count, np.int64),
+        found=np.empty((3, count), np.int64),
     )
 
 
@@ -92,32 +95,60 @@ def look_up_arrivals(
     n,  # neurons of the population
     chunk,  # Arrivals of the chunk
     synapses,  # Synapses
-    reached,  # Reached, which gets what is found
+    reached,  # Reached, with room for all that the arrivals say of one neuron; gets what is found
 ):
-    """Which arrivals of a chunk reach the candidates of a list, and through which synapses.
+    """Which arrivals of a chunk reach the candidates of a list, and through which synapses; returns of how many of the
+    candidates, which come first, it is said, because there is no room for more.
 
     A row of targets is read to its end: to search it for a few neurons takes longer, as it is not near.
     """
-    marked, nth, counts, count = reached.marked, reached.nth, reached.counts, chunk.ports.size
-    for f in range(candidates.size):
-        marked[candidates[f]], nth[candidates[f]], counts[f] = True, f, 0
-    for e in range(count):
+    size, count = candidates.size, -1
+    while count < 0:
+        some = candidates[:size]
+        for f in range(size):
+            reached.marked[some[f]], reached.nth[some[f]] = True, f
+        count = _find_pairs(some, n, chunk, synapses, reached)
+        for f in range(size):
+            reached.marked[some[f]] = False
+        if count < 0:
+            size = (size + 1) // 2
+    found, ends = reached.found, reached.ends
+    ends[: size + 1] = 0
+    for h in range(count):
+        ends[found[0, h] + 1] += 1
+    for f in range(size):
+        ends[f + 1] += ends[f]
+    for h in range(count - 1, -1, -1):  # from behind, so that each end moves to where its pairs begin
+        f = found[0, h] + 1
+        ends[f] -= 1
+        reached.arrivals[ends[f]], reached.synapses[ends[f]] = found[1, h], found[2, h]
+    for f in range(size):
+        ends[f] = ends[f + 1]
+    ends[size] = count
+    return size
+
+
+@device
+def _find_pairs(candidates, n, chunk, synapses, reached):
+    """Put the pairs of candidates, which are marked, into `reached.found`; returns how many there are, −1 without room."""
+    marked, nth, found, count, room = reached.marked, reached.nth, reached.found, 0, reached.found.shape[1]
+    for e in range(chunk.ports.size):
         port, j = synapses.ports[chunk.ports[e]], chunk.senders[e]
         if port.rows < 0:
+            if count + candidates.size > room:
+                return -1
             for f in range(candidates.size):
-                at = f * count + counts[f]
-                reached.arrivals[at], reached.synapses[at] = e, j * n + candidates[f]
-                counts[f] += 1
+                found[0, count], found[1, count], found[2, count] = f, e, j * n + candidates[f]
+                count += 1
             continue
         to = synapses.targets[port.targets :]
         for s in range(unsigned(synapses.row_ends[port.rows + j]), unsigned(synapses.row_ends[port.rows + j + 1])):
             if marked[unsigned(to[s])]:
-                f = nth[to[s]]
-                at = f * count + counts[f]
-                reached.arrivals[at], reached.synapses[at] = e, s
-                counts[f] += 1
-    for f in range(candidates.size):
-        marked[candidates[f]] = False
+                if count == room:
+                    return -1
+                found[0, count], found[1, count], found[2, count] = nth[to[s]], e, s
+                count += 1
+    return count
 
 
 @always_inline
@@ -237,14 +268,14 @@ def resolve_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[st
         listed,  # how many spikes are listed
     ):
         """Take a list of candidates through the arrivals of a chunk and all their spikes; returns how many are listed then."""
-        last, count, number = decay.taus.size - 1, chunk.when.size, later.dtype.type
+        last, number, ends = decay.taus.size - 1, later.dtype.type, reached.ends
         until, present = population.until, decay.present
         ulp = 2.0**-23 if later.itemsize == 4 else 2.0**-52
         for r in range(last + 1):
             decay.kept[r] = math.exp((traces.origin - begin) / decay.taus[r])
         for f in range(candidates.size):
-            i, t, h, of_neuron = candidates[f], begin, 0, reached.counts[f]
-            arrivals, through = reached.arrivals[f * count : (f + 1) * count], reached.synapses[f * count : (f + 1) * count]
+            i, t, h, of_neuron = candidates[f], begin, 0, ends[f + 1] - ends[f]
+            arrivals, through = reached.arrivals[ends[f] : ends[f + 1]], reached.synapses[ends[f] : ends[f + 1]]
             own = of_one(p, rows, i)
             target, level = float(population.target[i]), float(v[i]) if f < awake else own.v_reset
             if not simple:
@@ -284,8 +315,9 @@ def resolve_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[st
                         break
                     takes, before = recovered(until[i], t), level
                     while h < of_neuron and chunk.when[arrivals[h]] <= t:
-                        port = synapses.ports[chunk.ports[arrivals[h]]]
-                        jump = synapses.jumps[port.jumps + through[h]] * synapses.strength[chunk.ports[arrivals[h]]]
+                        which = chunk.ports[arrivals[h]]
+                        port = synapses.ports[which]
+                        jump = synapses.jumps[port.jumps + through[h] * port.stride] * synapses.strength[which]
                         if port.current >= 0:
                             present[port.current] += jump
                         elif takes:

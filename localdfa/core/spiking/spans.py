@@ -172,7 +172,7 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
                 column = _CURRENTS + unsigned(taus.size) + unsigned(r)
             to, jumps = c.targets[port.targets :], c.jumps[port.jumps :]
             for s in range(unsigned(c.row_ends[port.rows + j]), unsigned(c.row_ends[port.rows + j + 1])):
-                i, jump = unsigned(to[s]), jumps[s] * size
+                i, jump = unsigned(to[s]), jumps[s * unsigned(port.stride)] * size
                 if rows[i, _REACHED] == 0:
                     rows[i, _REACHED] = 1
                     reached[count] = i
@@ -290,14 +290,14 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
                 pre_traces=state.pre_traces,
                 sums=c.jumps,
             )
-            most = reached.arrivals.size // max(arrivals.when.size, 1)
-            for f in range(0, count, most):
-                some = candidates[f : min(f + most, count)]
-                look_up_arrivals(some, n, arrivals, synapses, reached)
+            f = 0
+            while f < count:
+                some = candidates[f : f + look_up_arrivals(candidates[f:count], n, arrivals, synapses, reached)]
                 listed = resolve_spikes(
                     p, None, some, awake - f, later, later, t, stop, traces, population, arrivals, synapses, reached, decay, k,
                     None, scratch.sparse.events, later.dtype.type(0), listed,
                 )  # fmt: skip
+                f += some.size
             fade, remains = math.exp((origin - stop) / p.tau_m), math.exp((stop - end) / p.tau_m)
             for f in range(count):
                 i = candidates[f]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from localdfa.core.compiled import allocating, always_inline, device, unsigned
+from localdfa.core.pairs import add_pair
 from localdfa.core.prefetch import LINE, prefetch
 from localdfa.core.spiking.noise import (
     Events,
@@ -31,7 +32,9 @@ from localdfa.core.spiking.traces import rises
 
 # A chunk has at most this many synapses a neuron: with more, bounds on v rule out too few; with fewer, there are too many
 # passes over the neurons.
-_SHARE = 1.5
+_SHARE = 3.0
+# Where the rows of so many arrivals ahead end is asked for before it is needed.
+_AHEAD = 16
 # `upper_bound_kernel` looks for candidates in blocks of so many neurons, and works on so many at a time that they stay in the
 # cache.
 _BLOCK = unsigned(32)
@@ -41,13 +44,16 @@ _TILE = unsigned(512)
 class SparseScratch(NamedTuple):
     """Scratch arrays for a population of n neurons; all sums are 0 between chunks."""
 
-    jump: np.ndarray  # (n,) what the currents that arrive in a chunk add to v by its end
+    jump: np.ndarray  # (n,) what all that moves v adds to it by the end of a chunk
     rise: np.ndarray  # (n,) what raises v meanwhile
     lift: np.ndarray  # (n,) what raises its target
     threshold: np.ndarray  # (n,) the lowest threshold
     kept: np.ndarray  # (n,) the fraction to which v shrinks by the end, where time constants differ
-    moves: np.ndarray  # (R + 1, 2, n) what is left of the jumps at its end: of v, then of each current; up and down apart
-    moved: np.ndarray  # (R + 1, 2) whether there are any of these jumps
+    steps: np.ndarray  # (2, n) what is left at the end of jumps of v; up and down apart
+    moves: np.ndarray  # (R, 2, 2 n) what is left at the end of jumps of each current, and what they have added to v, side by
+    # side for each neuron; up and down apart
+    gains: np.ndarray  # (R, n) what is left of all jumps of each current
+    moved: np.ndarray  # (R + 1, 2) whether there are any of these jumps: of v, then of each current
     reached: Reached
     decay: Decay
     events: Events
@@ -66,7 +72,9 @@ def sparse_scratch(n, taus, kind):
         lift=np.zeros(n, kind),
         threshold=np.zeros(n, kind),
         kept=np.zeros(n, kind),
-        moves=np.zeros((r + 1, 2, n), kind),
+        steps=np.zeros((2, n), kind),
+        moves=np.zeros((r, 2, 2 * n), kind),
+        gains=np.zeros((r, n), kind),
         moved=np.zeros((r + 1, 2), np.bool_),
         reached=empty_reached(n),
         decay=empty_decay(taus),
@@ -92,6 +100,8 @@ def chunk_end(
     after the first, or after `_SHARE` n synapses."""
     when, ports, row_ends, e, passed = arrivals.when, synapses.ports, synapses.row_ends, first, 0.0
     while e < when.size and (e == first or when[e] == when[e - 1] or (when[e] - when[first] < longest and passed < _SHARE * n)):
+        if e + _AHEAD < when.size:
+            prefetch(row_ends, ports[arrivals.ports[e + _AHEAD]].rows + arrivals.senders[e + _AHEAD])
         rows, j = ports[arrivals.ports[e]].rows, arrivals.senders[e]
         passed += _SHARE * n if rows < 0 else row_ends[rows + j + 1] - row_ends[rows + j]
         e += 1
@@ -147,39 +157,62 @@ def scatter_kernel(each: bool) -> Any:
         scratch,  # SparseScratch, of which all sums are 0; gets what the arrivals leave
     ):
         """What the arrivals of a chunk leave at its end: `upper_bound` adds it to v, and `take_in_currents` to the currents."""
-        when, ports, senders = chunk.when, chunk.ports, chunk.senders
+        when, ports, senders, steps, moves = chunk.when, chunk.ports, chunk.senders, scratch.steps, scratch.moves
         row_ends, targets, jumps, strength = synapses.row_ends, synapses.targets, synapses.jumps, synapses.strength
-        jump, width, none, up, down = scratch.jump, unsigned(n), scratch.jump.dtype.type(0), unsigned(0), unsigned(1)
+        number, none, up, down, two = jumps.dtype.type, jumps.dtype.type(0), unsigned(0), unsigned(1), unsigned(2)
         for e in range(when.size):
             port, j, elapsed, size = synapses.ports[ports[e]], senders[e], now - when[e], strength[ports[e]]
-            r = port.current
-            moves, moved = scratch.moves[r + 1], scratch.moved[r + 1]
+            r, moved, row = port.current, scratch.moved[port.current + 1], jumps[port.jumps :]
             if port.rows < 0:  # the chunk ends with it
-                row, ups, downs = jumps[port.jumps + j * n : port.jumps + (j + 1) * n], moves[up], moves[down]
-                for i in range(width):
-                    ups[i] += max(row[i] * size, none)
-                    downs[i] += min(row[i] * size, none)
+                row = row[j * n : (j + 1) * n]
+                for i in range(unsigned(n)):
+                    if r < 0:
+                        steps[up, i] += max(row[i] * size, none)
+                        steps[down, i] += min(row[i] * size, none)
+                    else:
+                        moves[r, up, two * i] += max(row[i] * size, none)
+                        moves[r, down, two * i] += min(row[i] * size, none)
                 moved[up] = moved[down] = True
                 continue
-            remains = jump.dtype.type(math.exp(-elapsed / (tau_m if r < 0 else taus[r])))
-            adds = jump.dtype.type(0.0 if r < 0 else response(taus[r], tau_m, elapsed))
+            remains = number(math.exp(-elapsed / (tau_m if r < 0 else taus[r])))
+            adds = number(0.0 if r < 0 else response(taus[r], tau_m, elapsed))
             first, last = unsigned(row_ends[port.rows + j]), unsigned(row_ends[port.rows + j + 1])
-            to, row, falls = targets[port.targets :], jumps[port.jumps :], unsigned(0)
+            to, falls = targets[port.targets :], unsigned(0)
             if e + 1 < when.size:
                 following = synapses.ports[ports[e + 1]]
-                prefetch_row(following, senders[e + 1], row_ends, following.jumps, jumps)
                 prefetch_row(following, senders[e + 1], row_ends, following.targets, targets)
-            for s in range(first, last):
-                i, size_here = unsigned(to[s]), row[s] * size  # size changes the sign of what error spikes do
-                way = up if size_here >= 0 else down  # without a branch, which would be mispredicted
-                if each:
+                if following.stride > 0:
+                    prefetch_row(following, senders[e + 1], row_ends, following.jumps, jumps)
+            if each:
+                for s in range(first, last):
+                    i, jump = unsigned(to[s]), row[s * unsigned(port.stride)] * size
+                    way = up if jump >= 0 else down
                     if r < 0:
-                        remains = jump.dtype.type(math.exp(-elapsed / tau_ms[i]))
+                        steps[way, i] += jump * number(math.exp(-elapsed / tau_ms[i]))
                     else:
-                        adds = jump.dtype.type(response(taus[r], tau_ms[i], elapsed))
-                moves[way, i] += size_here * remains
-                jump[i] += size_here * adds
-                falls += way
+                        add_pair(moves[r, way], two * i, jump, remains, number(response(taus[r], tau_ms[i], elapsed)))
+                    falls += way
+            elif port.stride == 0:
+                jump = row[0] * size
+                way = up if jump >= 0 else down
+                if r < 0:
+                    of_v, jump = steps[way], jump * remains
+                    for s in range(first, last):
+                        of_v[unsigned(to[s])] += jump
+                else:
+                    of_current = moves[r, way]
+                    for s in range(first, last):
+                        add_pair(of_current, two * unsigned(to[s]), jump, remains, adds)
+                falls = way * (last - first)
+            else:
+                for s in range(first, last):
+                    i, jump = unsigned(to[s]), row[s] * size  # size changes the sign of what error spikes do
+                    way = up if jump >= 0 else down  # without a branch, which would be mispredicted
+                    if r < 0:
+                        steps[way, i] += jump * remains
+                    else:
+                        add_pair(moves[r, way], two * i, jump, remains, adds)
+                    falls += way
             moved[up] |= falls < last - first
             moved[down] |= falls > 0
 
@@ -213,24 +246,26 @@ def upper_bound_kernel(each: bool) -> Any:
         their value in between. The loops are over few arrays each, because LLVM does not vectorise them otherwise.
         """
         to, currents, a, moves, moved = population.target, population.currents, population.first, scratch.moves, scratch.moved
+        ups, downs, two = scratch.steps[0], scratch.steps[1], unsigned(2)
         jump, rise, lift, threshold, kept = scratch.jump, scratch.rise, scratch.lift, scratch.threshold, scratch.kept
         n, number = unsigned(v.size), v.dtype.type
         remains, one, none, count, first = number(math.exp((t - now) / tau_m)), number(1), number(0), 0, unsigned(0)
         while first < n:
             stop = min(first + _TILE, n)
-            up, down, more = moves[0, 0], moves[0, 1], number(math.exp((now - first_at) / tau_m))
+            more = number(math.exp((now - first_at) / tau_m))
             if each:
                 for i in range(first, stop):
                     kept[i] = number(math.exp((t - now) / tau_ms[i]))
             for i in range(first, stop):
                 rise[i] = none
             for i in range(first, stop if moved[0, 0] or moved[0, 1] else first):
-                rise[i] = up[i] * more
-                jump[i] += up[i] + down[i]
-                up[i], down[i] = none, none
+                rise[i] = ups[i] * more
+                jump[i] += ups[i] + downs[i]
+                ups[i], downs[i] = none, none
             for r in range(taus.size):
                 present, adds = number(math.exp((origin - t) / taus[r])), number(response(taus[r], tau_m, now - t))
-                row, up, left = currents[r, a:], moves[r + 1, 0], number(math.exp((t - now) / taus[r]))
+                row, left = currents[r, a:], number(math.exp((t - now) / taus[r]))
+                up, down, gain = moves[r, 0], moves[r, 1], scratch.gains[r]
                 more = number(math.exp((now - first_at) / taus[r]))
                 for i in range(first, stop):
                     current = row[i] * present
@@ -239,7 +274,16 @@ def upper_bound_kernel(each: bool) -> Any:
                     jump[i] += current * adds
                     lift[i] += max(current, current * left)
                 for i in range(first, stop if moved[r + 1, 0] else first):
-                    lift[i] += up[i] * more
+                    left_over, added = up[two * i], up[two * i + unsigned(1)]
+                    up[two * i], up[two * i + unsigned(1)] = none, none
+                    lift[i] += left_over * more
+                    gain[i] += left_over
+                    jump[i] += added
+                for i in range(first, stop if moved[r + 1, 1] else first):
+                    left_over, added = down[two * i], down[two * i + unsigned(1)]
+                    down[two * i], down[two * i + unsigned(1)] = none, none
+                    gain[i] += left_over
+                    jump[i] += added
             for i in range(first, stop):
                 if each:
                     remains = kept[i]
@@ -271,17 +315,15 @@ def take_in_currents(
     apart,  # since the trace origin, ms
     population,  # Population
     n,  # its neurons
-    scratch,  # SparseScratch after `scatter_kernel`
+    scratch,  # SparseScratch after `upper_bound_kernel`
 ):
     """Add what a chunk leaves to the synaptic currents."""
+    number, moved = scratch.gains.dtype.type, scratch.moved
     for r in range(taus.size):
-        rise, row = scratch.moves.dtype.type(math.exp(apart / taus[r])), population.currents[r, population.first :]
-        none = scratch.moves.dtype.type(0)
-        for way in range(2):
-            moves = scratch.moves[r + 1, way]
-            for i in range(unsigned(n if scratch.moved[r + 1, way] else 0)):
-                row[i] += moves[i] * rise
-                moves[i] = none
+        rise, row, gain = number(math.exp(apart / taus[r])), population.currents[r, population.first :], scratch.gains[r]
+        for i in range(unsigned(n if moved[r + 1, 0] or moved[r + 1, 1] else 0)):
+            row[i] += gain[i] * rise
+            gain[i] = number(0)
 
 
 @device
@@ -395,16 +437,16 @@ def sparse_kernel(neuron: Any, exponential: bool, noisy: bool, varied: tuple[str
                 scatter_noise(k, p.tau_m, tau_ms, taus, end, n, last, noise, events, scratch)
             awake = upper_bound(p.tau_m, tau_ms, taus, t, begins, end, origin, v, later, population, scratch, candidates)
             count, before = release(ring, population.until, end, candidates, awake), listed
-            most = reached.arrivals.size // max(e - first, 1)
-            for f in range(0, count, most):
-                some = candidates[f : min(f + most, count)]
-                look_up_arrivals(some, n, chunk, synapses, reached)
+            f = 0
+            while f < count:
+                some = candidates[f : f + look_up_arrivals(candidates[f:count], n, chunk, synapses, reached)]
                 if noisy:
                     look_up_events(some, n, last, events, reached.marked, reached.nth)
                 listed = resolve_spikes(
                     p, rows, some, awake - f, v, later, t, end, traces, population, chunk, synapses, reached, decay, k, noise,
                     events, gains, listed,
                 )  # fmt: skip
+                f += some.size
             if noisy:
                 events.ends[0] = last
             if each_period:

@@ -288,19 +288,24 @@ def test_neurons_are_told_all_that_reaches_them_and_no_more(n, data):
     ports["rows"], ports["targets"] = (3, -1), (1, 0)
     arrivals = data.draw(st.lists(st.tuples(st.integers(0, 1), st.integers(0, len(rows) - 1)), max_size=6))
     through, who = (np.array(column, np.int64) for column in zip(*arrivals, strict=True)) if arrivals else np.empty((2, 0), int)
-    pairs = np.empty((2, max(1, len(candidates) * len(arrivals))), np.int64)
-    reached = Reached(np.zeros(n, bool), np.zeros(n, np.int64), np.zeros(n, np.int64), *pairs)
+    room = data.draw(st.integers(max(1, len(arrivals)), 1 + len(candidates) * len(arrivals)))
+    pairs, found = np.empty((2, room), np.int64), np.empty((3, room), np.int64)
+    reached = Reached(np.zeros(n, bool), np.zeros(n, np.int64), np.zeros(n + 1, np.int64), *pairs, found)
     synapses = Synapses(ports, ends, targets, *[np.empty(0)] * 5)
-    look_up_arrivals(candidates, n, Arrivals(np.zeros(len(who)), through, who), synapses, reached)
-    assert not reached.marked.any()
-    for f, i in enumerate(candidates):
-        expected = [
-            (e, j * n + i if port else sum(map(len, rows[:j])) + sorted(rows[j]).index(i))
-            for e, (port, j) in enumerate(arrivals)
-            if port or i in rows[j]
-        ]
-        own = pairs[:, f * len(arrivals) :][:, : reached.counts[f]]
-        assert [tuple(pair) for pair in own.T] == expected
+    first = 0
+    while first < len(candidates):
+        told = look_up_arrivals(candidates[first:], n, Arrivals(np.zeros(len(who)), through, who), synapses, reached)
+        assert told > 0
+        assert not reached.marked.any()
+        for f, i in enumerate(candidates[first : first + told]):
+            expected = [
+                (e, j * n + i if port else sum(map(len, rows[:j])) + sorted(rows[j]).index(i))
+                for e, (port, j) in enumerate(arrivals)
+                if port or i in rows[j]
+            ]
+            own = pairs[:, reached.ends[f] : reached.ends[f + 1]]
+            assert [tuple(pair) for pair in own.T] == expected
+        first += told
 
 
 @hypothesis_settings(max_examples=300, deadline=None)
