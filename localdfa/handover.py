@@ -1,6 +1,7 @@
 """The network that a training starts from: built anew, or with the weights and B of a finished run."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from localdfa.network import Network, build, handed_over
 from localdfa.spec import Experiment, Setting, checks, settings
 from localdfa.spec.tables import GIVEN
 
+# Of arrays of a start, those of feedback: B1, B2 … and B0 of the inputs.
+_OF_FEEDBACK = re.compile(r"B\d+").fullmatch
 # Weights and B by name, as a run keeps them.
 Start = Mapping[str, np.ndarray]
 
@@ -29,8 +32,10 @@ def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int, start
         There is no such run, condition or seed, or it is not finished; or it does not fit.
     """
     if setting.network.weights == GIVEN and start is not None:
-        pathway = setting.pathway_of(setting.rule_of(setting.stage[0])) if "B1" in start else "transpose"
-        return handed_over(build(_drawn(setting), shape, n_out, seed), setting, seed, start, pathway, "weights")
+        pathway = setting.pathway_of(setting.rule_of(setting.stage[0])) if any(map(_OF_FEEDBACK, start)) else "transpose"
+        network = build(_drawn(setting), shape, n_out, seed)
+        _require_known(network, start)
+        return handed_over(network, setting, seed, start, pathway, "weights")
     network = build(setting, shape, n_out, seed)
     if setting.network.from_run is None:
         return network
@@ -62,6 +67,21 @@ def trained(setting: Setting, job: record.Job, shape: tuple[int, ...]) -> Networ
     return handed_over(network, setting, job.seed, weights, "transpose", str(job.folder / "weights.npz"))
 
 
+def _require_known(network: Network, start: Start) -> None:
+    """Refuse arrays of which this network takes nothing over."""
+    layers, known = range(1, network.n_hidden + 2), set[str]()
+    for name in network.names:
+        known |= {f"{kind}{name}" for kind in ("W", "b", "pre", "post")}
+    known |= {f"B{l}" for l in range(network.n_hidden + 1)}
+    known |= {f"{kind}{l}" for l in layers for kind in ("gain", "mean", "variance")}
+    if strange := [name for name in start if name not in known]:
+        there = [f"W{name}, b{name}" for name in network.names]
+        raise SpecError(
+            f"weights: {quoted(strange[0])} is nothing that this network takes over; allowed: {', '.join(there)}, and B1 to "
+            f"B{network.n_hidden}"
+        )
+
+
 def _drawn(setting: Setting) -> Setting:
     """The same setting with weights that are drawn, which others then take the place of."""
     if setting.network.weights != GIVEN:
@@ -84,7 +104,10 @@ def given_start(weights: Any) -> dict[str, np.ndarray]:
         )
     found = {}
     for name, value in weights.items():
-        array = np.array(value)
+        try:
+            array = np.array(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SpecError(f"weights: {name}: {error}; allowed: an array of numbers") from None
         if array.dtype.kind not in "fiu":
             raise SpecError(f"weights: {name} is {array.dtype}; allowed: numbers")
         found[str(name)] = array if array.dtype.kind == "f" else array.astype(np.float64)

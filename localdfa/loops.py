@@ -28,6 +28,10 @@ _TABLES = {
     **dict.fromkeys(("beta", "nudging"), "phases"),
     **dict.fromkeys(("inside", "relative", "several"), "loop"),
 }
+# Arguments that are given for each training, by where.
+_GIVEN_ELSEWHERE = {
+    "seed": "`seeds` of the Log", **dict.fromkeys(("model", "example", "taps", "output", "spread"), "training.feedback"),
+}  # fmt: skip
 _RULES = {of_learners: name for name, of_learners in RULES.items()}
 
 
@@ -96,6 +100,8 @@ class Log:
     ) -> None:  # fmt: skip
         if force and resume:
             raise SpecError("force, resume: a run is replaced, or gone on with; allowed: one of the two")
+        if not isinstance(conditions, Mapping) or not all(isinstance(own, Mapping) for own in conditions.values()):
+            raise SpecError(f"conditions: {quoted(conditions)}; allowed: a dict of dicts, as {{'dfa': {{'rule': 'dfa'}}}}")
         self.folder, self.conditions = Path(out), {name: dict(arguments) for name, arguments in conditions.items()}
         self._experiment = _spec(self.conditions, seeds, predicts, data, title)
         self._force, self._resume, self._held = force, resume, ExitStack()
@@ -285,6 +291,8 @@ def _spec(
         for key, value in arguments.items():
             if key == "rule":
                 continue
+            if key in _GIVEN_ELSEWHERE:
+                raise SpecError(f"condition {name!r}: {key}: belongs to no condition; allowed: in {_GIVEN_ELSEWHERE[key]}")
             table = _TABLES.get(key, "loop")
             if table == "loop" and not isinstance(value, bool | int | float | str):
                 raise SpecError(f"condition {name!r}: {key}: {quoted(value)}; allowed: a number, a text, or True or False")

@@ -204,7 +204,10 @@ def test_what_a_module_does_not_read_is_refused(changes, said):
     [
         ({"data": "diabetes"}, "numbers to be fitted; allowed with a module"),
         ({"data": "spheres"}, "spheres"),
-        ({"module": {"name": "gcn"}, "preprocess": {}}, "'digits' is no Graph, which module.name = 'gcn' reads"),
+        (
+            {"module": {"name": "gcn"}, "preprocess": {}, "condition": [{"name": "a", "rule": "dfa"}]},
+            "'digits' is no Graph, which module.name = 'gcn' reads",
+        ),
         ({"module": {"name": "mlp", "device": "cuda"}}, "module.device: 'cuda'"),
     ],
 )  # fmt: skip

@@ -87,6 +87,13 @@ def _wrong_with(model: Any, setting: Setting) -> Iterator[str]:
             f"batch_size: {setting.batch_size}, but module.name = {quoted(setting.computed_by)} sees all of its data in each "
             f"step; allowed: leave it out"
         )
+    sends_target = setting.rule == "drtp" or (setting.rule in PATHWAYS and setting.feedback.pathway == "drtp")
+    # An output that is a property depends on parameters; then the learner says what does not fit.
+    elsewhere = isinstance(model.output, str) and model.output != ""
+    if sends_target and (elsewhere or getattr(model.reads, "whole", False)):
+        why = "takes its error before the output that has targets" if elsewhere else "has samples that show no label"
+        key = "rule" if setting.rule == "drtp" else "feedback.pathway"
+        yield f"{key}: 'drtp' sends the target, but module.name = {quoted(setting.computed_by)} {why}; allowed: another one"
     if setting.feedback.spread and not hasattr(model, "spread"):
         yield (
             f"feedback.spread: true, but module.name = {quoted(setting.computed_by)} has no neighbours to pass an error on to; "

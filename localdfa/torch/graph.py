@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 # Operations that rearrange, select, sum or scale: linear, with no weights of their own. Max-pooling hands a value on as it is.
@@ -65,11 +66,32 @@ class Reach(NamedTuple):
     cuts: set[str]
 
 
-def reach(tensors: Sequence[Tensor], parameters: Mapping[int, str], ends: Mapping[int, str], own: bool) -> Reach:
+def constants(tensors: Sequence[Tensor]) -> set[int]:
+    """Where tensors lie in memory of which it is known that they are no activity of this pass."""
+    return {tensor.untyped_storage().data_ptr() for tensor in tensors if tensor.layout is torch.strided}
+
+
+def goes_past(tensor: Tensor, out: Tensor, ends: Mapping[int, str]) -> bool:
+    """Whether a tensor depends on an end, of those that have names, by a way that does not go through `out`."""
+    seen, waiting = {out.grad_fn}, [] if tensor is out else [tensor.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if ends.get(id(getattr(node, "variable", None))):
+            return True
+        waiting += [child for child, _ in node.next_functions]
+    return False
+
+
+def reach(
+    tensors: Sequence[Tensor], parameters: Mapping[int, str], ends: Mapping[int, str], own: bool, known: set[int]
+) -> Reach:  # fmt: skip
     """Follow the graph of some tensors down to its leaves. Parameters that only scale single values are no weights.
 
     parameters: names by id; ends: the same of leaves that bring activity, inputs and what taps give. own: whether the first
-    non-linearity on a way is that of the very neurons that get the signal.
+    non-linearity on a way is that of the very neurons that get the signal. known: `constants`.
     """
     nodes = _in_order([tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None])
     activity = _activity(nodes, ends)
@@ -88,7 +110,7 @@ def reach(tensors: Sequence[Tensor], parameters: Mapping[int, str], ends: Mappin
             found.cuts.add(ends[leaf])
         kind, operands = _kind(node), [child for child, _ in node.next_functions]
         bring = [False] * len(operands) if weighs[node] else _bringing(kind, operands, activity)
-        bends = any(bring) and not _linear(node, kind, bring)
+        bends = any(bring) and (not _linear(node, kind, bring) or _gated(node, kind, known))
         here = passed[node] | {f"<{kind}>"} if bends and (beyond[node] or kind not in _ELEMENTWISE) else passed[node]
         mixing = (
             []
@@ -136,6 +158,20 @@ def _linear(node: Any, kind: str, bring: Sequence[bool]) -> bool:
         # Of one sample it is one within it, and so InstanceNorm has it: the channels of all samples as those of one.
         return not node._saved_training or bool(node._saved_input.shape[0] > 1)
     return kind in _STRUCTURE or kind in _PROJECTIONS
+
+
+def _gated(node: Any, kind: str, known: set[int]) -> bool:
+    """Whether activity is multiplied by numbers, or replaced where a mask says so, which may have been made of activity: a
+    comparison and what was detached come without a graph. One number for all is taken as a constant."""
+    if kind == "IndexPut":
+        return any(index is not None and index.dtype is torch.bool for index in node._saved_indices)
+    if kind not in ("Mul", "Div"):
+        return False
+    saved = [node._saved_self, node._saved_other] if kind == "Mul" else [None, node._saved_other]
+    return any(
+        child is None and isinstance(other, Tensor) and other.dim() > 0 and other.untyped_storage().data_ptr() not in known
+        for (child, _), other in zip(node.next_functions, saved, strict=False)
+    )
 
 
 def _kind(node: Any) -> str:

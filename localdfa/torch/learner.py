@@ -68,6 +68,7 @@ class Learner(nn.Module):
         # Of each tap: how many leading axes are of samples, and the shape of the features behind them.
         self._rows: dict[str, int] = {}
         self._features: dict[str, torch.Size] = {}
+        self._frozen = {name: p for name, p in taps.model.named_parameters() if not p.requires_grad}
 
     def backward(self, loss: Tensor, target: Tensor | None = None, factor: float | None = None) -> None:
         """Add to the gradient of each parameter what the rule teaches it, in place of ``loss.backward()``.
@@ -82,11 +83,14 @@ class Learner(nn.Module):
         Raises
         ------
         LocalDFAError
-            The loss does not depend on the module's output, or also on other tensors that it gives or on an earlier forward
-            pass; a tap or the output was not reached, or twice; what a tap gave was changed in place; an argument is missing,
-            or the pathway does not read it.
+            The loss does not depend on the module's output, or also on other tensors that it gives, on an earlier forward pass
+            or one in evaluation mode; a tap or the output was not reached, or twice; what a tap gave was changed in place; a
+            parameter has been unfrozen since; an argument is missing, or the pathway does not read it.
         """
         taps = self._taps
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else quoted(loss)
+            raise LocalDFAError(f"loss: {found}; allowed: a tensor of one number")
         if not loss.requires_grad:
             raise LocalDFAError(
                 "the loss has no gradient: the output was detached, or the module ran under torch.no_grad(); allowed: a "
@@ -97,19 +101,25 @@ class Learner(nn.Module):
         if (factor is None) is (self.pathway in _UNSIZED):
             what = "needs" if factor is None else "does not read"
             raise LocalDFAError(f"factor: pathway {self.pathway!r} {what} it, what the loss of one sample counts")
+        if factor is not None and (isinstance(factor, bool) or not isinstance(factor, Real) or not 0 < factor < float("inf")):
+            raise LocalDFAError(f"factor: {quoted(factor)}; allowed: a number above 0")
         if self.rule == "bp":
             loss.backward()
             return
         try:
             taps.check_passed()
-            taps.listen()
-            # What a parameter gets from the loss and from a tap comes through one graph, twice.
-            loss.backward(retain_graph=self.rule != "shallow" and any(source.also for source in self.sources.values()))
+            self._check_frozen()
+            if self.pathway == "drtp" and taps.out is not None:
+                _one_hot(target, taps.out)  # before anything is added to a gradient
+            with taps.listening():
+                # What a parameter or an input gets from the loss and from a tap comes through one graph, twice.
+                twice = taps.asked or any(source.also for source in self.sources.values())
+                loss.backward(retain_graph=self.rule != "shallow" and twice)
             points, activity = taps.points, taps.activity
-            error = None if self.rule == "shallow" else taps.sent_back()
+            error = taps.sent_back(alone=self.rule != "shallow")
         finally:
             taps.forget()
-        if error is None:
+        if self.rule == "shallow":
             return
         with torch.no_grad():
             carried = self._carried(error, target, factor)
@@ -140,9 +150,14 @@ class Learner(nn.Module):
         taps = self._taps
         if self.rule not in PATHWAYS:
             raise LocalDFAError(f"alignment: under {self.rule!r} no error is sent back; allowed: {', '.join(PATHWAYS)}")
+        _check_followed("alignment")
+        taps.check_there()
+        self._check_frozen()
         with taps.passing("measure"):
             loss = criterion(called(taps.model, inputs), target)
             points = self._teachable(taps.points)
+            if not points:
+                raise LocalDFAError("alignment: all that lies below the taps is frozen; allowed: where a tap teaches something")
             true = torch.autograd.grad(loss, list(points.values()), allow_unused=True)
             error = taps.sent_back()
         with torch.no_grad():
@@ -165,9 +180,17 @@ class Learner(nn.Module):
         return {"parameter": np.array([*self.taught_by]), "taught_by": np.array([*self.taught_by.values()])}
 
     def remove(self) -> None:
-        """Take all taps out of the module again."""
+        """Take all taps out of the module again, which can then be pickled."""
         self._taps.remove()
         _hooked.discard(self._taps)
+
+    def _check_frozen(self) -> None:
+        """Refuse parameters that learn now and did not when the taps were made: nobody knows what would teach them."""
+        if thawed := next((name for name, parameter in self._frozen.items() if parameter.requires_grad), None):
+            raise LocalDFAError(
+                f"{thawed!r} learns now, and did not when the taps were made; allowed: `remove()`, and `feedback` anew, which "
+                f"draws the same B from the same seed"
+            )
 
     def _teachable(self, points: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Without those below which all has been frozen since."""
@@ -228,10 +251,15 @@ class Learner(nn.Module):
     def _prepare(self, example: Any, inside: bool, several: bool, seed: int, drawn: FeedbackTable) -> None:
         """Run an example, and draw B of each tap as the core draws that of a hidden layer."""
         shown = looked_at(self._taps, example, self.rule, inside, several)
-        self.sources = shown.sources
+        self.sources, self._taps.past = shown.sources, shown.past
         if self.rule not in PATHWAYS:
             return
-        sent = torch.zeros_like(shown.out) if self._spread is None else self._spread(torch.zeros_like(shown.out))
+        sent = nothing = torch.zeros_like(shown.out)
+        if self._spread is not None:
+            sent = self._spread(nothing)
+            if not isinstance(sent, Tensor) or sent.any():
+                found = "another thing than 0" if isinstance(sent, Tensor) else quoted(sent)
+                raise SpecError(f"spread: gives {found} of an error of 0; allowed: a linear function of a tensor")
         sizes: dict[str, tuple[int, int]] = {}
         for name, point in shown.points.items():
             rows = _shared_axes(sent.shape, point.shape, name)
@@ -297,8 +325,9 @@ def feedback(
 
     What a tap gives goes on without its graph. What lies above the last taps learns exactly, from the loss; what lies between
     two taps learns from the signal that the upper one gets, within that block by back-propagation. ``print(learner)`` says of
-    each parameter what trains it and through what. The module itself stays as it is, and may be compiled or wrapped afterwards:
-    in `DistributedDataParallel` with ``find_unused_parameters=False``, and True under `shallow`.
+    each parameter what trains it and through what. The module itself stays as it is, and may be compiled or wrapped afterwards,
+    in `DistributedDataParallel` with ``find_unused_parameters=False``, and True under `shallow`. Its `state_dict` can be kept
+    at any time, itself be pickled after `remove()`.
 
     Parameters
     ----------
@@ -334,6 +363,9 @@ def feedback(
         A name, value or combination is not allowed; a tap is not reached, or twice, or lies above the output; a parameter would
         get no signal, or back-propagation past a tap; a block has no local form.
     """
+    if not isinstance(model, nn.Module):
+        raise SpecError(f"model: {quoted(model)}; allowed: a torch.nn.Module")
+    _check_followed("feedback")
     if rule not in RULES:
         raise SpecError(f"rule: {unknown(rule, list(RULES))}")
     if several not in (None, "add"):
@@ -362,6 +394,12 @@ def feedback(
         raise
     _hooked.add(hooked)
     return learner
+
+
+def _check_followed(what: str) -> None:
+    """Refuse inference mode, in which autograd follows nothing; under no_grad() it can be told to."""
+    if torch.is_inference_mode_enabled():
+        raise LocalDFAError(f"{what}: autograd follows nothing in torch.inference_mode(); allowed: outside of it")
 
 
 def _submodules(model: nn.Module, taps: Any, output: Any, rule: str) -> list[str]:
@@ -444,6 +482,8 @@ def _one_hot(target: Tensor | None, like: Tensor) -> Tensor:
     """The target in the shape of the output."""
     if target is None:
         raise LocalDFAError("target: 'drtp' sends it in place of the error; allowed: backward(loss, target)")
+    if not isinstance(target, Tensor):
+        raise LocalDFAError(f"target: {quoted(target)}; allowed: a tensor of class indices, or of the shape of the output")
     if target.shape == like.shape:
         return target.to(like.dtype)
     if target.shape != like.shape[:-1] or target.is_floating_point():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from localdfa.errors import SpecError
-from localdfa.torch.graph import Reach, reach
+from localdfa.torch.graph import Reach, constants, goes_past, reach
 from localdfa.torch.taps import SINGLE, Taps, called, fresh, tensors
 
 
@@ -31,11 +31,13 @@ class Source(NamedTuple):
 
 class Example(NamedTuple):
     """What one forward pass showed: the source of each parameter by name, the shapes of what signals go to, by tap in the order
-    in which they are reached, and those points and the output themselves, without their graph."""
+    in which they are reached, and those points and the output themselves, without their graph; and which tensors of those that
+    the module gives depend on taps past the output."""
 
     sources: dict[str, Source]
     points: dict[str, Tensor]
     out: Tensor
+    past: set[int]
 
 
 def looked_at(taps: Taps, example: Any, rule: str, inside: bool, several: bool) -> Example:
@@ -69,14 +71,16 @@ def looked_at(taps: Taps, example: Any, rule: str, inside: bool, several: bool) 
         ends = {id(leaf): name if k == 0 else "" for name, leaves in taps.leaves.items() for k, leaf in enumerate(leaves)}
         ends |= {id(tensor): "" for tensor in tensors(inputs)}
         above = [tensor for tensor in tensors(given) if tensor.requires_grad]
-        ways = {"loss": reach(above, names, ends, own=True)}
+        known = constants([*taps.model.buffers(), *tensors(inputs)])
+        ways = {"loss": reach(above, names, ends, True, known)}
         if rule != "bp":
-            ways |= {name: reach([point], names, ends, own=rule != "local") for name, point in points.items()}
-            _check_order(taps, ways, reach([out], names, ends, own=True), rule)
+            ways |= {name: reach([point], names, ends, rule != "local", known) for name, point in points.items()}
+            _check_order(taps, ways, reach([out], names, ends, True, known), rule)
         sources = _assigned(ways, list(names.values()), rule, several)
         if rule == "local" and not inside:
             _check_local(sources)
-        return Example(sources, {name: point.detach() for name, point in points.items()}, out.detach())
+        past = {k for k, tensor in enumerate(tensors(given)) if taps.output and goes_past(tensor, out, ends)}
+        return Example(sources, {name: point.detach() for name, point in points.items()}, out.detach(), past)
 
 
 def _assigned(ways: Mapping[str, Reach], names: list[str], rule: str, several: bool) -> dict[str, Source]:
@@ -140,3 +144,8 @@ def _check_single(taps: Taps, points: Mapping[str, Tensor]) -> None:
         same = isinstance(before, Tensor) and before.shape == a.shape and torch.equal(before[~moved], after[~moved])
         if not same:
             raise SpecError(f"taps: under 'local' {name!r} {SINGLE}")
+        if not torch.equal(before, taps.activity[name]):
+            raise SpecError(
+                f"taps: a hook changes what {name!r} takes in or gives, which the local rule does not hear of; allowed: none, "
+                f"or what it does in a module that contains {name!r}"
+            )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from localdfa.errors import LocalDFAError, SpecError
 
@@ -41,12 +42,16 @@ class Taps:
         eager, modules = torch.compiler.disable, dict(model.named_modules())
         # A copy of the model has the same hooks: they do nothing there.
         self._modules = {name: modules[name] for name in ("", output, *self.names)}
-        self._handles = [model.register_forward_pre_hook(eager(self._begin))]
+        self._handles = [model.register_forward_pre_hook(eager(self._begin), with_kwargs=True)]
         for name in self.names:
             if before:
                 self._handles.append(modules[name].register_forward_pre_hook(eager(self._entering(name))))
             self._handles.append(modules[name].register_forward_hook(eager(self._leaving(name))))
         self._handles.append(modules[output].register_forward_hook(eager(self._at_output)))
+        self._handles.append(model.register_forward_hook(eager(self._at_end)))
+        # Which tensors of those that the module gives depend on taps past the output submodule.
+        self.past: set[int] = set()
+        self._listening = False
 
     def forget(self) -> None:
         """Let go of the last forward pass."""
@@ -55,6 +60,7 @@ class Taps:
         self.leaves: dict[str, list[Tensor]] = {}
         self.out: Tensor | None = None
         self.error: Tensor | None = None
+        self.asked = False  # whether inputs want a gradient, which then comes by one graph from the loss and from taps
         self._pass = object()
         self._twice: str | None = None
         self._strays: set[str] = set()  # where gradients came by that no tap hears of
@@ -65,6 +71,8 @@ class Taps:
         """Take all hooks out of the module."""
         for handle in self._handles:
             handle.remove()
+        self._handles = []
+        self.forget()
 
     @property
     def places(self) -> set[nn.Module]:
@@ -76,14 +84,20 @@ class Taps:
         """The output submodule as messages call it."""
         return f"{self.output!r}" if self.output else "the module"
 
+    def check_there(self) -> None:
+        """Refuse a module from which the taps have been removed."""
+        if not self._handles:
+            raise LocalDFAError("the taps have been taken out of the module; allowed: before `remove()`")
+
     def check_passed(self) -> None:
         """Refuse a forward pass that signals could not go back through.
 
         Raises
         ------
         LocalDFAError
-            A tap was not reached, or twice, or what it gave was changed in place.
+            The taps have been removed; one was not reached, or twice, or what it gave was changed in place.
         """
+        self.check_there()
         if self._twice is not None:
             what = f"tap {self._twice!r}" if self._twice in self.names else f"output {self._twice!r}"
             raise LocalDFAError(
@@ -108,13 +122,17 @@ class Taps:
                     f"x += y"
                 )
 
-    def listen(self) -> None:
-        """Let go of gradients that came by before."""
-        self.error = None
-        self._strays = set()
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """A backward pass whose gradients are heard; those that came by before are let go of."""
+        self.error, self._strays, self._listening = None, set(), True
+        try:
+            yield
+        finally:
+            self._listening = False
 
-    def sent_back(self) -> Tensor:
-        """The error, once a backward pass has come by.
+    def sent_back(self, alone: bool = True) -> Tensor:
+        """The error, once a backward pass has come by; alone: whether the loss is to depend on nothing beside it.
 
         Raises
         ------
@@ -126,7 +144,13 @@ class Taps:
                 "the loss depends on an earlier forward pass than the last; allowed: one forward pass, of all samples, before "
                 "each backward"
             )
-        if "beside" in self._strays:
+        if "past" in self._strays and alone:
+            raise LocalDFAError(
+                f"the loss depends on a tensor that the module gives and that depends on taps past {self.output_said}, whose "
+                f"error alone is sent; allowed: a loss of what comes of {self.output_said}, or as `output` a submodule through "
+                f"which all goes"
+            )
+        if "beside" in self._strays and alone:
             raise LocalDFAError(
                 f"the loss depends on another tensor than the first that {self.output_said} gives, whose error alone is sent; "
                 f"allowed: as `output` a submodule that gives one tensor"
@@ -140,12 +164,13 @@ class Taps:
         """A forward pass in training mode that leaves buffers, modes, random numbers and records as they were."""
         model, before = self.model, dict(vars(self))
         buffers = [
-            (module, name, buffer, buffer.clone())
+            (module, name, buffer, None if buffer is None or _expanded(buffer) else buffer.clone())
             for module in model.modules()
-            for name, buffer in module.named_buffers(recurse=False)
+            for name, buffer in module._buffers.items()
+            if buffer is None or not is_lazy(buffer)
         ]
         modes = [(module, module.training) for module in model.modules()]
-        devices = {tensor.device.index for tensor in [*model.parameters(), *model.buffers()] if tensor.is_cuda}
+        devices = {tensor.device.index for tensor in [*model.parameters(), *model.buffers()] if tensor.device.type == "cuda"}
         self.forget()
         self.mode = mode
         try:
@@ -158,7 +183,8 @@ class Taps:
             for module, training in modes:
                 module.training = training
             for module, name, buffer, value in buffers:
-                buffer.data.copy_(value)  # unseen by a graph that waits for its backward pass
+                if buffer is not None and value is not None:
+                    buffer.data.copy_(value)  # unseen by a graph that waits for its backward pass
                 setattr(module, name, buffer)
 
     def _looks(self, name: str, module: nn.Module) -> bool:
@@ -170,9 +196,10 @@ class Taps:
     def _cutting(self) -> bool:
         return self._cuts and self.mode != "measure"
 
-    def _begin(self, module: nn.Module, args: Any) -> None:
+    def _begin(self, module: nn.Module, args: Any, named: Any) -> None:
         if self._looks("", module):
             self.forget()
+            self.asked = any(tensor.requires_grad for tensor in tensors((args, named)))
 
     def _entering(self, name: str) -> Callable[[nn.Module, Any], Any]:
         """A non-linearity is called with a drive without its graph, so nothing is differentiated there."""
@@ -234,6 +261,26 @@ class Taps:
                 other.register_hook(partial(self._stray, self._pass))
         return given
 
+    def _at_end(self, module: nn.Module, args: Any, given: Any) -> None:
+        """What the module gives may be what no signal may come from."""
+        own = self._modules[""] is module and torch.is_grad_enabled() and self.mode == "learn" and self._cuts
+        for k, tensor in enumerate(tensors(given) if own else ()):
+            if tensor.requires_grad and not self.model.training:
+                tensor.register_hook(self._evaluated)
+            elif tensor.requires_grad and k in self.past:
+                tensor.register_hook(partial(self._went_past, self._pass))
+
+    def _evaluated(self, gradient: Tensor) -> None:
+        if self._listening:
+            raise LocalDFAError(
+                "the loss depends on a forward pass in evaluation mode, where taps do nothing and all would learn by "
+                "back-propagation; allowed: one in training mode (model.train()), or that pass under torch.no_grad()"
+            )
+
+    def _went_past(self, of_pass: object, gradient: Tensor | None) -> None:
+        if of_pass is self._pass and gradient is not None:
+            self._strays.add("past")
+
     def _keep(self, of_pass: object, gradient: Tensor | None) -> None:
         if of_pass is self._pass:
             self.error = gradient
@@ -248,6 +295,13 @@ class Taps:
         if name in self.points:
             self._twice = name
         self.points[name] = point
+
+
+def _expanded(tensor: Tensor) -> bool:
+    """Whether several numbers of a tensor are one in memory, which cannot be written to."""
+    if tensor.layout is not torch.strided:
+        return False
+    return any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
 
 
 def tensors(given: Any) -> list[Tensor]:

@@ -192,7 +192,7 @@ def scatter_kernel(each: bool) -> Any:
                     else:
                         add_pair(moves[r, way], two * i, jump, remains, number(response(taus[r], tau_ms[i], elapsed)))
                     falls += way
-            elif port.stride == 0:
+            elif port.stride == 0:  # one jump for all, without reading them
                 jump = row[0] * size
                 way = up if jump >= 0 else down
                 if r < 0:
