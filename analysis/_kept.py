@@ -1,5 +1,7 @@
 """What a figure draws from: the records of a run, or the line that says how to get them."""
 
+import shlex
+
 import numpy as np
 
 from localdfa import registry
@@ -60,14 +62,14 @@ def _how(run: Run, record: str) -> str:
     if recorder.of_spikes and not any(setting.spiking for setting in run.settings.values()):
         return 'only networks of spiking neurons have them (network.neuron = "lif")'
     if why := next(filter(None, (_why_not(run, record, job) for job in run.jobs)), None):
-        return f"it could not be kept, {why}; try it again with: localdfa resume {run.folder}"
+        return f"it could not be kept, {why}; try it again with: localdfa resume {shlex.quote(str(run.folder))}"
     if any(_due(run, name, record) for name in run.settings):
-        return f"training writes them at its end; go on with: localdfa resume {run.folder}"
+        return f"training writes them at its end; go on with: localdfa resume {shlex.quote(str(run.folder))}"
     if recorder.of_spikes and not any(setting.learns_from_spikes for setting in run.settings.values()):
         return "only a last stage that learns from spikes has them"
     if run.experiment.data == given.NAME:
         return f"run it again on the same arrays with {{'record': {{{record!r}: {recorder.example}}}}} in its tables"
-    return f"run it again with: localdfa run {spec} --set record.{record}={recorder.example}"
+    return f"run it again with: localdfa run {shlex.quote(str(spec))} --set record.{record}={recorder.example}"
 
 
 def _due(run: Run, condition: str, record: str) -> bool:

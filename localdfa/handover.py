@@ -74,7 +74,7 @@ def _require_known(network: Network, start: Start) -> None:
         known |= {f"{kind}{name}" for kind in ("W", "b", "pre", "post")}
     known |= {f"B{l}" for l in range(network.n_hidden + 1)}
     known |= {f"{kind}{l}" for l in layers for kind in ("gain", "mean", "variance")}
-    if strange := [name for name in start if name not in known]:
+    if strange := [name for name in start if name not in known and name[0] != "W"]:  # W of others, `handed_over` names
         there = [f"W{name}, b{name}" for name in network.names]
         raise SpecError(
             f"weights: {quoted(strange[0])} is nothing that this network takes over; allowed: {', '.join(there)}, and B1 to "

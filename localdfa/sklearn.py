@@ -1,7 +1,7 @@
 """Networks that learn by a local rule as estimators of scikit-learn, for its pipelines, searches and scores."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ _NOT_IN_SPEC = {
     "preprocess": "a pipeline", "record": "history_", "certify": "`localdfa certify`", "title": "a comment",
     "module": "localdfa.torch", "models": "an installed package",
 }  # fmt: skip
+
+# Parameters that `fit` alone reads, or that change nothing of what is learned.
+_OF_FIT = frozenset({"epochs", "patience", "validation_fraction", "random_state", "verbose"})
 
 
 class _Estimator(BaseEstimator):
@@ -64,6 +67,8 @@ class _Estimator(BaseEstimator):
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
+        if not isinstance(self.hidden, Integral | Sequence | np.ndarray) or isinstance(self.hidden, str):
+            raise SpecError(f"hidden: {quoted(self.hidden)}; allowed: a whole number, or a sequence of some, as (100, 50)")
         hidden = [self.hidden] if isinstance(self.hidden, Integral) else list(self.hidden)
         tables: dict[str, Any] = {
             "data": given.NAME, "seeds": [int(seed)], "rule": self.rule, "batch_size": self.batch_size,
@@ -79,12 +84,13 @@ class _Estimator(BaseEstimator):
                 tables.setdefault(table, {})[key] = value
         return _with(tables, self.spec or {})
 
-    def _begin(self, source: Source) -> Trainer:
-        """A training of a network that is built anew."""
+    def _begin(self, source: Source, whole: bool = False) -> Trainer:
+        """A training of a network that is built anew; whole: on all samples, without any held out."""
         found = experiment(self._tables())
         ((name, setting),) = settings(found).items()
         self._check_output(setting)
-        data = samples.load_samples(found, source)
+        self._given = {key: value for key, value in self.get_params(deep=False).items() if key not in _OF_FIT}
+        data = samples.load_samples(_undivided(found) if whole else found, source)
         for text in (*checks.doubtful(setting), *data.notes):
             warnings.warn(text, UserWarning, stacklevel=4)
         job = record.Job(Path(), name, found.seeds[0])
@@ -100,7 +106,7 @@ class _Estimator(BaseEstimator):
             raise SpecError(f"output: {self.output!r} is not taught {kinds}; allowed: {', '.join(map(repr, allowed))}")
 
     def _source(self, X: np.ndarray, y: np.ndarray, n_classes: int, classes: tuple[str, ...]) -> Source:
-        shape = (X.shape[1],) if self.sample_shape is None else tuple(self.sample_shape)
+        shape = (X.shape[1],) if self.sample_shape is None else _whole("sample_shape", self.sample_shape)
         if int(np.prod(shape)) != X.shape[1]:
             raise SpecError(f"sample_shape: {shape} has {int(np.prod(shape))} numbers, and X has {X.shape[1]} features")
         return Source(X, y, X[:0], y[:0], n_classes, shape, scale=1.0, classes=classes)
@@ -121,15 +127,24 @@ class _Estimator(BaseEstimator):
     def _partial_fit(self, source: Source, anew: bool) -> None:
         with blas.one_thread():
             if anew:
-                trainer = self._begin(source)
+                trainer = self._begin(source, whole=True)
                 trainer.rows = []
             else:
+                self._check_unchanged()
                 trainer = self._trainer
-                data = samples.load_samples(self._experiment, source)
+                data = samples.load_samples(_undivided(self._experiment), source)
                 trainer.learn_from(samples.parts(data, trainer.setting))
                 trainer.go_on()
             trainer.train_epoch(Progress())
         self._keep(trainer)
+
+    def _check_unchanged(self) -> None:
+        """Refuse parameters that were set since the network was made, which it would not heed."""
+        for key, before in self._given.items():
+            if (now := getattr(self, key)) is not before and not np.array_equal(now, before):
+                raise SpecError(
+                    f"{key}: {quoted(now)}, but the network was made with {quoted(before)}; allowed: that, or `fit`, or a clone"
+                )
 
     def _keep(self, trainer: Trainer) -> None:
         """Take over what is trained, without the samples."""
@@ -146,6 +161,19 @@ class _Estimator(BaseEstimator):
         with blas.one_thread():
             part = samples.new(self._experiment, trainer.setting, X, self._shape)
             return recording.drives(trainer.setting, trainer.network, trainer.engine, part, trainer.seed, trainer.epoch)
+
+
+def _whole(key: str, given: Any) -> tuple[int, ...]:
+    """A sequence of whole numbers above 0."""
+    numbers: list[Any] = list(given) if isinstance(given, Sequence | np.ndarray) and not isinstance(given, str) else [None]
+    if not all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0 for n in numbers):
+        raise SpecError(f"{key}: {quoted(given)}; allowed: a sequence of whole numbers above 0, as (1, 8, 8)")
+    return tuple(map(int, numbers))
+
+
+def _undivided(found: Any) -> Any:
+    """The same experiment without a part for validation."""
+    return found.model_copy(update={"preprocess": found.preprocess.model_copy(update={"validation": 0.0})})
 
 
 def _with(tables: dict[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,12 +221,12 @@ class LocalDFAClassifier(ClassifierMixin, _Estimator):
     learning_rate : float, default=None
         What suits optimiser and neuron if None.
     validation_fraction : float, default=0.0
-        Part of the training set that is kept for validation, of each class alike.
+        Part of the training set that `fit` keeps for validation, of each class alike; `partial_fit` learns from all samples.
     patience : int, default=None
         Stop after so many epochs without a smaller validation error, with the best weights; it needs `validation_fraction`.
     precision : {"float64", "float32"}, default="float64"
-        Of weights and activities. float32 trains about twice as fast; predictions of a sample may then differ in the last
-        digits with the samples beside it.
+        Of weights and activities. float32 trains about twice as fast. Predictions of a sample may differ in the last digits of
+        either with the samples beside it.
     sample_shape : tuple, default=None
         Shape of a sample before it is flattened, (channels, height, width), or (frames, channels).
     spec : dict, default=None
@@ -361,14 +389,18 @@ class LocalDFARegressor(RegressorMixin, _Estimator):
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        self._one_number = y.ndim == 1
+        shape: tuple[int, ...] = () if y.ndim == 1 else y.shape[1:]
+        self._shape_of_y: tuple[int, ...]
+        if not reset and shape != self._shape_of_y:
+            raise ValueError(f"y has the shape {y.shape}, and the network has learned from {('n_samples', *self._shape_of_y)}")
+        self._shape_of_y = shape
         return self._source(X, y.astype(np.float64).reshape(len(y), -1), 0, ())
 
     def predict(self, X):
         """The numbers of each sample: (n_samples,), or (n_samples, n_outputs)."""
         drives = self._drives(X)
         found = self._trainer.network.predict(drives)
-        return found[:, 0] if self._one_number else found
+        return found if self._shape_of_y else found[:, 0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

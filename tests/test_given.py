@@ -10,7 +10,8 @@ from localdfa import samples, spec
 from localdfa.analysis import report
 from localdfa.cli import main
 from localdfa.data import Trains, given
-from localdfa.errors import DataError, RunError
+from localdfa.errors import DataError, RunError, SpecError
+from localdfa.spec.grid import expanded
 
 TINY = {"network": {"hidden": [8]}, "stage": [{"epochs": 2}], "record": {"probe": 16}}
 
@@ -214,3 +215,37 @@ def test_new_spike_trains_come_as_a_dict(rng, tmp_path):
     ):
         with pytest.raises(DataError, match=words):
             run.predict(wrong)
+
+
+def test_columns_that_have_one_name_are_refused_by_it(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(40, 5)), np.arange(40) % 3
+    for names, twice in (([1, "1", 2, 3, 4], "1"), (list("abcda"), "a")):
+        frame = pd.DataFrame(x, columns=names)
+        for handed in ((frame.assign(t=y), "t"), (frame, y)):
+            with pytest.raises(DataError, match=f"data: the frame has 2 columns called {twice!r}; allowed: names that differ"):
+                localdfa.run(TINY, tmp_path / "run", data=handed)
+    run = localdfa.run(TINY, tmp_path / "run", data=(pd.DataFrame(x, columns=list("abcde")), y))
+    both = pd.DataFrame(np.hstack([x, x]), columns=[*"abcdeaxyzz"])
+    with pytest.raises(DataError, match="x has 2 columns called 'a'"):
+        run.predict(both)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None, {}), "experiment: None; allowed: tables, the name"),
+        (({}, {"grid": {"phases.beta": "0.1,1"}}), r"grid: phases\.beta: '0.1,1'; allowed: a list of values"),
+        (({}, {"grid": {"phases.beta": 0.1}}), r"grid: phases\.beta: 0.1; allowed: a list of values"),
+        (({}, {"grid": [0.1]}), r"grid: \[0.1\]; allowed: of each key its values"),
+    ],
+)
+def test_what_is_no_experiment_and_no_grid_is_refused(arguments, message, tmp_path):
+    with pytest.raises(SpecError, match=message):
+        localdfa.run(arguments[0], tmp_path / "run", **arguments[1])
+
+
+def test_a_grid_may_be_an_array_and_a_file_may_begin_with_a_mark(tmp_path):
+    found = expanded(spec.experiment(rule="local"), {"phases.beta": np.array([0.1, 0.01])})
+    assert [condition.name for condition in found.condition] == ["beta-0.1", "beta-0.01"]
+    (tmp_path / "marked.toml").write_text('rule = "bp"\n', encoding="utf-8-sig")
+    assert spec.load(str(tmp_path / "marked.toml")).rule == "bp"

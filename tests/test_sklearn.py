@@ -180,3 +180,51 @@ def test_parameters_that_are_not_allowed_are_named(parameters, words, digits):
         LocalDFAClassifier(**parameters).fit(x, y)
     with pytest.raises(SpecError, match=r"output: 'softmax' is not taught numbers; allowed: 'linear'"):
         LocalDFARegressor(output="softmax").fit(x, y)
+
+
+def test_a_regressor_is_given_as_many_numbers_as_before():
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    for first, then in ((x[:, :2], x[:, 3]), (x[:, 0], x[:, :2])):
+        model = LocalDFARegressor(hidden=(8,), random_state=0).partial_fit(x, first)
+        before = model.weights_["W2"].copy()
+        with pytest.raises(ValueError, match=r"y has the shape .*, and the network has learned from \('n_samples'"):
+            model.partial_fit(x, then)
+        np.testing.assert_array_equal(model.weights_["W2"], before)
+        assert model.predict(x[:2]).shape == first[:2].shape
+        model.fit(x, then)
+        assert model.predict(x[:2]).shape == then[:2].shape
+
+
+def test_partial_fit_learns_from_all_samples_and_from_one():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 4)), np.arange(60) % 2
+    whole, divided = (
+        LocalDFAClassifier(hidden=(4,), random_state=0, validation_fraction=part).partial_fit(x, y, classes=[0, 1])
+        for part in (0.0, 0.5)
+    )
+    np.testing.assert_array_equal(whole.weights_["W1"], divided.weights_["W1"])
+    divided.partial_fit(x[:1], y[:1])
+
+
+def test_parameters_that_a_network_would_not_heed_are_refused_in_partial_fit():
+    x, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 2
+    model = LocalDFAClassifier(hidden=(4,), random_state=0, epochs=1).fit(x, y)
+    model.set_params(epochs=3, hidden=(4,)).partial_fit(x, y)
+    with pytest.raises(SpecError, match="rule: 'bp', but the network was made with 'local'; allowed: that, or `fit`"):
+        model.set_params(rule="bp").partial_fit(x, y)
+    model.fit(x, y)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"hidden": None}, "hidden: None; allowed: a whole number"),
+        ({"hidden": 4.0}, "hidden: 4.0; allowed: a whole number"),
+        ({"sample_shape": 4}, "sample_shape: 4; allowed: a sequence of whole numbers"),
+        ({"sample_shape": "ab"}, "sample_shape: 'ab'; allowed"),
+        ({"sample_shape": (-1, -2, 2)}, "sample_shape: .*; allowed: a sequence of whole numbers above 0"),
+    ],
+)
+def test_widths_and_shapes_are_whole_numbers(changed, message):
+    with pytest.raises(SpecError, match=message):
+        LocalDFAClassifier(**{"hidden": (4,), **changed}).fit(np.eye(4), [0, 1, 0, 1])

@@ -128,6 +128,7 @@ def _of_frames(frame: Any, target: str | list[str], test: Any = None) -> tuple[d
     wanted, columns = [target] if isinstance(target, str) else list(target), list(frame.columns)
     if missing := [name for name in wanted if name not in columns]:
         raise DataError(f"data: the frame has no column {missing[0]!r}; it has {', '.join(map(str, columns[:30]))}")
+    _check_apart([*map(str, columns)], "data: the frame")
     others = [column for column in columns if column not in wanted]
     if not others:
         raise DataError("data: the frame has no column besides the target")
@@ -147,10 +148,18 @@ def _of_frames(frame: Any, target: str | list[str], test: Any = None) -> tuple[d
 
 def _columns(frame: Any, features: Sequence[str], where: str, why: str) -> list[Any]:
     """The columns of a frame that have these names, in this order."""
+    _check_apart([name for name in _names(frame) if name in features], where)
     by_name = dict(zip(_names(frame), frame.columns, strict=True))
     if missing := [name for name in features if name not in by_name]:
         raise DataError(f"{where} has no column {missing[0]!r}{why}; it has {', '.join([*by_name][:30])}")
     return [by_name[name] for name in features]
+
+
+def _check_apart(names: Sequence[str], where: str) -> None:
+    """Refuse columns that cannot be told from one another by their names, which are texts here."""
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{where} has {names.count(twice)} columns called {twice!r}; allowed: names that differ, as texts")
 
 
 def _column(frame: Any, name: Any, where: str) -> NDArray[Any]:
@@ -177,6 +186,7 @@ def _table(frame: Any, wanted: Sequence[Any], where: str) -> NDArray[Any]:
 def _array(value: Any, what: str, where: str = "data") -> NDArray[Any]:
     """An array of anything that NumPy makes one of; of objects, of which a column of pandas consists, what they are."""
     if _is_frame(value):
+        _check_apart(_names(value), f"{where}: the frame")
         return _table(value, list(value.columns), where)
     try:
         array = np.asarray(value)

@@ -6,6 +6,8 @@ from functools import reduce
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec.load import experiment as validated
 from localdfa.spec.load import laid_over, leaves, parsed, settings, unread_by
@@ -73,6 +75,9 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
     >>> [condition.name for condition in found.condition]
     ['beta-0.1-batch_size-32', 'beta-0.01-batch_size-32']
     """
+    if not isinstance(grid, Mapping):
+        raise SpecError(f"grid: {quoted(grid)}; allowed: of each key its values, as {{'phases.beta': [0.1, 1.0]}}")
+    grid = {key: _listed(key, values) for key, values in grid.items()}
     for key, values in grid.items():
         _check(key, values)
     changes = {condition.name: condition.changes for condition in experiment.condition} or {"": {}}
@@ -91,6 +96,13 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
         conditions[0]["name"] = experiment.rule
     tables = experiment.model_dump(exclude_unset=True)
     return validated({**tables, "condition": conditions})
+
+
+def _listed(key: str, values: Any) -> list[Any]:
+    """The values of a key as plain numbers and texts."""
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+        raise SpecError(f"grid: {key}: {quoted(values)}; allowed: a list of values, as [0.1, 1.0]")
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
 def _check(key: str, values: Sequence[Any]) -> None:

@@ -205,7 +205,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_SPEC:
             raise SpecError(f"{path}: larger than {_LARGEST_SPEC} bytes, which no spec is")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # as some editors save it
     except (OSError, ValueError) as error:  # ValueError: no UTF-8
         raise SpecError(f"{path}: cannot be read as TOML: {error}") from None
     try:
@@ -236,6 +236,8 @@ def asked(what: Experiment | str | Path | Mapping[str, Any]) -> tuple[Experiment
         return what, None
     if isinstance(what, (str, Path)):
         return load(str(what)), find(str(what))
+    if what is None:  # which `experiment` takes for no tables
+        raise SpecError("experiment: None; allowed: tables, the name of an experiment, or the path of a .toml file")
     return experiment(what), None
 
 
