@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from localdfa import __version__
-from localdfa.errors import LocalDFAError, NonFiniteError
+from localdfa.errors import LocalDFAError, NonFiniteError, quoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -707,6 +707,8 @@ def new(name: str, data: str, regression: bool) -> None:
     from localdfa.spec import experiment, explain
 
     path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    if path.name == ".toml":
+        raise LocalDFAError(f"{quoted(name)}: names no file; allowed: a name, as mine or mine.toml")
     if path.exists():
         raise LocalDFAError(f"{path}: exists already; name another file")
     datasets.check_name(data)

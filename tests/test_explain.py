@@ -127,3 +127,13 @@ def test_what_a_new_spec_only_hints_at_may_be_said(tmp_path, monkeypatch):
     plain = "\n".join(line.removeprefix("# ") if " = " in line else line for line in lines)
     (tmp_path / "all.toml").write_text(plain)
     assert spec.load("all.toml").preprocess.validation == 0.1
+
+
+@pytest.mark.parametrize(("command", "message"), [("new", "names no file; allowed: a name"), ("explain", "")])
+def test_an_empty_name_is_refused(command, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, [command, ""])
+    assert done.exit_code == 1
+    assert "''" in done.output
+    assert message in done.output
+    assert not list(tmp_path.iterdir())

@@ -168,6 +168,13 @@ def test_buffers_of_all_kinds_are_left_as_they_are() -> None:
     assert model.expanded.shape == (5,)
 
 
+def test_a_layer_that_is_yet_to_be_made_is_made_by_the_example() -> None:
+    model = nn.Sequential(nn.LazyLinear(8), nn.LazyBatchNorm1d(), nn.Tanh(), nn.LazyLinear(3))
+    learner = feedback(model, X, ["2"])
+    learner.backward(loss_of(model(X)))
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
 def test_a_hook_that_changes_a_tap_is_refused_under_local_and_one_that_looks_is_not() -> None:
     model, seen = mlp(), []
     model[1].register_forward_hook(lambda module, args, out: seen.append(out.shape))

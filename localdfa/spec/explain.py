@@ -125,12 +125,13 @@ def find(name: str) -> list[Key]:
     """
     known = all_keys()
     # Entries of lists are written with an index, and conditions have the keys of the experiment.
-    name = re.sub(r"\[\d*\]", "", name).removeprefix("condition.") or "condition"
+    plain = re.sub(r"\[\d*\]", "", name).removeprefix("condition.")
+    name = plain or ("condition" if name else "")
     for chosen in (
         [key for key in known if key.name == name],
         [key for key in known if key.name.startswith(f"{name}.")],
         [key for key in known if key.name.rpartition(".")[2] == name],
-        [key for key in known if key.of == name],
+        [key for key in known if name and key.of == name],
     ):
         if chosen:
             return chosen
