@@ -101,7 +101,7 @@ class Learner(nn.Module):
         if (factor is None) is (self.pathway in _UNSIZED):
             what = "needs" if factor is None else "does not read"
             raise LocalDFAError(f"factor: pathway {self.pathway!r} {what} it, what the loss of one sample counts")
-        if factor is not None and (isinstance(factor, bool) or not isinstance(factor, Real) or not 0 < factor < float("inf")):
+        if factor is not None and not _positive(factor):
             raise LocalDFAError(f"factor: {quoted(factor)}; allowed: a number above 0")
         if self.rule == "bp":
             loss.backward()
@@ -109,8 +109,8 @@ class Learner(nn.Module):
         try:
             taps.check_passed()
             self._check_frozen()
-            if self.pathway == "drtp" and taps.out is not None:
-                _one_hot(target, taps.out)  # before anything is added to a gradient
+            # Before anything is added to a gradient: it may be refused.
+            answer = None if taps.out is None else self._answer(target, taps.out)
             with taps.listening():
                 # What a parameter or an input gets from the loss and from a tap comes through one graph, twice.
                 twice = taps.asked or any(source.also for source in self.sources.values())
@@ -122,7 +122,7 @@ class Learner(nn.Module):
         if self.rule == "shallow":
             return
         with torch.no_grad():
-            carried = self._carried(error, target, factor)
+            carried = self._carried(error, answer, factor)
             points = self._teachable(points)
             signals = [self._sent(name, point, carried) for name, point in points.items()]
             if self.pathway == "direct_kolen_pollack":
@@ -161,7 +161,7 @@ class Learner(nn.Module):
             true = torch.autograd.grad(loss, list(points.values()), allow_unused=True)
             error = taps.sent_back()
         with torch.no_grad():
-            carried = self._carried(error, target, factor if self.pathway in _UNSIZED else None)
+            carried = self._carried(error, self._answer(target, error), factor if self.pathway in _UNSIZED else None)
             return {
                 name: _alignment(self._sent(name, point, carried), gradient, self._rows[name])
                 for (name, point), gradient in zip(points.items(), true, strict=True)
@@ -205,10 +205,14 @@ class Learner(nn.Module):
                     )
         return {name: point for name, point in points.items() if point.requires_grad}
 
-    def _carried(self, error: Tensor, target: Tensor | None, factor: float | None) -> Tensor:
-        """What is sent back of the error, (samples …, features)."""
-        if self.pathway == "drtp":
-            error = -_one_hot(target, error)
+    def _answer(self, target: Tensor | None, like: Tensor) -> Tensor | None:
+        """The target in the shape of the output, where it is sent in place of the error."""
+        return _one_hot(target, like) if self.pathway == "drtp" else None
+
+    def _carried(self, error: Tensor, answer: Tensor | None, factor: float | None) -> Tensor:
+        """What is sent back of the error, or of the `_answer`, (samples …, features)."""
+        if answer is not None:
+            error = -answer
         elif self.pathway == "sign_error":
             error = error.sign()
         if factor is not None:
@@ -431,7 +435,7 @@ def _nudge(
     own = {"beta": beta, "nudging": nudging, "relative": relative, "inside": inside}
     if unread := [key for key, value in own.items() if value is not None and rule != "local"]:
         raise SpecError(f"{unread[0]}: rule {rule!r} does not read it; allowed: with rule 'local'")
-    if isinstance(beta, bool) or not isinstance(beta, Real | None) or (beta is not None and not 0 < beta < float("inf")):
+    if beta is not None and not _positive(beta):
         raise SpecError(f"beta: {quoted(beta)} is not allowed: a number above 0")
     if nudging not in (None, "centered", "one_sided"):
         raise SpecError(f"nudging: {unknown(nudging, ['centered', 'one_sided'])}")
@@ -440,6 +444,11 @@ def _nudge(
     if inside not in (None, "bp"):
         raise SpecError(f"inside: {quoted(inside)} is not allowed: 'bp', or none")
     return Nudge(0.1 if beta is None else float(beta), nudging or "centered", relative is not False)
+
+
+def _positive(value: Any) -> bool:
+    """Whether a value is a finite number above 0."""
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < float("inf")  # type: ignore[operator]
 
 
 def _check_alone(model: nn.Module, places: Mapping[str, nn.Module]) -> None:

@@ -258,7 +258,7 @@ class Taps:
             self.out.register_hook(partial(self._keep, self._pass))
         for other in tensors(given):
             if other is not self.out and other.requires_grad:
-                other.register_hook(partial(self._stray, self._pass))
+                other.register_hook(partial(self._stray, "beside", self._pass))
         return given
 
     def _at_end(self, module: nn.Module, args: Any, given: Any) -> None:
@@ -268,7 +268,7 @@ class Taps:
             if tensor.requires_grad and not self.model.training:
                 tensor.register_hook(self._evaluated)
             elif tensor.requires_grad and k in self.past:
-                tensor.register_hook(partial(self._went_past, self._pass))
+                tensor.register_hook(partial(self._stray, "past", self._pass))
 
     def _evaluated(self, gradient: Tensor) -> None:
         if self._listening:
@@ -277,19 +277,15 @@ class Taps:
                 "back-propagation; allowed: one in training mode (model.train()), or that pass under torch.no_grad()"
             )
 
-    def _went_past(self, of_pass: object, gradient: Tensor | None) -> None:
-        if of_pass is self._pass and gradient is not None:
-            self._strays.add("past")
-
     def _keep(self, of_pass: object, gradient: Tensor | None) -> None:
         if of_pass is self._pass:
             self.error = gradient
         elif gradient is not None:
             self._strays.add("earlier")
 
-    def _stray(self, of_pass: object, gradient: Tensor | None) -> None:
+    def _stray(self, where: str, of_pass: object, gradient: Tensor | None) -> None:
         if of_pass is self._pass and gradient is not None:
-            self._strays.add("beside")
+            self._strays.add(where)
 
     def _reach(self, name: str, point: Tensor) -> None:
         if name in self.points:
