@@ -125,3 +125,9 @@ def test_imports_stay_light():
     heavy = {"torch", "brian2", "sklearn", "matplotlib.pyplot", "pooch", "pandas", "pyNN", "neo"}
     assert not loaded_by("import localdfa, localdfa.train") & heavy
     assert not loaded_by("import localdfa.cli") & (heavy | {"numba", "scipy", "matplotlib"})
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by their names alone; two of one name would stop it, but only where both are asked for."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

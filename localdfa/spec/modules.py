@@ -89,7 +89,7 @@ def _wrong_with(model: Any, setting: Setting) -> Iterator[str]:
         )
     sends_target = setting.rule == "drtp" or (setting.rule in PATHWAYS and setting.feedback.pathway == "drtp")
     # An output that is a property depends on parameters; then the learner says what does not fit.
-    elsewhere = isinstance(model.output, str) and model.output != ""
+    elsewhere = isinstance(model.output, str) and bool(model.output)
     if sends_target and (elsewhere or getattr(model.reads, "whole", False)):
         why = "takes its error before the output that has targets" if elsewhere else "has samples that show no label"
         key = "rule" if setting.rule == "drtp" else "feedback.pathway"
