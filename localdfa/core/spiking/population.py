@@ -17,7 +17,7 @@ from localdfa import neurons
 from localdfa.core.compiled import allocating
 from localdfa.core.spiking.dense import DenseScratch, dense_kernel, dense_scratch
 from localdfa.core.spiking.general import GeneralScratch, general_kernel, general_scratch
-from localdfa.core.spiking.queues import collect_arrivals, longer, sort
+from localdfa.core.spiking.queues import Arrivals, Collected, collecting_kernels, empty_collected, longer, sort
 from localdfa.core.spiking.refractory import Ring, empty_ring, fill_ring
 from localdfa.core.spiking.resolving import with_room
 from localdfa.core.spiking.sparse import SparseScratch, sparse_kernel, sparse_scratch
@@ -27,12 +27,15 @@ from localdfa.errors import SpecError
 
 # A window is so short that all neurons together cannot send many more spikes in it.
 _SPIKES = 2.0**22
+# There is room for so many arrivals of a window at first.
+_ARRIVALS = 256
 
 
 class Scratch(NamedTuple):
     """Scratch arrays for the populations of a circuit, one after the other."""
 
     candidates: np.ndarray  # (n + 1,) a list of neurons that may spike
+    collected: Collected
     ring: Ring  # of refractory neurons
     dense: DenseScratch
     sparse: SparseScratch
@@ -87,6 +90,7 @@ def scratch_of(c):
         largest = max(largest, c.first[k + 1] - c.first[k])
     return Scratch(
         candidates=np.zeros(largest + 1, np.int64),
+        collected=empty_collected(c.ports.size, _ARRIVALS),
         ring=empty_ring(largest),
         dense=dense_scratch(largest, kind),
         sparse=sparse_scratch(largest, c.taus, kind),
@@ -101,7 +105,7 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
     relax, wait, simple = neuron.relax, neuron.wait, not neuron.adapts and not kernels.exponential
     any_dense, any_sparse, any_general, noisy = kernels.dense, kernels.sparse, kernels.rule is not None, kernels.noisy
     varied = kernels.varied
-    of_each = bool(varied)
+    of_each, (count_arrivals, merge_arrivals) = bool(varied), collecting_kernels(False)
     dense: Any = dense_kernel(neuron, kernels.online) if any_dense else None
     sparse: Any = sparse_kernel(neuron, kernels.exponential, noisy, varied) if any_sparse else None
     general: Any = general_kernel(neuron, kernels.rule, varied) if any_general else None
@@ -135,7 +139,7 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
                 target[i] -= signal[i]
         rows = own[a : a + n] if of_each else None
         far, own_times, own_senders, listed = FAR * c.shortest, times[k], senders[k], state.listed[k]
-        plastic, is_dense, reached = False, simple, scratch.sparse.reached
+        plastic, is_dense, reached, collected = False, simple, scratch.sparse.reached, scratch.collected
         for port in range(first, last):
             is_dense &= c.ports[port].rows < 0 and c.ports[port].current < 0
             plastic |= c.ports[port].traces >= 0
@@ -182,9 +186,12 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
             traces = Traces(
                 origin=state.origin[k], tau_x=c.tau_x, tau_z=c.tau_z, post=c.post, pre=c.pre, edge=c.edge
             )  # fmt: skip
-            arrivals = collect_arrivals(
-                first, last, t, now, c.ports, c.delay, state.received, state.listed, times, senders
-            )  # fmt: skip
+            count = count_arrivals(first, last, now, c.ports, c.delay, state.received, state.listed, times, None, collected)
+            if count > collected.when.shape[1]:
+                collected = empty_collected(last - first, 2 * count)
+                count = count_arrivals(first, last, now, c.ports, c.delay, state.received, state.listed, times, None, collected)
+            at = merge_arrivals(first, last, t, c.ports, c.delay, state.received, times, senders, None, collected)
+            arrivals = Arrivals(collected.when[at, :count], collected.ports[at, :count], collected.senders[at, :count])
             if any_general:
                 listed = general(
                     p, rows, r, t, now, arrivals, v, population, signal, traces, synapses, scratch.general, scale, reads, sends,
@@ -196,7 +203,8 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
                     scratch.dense, scale, reads, sends, listed,
                 )  # fmt: skip
             if any_sparse and not (is_dense and any_dense):
-                reached = with_room(reached, arrivals.when.size)
+                if count > reached.arrivals.size:
+                    reached = with_room(reached, count)
                 listed = sparse(
                     p, rows, t, now, c.shortest, c.taus, arrivals, v, later, population, traces, synapses, scratch.ring,
                     scratch.candidates, scratch.sparse, reached, k, noise, scale, reads, sends, listed,

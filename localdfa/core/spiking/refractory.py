@@ -24,6 +24,12 @@ def recovered(until, t):
     return until <= t or until - t <= _ROUNDING * until + _NEAR
 
 
+@always_inline
+def surely_until(until):
+    """The first moment at which such a period may be `recovered`, ms."""
+    return until - (_ROUNDING * until + _NEAR)
+
+
 class Ring(NamedTuple):
     """A ring buffer of refractory neurons."""
 

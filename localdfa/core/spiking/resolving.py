@@ -76,9 +76,7 @@ def empty_decay(taus):
 
 @allocating
 def with_room(reached, count):
-    """The same with room for all that `count` arrivals say of a list of one candidate, at least."""
-    if count <= reached.arrivals.size:
-        return reached
+    """The same with room for all that `count` arrivals say of a list of one candidate."""
     return Reached(
         marked=reached.marked,
         nth=reached.nth,

@@ -24,7 +24,7 @@ from localdfa.core.spiking.circuit import PORT, Circuit
 from localdfa.core.spiking.noise import Noise
 from localdfa.core.spiking.parameters import first_of
 from localdfa.core.spiking.population import Kernels, population_kernels, scratch_of
-from localdfa.core.spiking.queues import collect_arrivals, sort
+from localdfa.core.spiking.queues import collecting_kernels, empty_collected, sort
 from localdfa.core.spiking.resolving import with_room
 from localdfa.core.spiking.spans import Fades, Spans, span_kernel
 from localdfa.core.spiking.state import State
@@ -205,7 +205,7 @@ def _copy(k, c, noise, state, spans, to, noise_to, spans_to):
     a, b = c.first[k], c.first[k + 1]
     spans_to.listed[k] = spans.listed[k]
     for i in range(a, b if spans.chosen[k] else a):
-        spans_to.watched[i] = spans.watched[i]
+        spans_to.watched[i], spans_to.safe[i], spans_to.place[i] = spans.watched[i], spans.safe[i], spans.place[i]
         for column in range(spans.rows.shape[1]):
             spans_to.rows[i, column] = spans.rows[i, column]
     for i in range(a, b):
@@ -215,10 +215,20 @@ def _copy(k, c, noise, state, spans, to, noise_to, spans_to):
             to.currents[r, i] = state.currents[r, i]
     for port in range(c.first_port[k], c.first_port[k + 1]):
         to.received[port] = state.received[port]
-    for other in range(state.listed.size):
-        to.listed[other] = state.listed[other]
-    to.origin[k] = state.origin[k]
+    to.listed[k], to.origin[k] = state.listed[k], state.origin[k]
     noise_to.time[k], noise_to.passed[k] = noise.time[k], noise.passed[k]
+
+
+count_arrivals, _ = collecting_kernels(True)
+
+
+@device
+def _count(c, k, stop, state, queues, collected):
+    """How many spikes arrive at range k until `stop`, as `count_arrivals`."""
+    return count_arrivals(
+        c.first_port[k], c.first_port[k + 1], stop, c.ports, c.delay, state.received, state.listed, queues.times, queues.begin,
+        collected,
+    )  # fmt: skip
 
 
 @device
@@ -272,6 +282,7 @@ def simulation_kernel(kinds: tuple[Kind, ...]) -> Any:
     ):
         """Simulate some windows; returns at which window it ended: early where a queue may have no room for the next span."""
         scratch, nth, senders_, w = scratch_of(c), 0, listens.size, window
+        reached, collected = scratch.sparse.reached, scratch.collected
         copy = State(
             drive=state.drive,
             current=state.current,
@@ -296,7 +307,9 @@ def simulation_kernel(kinds: tuple[Kind, ...]) -> Any:
             chosen=spans.chosen,
             rows=np.empty_like(spans.rows),
             watched=np.empty_like(spans.watched),
+            safe=np.empty_like(spans.safe),
             listed=np.empty_like(spans.listed),
+            place=np.empty_like(spans.place),
             reached=spans.reached,
         )
         places = c.taus.size + 1
@@ -332,32 +345,35 @@ def simulation_kernel(kinds: tuple[Kind, ...]) -> Any:
             k = senders_ + fetch_add(team.taken, w - window, 1)
             while k < kind.size:
                 state.listed[k] = 0
-                # A copy of the range first goes to each moment at which it is looked at, then it itself to the end. What
-                # advances them is called at one place, because it could be compiled once for each.
+                # A range first goes to each moment at which it is looked at, and from there back to the begin by a copy; then
+                # to the end. What advances it is called at one place, because it could be compiled once for each, and always
+                # with the same arrays, because to choose between them takes longer than many a window.
                 for moment in range(nth if samples.first[k] >= 0 else after, after + 1):
-                    looks, then, processes, of_spans, until = moment < after, state, noise, spans, end
+                    looks, until = moment < after, end
                     if looks:
                         _copy(k, c, noise, state, spans, copy, noise_copy, spans_copy)
-                        then, processes, of_spans, until = copy, noise_copy, spans_copy, samples.moments[moment]
+                        until = samples.moments[moment]
                     sends = lists[ranges.population[k - senders_]] and not looks
                     if some_spans and spans.chosen[k]:
-                        arrivals = collect_arrivals(
-                            c.first_port[k], c.first_port[k + 1], begin, until, c.ports, c.delay, then.received, then.listed,
-                            times, senders,
-                        )  # fmt: skip
-                        reached = with_room(scratch.sparse.reached, arrivals.when.size)
+                        count = _count(c, k, until, state, queues, collected)
+                        if count > collected.when.shape[1]:
+                            collected = empty_collected(c.ports.size, 2 * count)
+                            count = _count(c, k, until, state, queues, collected)
+                        if count > reached.arrivals.size:
+                            reached = with_room(reached, count)
                         through_window(
-                            kind[k], parameters[k], c, k, begin, until, span_end, opens, closes or looks, arrivals, then,
-                            times[k], senders[k], sends, of_spans, scratch, reached, fades,
+                            kind[k], parameters, c, k, begin, until, span_end, opens, closes or looks, count, collected, state,
+                            queues, sends, spans, scratch, reached, fades,
                         )  # fmt: skip
                     elif some_advance:
                         advance(
-                            kind[k], parameters[k], own, c, k, begin, until, then, times, senders, sends, scratch, cancelled,
-                            processes,
+                            kind[k], parameters[k], own, c, k, begin, until, state, times, senders, sends, scratch, cancelled,
+                            noise,
                         )  # fmt: skip
                     if looks:
                         for i in range(c.sizes[k]):
-                            samples.v[moment, samples.first[k] + i] = then.v[c.first[k] + i]
+                            samples.v[moment, samples.first[k] + i] = state.v[c.first[k] + i]
+                        _copy(k, c, noise_copy, copy, spans_copy, state, noise, spans)
                 k = senders_ + fetch_add(team.taken, w - window, 1)
             if fetch_add(team.arrived, w - window, 1) == team.threads - 1:
                 _gather(ranges, lists, queues, state, team.full)
@@ -407,8 +423,8 @@ def _through_window(kinds: tuple[tuple[int, Kind], ...]) -> Any:
 
         @device
         def nobody(
-            kind, values, c, k, t, stop, end, opens, closes, arrivals, state, times, senders, sends, spans, scratch, reached,
-            fades,
+            kind, parameters, c, k, t, stop, end, opens, closes, count, collected, state, queues, sends, spans, scratch,
+            reached, fades,
         ):  # fmt: skip
             pass
 
@@ -419,17 +435,19 @@ def _through_window(kinds: tuple[tuple[int, Kind], ...]) -> Any:
 
     @always_inline
     def through_window(
-        kind, values, c, k, t, stop, end, opens, closes, arrivals, state, times, senders, sends, spans, scratch, reached, fades
-    ):
+        kind, parameters, c, k, t, stop, end, opens, closes, count, collected, state, queues, sends, spans, scratch,
+        reached, fades,
+    ):  # fmt: skip
         if kind == number:
-            p = neuron(*first_of(values, fields))
+            p = neuron(*first_of(parameters[k], fields))
             through_own(
-                p, c, k, t, stop, end, opens, closes, arrivals, state, times, senders, sends, spans, scratch, reached, fades
-            )
+                p, c, k, t, stop, end, opens, closes, count, collected, state, queues, sends, spans, scratch, reached,
+                fades,
+            )  # fmt: skip
         else:
             others(
-                kind, values, c, k, t, stop, end, opens, closes, arrivals, state, times, senders, sends, spans, scratch,
-                reached, fades,
+                kind, parameters, c, k, t, stop, end, opens, closes, count, collected, state, queues, sends, spans,
+                scratch, reached, fades,
             )  # fmt: skip
 
     return through_window

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from localdfa.core.compiled import always_inline, device, unsigned
-from localdfa.core.spiking.queues import sort
-from localdfa.core.spiking.refractory import recovered
+from localdfa.core.spiking.queues import Arrivals, collecting_kernels, sort
+from localdfa.core.spiking.refractory import recovered, surely_until
 from localdfa.core.spiking.resolving import look_up_arrivals, resolve_kernel
+from localdfa.core.spiking.sparse import prefetch_row
 from localdfa.core.spiking.state import Population, Synapses, Traces
 from localdfa.core.spiking.traces import move_origin
 
@@ -31,26 +32,32 @@ from localdfa.core.spiking.traces import move_origin
 # from the threshold than they need be.
 _ROOM, _EARLY = 16, 2.0**-20
 # The columns of `Spans.rows`: all that a window needs of a neuron is in one place in memory.
-_COLUMNS = tuple(unsigned(column) for column in range(9))
-_U, _DRIVE, _SAFE, _REACHED, _CANDIDATE, _OF_U, _RISES, _LIFTS, _CURRENTS = _COLUMNS
+_COLUMNS = tuple(unsigned(column) for column in range(8))
+_U, _DRIVE, _REACHED, _CANDIDATE, _OF_U, _RISES, _LIFTS, _CURRENTS = _COLUMNS
 # Rows are padded to a multiple of so many numbers.
 _LINE = 8
+# The list of the watched is looked through in blocks of so many.
+_BLOCK = unsigned(32)
+# The synapses of so many arrivals ahead are asked for before they are needed.
+_AHEAD = 4
 
 
 class Spans(NamedTuple):
     """What is known of ranges of neurons within a span; n neurons of all ranges, P populations and ranges, R currents.
 
-    The columns of `rows`, in their order: u, −∞ of refractory neurons; the constant drive; how long after the span's begin the
-    neuron surely does not spike if nothing arrives, ms, infinite if it does not before the end; whether something reaches it in
-    the window, and whether it is a candidate; what the window adds to u, what raises v in it, and what raises currents; R
+    The columns of `rows`, in their order: u, −∞ of refractory neurons; the constant drive; whether something reaches the neuron
+    in the window, and whether it is a candidate; what the window adds to u, what raises v in it, and what raises currents; R
     currents, as multiples of their decay since the span began; and what the window adds to each of these.
     """
 
     windows: int  # of a span
     chosen: np.ndarray  # (P,) which ranges are simulated so
-    rows: np.ndarray  # (n, 9 + 2 R, or some more)
-    watched: np.ndarray  # (n,) of each range a list of its neurons, those that are not safe until the span ends
-    listed: np.ndarray  # (P,) how many they are
+    rows: np.ndarray  # (n, 8 + 2 R, or some more)
+    watched: np.ndarray  # (n,) of each range a list of its neurons, those that were not safe until the span ends
+    safe: np.ndarray  # (n,) how long after the span's begin each of the list surely does not spike if nothing arrives, or is
+    # refractory, ms; infinite if to the end
+    listed: np.ndarray  # (P,) how many the list has
+    place: np.ndarray  # (n,) where each neuron stands in the list; −1 if it does not
     reached: np.ndarray  # (n,) of each range a list of the neurons that something reaches in a window
 
 
@@ -64,7 +71,9 @@ def spans_of(chosen: np.ndarray, windows: int, n: int, currents: int, dtype: np.
         chosen=chosen,
         rows=np.zeros((n, columns), dtype),
         watched=np.zeros(n, np.int64),
+        safe=np.zeros(n, dtype),
         listed=np.zeros(len(chosen), np.int64),
+        place=np.zeros(n, np.int64),
         reached=np.zeros(n, np.int64),
     )
 
@@ -83,6 +92,7 @@ class Fades(NamedTuple):
 def span_kernel(neuron: Any, exponential: bool) -> Any:
     """The kernel for one model of neurons; exponential: whether there are synaptic currents."""
     resolve_spikes, adapts = resolve_kernel(neuron, exponential, False, ()), neuron.adapts
+    _, merge_arrivals = collecting_kernels(True)
 
     @always_inline
     def level(row, fade, share, faded):
@@ -93,12 +103,21 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
         return v
 
     @always_inline
-    def watch(i, a, k, row, until, spans):
+    def watch(i, a, k, until, spans):
         """Neuron i of range k is safe until then, ms since the span began; if the span ends later, it is in the list."""
-        if until < np.inf and row[_SAFE] == np.inf:
-            spans.watched[a + spans.listed[k]] = i
+        neuron = unsigned(a) + unsigned(i)
+        at = spans.place[neuron]
+        if until < np.inf and at < 0:
+            at = spans.listed[k]
+            spans.watched[unsigned(a + at)], spans.place[neuron] = i, at
             spans.listed[k] += 1
-        row[_SAFE] = until
+        if at >= 0:
+            spans.safe[unsigned(a + at)] = until
+
+    @always_inline
+    def refractory_until(until, origin):
+        """Until when a neuron surely is refractory, ms since the span began."""
+        return (surely_until(until) - origin) * (1 - _EARLY)
 
     @always_inline
     def safe_until(p, row, theta, share, early, late, fade, since, remains, single):
@@ -126,36 +145,70 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
             return since
         return np.inf if far * (1 - remains) < room else (since + p.tau_m * room / far) * (1 - _EARLY)
 
+    @always_inline
+    def bound_to_end(p, c, k, t, end, state, fades, scratch, single):
+        """Put below 0 in `scratch.rise` what surely is safe until the span ends, of range k as it begins: the bound of
+        `safe_until`, for all neurons at once and with more room for rounding."""
+        a, n, share, last, number = c.first[k], unsigned(c.sizes[k]), fades.share, c.taus.size, state.v.dtype.type
+        v, drive, theta = state.v[a:], state.drive[a:], state.theta[a:]
+        beyond, size, apart, none = scratch.rise, scratch.threshold, scratch.kept, number(0)
+        relaxes, lowest, late = number(1 - math.exp((t - end) / p.tau_m)), number(p.v_th), number(fades.end[last])
+        rounding = number((_ROOM + 4 * share.size) * (2.0**-23 if single else 2.0**-52))
+        for i in range(n):
+            beyond[i], size[i], apart[i] = drive[i], abs(drive[i]), v[i] - drive[i]
+        for r in range(last):
+            currents, of_v, left = state.currents[r, a:], number(share[r]), number(fades.end[r])
+            for i in range(n):
+                beyond[i] += max(currents[i], currents[i] * left)
+                size[i] += abs(of_v * currents[i])
+                apart[i] -= of_v * currents[i]
+        for i in range(n):
+            threshold = lowest + theta[i] * late if adapts else lowest
+            terms = size[i] + abs(apart[i]) + threshold + theta[i]
+            beyond[i] = max(none, beyond[i] - v[i]) * relaxes - (threshold - rounding * terms - v[i])
+
     @device
-    def begin(p, c, k, t, end, state, spans, fades, single):
+    def begin(p, c, k, t, end, state, spans, fades, scratch, single):
         """Fill the rows of range k at the begin of a span."""
         move_origin(c, k, t, state, 0.0, c.jumps)
-        a, share, remains = c.first[k], fades.share, math.exp((t - end) / p.tau_m)
+        bound_to_end(p, c, k, t, end, state, fades, scratch, single)
+        a, n, share, remains = unsigned(c.first[k]), unsigned(c.sizes[k]), fades.share, math.exp((t - end) / p.tau_m)
         spans.listed[k] = 0
-        for i in range(c.sizes[k]):
+        for i in range(n):
+            spans.place[a + i] = -1
+        for i in range(n):
             row, u = spans.rows[a + i], float(state.v[a + i]) - float(state.drive[a + i])
-            row[_DRIVE], row[_SAFE] = state.drive[a + i], np.inf
-            for r in range(share.size - 1):
+            row[_DRIVE] = state.drive[a + i]
+            for r in range(unsigned(c.taus.size)):
                 current = state.currents[r, a + i]
-                row[_CURRENTS + unsigned(r)] = current
+                row[_CURRENTS + r] = current
                 u -= share[r] * current
             row[_U] = u
-            if recovered(state.until[a + i], t):
-                until = safe_until(p, row, float(state.theta[a + i]), share, fades.t, fades.end, 1.0, 0.0, remains, single)
-                watch(i, a, k, row, until, spans)
-            else:
+            if not recovered(state.until[a + i], t):
                 row[_U] = -np.inf
-                watch(i, a, k, row, state.until[a + i] - t, spans)
+                watch(i, a, k, refractory_until(state.until[a + i], t), spans)
+            elif not scratch.rise[i] < 0:
+                until = safe_until(p, row, float(state.theta[a + i]), share, fades.t, fades.end, 1.0, 0.0, remains, single)
+                watch(i, a, k, until, spans)
 
     @device
     def finish(p, c, k, t, state, spans, fades):
         """Take v and currents of range k from their rows at t, where a span ends or is looked into."""
         a, fade = c.first[k], math.exp((state.origin[k] - t) / p.tau_m)
-        for i in range(a, a + c.sizes[k]):
+        for i in range(unsigned(a), unsigned(a + c.sizes[k])):
             row = spans.rows[i]
             state.v[i] = level(row, fade, fades.share, fades.stop) if row[_U] > -np.inf else p.v_reset
-            for r in range(c.taus.size):
-                state.currents[r, i] = row[_CURRENTS + unsigned(r)]
+            for r in range(unsigned(c.taus.size)):
+                state.currents[r, i] = row[_CURRENTS + r]
+
+    @always_inline
+    def ask_for(e, c, arrivals):
+        """Ask the memory for the synapses of arrival e, if there is one."""
+        if e < arrivals.when.size:
+            port = c.ports[arrivals.ports[e]]
+            prefetch_row(port, arrivals.senders[e], c.row_ends, port.targets, c.targets)
+            if port.stride > 0:
+                prefetch_row(port, arrivals.senders[e], c.row_ends, port.jumps, c.jumps)
 
     @always_inline
     def scatter(p, c, k, arrivals, state, spans, share):
@@ -163,6 +216,7 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
         a, taus, number, count = c.first[k], c.taus, state.v.dtype.type, 0
         rows, reached, none = spans.rows[a:], spans.reached[a:], number(0)
         for e in range(arrivals.when.size):
+            ask_for(e + _AHEAD, c, arrivals)
             port, j, size = c.ports[arrivals.ports[e]], arrivals.senders[e], state.strength[arrivals.ports[e]]
             r, apart = port.current, arrivals.when[e] - state.origin[k]
             of_u, of_current, raised, column = number(math.exp(apart / p.tau_m)), none, _RISES, _OF_U
@@ -201,10 +255,10 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
         end,  # end of the span, ms
         opens,  # whether the span begins with it
         closes,  # whether it ends with it, or is looked into where it ends
-        arrivals,  # Arrivals of the window
+        count,  # how many spikes arrive in the window
+        collected,  # Collected, as `queues.count_arrivals` leaves it
         state,  # State: v and currents are in `spans` within a span
-        times,  # the range's own queue: when each spike of the window was sent, ms
-        senders,  # and by which neuron
+        queues,  # simulation.Queues, of which the range's own gets the spikes of the window
         sends,  # whether spikes are listed
         spans,  # Spans
         scratch,  # population.Scratch
@@ -212,6 +266,15 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
         fades,  # Fades: scratch
     ):
         """Take range k through a window."""
+        times = queues.times[queues.begin[k] : queues.begin[k + 1]]
+        senders = queues.senders[queues.begin[k] : queues.begin[k + 1]]
+        at = merge_arrivals(
+            c.first_port[k], c.first_port[k + 1], t, c.ports, c.delay, state.received, queues.times, queues.senders,
+            queues.begin, collected,
+        )  # fmt: skip
+        arrivals = Arrivals(collected.when[at, :count], collected.ports[at, :count], collected.senders[at, :count])
+        for e in range(_AHEAD):
+            ask_for(e, c, arrivals)
         a, n, taus, single, listed = c.first[k], c.sizes[k], c.taus, state.v.itemsize == 4, state.listed[k]
         origin = t if opens else state.origin[k]
         for r in range(taus.size + 1):
@@ -219,36 +282,37 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
             fades.t[r], fades.stop[r] = math.exp((origin - t) / tau), math.exp((origin - stop) / tau)
             fades.end[r], fades.share[r] = math.exp((origin - end) / tau), tau / (tau - p.tau_m)
         if opens:
-            begin(p, c, k, t, end, state, spans, fades, single)
+            begin(p, c, k, t, end, state, spans, fades, scratch.sparse, single)
         rows, later = spans.rows[a : a + n], state.scratch[a : a + n]
         until, theta = state.until[a : a + n], state.theta[a : a + n]
         candidates, decay = scratch.candidates, scratch.sparse.decay
         hit = scatter(p, c, k, arrivals, state, spans, fades.share)
         fade, remains = math.exp((origin - t) / p.tau_m), math.exp((t - end) / p.tau_m)
-        # Of the watched, those who are safe to the end leave the list; candidates who are refractory first come last.
-        kept, awake, last = 0, 0, n
-        for h in range(spans.listed[k]):
-            i = spans.watched[a + h]
-            row = rows[i]
-            if row[_SAFE] == np.inf:
-                continue
-            spans.watched[a + kept] = i
-            kept += 1
-            if row[_U] == -np.inf:
-                if recovered(until[i], stop):
-                    last -= 1
-                    candidates[last], row[_CANDIDATE] = i, 1
-            elif row[_SAFE] < stop - origin:
-                candidates[awake], row[_CANDIDATE] = i, 1
-                awake += 1
-        spans.listed[k] = kept
-        for h in range(hit):
-            i = spans.reached[a + h]
+        # Candidates who are refractory first come last.
+        awake, last, first, watched = 0, n, unsigned(a), unsigned(a + spans.listed[k])
+        soon = spans.safe.dtype.type(stop - origin)
+        while first < watched:
+            block, some = min(first + _BLOCK, watched), False
+            for h in range(first, block):
+                some |= spans.safe[h] < soon
+            for h in range(first, block if some else first):
+                if spans.safe[h] < soon:
+                    i = unsigned(spans.watched[h])
+                    row = rows[i]
+                    if row[_U] > -np.inf:
+                        candidates[awake], row[_CANDIDATE] = i, 1
+                        awake += 1
+                    elif recovered(until[i], stop):
+                        last -= 1
+                        candidates[last], row[_CANDIDATE] = i, 1
+            first = block
+        for h in range(unsigned(a), unsigned(a + hit)):
+            i = unsigned(spans.reached[h])
             row = rows[i]
             # What only lowers v leaves a neuron as safe as it was.
             if row[_CANDIDATE] == 0 and (row[_RISES] > 0 or row[_LIFTS] > 0) and row[_U] > -np.inf:
                 surely = safe_until(p, row, float(theta[i]), fades.share, fades.t, fades.end, fade, t - origin, remains, single)
-                watch(i, a, k, row, surely, spans)
+                watch(i, a, k, surely, spans)
                 if surely < stop - origin:
                     candidates[awake], row[_CANDIDATE] = i, 1
                     awake += 1
@@ -260,11 +324,11 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
             count += 1
         if count > 0:
             for f in range(count):
-                i = candidates[f]
+                i = unsigned(candidates[f])
                 if f < awake:
                     later[i] = level(rows[i], fade, fades.share, fades.t)
-                for r in range(taus.size):
-                    state.currents[r, a + i] = rows[i, _CURRENTS + unsigned(r)]
+                for r in range(unsigned(taus.size)):
+                    state.currents[r, unsigned(a) + i] = rows[i, _CURRENTS + r]
             decay.taus[taus.size], decay.after[taus.size] = c.tau_a[k], 0.0
             population = Population(
                 target=state.drive[a : a + n],
@@ -300,19 +364,19 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
                 f += some.size
             fade, remains = math.exp((origin - stop) / p.tau_m), math.exp((stop - end) / p.tau_m)
             for f in range(count):
-                i = candidates[f]
+                i = unsigned(candidates[f])
                 row = rows[i]
                 take_in(row, taus.size)
                 row[_CANDIDATE], row[_U] = 0, 0
                 if later[i] == -np.inf:
                     row[_U] = -np.inf
-                    watch(i, a, k, row, until[i] - origin, spans)
+                    watch(i, a, k, refractory_until(until[i], origin), spans)
                     continue
                 row[_U] = (later[i] - level(row, fade, fades.share, fades.stop)) / fade
                 surely = safe_until(
                     p, row, float(theta[i]), fades.share, fades.stop, fades.end, fade, stop - origin, remains, single
                 )
-                watch(i, a, k, row, surely, spans)
+                watch(i, a, k, surely, spans)
         if listed - before > 1:
             sort(times[before:listed], senders[before:listed])
         state.listed[k] = listed if sends else before

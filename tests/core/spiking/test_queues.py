@@ -1,5 +1,6 @@
 """Queues of spikes: their order, and what arrives from several of them."""
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +10,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numba.typed import List
 
+from localdfa.core.compiled import compiled
 from localdfa.core.spiking.circuit import PORT
-from localdfa.core.spiking.queues import collect_arrivals, longer, sort
+from localdfa.core.spiking.queues import collecting_kernels, empty_collected, longer, sort
 
 TIMES = st.one_of(st.floats(0, 100), st.sampled_from([0.0, 1.0, 2.5]), st.integers(0, 900).map(lambda k: 2.0**-k))
 
@@ -27,29 +29,49 @@ def test_spikes_are_sorted_by_time_and_those_of_one_moment_keep_their_order(foun
     np.testing.assert_array_equal(senders, expected[1])
 
 
-@pytest.mark.parametrize("n_ports", [1, 3])
-def test_what_arrives_in_a_window_comes_once_and_in_order(rng, n_ports):
-    ports, delay = np.zeros(n_ports, PORT), np.array([1.5, 0.0, 4.0][:n_ports])
-    ports["pre"] = np.arange(n_ports)
-    times = [np.sort(rng.uniform(0, 50, n)) for n in (40, 0, 25)]
+@cache
+def collecting(flat):
+    """What arrives in a step, as a function that Python can call."""
+    count_arrivals, merge_arrivals = collecting_kernels(flat)
+
+    @compiled(error_model="numpy")
+    def collect(last, begin, stop, ports, delay, received, listed, times, senders, begins):
+        collected = empty_collected(last, 100)
+        count = count_arrivals(0, last, stop, ports, delay, received, listed, times, begins, collected)
+        at = merge_arrivals(0, last, begin, ports, delay, received, times, senders, begins, collected)
+        return collected.when[at, :count], collected.ports[at, :count], collected.senders[at, :count]
+
+    return collect
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["lists", "end to end"])
+@pytest.mark.parametrize("n_ports", [1, 2, 3, 6])
+def test_what_arrives_in_a_window_comes_once_and_in_order(rng, n_ports, flat):
+    ports, delay = np.zeros(n_ports, PORT), np.array([1.5, 0.0, 4.0, 1.5, 2.0, 1.5][:n_ports])
+    ports["pre"] = [0, 1, 2, 3, 0, 0][:n_ports]
+    times = [np.sort(rng.uniform(0, 50, n)) for n in (40, 0, 25, 7)]
+    times[3][2:5] = times[0][7]  # arrive at the moments at which others do
+    times[3].sort()
     senders = [rng.integers(0, 9, len(found)) for found in times]
-    sent, received, came = np.array([40, 0, 25]), np.zeros(n_ports, np.int64), []
+    sent, received, came = np.array([40, 0, 25, 7]), np.zeros(n_ports, np.int64), []
+    ends = np.cumsum([0, *sent])
+    queues = (np.concatenate(times), np.concatenate(senders), ends) if flat else (List(times), List(senders), None)
     for begin, stop in pairwise((0.0, 3.0, 3.0, 20.0, 20.5, 60.0)):
-        when, port, who = collect_arrivals(0, n_ports, begin, stop, ports, delay, received, sent, List(times), List(senders))
+        when, port, who = collecting(flat)(n_ports, begin, stop, ports, delay, received, sent, *queues)
         assert (when < stop).all()
-        assert (np.diff(when) >= 0).all()
         came += zip(when, port, who, strict=True)
-    expected = [(t + delay[s], s, j) for s in range(n_ports) for t, j in zip(times[s], senders[s], strict=True)]
-    assert came == sorted(expected)
+    found = ((s, ports["pre"][s]) for s in range(n_ports))
+    expected = [(t + delay[s], s, j) for s, k in found for t, j in zip(times[k], senders[k], strict=True)]
+    assert came == sorted(expected, key=lambda spike: spike[:2])
 
 
 def test_what_is_sent_as_a_step_begins_arrives_no_earlier_than_the_next_step():
     """A step lasts as long as the delay, but a sum of time and delay is rounded."""
     edges = 0.8 * np.arange(126)
     k = np.flatnonzero(edges[:-1] + 0.8 < edges[1:])[0]
-    times, senders = List([edges[[k]]]), List([np.array([4])])
+    queues = edges[[k]], np.array([4]), np.array([0, 1])
     ports, received, sent = np.zeros(1, PORT), np.zeros(1, np.int64), np.ones(1, np.int64)
-    when, _, who = collect_arrivals(0, 1, edges[k + 1], edges[k + 2], ports, np.array([0.8]), received, sent, times, senders)
+    when, _, who = collecting(True)(1, edges[k + 1], edges[k + 2], ports, np.array([0.8]), received, sent, *queues)
     np.testing.assert_array_equal(when, edges[k + 1])
     np.testing.assert_array_equal(who, [4])
 
