@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import localdfa
-from localdfa import analysis, papers, record
+from localdfa import analysis, data, papers, record
 from localdfa.cli import main
 from localdfa.errors import RunError, SpecError
 from localdfa.papers import cells, figures, running, tables
@@ -99,11 +99,12 @@ def measured(cell, errors, **changes):
 
 @pytest.mark.parametrize("name", papers.names())
 def test_a_paper_is_whole(name):
-    """Every row has its experiment, and what the paper reports is of conditions that it has."""
+    """Every row has its experiment, on data that there are, and what the paper reports is of conditions that it has."""
     paper = papers.named(name)
     for row in paper.rows:
         experiment = paper.experiment(row)
         named = {condition.name for condition in experiment.condition}
+        assert experiment.data in data.available()
         assert set(row.reported) <= named
         assert all(cell.setting.rule == cell.condition for cell in cells.of(paper, row) if cell.condition in row.reported)
     assert {figure for table in paper.table for figure in table.figures} <= set(analysis.names())

@@ -78,6 +78,14 @@ def refusal(tables):
                 ("pathway", "direct"), ("gain", 2.0), ("distribution", "normal"), ("fan_out", "both"), ("shared", True)
             )
         ),
+        ({"trace": {"tau_x": 30.0}}, ["trace.tau_x: 30.0", "by spiking neurons", "allowed here: 40"]),
+        ({"rule": "dfa", "network": {"neuron": "lif"}, "trace": {"tau_z": 30.0}}, ["trace.tau_z: 30.0", "'dfa'"]),
+        ({"network": {"delay": 2.0}}, ["network.delay: 2.0", "where activity takes time", "allowed here: 1.0"]),
+        ({"feedback": {"spread": True}}, ["feedback.spread: True", "by modules of graphs", "allowed here: False"]),
+        ({"preprocess": {"whiten_epsilon": 0.1}}, ["preprocess.whiten_epsilon: 0.1", "whiten = true", "allowed here: 0.01"]),
+        ({"record": {"neurons": [1]}}, ["record.neurons: [1]", "record.changes or record.states", "leave it out"]),
+        ({"record": {"window": [0.0, 9.0]}}, ["record.window: [0.0, 9.0]", "record.states", "leave it out"]),
+        ({"record": {"interval": 2.0}}, ["record.interval: 2.0", "record.states", "which is 0; allowed here: 0.5"]),
         ({"rule": "bp", "feedback": {"gain": 2.0}}, ["feedback.gain: 2.0", "drawn at random", "'bp'", "allowed here: 1"]),
         (
             {"feedback": {"signs": "sender", "pathway": "transpose"}},

@@ -61,6 +61,11 @@ class Recorder:
         """The sizes of the populations of which the neurons `record.neurons` are kept."""
         return ()
 
+    @classmethod
+    def reads_neurons(cls) -> bool:
+        """Whether there are such populations."""
+        return cls.populations is not Recorder.populations
+
     @staticmethod
     def need(keep: Any, scope: Scope) -> float:
         """About how many bytes of memory it takes; what does not fit into the machine is refused before training."""

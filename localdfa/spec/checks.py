@@ -191,13 +191,34 @@ def _rules_fit(setting: "Setting") -> None:
 
 
 def kept(record: "Record") -> None:
-    """Refuse records of more trials than the probe has; ValueError with ``key: reason``."""
+    """Refuse records of more trials than the probe has, and what no recorder reads that is asked for; ValueError with
+    ``key: reason``."""
+    for name in record.recorders:
+        keys = registry.get("recorders", name).keys
+        for key in keys if name in keys and name not in record.asked else ():
+            value, plain = getattr(record, key), type(record).model_fields[key].default
+            if value != plain:
+                raise ValueError(
+                    f"record.{key}: {quoted(value)} is read where record.{name} is asked for, which is "
+                    f"{quoted(getattr(record, name))}; {allowed_here(plain)}"
+                )
+    readers = [name for name in record.recorders if registry.get("recorders", name).reads_neurons()]
+    if record.neurons is not None and not set(readers) & {*record.asked}:
+        of_these = " or ".join(f"record.{name}" for name in readers)
+        raise ValueError(
+            f"record.neurons: {quoted(record.neurons)} is read where {of_these} is asked for; {allowed_here(None)}"
+        )
     for name in record.asked:
         if registry.get("recorders", name).of_probe and (number := getattr(record, name)) > record.probe:
             raise ValueError(
                 f"record.{name}: {number} trials are more than record.probe = {record.probe}, of which they are the first; "
                 f"allowed: up to {record.probe}, or a larger probe"
             )
+
+
+def allowed_here(plain: Any) -> str:
+    """How to leave a key out that would stand for this."""
+    return "leave it out" if plain is None else f"allowed here: {quoted(plain)}"
 
 
 def recorded(record: "Record", setting: "Setting") -> None:

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from localdfa import registry
 from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec import checks, defaults, modules, unread
-from localdfa.spec.tables import Condition, Experiment, ModuleTable, Optimiser, Record, Setting, record_table
+from localdfa.spec.tables import Condition, Experiment, ModuleTable, Optimiser, Preprocess, Record, Setting, record_table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -310,6 +310,11 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
         raise SpecError(
             f"{prefix}preprocess.standardise: true does not go with preprocess.whiten = true, which gives inputs their "
             f"variance; allowed with it: false"
+        )
+    epsilon, plain = experiment.preprocess.whiten_epsilon, Preprocess.model_fields["whiten_epsilon"].default
+    if epsilon != plain and not experiment.preprocess.whiten:
+        raise SpecError(
+            f"{prefix}preprocess.whiten_epsilon: {epsilon:g} is read with preprocess.whiten = true; allowed here: {plain:g}"
         )
     if unused := _unused(experiment):
         raise SpecError(f"{prefix}{unused}")

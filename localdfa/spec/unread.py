@@ -1,4 +1,4 @@
-"""Keys of phases and feedback that a spec sets and that none of its conditions reads: what is accepted is used."""
+"""Keys of trials and of feedback that a spec sets and that none of its conditions reads: what is accepted is used."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -45,7 +45,11 @@ _PHASES = _Key(_with_phases, "under a rule with phases")
 _DURATION = _Key(_taking_time, "under a rule with phases where activity takes time: neuron.tau > 0, or spiking neurons")
 _MIRRORED = _Key(_mirrored, "with feedback.pathway = 'weight_mirror' or 'direct_weight_mirror'")
 _DRAWN = _Key(_drawn, "where a matrix B is drawn at random")
+_SPIKES = _Key(lambda setting, rule, engine: engine == "spiking", "by spiking neurons under a rule with phases")
 _KEYS = {
+    ("network", "delay"): _DURATION,
+    ("trace", "tau_x"): _SPIKES,
+    ("trace", "tau_z"): _SPIKES,
     ("phases", "beta"): _Key(_by_beta, "under a rule that depends on β"),
     ("phases", "nudging"): _PHASES,
     ("phases", "propagation"): _PHASES,
@@ -61,7 +65,7 @@ _KEYS = {
     ),
     ("feedback", "pathway"): _Key(_fed_back, "under a rule by which hidden layers learn"),
     **{("feedback", name): _DRAWN for name in FeedbackTable.DRAWN},
-    ("feedback", "spread"): _Key(_fed_back, "under a rule by which what lies below taps learns"),
+    ("feedback", "spread"): _Key(lambda setting, rule, engine: not setting.of_layers, "by modules of graphs"),
     ("feedback", "bottleneck"): _Key(_fed_back, "under a rule by which hidden layers learn"),
     ("feedback", "normalisation"): _Key(
         lambda setting, rule, engine: checks.takes_norms(setting, rule),
@@ -88,10 +92,9 @@ def check(settings: Iterable[Setting]) -> None:
             value, plain = getattr(getattr(setting, table), name), _if_left_out(setting, table, name)
             if value != plain:
                 names = ", ".join(dict.fromkeys(quoted(rule) for each in settings for _, rule in checks.rules_of(each)))
-                allowed = "leave it out" if plain is None else f"allowed here: {quoted(plain)}"
                 wrong.append(
                     f"{table}.{name}: {quoted(value)} is read only {_KEYS[table, name].where}, and no condition is of that "
-                    f"kind (the rules here: {names}); {allowed}"
+                    f"kind (the rules here: {names}); {checks.allowed_here(plain)}"
                 )
                 break
     if wrong:
