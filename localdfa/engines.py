@@ -12,6 +12,7 @@ from localdfa import registry
 from localdfa.adversary import FastSign
 from localdfa.core import forked
 from localdfa.core.rate import settled, timed
+from localdfa.core.rate.activation import activation
 from localdfa.core.spiking import batch as spikes
 from localdfa.core.spiking.carried import Carried
 from localdfa.core.update import Update
@@ -36,6 +37,10 @@ class Engine(Protocol):
     ) -> tuple[list[np.ndarray], np.ndarray]:
         """The activity h of each hidden layer in the free phase, (m, n_l), of spiking neurons their rate in Hz; and the drive
         a_y of the output, as `read` gives it."""
+
+    def answer(self, network: Network, l: int, currents: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The activity of hidden layer l (0 the first), (m, n_l), as `free_phase` gives it, and the drive of the output, where
+        currents (m, n_l) reach the neurons of this layer beside their biases, and no inputs; of dense layers."""
 
     def learn(
         self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
@@ -64,6 +69,15 @@ class Settled:
         free = settled.free_phase(network, array_of(inputs), self._setting.network.threshold, running=True)
         activity = [1e3 * h / network.neuron.gain for h in free.activity] if self._setting.spiking else free.activity
         return activity, free.drive[-1]
+
+    def answer(self, network: Network, l: int, currents: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        epsilon, (m, n) = self._setting.network.threshold, currents.shape
+        activity, sent = np.empty_like(currents), np.ones((m, n + 1), currents.dtype)
+        activation(network.neuron.__class__)(
+            network.neuron, currents.dtype.type(epsilon), currents + network.b(l), activity, sent
+        )
+        free = settled.free_phase(network.above(l), sent, epsilon, running=True)
+        return 1e3 * activity / network.neuron.gain if self._setting.spiking else activity, free.drive[-1]
 
     def learn(
         self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
@@ -108,6 +122,9 @@ class InTime(Settled):
         activity, _ = super().free_phase(network, inputs, rng)
         return activity, self.read(network, inputs, rng)
 
+    def answer(self, network: Network, l: int, currents: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return _answer_in_time(self, network, l, currents, rng)
+
     def learn(
         self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
@@ -130,6 +147,9 @@ class Spiking:
         trial = spikes.simulate(network, self._setting, inputs, rng=rng, carried=carried)
         return [1e3 * count / self._setting.phases.free for count in trial.counts], trial.drive
 
+    def answer(self, network: Network, l: int, currents: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return _answer_in_time(self, network, l, currents, rng)
+
     def learn(
         self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
         carried: Carried | None = None,
@@ -147,6 +167,15 @@ class Spiking:
 
     def _rates(self, network: Network, frozen: frozenset[int]) -> list[float]:
         return [0.0 if q in frozen else self._rate for q in range(len(network.projections))]
+
+
+def _answer_in_time(
+    engine: Engine, network: Network, l: int, currents: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `Engine.answer` says, by a free phase of the layer and what is above it."""
+    inputs = np.concatenate([currents, np.ones_like(currents[:, :1])], axis=1)
+    (activity, *_), drive = engine.free_phase(network.from_layer(l), inputs, rng)
+    return activity, drive
 
 
 def engine(setting: Setting, rule: str, rate: float = 0.0, adversary: FastSign | None = None) -> Engine:

@@ -134,27 +134,40 @@ class Network:
         """float32 or float64."""
         return self.weights[0].dtype
 
+    def above(self, l: int) -> "Network":
+        """All that hidden layer l (0 the first), of dense layers, reaches; its inputs are the activity of layer l."""
+        joints = self.projections[l + 1 : self.n_hidden + 1]
+        return replace(
+            self,
+            sizes=self.sizes[l + 1 :],
+            geometry=self.geometry[l + 1 :],
+            weights=list(self.weights[l + 1 : self.n_hidden + 1]),
+            projections=tuple(replace(joint, pre=joint.pre - l - 1, post=joint.post - l - 1) for joint in joints),
+            shape=(self.sizes[l + 1],),
+            start=None if self.start is None else self.start[l + 1 :],
+            feedback=self.feedback[l + 1 :],
+            apart={},
+            reached={},
+        )
+
     def from_layer(self, l: int) -> "Network":
         """Hidden layer l (0 the first), of dense layers, and all that it reaches.
 
         An input is a current into one neuron of layer l, beside its bias.
         """
-        n, first = self.sizes[l + 1], self.projections[l]
+        n, first, above = self.sizes[l + 1], self.projections[l], self.above(l)
         currents = np.concatenate([np.eye(n, dtype=self.dtype), self.b(l)[None]])
-        above = [
-            replace(joint, pre=joint.pre - l, post=joint.post - l) for joint in self.projections[l + 1 : self.n_hidden + 1]
-        ]
         return replace(
-            self,
-            sizes=(n, *self.sizes[l + 1 :]),
-            geometry=(None, *self.geometry[l + 1 :]),
-            weights=[currents, *self.weights[l + 1 : self.n_hidden + 1]],
-            projections=(Projection(0, 1, first.delay, first.tau), *above),
-            shape=(n,),
+            above,
+            sizes=(n, *above.sizes),
+            geometry=(None, *above.geometry),
+            weights=[currents, *above.weights],
+            projections=(
+                Projection(0, 1, first.delay, first.tau),
+                *(replace(joint, pre=joint.pre + 1, post=joint.post + 1) for joint in above.projections),
+            ),
             start=None if self.start is None else self.start[l:],
             feedback=self.feedback[l:],
-            apart={},
-            reached={},
         )
 
     def by_layer(self, l: int) -> "Network":

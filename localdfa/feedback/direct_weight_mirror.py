@@ -47,9 +47,7 @@ class DirectWeightMirror(Direct):
     def mirror(
         network: "Network", l: int, table: "FeedbackTable", rng: np.random.Generator, out: np.ndarray, engine: "Engine"
     ) -> None:
-        region, drawn = network.from_layer(l), noise(network.sizes[l + 1], table.noise, network.dtype, rng)
-        currents = np.concatenate([drawn, np.ones_like(drawn[:, :1])], axis=1)
-        (activity, *_), answer = engine.free_phase(region, currents, rng)
+        activity, answer = engine.answer(network, l, noise(network.sizes[l + 1], table.noise, network.dtype, rng), rng)
         if neurons.spikes(type(network.neuron)):
             activity = activity * (1e-3 * network.neuron.gain)  # from Hz
         moved, answer = activity - activity.mean(axis=0), answer - answer.mean(axis=0)
