@@ -36,6 +36,7 @@ import math
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
     import pandas
 
 _BEFORE = "checkpoint-before.npz"
+# For so long, s, what another process is just replacing or extending may disagree with itself, before it is looked at again.
+_MEANWHILE = 0.2
 _PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "brian2")
 
 # Columns of the metrics that have a value for each tap of a module, in the order of `localdfa.torch.Alignment`.
@@ -189,13 +192,17 @@ class Finished(BaseModel):
 
 
 class SearchEntry(BaseModel):
-    """What is searched, as `localdfa.spec.search.Search` has it, and the SHA-256 of search.toml."""
+    """What is searched, as `localdfa.spec.search.Search` has it, and the SHA-256 of search.toml.
+
+    before: that of spec.toml before its last trial came, which it still is where a process was killed between the two files.
+    """
 
     space: dict[str, Any]
     trials: int
     condition: _Text | None
     seed: int
     sha256: str
+    before: str = ""
 
 
 class _Info(BaseModel):
@@ -441,16 +448,39 @@ class Run:
         Raises
         ------
         RunError, SpecError
-            There is no run, it cannot be read, or it needs models that are not there, not allowed, or not those it began with.
+            There is no run, it cannot be read, its spec is not the one that it began with, or it needs models that are not
+            there, not allowed, or not those it began with.
         """
         self.folder = Path(folder)
         folders.check_run(self.folder)
         self._allow_models = allow_models
-        self.experiment: Experiment = load(str(self.folder / "spec.toml"), take_in=self._take_in)
+        self.experiment: Experiment = self._unchanged("spec.toml")
         self.settings: dict[str, Setting] = settings(self.experiment)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, {self.experiment!r})"
+
+    def _unchanged(self, file: str) -> Experiment:
+        """The experiment of spec.toml or search.toml, by which everything that the run keeps is read.
+
+        Raises
+        ------
+        RunError
+            The file is not what run.json says that it was, also after a moment: another process may have been at both.
+        """
+        path = self.folder / file
+        for last_look in (False, True):
+            content = read(path, Path.read_bytes)
+            if _sha256(content) in _specs(self.info, file):
+                experiment = load(str(path), take_in=self._take_in)
+                if read(path, Path.read_bytes) == content:
+                    return experiment
+            if not last_look:
+                time.sleep(_MEANWHILE)
+        raise RunError(
+            f"{path}: the spec is no longer the one that this run began with, and what the run keeps is read by it; put back "
+            f"the one that it began with, and train another spec as a run of its own"
+        )
 
     def _take_in(self, family: str, path: Path) -> None:
         """Take in the file of a model, where that is allowed, or where this process has executed the same already."""
@@ -496,14 +526,14 @@ class Run:
         entry = _Info.model_validate(self.info).search
         if entry is None:
             return None
-        base = load(str(self.folder / "search.toml"), take_in=self._take_in)
-        return Search(entry.space, entry.trials, entry.condition, entry.seed), base
+        return Search(entry.space, entry.trials, entry.condition, entry.seed), self._unchanged("search.toml")
 
     def grow(self, experiment: Experiment) -> None:
         """Have further conditions, which come after those that are there; to be called by who holds the folder."""
-        spec = to_toml(_with_copies(experiment)).encode()
+        spec, info = to_toml(_with_copies(experiment)).encode(), self.info
+        # In this order: cut off between the two, the spec is the one before, which run.json still names.
+        self.update_info(spec=_sha256(spec), search={**info["search"], "before": info["spec"]})
         write_bytes(self.folder / "spec.toml", spec)
-        self.update_info(spec=_sha256(spec))
         self.experiment, self.settings = experiment, settings(experiment)
 
     def write_best(self, experiment: Experiment) -> None:
@@ -662,6 +692,13 @@ def begin(
 def began_with(info: Mapping[str, Any]) -> str:
     """The SHA-256 of what a run trains by and that never changes, of its run.json."""
     return info["search"]["sha256"] if info.get("search") else info["spec"]
+
+
+def _specs(info: Mapping[str, Any], file: str) -> set[str]:
+    """The SHA-256 that spec.toml or search.toml of a run may have, of its run.json."""
+    if file == "search.toml":
+        return {began_with(info)}
+    return {info["spec"], (info.get("search") or {}).get("before")}
 
 
 def _with_copies(experiment: Experiment) -> Experiment:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import Small
 
-from localdfa import analysis, measure, record, spec, train
+import localdfa
+from localdfa import analysis, handover, measure, record, spec, train
 from localdfa import data as datasets
 from localdfa.analysis import report
+from localdfa.cli import main
 from localdfa.core.rate.settled import free_phase
 from localdfa.errors import RunError
 from localdfa.neurons.lif import LIF
@@ -80,6 +83,43 @@ def with_value(key, value, at=1):
         return rows
 
     return change
+
+
+def edited(folder, before, after):
+    path = folder / "spec.toml"
+    content = path.read_bytes()
+    assert before in content
+    path.write_bytes(content.replace(before, after))
+
+
+@pytest.mark.parametrize("command", ["plot", "report", "watch", "certify", "export", "resume"])
+def test_a_spec_that_was_edited_is_refused_wherever_the_run_is_read(rate_run, tmp_path, command):
+    edited(shutil.copytree(rate_run.folder, tmp_path / "run"), b"learning_rate = 0.0001", b"learning_rate = 0.0002")
+    options = ["--to", "safetensors", "--condition", "bp"] if command == "export" else []
+    done = CliRunner().invoke(main, [command, str(tmp_path / "run"), *options])
+    assert done.exit_code == 1
+    path = tmp_path / "run" / "spec.toml"
+    assert done.output.startswith(f"localdfa: {path}: the spec is no longer the one that this run began with")
+    assert "put back the one that it began with" in done.output
+    with pytest.raises(RunError, match=r"spec\.toml: the spec is no longer"):
+        localdfa.open_run(tmp_path / "run")
+    with pytest.raises(RunError, match=r"spec\.toml: the spec is no longer"):
+        handover.source(str(tmp_path / "run" / "bp"), 0)
+
+
+def test_a_spec_and_its_run_that_are_being_replaced_are_looked_at_again(rate_run, tmp_path, monkeypatch):
+    folder = shutil.copytree(rate_run.folder, tmp_path / "run")
+    whole = (folder / "spec.toml").read_bytes()
+    edited(folder, b"learning_rate = 0.0001", b"learning_rate = 0.0002")
+    monkeypatch.setattr(record.time, "sleep", lambda seconds: (folder / "spec.toml").write_bytes(whole))
+    assert record.Run(folder).experiment == rate_run.experiment
+
+
+def test_a_run_whose_run_json_is_gone_is_refused(rate_run, tmp_path):
+    folder = shutil.copytree(rate_run.folder, tmp_path / "run")
+    (folder / "run.json").unlink()
+    with pytest.raises(RunError, match=r"run\.json: there is no such file"):
+        record.Run(folder)
 
 
 @pytest.mark.parametrize(

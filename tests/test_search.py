@@ -1,6 +1,7 @@
 """Searches with Optuna: ranges, trials that are conditions, and searches that go on where they were cut off."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -337,6 +338,36 @@ def test_the_experiment_of_a_search_is_that_it_began_with(tmp_path):
     path.write_text(path.read_text().replace("epochs = 2", "epochs = 3"))
     with pytest.raises(RunError, match="the spec is no longer the one"):
         train.resume(run.folder, progress=False, data=data())
+
+
+@pytest.mark.parametrize("file", ["spec.toml", "search.toml"])
+def test_specs_of_a_search_that_were_edited_are_refused(whole, tmp_path, file):
+    folder = shutil.copytree(whole.folder, tmp_path / "run")
+    content = (folder / file).read_text()
+    (folder / file).write_text(content.replace("probe = 16", "probe = 17"))
+    assert (folder / file).read_text() != content
+    with pytest.raises(RunError, match=f"{file}: the spec is no longer the one that this run began with"):
+        localdfa.open_run(folder).table()
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_search_that_is_killed_as_it_grows_can_be_read_and_goes_on(whole, tmp_path, monkeypatch, written):
+    """Between run.json and spec.toml, in the one order or the other."""
+    folder, real = tmp_path / "run", record.write_bytes
+
+    def killed(path, content, lasting=True):
+        if path == folder / "spec.toml" and b"trial-1" in content:
+            if written:
+                real(path, content)
+            raise KeyboardInterrupt
+        real(path, content, lasting)
+
+    monkeypatch.setattr(record, "write_bytes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        searched(folder)
+    monkeypatch.undo()
+    assert list(localdfa.open_run(folder).settings) == ["trial-0", "trial-1"][: 1 + written]
+    same(train.resume(folder, progress=False, data=data()), whole)
 
 
 def test_a_run_in_the_place_of_a_search_has_nothing_of_it(tmp_path):
