@@ -73,16 +73,20 @@ class Run(record.Run):
         allow_models : bool
             Whether Python files of models that it brings may be executed (see `localdfa.record.Run`).
         data : tuple, dict, optional
-            The arrays that it has learned from, as `localdfa.run` takes them; asked for by `predict` alone, where inputs are
-            standardised or whitened as these were.
+            The arrays that it has learned from, as `localdfa.run` takes them; read by `predict` where inputs are standardised
+            or whitened as these were, and where a module is built for them. Others than those are refused then.
 
         Raises
         ------
         RunError, SpecError
-            There is no run, it cannot be read, or it needs models that are not there, not allowed, or not those it began with.
+            There is no run, it cannot be read, or it needs models that are not there, not allowed, or not those it began with;
+            or it learns from no arrays, and some are given.
         """
         super().__init__(folder, allow_models)
+        if data is not None and self.experiment.data != given.NAME:
+            raise RunError(f"{self.folder}: learns from {self.experiment.data}; allowed: no arrays beside it")
         self._data = given_to(self.experiment, data)
+        self._data_are_known = False  # to be those that it began with
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name not in _OF_TRAINING]
@@ -244,6 +248,8 @@ class Run(record.Run):
                 f"{self.folder}: inputs are {'whitened' if prepare.whiten else 'standardised'} as the training arrays were, "
                 f"which a run does not keep; give them again: localdfa.open_run({str(self.folder)!r}, data=(x, y))"
             )
+        if prepare.standardise or prepare.whiten:
+            self._check_data()
         if setting.module is not None:
             self._require_data("a module of PyTorch is built")
             activity = drives = trained.module_outputs(self, job, setting, x, self._data)
@@ -312,15 +318,24 @@ class Run(record.Run):
         SpecError, RunError, LocalDFAError
             As `localdfa.interchange.export`.
         """
+        if to == "torch" and self.experiment.module is not None:
+            self._require_data("a module of PyTorch is built")
         return interchange.export(self, to, path, condition, seed, self._data)
 
     def _require_data(self, why: str) -> None:
-        """Refuse to go on without the arrays of a script where something depends on their shape."""
+        """Refuse to go on without the arrays of a script where something depends on their shape, or with others."""
         if self.experiment.data == given.NAME and self._data is None:
             raise RunError(
                 f"{self.folder}: {why} for the training arrays, which a run does not keep; give them again: "
                 f"localdfa.open_run({str(self.folder)!r}, data=(x, y))"
             )
+        self._check_data()
+
+    def _check_data(self) -> None:
+        """Refuse data of the user's own that are no longer what the run began with; published ones are checked as they load."""
+        if not self._data_are_known and self.experiment.data.startswith((given.NAME, "npz:")):
+            self.check_unchanged(data=samples.fingerprint_now(self.experiment, self._data))
+            self._data_are_known = True
 
 
 def given_to(experiment: Experiment, data: Any) -> Source | None:

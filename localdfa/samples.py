@@ -109,10 +109,14 @@ def load(experiment: Experiment, given: Source | None = None) -> Data:
             "loop: a loop of one's own has trained this, and only the script with that loop trains it again; allowed here: a "
             "network of layers, or a module"
         )
+    reads = _kind(experiment)
+    return load_samples(experiment, given) if reads is None else _of_kind(experiment, reads, given)
+
+
+def _kind(experiment: Experiment) -> type[Kind] | None:
+    """The kind of data that modules of an experiment read; None of samples, which layers read as well."""
     reads = next((modules.model_of(setting).reads for setting in settings(experiment).values() if setting.module), None)
-    if reads is None or reads is datasets.Dataset:
-        return load_samples(experiment, given)
-    return _of_kind(experiment, reads, given)
+    return None if reads is datasets.Dataset else reads
 
 
 def load_samples(experiment: Experiment, given: Source | None = None) -> datasets.Dataset:
@@ -276,6 +280,20 @@ def fingerprint(data: Data) -> str:
         digest.update(f"{array.shape}{array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def fingerprint_now(experiment: Experiment, given: Source | None = None) -> str:
+    """The fingerprint of the data of an experiment as they are, whether or not a network on them fits into memory.
+
+    Raises
+    ------
+    DataError, SpecError
+        The data cannot be had, or are of another kind.
+    """
+    reads = _kind(experiment)
+    if reads is not None:
+        return fingerprint(_of_kind(experiment, reads, given))
+    return fingerprint(datasets.load(experiment.data, given=given, **_prepared_by(experiment)))
 
 
 def parts(data: datasets.Dataset, setting: Setting) -> dict[str, Part]:

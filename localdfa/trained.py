@@ -34,7 +34,7 @@ def chosen(run: record.Run, condition: str | None, seed: int | None) -> tuple[re
     names, seeds = list(run.settings), run.experiment.seeds
     if condition is None and len(names) > 1:
         raise SpecError(f"{run.folder}: which condition? There are {', '.join(names)}, as condition = {names[0]!r}")
-    condition, seed = condition or names[0], seeds[0] if seed is None else seed
+    condition, seed = names[0] if condition is None else condition, seeds[0] if seed is None else seed
     job = next((job for job in run.jobs if (job.condition, job.seed) == (condition, seed)), None)
     if job is None:
         raise SpecError(

@@ -254,6 +254,52 @@ def test_predictions_that_cannot_be_made(rate_run, rng, tmp_path):
     np.testing.assert_array_equal(localdfa.open_run(run.folder, data=(x, y)).predict(x), run.predict(x))
 
 
+@pytest.mark.parametrize("how", ["standardise", "whiten"])
+def test_inputs_are_prepared_as_the_training_data_were_or_not_at_all(rng, tmp_path, how):
+    x, y = rng.normal(size=(40, 3)), np.arange(40) % 2
+    tables = {**TINY, "preprocess": {how: True}}
+    run = localdfa.run(tables, tmp_path / "given", data=(x, y), progress=False)
+    np.testing.assert_array_equal(localdfa.open_run(run.folder, data=(x, y)).predict(x), run.predict(x))
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    filed = localdfa.run({**tables, "data": f"npz:{tmp_path / 'own.npz'}"}, tmp_path / "filed", progress=False)
+    filed.predict(x)
+    for other in (3 * x, x[:, :2], x[:30]):
+        words = "the data is no longer the one that this run began with"
+        with pytest.raises(RunError, match=words):
+            localdfa.open_run(run.folder, data=(other, y[: len(other)])).predict(x)
+        np.savez(tmp_path / "own.npz", x_train=other, y_train=y[: len(other)], x_test=other, y_test=y[: len(other)])
+        with pytest.raises(RunError, match=words):
+            localdfa.open_run(filed.folder).predict(x)
+    assert len(filed.predict(x)) == 40  # it had read them before
+
+
+def test_a_module_is_built_for_the_data_that_it_has_learned_from(rng, tmp_path):
+    pytest.importorskip("torch")
+    x, y = rng.normal(size=(40, 3)), np.arange(40) % 2
+    tables = {"module": {"name": "mlp", "width": 4, "depth": 1}, "stage": [{"epochs": 1}], "rule": "bp"}
+    run = localdfa.run(tables, tmp_path / "run", data=(x, y), progress=False)
+    opened = localdfa.open_run(run.folder, data=(x[:, :2], y))
+    for call in (lambda: opened.predict(x), opened.module, lambda: opened.export("torch", tmp_path / "a.pt2")):
+        with pytest.raises(RunError, match="the data is no longer the one that this run began with"):
+            call()
+    assert len(localdfa.open_run(run.folder, data=(x, y)).predict(x)) == 40
+
+
+def test_arrays_beside_the_data_of_a_run_are_refused(rate_run, rng):
+    with pytest.raises(RunError, match="learns from digits; allowed: no arrays beside it"):
+        localdfa.open_run(rate_run.folder, data=(rng.random((5, 64)), np.arange(5)))
+
+
+def test_an_empty_name_is_no_condition(rate_run, tmp_path):
+    begun = localdfa.open_run(localdfa.run(TINY, tmp_path / "run", progress=False).folder)
+    for run, only in ((begun, "local"), (rate_run, "bp")):
+        with pytest.raises(SpecError, match=f"no condition '' with the seed 0; conditions are .*{only}"):
+            run.predict(np.zeros((1, 64)), "")
+    with pytest.raises(SpecError, match="no condition ''"):
+        begun.export("safetensors", tmp_path / "a.safetensors", "")
+    assert not (tmp_path / "a.safetensors").exists()
+
+
 def test_pandas_that_is_missing_is_named(rate_run, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     for call in (rate_run.table, lambda: rate_run.figure_data("errors")):

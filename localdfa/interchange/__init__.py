@@ -70,9 +70,9 @@ def export(
     if isinstance(what, Circuit):
         if condition is not None or seed is not None:
             raise SpecError("condition, seed: are those of runs; allowed with a circuit: leave them out")
-        found: list[Path] = written.of_circuit(what, Path(path or f"circuit{written.ENDING}"))
+        found: list[Path] = written.of_circuit(what, Path(f"circuit{written.ENDING}" if path is None else path))
         return found
     job, setting = trained.chosen(what, condition, seed)
     name = f"{what.info['name']}-{job.condition}-{job.seed}{written.ENDING}"
-    found = written.of_run(what, job, setting, Path(path or name), given)
+    found = written.of_run(what, job, setting, Path(name if path is None else path), given)
     return found
