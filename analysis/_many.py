@@ -1,7 +1,8 @@
 """Experiments of many conditions: each has panels of its own, for lines that share a panel could not be told apart."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import count
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -20,6 +21,12 @@ _OTHERS: dict[str, Any] = {"color": "#d4d4d4", "linewidth": 0.5, "zorder": 1}
 def said(number: int, most: int = MOST) -> str:
     """A sentence of the caption where not all conditions are drawn."""
     return "" if number <= most else f" Of {number} conditions the first {most} are drawn."
+
+
+def called(label: str, name: str, taken: Collection[str]) -> str:
+    """What a line is called that no other is: its label, or the name of its first condition, or that with a number."""
+    further = (f"{name} ({number})" for number in count(2))
+    return next(each for each in (label, name, *[next(further) for _ in taken]) if each and each not in taken)
 
 
 def apart(number: int, what: str) -> str:

@@ -5,7 +5,7 @@ seed.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -55,8 +55,15 @@ def caption(run: Run) -> str:
         "the feedback matrix B that stands in for them, where they are one; norm of the update on the probe by that of the "
         "weights. "
         "At 90°, the dashed line, two directions have nothing in common: where the angles of the lower layers stay there, "
-        f"feedback does not reach them. {summary.seeds(run)}{_many.said(len(_families(run)))}"
+        f"feedback does not reach them. {summary.seeds(run)}{_said(_families(run))}"
     )
+
+
+def _said(families: dict[str, dict[int, str]]) -> str:
+    """Sentences of the caption where not all lines, or not all numbers of layers, are drawn."""
+    deep, lines = _deep([*families.values()][: _many.MOST]), len(families)
+    few = "" if len(deep) <= _layers.MOST else f" Of {len(deep)} numbers of layers {_layers.MOST} are drawn."
+    return few + ("" if lines <= _many.MOST else f" Of {lines} lines the first {_many.MOST} are drawn.")
 
 
 def figure(run: Run) -> style.Figure:
@@ -71,7 +78,7 @@ def figure(run: Run) -> style.Figure:
     if not any(key in row for row in rows for key in ("angle_to_bp", "alignment", "update_norm")):
         raise RunError(f"{run.folder}: this run has no measure 'angle_to_bp'")
     last = summary.ends(run)
-    deep = sorted({layers for members in families.values() for layers in members})
+    deep = _deep(families.values())
     deep = [deep[i] for i in _layers.some(len(deep))]
     with style.context():
         width = style.TWO_COLUMNS if len(deep) > 1 else style.ONE_COLUMN
@@ -102,19 +109,47 @@ def figure(run: Run) -> style.Figure:
     return drawn
 
 
+def _deep(families: Iterable[dict[int, str]]) -> list[int]:
+    """The numbers of layers that there are."""
+    return sorted({layers for members in families for layers in members})
+
+
 def _families(run: Run) -> dict[str, dict[int, str]]:
-    """Conditions that differ in their hidden layers alone, by their number of layers; by what their names have in common."""
-    found: dict[str, dict[int, str]] = {}
+    """Conditions that differ in their hidden layers alone, by their number of layers; by what their names have in common.
+
+    Where several of them have as many layers, those belong together whose layers are alike, as 30 and 30-30.
+    """
+    alike: dict[str, list[str]] = {}
     for name, setting in run.settings.items():
-        members = found.setdefault(_nudging.without(setting, ("network.hidden",)), {})
-        members.setdefault(len(setting.network.hidden), name)
+        alike.setdefault(_nudging.without(setting, ("network.hidden",)), []).append(name)
     labelled: dict[str, dict[int, str]] = {}
-    for members in found.values():
-        names = list(members.values())
-        alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-        label = "".join(letters[0] for letters in alike).rstrip("-_. +")
-        labelled[label if label and label not in labelled else names[0]] = members
+    for names in alike.values():
+        for members in _by_depth(run, names):
+            label = _in_common([*members.values()])
+            labelled[_many.called(label, next(iter(members.values())), labelled)] = members
     return labelled
+
+
+def _by_depth(run: Run, names: list[str]) -> list[dict[int, str]]:
+    """Conditions by their number of layers: in one group where each has another one, else in one for each kind of layers, and
+    those that are still as deep as another in one of their own."""
+    hidden = {name: run.settings[name].network.hidden for name in names}
+    if len({len(layers) for layers in hidden.values()}) == len(names):
+        return [{len(layers): name for name, layers in hidden.items()}]
+    groups: dict[str, list[dict[int, str]]] = {}
+    for name, layers in hidden.items():
+        of_kind = groups.setdefault(repr(sorted({*map(repr, layers)})), [])
+        group = next((each for each in of_kind if len(layers) not in each), None)
+        if group is None:
+            of_kind.append(group := {})
+        group[len(layers)] = name
+    return [group for of_kind in groups.values() for group in of_kind]
+
+
+def _in_common(names: list[str]) -> str:
+    """What names begin with, without what joins it to the rest."""
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in alike).rstrip("-_. +")
 
 
 def _curve(ends: list[dict[str, Any]], row: _Row, layers: int) -> summary.Curve | None:

@@ -41,7 +41,8 @@ def figure(run: Run) -> style.Figure:
     """
     rows, order, what = summary.measured(run), list(run.settings), summary.error(run)
     total, error = summary.curves(rows, "events"), summary.curves(rows, f"test_{what.key}")
-    each = summary.curves(_epochs(run), "events") if len(rows) > len(run.jobs) else {}
+    epochs = _epochs(run)
+    each = summary.curves(epochs, "events") if epochs else {}
     courses = {name: _begun(summary.Curve(total[name].mean, *[curve.mean] * 3)) for name, curve in error.items()}
     with style.context():
         if len(courses) > _many.TOGETHER:

@@ -21,22 +21,38 @@ _LEVELS = ("--", ":", "-.")
 
 
 class _Swept(NamedTuple):
-    """What is drawn: the key on the x axis, by line its conditions at each value, and those that do not read the key."""
+    """What is drawn: the key on the x axis, by line its conditions at each value, those that do not read the key, and those
+    that have no number there."""
 
     key: str
     lines: dict[str, dict[float, str]]
     controls: list[str]
+    unnumbered: dict[str, Any]
+
+    @property
+    def levels(self) -> list[str]:
+        """Conditions that have no place on the x axis."""
+        return [*self.controls, *self.unnumbered]
 
 
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
     found, what = _swept(run), summary.error(run)
-    levels = ""
-    if found.controls:
-        levels = f" Level lines: {', '.join(found.controls[: len(_LEVELS)])}, which {found.key} does not reach."
+    few = "" if len(found.lines) <= _many.TOGETHER else f" Of {len(found.lines)} lines the first {_many.TOGETHER} are drawn."
+    shown, levels = found.levels[: len(_LEVELS)], ""
+    if shown:
+        reasons = {name: f", which {found.key} does not reach" for name in found.controls}
+        reasons |= {
+            name: f", which has no {found.key}" if value is None else f", whose {found.key} is {_said(value)}"
+            for name, value in found.unnumbered.items()
+        }
+        alike = {why: [name for name in shown if reasons[name] == why] for why in (reasons[name] for name in shown)}
+        levels = f" Level lines: {'; '.join(', '.join(names) + why for why, names in alike.items())}."
+        if len(found.levels) > len(shown):
+            levels += f" Of {len(found.levels)} such conditions the first {len(shown)} are drawn."
     return (
         f"The {what.name} that training ends with against {found.key}, a line for all conditions that differ in nothing else."
-        f"{levels} {summary.seeds(run)}{_many.said(len(found.lines), _many.TOGETHER)}"
+        f"{levels} {summary.seeds(run)}{few}"
     )
 
 
@@ -57,7 +73,7 @@ def figure(run: Run) -> style.Figure:
 
     with style.context():
         shown = [*found.lines][: _many.TOGETHER]
-        levels = found.controls[: len(_LEVELS)]
+        levels = found.levels[: len(_LEVELS)]
         width = style.ONE_COLUMN * 1.5
         drawn = style.Figure(width, 2.75 + style.legend_height([*shown, *levels], width))
         axes = drawn.subplots()
@@ -86,7 +102,7 @@ def _swept(run: Run) -> _Swept:
     values: dict[str, dict[float, None]] = {}
     for keys in apart.values():
         for key, value in keys.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if _is_number(value):
                 values.setdefault(key, {})[float(value)] = None
     swept = [_alone_in(key, run, apart) for key in values]
     found = [each for each in swept if any(len(at) > 1 for at in each.lines.values())]
@@ -98,23 +114,34 @@ def _swept(run: Run) -> _Swept:
     return max(found, key=lambda each: len(values[each.key]))
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _alone_in(key: str, run: Run, apart: dict[str, dict[str, Any]]) -> _Swept:
     """The lines of conditions that differ in this key alone, by what tells them from the other lines."""
     several = len({setting.rule for setting in run.settings.values()}) > 1
-    lines, controls = dict[str, dict[float, str]](), list[str]()
+    lines, controls, unnumbered = dict[str, dict[float, str]](), list[str](), dict[str, Any]()
     others: dict[str, dict[str, Any]] = {}
     for name, own in apart.items():
         if key not in own:
             controls.append(name)
             continue
-        rule = run.settings[name].rule
+        if not _is_number(own[key]):
+            unnumbered[name] = own[key]
+            continue
+        rule, x = run.settings[name].rule, float(own[key])
         rest = {other: value for other, value in own.items() if other != key and value is not None}
         line = json.dumps([rule, rest])
+        if x in lines.get(line, {}):  # differs in nothing that is read
+            line = json.dumps([rule, rest, name])
         others[line] = {"rule": rule, **rest}
-        lines.setdefault(line, {}).setdefault(float(own[key]), name)
-    labels = _labels(others, ["rule"] if several else [])
-    alone = {line: next(iter(at.values())) for line, at in lines.items() if len(at) == 1}
-    return _Swept(key, {alone.get(line, labels[line]): at for line, at in lines.items()}, controls)
+        lines.setdefault(line, {})[x] = name
+    labels, labelled = _labels(others, ["rule"] if several else []), dict[str, dict[float, str]]()
+    for line, at in lines.items():
+        name = next(iter(at.values()))
+        labelled[_many.called(name if len(at) == 1 else labels[line], name, labelled)] = at
+    return _Swept(key, labelled, controls, unnumbered)
 
 
 def _labels(lines: dict[str, dict[str, Any]], keys: list[str]) -> dict[str, str]:

@@ -770,6 +770,36 @@ def test_a_sweep_of_conditions_of_several_kinds_says_what_tells_its_lines_apart(
     drawn.set_size_inches(3, 2.2)
 
 
+def test_a_sweep_has_a_level_for_what_has_no_number(tmp_path):
+    conditions = [
+        {"name": "own"}, {"name": "slow", "stage": [{"epochs": 1, "learning_rate": 1e-3}]},
+        {"name": "fast", "stage": [{"epochs": 1, "learning_rate": 1e-2}]},
+    ]  # fmt: skip
+    errors_of = {"own": 5.0, "slow": 6.0, "fast": 7.0}
+    run = made(
+        tmp_path,
+        lambda job: [{"epoch": 0, "test_error": errors_of[job.condition]}],
+        condition=conditions,
+        stage=[{"epochs": 1}],
+    )
+    curve, level = sweep.figure(run).axes[0].lines
+    assert (list(curve.get_xdata()), list(curve.get_ydata())) == ([1e-3, 1e-2], [6, 7])
+    assert (level.get_label(), {*level.get_ydata()}) == ("own", {5.0})
+    assert "Level lines: own, which has no stage[0].learning_rate." in sweep.caption(run)
+
+
+def test_a_sweep_shows_every_condition_or_says_how_many(tmp_path):
+    """Of two that differ in nothing each has its line, and lines whose keys read alike have names of their own."""
+    values = [("a", 0.1), ("b", 1.0), ("twin", 1.0)]
+    conditions = [{"name": name, "phases": {"beta": beta}} for name, beta in values]
+    conditions += [{"name": f"bp-{n}", "rule": "bp"} for n in range(4)]
+    run = made(tmp_path, lambda job: [{"epoch": 0, "test_error": 1.0 + len(job.condition)}], condition=conditions)
+    drawn = sweep.figure(run)
+    assert sum(len(line.get_xdata()) for line in drawn.axes[0].lines[:2]) == 3
+    assert "Of 4 such conditions the first 3 are drawn." in sweep.caption(run)
+    assert {"twin", "bp-0", "bp-1", "bp-2"} <= {line.get_label() for line in drawn.axes[0].lines}
+
+
 def test_points_that_no_other_is_beside_are_no_sweep(tmp_path):
     conditions = [
         {"name": "one", "phases": {"beta": 0.1}, "network": {"hidden": [4]}},

@@ -5,6 +5,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
+import test_figures_degenerate as degenerate
 import threadpoolctl
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as MatplotlibFigure
@@ -225,6 +226,56 @@ def test_depth_has_a_column_for_each_number_of_layers_and_joins_what_differs_in_
             assert y == pytest.approx([fmean(of(row, l) for row in rows) for l in range(layers)])
         assert np.isnan(line(of_b, "bp")[1]).all() or not [each for each in of_b.lines if each.get_label() == "bp"]
     assert {text.get_text() for text in drawn.legends[0].get_texts()} == {"fa", "bp"}
+
+
+@pytest.mark.parametrize(
+    ("hidden", "lines"),
+    [
+        ({"hidden-4": [4], "hidden-30": [30], "hidden-4-4": [4, 4]}, {"hidden-4": [1, 2], "hidden-30": [1]}),
+        ({"a": [4, 3, 3], "b": [4, 4, 3], "c": [3]}, {"a": [3], "b": [3], "c": [1]}),
+        ({"a-1": [5], "a-2": [4, 4], "a-3": [3, 4, 4]}, {"a": [1, 2, 3]}),
+        ({f"n-{n}": [n] for n in range(2, 11)}, {f"n-{n}": [1] for n in range(2, 11)}),
+        ({"a-1x": [4], "a-1y": [4, 4], "a-1": [5]}, {"a-1": [1], "a-1x": [1, 2]}),
+    ],
+)
+def test_depth_shows_every_condition(tmp_path, hidden, lines):
+    names = list(hidden)
+
+    def rows(job):
+        layers = len(hidden[job.condition])
+        return [degenerate.row(job, depth=layers, angle_to_bp=[10.0 * (1 + names.index(job.condition))] * layers)]
+
+    conditions = [{"name": name, "network": {"hidden": layers}} for name, layers in hidden.items()]
+    drawn = depth.figure(degenerate.made(tmp_path, rows, condition=conditions))
+    deep = sorted({len(layers) for layers in hidden.values()})
+    found, seen = {}, set()
+    for axes, layers in zip(drawn.axes, deep, strict=False):
+        for each in axes.lines[1:]:  # the first is the level
+            found.setdefault(each.get_label(), []).append(layers)
+            seen |= {float(angle) for angle in each.get_ydata()}
+    assert seen == {10.0 * (1 + place) for place in range(len(hidden))}
+    assert {text.get_text() for text in drawn.legends[0].get_texts()} == set(found)
+    assert sorted(found.values()) == sorted(lines.values())
+    if names[0] != "a-1x":
+        assert found == lines
+
+
+def test_depth_says_how_many_numbers_of_layers_it_shows(tmp_path):
+    conditions = [{"name": f"n-{n}", "network": {"hidden": [3] * n}} for n in range(1, 8)]
+    run = degenerate.made(tmp_path, lambda job: [degenerate.row(job, depth=int(job.condition[2:]))], condition=conditions)
+    assert len(depth.figure(run).axes) == 3 * 5
+    assert depth.caption(run).endswith("Of 7 numbers of layers 5 are drawn.")
+
+
+def test_events_of_a_run_that_has_just_begun(tmp_path):
+    """One of several seeds has trained an epoch, the others have not begun."""
+
+    def rows(job):
+        return [] if job.seed else [degenerate.row(job, epoch, events=40 * epoch) for epoch in (0, 1)]
+
+    left, _ = events.figure(degenerate.made(tmp_path, rows, seeds=[0, 1, 2, 3])).axes
+    (only,) = left.lines
+    assert (list(only.get_xdata()), list(only.get_ydata())) == ([1], [40])
 
 
 def test_bottleneck_shows_cosines_and_errors_by_the_neurons_that_are_reached(bottleneck_run):
