@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.text import Annotation
-from matplotlib.ticker import FixedFormatter
 from matplotlib.transforms import Transform
 
 from localdfa.analysis import _layout, style
@@ -101,7 +102,10 @@ def rows(figure: style.Figure) -> Iterator[dict[str, Any]]:
                     yield {**_EMPTY, **texts, "series": _label(patch), "x": float(centre), "y": float(value)}
             elif isinstance(patch, Rectangle) and all(_in_data(patch, panel.axes)):  # a bar, and no span from side to side
                 end, middle = patch.get_x() + patch.get_width(), patch.get_y() + patch.get_height() / 2
-                yield {**_EMPTY, **texts, "series": f"{_names(panel.axes).get(middle, '')} (bar)", "x": end, "y": middle}
+                spreads = [ends for bars in _error_bars(panel.axes) for ends in bars.get_segments()]
+                low, high = next(((a, b) for (a, y), (b, _) in spreads if y == round(middle)), (None, None))
+                bar = {"series": f"{_names(panel.axes).get(round(middle), '')} (bar)", "x": end, "y": middle}
+                yield {**_EMPTY, **texts, **bar, "low": low, "high": high}
 
 
 _EMPTY = dict.fromkeys(COLUMNS)
@@ -120,12 +124,15 @@ def _numbers(values: Any) -> list[float]:
     return [float(value) for value in np.ma.filled(np.ma.asarray(values, float), np.nan)]
 
 
+def _error_bars(axes: Axes) -> list[LineCollection]:
+    """What stands for the spread of bars."""
+    return [bars for each in axes.containers if isinstance(each, ErrorbarContainer) for bars in each.lines[2]]
+
+
 def _names(axes: Axes) -> dict[float, str]:
     """The names of the lines of a panel, by their place, where its y axis has names in place of numbers."""
-    if not isinstance(axes.yaxis.get_major_formatter(), FixedFormatter):
-        return {}
-    labels = (" ".join(label.get_text().split()) for label in axes.get_yticklabels())
-    return dict(zip((float(at) for at in axes.get_yticks()), labels, strict=False))
+    names = axes.yaxis.get_major_formatter()
+    return dict(enumerate(names.names)) if isinstance(names, style.Names) else {}
 
 
 def _written(axes: Axes, image: AxesImage) -> Iterator[tuple[str, float, float, float]]:
@@ -144,8 +151,10 @@ def _label(artist: Artist) -> str:
 
 
 def _curves(axes: Axes) -> list[Line2D]:
-    """The lines of a panel whose points are data, and not levels from side to side."""
-    return [line for line in axes.lines if all(_in_data(line, axes))]
+    """The lines of a panel whose points are data, and not levels from side to side, or the ends of error bars."""
+    spreads = [each for each in axes.containers if isinstance(each, ErrorbarContainer)]
+    ends = [line for each in spreads for line in (each.lines[0], *each.lines[1])]
+    return [line for line in axes.lines if all(_in_data(line, axes)) and line not in ends]
 
 
 def _in_data(artist: Artist, axes: Axes) -> tuple[bool, bool]:
@@ -217,7 +226,12 @@ def draw(figure: style.Figure, panel: Panel, axes: Axes) -> None:
             values, cmap=image.get_cmap(), norm=norm, extent=image.get_extent(), origin=image.origin,
             interpolation=image.get_interpolation(), aspect=shown.get_aspect(),
         )  # fmt: skip
-    for line in shown.lines:
+    for bars in _error_bars(shown):
+        axes.add_collection(
+            LineCollection(bars.get_segments(), colors=bars.get_colors(), linewidths=bars.get_linewidth(), zorder=bars.zorder)
+        )
+    levels = [line for line in shown.lines if not all(_in_data(line, shown))]
+    for line in (*levels, *_curves(shown)):
         copied = Line2D(*line.get_data())
         copied.update_from(line)
         copied.set(label=str(line.get_label()), transform=_transform(line, shown, axes), markevery=line.get_markevery())

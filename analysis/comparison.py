@@ -62,7 +62,8 @@ def figure(*runs: Run) -> style.Figure:
                 capsize=style.mark(3), capthick=style.mark(0.9), zorder=3,
             )  # fmt: skip
             left.plot(values, [place] * len(values), "o", color=colour, markeredgecolor="white", markeredgewidth=0.4, zorder=4)
-        left.set(yticks=range(len(found)), yticklabels=names, xlabel=f"Test {summary.error(runs[0]).label}")
+        style.name_axis(left.yaxis, [entry.name for entry in found], names)
+        left.set(xlabel=f"Test {summary.error(runs[0]).label}")
         left.set_ylim(len(found) - 0.4, -0.6)
         left.tick_params(axis="y", labelsize=style.points(7 if widest < 30 else 5.5))
         if len(found) > 1:
@@ -87,7 +88,10 @@ def _differences(axes: style.Axes, found: list[_Entry], unit: str) -> None:
             axes.text(0.02, place, "no seed in common", transform=axes.get_yaxis_transform(), va="center")
             continue
         axes.plot(apart, [place] * len(apart), "o", color=colour, alpha=0.6)
-        axes.plot([fmean(apart)], [place], "D", color=colour, markersize=style.mark(5), markeredgecolor="black")
+        axes.plot(
+            [fmean(apart)], [place], "D", color=colour, markersize=style.mark(5), markeredgecolor="black",
+            label=f"{entry.name} (mean)",
+        )  # fmt: skip
     axes.set_xlabel(style.folded(f"Difference to {found[0].name}" + (" (percentage points)" if unit else ""), 2.2))
     axes.tick_params(labelleft=False)
 

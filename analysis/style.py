@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from itertools import product
+from numbers import Real
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -27,9 +28,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 
+from localdfa import registry
 from localdfa.analysis import _layout
 from localdfa.analysis.summary import Curve
-from localdfa.errors import LocalDFAError
+from localdfa.errors import LocalDFAError, SpecError, quoted
 
 # Widths of one and two columns of a journal, inches.
 ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0
@@ -86,9 +88,14 @@ _LEGEND_SIZES, _LEGEND_COLUMNS, _LEAST_PANELS = (8, 7, 6, 5), 8, 1.2
 _BESIDE = 0.15
 # How much smaller other text is made to fit a size, and in how many steps a size that is large enough is looked for.
 _TEXT_SCALES, _TRIES = (1.0, 0.875, 0.75), 5
+# So many times the size that a figure was made with are tried, where it cannot be read at that one.
+_GROWTHS = (1.0, 1.25, 1.5, 2.0, 3.0)
 
 # A signed axis is logarithmic where the largest value is so many times the median one.
 _UNEVEN = 10
+
+# Of figures that are asked for, inches to each side.
+_LEAST_SIZE, _MOST_SIZE = 0.5, 100.0
 
 STYLES = {"paper": Look(1, 1, 1), "talk": Look(1.5, 1.9, 1.8)}
 _current: ContextVar[Look] = ContextVar("look", default=STYLES["paper"])
@@ -96,7 +103,15 @@ _current: ContextVar[Look] = ContextVar("look", default=STYLES["paper"])
 
 @contextmanager
 def using(name: str) -> Iterator[None]:
-    """Figures that are made meanwhile have this style: ``paper`` or ``talk``."""
+    """Figures that are made meanwhile have this style: ``paper`` or ``talk``.
+
+    Raises
+    ------
+    SpecError
+        There is no such style.
+    """
+    if not isinstance(name, str) or name not in STYLES:
+        raise SpecError(f"style: {registry.unknown(name, list(STYLES))}")
     token = _current.set(STYLES[name])
     try:
         yield
@@ -137,6 +152,20 @@ def folded(text: str, width: float, size: float = 8) -> str:
 def mark(size: float) -> float:
     """The size of a mark in points, as the style has it."""
     return size * _current.get().lines
+
+
+def check_size(**sides: Any) -> None:
+    """Refuse a width or height that is none; what is None is left to the figure.
+
+    Raises
+    ------
+    SpecError
+        It is no number, or out of bounds.
+    """
+    for key, value in sides.items():
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if value is not None and not (number and _LEAST_SIZE <= float(value) <= _MOST_SIZE):
+            raise SpecError(f"{key}: {quoted(value)}; allowed: inches, from {_LEAST_SIZE:g} to {_MOST_SIZE:g}")
 
 
 class SizeError(LocalDFAError):
@@ -217,13 +246,21 @@ class Figure(MatplotlibFigure):
         self._made = made = self._made or _layout.Made(self)
         if self._fits(asked, forward):
             return
-        low, high = 0.0, 1.0  # of the way from what is asked for to the size that the figure was made with
+        # The size that the figure was made with, or, where long names do not fit even that, a larger one.
+        larger = ((growth * made.size[0], growth * made.size[1]) for growth in _GROWTHS)
+        large = next((size for size in larger if self._fits(_between(asked, size, 1.0), forward, _TEXT_SCALES[-1:])), None)
+        if large is None:
+            self._fits(before, forward)
+            raise SizeError(
+                f"the figure cannot be read at {asked[0]:g} × {asked[1]:g} inches, nor at {_GROWTHS[-1]:g} times its size"
+            )
+        low, high = 0.0, 1.0  # of the way from what is asked for to that one
         for _ in range(_TRIES):
             middle = (low + high) / 2
-            enough = self._fits(_between(asked, made.size, middle), forward, _TEXT_SCALES[-1:])
+            enough = self._fits(_between(asked, large, middle), forward, _TEXT_SCALES[-1:])
             low, high = (low, middle) if enough else (middle, high)
         self._fits(before, forward)
-        found = " × ".join(f"{math.ceil(10 * side) / 10:g}" for side in _between(asked, made.size, high))
+        found = " × ".join(f"{math.ceil(10 * side) / 10:g}" for side in _between(asked, large, high))
         raise SizeError(
             f"the figure cannot be read at {asked[0]:g} × {asked[1]:g} inches, where its text would be cut off or its panels "
             f"cover each other; it can be at {found}"
@@ -419,6 +456,23 @@ def signed_axis(axes: Axes, values: Iterable[float]) -> None:
     axes.yaxis.set_major_locator(ticker.FixedLocator([0.0, *beyond, *(-tick for tick in beyond)]))
     axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+class Names(ticker.Formatter):
+    """The labels of an axis that has names in the place of numbers; names: whole, by place; shown: as they are written."""
+
+    def __init__(self, names: Sequence[str], shown: Sequence[str]) -> None:
+        self.names, self._shown = list(names), list(shown)
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        place = round(x)
+        return self._shown[place] if place == x and 0 <= place < len(self._shown) else ""
+
+
+def name_axis(axis: Axis, names: Sequence[str], shown: Sequence[str]) -> None:
+    """An axis of names, a tick for each, from 0; see `Names`."""
+    axis.set_major_locator(ticker.FixedLocator(list(range(len(names)))))
+    axis.set_major_formatter(Names(names, shown))
 
 
 def number_axis(axes: Axes, n: int) -> None:

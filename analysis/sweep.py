@@ -41,7 +41,7 @@ def caption(run: Run) -> str:
     few = "" if len(found.lines) <= _many.TOGETHER else f" Of {len(found.lines)} lines the first {_many.TOGETHER} are drawn."
     shown, levels = found.levels[: len(_LEVELS)], ""
     if shown:
-        reasons = {name: f", which {found.key} does not reach" for name in found.controls}
+        reasons = dict.fromkeys(found.controls, f", which {found.key} does not reach")
         reasons |= {
             name: f", which has no {found.key}" if value is None else f", whose {found.key} is {_said(value)}"
             for name, value in found.unnumbered.items()

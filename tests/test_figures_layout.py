@@ -196,6 +196,18 @@ def test_a_smaller_figure_can_be_read_or_is_refused_with_a_size(runs, name, kind
     assert_readable(drawn)
 
 
+def test_a_figure_that_does_not_fit_its_own_size_is_refused_with_a_larger_one():
+    with style.context():
+        drawn = style.Figure(2.0, 1.2)
+        drawn.subplots().set(xlabel="Epoch", ylabel="a label that is longer than its panel is high")
+    with pytest.raises(style.SizeError) as refused:
+        drawn.set_size_inches(2.0, 1.2)
+    width, height = map(float, re.search(r"it can be at (.*) × (.*)$", str(refused.value)).groups())
+    assert height > 1.2
+    drawn.set_size_inches(width, height)
+    assert drawn.get_size_inches().tolist() == [width, height]
+
+
 def test_a_figure_that_grows_again_is_as_it_was_made(runs):
     drawn, other = (analysis.get("errors").figure(runs["6"]) for _ in range(2))
     own = drawn.get_size_inches()
