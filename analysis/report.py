@@ -15,7 +15,7 @@ import inspect
 import shlex
 import textwrap
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import jinja2
 import threadpoolctl
 from markupsafe import Markup
 
-from localdfa import analysis, files, record, registry
+from localdfa import analysis, files, folder, record, registry
 from localdfa.analysis import _kept, _panels, style, summary
 from localdfa.errors import RunError, SpecError
 from localdfa.record import Run
@@ -43,16 +43,18 @@ def write(*runs: Run, path: Path | None = None) -> Path:
     Parameters
     ----------
     runs: at least one.
-    path: of the page; if left out, ``report.html`` in the one run, or of several in the working directory.
+    path: of the page; if left out, ``report.html`` in the one run, or of several in the working directory. Where it is given,
+        a run that cannot be written goes without the files of its figures.
 
     Raises
     ------
     RunError
-        A file cannot be read or written.
+        A file cannot be read or written; or the path is that of what a run is made of.
     """
-    path = path or (runs[0].folder if len(runs) == 1 else Path()) / "report.html"
-    files.write_bytes(path, page(*runs).encode(errors="replace"))
-    return path
+    place = (runs[0].folder if len(runs) == 1 else Path()) / "report.html" if path is None else path
+    folder.check_target(place)
+    files.write_bytes(place, page(*runs, elsewhere=path is not None).encode(errors="replace"))
+    return place
 
 
 def plot(
@@ -82,6 +84,7 @@ def plot(
     RunError
         A file cannot be read or written; a figure was named that cannot be drawn.
     """
+    style.check_size(width=width, height=height)
     asked = {key: value for key, value in chosen.items() if value is not None}
     taking = [name for name in analysis.names() if not asked or set(asked) <= _chosen_by(name)]
     modules = {name: analysis.get(name) for name in names or taking}
@@ -93,7 +96,9 @@ def plot(
         joint = analysis.joint(name)
         for group in [list(runs)] if joint else [[run] for run in runs]:
             prefix = labels[runs.index(group[0])].replace("/", "-") + "-" if out and len(runs) > 1 and not joint else ""
-            folder = out or (group[0].folder / "figures" if len(group) == 1 else Path())
+            place = (group[0].folder / "figures" if len(group) == 1 else Path()) if out is None else out
+            path = place / f"{prefix}{name}.{form}"
+            folder.check_target(path)
             try:
                 with style.using(look), _one_line(group[0], name):
                     drawn = sized(module.figure(*group, **asked), width, height)
@@ -106,13 +111,12 @@ def plot(
                 else:
                     yield f"no {name}: {error}"
                 continue
-            path = folder / f"{prefix}{name}.{form}"
             files.write_bytes(path, content)
             yield str(path)
-    for folder, records in lacking.items():
+    for of_run, records in lacking.items():
         if records:
             what = "; no ".join(f"{kept}: {', '.join(figures)}" for kept, figures in records.items())
-            which = "the run" if len(runs) == 1 else folder
+            which = "the run" if len(runs) == 1 else of_run
             yield f"Not drawn, because {which} keeps no {what} (--figure NAME says what would keep it)"
     if failed:
         raise RunError("\n".join(dict.fromkeys(failed)))
@@ -150,11 +154,15 @@ def sized(drawn: style.Figure, width: float | None, height: float | None) -> sty
 
     Raises
     ------
+    SpecError
+        A side is no number, or out of bounds.
     SizeError
         It cannot be read at this size.
     """
+    style.check_size(width=width, height=height)
     if width is not None or height is not None:
-        drawn.set_size_inches(width or drawn.get_figwidth(), height or drawn.get_figheight())
+        sides = drawn.get_figwidth() if width is None else width, drawn.get_figheight() if height is None else height
+        drawn.set_size_inches(*map(float, sides))
     return drawn
 
 
@@ -174,8 +182,8 @@ def _one_line(run: Run, name: str) -> Iterator[None]:
         raise RunError(f"{run.folder}: the figure {name} cannot be drawn: {type(error).__name__}: {what}") from error
 
 
-def page(*runs: Run) -> str:
-    """The HTML page; the figures of each run are also written to its ``figures``."""
+def page(*runs: Run, elsewhere: bool = False) -> str:
+    """The HTML page; the figures of each run are also written to its ``figures``, or, elsewhere, where that can be written."""
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -195,7 +203,7 @@ def page(*runs: Run) -> str:
     ]
     measures = [summary.error(run).key for run in runs]
     headings = _in_order(list(dict.fromkeys(heading for row in table for heading in row)), measures)
-    figures = {name: _figures(runs, name) for name in analysis.names()}
+    figures = {name: _figures(runs, name, elsewhere) for name in analysis.names()}
     shown_figures = [_about_figure(name, drawn) for name, drawn in figures.items() if any("svg" in each for each in drawn)]
     return environment.from_string(text["report.html.jinja"]).render(
         title=shown[0]["title"] if len(runs) == 1 else " · ".join(about["label"] for about in shown),
@@ -274,13 +282,13 @@ def _about_figure(name: str, drawn: list[dict[str, Any]]) -> dict[str, Any]:
     return {"name": name, "title": module.TITLE, "section": module.SECTION, "alternative": alternative, "drawn": drawn}
 
 
-def _figures(runs: Sequence[Run], name: str) -> list[dict[str, Any]]:
+def _figures(runs: Sequence[Run], name: str, elsewhere: bool) -> list[dict[str, Any]]:
     """A figure of each run, or the one of all: a caption and an SVG image in base64, or what is missing."""
     groups = [list(runs)] if analysis.joint(name) else [[run] for run in runs]
-    return [_figure(group, name) for group in groups]
+    return [_figure(group, name, elsewhere) for group in groups]
 
 
-def _figure(runs: list[Run], name: str) -> dict[str, Any]:
+def _figure(runs: list[Run], name: str, elsewhere: bool) -> dict[str, Any]:
     module = analysis.get(name)
     try:
         with _one_line(runs[0], name):
@@ -289,7 +297,9 @@ def _figure(runs: list[Run], name: str) -> dict[str, Any]:
     except (RunError, style.SizeError) as error:
         return {"missing": f"{name}: {error}"}
     if len(runs) == 1:
-        files.write_bytes(runs[0].folder / "figures" / f"{name}.svg", svg)
+        # A page that goes elsewhere is what was asked for, and is whole without these files.
+        with suppress(RunError) if elsewhere else nullcontext():
+            files.write_bytes(runs[0].folder / "figures" / f"{name}.svg", svg)
     shape = "narrow" if drawn.get_figwidth() < style.TWO_COLUMNS else "wide"
     if drawn.get_figheight() > _TALL * drawn.get_figwidth():
         shape += " tall"

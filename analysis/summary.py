@@ -22,6 +22,8 @@ NAMES = ("condition", "rule", "feedback")
 PER_LAYER = ("angle_to_dfa", "angle_to_bp")
 # Measures that are compared by their fourth decimal.
 _FINE = ("_auc", "_ap", "_log_loss")
+# Measures that are no percentages have so many digits where they are small, and below 10^-_SMALLEST powers of ten.
+_DIGITS, _SMALLEST = 3, 5
 
 
 class Curve(NamedTuple):
@@ -306,6 +308,12 @@ def _text(row: dict[str, Any], key: str) -> str:
     if key == "events":
         return _big(value)
     decimals = 4 if key.endswith(_FINE) else 2 if key in _predictions() else 1
+    if key in _predictions() and not _predictions()[key].endswith("(%)"):  # in units of the user's own, however small
+        small = max(abs(value), abs(spread or 0.0))
+        if 0 < small < 10.0**-_SMALLEST:
+            return f"{value:.2e}" + ("" if spread is None else f" ± {spread:.2e}")
+        if 0 < small < 0.1:
+            decimals = max(decimals, _DIGITS - 1 - math.floor(math.log10(small)))
     if key in PER_LAYER and value < 1:
         if value < 1e-3:
             return "< 0.001"

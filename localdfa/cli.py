@@ -74,7 +74,6 @@ _SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", he
 _DEVICE = click.option(
     "--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where PyTorch computes."
 )
-_INCHES = click.FloatRange(0.5, 100)
 _MODELS = click.option("--allow-models", is_flag=True, help="Execute the Python files of models that a run brings.")
 _TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard as well.")
 _OUT = click.option("--out", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME-DATE-TIME]")
@@ -509,8 +508,8 @@ def watch(folder: Path, allow_models: bool) -> None:
 @click.option("--format", "form", default="png", show_default=True, type=click.Choice(["png", "svg", "pdf"]))
 @click.option("--csv", "as_numbers", is_flag=True, help="Write the numbers that figures show, NAME.csv, and no pictures.")
 @click.option("--style", "look", default="paper", show_default=True, type=click.Choice(["paper", "talk"]))
-@click.option("--width", type=_INCHES, help="Of each figure, inches.  [default: that of one column or two of a journal]")
-@click.option("--height", type=_INCHES, help="Of each figure, inches.  [default: as its panels need]")
+@click.option("--width", type=float, help="Of each figure, inches.  [default: that of one column or two of a journal]")
+@click.option("--height", type=float, help="Of each figure, inches.  [default: as its panels need]")
 @click.option("--trial", type=int, help="The training sample that raster and trial show.  [default: a telling one]")
 @click.option("--neuron", type=int, help="The neuron of the first hidden layer that trial shows.  [default: a telling one]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to.  [default: figures in each run]")
@@ -783,6 +782,10 @@ def bench(
     """
     if what == "torch":
         _require("torch", "bench torch", "PyTorch")
+    if path is not None:
+        from localdfa import folder
+
+        folder.check_target(path)
     from localdfa.bench import show, tables
 
     of_circuit = {"--networks": networks, "--duration": duration, "--threads": threads}

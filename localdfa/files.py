@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from localdfa.errors import RunError
+from localdfa.errors import RunError, quoted
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 _Content = TypeVar("_Content")
 # The name of a file that is being written, .NAME.PROCESS; it stays where its process is killed.
 TEMPORARY = re.compile(r"\.(.+)\.\d+")
+
+
+def path_of(key: str, value: Any) -> Path:
+    """A path that a script gives; key: the argument, for the message.
+
+    Raises
+    ------
+    RunError
+        It is none.
+    """
+    if not isinstance(value, (str, Path)):
+        raise RunError(f"{key}: {quoted(value)}; allowed: a path, as a text or a pathlib.Path")
+    return Path(value)
 
 
 @contextmanager

@@ -32,6 +32,9 @@ OWN = (
     "spec.toml", "run.json", "models", "start.npz", "search.toml", "search.db", "search.db-journal", "best.toml",
     "summary.json", "certificate.json", "report.html", "figures", "tensorboard", "conditions",
 )  # fmt: skip
+# What of it is drawn from the rest, and may be drawn anew; and what is not.
+_DRAWN = ("report.html", "figures")
+_KEPT = (*(name for name in OWN if name not in _DRAWN), _LOCK, _NEW, _NEXT, _OLD)
 # What of it is written only by the process that trains the run.
 _OF_TRAINING = ("summary.json", "run.json", "spec.toml", "best.toml")
 # What file systems say that know no locks.
@@ -111,6 +114,27 @@ def owns(folder: Path, path: Path) -> bool:
     """Whether a path is that of a run, or of what belongs to it: gone once the run is replaced."""
     folder, path = folder.resolve(), path.resolve()
     return path == folder or (folder in path.parents and path.relative_to(folder).parts[0] in OWN)
+
+
+def check_target(path: Path) -> None:
+    """Refuse to write over what a run is made of, but the page and the figures that are drawn from it.
+
+    Raises
+    ------
+    RunError
+        The path is that of such a file, or lies in a folder of them.
+    """
+    try:
+        there = path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise RunError(f"{path}: cannot be written: {error}") from None
+    for folder in there.parents:
+        is_run = (folder / "spec.toml").is_file() and (folder / "run.json").is_file()
+        if is_run and there.relative_to(folder).parts[0] in _KEPT:
+            raise RunError(
+                f"{path}: is what the run in {folder} is made of; allowed: another place, in the folder of a run its "
+                f"{' and '.join(_DRAWN)}, and names that it does not have"
+            )
 
 
 def take(folder: Path | None, name: str) -> Path:

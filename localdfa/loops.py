@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from localdfa import folder as folders
 from localdfa import jobs, record
 from localdfa.errors import LocalDFAError, RunError, SpecError, quoted
+from localdfa.files import path_of
 from localdfa.registry import unknown
 from localdfa.results import Run
 from localdfa.spec import Experiment, Setting, experiment
@@ -98,11 +99,14 @@ class Log:
         self, out: str | Path, conditions: Mapping[str, Mapping[str, Any]], *, seeds: Sequence[int] = (0,),
         predicts: Predicts = "labels", data: str = "", title: str = "", force: bool = False, resume: bool = False,
     ) -> None:  # fmt: skip
+        for key, value in (("force", force), ("resume", resume)):
+            if not isinstance(value, bool):  # a text is true, whatever it says
+                raise SpecError(f"{key}: {quoted(value)}; allowed: True or False")
         if force and resume:
             raise SpecError("force, resume: a run is replaced, or gone on with; allowed: one of the two")
         if not isinstance(conditions, Mapping) or not all(isinstance(own, Mapping) for own in conditions.values()):
             raise SpecError(f"conditions: {quoted(conditions)}; allowed: a dict of dicts, as {{'dfa': {{'rule': 'dfa'}}}}")
-        self.folder, self.conditions = Path(out), {name: dict(arguments) for name, arguments in conditions.items()}
+        self.folder, self.conditions = path_of("out", out), {name: dict(arguments) for name, arguments in conditions.items()}
         self._experiment = _spec(self.conditions, seeds, predicts, data, title)
         self._force, self._resume, self._held = force, resume, ExitStack()
         self._run: record.Run | None = None

@@ -160,7 +160,7 @@ class Run(record.Run):
         Raises
         ------
         SpecError
-            There is no such figure, or no such panel.
+            There is no such figure, panel or style, or a size is none.
         RunError
             The run does not keep what it shows.
         SizeError
@@ -169,6 +169,7 @@ class Run(record.Run):
         from localdfa.analysis import _panels, report
         from localdfa.analysis import style as looks
 
+        looks.check_size(width=width, height=height)  # before anything is drawn
         drawn = report.drawn(self, name, style, trial=trial, neuron=neuron)
         if ax is None:
             if panel is not None:

@@ -10,6 +10,7 @@ from localdfa import handover, jobs, record, recording, samples, searching, side
 from localdfa.core import blas
 from localdfa.data import Dataset, given
 from localdfa.errors import DataError, NonFiniteError, RunError, SpecError, quoted
+from localdfa.files import path_of
 from localdfa.geometry import seen
 from localdfa.interchange import safetensors
 from localdfa.jobs import Callback
@@ -73,7 +74,9 @@ def run(
     >>> trained.status, trained.info["shape"], trained.info["classes"]
     ('finished', [4], ['False', 'True'])
     """
-    _check_how(workers, callback)
+    _check_how(workers, callback, progress)
+    if not isinstance(force, bool):  # a text is true, whatever it says
+        raise SpecError(f"force: {quoted(force)}; allowed: True or False")
     experiment, file = asked(experiment)
     name = name or (file.stem if file else "experiment")
     experiment = located(experiment, base or (file.resolve().parent if file else None))
@@ -93,7 +96,7 @@ def run(
     if start is not None:
         experiment = _from_given(experiment)
     arrays = given_to(experiment, data)
-    place = None if out is None else Path(out)
+    place = None if out is None else path_of("out", out)
     if place is not None:
         _keep_sources(experiment, place)
         folders.check(place, force)
@@ -134,8 +137,8 @@ def resume(
     DataError, RunError, NonFiniteError
         As `run`; also where the data are no longer what the run began with.
     """
-    _check_how(workers, callback)
-    folder = Path(folder)
+    _check_how(workers, callback, progress)
+    folder = path_of("folder", folder)
     folders.check_run(folder, coming=True)
     with folders.held(folder):
         began = record.Run(folder, allow_models)
@@ -162,8 +165,10 @@ def resume(
     return Run(folder, allow_models, data=arrays)
 
 
-def _check_how(workers: Workers | None, callback: Callback | None) -> None:
-    """Refuse a callback that is none, and what workers cannot do, before anything is read."""
+def _check_how(workers: Workers | None, callback: Callback | None, progress: Any) -> None:
+    """Refuse a callback that is none, a display that is none, and what workers cannot do, before anything is read."""
+    if not isinstance(progress, bool | Progress | None):
+        raise SpecError(f"progress: {quoted(progress)}; allowed: True, False, or a localdfa.progress.Progress that is told")
     if callback is not None and not callable(callback):
         raise SpecError(f"callback: {quoted(callback)}; allowed: a function of a row of metrics")
     if workers is not None:

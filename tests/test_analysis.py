@@ -15,10 +15,11 @@ from statistics import fmean, stdev
 import matplotlib
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from matplotlib import _pylab_helpers
 from rich.console import Console
 
-from localdfa import analysis, record, registry, spec, train
+from localdfa import analysis, cli, record, registry, spec, train
 from localdfa.analysis import _stages, angles, errors, report, style, summary, sweep
 from localdfa.errors import RunError, SpecError
 from localdfa.spec import grid
@@ -145,6 +146,37 @@ def test_cells_round_and_say_what_is_missing(tmp_path):
     )
     assert (local["test error (%)"], local["events"]) == ("3.00 ± 1.00", "17.3 M")
     assert (local["seeds"], bp["seeds"], local["epochs"]) == ("3", "2 of 3", "2–4")
+
+
+@pytest.mark.parametrize(
+    ("rmse", "shown"),
+    [
+        (12.345, "12.35 ± 1.00"), (0.5, "0.50 ± 0.04"), (1e-3, "0.00100 ± 0.00008"), (0.05432, "0.0543 ± 0.0044"),
+        (3.2e-9, "3.20e-09 ± 2.61e-10"), (0.0, "0.00 ± 0.00"),
+    ],
+)  # fmt: skip
+def test_small_numbers_have_digits(tmp_path, rmse, shown):
+    """Of an RMSE in the unit of the targets; over the three seeds its deviation is 0.0816 of it, or 1."""
+    apart = 1.0 if rmse > 1 else rmse * 0.0816
+
+    def rows(job):
+        return [{"epoch": 0, "test_rmse": rmse + apart * (job.seed - 1), "test_error": 0.001}]
+
+    result = made(tmp_path, rows, condition=[{"name": "local"}], network={"hidden": [6], "output": "linear"}, data="diabetes")
+    (found,) = summary.cells(summary.rows(result))
+    assert found["test RMSE"] == shown
+    assert found["test error (%)"].startswith("0.00")  # percentages keep two decimals
+
+
+def test_a_page_elsewhere_needs_no_run_that_can_be_written(tmp_path):
+    result = made(tmp_path / "run", lambda job: [{"epoch": 0, "test_error": 1.0}])
+    (result.folder / "figures").write_text("no folder, so that nothing can be written there")
+    page = tmp_path / "elsewhere.html"
+    done = CliRunner().invoke(cli.main, ["report", str(result.folder), "--out", str(page)])
+    assert (done.exit_code, done.output) == (0, f"report: {page}\n")
+    assert "errors" in images_of(page.read_text())
+    with pytest.raises(RunError, match=r"figures.*cannot be written"):
+        report.write(result)
 
 
 def test_rules_of_stages_are_joined(tmp_path):

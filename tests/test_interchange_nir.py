@@ -323,6 +323,24 @@ def test_trained_networks_that_nir_cannot_say_are_refused(change, said, tmp_path
     assert not (tmp_path / "net.nir").exists()
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_parameters_go_out_as_the_numbers_that_the_spec_has(precision, tmp_path):
+    """Of float32, 0.1 is more than 0.1, which is the longest refractory period that a step takes."""
+    neuron = {"t_ref": 0.1, "tau_m": 20.1, "v_th": 1.3, "v_reset": -0.3}
+    tables = {
+        "network": {"hidden": [6], "neuron": "lif", "delay": 0.01}, "neuron": neuron, "precision": precision,
+        "stage": [{"epochs": 1}], "phases": {"propagation": "two_compartment"},
+    }  # fmt: skip
+    run = localdfa.run(tables, tmp_path / "run", progress=False, data=arrays())
+    net = localdfa.Circuit(precision=precision)
+    net.population("hidden_1", 6, **neuron)
+    paths = [run.export("nir", tmp_path / "a.nir")[0], interchange.export(net, "nir", tmp_path / "b.nir")[0]]
+    for path in paths:
+        node = nir.read(path).nodes["hidden_1"]
+        for key, value in (("tau", 0.0201), ("v_threshold", 1.3), ("v_reset", -0.3), ("r", 201.0)):
+            np.testing.assert_allclose(getattr(node, key), value, rtol=1e-14)
+
+
 def test_rate_neurons_are_no_graph(tmp_path):
     tables = {"network": {"hidden": [5]}, "stage": [{"epochs": 1}]}
     run = localdfa.run(tables, tmp_path / "run", progress=False, data=arrays())

@@ -1,16 +1,19 @@
 """A run as a script or notebook has it: tables, figures and their numbers, and predictions of what is new."""
 
 import csv
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import test_figures_degenerate as degenerate
 from click.testing import CliRunner
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import localdfa
 from localdfa import data, record
+from localdfa import folder as folders
 from localdfa.analysis import _panels, style
 from localdfa.cli import main
 from localdfa.errors import DataError, LocalDFAError, RunError, SpecError
@@ -106,6 +109,31 @@ def test_figures_have_numbers_and_panels_that_are_drawn_elsewhere(fixture, names
             assert len(own.images) == len(panel.axes.images)
 
 
+def test_bars_have_the_names_of_conditions_and_their_spread(rate_run):
+    found = rate_run.figure_data("comparison")
+    left = found[found.panel == "a"]
+    assert set(left.series) == {name + ending for name in ("local", "ifa", "bp") for ending in ("", " (bar)")}
+    last = {name: [job.last["test_error"] for job in rate_run.jobs if job.condition == name] for name in ("local", "ifa", "bp")}
+    for name, errors in last.items():
+        assert sorted(left[left.series == name].x) == pytest.approx(sorted(errors))  # the seeds, and no end of an error bar
+        (bar,) = left[left.series == f"{name} (bar)"].itertuples()
+        mean, spread = np.mean(errors), np.std(errors, ddof=1)
+        assert (bar.x, bar.low, bar.high) == pytest.approx((mean, mean - spread, mean + spread))
+    right = found[found.panel == "b"]
+    assert set(right.series) == {"ifa", "ifa (mean)", "bp", "bp (mean)"}
+    own = axes()
+    rate_run.plot("comparison", ax=own)
+    assert [len(bars.get_segments()) for bars in own.collections] == [1, 1, 1]
+    assert [label.get_text() for label in own.get_yticklabels()] == ["local", "ifa", "bp"]
+
+
+def test_a_name_that_is_folded_is_whole_in_the_numbers(tmp_path):
+    name = "a-rather-long-name-of-a-condition-with-many-parts-in-it-m"
+    conditions = [{"name": name}, {"name": "b"}]
+    run = degenerate.made(tmp_path, condition=conditions)
+    assert set(localdfa.open_run(run.folder).figure_data("comparison").series) >= {name, f"{name} (bar)"}
+
+
 def test_a_panel_is_drawn_on_axes_of_ones_own(rate_run):
     own = axes()
     assert rate_run.plot("angles", ax=own, panel="c") is own
@@ -131,6 +159,71 @@ def test_a_panel_and_a_size_that_there_are_not(rate_run):
     with pytest.raises(style.SizeError, match=r"cannot be read at 0\.5"):
         rate_run.plot("angles", width=0.5, height=0.5)
     assert rate_run.plot("angles", width=6, height=7).get_size_inches().tolist() == [6, 7]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"style": "poster"}, "style: 'poster' is not one of paper, talk"),
+        ({"style": None}, "style: None is not one of paper, talk"),
+        *(({side: value}, f"{side}: .*; allowed: inches, from 0.5 to 100")
+          for side in ("width", "height") for value in (-3, float("nan"), "3", 1e9, 0, True)),
+    ],
+)  # fmt: skip
+def test_looks_and_sizes_that_are_none(rate_run, tmp_path, arguments, words):
+    with pytest.raises(SpecError, match=words):
+        rate_run.plot("errors", **arguments)
+    ((key, value),) = arguments.items()
+    command = ["plot", str(rate_run.folder), "--figure", "errors", f"--{key}", str(value), "--out", str(tmp_path / "to")]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code in ((0,) if value == "3" else (1, 2))
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("value", [None, 5, b"run", ["run"]])
+def test_what_is_no_path_is_refused(rate_run, value):
+    for call in (localdfa.open_run, lambda path: localdfa.resume(path, progress=False)):
+        with pytest.raises(RunError, match=r"folder: .*; allowed: a path, as a text or a pathlib\.Path"):
+            call(value)
+    if value is not None:
+        with pytest.raises(RunError, match=r"path: .*; allowed: a path"):
+            rate_run.export("safetensors", value, "bp")
+        with pytest.raises(RunError, match=r"out: .*; allowed: a path"):
+            localdfa.run(TINY, value, progress=False)
+
+
+def test_a_text_is_no_permission(rate_run, tmp_path):
+    with pytest.raises(RunError, match="allow_models: 'no'; allowed: True or False"):
+        localdfa.open_run(rate_run.folder, allow_models="no")
+    with pytest.raises(RunError, match="allow_models: 'no'"):
+        localdfa.resume(rate_run.folder, allow_models="no", progress=False)
+    with pytest.raises(SpecError, match="force: 'no'; allowed: True or False"):
+        localdfa.run(TINY, tmp_path / "run", force="no", progress=False)
+    with pytest.raises(SpecError, match="force: 'no'; allowed: True or False"):
+        localdfa.Log(tmp_path / "log", {"dfa": {"rule": "dfa"}}, force="no")
+    with pytest.raises(SpecError, match="progress: 'x'; allowed: True, False, or"):
+        localdfa.resume(rate_run.folder, progress="x")
+
+
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [
+        (["report"], "spec.toml"), (["report"], "run.json"), (["report"], "conditions/bp/seed-0/weights.npz"),
+        (["export", "--to", "safetensors", "--condition", "bp"], "conditions/bp/seed-0/weights.npz"),
+        (["export", "--to", "safetensors", "--condition", "bp"], "summary.json"),
+        (["plot", "--figure", "errors"], "conditions"), (["plot", "--figure", "errors", "--csv"], "conditions/bp"),
+    ],
+)  # fmt: skip
+def test_what_a_run_is_made_of_is_no_place_for_what_is_drawn_of_it(rate_run, tmp_path, command, target):
+    folder = shutil.copytree(rate_run.folder, tmp_path / "run")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for run in (rate_run.folder, folder):  # of this run, and of another one
+        done = CliRunner().invoke(main, [command[0], str(run), *command[1:], "--out", str(folder / target)])
+        assert done.exit_code == 1
+        assert f"is what the run in {folder} is made of; allowed: another place" in done.output
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    for out in ("report.html", "figures/errors.pdf", "mine.html", "figures"):
+        folders.check_target(folder / out)
 
 
 def test_plot_writes_numbers_and_sizes(rate_run, tmp_path):

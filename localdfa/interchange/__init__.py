@@ -9,10 +9,11 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from localdfa import record, registry, trained
+from localdfa import folder, record, registry, trained
 from localdfa.circuit import Circuit
 from localdfa.data import Source
 from localdfa.errors import SpecError
+from localdfa.files import path_of
 
 FORMATS = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
 
@@ -70,9 +71,17 @@ def export(
     if isinstance(what, Circuit):
         if condition is not None or seed is not None:
             raise SpecError("condition, seed: are those of runs; allowed with a circuit: leave them out")
-        found: list[Path] = written.of_circuit(what, Path(f"circuit{written.ENDING}" if path is None else path))
+        found: list[Path] = written.of_circuit(what, _place(path, f"circuit{written.ENDING}"))
         return found
     job, setting = trained.chosen(what, condition, seed)
     name = f"{what.info['name']}-{job.condition}-{job.seed}{written.ENDING}"
-    found = written.of_run(what, job, setting, Path(name if path is None else path), given)
+    found = written.of_run(what, job, setting, _place(path, name), given)
     return found
+
+
+def _place(path: str | Path | None, name: str) -> Path:
+    """Where a file is to go, and its arrays, which lie beside some; a name in the working directory if that is not said."""
+    place = Path(name) if path is None else path_of("path", path)
+    for each in (place, place.with_suffix(".npz")) if place.name else (place,):
+        folder.check_target(each)
+    return place

@@ -91,7 +91,8 @@ def _require_network(setting: Setting) -> None:
 
 def _of_network(network: Network, setting: Setting, nir: Any) -> Any:
     """The graph of a network of layers."""
-    p, code = network.neuron, registry.get("inputs", setting.input.code)
+    # Parameters as the spec has them: the network's own may be of float32, in which 0.1 is more than 0.1.
+    p, code = registry.get("neurons", setting.network.neuron)(**setting.neuron), registry.get("inputs", setting.input.code)
     if p.t_ref > STEP:
         raise SpecError(f"neuron.t_ref: {float(p.t_ref):g} ms; NIR has no refractory period; allowed: up to {STEP:g}")
     names, last = ["input", *(f"hidden_{l + 1}" for l in range(network.n_hidden))], network.n_hidden + 1
@@ -154,7 +155,8 @@ def _graph(circuit: Circuit, nir: Any) -> Any:
             nodes[name] = nir.Input({"input": np.array([p.size])})
     joined = [*simulation.synapses()]
     driven = dict[str, np.ndarray]()
-    for name, values in simulation.neurons().items():
+    for name, parameters in simulation.neurons().items():
+        values = {**parameters, **{key: _as_said(parameters[key]) for key in ("t_ref", "tau_m", "v_th", "v_reset")}}
         longest = float(values["t_ref"].max())
         if longest > STEP:
             raise SpecError(f"population {name!r}.t_ref: {longest:g} ms; NIR has no refractory period; allowed: up to {STEP:g}")
@@ -198,6 +200,12 @@ def _graph(circuit: Circuit, nir: Any) -> Any:
         nodes[output] = nir.Output({"output": np.array([circuit.populations[name].size])})
         edges.append((name, output))
     return nir.NIRGraph(nodes, edges)
+
+
+def _as_said(values: np.ndarray) -> np.ndarray:
+    """Numbers in float64 as they are written in the precision of a circuit, of float32 with no digits but those."""
+    found, place = np.unique(values, return_inverse=True)
+    return np.array([float(str(value)) for value in found])[place]
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:
