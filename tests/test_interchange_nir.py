@@ -328,7 +328,7 @@ def test_parameters_go_out_as_the_numbers_that_the_spec_has(precision, tmp_path)
     """Of float32, 0.1 is more than 0.1, which is the longest refractory period that a step takes."""
     neuron = {"t_ref": 0.1, "tau_m": 20.1, "v_th": 1.3, "v_reset": -0.3}
     tables = {
-        "network": {"hidden": [6], "neuron": "lif", "delay": 0.01}, "neuron": neuron, "precision": precision,
+        "network": {"hidden": [6], "neuron": "lif"}, "neuron": neuron, "precision": precision,
         "stage": [{"epochs": 1}], "phases": {"propagation": "two_compartment"},
     }  # fmt: skip
     run = localdfa.run(tables, tmp_path / "run", progress=False, data=arrays())
