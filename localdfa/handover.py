@@ -130,7 +130,10 @@ def _require_alike(setting: Setting, trained: Setting, pathway: str) -> None:
 def source(path: str, seed: int) -> tuple[record.Job, Setting]:
     """The job RUN/CONDITION of a seed, and its setting."""
     folder, condition = Path(path).parent, Path(path).name
-    run = record.Run(folder)
+    try:
+        run = record.Run(folder)
+    except RunError as error:
+        raise RunError(f"network.from_run: {path!r}: {error}; allowed: RUN/CONDITION, as runs/digits/local") from None
     job = next((job for job in run.jobs if (job.condition, job.seed) == (condition, seed)), None)
     if job is None:
         raise RunError(

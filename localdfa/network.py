@@ -275,7 +275,8 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     network = rewired(replace(network, reached=_reached(setting, sizes, seed)), setting, setting.rule, seed)
     if setting.initial_weights == "aligned":
         _align(network, setting.network.scale)
-    rank, most = setting.feedback.rank, max((min(b.shape) for b in network.feedback if b is not None), default=0)
+    drawn = [to_inputs, *network.feedback]
+    rank, most = setting.feedback.rank, max((min(b.shape) for b in drawn if b is not None), default=0)
     if rank is not None and 0 < most <= rank:
         raise SpecError(f"feedback.rank: {rank} leaves B as it is, which has {most} dimensions; allowed here: fewer, or none")
     return network
@@ -450,7 +451,8 @@ def _draw(weights: np.ndarray, setting: Setting, joint: Projection, fans: tuple[
     pair = next((t for t in setting.network.projection if (t.pre, t.post) == (joint.pre, joint.post)), None)
     kind, scale = setting.initial_weights, setting.network.scale
     if pair is not None:
-        kind, scale = kind if pair.weights == "auto" else pair.weights, pair.scale
+        kind, scale = (kind, scale) if pair.weights == "auto" else (pair.weights, 1.0)
+        scale = scale if pair.scale is None else pair.scale
     flat = weights.reshape(-1)
     if kind not in ("uniform", "aligned"):
         flat[:] = 0 if kind == "zero" else scale

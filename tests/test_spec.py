@@ -78,9 +78,75 @@ def refusal(tables):
                 ("pathway", "direct"), ("gain", 2.0), ("distribution", "normal"), ("fan_out", "both"), ("shared", True)
             )
         ),
+        (
+            {"stage": [{"rule": "dfa"}], "feedback": {"pathway": "sequential"}},
+            ["feedback.pathway: 'sequential'", "that goes with it", "'dfa'", "leave it out"],
+        ),
+        ({"rule": "fa", "stage": [{"rule": "bp"}]}, ["rule: 'fa' trains no stage", "leave it out, or say bp"]),
+        (
+            {"condition": [{"name": "l"}, {"name": "b", "rule": "bp", "phases": {"beta": 0.5}}]},
+            ["condition 'b': phases.beta: 0.5", "(the rules here: 'bp')", "allowed here: 0.1"],
+        ),
+        (
+            {"condition": [
+                {"name": "f", "rule": "fa", "feedback": {"normalisation": "strict"}},
+                {"name": "d", "rule": "dfa", "feedback": {"normalisation": "strict"}},
+            ]},
+            ["condition 'd': feedback.normalisation: 'strict'"],
+        ),
+        (
+            {"condition": [{"name": "a", "rule": "augmented"}, {"name": "d", "rules": {"augmented": {"g": "cos"}}}]},
+            ["condition 'd': rules.augmented", "does not train with the rule 'augmented'"],
+        ),
+        ({"rule": "dfa", "neuron": {"tau": 30.0}}, ["neuron.tau: 30.0", "under a rule with phases", "allowed here: 0.0"]),
+        (
+            {"optimiser": {"learning_rate": 0.5}, "stage": [{"learning_rate": 0.1}]},
+            ["optimiser.learning_rate: 0.5", "without a learning_rate of their own"],
+        ),
+        *(
+            (
+                {"rule": "fa", "feedback": {"pathway": pathway, "normalisation": "strict", key: value}},
+                [f"feedback.{key}: {value!r}", "not given the norm of weights"],
+            )
+            for pathway in ("sequential", "sign_symmetric") for key, value in (("gain", 3.0), ("fan_out", "none"))
+        ),
+        *(
+            ({"network": {"neuron": "lif", "hidden": [6], key: 5.0}}, [f"network.{key}: 5.0", "spikes pass"])
+            for key in ("delay", "tau_syn")
+        ),
+        *(
+            (
+                {"network": {"neuron": "lif", "hidden": [6, 6], "projection": [{"pre": pre, "post": pre + 1, key: 7.0}]}},
+                [f"network.projection[0].{key}: 7 ms", "no spikes pass with", model],
+            )
+            for pre, model in ((0, "input.code = 'current'"), (2, "network.output = 'logistic'"))
+            for key in ("delay", "tau_syn")
+        ),
+        (
+            {"network": {"neuron": "lif", "projection": [{"pre": 1, "post": 1, "probability": 0.9}]}},
+            ["network.projection[0].probability: 0.9", "of sparse synapses", "'dense'"],
+        ),
+        (
+            {"network": {"neuron": "lif", "projection": [{"pre": 1, "post": 1, "weights": "zero", "scale": 3.0}]}},
+            ["network.projection[0].scale: 3", "begin at zero"],
+        ),
+        (
+            {"network": {"neuron": "lif", "projection": [{"pre": 1, "post": 1, "weights": "uniform", "scale": -3.0}]}},
+            ["network.projection[0].scale: -3", "'uniform'", "above 0"],
+        ),
+        (
+            {"network": {
+                "neuron": "lif", "hidden": [6],
+                "projection": [{"pre": 0, "post": 1, "plastic": False}, {"pre": 1, "post": 2, "plastic": False}],
+            }},
+            ["network.projection: plastic is false in all", "nothing can learn"],
+        ),
+        ({"stage": [{"learning_rate": 1e-60}]}, ["stage[0].learning_rate: 1e-60 is 0 in float32"]),
+        ({"optimiser": {"weight_decay": 1e-60}}, ["optimiser.weight_decay: 1e-60 is 0 in float32"]),
+        ({"feedback": {"gain": 1e-60}}, ["feedback.gain", "1e-60", "greater than or equal to 0.0000"]),
         ({"trace": {"tau_x": 30.0}}, ["trace.tau_x: 30.0", "by spiking neurons", "allowed here: 40"]),
         ({"rule": "dfa", "network": {"neuron": "lif"}, "trace": {"tau_z": 30.0}}, ["trace.tau_z: 30.0", "'dfa'"]),
-        ({"network": {"delay": 2.0}}, ["network.delay: 2.0", "where activity takes time", "allowed here: 1.0"]),
+        ({"network": {"delay": 2.0}}, ["network.delay: 2.0", "where rate neurons take time", "allowed here: 1.0"]),
         ({"feedback": {"spread": True}}, ["feedback.spread: True", "by modules of graphs", "allowed here: False"]),
         ({"preprocess": {"whiten_epsilon": 0.1}}, ["preprocess.whiten_epsilon: 0.1", "whiten = true", "allowed here: 0.01"]),
         ({"record": {"neurons": [1]}}, ["record.neurons: [1]", "record.changes or record.states", "leave it out"]),
@@ -234,8 +300,8 @@ def test_from_a_file_and_from_python_it_is_offered_as_toml(tmp_path):
          ["--set rule=bp is not taken by conditions local, dfa, fa, ifa, spikes, which have their own rule"]),
         (["rule='local'", "phases.beta=2.0"],
          ["--set rule='local' is not taken by conditions dfa, fa, ifa, bp, which have their own rule"]),
-        (["network={hidden=[9], delay=2.0}"],
-         ["--set network={hidden=[9], delay=2.0} is not taken by condition spikes, which has its own network.hidden"]),
+        (["network={hidden=[9], input_dropout=0.1}"],
+         ["--set network={hidden=[9], input_dropout=0.1} is not taken by condition spikes, which has its own network.hidden"]),
         (["neuron.tau=0"], ["--set neuron.tau=0 is not taken by condition spikes, which has its own network.neuron"]),
         (["condition=[{name='a', batch_size=8}, {name='b', batch_size=9}]", "batch_size=7"],
          ["--set batch_size=7 has no effect: every condition has its own batch_size"]),
@@ -278,7 +344,7 @@ def test_graded_events_have_a_size_where_activity_takes_time():
     taking = {"neuron": {"tau": 10.0}}
     assert setting_of(**taking).network.threshold == 0.01
     assert setting_of(**taking, network={"threshold": 0.02}).network.threshold == 0.02
-    for settled in ({}, {**taking, "rule": "dfa"}, {"neuron": {"tau": 0.0}}, {"network": {"neuron": "lif"}}):
+    for settled in ({}, {"rule": "dfa"}, {"neuron": {"tau": 0.0}}, {"network": {"neuron": "lif"}}):
         assert setting_of(**settled).network.threshold == 0
     found = spec.experiment({**taking, "condition": [{"name": "a"}, {"name": "b", "rule": "bp"}]})
     assert [setting.network.threshold for setting in spec.settings(found).values()] == [0.01, 0]
@@ -334,7 +400,8 @@ def test_times_and_rates_that_no_simulation_resolves_are_refused(tables, key):
 
 
 def test_zero_is_a_time_constant_of_its_own():
-    found = spec.experiment(network={"neuron": "lif", "tau_syn": 0.1, "projection": [{"pre": 1, "post": 1, "tau_syn": 0.0}]})
+    loop = {"pre": 1, "post": 1, "tau_syn": 0.0}
+    found = spec.experiment(network={"neuron": "lif", "hidden": [5, 5], "tau_syn": 0.1, "projection": [loop]})
     assert (found.network.tau_syn, found.network.projection[0].tau_syn) == (0.1, 0.0)
 
 
@@ -348,9 +415,9 @@ def delayed(layers, *projections, code="current", **network):
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        (delayed(1, delay=401.0), ["network.delay: with 401 ms", "population 1", "population 2 after 401 ms"]),
+        (delayed(1, (1, 1, None), delay=401.0), ["network.delay: with 401 ms", "population 1", "population 1 after 401 ms"]),
         (
-            delayed(1, (1, 2, 401.0)),
+            delayed(2, (1, 2, 401.0)),
             ["network.projection[0].delay: with 401 ms", "allowed: up to 400 ms, or a free phase of at l"],
         ),
         (delayed(1, (1, 1, 400.5)), ["network.projection[0].delay: with 400.5 ms", "up to 400 ms", "at least 400.5 ms"]),
@@ -367,12 +434,11 @@ def test_what_reaches_a_population_after_the_free_phase_is_refused(tables, words
 @pytest.mark.parametrize(
     "tables",
     [
-        delayed(1, delay=400.0),
+        delayed(2, delay=80.0),  # which the traces of the second layer wait for; the output reads them where they are sent
         delayed(1, (1, 1, 400.0)),
         delayed(2, (2, 1, 399.0)),
         # Another way is shorter; currents have no delay.
         delayed(2, (0, 1, 250.0), (1, 2, 390.0), (0, 2, None), (2, 1, None), code="poisson"),
-        delayed(1, (0, 1, 500.0)),
     ],
 )
 def test_what_reaches_every_population_within_the_free_phase_is_not(tables):
@@ -457,7 +523,7 @@ def test_trials_of_many_steps_are_said_to_be_slow():
         return [*spec.checks.doubtful(next(iter(spec.settings(tables).values())))]
 
     loop = {"pre": 1, "post": 1}
-    assert said() == said(delay=0.01) == said(projection=[loop]) == []
+    assert said() == said(delay=0.01, hidden=[5, 5]) == said(projection=[loop]) == []
     (message,) = said(delay=0.01, projection=[loop])
     assert message.startswith("the delay of a projection back: 0.01 ms makes 104,000 steps of each trial of 1040 ms")
 

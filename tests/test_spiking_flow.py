@@ -202,7 +202,7 @@ def test_states_of_chosen_neurons_are_kept_where_asked_for(tmp_path):
     "tables",
     [
         {"input": {"code": "poisson", "rate": 200.0}},
-        {"network": {"hidden": [24], "neuron": "alif", "tau_syn": 5.0}},
+        {"network": {"hidden": [24], "neuron": "alif", "tau_syn": 5.0}, "input": {"code": "poisson", "rate": 200.0}},
         {
             "network": {
                 "hidden": [24], "neuron": "lif",

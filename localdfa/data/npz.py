@@ -171,7 +171,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read the four arrays, or the eight of spike trains, and the entry that may go with them."""
     try:
         if not path.is_file():
-            raise DataError(f"{path}: no such file")
+            raise DataError(f"data = 'npz:…': {path}: {'a folder, and no file' if path.is_dir() else 'no such file'}")
         with path.open("rb") as file:
             if not file.read(4).startswith(_MAGIC):
                 raise DataError(f"{path}: not a .npz file: write one with numpy.savez, of the arrays {', '.join(_KEYS)}")

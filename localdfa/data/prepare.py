@@ -342,10 +342,13 @@ def _split(
     """Return inputs and targets of the training set and of the validation set, each in the order of the source."""
     x, y = source.x_train, source.y_train
     if not 0 <= fraction < 1:
-        raise DataError(f"validation = {fraction}: it must be at least 0 and below 1")
+        raise DataError(f"preprocess.validation: {fraction}: it must be at least 0 and below 1")
     if fraction == 0:
         return x, y, x[:0], y[:0]
     if rng is None:
         raise DataError(f"validation = {fraction} needs a random generator: pass rng")
-    chosen = plain(len(y), fraction, rng) if y.ndim == 2 else stratified(y, fraction, rng, source.classes)
+    try:
+        chosen = plain(len(y), fraction, rng) if y.ndim == 2 else stratified(y, fraction, rng, source.classes)
+    except DataError as error:
+        raise DataError(f"preprocess.validation: {error}") from None
     return x[~chosen], y[~chosen], x[chosen], y[chosen]

@@ -15,7 +15,7 @@ from localdfa.outputs._of_modules import of_loop
 
 if TYPE_CHECKING:
     from localdfa.feedback._pathway import Pathway
-    from localdfa.spec.tables import Phases, Record, Schedule, Setting, Stage
+    from localdfa.spec.tables import Phases, ProjectionTable, Record, Schedule, Setting, Stage
 
 # The models that a spec means where it names none.
 NEURON, OUTPUT, OPTIMISER, CODE, RULE = "tanh", "logistic", "rmsprop", "current", "local"
@@ -111,7 +111,7 @@ def check(setting: "Setting") -> None:
     wrong: dict[str, None] = {}
     for combination in (
         _rules_fit, _convolutions, _layers, _matrices, _aligned, _bottleneck, _layer_rules, _adversarial, _stops, _time,
-        _spikes, _code, _augment, _batch_norm, _dale,
+        _spikes, _code, _augment, _batch_norm, _dale, _vanishing,
     ):  # fmt: skip
         try:
             combination(setting)
@@ -287,6 +287,23 @@ def of_one_kind(settings: Mapping[str, "Setting"]) -> None:
         )
 
 
+def passed_by_spikes(setting: "Setting") -> list[tuple[int, int]]:
+    """The populations between which spikes pass, of spiking neurons: (pre, post) of each projection.
+
+    Constant currents come without spikes, and an output that integrates reads those of the layer below where they are sent.
+    """
+    last, table = len(setting.network.hidden) + 1, setting.network.projection
+    pairs = dict.fromkeys([*((k, k + 1) for k in range(last)), *((joint.pre, joint.post) for joint in table)])
+    arrive = [0] * (not registry.get("inputs", setting.input.code).spikes), [last] * (not output(setting).spiking)
+    return [(pre, post) for pre, post in pairs if pre not in arrive[0] and post not in arrive[1]]
+
+
+def left_to_network(setting: "Setting", key: str) -> bool:
+    """Whether spikes pass through a projection whose own table does not say `key`, which is delay or tau_syn."""
+    said = {(joint.pre, joint.post) for joint in setting.network.projection if getattr(joint, key) is not None}
+    return any(pair not in said for pair in passed_by_spikes(setting))
+
+
 def learns_from_spikes(setting: "Setting") -> bool:
     """Whether the last stage learns from spikes: spiking neurons under a rule with phases."""
     return spiking(setting) and bool(registry.get("rules", setting.rule_of(setting.stage[-1])).needs_phases)
@@ -318,6 +335,17 @@ def rules_of(setting: "Setting") -> list[tuple[str, str]]:
         for i, stage in enumerate(setting.stage) for layer, rule in stage.layer_rules.items()
     ]  # fmt: skip
     return [*([("rule", setting.rule)] if inherited or not of_stages else []), *of_stages, *of_layers]
+
+
+def trains_nothing(setting: "Setting") -> bool:
+    """Whether a setting names a rule that none of its stages trains with."""
+    return setting.rule != RULE and setting.rule not in {rule for _, rule in rules_of(setting)}
+
+
+def name_of(setting: "Setting") -> str:
+    """What a condition without a name is called: after the rule, or after those of its stages, where each names its own."""
+    own = [stage.rule for stage in setting.stage if stage.rule is not None]
+    return "-".join(dict.fromkeys(own)) if len(own) == len(setting.stage) else setting.rule
 
 
 def _rules_of_layers(setting: "Setting", stage: "Stage") -> list[str]:
@@ -541,6 +569,10 @@ def _layers(setting: "Setting") -> None:
     if network.scale != 1 and (network.from_run is not None or initial_weights(setting) == "zero"):
         why = "network.from_run" if network.from_run is not None else f"network.weights = {initial_weights(setting)!r}"
         raise ValueError(f"network.scale: {network.scale:g} is of weights that are drawn; allowed with {why}: 1")
+    kept = {(table.pre, table.post) for table in network.projection if not table.plastic}
+    plastic = any(table.plastic for table in network.projection) or any((k, k + 1) not in kept for k in range(n_layers))
+    if not plastic:
+        raise ValueError("network.projection: plastic is false in all projections, so nothing can learn")
     for i, stage in enumerate(setting.stage):
         for layer in stage.frozen:
             if layer == 0 or abs(layer) > n_layers:
@@ -934,6 +966,14 @@ def _batch_norm(setting: "Setting") -> None:
         )
 
 
+def _vanishing(setting: "Setting") -> None:
+    """Numbers above 0 that are 0 in float32."""
+    stages = [(f"stage[{i}].learning_rate", stage.learning_rate) for i, stage in enumerate(setting.stage)]
+    for key, value in (("optimiser.weight_decay", setting.optimiser.weight_decay), *stages):
+        if value and setting.precision == "float32" and not np.float32(value):
+            raise ValueError(f"{key}: {value:g} is 0 in float32; allowed: larger numbers, or precision = 'float64'")
+
+
 def _augment(setting: "Setting") -> None:
     """Images alone are augmented: what can be said before the shape of a sample is known. `geometry.seen` says the rest."""
     table, code = setting.augment, registry.get("inputs", setting.input.code)
@@ -994,15 +1034,12 @@ def _closed_forms(setting: "Setting", rules: list[str]) -> None:
 
 def _arrivals(setting: "Setting") -> None:
     """Delays within the free phase: what comes later is seen in the nudged phases alone, and learned as if it were taught."""
-    network, free, last = setting.network, setting.phases.free, len(setting.network.hidden) + 1
+    network, free, pairs = setting.network, setting.phases.free, passed_by_spikes(setting)
     own_delays = {
         (t.pre, t.post): (f"network.projection[{i}].delay", t.delay) for i, t in enumerate(network.projection) if t.delay
     }
-    pairs = list(dict.fromkeys([*((l, l + 1) for l in range(last)), *((t.pre, t.post) for t in network.projection)]))
     delays = {pair: own_delays.get(pair, ("network.delay", network.delay)) for pair in pairs}
-    if not registry.get("inputs", setting.input.code).spikes:  # currents are there from the onset on
-        delays[0, 1] = ("network.delay", 0.0)
-    first = {0: 0.0}
+    first = {0: 0.0} if registry.get("inputs", setting.input.code).spikes else {1: 0.0}  # currents are there from the onset on
     for _ in pairs:  # the way from the inputs that takes the least time has no more projections than there are
         for (pre, post), (_, delay) in delays.items():
             if pre in first:
@@ -1050,6 +1087,25 @@ def _online(setting: "Setting") -> None:
             raise ValueError(f"phases.update: 'online' does not go with {key} = {quoted(value)}; allowed: {allowed}")
 
 
+def _of_synapses(setting: "Setting", key: str, table: "ProjectionTable") -> None:
+    """Keys of a projection that its synapses do not read."""
+    kind = initial_weights(setting) if table.weights == "auto" else table.weights
+    if table.connect != "sparse" and table.probability != type(table).model_fields["probability"].default:
+        raise ValueError(
+            f"{key}.probability: {table.probability:g} is of sparse synapses, and {key}.connect = {table.connect!r}; allowed "
+            f"with it: leave it out"
+        )
+    if table.scale not in (None, 1) and kind == "zero":
+        raise ValueError(f"{key}.scale: {table.scale:g} is the size of weights, which begin at zero here; leave it out")
+    if table.scale is not None and table.scale <= 0 and kind != "constant":
+        raise ValueError(f"{key}.scale: {table.scale:g} is the width of a distribution; allowed with {kind!r}: above 0")
+    passes = (table.pre, table.post) in passed_by_spikes(setting)
+    for name, value in (("delay", table.delay), ("tau_syn", table.tau_syn)):
+        if value is not None and not passes:
+            model = f"input.code = {setting.input.code!r}" if table.pre == 0 else f"network.output = {setting.network.output!r}"
+            raise ValueError(f"{key}.{name}: {value:g} ms, but no spikes pass with {model}; allowed here: leave it out")
+
+
 def _projections(setting: "Setting") -> None:
     """Projections of spiking neurons: populations that there are, each pair once, and currents that can be solved for."""
     network, last, seen = setting.network, len(setting.network.hidden) + 1, set()
@@ -1064,6 +1120,7 @@ def _projections(setting: "Setting") -> None:
         if pair in seen:
             raise ValueError(f"{key}: a second projection from {table.pre} to {table.post}; allowed: one for each pair")
         seen.add(pair)
+        _of_synapses(setting, key, table)
         if table.post == last and table.pre != last - 1 and not output(setting).spiking:
             allowed = output_models.named(spiking=True)
             raise ValueError(f"{key}.post: only the layer below reaches an output that integrates; allowed with {allowed}")

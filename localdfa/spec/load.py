@@ -291,6 +291,17 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
         checks.of_one_kind(conditions)
     except ValueError as error:
         raise SpecError(f"{prefix}{error}") from None
+    idle = [name for name, setting in conditions.items() if checks.trains_nothing(setting)]
+    own = {condition.name for condition in experiment.condition if "rule" in condition.changes}
+    for name in idle if len(idle) == len(conditions) else [name for name in idle if name in own]:
+        where = f"condition {name!r}: " if experiment.condition else ""
+        rules = ", ".join(dict.fromkeys(rule for _, rule in checks.rules_of(conditions[name])))
+        named = quoted(conditions[name].rule)
+        raise SpecError(f"{prefix}{where}rule: {named} trains no stage, as each names its own; leave it out, or say {rules}")
+    for condition in experiment.condition:
+        for rule in condition.changes.get("rules", {}):
+            if ("rules", rule) not in checks.uses(conditions[condition.name]):
+                raise SpecError(f"{prefix}condition {condition.name!r}: rules.{rule}: it does not train with the rule {rule!r}")
     for rule in experiment.rules:
         if not any(("rules", rule) in checks.uses(setting) for setting in conditions.values()):
             raise SpecError(f"{prefix}rules.{rule}: no condition trains with the rule {rule!r}")
@@ -326,7 +337,7 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
     if nowhere := checks.nowhere_recorded(experiment.record, conditions.values()):
         raise SpecError(f"{prefix}{nowhere}")
     try:
-        unread.check(conditions.values())
+        unread.check(conditions, {condition.name: condition.changes for condition in experiment.condition})
     except ValueError as error:
         raise SpecError(f"{prefix}{error}") from None
     return _spelled_out(experiment)
@@ -406,7 +417,8 @@ def _plain(value: Any, prefix: str, where: tuple[str, ...] = ()) -> Any:
 
 
 def settings(experiment: Experiment, prefix: str = "") -> dict[str, Setting]:
-    """The setting of each condition by name; an experiment without conditions has one, named after its rule.
+    """The setting of each condition by name; an experiment without conditions has one, named after its rule,
+    or the rules of its stages where each names its own.
 
     What is left out that follows other keys stands in it (`defaults`).
 
@@ -484,11 +496,11 @@ def _setting(tables: Mapping[str, Any]) -> Setting:
 
 
 def _tables(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
-    """The tables of each condition by its name, or those of the experiment by its rule."""
+    """The tables of each condition by its name, or those of the experiment by its rule, or the rules of its stages."""
     keys = set(Setting.model_fields)
     base = {k: v for k, v in experiment.model_dump(exclude_unset=True).items() if k in keys}
     if not experiment.condition:
-        return {experiment.rule: base}
+        return {checks.name_of(experiment): base}
     return {c.name: laid_over(_without_parameters(base, c), c.changes) for c in experiment.condition}
 
 

@@ -134,7 +134,7 @@ def searched(experiment: Experiment, condition: str | None) -> Experiment:
     SpecError
         There is no such condition, or there are several and none is named.
     """
-    names = [each.name for each in experiment.condition] or [experiment.rule]
+    names = [each.name for each in experiment.condition] or [checks.name_of(experiment)]
     if condition is None and len(names) > 1:
         raise SpecError(f"search: one condition is searched, and here are {', '.join(names)}; allowed: --condition with one")
     if condition is not None and condition not in names:

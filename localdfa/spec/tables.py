@@ -121,7 +121,12 @@ class ProjectionTable(Table):
     weights: Literal["auto", "zero", "uniform", "constant"] = Field(
         "auto", description="initial weights: network.weights; zero; U(±scale/√fan_in); all equal to scale"
     )
-    scale: float = Field(1.0, ge=-1e6, le=1e6, description="size of the initial weights, see weights")
+    scale: float | None = Field(
+        None,
+        ge=-1e6,
+        le=1e6,
+        description="size of the initial weights, see weights; network.scale if both are left out, else 1",
+    )
     plastic: bool = Field(True, description="whether these synapses learn")
 
 
@@ -139,7 +144,7 @@ class NetworkTable(Table):
         "would bring what B does where slopes are 1, of the same size; given, those of a script; or zero where the rule can "
         "learn from zero, as the paper",
     )
-    scale: float = Field(1.0, gt=0, le=1e3, description="size of uniform and aligned initial weights, see weights")
+    scale: float = Field(1.0, ge=1e-12, le=1e3, description="size of uniform and aligned initial weights, see weights")
     from_run: str | None = Field(
         None,
         min_length=1,
@@ -200,7 +205,7 @@ class FeedbackTable(Table):
         description="B scales with 1/√width: of the layer that receives the feedback, of its source, of both (their product), "
         "or of the widest layer that receives any; or with none",
     )
-    gain: float = Field(1.0, gt=0, le=1e3, description="factor on B")
+    gain: float = Field(1.0, ge=1e-12, le=1e3, description="factor on B")
     density: float = Field(
         1.0,
         gt=0,
