@@ -473,6 +473,7 @@ def name_axis(axis: Axis, names: Sequence[str], shown: Sequence[str]) -> None:
     """An axis of names, a tick for each, from 0; see `Names`."""
     axis.set_major_locator(ticker.FixedLocator(list(range(len(names)))))
     axis.set_major_formatter(Names(names, shown))
+    axis.get_major_ticks(len(names))  # made here, their text is of this style, and no mathematics
 
 
 def number_axis(axes: Axes, n: int) -> None:

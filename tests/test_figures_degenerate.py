@@ -328,8 +328,8 @@ def test_a_nudge_in_which_the_gate_closes_is_one_phase(runs):
 )
 def test_a_window_without_a_time_in_it_is_refused(window, why):
     with pytest.raises(SpecError, match=why):
-        spec.experiment({**SPIKING, "record": {"window": window}})
-    assert spec.experiment({**SPIKING, "record": {"window": [299.0, 400.0]}}).record.window == [299, 400]
+        spec.experiment({**SPIKING, "record": {"states": 1, "window": window}})
+    assert spec.experiment({**SPIKING, "record": {"states": 1, "window": [299.0, 400.0]}}).record.window == [299, 400]
 
 
 # --- sweeps -----------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def build(**tables):
     setting = spec.experiment(network={"hidden": [3], "weights": "uniform", **tables.pop("network", {})}, **tables)
     return networks.build(setting, 3, 2, 0), setting, np.ones((1, 4), np.float32)
 
-spiking = build(network={"neuron": "alif", "tau_syn": 3.0}, phases={"free": 400.0})
+spiking = build(network={"hidden": [3, 3], "neuron": "alif", "tau_syn": 3.0}, phases={"free": 400.0})
 relaxing = build(neuron={"tau": 10.0}, network={"threshold": 1e-3}, phases={"gate": 1.0})
 still, _, inputs = build()
 for work in (lambda: spikes.simulate(*spiking), lambda: timed.simulate(*relaxing), lambda: settled.free_phase(still, inputs)):

@@ -144,8 +144,6 @@ def refusal(tables):
         ({"stage": [{"learning_rate": 1e-60}]}, ["stage[0].learning_rate: 1e-60 is 0 in float32"]),
         ({"optimiser": {"weight_decay": 1e-60}}, ["optimiser.weight_decay: 1e-60 is 0 in float32"]),
         ({"feedback": {"gain": 1e-60}}, ["feedback.gain", "1e-60", "greater than or equal to 0.0000"]),
-        ({"trace": {"tau_x": 30.0}}, ["trace.tau_x: 30.0", "by spiking neurons", "allowed here: 40"]),
-        ({"rule": "dfa", "network": {"neuron": "lif"}, "trace": {"tau_z": 30.0}}, ["trace.tau_z: 30.0", "'dfa'"]),
         ({"network": {"delay": 2.0}}, ["network.delay: 2.0", "where rate neurons take time", "allowed here: 1.0"]),
         ({"feedback": {"spread": True}}, ["feedback.spread: True", "by modules of graphs", "allowed here: False"]),
         ({"preprocess": {"whiten_epsilon": 0.1}}, ["preprocess.whiten_epsilon: 0.1", "whiten = true", "allowed here: 0.01"]),

@@ -63,7 +63,6 @@ _DURATION = _Key(_taking_time, "under a rule with phases where activity takes ti
 _MIRRORED = _Key(_mirrored, "with feedback.pathway = 'weight_mirror' or 'direct_weight_mirror'")
 _DRAWN = _Key(_drawn, "where a matrix B is drawn at random")
 _SIZED = _Key(_sized, "where a matrix B is drawn at random, and not given the norm of weights (feedback.normalisation)")
-_SPIKES = _Key(lambda setting, rule, engine: engine == "spiking", "by spiking neurons under a rule with phases")
 _KEYS = {
     ("network", "delay"): _Key(
         _delayed, "under a rule with phases where rate neurons take time, or spikes pass from population to population"
@@ -74,8 +73,6 @@ _KEYS = {
         lambda setting, rule, engine: any(stage.learning_rate is None for stage in setting.stage),
         "by stages without a learning_rate of their own",
     ),
-    ("trace", "tau_x"): _SPIKES,
-    ("trace", "tau_z"): _SPIKES,
     ("phases", "beta"): _Key(_by_beta, "under a rule that depends on β"),
     ("phases", "nudging"): _PHASES,
     ("phases", "propagation"): _PHASES,

@@ -158,7 +158,7 @@ DRIFTING = {
     "exponential synapses, alif, two compartments": {
         "neuron": "alif",
         "parameters": {"tau_a": 30.0, "step": 0.1},
-        "network": {"tau_syn": 4.0, "delay": 1.3, "projection": [{"pre": 1, "post": 2, "tau_syn": 0.0, "delay": 2.1}, LOOP]},
+        "network": {"tau_syn": 4.0, "projection": [{"pre": 1, "post": 2, "tau_syn": 0.0, "delay": 2.1}, LOOP]},
         "phases": {"propagation": "two_compartment"},
     },
     "quadratic neurons, two compartments": {
@@ -168,7 +168,7 @@ DRIFTING = {
         "phases": {"propagation": "two_compartment"},
     },
     "exponential synapses": {
-        "network": {"tau_syn": 3.0, "delay": 0.7, "projection": [{"pre": 0, "post": 1, "tau_syn": 6.0}, LOOP]},
+        "network": {"tau_syn": 3.0, "delay": 0.7, "projection": [LOOP]},
         "phases": {"propagation": "live"},
     },
 }
