@@ -49,6 +49,15 @@ class Engine(Protocol):
         """What the mini-batch teaches. frozen: projections that do not learn, whose update may be left out."""
 
 
+def _answer_in_time(
+    engine: Engine, network: Network, l: int, currents: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `Engine.answer` says, by a free phase of the layer and what is above it."""
+    inputs = np.concatenate([currents, np.ones_like(currents[:, :1])], axis=1)
+    (activity, *_), drive = engine.free_phase(network.from_layer(l), inputs, rng)
+    return activity, drive
+
+
 class Settled:
     """Rate neurons with τ = 0, which send at most one graded event a phase; and every exact rule, whatever the neurons.
 
@@ -122,8 +131,7 @@ class InTime(Settled):
         activity, _ = super().free_phase(network, inputs, rng)
         return activity, self.read(network, inputs, rng)
 
-    def answer(self, network: Network, l: int, currents: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        return _answer_in_time(self, network, l, currents, rng)
+    answer = _answer_in_time
 
     def learn(
         self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
@@ -147,8 +155,7 @@ class Spiking:
         trial = spikes.simulate(network, self._setting, inputs, rng=rng, carried=carried)
         return [1e3 * count / self._setting.phases.free for count in trial.counts], trial.drive
 
-    def answer(self, network: Network, l: int, currents: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        return _answer_in_time(self, network, l, currents, rng)
+    answer = _answer_in_time
 
     def learn(
         self, network: Network, inputs: Inputs, targets: np.ndarray, rng: np.random.Generator, frozen: frozenset[int],
@@ -167,15 +174,6 @@ class Spiking:
 
     def _rates(self, network: Network, frozen: frozenset[int]) -> list[float]:
         return [0.0 if q in frozen else self._rate for q in range(len(network.projections))]
-
-
-def _answer_in_time(
-    engine: Engine, network: Network, l: int, currents: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """What `Engine.answer` says, by a free phase of the layer and what is above it."""
-    inputs = np.concatenate([currents, np.ones_like(currents[:, :1])], axis=1)
-    (activity, *_), drive = engine.free_phase(network.from_layer(l), inputs, rng)
-    return activity, drive
 
 
 def engine(setting: Setting, rule: str, rate: float = 0.0, adversary: FastSign | None = None) -> Engine:

@@ -48,6 +48,13 @@ class LocalDFAError(Exception):
         super().__init__("\n".join(shown))
 
 
+def check_flags(kind: type[LocalDFAError], **flags: object) -> None:
+    """Refuse what a script gives in the place of True or False; kind: the error. A text would be true, whatever it says."""
+    for key, value in flags.items():
+        if not isinstance(value, bool):
+            raise kind(f"{key}: {quoted(value)}; allowed: True or False")
+
+
 class SpecError(LocalDFAError):
     """An experiment cannot be run as written: a key, type, bound or combination is wrong."""
 

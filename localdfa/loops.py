@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from localdfa import folder as folders
 from localdfa import jobs, record
-from localdfa.errors import LocalDFAError, RunError, SpecError, quoted
+from localdfa.errors import LocalDFAError, RunError, SpecError, check_flags, quoted
 from localdfa.files import path_of
 from localdfa.registry import unknown
 from localdfa.results import Run
@@ -99,9 +99,7 @@ class Log:
         self, out: str | Path, conditions: Mapping[str, Mapping[str, Any]], *, seeds: Sequence[int] = (0,),
         predicts: Predicts = "labels", data: str = "", title: str = "", force: bool = False, resume: bool = False,
     ) -> None:  # fmt: skip
-        for key, value in (("force", force), ("resume", resume)):
-            if not isinstance(value, bool):  # a text is true, whatever it says
-                raise SpecError(f"{key}: {quoted(value)}; allowed: True or False")
+        check_flags(SpecError, force=force, resume=resume)
         if force and resume:
             raise SpecError("force, resume: a run is replaced, or gone on with; allowed: one of the two")
         if not isinstance(conditions, Mapping) or not all(isinstance(own, Mapping) for own in conditions.values()):

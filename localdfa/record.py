@@ -60,7 +60,7 @@ from pydantic import (
 
 from localdfa import arrays, outputs, registry
 from localdfa import folder as folders
-from localdfa.errors import RunError, quoted
+from localdfa.errors import RunError, check_flags
 from localdfa.files import first_wrong, move, path_of, plain, read, read_object, to_json, write_bytes, write_json
 from localdfa.spec import Experiment, Setting, load, modules, settings, uses
 from localdfa.spec.load import leaves
@@ -451,8 +451,7 @@ class Run:
             There is no run, it cannot be read, its spec is not the one that it began with, or it needs models that are not
             there, not allowed, or not those it began with.
         """
-        if not isinstance(allow_models, bool):  # a text is true, whatever it says
-            raise RunError(f"allow_models: {quoted(allow_models)}; allowed: True or False")
+        check_flags(RunError, allow_models=allow_models)
         self.folder = path_of("folder", folder)
         folders.check_run(self.folder)
         self._allow_models = allow_models

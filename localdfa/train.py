@@ -9,7 +9,7 @@ from localdfa import folder as folders
 from localdfa import handover, jobs, record, recording, samples, searching, side_by_side
 from localdfa.core import blas
 from localdfa.data import Dataset, given
-from localdfa.errors import DataError, NonFiniteError, RunError, SpecError, quoted
+from localdfa.errors import DataError, NonFiniteError, RunError, SpecError, check_flags, quoted
 from localdfa.files import path_of
 from localdfa.geometry import seen
 from localdfa.interchange import safetensors
@@ -75,8 +75,7 @@ def run(
     ('finished', [4], ['False', 'True'])
     """
     _check_how(workers, callback, progress)
-    if not isinstance(force, bool):  # a text is true, whatever it says
-        raise SpecError(f"force: {quoted(force)}; allowed: True or False")
+    check_flags(SpecError, force=force)
     experiment, file = asked(experiment)
     name = name or (file.stem if file else "experiment")
     experiment = located(experiment, base or (file.resolve().parent if file else None))

@@ -17,7 +17,7 @@ from localdfa import neurons
 from localdfa.core.compiled import allocating
 from localdfa.core.spiking.dense import DenseScratch, dense_kernel, dense_scratch
 from localdfa.core.spiking.general import GeneralScratch, general_kernel, general_scratch
-from localdfa.core.spiking.queues import Arrivals, Collected, collecting_kernels, empty_collected, longer, sort
+from localdfa.core.spiking.queues import Arrivals, Collected, collecting_kernels, empty_collected, longer, sort, wider
 from localdfa.core.spiking.refractory import Ring, empty_ring, fill_ring
 from localdfa.core.spiking.resolving import with_room
 from localdfa.core.spiking.sparse import SparseScratch, sparse_kernel, sparse_scratch
@@ -188,8 +188,7 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
             )  # fmt: skip
             count = count_arrivals(first, last, now, c.ports, c.delay, state.received, state.listed, times, None, collected)
             if count > collected.when.shape[1]:
-                collected = empty_collected(last - first, 2 * count)
-                count = count_arrivals(first, last, now, c.ports, c.delay, state.received, state.listed, times, None, collected)
+                collected = wider(collected, count)
             at = merge_arrivals(first, last, t, c.ports, c.delay, state.received, times, senders, None, collected)
             arrivals = Arrivals(collected.when[at, :count], collected.ports[at, :count], collected.senders[at, :count])
             if any_general:

@@ -103,6 +103,13 @@ def empty_collected(ports, places):
     )
 
 
+@allocating
+def wider(collected, count):
+    """The same with room for `count` spikes and as many again; what was counted stays, and lists are empty."""
+    lists = empty_collected(0, 2 * count)
+    return Collected(collected.until, collected.ends, lists.when, lists.ports, lists.senders)
+
+
 @device
 def _merge(begin, middle, end, now, collected):
     """Merge the spikes of row `now` from begin to middle − 1 and from middle to end − 1 into the other row."""

@@ -24,7 +24,7 @@ from localdfa.core.spiking.circuit import PORT, Circuit
 from localdfa.core.spiking.noise import Noise
 from localdfa.core.spiking.parameters import first_of
 from localdfa.core.spiking.population import Kernels, population_kernels, scratch_of
-from localdfa.core.spiking.queues import collecting_kernels, empty_collected, sort
+from localdfa.core.spiking.queues import collecting_kernels, sort, wider
 from localdfa.core.spiking.resolving import with_room
 from localdfa.core.spiking.spans import Fades, Spans, span_kernel
 from localdfa.core.spiking.state import State
@@ -357,8 +357,7 @@ def simulation_kernel(kinds: tuple[Kind, ...]) -> Any:
                     if some_spans and spans.chosen[k]:
                         count = _count(c, k, until, state, queues, collected)
                         if count > collected.when.shape[1]:
-                            collected = empty_collected(c.ports.size, 2 * count)
-                            count = _count(c, k, until, state, queues, collected)
+                            collected = wider(collected, count)
                         if count > reached.arrivals.size:
                             reached = with_room(reached, count)
                         through_window(

@@ -24,7 +24,7 @@ from localdfa.core.compiled import always_inline, device, unsigned
 from localdfa.core.spiking.queues import Arrivals, collecting_kernels, sort
 from localdfa.core.spiking.refractory import recovered, surely_until
 from localdfa.core.spiking.resolving import look_up_arrivals, resolve_kernel
-from localdfa.core.spiking.sparse import prefetch_row
+from localdfa.core.spiking.sparse import prefetch_synapses
 from localdfa.core.spiking.state import Population, Synapses, Traces
 from localdfa.core.spiking.traces import move_origin
 
@@ -202,21 +202,12 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
                 state.currents[r, i] = row[_CURRENTS + r]
 
     @always_inline
-    def ask_for(e, c, arrivals):
-        """Ask the memory for the synapses of arrival e, if there is one."""
-        if e < arrivals.when.size:
-            port = c.ports[arrivals.ports[e]]
-            prefetch_row(port, arrivals.senders[e], c.row_ends, port.targets, c.targets)
-            if port.stride > 0:
-                prefetch_row(port, arrivals.senders[e], c.row_ends, port.jumps, c.jumps)
-
-    @always_inline
     def scatter(p, c, k, arrivals, state, spans, share):
         """Add up what a window's arrivals do to each neuron; returns how many are reached."""
         a, taus, number, count = c.first[k], c.taus, state.v.dtype.type, 0
         rows, reached, none = spans.rows[a:], spans.reached[a:], number(0)
         for e in range(arrivals.when.size):
-            ask_for(e + _AHEAD, c, arrivals)
+            prefetch_synapses(e + _AHEAD, arrivals, c)
             port, j, size = c.ports[arrivals.ports[e]], arrivals.senders[e], state.strength[arrivals.ports[e]]
             r, apart = port.current, arrivals.when[e] - state.origin[k]
             of_u, of_current, raised, column = number(math.exp(apart / p.tau_m)), none, _RISES, _OF_U
@@ -274,7 +265,7 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
         )  # fmt: skip
         arrivals = Arrivals(collected.when[at, :count], collected.ports[at, :count], collected.senders[at, :count])
         for e in range(_AHEAD):
-            ask_for(e, c, arrivals)
+            prefetch_synapses(e, arrivals, c)
         a, n, taus, single, listed = c.first[k], c.sizes[k], c.taus, state.v.itemsize == 4, state.listed[k]
         origin = t if opens else state.origin[k]
         for r in range(taus.size + 1):

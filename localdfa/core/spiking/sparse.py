@@ -141,6 +141,20 @@ def prefetch_row(
             prefetch(x, begin + s)
 
 
+@always_inline
+def prefetch_synapses(
+    e,  # an arrival, or one after the last
+    arrivals,  # Arrivals
+    tables,  # Synapses or a Circuit, which have the tables of synapses
+):
+    """Ask the memory for targets and jumps of the synapses that arrival e comes through, if there is one."""
+    if e < arrivals.when.size:
+        port, j = tables.ports[arrivals.ports[e]], arrivals.senders[e]
+        prefetch_row(port, j, tables.row_ends, port.targets, tables.targets)
+        if port.stride > 0:
+            prefetch_row(port, j, tables.row_ends, port.jumps, tables.jumps)
+
+
 @cache
 def scatter_kernel(each: bool) -> Any:
     """What scatters the arrivals of a chunk; each: whether neurons have time constants of their own."""
@@ -178,11 +192,7 @@ def scatter_kernel(each: bool) -> Any:
             adds = number(0.0 if r < 0 else response(taus[r], tau_m, elapsed))
             first, last = unsigned(row_ends[port.rows + j]), unsigned(row_ends[port.rows + j + 1])
             to, falls = targets[port.targets :], unsigned(0)
-            if e + 1 < when.size:
-                following = synapses.ports[ports[e + 1]]
-                prefetch_row(following, senders[e + 1], row_ends, following.targets, targets)
-                if following.stride > 0:
-                    prefetch_row(following, senders[e + 1], row_ends, following.jumps, jumps)
+            prefetch_synapses(e + 1, chunk, synapses)
             if each:
                 for s in range(first, last):
                     i, jump = unsigned(to[s]), row[s * unsigned(port.stride)] * size
