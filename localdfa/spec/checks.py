@@ -205,9 +205,7 @@ def kept(record: "Record") -> None:
     readers = [name for name in record.recorders if registry.get("recorders", name).reads_neurons()]
     if record.neurons is not None and not set(readers) & {*record.asked}:
         of_these = " or ".join(f"record.{name}" for name in readers)
-        raise ValueError(
-            f"record.neurons: {quoted(record.neurons)} is read where {of_these} is asked for; {allowed_here(None)}"
-        )
+        raise ValueError(f"record.neurons: {quoted(record.neurons)} is read where {of_these} is asked for; leave it out")
     for name in record.asked:
         if registry.get("recorders", name).of_probe and (number := getattr(record, name)) > record.probe:
             raise ValueError(
@@ -294,8 +292,8 @@ def passed_by_spikes(setting: "Setting") -> list[tuple[int, int]]:
     """
     last, table = len(setting.network.hidden) + 1, setting.network.projection
     pairs = dict.fromkeys([*((k, k + 1) for k in range(last)), *((joint.pre, joint.post) for joint in table)])
-    arrive = [0] * (not registry.get("inputs", setting.input.code).spikes), [last] * (not output(setting).spiking)
-    return [(pre, post) for pre, post in pairs if pre not in arrive[0] and post not in arrive[1]]
+    constant, integrates = not registry.get("inputs", setting.input.code).spikes, not output(setting).spiking
+    return [(pre, post) for pre, post in pairs if not (constant and pre == 0) and not (integrates and post == last)]
 
 
 def left_to_network(setting: "Setting", key: str) -> bool:

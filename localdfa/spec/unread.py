@@ -141,7 +141,7 @@ def _wrong(setting: Setting, at: tuple[str, str], of_all: Iterable[Setting]) -> 
 def _value(setting: Setting, table: str, name: str) -> Any:
     """What a key stands for in a setting; None where its table is one of parameters, and has none of this name."""
     if table == "neuron":
-        return setting.neuron.get(name, getattr(setting.neuron_parameters, name, None))
+        return getattr(setting.neuron_parameters, name, None)
     if table == "optimiser":
         defaults_of = getattr(registry.get("optimisers", setting.optimiser.name), "_field_defaults", {})
         return setting.optimiser.parameters.get(name, defaults_of.get(name))
