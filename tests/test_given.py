@@ -1,5 +1,7 @@
 """Data that a script gives as they are: arrays and frames in place of a data set or a file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ import localdfa
 from localdfa import samples, spec
 from localdfa.analysis import report
 from localdfa.cli import main
-from localdfa.data import Trains, given
+from localdfa.data import Trains, given, prepare
 from localdfa.errors import DataError, RunError, SpecError
 from localdfa.spec.grid import expanded
 
@@ -37,6 +39,27 @@ def test_arrays_are_learned_as_the_same_arrays_in_a_file(arrays, tmp_path):
     assert [row["test_error"] for row in ours] == [row["test_error"] for row in theirs]
     for name, array in weights_of(by_file).items():
         np.testing.assert_array_equal(array, weights_of(by_array)[name])
+
+
+@pytest.mark.parametrize("asked", ["whiten", "standardise"])
+def test_a_run_knows_its_data_where_they_are_prepared_with_other_rounding(arrays, tmp_path, monkeypatch, asked):
+    folder = localdfa.run({**TINY, "preprocess": {asked: True}}, tmp_path / "run", data=arrays, progress=False).folder
+    load, prepared = prepare._preparation, []
+
+    def as_elsewhere(*given):
+        found = load(*given)
+        if found.zca:
+            found = found._replace(zca=replace(found.zca, matrix=found.zca.matrix * (1 + 1e-6)))
+        else:
+            found = found._replace(moments=tuple(moment * (1 + 1e-6) for moment in found.moments))
+        prepared.append(found)
+        return found
+
+    monkeypatch.setattr(prepare, "_preparation", as_elsewhere)
+    assert len(localdfa.open_run(folder, data=arrays).predict(arrays[2])) == 20
+    assert prepared
+    with pytest.raises(RunError, match="the data is no longer the one that this run began with"):
+        localdfa.open_run(folder, data=(arrays[0] + 1e-3, *arrays[1:])).predict(arrays[2])
 
 
 def test_without_a_test_part_the_training_part_alone_is_measured(arrays, tmp_path):

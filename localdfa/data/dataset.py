@@ -37,6 +37,8 @@ class Dataset:
         Of spike trains: the unit that their file names for its times, None if it names none.
     features : tuple of str
         Names of the inputs, where they were the columns of a frame; else none.
+    fingerprint : str
+        SHA-256 of all arrays, of inputs before they are whitened or standardised, which rounds otherwise on other machines.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Dataset:
     notes: tuple[str, ...]
     time_unit: str | None
     features: tuple[str, ...] = ()
+    fingerprint: str = ""
 
     @property
     def n_features(self) -> int:

@@ -1,6 +1,7 @@
 """Data sets by name: looked up, split, whitened, standardised or scaled, and converted to the numbers of the network."""
 
 import difflib
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -116,7 +117,29 @@ def load(
         (*source.notes, *remarks),
         source.time_unit,
         source.features,
+        _fingerprint([(x_train, y_train), (x_valid, y_valid), (source.x_test, source.y_test)], source.scale, dtype),
     )
+
+
+def _fingerprint(parts: list[tuple[NDArray[Any] | Trains, NDArray[Any]]], scale: float, dtype: DTypeLike) -> str:
+    """SHA-256 of inputs, divided by the scale and rounded, and targets, of each part."""
+    digest = hashlib.sha256()
+
+    def add(array: NDArray[Any]) -> None:
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+
+    for x, y in parts:
+        if isinstance(x, Trains):
+            for array in x.events():
+                add(array)
+        else:
+            digest.update(f"{x.shape}{np.dtype(dtype)}".encode())
+            with np.errstate(over="ignore"):  # what whitening would bring into bounds
+                for i in range(0, len(x), _ROWS):
+                    digest.update(np.divide(x[i : i + _ROWS], scale, dtype=dtype, order="C").data)
+        add(y)
+    return digest.hexdigest()
 
 
 class Preparation(NamedTuple):
