@@ -20,10 +20,6 @@ _PARTS = {"train": "train", "valid": "validation", "test": "test"}
 # Headings of the columns that are words.
 NAMES = ("condition", "rule", "feedback")
 PER_LAYER = ("angle_to_dfa", "angle_to_bp")
-# Measures that are compared by their fourth decimal.
-_FINE = ("_auc", "_ap", "_log_loss")
-# Measures that are no percentages have so many digits where they are small, and below 10^-_SMALLEST powers of ten.
-_DIGITS, _SMALLEST = 3, 5
 
 
 class Curve(NamedTuple):
@@ -39,16 +35,16 @@ class Curve(NamedTuple):
 
 
 @cache
-def _predictions() -> dict[str, str]:
-    """Columns of the metrics in which predictions are measured, with their headings."""
-    return {f"{part}_{m.key}": f"{said} {m.label}" for m in outputs.measures().values() for part, said in _PARTS.items()}
+def _predictions() -> dict[str, tuple[str, outputs.Measure]]:
+    """Columns of the metrics in which predictions are measured, with their headings and what they measure."""
+    return {f"{part}_{m.key}": (f"{said} {m.label}", m) for m in outputs.measures().values() for part, said in _PARTS.items()}
 
 
 @cache
 def _measures() -> dict[str, str]:
     """Columns of the table that have a mean and a standard deviation over seeds, with their headings."""
     others = {"angle_to_dfa": "angle to DFA (°)", "angle_to_bp": "angle to BP (°)", "events": "events", "seconds": "seconds"}
-    return {**_predictions(), **others}
+    return {**{key: said for key, (said, _) in _predictions().items()}, **others}
 
 
 @cache
@@ -307,17 +303,11 @@ def _text(row: dict[str, Any], key: str) -> str:
     spread = row[f"{key}_sd"]
     if key == "events":
         return _big(value)
-    decimals = 4 if key.endswith(_FINE) else 2 if key in _predictions() else 1
-    if key in _predictions() and not _predictions()[key].endswith("(%)"):  # in units of the user's own, however small
-        small = max(abs(value), abs(spread or 0.0))
-        if 0 < small < 10.0**-_SMALLEST:
-            return f"{value:.2e}" + ("" if spread is None else f" ± {spread:.2e}")
-        if 0 < small < 0.1:
-            decimals = max(decimals, _DIGITS - 1 - math.floor(math.log10(small)))
-    if key in PER_LAYER and value < 1:
-        if value < 1e-3:
-            return "< 0.001"
-        decimals = 3
+    if key in _predictions():
+        return _predictions()[key][1].written(value, spread)
+    if key in PER_LAYER and value < 1e-3:
+        return "< 0.001"
+    decimals = 3 if key in PER_LAYER and value < 1 else 1
     return f"{value:.{decimals}f}" + ("" if spread is None else f" ± {spread:.{decimals}f}")
 
 

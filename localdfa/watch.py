@@ -92,15 +92,11 @@ def table(run: Run, status: str, left: str = "") -> Table:
             job.condition,
             str(job.seed),
             f"{last.get('epoch', '–')} of {run.settings[job.condition].epochs}",
-            *(_number(last.get(f"{part}_{m.key}")) for m in measures for part in ("train", "test")),
+            *(m.written(last.get(f"{part}_{m.key}")) for m in measures for part in ("train", "test")),
             *rates,
             sparkline([value for row in rows if (value := row.get(f"test_{measures[0].key}")) is not None]),
         )
     return shown
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
 
 
 def sparkline(values: list[float]) -> str:

@@ -188,6 +188,9 @@ def test_measures_are_said_with_their_names():
     assert known["error"].said(12.345) == "12.35 %"
     assert known["r2"].said(0.5) == "R² 0.50"
     assert known["rmse"].said(None) == "RMSE –"
+    assert known["rmse"].said(1.234e-3) == "RMSE 0.00123"
+    assert known["error"].said(1e-3) == "0.00 %"
+    assert known["auc"].said(0.75) == "AUC 0.7500"
     assert (known["error"].label, known["rmse"].label) == ("error (%)", "RMSE")
 
 

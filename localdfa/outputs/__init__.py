@@ -25,6 +25,7 @@ What is left, `Classification` and `Regression` have in common for all outputs o
 - ``outcome(neuron, drive, y)``: what a run keeps of the test set, as arrays.
 """
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple, Protocol
@@ -52,27 +53,36 @@ class Measure(NamedTuple):
     """What is measured of predictions on a part of the data.
 
     key: of its column of the metrics, after the part, as in ``train_error``. name: in words. unit: empty for that of the
-    targets, or none.
+    targets, or none. decimals: as many as tell two values apart.
     """
 
     key: str
     name: str
     unit: str = ""
+    decimals: int = 2
 
     @property
     def label(self) -> str:
         """Of an axis or a column."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
+    def written(self, value: float | None, spread: float | None = None) -> str:
+        """A value, and its standard deviation behind it; in a unit of the user's own with digits however small it is."""
+        if value is None or not math.isfinite(value):
+            return "–"
+        form = f".{self.decimals}f"
+        if self.unit != "%" and 0 < (larger := max(abs(value), abs(spread or 0.0))) < 0.1:
+            form = ".2e" if larger < 1e-5 else f".{max(self.decimals, 2 - math.floor(math.log10(larger)))}f"
+        return f"{value:{form}}" + ("" if spread is None else f" ± {spread:{form}}")
+
     def said(self, value: float | None) -> str:
         """A value in a line of text, as 12.34 %, or RMSE 0.71."""
-        known = value is not None and np.isfinite(value)
-        shown = f"{value:.2f}" if known else "–"
-        return f"{shown} {self.unit}" if self.unit else f"{self.name} {shown}"
+        return f"{self.written(value)} {self.unit}" if self.unit else f"{self.name} {self.written(value)}"
 
 
 RMSE = Measure("rmse", "RMSE")
-LOG_LOSS, AUC, AP = Measure("log_loss", "log-loss"), Measure("auc", "AUC"), Measure("ap", "average precision")
+LOG_LOSS = Measure("log_loss", "log-loss", decimals=4)
+AUC, AP = Measure("auc", "AUC", decimals=4), Measure("ap", "average precision", decimals=4)
 PSNR, SSIM = Measure("psnr", "PSNR", "dB"), Measure("ssim", "SSIM")
 BITS = Measure("bits", "bits a character")
 # What is measured of modules alone, besides what is measured of outputs as well.
