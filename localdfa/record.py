@@ -247,6 +247,22 @@ def info_of(folder: Path) -> dict[str, Any]:
     return info
 
 
+def began_as(info: Mapping[str, Any]) -> tuple[str, str]:
+    """What a run is known by, of its run.json, whatever else is trained in its folder later: its spec and when it began."""
+    return began_with(info), info["started"]
+
+
+def _same(folder: Path, began: tuple[str, str] | None) -> dict[str, Any]:
+    """run.json of the run that has begun so, or of whichever is there."""
+    info = info_of(folder)
+    if began is not None and began_as(info) != began:
+        raise RunError(
+            f"{folder}: another run has been trained here since this one was opened or trained, whose files are gone; to read "
+            f"the one that is there now: localdfa.open_run({str(folder)!r})"
+        )
+    return info
+
+
 _CHECKSUM = "sha256"
 
 
@@ -289,12 +305,16 @@ class Position(BaseModel):
 
 @dataclass(frozen=True)
 class Job:
-    """The files of one condition and seed, and, where they are those of a run directory, which one that is."""
+    """The files of one condition and seed, and, where they are those of a run directory, which one that is.
+
+    began: what `began_as` has said of that run, whose files alone are read.
+    """
 
     folder: Path
     condition: str
     seed: int
     run: Path | None = None
+    began: tuple[str, str] | None = None
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -351,7 +371,7 @@ class Job:
     @property
     def trained(self) -> Finished | None:
         """What run.json says of the metrics, once training is over and the records are kept; None before."""
-        finished = _Info.model_validate(info_of(self.run)).trained if self.run else []
+        finished = _Info.model_validate(_same(self.run, self.began)).trained if self.run else []
         return next((entry for entry in finished if (entry.condition, entry.seed) == (self.condition, self.seed)), None)
 
     def __getattr__(self, name: str) -> dict[str, np.ndarray]:
@@ -371,6 +391,8 @@ class Job:
 
     def load(self, record: str) -> dict[str, np.ndarray]:
         """The arrays of a record by its name, as ``job.spikes`` for ``spikes``, also where its recorder is not installed."""
+        if self.run:
+            _same(self.run, self.began)
         return arrays.load(self.folder / f"{record}.npz", record)
 
     def write(self, record: str, content: dict[str, np.ndarray], epoch: int | None = None) -> None:
@@ -455,8 +477,10 @@ class Run:
         self.folder = path_of("folder", folder)
         folders.check_run(self.folder)
         self._allow_models = allow_models
+        self._began: tuple[str, str] | None = None  # as long as it is not known
         self.experiment: Experiment = self._unchanged("spec.toml")
         self.settings: dict[str, Setting] = settings(self.experiment)
+        self._began = began_as(self.info)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, {self.experiment!r})"
@@ -505,9 +529,9 @@ class Run:
         Raises
         ------
         RunError
-            It is missing, or not what was written.
+            It is missing, or not what was written; or another run has taken the folder since this one was opened.
         """
-        return info_of(self.folder)
+        return _same(self.folder, self._began)
 
     def check_unchanged(self, **fingerprints: str) -> None:
         """Refuse to go on where the spec, or one of these entries of run.json, is not what the run began with.
@@ -593,6 +617,7 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """summary.json."""
+        _same(self.folder, self._began)
         return read_object(self.folder / "summary.json")
 
     @property
@@ -635,7 +660,7 @@ class Run:
     def jobs(self) -> list[Job]:
         """One for each condition and seed, in the order they are run."""
         return [
-            Job(self.folder / "conditions" / name / f"seed-{seed}", name, seed, self.folder)
+            Job(self.folder / "conditions" / name / f"seed-{seed}", name, seed, self.folder, self._began)
             for name in self.settings
             for seed in self.experiment.seeds
         ]
@@ -751,7 +776,7 @@ def origin() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         "versions": versions,
         "git_revision": _revision(),
         "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

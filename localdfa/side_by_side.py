@@ -35,7 +35,7 @@ Workers = int | str
 # Kernels, and threads of PyTorch, are of one training at a time.
 _ALONE = threading.Lock()
 # In a worker: the data of the last run that it has trained for, and their forms, by the run's folder, spec and beginning.
-_opened: dict[tuple[str, str, str], tuple[samples.Data, Forms]] = {}
+_opened: dict[tuple[str, tuple[str, str]], tuple[samples.Data, Forms]] = {}
 
 
 def library() -> ModuleType:
@@ -252,8 +252,7 @@ def _train(folder: Path, place: int, arrays: given.Source | None, threads: int) 
 
 def _forms(run: record.Run, arrays: given.Source | None) -> Forms:
     """The data of a run, read once for all trainings of this worker."""
-    info = run.info
-    of_run = str(run.folder), record.began_with(info), info["started"]
+    of_run = str(run.folder), record.began_as(run.info)
     if of_run not in _opened:
         data = samples.load(run.experiment, arrays)
         run.check_unchanged(data=samples.fingerprint(data))

@@ -715,7 +715,7 @@ def test_hostile_text_is_escaped(tmp_path):
         status=f"stopped: {HOSTILE}\ud800", versions={HOSTILE: HOSTILE}, git_revision=HOSTILE, platform=HOSTILE,
         data=HOSTILE, started=HOSTILE,
     )  # fmt: skip
-    text = report.write(hostile).read_text(encoding="utf-8")
+    text = report.write(record.Run(hostile.folder)).read_text(encoding="utf-8")
     page = self_contained(text)
     assert page.text.count(HOSTILE) >= 9
     assert text.count("<script") == 1
