@@ -4,6 +4,9 @@ import numpy as np
 
 from localdfa.analysis import _layout, style
 
+# What is printed in a cell without a value.
+NONE = "–"
+
 
 def draw(axes: style.Axes, values: np.ndarray, label: str, colours: str, limits: tuple[float, float]) -> None:
     """Values (rows, columns), the first row at the bottom unless the axis is turned; a cell without a value is grey.
@@ -16,7 +19,7 @@ def draw(axes: style.Axes, values: np.ndarray, label: str, colours: str, limits:
     axes.grid(False)
     axes.spines[:].set_visible(False)
     for (row, column), value in np.ndenumerate(values):
-        text = "–" if np.isnan(value) else f"{value:#.3g}"
+        text = NONE if np.isnan(value) else f"{value:#.3g}"
         dark = not np.isnan(value) and sum(shown.to_rgba(value)[:3]) < 1.5
         axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black", gid=_layout.CELL)
     figure = axes.get_figure()

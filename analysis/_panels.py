@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.text import Annotation
 from matplotlib.transforms import Transform
 
-from localdfa.analysis import _layout, style
+from localdfa.analysis import _heat, _layout, style
 from localdfa.errors import SpecError
 
 # Columns of the numbers of a figure, see `rows`.
@@ -141,7 +141,8 @@ def _written(axes: Axes, image: AxesImage) -> Iterator[tuple[str, float, float, 
     for text in axes.texts:
         x, y = (round(float(at)) for at in text.get_position())
         inside = values.ndim == 2 and 0 <= y < values.shape[0] and 0 <= x < values.shape[1]
-        if text.get_gid() == _layout.CELL and inside and np.isnan(values[y, x]):
+        known = text.get_text() != _heat.NONE
+        if text.get_gid() == _layout.CELL and inside and np.isnan(values[y, x]) and known:
             yield "", float(x), float(y), float(text.get_text())
 
 
@@ -206,6 +207,30 @@ def chosen(figure: style.Figure, name: str, panel: str | None) -> Panel:
             return each
     there = ", ".join(f"{each.letter} ({': '.join(filter(None, (each.title, each.y_label)))})" for each in found[:30])
     raise SpecError(f"figure {name!r} has no panel {panel!r}; it has {there}")
+
+
+def placed(figure: style.Figure, name: str, ax: Any, panel: str | None) -> list[tuple[Panel, Axes]]:
+    """Which panel is drawn on which axes: one, by its letter, on one axes, or all on an array of as many.
+
+    Raises
+    ------
+    SpecError
+        There is no such panel; or ax is no axes, or an array of fewer or more than there are panels.
+    """
+    if isinstance(ax, Axes):
+        return [(chosen(figure, name, panel), ax)]
+    places = np.asarray(ax, object).reshape(-1).tolist()
+    if wrong := [each for each in places if not isinstance(each, Axes)]:
+        raise SpecError(f"ax: {type(wrong[0]).__name__}; allowed: axes of Matplotlib, or an array of them")
+    found = panels(figure)
+    if len(places) != len(found):
+        raise SpecError(
+            f"ax: {len(places)} axes, and the figure {name!r} has {len(found)} panels; allowed: as many as panels, or one axes "
+            f"with panel = {found[0].letter!r}"
+        )
+    if panel is not None:
+        raise SpecError(f"panel: {panel!r} is drawn on one axes, and ax has {len(places)}; allowed: leave panel out")
+    return list(zip(found, places, strict=True))
 
 
 def draw(figure: style.Figure, panel: Panel, axes: Axes) -> None:

@@ -10,6 +10,7 @@ What came out stands first: the table, narrow enough for a phone, and the error 
 """
 
 import base64
+import copy
 import hashlib
 import inspect
 import shlex
@@ -26,7 +27,7 @@ from markupsafe import Markup
 
 from localdfa import analysis, files, folder, record, registry
 from localdfa.analysis import _kept, _panels, style, summary
-from localdfa.errors import RunError, SpecError
+from localdfa.errors import RunError, SpecError, quoted
 from localdfa.record import Run
 
 # A figure this much higher than wide is shown at its full height.
@@ -59,7 +60,7 @@ def write(*runs: Run, path: Path | None = None) -> Path:
 
 def plot(
     runs: Sequence[Run], names: Collection[str] = (), form: str = "png", look: str = "paper", out: Path | None = None,
-    width: float | None = None, height: float | None = None, **chosen: int | None,
+    width: float | None = None, height: float | None = None, conditions: Sequence[str] = (), **chosen: int | None,
 ) -> Iterator[str]:  # fmt: skip
     """Draw figures to files ``NAME.FORM``, and say of each where it is, or why it is not drawn.
 
@@ -75,16 +76,19 @@ def plot(
     look: ``paper`` or ``talk``.
     out: the folder; if left out, ``figures`` in each run, for figures of several runs the working directory.
     width, height: inches; each as the figure has it, if left out.
+    conditions: those that figures show, see `narrowed`; all, where none is named.
     chosen: what figures show, ``trial`` or ``neuron``, where it is not None; where none is named, those that take it are drawn.
 
     Raises
     ------
     SpecError
-        No such figure.
+        No such figure or condition.
     RunError
         A file cannot be read or written; a figure was named that cannot be drawn.
     """
     style.check_size(width=width, height=height)
+    if conditions:
+        runs = narrowed(runs, conditions)
     asked = {key: value for key, value in chosen.items() if value is not None}
     taking = [name for name in analysis.names() if not asked or set(asked) <= _chosen_by(name)]
     modules = {name: analysis.get(name) for name in names or taking}
@@ -134,14 +138,43 @@ def _check_taken(name: str, asked: Collection[str]) -> None:
         raise SpecError(f"figure {name!r} has no {key} to choose; allowed with {', '.join(others)}")
 
 
-def drawn(run: Run, name: str, look: str = "paper", **chosen: int | None) -> style.Figure:
-    """A figure of one run by its name; look, chosen: as of `plot`.
+def narrowed(runs: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
+    """Runs that have some of their conditions alone, in the order in which these are named; figures draw them as any run.
+
+    Of several runs each has those of the conditions that it has.
+
+    Raises
+    ------
+    SpecError
+        The conditions are no list of names; no run has one of them, or a run has none.
+    """
+    if isinstance(conditions, str) or not isinstance(conditions, Sequence) or not conditions:
+        raise SpecError(f"conditions: {quoted(conditions)}; allowed: a list of names, as {[next(iter(runs[0].settings))]}")
+    there = list(dict.fromkeys(name for run in runs for name in run.settings))
+    if wrong := [name for name in conditions if name not in there]:
+        raise SpecError(f"conditions: {registry.unknown(wrong[0], there)}")
+    found = []
+    for run in runs:
+        some = copy.copy(run)
+        some.settings = {name: run.settings[name] for name in conditions if name in run.settings}
+        if not some.settings:
+            raise SpecError(f"conditions: {run.folder} has none of {', '.join(conditions)}; it has {', '.join(run.settings)}")
+        found.append(some)
+    return found
+
+
+def drawn(
+    run: Run, name: str, look: str = "paper", conditions: Sequence[str] | None = None, **chosen: int | None
+) -> style.Figure:  # fmt: skip
+    """A figure of one run by its name; look, conditions, chosen: as of `plot`, but all conditions if they are None.
 
     Raises
     ------
     SpecError, RunError
-        No such figure; it cannot be drawn.
+        No such figure or condition; it cannot be drawn.
     """
+    if conditions is not None:
+        (run,) = narrowed([run], conditions)
     module, asked = analysis.get(name), {key: value for key, value in chosen.items() if value is not None}
     _check_taken(name, asked)
     with style.using(look), _one_line(run, name):

@@ -498,6 +498,7 @@ def watch(folder: Path, allow_models: bool) -> None:
     epilog=_examples(
         "localdfa plot runs/mine",
         "localdfa plot runs/mine --figure angles --format pdf --width 3.4",
+        "localdfa plot runs/mine --figure errors --condition local --condition bp",
         "localdfa plot runs/a runs/b --figure comparison --csv --out .",
     )
 )
@@ -510,13 +511,18 @@ def watch(folder: Path, allow_models: bool) -> None:
 @click.option("--style", "look", default="paper", show_default=True, type=click.Choice(["paper", "talk"]))
 @click.option("--width", type=float, help="Of each figure, inches.  [default: that of one column or two of a journal]")
 @click.option("--height", type=float, help="Of each figure, inches.  [default: as its panels need]")
+@click.option(
+    "--condition", "conditions", multiple=True, metavar="NAME",
+    help="A condition that figures show, as if there were no others; repeatable.  [default: all]",
+)  # fmt: skip
 @click.option("--trial", type=int, help="The training sample that raster and trial show.  [default: a telling one]")
 @click.option("--neuron", type=int, help="The neuron of the first hidden layer that trial shows.  [default: a telling one]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to.  [default: figures in each run]")
 @_MODELS
 def plot(
     folders: tuple[Path, ...], names: tuple[str, ...], form: str, as_numbers: bool, look: str, width: float | None,
-    height: float | None, trial: int | None, neuron: int | None, out: Path | None, allow_models: bool,
+    height: float | None, conditions: tuple[str, ...], trial: int | None, neuron: int | None, out: Path | None,
+    allow_models: bool,
 ) -> None:  # fmt: skip
     """Draw figures of one run or more; one that compares runs goes to --out, or where the command is given."""
     from localdfa import analysis
@@ -532,7 +538,7 @@ def plot(
         if str(folder) in analysis.names() and not folder.exists():
             raise LocalDFAError(f"{folder}: is a figure, and not a run directory; did you mean --figure {folder}?")
     runs, form = [Run(folder, allow_models) for folder in folders], "csv" if as_numbers else form
-    for line in report.plot(runs, names, form, look, out, width, height, trial=trial, neuron=neuron):
+    for line in report.plot(runs, names, form, look, out, width, height, conditions, trial=trial, neuron=neuron):
         click.echo(line)
 
 

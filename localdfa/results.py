@@ -3,6 +3,7 @@
 import html
 import math
 from base64 import b64encode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -132,26 +133,29 @@ class Run(record.Run):
         return found.dropna(axis="columns", how="all")
 
     def plot(
-        self, name: str, ax: "Axes | None" = None, *, panel: str | None = None, width: float | None = None,
+        self, name: str, ax: "Axes | np.ndarray | None" = None, *, panel: str | None = None, width: float | None = None,
         height: float | None = None, style: Literal["paper", "talk"] = "paper", trial: int | None = None,
-        neuron: int | None = None,
-    ) -> "Figure | Axes":  # fmt: skip
-        """A figure of the run, or one of its panels on axes of your own.
+        neuron: int | None = None, conditions: Sequence[str] | None = None,
+    ) -> "Figure | Axes | np.ndarray":  # fmt: skip
+        """A figure of the run, or its panels on axes of your own.
 
         Parameters
         ----------
         name : str
             One of those that ``localdfa list`` names, as ``"angles"``.
-        ax : matplotlib.axes.Axes, optional
-            Where one panel is drawn: its curves, which have labels for a legend, with its scales, bounds and labels.
+        ax : matplotlib.axes.Axes, or array of them, optional
+            Where one panel is drawn: its curves, which have labels for a legend, with its scales, bounds and labels. An array,
+            as ``plt.subplots`` gives it, has as many axes as the figure has panels, and gets them in their order.
         panel : str, optional
-            Which panel, by its letter; the first if left out. It goes with ax alone.
+            Which panel, by its letter; the first if left out. It goes with one axes alone.
         width, height : float, optional
             Of the figure, inches; as it is made for a journal if left out.
         style : {"paper", "talk"}
             How large text and lines are.
         trial, neuron : int, optional
             Of the figures ``raster`` and ``trial``: the training sample, and of the latter the neuron, of those that are kept.
+        conditions : list of str, optional
+            Those that are shown, as if the run had no others; in this order, the first being what others are compared with.
 
         Returns
         -------
@@ -160,7 +164,7 @@ class Run(record.Run):
         Raises
         ------
         SpecError
-            There is no such figure, panel or style, or a size is none.
+            There is no such figure, panel, style or condition, a size is none, or axes are none or too few or many.
         RunError
             The run does not keep what it shows.
         SizeError
@@ -170,7 +174,7 @@ class Run(record.Run):
         from localdfa.analysis import style as looks
 
         looks.check_size(width=width, height=height)  # before anything is drawn
-        drawn = report.drawn(self, name, style, trial=trial, neuron=neuron)
+        drawn = report.drawn(self, name, style, conditions, trial=trial, neuron=neuron)
         if ax is None:
             if panel is not None:
                 raise SpecError(f"figure {name!r}: panel = {panel!r} goes with axes to draw it on, ax")
@@ -178,12 +182,13 @@ class Run(record.Run):
         if width is not None or height is not None:
             raise SpecError(f"figure {name!r}: width and height are those of a figure of its own, without ax")
         with looks.context():
-            chosen = _panels.chosen(drawn, name, panel)
-        _panels.draw(drawn, chosen, ax)
+            places = _panels.placed(drawn, name, ax, panel)
+        for chosen, axes in places:
+            _panels.draw(drawn, chosen, axes)
         return ax
 
-    def figure_data(self, name: str) -> "pandas.DataFrame":
-        """The numbers that a figure shows, as a `pandas.DataFrame` with a row for each point.
+    def figure_data(self, name: str, *, conditions: Sequence[str] | None = None) -> "pandas.DataFrame":
+        """The numbers that a figure shows, as a `pandas.DataFrame` with a row for each point; conditions: as of `plot`.
 
         Columns: ``panel``, its letter; ``title``, ``x_label`` and ``y_label``, its texts; ``series``, the curve; ``x``, ``y``;
         ``low`` and ``high``, from where to where the band over seeds reaches; ``value`` of the entries of images. Units stand
@@ -196,7 +201,8 @@ class Run(record.Run):
         """
         from localdfa.analysis import _panels, report
 
-        found = export.library("pandas", "analysis").DataFrame(_panels.rows(report.drawn(self, name)), columns=_panels.COLUMNS)
+        numbers = _panels.rows(report.drawn(self, name, conditions=conditions))
+        found = export.library("pandas", "analysis").DataFrame(numbers, columns=_panels.COLUMNS)
         return found.astype(dict.fromkeys(("x", "y", "low", "high", "value"), float))
 
     def report(self) -> Path:

@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import localdfa
-from localdfa import data, record
+from localdfa import analysis, data, record
 from localdfa import folder as folders
-from localdfa.analysis import _panels, style
+from localdfa.analysis import _panels, report, style, summary
 from localdfa.cli import main
 from localdfa.errors import DataError, LocalDFAError, RunError, SpecError
 
@@ -140,6 +140,99 @@ def test_a_panel_is_drawn_on_axes_of_ones_own(rate_run):
     assert own.get_ylabel() == "Rule to BP (°)"
     assert own.get_legend_handles_labels()[1] == ["local", "ifa", "bp"]
     assert len(own.collections) == 3  # bands
+
+
+def test_all_panels_are_drawn_on_as_many_axes(rate_run):
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    own = figure.subplots(1, 2)
+    assert rate_run.plot("errors", ax=own) is own
+    assert [each.get_ylabel() for each in own] == ["Training error (%)", "Test error (%)"]
+    assert all(each.get_legend_handles_labels()[1] == ["local", "ifa", "bp"] for each in own)
+
+
+@pytest.mark.parametrize(
+    ("ax", "panel", "words"),
+    [
+        (lambda: Figure().subplots(1, 3), None, "ax: 3 axes, and the figure 'errors' has 2 panels; allowed: as many as panels"),
+        (lambda: Figure().subplots(1, 2), "a", "panel: 'a' is drawn on one axes, and ax has 2"),
+        (lambda: Figure(), None, "ax: Figure; allowed: axes of Matplotlib, or an array of them"),
+        (lambda: [axes(), 3], None, "ax: int; allowed: axes"),
+        (list, None, "ax: 0 axes"),
+    ],
+)
+def test_axes_that_are_none_too_few_or_too_many_are_refused(rate_run, ax, panel, words):
+    with pytest.raises(SpecError, match=words):
+        rate_run.plot("errors", ax=ax(), panel=panel)
+
+
+# --- some of the conditions -------------------------------------------------------------------------------------------
+
+
+def test_a_figure_of_some_conditions_is_that_of_a_run_without_the_others(rate_run):
+    every, some = rate_run.figure_data("errors"), rate_run.figure_data("errors", conditions=["local", "bp"])
+    assert some.drop(columns=["panel"]).equals(
+        every[every.series != "ifa"].drop(columns=["panel"]).reset_index(drop=True)
+    )  # fmt: skip
+    own = axes()
+    rate_run.plot("angles", ax=own, conditions=["bp"])
+    assert own.get_legend_handles_labels()[1] == ["bp"]
+    assert list(rate_run.settings) == ["local", "ifa", "bp"]
+
+
+def test_the_first_condition_that_is_named_is_what_others_are_compared_with(rate_run):
+    found = rate_run.figure_data("comparison", conditions=["bp", "local"])
+    assert set(found.x_label) == {"Test error (%)", "Difference to bp (percentage points)"}
+    (some,) = report.narrowed([rate_run], ["bp", "local"])
+    caption = analysis.get("comparison").caption(some)
+    assert "Differences to bp, seed by seed" in caption
+    assert "ifa" not in caption
+
+
+@pytest.mark.parametrize("name", analysis.names())
+def test_every_figure_shows_some_conditions_or_says_why_not(rate_run, spiking_run, map_run, name):
+    """Of runs of which it can be drawn: no condition stands in it, or in its metadata and caption, that was left out."""
+    for run in (rate_run, spiking_run, map_run):
+        left_out, *others = run.settings
+        (some,) = report.narrowed([run], others)
+        try:
+            drawn = report.drawn(run, name, conditions=others)
+        except RunError:
+            continue
+        shown = [str(row["series"]) for row in _panels.rows(drawn)]
+        shown += [panel.title for panel in _panels.panels(drawn)]
+        assert not any(left_out in text.split(", ") for text in shown)
+        assert f"conditions {' '.join(others)};" in summary.origin(some)
+        assert analysis.get(name).caption(some)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "words"),
+    [
+        (["local", "loca"], "conditions: 'loca' is not one of local, ifa, bp; did you mean 'local'"),
+        ("local", r"conditions: 'local'; allowed: a list of names, as \['local'\]"),
+        ([], "conditions: .*; allowed: a list of names"),
+        ([3], "conditions: 3 is not one of"),
+    ],
+)
+def test_conditions_that_there_are_not(rate_run, conditions, words):
+    for call in (rate_run.plot, rate_run.figure_data):
+        with pytest.raises(SpecError, match=words):
+            call("errors", conditions=conditions)
+
+
+def test_conditions_of_several_runs_on_the_command_line(rate_run, spiking_run, tmp_path):
+    def plotted(*arguments):
+        command = ["plot", str(rate_run.folder), str(spiking_run.folder), "--figure", "comparison", "--csv"]
+        return CliRunner().invoke(main, [*command, "--out", str(tmp_path), *arguments])
+
+    assert plotted("--condition", "bp", "--condition", "dfa").exit_code == 0
+    text = (tmp_path / "comparison.csv").read_text()
+    assert ": bp (bar)" in text
+    assert ": dfa (bar)" in text
+    assert "local" not in text
+    assert f"conditions: {spiking_run.folder} has none of bp; it has local, dfa" in plotted("--condition", "bp").output
+    assert "'loca' is not one of local, ifa, bp, dfa; did you mean 'local'" in plotted("--condition", "loca").output
 
 
 def test_a_confusion_has_its_diagonal_in_its_numbers(rate_run):
@@ -398,3 +491,21 @@ def test_pandas_that_is_missing_is_named(rate_run, monkeypatch):
     for call in (rate_run.table, lambda: rate_run.figure_data("errors")):
         with pytest.raises(LocalDFAError, match=r"pip install 'localdfa\[analysis\]'"):
             call()
+
+
+@pytest.mark.parametrize("spec", [TINY, {**TINY, "condition": [{"name": "bp", "rule": "bp"}]}], ids=["the same", "another"])
+def test_a_run_does_not_read_what_another_has_left_in_its_folder(tmp_path, spec):
+    """In a loop of a notebook, each training with the same name: the first run had the numbers of the last."""
+    first = localdfa.run(TINY, tmp_path / "run", progress=False)
+    job = first.jobs[0]
+    second = localdfa.run(spec, tmp_path / "run", force=True, progress=False)
+    page = (tmp_path / "run" / "report.html").write_text("of the second")
+    reads = [
+        first.table, first.frame, first.report, lambda: first.plot("errors"), lambda: first.predict(np.zeros((1, 64))),
+        lambda: first.jobs[0].last, lambda: job.last, lambda: job.weights, lambda: first.status, lambda: first.summary,
+    ]  # fmt: skip
+    for read in reads:
+        with pytest.raises(RunError, match="another run has been trained here since this one was opened"):
+            read()
+    assert (tmp_path / "run" / "report.html").stat().st_size == page
+    assert len(second.table()) == len(localdfa.open_run(tmp_path / "run").table()) == 1
