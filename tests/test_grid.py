@@ -127,3 +127,12 @@ def test_of_modules_other_rules_than_local_are_controls():
         *(f"local-beta-{b}-gain-{g}" for b in (0.01, 0.1) for g in (1.0, 2.0)),
     ]
     assert spec.differing(spec.settings(found))["bp"] == {}
+
+
+def test_a_parameter_of_a_rule_is_read_by_what_trains_with_it():
+    both = spec.experiment(condition=[{"name": "local"}, {"name": "own", "rule": "augmented"}])
+    found = grid.expanded(both, {"rules.augmented.g": ["one", "tanh"]})
+    assert names(found) == ["local", "own-g-one", "own-g-tanh"]
+    assert [s.rules.get("augmented", {}).get("g") for s in spec.settings(found).values()] == [None, "one", "tanh"]
+    with pytest.raises(SpecError, match="grid: rules.augmented.g is read by no condition"):
+        grid.expanded(spec.experiment(rule="bp"), {"rules.augmented.g": ["one", "tanh"]})

@@ -459,3 +459,28 @@ def test_work_that_is_not_known_beforehand_has_all_threads(tmp_path, network):
     setting = next(iter(spec.settings(spec.experiment(network=network)).values()))
     part = samples.Part(np.zeros((4, 64), np.float32), np.arange(4), 10, np.float32, (1, 8, 8))
     assert trainer.Trainer(setting, {"train": part}, record.Job(tmp_path, "any", 0))._multiplications > threads.FEW
+
+
+@pytest.mark.parametrize(("delay", "noted"), [(1.0, 0.18), (30.0, None)])
+def test_a_gate_that_cuts_membranes_short_is_noted_with_what_it_costs(tmp_path, rng, delay, noted):
+    """Of one mini-batch: the change of hidden weights beside exact DFA's is the number of the note, that of the output 1."""
+    x = rng.normal(size=(32, 6))
+    y = x[:, :3].argmax(axis=1)
+    of_both = tiny(
+        data="arrays", network={"hidden": [8]}, stage=[{"epochs": 1}], batch_size=32, precision="float64",
+        optimiser={"name": "sgd", "learning_rate": 1e-2},
+    ).model_dump(exclude_unset=True)  # fmt: skip
+    weights = {"W1": 0.3 * rng.normal(size=(8, 6)), "b1": np.zeros(8), "W2": 0.3 * rng.normal(size=(3, 8)), "b2": np.zeros(3)}
+    timed = {"neuron": {"tau": 5.0}, "network": {"hidden": [8], "threshold": 1e-5, "delay": delay}, "phases": {"beta": 0.01}}
+
+    def change(folder, **tables):
+        run = train.run({**of_both, **tables}, tmp_path / folder, data=(x, y), weights=weights, progress=False)
+        return run.info["notes"], {name: run.jobs[0].weights[name] - weights[name] for name in ("W1", "W2")}
+
+    notes, found = change("local", rule="local", **timed)
+    _, exact = change("dfa", rule="dfa")
+    said = [note for note in notes if "the plasticity gate is open" in note]
+    assert [f"learn {noted} times as fast as under DFA" in note for note in said] == [True] * (noted is not None)
+    ratio = {name: np.vdot(found[name], exact[name]) / np.vdot(exact[name], exact[name]) for name in found}
+    assert ratio["W1"] == pytest.approx(noted or 1.0, rel=0.02)
+    assert ratio["W2"] == pytest.approx(1.0, rel=0.01)

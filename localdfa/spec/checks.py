@@ -1,6 +1,7 @@
 """What pydantic cannot see in one key: names of models, their parameters, and combinations that cannot work."""
 
 import importlib.util
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
@@ -36,6 +37,8 @@ OF_ALL_MODULES = ("name", "inside", "device")
 SETTLED = 8
 # Graded events of a smaller size come by the ten thousand from every neuron, and are refused where activity takes time.
 _LEAST_EVENT = 1e-5
+# A gate is said to be short in which membranes go less than this part of their way.
+_FOLLOWED = 0.9
 # A drive at which a neuron that can send negative activity does.
 _FAR = 1e3
 # So many steps a trial are said to be slow.
@@ -809,6 +812,21 @@ def _time(setting: "Setting") -> None:
             f"phases.gate: {gate} ms is longer than network.delay = {network.delay} ms, so the upper layers would see nudged "
             f"activity while it is open, which phases.propagation = 'held' excludes; shorten the gate or name 'live'"
         )
+
+
+def cut_short(setting: "Setting") -> str | None:
+    """What to say where the gate closes long before membranes of rate neurons follow a nudge; None where they do."""
+    constant = tau(setting)
+    if not constant or not local(setting):
+        return None
+    gate = _gate(setting.phases)
+    if (part := 1 - math.exp(-gate / constant)) >= _FOLLOWED:
+        return None
+    held = "; a gate that is held ends with network.delay" * (setting.phases.propagation == "held")
+    return (
+        f"the plasticity gate is open for {gate:g} ms, in which a membrane of neuron.tau = {constant:g} ms goes {100 * part:.2g} % "
+        f"of its way: hidden layers learn {part:.2g} times as fast as under DFA, and the output as fast{held}"
+    )
 
 
 def _only_spikes(setting: "Setting") -> None:

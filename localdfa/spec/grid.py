@@ -11,7 +11,7 @@ import numpy as np
 from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec import checks
 from localdfa.spec.load import experiment as validated
-from localdfa.spec.load import laid_over, leaves, parsed, settings, unread_by
+from localdfa.spec.load import laid_over, leaves, parsed, reads, settings
 from localdfa.spec.tables import Experiment, Setting
 
 # Of a key, in the order it is asked for, its values.
@@ -84,8 +84,7 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
     changes = {condition.name: condition.changes for condition in experiment.condition} or {"": {}}
     conditions, used = list[dict[str, Any]](), set[str]()
     for (name, own), setting in zip(changes.items(), settings(experiment).values(), strict=True):
-        idle = {f"{table}.{key}" for table, key in unread_by(setting)}
-        read = [key for key in grid if key not in idle]
+        read = [key for key in grid if reads(setting, key)]
         used |= {*read}
         for values in product(*(grid[key] for key in read)):
             said = [f"{key.rpartition('.')[2]}-{_said(value)}" for key, value in zip(read, values, strict=True)]

@@ -444,6 +444,14 @@ def unread_by(setting: Setting) -> set[tuple[str, str]]:
     return unread.unread(setting) if setting.of_layers else modules.idle(setting)
 
 
+def reads(setting: Setting, key: str) -> bool:
+    """Whether a setting reads a key, as ``phases.beta``, under its rules; parameters of a rule are read by what trains with it."""
+    table, *names = key.split(".")
+    if table == "rules":
+        return bool(names) and ("rules", names[0]) in checks.uses(setting)
+    return (table, *names) not in unread_by(setting)
+
+
 def differing(found: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
     """Of each setting the keys, as ``phases.beta``, that are not alike in all, but the rule and what is not read under it.
 

@@ -12,7 +12,7 @@ from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec import checks
 from localdfa.spec.grid import check_key, check_once, parted, with_values
 from localdfa.spec.load import experiment as validated
-from localdfa.spec.load import leaves, parsed, settings, unread_by
+from localdfa.spec.load import leaves, parsed, reads, settings
 from localdfa.spec.tables import Condition, Experiment
 
 # More combinations of ends and choices than these are not all tried before the search begins, but those of each key alone.
@@ -166,8 +166,8 @@ def _read(base: Experiment, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a trial's values that it reads."""
     own = base.condition[0].changes if base.condition else {}
     of_all = Condition.model_validate({**with_values(own, values), "name": _TRIAL})
-    idle = unread_by(settings(base.model_copy(update={"condition": [of_all]}))[_TRIAL])
-    return {key: value for key, value in values.items() if tuple(key.split(".")) not in idle}
+    setting = settings(base.model_copy(update={"condition": [of_all]}))[_TRIAL]
+    return {key: value for key, value in values.items() if reads(setting, key)}
 
 
 def check(base: Experiment, search: Search) -> None:
