@@ -134,5 +134,5 @@ def test_a_parameter_of_a_rule_is_read_by_what_trains_with_it():
     found = grid.expanded(both, {"rules.augmented.g": ["one", "tanh"]})
     assert names(found) == ["local", "own-g-one", "own-g-tanh"]
     assert [s.rules.get("augmented", {}).get("g") for s in spec.settings(found).values()] == [None, "one", "tanh"]
-    with pytest.raises(SpecError, match="grid: rules.augmented.g is read by no condition"):
+    with pytest.raises(SpecError, match=r"grid: rules\.augmented\.g is read by no condition"):
         grid.expanded(spec.experiment(rule="bp"), {"rules.augmented.g": ["one", "tanh"]})

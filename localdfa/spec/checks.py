@@ -824,8 +824,8 @@ def cut_short(setting: "Setting") -> str | None:
         return None
     held = "; a gate that is held ends with network.delay" * (setting.phases.propagation == "held")
     return (
-        f"the plasticity gate is open for {gate:g} ms, in which a membrane of neuron.tau = {constant:g} ms goes {100 * part:.2g} % "
-        f"of its way: hidden layers learn {part:.2g} times as fast as under DFA, and the output as fast{held}"
+        f"the plasticity gate is open for {gate:g} ms, in which a membrane of neuron.tau = {constant:g} ms goes "
+        f"{100 * part:.2g} % of its way: hidden layers learn {part:.2g} times as fast as under DFA, and the output as fast{held}"
     )
 
 

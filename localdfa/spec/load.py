@@ -445,7 +445,7 @@ def unread_by(setting: Setting) -> set[tuple[str, str]]:
 
 
 def reads(setting: Setting, key: str) -> bool:
-    """Whether a setting reads a key, as ``phases.beta``, under its rules; parameters of a rule are read by what trains with it."""
+    """Whether a setting reads a key, as ``phases.beta``, under its rules; ``rules.X.…`` is read by what trains with X."""
     table, *names = key.split(".")
     if table == "rules":
         return bool(names) and ("rules", names[0]) in checks.uses(setting)
