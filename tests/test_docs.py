@@ -11,7 +11,7 @@ import pages
 import pytest
 
 import localdfa
-from localdfa import cli, registry
+from localdfa import cli, outputs, record, registry
 from localdfa.analysis import report
 from localdfa.errors import SpecError
 from localdfa.spec import explain
@@ -170,6 +170,17 @@ def test_the_reference_has_all_that_there_is(site, built):
     for name, family in registry.FAMILIES.items():
         assert f"`{family.package.replace('.', '/')}/`" in adding
         assert all(f'<span class="pre">{model}</span>' in models for model in registry.inside(name))
+
+
+def test_every_column_of_the_metrics_is_explained(rate_run, spiking_run):
+    """And nothing else; those of predictions stand there without the part of the data."""
+    text = (pages.FOLDER / "reference" / "metrics.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    explained = {name for cell in cells for name in re.findall(r"`(\w+|…\w+)`", cell)}
+    of_parts = {f"…_{measure}" for measure in outputs.measures()} | {"…_loss"}
+    measured = {key for run in (rate_run, spiking_run) for row in run.metrics for key in row}
+    of_rows = {re.sub("^(train|valid|test)_", "…_", key) for key in measured}
+    assert explained == of_rows | of_parts | set(record.PER_LAYER) | {record.KEPT}
 
 
 def test_formulas_are_mathml(site):
