@@ -504,13 +504,13 @@ class Circuit:
         self,
         inputs: str | Population,
         readout: str | Population,
-        feedback: Mapping[str, Any],
+        feedback: Mapping[str, Any] | None = None,
         *,
         rule: Mapping[str, Any] = {"name": "local"},
         code: Mapping[str, Any] = {"code": "poisson"},
         optimiser: Mapping[str, Any] = {"name": "rmsprop", "learning_rate": 0.01},
         beta: float | None = None,
-        nudging: str = "centered",
+        nudging: str | None = None,
         propagation: str | None = None,
         free: float | None = None,
         nudged: float | None = None,
@@ -540,7 +540,7 @@ class Circuit:
             The population of neurons that has targets.
         feedback : dict
             B by population or its name, in the unit of v for 1 Hz: an array (n, n_out), or a table with a distribution. For the
-            readout a number, of which each neuron gets its own error.
+            readout a number, of which each neuron gets its own error. Rules that no signal teaches, as STDP, have none.
         rule : dict
             Its ``name``, of a rule for spikes, as ``local`` or ``erbp``, and its parameters.
         code : dict
@@ -550,8 +550,8 @@ class Circuit:
             Its ``name``, and its parameters.
         beta : float, optional
             Nudging strength β, of rules that depend on it; by default 1.
-        nudging : {"centered", "one_sided"}
-            Nudged phases at β and −β, each after a free one, or one at β.
+        nudging : {"centered", "one_sided"}, optional
+            Nudged phases at β and −β, each after a free one, as by default; or one at β, as of rules that no signal teaches.
         propagation : {"two_compartment", "live"}, optional
             Of rules by which feedback is a current, whether it reaches a compartment of its own, whose trace z is, while the
             soma goes on without it, as by default; or the soma, which other populations then hear.

@@ -56,7 +56,7 @@ class Learner:
         names = ", ".join(f"{q.pre.name} to {q.post.name}" for q in learning)
         return f"Learner({names}; after {self.epochs} passes)"
 
-    def epoch(self, inputs: Any, targets: Any, batch_size: int = 32, threads: int | None = None) -> np.ndarray:
+    def epoch(self, inputs: Any, targets: Any = None, batch_size: int = 32, threads: int | None = None) -> np.ndarray:
         """Pass once through trials in a new order, and learn from each mini-batch.
 
         Parameters
@@ -65,7 +65,7 @@ class Learner:
             What the source that is driven sends in each trial: numbers, which the input code turns into spikes, or with the
             code ``trains`` spikes (times, neurons), ms from the onset of each phase.
         targets : array (m, n_out)
-            The rate that each neuron of the readout is to have, Hz.
+            The rate that each neuron of the readout is to have, Hz; None under a rule that no signal teaches.
         batch_size : int
             Trials that a change of weights sums over.
         threads : int, optional
@@ -84,8 +84,13 @@ class Learner:
             A weight has become infinite or NaN; the message names the projection.
         """
         samples, size = self._samples(inputs), int(number("batch_size", batch_size, _SIZES))
-        n_out = self._circuit.populations[self._protocol.readout].size
-        wanted, count = array("targets", targets, _TARGET, ((len(samples), n_out),)), _threads(threads)
+        shape, count = (len(samples), self._circuit.populations[self._protocol.readout].size), _threads(threads)
+        if self._protocol.rule.supervised:
+            wanted = array("targets", targets, _TARGET, (shape,))
+        elif targets is None:
+            wanted = np.zeros(shape)
+        else:
+            raise SpecError(f"targets: {quoted(targets)}; no signal teaches this learner's rule; allowed: to leave them out")
         order = build.generator(self._circuit.seed, _ORDER, self.epochs).permutation(len(samples))
         rates = np.empty(wanted.shape)
         for start in range(0, len(samples), size):
@@ -137,12 +142,12 @@ def learner_of(
     circuit: "Circuit",
     driven: "Population",
     readout: "Population",
-    feedback: Mapping[str, Any],
+    feedback: Mapping[str, Any] | None,
     rule: Mapping[str, Any],
     code: Mapping[str, Any],
     optimiser: Mapping[str, Any],
     times: Mapping[str, Any],
-    nudging: str,
+    nudging: str | None,
     propagation: str | None,
     projections: Any,
 ) -> Learner:
@@ -169,7 +174,7 @@ def learner_of(
     model, of_rule = _model("rule", "rules", served, "{'name': 'erbp', 'v_high': 0.9}", rule, circuit.precision)
     phases = Phases(
         beta=_beta(rule["name"], model, times["beta"]),
-        nudging=choice("nudging", nudging, ["centered", "one_sided"]),  # type: ignore[arg-type]
+        nudging=_nudging(rule["name"], model, nudging),
         propagation=_propagation(rule["name"], model, propagation),
         teacher="drive",
         free=free,
@@ -178,8 +183,12 @@ def learner_of(
     )
     _require_learnable(circuit, readout)
     _require_served(circuit, rule["name"], model)
-    learns, signals = _learns(circuit, projections), _signals(circuit, readout, feedback)
-    _require_reached(circuit, learns, signals, model.injects, phases.propagation == "live")
+    learns, signals = _learns(circuit, projections), dict[str, np.ndarray]()
+    if model.supervised:
+        signals = _signals(circuit, readout, feedback)
+        _require_reached(circuit, learns, signals, model.injects, phases.propagation == "live")
+    elif feedback is not None:
+        raise SpecError(f"feedback: {quoted(feedback)}; no signal teaches the rule {rule['name']!r}; allowed: to leave it out")
     protocol = Protocol(driven.name, _code(code, driven), readout.name, signals, model, of_rule, phases, trace)
     allowed, example = registry.names("optimisers"), "{'name': 'rmsprop', 'learning_rate': 0.01}"
     _, own = _model("optimiser", "optimisers", allowed, example, optimiser, circuit.precision)
@@ -205,6 +214,15 @@ def _beta(name: str, rule: Any, given: Any) -> float:
             f"beta: {quoted(given)}; what synapses gain by the rule {name!r} is the same at any; allowed: to leave it out"
         )
     return 1.0 if given is None else number("beta", given, _BETA)
+
+
+def _nudging(name: str, rule: Any, given: Any) -> Any:
+    """One phase at +β, or one at each of ±β; a rule that no signal teaches has one phase to learn in."""
+    if rule.supervised:
+        return "centered" if given is None else choice("nudging", given, ["centered", "one_sided"])
+    if given is not None:
+        raise SpecError(f"nudging: {quoted(given)}; no signal teaches the rule {name!r}; allowed: to leave it out")
+    return "one_sided"
 
 
 def _propagation(name: str, rule: Any, given: Any) -> Any:

@@ -110,7 +110,7 @@ class Trials:
 
     def _schedule(self, nudges: bool) -> Schedule:
         """All steps matter: anything may hear anything."""
-        found = schedule(self._protocol.phases, FeedbackTable(), self._loops, nudges)
+        found = schedule(self._protocol.phases, FeedbackTable(), self._loops, nudges, supervised=self._protocol.rule.supervised)
         return found._replace(top=found.last)
 
     def _arrivals(

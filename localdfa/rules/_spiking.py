@@ -18,7 +18,8 @@ class SpikingRule:
     at_arrival(r, z, v, c, traces): what a presynaptic spike adds as it arrives, by default −pre · z.
     at_spike(r, z, v, c, traces): what a postsynaptic spike adds for a presynaptic trace of 1, by default post.
 
-    r: the rule's parameters, in float64. z: the postsynaptic trace, v: the membrane, both just before the event. c: the
+    r: the rule's parameters, in float64. z: the postsynaptic trace, v: the membrane, both just before the event; but where an
+    arrival makes the neuron fire, z has that spike, which does not count that arrival (see `localdfa.core.spiking`). c: the
     feedback signal of neuron i times ±β in the nudged phases, 0 in the free one; as all that is gained is divided by ±β, what
     is linear in c does not depend on β. traces: the pairing and the time constants, `core.state.Traces`.
 
@@ -26,10 +27,13 @@ class SpikingRule:
     constant: what a presynaptic activity that does not change, an input current or that of a bias, multiplies z(t1) − z(t0) by,
     the trace z where the gate closes and opens; with 0 biases stay, and inputs must spike. depends_on_beta: whether the update
     depends on the nudging strength β; a rule that does not inject the signal and is linear in c says that it does not.
+    supervised: whether it depends on the signal at all. A rule that does not, as STDP, learns in trials without an error as
+    well; what is gained is not divided by ±β, and where there are two nudged phases the mean of both is learned.
     """
 
     injects = True
     depends_on_beta = True
+    supervised = True
     constant = 1.0
 
     @staticmethod

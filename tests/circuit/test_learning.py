@@ -1,6 +1,8 @@
 """Circuits that learn: weight changes against a slow simulation and against the layered engine; signs, threads, refusals."""
 
+import runpy
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import naive_spikes as naive
@@ -9,8 +11,9 @@ import pytest
 
 import localdfa
 from localdfa import network as networks
-from localdfa import spec
+from localdfa import registry, spec
 from localdfa.circuit import build
+from localdfa.core.compiled import device
 from localdfa.core.spiking import batch as spikes
 from localdfa.crosscheck import exact as slow
 from localdfa.data.trains import Trains
@@ -279,6 +282,56 @@ def test_a_rule_that_reads_the_signal_counts_arrivals_while_v_lies_in_its_window
     gained = counts * (b[:, 0] * targets.sum()) * 1e3 / gate
     found = net.synapses("in", "cells").weight.reshape(2, 3)
     np.testing.assert_allclose(found, 1e-12 + SGD["learning_rate"] * gained, rtol=1e-9, atol=0)
+
+
+STDP = runpy.run_path(str(Path(__file__).parents[1] / "plugin" / "example_models" / "stdp.py"))["model"]
+
+
+class Asked(STDP):
+    """The same rule, as one that only the general kernel serves."""
+
+    @staticmethod
+    @device
+    def at_arrival(r, z, v, c, traces):
+        return -r.a_minus * z
+
+    @staticmethod
+    @device
+    def at_spike(r, z, v, c, traces):
+        return r.a_plus
+
+
+@pytest.mark.parametrize("rule", [STDP, Asked])
+def test_a_rule_that_no_signal_teaches_learns_without_targets(rule, monkeypatch):
+    """Of a neuron that a second source makes fire: every pair of spikes counts, the later of which the gate is open for."""
+    get, names = registry.get, registry.names
+    monkeypatch.setattr(registry, "get", lambda p, n: rule if (p, n) == ("rules", "stdp") else get(p, n))
+    monkeypatch.setattr(registry, "names", lambda p: sorted({*names(p), *(["stdp"] if p == "rules" else ())}))
+    free, tau_x, tau_z = 400.0, 20.0, 25.0
+    sent, fired = np.array([30.0, 100.0, 131.0]), np.array([428.0, 505.0, 524.0, 540.0])
+    net = localdfa.Circuit(seed=1, precision="float64")
+    net.population("out", 1, "lif", tau_m=20.0, v_th=10.0, v_reset=0.0, t_ref=2.0)
+    net.poisson("in", 1, 0.0)
+    net.trains("teacher", 1, fired, np.zeros(4, int))
+    net.project("in", "out", weight=0.5, plastic=True)
+    net.project("teacher", "out", weight=50.0)
+    given = {
+        "rule": {"name": "stdp", "a_plus": 0.01, "a_minus": 0.004}, "code": {"code": "trains"}, "free": free, "nudged": 600.0,
+        "tau_x": tau_x, "tau_z": tau_z, "optimiser": {"name": "sgd", "learning_rate": 1.0},
+    }  # fmt: skip
+    learner, trial = net.learner("in", "out", **given), [(sent, np.zeros(3, int))]
+    learner.epoch(trial)
+    arrived, expected = np.concatenate([sent, free + sent]), 0.0
+    for spike in fired:
+        expected += 0.01 * np.exp(-(spike - arrived[arrived < spike]) / tau_x).sum()
+    for arrival in arrived[arrived > free]:
+        expected -= 0.004 * np.exp(-(arrival - fired[fired < arrival]) / tau_z).sum()
+    assert net.synapses("in", "out").weight[0] - 0.5 == pytest.approx(expected, rel=1e-9)
+    for more in ({"nudging": "centered"}, {"feedback": {"out": 1.0}}):
+        with pytest.raises(SpecError, match=f"{[*more][0]}: .*; no signal teaches the rule 'stdp'; allowed: to leave it out"):
+            net.learner("in", "out", **more, **given)
+    with pytest.raises(SpecError, match="targets: .* no signal teaches this learner's rule; allowed: to leave them out"):
+        learner.epoch(trial, [[0.0]])
 
 
 def parts(net):

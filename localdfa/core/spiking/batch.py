@@ -241,7 +241,9 @@ class Batch:
         self._rule = registry.cast(setting.parameters_of(setting.rule), float) if kernels.rule else 0.0
         self._kernel, self._hooks = trials_kernel(neuron, kernels), output_hooks(network.output, network.pathway)
         loops = [p.delay for p in network.projections if p.post <= p.pre]
-        self.schedule: Schedule = schedule(setting.phases, setting.feedback, loops, nudges, frames, setting.input.window, times)
+        self.schedule: Schedule = schedule(
+            setting.phases, setting.feedback, loops, nudges, frames, setting.input.window, times, rule.supervised
+        )
         self._targets = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64, order="C")
         self._start = np.full(self.circuit.first[-1], self._parameters.v_reset)
         if network.start is not None:

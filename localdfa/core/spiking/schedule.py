@@ -30,6 +30,7 @@ class Schedule(NamedTuple):
     beta: float  # nudging strength
     error_threshold: float  # errors no larger nudge nothing
     carried: bool  # whether a trial begins where the one before it ended, so that every step matters
+    supervised: bool  # whether what is learned depends on the error, so that nothing is where there is none
 
 
 def schedule(
@@ -40,11 +41,13 @@ def schedule(
     frames: int = 1,
     window: float = 1.0,
     times: np.ndarray | None = None,
+    supervised: bool = True,
 ) -> Schedule:
     """The steps of a trial.
 
     loops: delays, ms, by which a population reaches itself or an earlier one; nudges: whether there are nudged phases; frames:
     of the input, each as long as `window`, ms; times: moments, ms, at which states are recorded, for which all steps matter.
+    supervised: of the rule, see `SpikingRule`.
     """
     edges, sign, gate = trial_segments(phases, nudges)
     begins_of_phases = _phase_begins(edges, sign)
@@ -85,6 +88,7 @@ def schedule(
         beta=phases.beta,
         error_threshold=feedback.threshold,
         carried=carried,
+        supervised=supervised,
     )
 
 

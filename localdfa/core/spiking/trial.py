@@ -174,8 +174,8 @@ def trials_kernel(neuron: Any, kernels: Kernels) -> Any:
         taught = populations - 1 if c.twins else somata + 1
         # From which population on nobody hears somata in the end: the top layer is heard by a twin of the output, if any.
         unheard = c.layers + (populations == 2 * c.layers + 4)
-        if not c.twins and c.output_spikes and not c.feedback[:, c.first[somata] : c.first[somata + 1]].any():
-            taught = somata
+        if schedule.supervised and not c.twins and c.output_spikes:
+            taught = taught if c.feedback[:, c.first[somata] : c.first[somata + 1]].any() else somata
         if not schedule.carried:
             _set_to_rest(c, state, start)
         state.listed[0] = times[0].size
@@ -200,12 +200,14 @@ def trials_kernel(neuron: Any, kernels: Kernels) -> Any:
                     findings.readout[s, u], findings.error[s, u] = readout[u], error[u]
                 for i in range(c.first[c.layers + 2]):
                     findings.counts[s, i] = state.spikes[i]
-                quiet = not teaches
+                quiet = schedule.supervised and not teaches
                 if quiet and not (keep or schedule.carried):
                     break
                 if c.twins:
                     _start_twins(c, state)
-            scale = sign / (schedule.beta * schedule.openings) if opening >= 0 and not quiet else 0.0
+            scale = 0.0
+            if opening >= 0 and not quiet:
+                scale = sign / (schedule.beta * schedule.openings) if schedule.supervised else 1 / schedule.openings
             if new_frame or step == schedule.free:
                 for k in range(1, populations - 1):
                     of_inputs = k == 1 or k == c.layers + 2
