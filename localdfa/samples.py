@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,8 @@ def load(experiment: Experiment, given: Source | None = None) -> Data:
     Raises
     ------
     DataError, SpecError
-        As `load_samples`; or the data are not of the kind that a module reads.
+        As `load_samples`; or the data are not of the kind that a module reads; or a stage chooses by the validation error, and
+        there is no validation set.
     """
     if any(setting.loop for setting in settings(experiment).values()):
         raise SpecError(
@@ -110,7 +111,20 @@ def load(experiment: Experiment, given: Source | None = None) -> Data:
             "network of layers, or a module"
         )
     reads = _kind(experiment)
-    return load_samples(experiment, given) if reads is None else _of_kind(experiment, reads, given)
+    data = load_samples(experiment, given) if reads is None else _of_kind(experiment, reads, given)
+    kept = float(has_validation(data))
+    for name, setting in settings(experiment).items():
+        try:
+            checks.validated(kept, setting.stage)
+        except ValueError as error:
+            raise SpecError(f"{f'condition {name!r}: ' * bool(experiment.condition)}{error}") from None
+    return data
+
+
+def has_validation(data: Data) -> bool:
+    """Whether there is a part of the data to choose by."""
+    kept = [getattr(data, each.name) for each in fields(data) if "valid" in each.name]
+    return any(isinstance(each, np.ndarray) and bool(each.size) for each in kept)
 
 
 def _kind(experiment: Experiment) -> type[Kind] | None:
@@ -151,7 +165,7 @@ def _prepared_by(experiment: Experiment) -> dict[str, Any]:
     by_condition, prepare = settings(experiment).values(), experiment.preprocess
     double = any(setting.precision == "float64" for setting in by_condition)
     return {
-        "validation": prepare.validation, "whiten": prepare.whiten, "whiten_epsilon": prepare.whiten_epsilon,
+        "validation": prepare.validation or 0.0, "whiten": prepare.whiten, "whiten_epsilon": prepare.whiten_epsilon,
         "standardise": prepare.standardise, "dtype": np.float64 if double else np.float32, "rng": generator(0, VALIDATION),
         "regression": regression(experiment),
     }  # fmt: skip

@@ -16,7 +16,6 @@ import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from localdfa import jobs, record
 from localdfa.errors import NonFiniteError, RunError, SpecError
 from localdfa.export import library as installed
 from localdfa.progress import Progress
-from localdfa.samples import Data, Forms
+from localdfa.samples import Data, Forms, has_validation
 from localdfa.spec import Experiment, settings
 from localdfa.spec.search import Search, check, rehearsed, said, searched, with_trials
 
@@ -60,11 +59,11 @@ def rehearsal(experiment: Experiment, search: Search) -> tuple[Experiment, Exper
 
 def check_validation(data: Data) -> None:
     """Refuse data of which no part is kept for validation: trials are never compared on the test set."""
-    kept = [getattr(data, each.name) for each in fields(data) if "valid" in each.name]
-    if not any(isinstance(each, np.ndarray) and each.size for each in kept):
+    if not has_validation(data):
         raise SpecError(
             "search: trials are compared by their validation error, and no part of the training set is kept for that; write "
-            "preprocess.validation = 0.2 in the spec, or on the command line --set preprocess.validation=0.2"
+            "preprocess.validation = 0.2 in the spec, or on the command line --set preprocess.validation=0.2; or have x_valid "
+            "and y_valid in data of your own"
         )
 
 

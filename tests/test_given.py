@@ -11,8 +11,9 @@ import localdfa
 from localdfa import samples, spec
 from localdfa.analysis import report
 from localdfa.cli import main
-from localdfa.data import Trains, given, prepare
+from localdfa.data import Trains, given, prepare, split
 from localdfa.errors import DataError, RunError, SpecError
+from localdfa.network import VALIDATION, generator
 from localdfa.spec.grid import expanded
 
 TINY = {"network": {"hidden": [8]}, "stage": [{"epochs": 2}], "record": {"probe": 16}}
@@ -72,6 +73,136 @@ def test_without_a_test_part_the_training_part_alone_is_measured(arrays, tmp_pat
     assert run.not_kept == []
     page = report.page(run)
     assert "the figure confusion shows the test part, and arrays has none" in page
+
+
+# --- a validation part of one's own -----------------------------------------------------------------------------------
+
+
+def with_validation(arrays):
+    """The arrays as a dict in which the rows that `preprocess.validation = 0.2` draws are a part of their own."""
+    x, y, x_test, y_test = arrays
+    chosen = split.stratified(y, 0.2, generator(0, VALIDATION))
+    parts = {"train": (x[~chosen], y[~chosen]), "valid": (x[chosen], y[chosen]), "test": (x_test, y_test)}
+    return {f"{what}_{part}": array for part, pair in parts.items() for what, array in zip("xy", pair, strict=True)}
+
+
+CHOOSING = {**TINY, "stage": [{"epochs": 6, "patience": 2, "keep": "best"}], "optimiser": {"learning_rate": 0.1}}
+
+
+@pytest.mark.parametrize("prepare", [{}, {"standardise": True}, {"whiten": True}])
+def test_a_validation_part_is_that_of_the_same_rows_drawn_at_random(arrays, tmp_path, prepare):
+    own = with_validation(arrays)
+    np.savez(tmp_path / "own.npz", **own)
+    drawn = {**CHOOSING, "preprocess": {"validation": 0.2, **prepare}}
+    tables = {**CHOOSING, "preprocess": prepare}
+    runs = [
+        localdfa.run(drawn, tmp_path / "drawn", data=arrays, progress=False),
+        localdfa.run(tables, tmp_path / "own", data=own, progress=False),
+        localdfa.run({**tables, "data": f"npz:{tmp_path / 'own.npz'}"}, tmp_path / "file", progress=False),
+    ]
+    first, *others = ([{**row, "seconds": 0} for row in run.jobs[0].metrics] for run in runs)
+    assert all("valid_error" in row for row in first)
+    assert "kept_epoch" in first[-1]
+    assert others == [first, first]
+    assert len({run.info["data"] for run in runs}) == 1
+    for name, array in weights_of(runs[0]).items():
+        np.testing.assert_array_equal(array, weights_of(runs[1])[name])
+    predicted = [
+        localdfa.open_run(run.folder, data=data).predict(arrays[2]) for run, data in zip(runs, (arrays, own), strict=False)
+    ]
+    np.testing.assert_array_equal(*predicted)
+    assert set(runs[1].figure_data("errors").y_label) == {"Training error (%)", "Validation error (%)", "Test error (%)"}
+
+
+def test_a_validation_part_of_frames(arrays):
+    own = with_validation(arrays)
+
+    def frame(part, order):
+        table = {**{f"f{i}": own[f"x_{part}"][:, i] for i in range(5)}, "kind": [f"k{label}" for label in own[f"y_{part}"]]}
+        return pd.DataFrame(table)[order]
+
+    order = ["f0", "kind", "f1", "f2", "f3", "f4"]
+    frames = {"x_train": frame("train", order), "x_valid": frame("valid", order[::-1]), "x_test": frame("test", order)}
+    by_name = given.source({**frames, "y_train": "kind"})
+    apart = {name: each.drop(columns="kind") for name, each in frames.items()}
+    by_column = given.source({**apart, **{name.replace("x", "y"): each["kind"] for name, each in frames.items()}})
+    for found in (by_name, by_column):
+        for part in ("train", "valid", "test"):
+            np.testing.assert_array_equal(getattr(found, f"x_{part}"), own[f"x_{part}"])
+            np.testing.assert_array_equal(getattr(found, f"y_{part}"), own[f"y_{part}"])
+        assert found.features == ("f0", "f1", "f2", "f3", "f4")
+    with pytest.raises(DataError, match="data: y_valid beside y_train = 'kind', a column that all frames have"):
+        given.source({**frames, "y_train": "kind", "y_valid": own["y_valid"]})
+    with pytest.raises(DataError, match="frame of the validation part has no column 'f1', which that of training has"):
+        given.source({**frames, "y_train": "kind", "x_valid": frames["x_valid"].drop(columns="f1")})
+
+
+def test_a_validation_part_of_spike_trains(tmp_path):
+    spikes = {
+        f"{what}_{part}": array
+        for part in ("train", "valid", "test")
+        for what, array in {"time": [1.0, 2.5], "neuron": [0, 1], "sample": [1, 0], "y": [0, 1]}.items()
+    }
+    found = given.source({**spikes, "time_valid": [4.0, 5.0]})
+    assert found.x_valid.time.tolist() == [5.0, 4.0]
+    assert found.y_valid.tolist() == [0, 1]
+    with pytest.raises(DataError, match=r"the array sample_valid is missing; needed are time_train, .*, y_test"):
+        given.source({key: array for key, array in spikes.items() if key != "sample_valid"})
+    with pytest.raises(DataError, match=r"neuron_valid\[1\] = 7: the index of one of training must lie in 0 \.\. 1"):
+        given.source({**spikes, "neuron_valid": [0, 7]})
+
+
+def test_a_validation_part_of_numbers_and_without_a_test_part(arrays, tmp_path):
+    own = {key: array for key, array in with_validation(arrays).items() if "test" not in key}
+    own |= {f"y_{part}": own[f"x_{part}"].sum(axis=1) for part in ("train", "valid")}
+    tables = {**CHOOSING, "network": {"hidden": [8], "output": "linear"}}
+    run = localdfa.run(tables, tmp_path / "run", data=own, progress=False)
+    assert "valid_rmse" in run.metrics[-1]
+    assert run.info["notes"][:1] == ["there is no test part, so errors are those of training and validation alone"]
+
+
+def test_modules_choose_by_a_validation_part_too(arrays, tmp_path):
+    pytest.importorskip("torch")
+    tables = {"module": {"name": "mlp"}, "rule": "dfa", "stage": [{"epochs": 2, "keep": "best"}], "batch_size": 16}
+    run = localdfa.run(tables, tmp_path / "run", data=with_validation(arrays), progress=False)
+    assert all("valid_error" in row for row in run.metrics)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"y_valid": None},
+            "data: the array y_valid is missing; needed are x_train, y_train, x_valid, y_valid, x_test, y_test",
+        ),
+        ({"y_valid": [0]}, r"data: y_valid has the shape \(1,\): it must be"),
+        ({"x_valid": np.ones((0, 5)), "y_valid": []}, r"data: x_valid is empty: its shape is \(0, 5\)"),
+        ({"x_valid": np.ones((2, 4)), "y_valid": [0, 1]}, r"the shape \(5,\) in x_train and \(4,\) in x_valid"),
+        ({"x_valid": np.ones((2, 5)), "y_valid": [0, 9]}, r"y_valid\[1\] = 9 never occurs in y_train"),
+        ({"x_valid": np.ones((2, 5)), "y_valid": ["a", "b"]}, "y_train has the dtype int64 and y_valid <U1"),
+        ({"x_valid": np.full((2, 5), np.nan), "y_valid": [0, 1]}, r"x_valid\[0, 0\] = nan is not finite"),
+    ],
+)
+def test_a_validation_part_that_is_none(arrays, changes, words):
+    own = {key: array for key, array in {**with_validation(arrays), **changes}.items() if array is not None}
+    with pytest.raises(DataError, match=words):
+        given.source(own)
+
+
+def test_a_validation_part_is_not_drawn_beside_that_of_the_data(arrays, tmp_path):
+    tables = {**TINY, "preprocess": {"validation": 0.2}}
+    with pytest.raises(
+        DataError, match=r"preprocess.validation: 0.2 would draw .* data = 'arrays' bring their own, with y_valid"
+    ):
+        localdfa.run(tables, tmp_path / "run", data=with_validation(arrays), progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_part_in_other_units_is_remarked_on(arrays):
+    own = with_validation(arrays)
+    found = given.source({**own, "x_valid": 100 * own["x_valid"]})
+    (note,) = prepare.load("arrays", given=found).notes
+    assert note.startswith("x_valid: the root mean square is")
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

@@ -184,7 +184,7 @@ def test_the_resolved_spec_is_the_experiment(run):
         ({"stage": [{"epochs": 1}, {"epochs": 2}]}, "stage: a module of PyTorch is trained in one"),
         ({"stage": [{"epochs": 1, "frozen": [1]}]}, r"stage\[0\].frozen"),
         ({"stage": [{"epochs": 1, "stop_at_error": 1.0}]}, r"stage\[0\].stop_at_error"),
-        ({"stage": [{"epochs": 1, "keep": "best"}], "preprocess": {}}, r"stage\[0\].keep: 'best' chooses by the validation"),
+        ({"stage": [{"epochs": 1, "keep": "best"}], "preprocess": {"validation": 0.0}}, r"stage\[0\].keep: 'best' chooses by"),
         ({"record": {"spikes": 3}}, "record.spikes: 3 is not read by modules of data = 'digits'"),
         ({"record": {"weights": "every_epoch"}}, "record.weights"),
         ({"certify": {"samples": 3}}, "certify: "),

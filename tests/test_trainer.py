@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import setting_of
 
-from localdfa import arrays, memory, record, spec, train
+from localdfa import arrays, memory, record, samples, spec, train
 from localdfa.analysis import report, summary
 from localdfa.engines import engine
 from localdfa.errors import RunError, SpecError
@@ -76,9 +76,12 @@ def test_schedules_that_do_nothing_or_are_not_there_are_refused(schedule, says):
 
 @pytest.mark.parametrize("key", [{"patience": 3}, {"keep": "best"}])
 def test_without_a_validation_set_nothing_is_chosen_by_it(key):
-    with pytest.raises(SpecError, match=r"stage\[0\]\.\w+: .* write `preprocess.validation = 0.1`"):
-        spec.experiment(stage=[key])
-    spec.experiment(stage=[key], preprocess={"validation": 0.1})
+    said = r"stage\[0\]\.\w+: .* write `preprocess.validation = 0.1`, or have x_valid"
+    with pytest.raises(SpecError, match=said):
+        samples.load(spec.experiment(stage=[key]))
+    with pytest.raises(SpecError, match=said):  # said without a look at the data
+        spec.experiment(stage=[key], preprocess={"validation": 0.0})
+    samples.load(spec.experiment(stage=[key], preprocess={"validation": 0.1}))
 
 
 # A rate so large that the validation error rises again.

@@ -21,8 +21,8 @@ class Dataset:
         The name it was loaded by.
     x_train, x_valid, x_test : float array, shape (n, n_features), C-contiguous
         Inputs, finite: of published sets in [0, 1], or of unit variance after whitening; of npz:PATH as the file has them.
-        `x_valid` has no rows unless a validation part was asked for. Or `Trains` of as many samples, where the data are spike
-        trains.
+        `x_valid` has no rows unless a validation part was asked for, or the data bring one. Or `Trains` of as many samples,
+        where the data are spike trains.
     y_train, y_valid, y_test : int64 array, shape (n,), or float64 array, shape (n, n_out)
         Labels, in 0 .. n_classes - 1; or, for regression, numbers, finite, in the unit that the data set documents.
     n_classes : int
@@ -75,8 +75,9 @@ class Dataset:
 class Source(NamedTuple):
     """A data set as its files hold it; an input divided by `scale` is in the unit that a network sees.
 
-    y_train, y_test: labels, int64 (n,); or for regression numbers, float64 (n, n_out), and n_classes is 0. classes: their
-    names, by default their numbers; notes, time_unit and features as in `Dataset`.
+    y_train, y_valid, y_test: labels, int64 (n,); or for regression numbers, float64 (n, n_out), and n_classes is 0. classes:
+    their names, by default their numbers; notes, time_unit and features as in `Dataset`. x_valid, y_valid: a validation part of
+    its own, of at least one sample; None where it has none.
     """
 
     x_train: NDArray[Any] | Trains
@@ -90,6 +91,8 @@ class Source(NamedTuple):
     notes: tuple[str, ...] = ()
     time_unit: str | None = "ms"
     features: tuple[str, ...] = ()
+    x_valid: NDArray[Any] | Trains | None = None
+    y_valid: NDArray[Any] | None = None
 
 
 def checked_labels(labels: NDArray[np.integer], n_classes: int, where: str) -> NDArray[np.int64]:

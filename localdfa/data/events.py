@@ -1,6 +1,6 @@
 """The user's own spike trains: three arrays with an entry a spike become samples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,14 +35,18 @@ def unit(entry: NDArray[Any] | None, where: str, of: str = "time_train and time_
     return text
 
 
-def read(arrays: dict[str, NDArray[Any]], in_unit: str | None, path: object) -> tuple[Trains, Trains]:
-    """The spike trains of training and test.
+def read(
+    arrays: dict[str, NDArray[Any]], parts: Sequence[str], in_unit: str | None, path: object
+) -> dict[str, Trains]:  # fmt: skip
+    """The spike trains of each part.
 
     Parameters
     ----------
     arrays : dict
-        `time`, `neuron`, `sample`, each with `_train` and `_test`, shape (n_spikes,); `y_train` and `y_test`, of which only
-        the lengths count.
+        `time`, `neuron`, `sample`, each with `_train` and so on, shape (n_spikes,); `y_train` and so on, of which only the
+        lengths count.
+    parts : sequence of str
+        ``train``, and the others that there are, ``valid`` and ``test``.
     in_unit : str or None
         Of the times; ms if None.
     path : Path
@@ -54,17 +58,18 @@ def read(arrays: dict[str, NDArray[Any]], in_unit: str | None, path: object) -> 
         Dtype, shape or value of an array is not what `npz.load` says.
     """
     scale = _UNITS[in_unit or "ms"]
-    events = {part: _events(arrays, f"_{part}", scale, path) for part in ("train", "test")}
+    events = {part: _events(arrays, f"_{part}", scale, path) for part in parts}
     if not events["train"][1].size:
         raise DataError(f"{path}: time_train is empty: a training set needs spikes")
-    highest, found = int(events["train"][1].max()), []
-    for part, limit in (("train", _MOST_NEURONS - 1), ("test", highest)):
+    highest, found = int(events["train"][1].max()), dict[str, Trains]()
+    for part in parts:
+        limit = _MOST_NEURONS - 1 if part == "train" else highest
         time, neuron, sample = events[part]
         count = len(arrays[f"y_{part}"])
         _check_index(neuron, limit, f"{path}: neuron_{part}", "an input neuron" if part == "train" else "one of training")
         _check_index(sample, count - 1, f"{path}: sample_{part}", f"a sample, of which y_{part} has {count},")
-        found.append(Trains(sample, neuron, time, count, highest + 1))
-    return found[0], found[1]
+        found[part] = Trains(sample, neuron, time, count, highest + 1)
+    return found
 
 
 def new(given: Mapping[str, Any], width: int) -> Trains:

@@ -14,7 +14,8 @@ from localdfa.errors import DataError, quoted
 NAME = "arrays"
 _FORMS = (
     "(x, y) or (x, y, x_test, y_test), arrays; (frame, target) or (frame, target, test_frame), target the name of a column, or "
-    "a list of some; or a dict of arrays as `npz:PATH` has them"
+    "a list of some; or a dict of arrays or frames as `npz:PATH` has them, where a validation part is x_valid and y_valid, and "
+    "of frames y_train may be the name of a column"
 )
 # What lists of unequal length most likely are.
 _RAGGED = "; spike trains are given as a dict of three arrays, time_train, neuron_train and sample_train, with an entry a spike"
@@ -29,7 +30,9 @@ def source(given: Any, regression: bool = False) -> Source:
         ``(x, y)`` or ``(x, y, x_test, y_test)``, arrays or what NumPy makes arrays of; ``(frame, target)`` or ``(frame, target,
         test_frame)``, target the name of a column, or of a regression a list of them, and all other columns the inputs; or a
         dict of the arrays that a file has (`localdfa.data.npz`), with ``axes``, or of spike trains, of which the test part may
-        be left out unless they are spike trains. A `Source` is taken as it is.
+        be left out unless they are spike trains. ``x_valid`` and ``y_valid`` there are a validation part. In the place of x
+        frames may stand, and ``y_train`` is then an array, or the name of the target column, or a list of names, which every
+        frame has. A `Source` is taken as it is.
     regression : bool
         Whether the targets are numbers to be fitted, and not labels.
 
@@ -59,12 +62,13 @@ def source(given: Any, regression: bool = False) -> Source:
         )
     if not isinstance(given, (tuple, list, Mapping)):
         raise DataError(f"data: {type(given).__name__}; allowed: {_FORMS}")
-    entries, features = (dict(given), ()) if isinstance(given, Mapping) else _by_name(tuple(given))
+    entries, features = _of_dict(dict(given)) if isinstance(given, Mapping) else _by_name(tuple(given))
     if _is_frame(entries.get("x_train")):
         features = _names(entries["x_train"])
-        if _is_frame(test := entries.get("x_test")):
-            columns = _columns(test, features, "data: the frame of x_test", ", which that of x_train has")
-            entries["x_test"] = _table(test, columns, "data")
+        for part in ("x_valid", "x_test"):
+            if _is_frame(frame := entries.get(part)):
+                columns = _columns(frame, features, f"data: the frame of {part}", ", which that of x_train has")
+                entries[part] = _table(frame, columns, "data")
     arrays = {str(key): _array(value, str(key)) for key, value in entries.items()}
     return npz.source(arrays, "data", regression)._replace(features=features)
 
@@ -103,10 +107,24 @@ def new(x: Any, features: Sequence[str], width: int) -> Any:
 def _by_name(given: tuple[Any, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The parts of a tuple under the names that they have in a file, and the columns that are inputs, where one is named."""
     if len(given) in (2, 3) and _is_frame(given[0]) and _names_columns(given[0], given[1]):
-        return _of_frames(*given)
+        frame, target, *test = given
+        return _of_frames({"train": frame, **dict(zip(("test",), test, strict=False))}, target)
     if len(given) not in (2, 4):
         raise DataError(f"data: a tuple of {len(given)}; allowed: {_FORMS}")
     return dict(zip(("x_train", "y_train", "x_test", "y_test"), given, strict=False)), ()
+
+
+def _of_dict(given: dict[Any, Any]) -> tuple[dict[Any, Any], tuple[str, ...]]:
+    """The parts of a dict, those of frames without the column that `y_train` may name, and the columns that are inputs then."""
+    frame, target = given.get("x_train"), given.get("y_train")
+    if not _is_frame(frame) or not _names_columns(frame, target):
+        return given, ()
+    if more := [key for key in given if key not in ("x_train", "x_valid", "x_test", "y_train")]:
+        raise DataError(
+            f"data: {more[0]} beside y_train = {quoted(target)}, a column that all frames have; allowed with it: x_train, "
+            f"x_valid and x_test"
+        )
+    return _of_frames({part: given[f"x_{part}"] for part in npz.PARTS if f"x_{part}" in given}, target)
 
 
 def _is_frame(value: Any) -> bool:
@@ -123,8 +141,9 @@ def _names_columns(frame: Any, target: Any) -> bool:
     return False
 
 
-def _of_frames(frame: Any, target: str | list[str], test: Any = None) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Inputs and targets of a frame, and of another one for the test part; and the names of the inputs."""
+def _of_frames(frames: Mapping[str, Any], target: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Inputs and targets of the frame of each part, and the names of the inputs; target: a column, or a list of columns."""
+    frame = frames["train"]
     wanted, columns = [target] if isinstance(target, str) else list(target), list(frame.columns)
     if missing := [name for name in wanted if name not in columns]:
         raise DataError(f"data: the frame has no column {missing[0]!r}; it has {', '.join(map(str, columns[:30]))}")
@@ -133,13 +152,12 @@ def _of_frames(frame: Any, target: str | list[str], test: Any = None) -> tuple[d
     if not others:
         raise DataError("data: the frame has no column besides the target")
     entries = {}
-    for part, of_part in (("train", frame), ("test", test)):
-        if of_part is None:
-            continue
+    for part, of_part in frames.items():
+        said = {"valid": "validation"}.get(part, part)
         if not _is_frame(of_part):
-            raise DataError(f"data: the test part is {type(of_part).__name__}; allowed: a frame with the same columns")
+            raise DataError(f"data: the {said} part is {type(of_part).__name__}; allowed: a frame with the same columns")
         if missing := [name for name in columns if name not in list(of_part.columns)]:
-            raise DataError(f"data: the frame of the test part has no column {missing[0]!r}, which that of training has")
+            raise DataError(f"data: the frame of the {said} part has no column {missing[0]!r}, which that of training has")
         entries[f"x_{part}"] = _table(of_part, others, "data")
         one = isinstance(target, str)
         entries[f"y_{part}"] = _column(of_part, wanted[0], "data") if one else _table(of_part, wanted, "data")

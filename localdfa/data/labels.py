@@ -1,5 +1,6 @@
 """Labels of the user's own data: numbers or names become classes, counted from 0."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,21 +15,21 @@ _TO_FIT = "; numbers are fitted by an output for them, network.output = 'linear'
 
 
 class Labels(NamedTuple):
-    """Labels as classes: y_train (n,) and y_test (m,), int64; classes: their names, in order; note: what else must be said."""
+    """Labels as classes: y, of each part int64 (n,); classes: their names, in order; note: what else must be said."""
 
-    y_train: NDArray[np.int64]
-    y_test: NDArray[np.int64]
+    y: dict[str, NDArray[np.int64]]
     classes: tuple[str, ...]
     note: str | None
 
 
-def encode(y_train: NDArray[Any], y_test: NDArray[Any], path: object) -> Labels:
+def encode(parts: Mapping[str, NDArray[Any]], path: object) -> Labels:
     """Number the classes from 0: they are the sorted distinct labels of the training part, as scikit-learn has them.
 
     Parameters
     ----------
-    y_train, y_test : array, shape (n,)
-        Integers of any sign, floats that are whole numbers, booleans, or text of printable characters.
+    parts : mapping of str to array, shape (n,)
+        Labels of ``train``, and of other parts, ``valid`` or ``test``: integers of any sign, floats that are whole numbers,
+        booleans, or text of printable characters.
     path : Path
         The file, for messages.
 
@@ -39,12 +40,14 @@ def encode(y_train: NDArray[Any], y_test: NDArray[Any], path: object) -> Labels:
     Raises
     ------
     DataError
-        Labels are none of these, of different kinds in the two parts, all equal, or all different in more than two samples;
-        or the test part has one that never occurs in training.
+        Labels are none of these, of different kinds in two parts, all equal, or all different in more than two samples; or
+        another part has one that never occurs in training.
     """
-    train, test = readable(y_train, f"{path}: y_train"), readable(y_test, f"{path}: y_test")
-    if train.dtype.kind != test.dtype.kind:
-        raise DataError(f"{path}: y_train has the dtype {y_train.dtype} and y_test {y_test.dtype}: labels must be of one kind")
+    found = {part: readable(y, f"{path}: y_{part}") for part, y in parts.items()}
+    train = found.pop("train")
+    if other := next((part for part, y in found.items() if y.dtype.kind != train.dtype.kind), None):
+        kinds = f"y_train has the dtype {parts['train'].dtype} and y_{other} {parts[other].dtype}"
+        raise DataError(f"{path}: {kinds}: labels must be of one kind")
     values, codes = np.unique(train, return_inverse=True)
     if len(values) < 2:
         raise DataError(f"{path}: y_train: every label is {values.tolist()[0]!r}: there must be two classes or more")
@@ -53,15 +56,17 @@ def encode(y_train: NDArray[Any], y_test: NDArray[Any], path: object) -> Labels:
             f"{path}: y_train: all {len(train)} labels differ, so that nothing can be learned of a class: labels are classes, "
             f"not numbers to be fitted{_TO_FIT}"
         )
-    places = np.minimum(np.searchsorted(values, test), len(values) - 1)
-    if (unseen := values[places] != test).any():
-        first = int(unseen.argmax())
-        raise DataError(
-            f"{path}: y_test[{first}] = {test.tolist()[first]!r} never occurs in y_train, whose labels are {_listed(values)}"
-        )
+    encoded = {"train": codes.reshape(-1)}
+    for part, y in found.items():
+        encoded[part] = places = np.minimum(np.searchsorted(values, y), len(values) - 1)
+        if (unseen := values[places] != y).any():
+            first = int(unseen.argmax())
+            raise DataError(
+                f"{path}: y_{part}[{first}] = {y.tolist()[first]!r} never occurs in y_train, whose labels are {_listed(values)}"
+            )
     gaps = train.dtype.kind == "i" and int(values[-1]) - int(values[0]) >= len(values)
     note = f"y_train: the labels are {_listed(values)}, which are {len(values)} classes" if gaps else None
-    return Labels(codes.reshape(-1), places, tuple(str(value) for value in values.tolist()), note)
+    return Labels(encoded, tuple(str(value) for value in values.tolist()), note)
 
 
 def whole(array: NDArray[Any]) -> NDArray[np.int64] | None:

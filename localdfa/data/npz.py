@@ -1,6 +1,7 @@
 """The user's own data: arrays in a numpy .npz file."""
 
 import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from localdfa.data import events, labels, numbers
 from localdfa.data.dataset import Source
 from localdfa.errors import DataError
 
-_KEYS = ("x_train", "y_train", "x_test", "y_test")
-_SPIKES = tuple(f"{what}_{part}" for part in ("train", "test") for what in ("time", "neuron", "sample", "y"))
+PARTS = ("train", "valid", "test")
+_KEYS = tuple(f"{what}_{part}" for part in PARTS for what in ("x", "y"))
+_SPIKES = tuple(f"{what}_{part}" for part in PARTS for what in ("time", "neuron", "sample", "y"))
+_NEEDED = ", ".join(key for key in _KEYS if not key.endswith("valid"))
 _AXES, _UNIT = "axes", "time_unit"
 _LARGEST = 16 * 2**30  # bytes, decompressed
 # What a .npz file begins with, be it empty.
@@ -27,9 +30,9 @@ _ROUNDING = 4
 def load(path: Path, regression: bool = False) -> Source:
     """Read a data set from a .npz file; pickled content is never opened.
 
-    The file holds four arrays. `x_train` and `x_test` hold real numbers, integers or booleans, all finite, and have the shape
-    (n, n_features) or (n, channels, rows, columns). What other axes there are, an entry `axes` says: the names, in their order,
-    of one of
+    The file holds four arrays, or six. `x_train` and `x_test` hold real numbers, integers or booleans, all finite, and have the
+    shape (n, n_features) or (n, channels, rows, columns). What other axes there are, an entry `axes` says: the names, in their
+    order, of one of
 
         samples features        samples channels rows columns        samples rows columns
         samples frames channels        samples frames
@@ -40,6 +43,9 @@ def load(path: Path, regression: bool = False) -> Source:
     `y_train` and `y_test` have the shape (n,) and hold integers, floats that are whole numbers, booleans, or names. The classes
     are the sorted distinct labels of the training part; the test part may have no other, and need not have all. Of a regression
     they have the shape (n,) or (n, n_out) and hold floats or integers, finite, which are taken as they are.
+
+    `x_valid` and `y_valid`, which may be left out, are as those of the test part: a validation part of one's own, in place of
+    one that `preprocess.validation` draws.
 
     Inputs are taken as they are, whatever their range: which factor brings them to [0, 1] cannot be known from a file. Input
     codes that need [0, 1] refuse others by themselves. What lies outside [0, 1] by rounding alone is set to 0 or 1.
@@ -52,15 +58,15 @@ def load(path: Path, regression: bool = False) -> Source:
     - `neuron_train`, `neuron_test`, (n_spikes,), whole numbers: which input neuron sends it, from 0;
     - `sample_train`, `sample_test`, (n_spikes,), whole numbers: in which sample, by its place in `y_train` or `y_test`.
 
-    A sample may have no spikes. There are max(neuron_train) + 1 input neurons, at most a million; the test set may not hold
-    a higher one.
+    A validation part is four more, `time_valid` and so on. A sample may have no spikes. There are max(neuron_train) + 1 input
+    neurons, at most a million; other parts may not hold a higher one.
 
     Parameters
     ----------
     path : Path
         The file.
     regression : bool
-        Whether `y_train` and `y_test` are numbers to be fitted, and not labels.
+        Whether `y_train` and the others are numbers to be fitted, and not labels.
 
     Returns
     -------
@@ -87,12 +93,23 @@ def source(arrays: dict[str, NDArray[Any]], where: str, regression: bool = False
     """
     spikes = bool(set(arrays) & (set(_SPIKES) - set(_KEYS)))
     keys, extra = (_SPIKES, _UNIT) if spikes else (_KEYS, _AXES)
-    tested = spikes or bool(set(arrays) & {"x_test", "y_test"})
-    if missing := [key for key in keys if key not in arrays and (tested or not key.endswith("_test"))]:
-        raise DataError(f"{where}: the array {missing[0]} is missing; needed are {', '.join(keys)}")
-    if more := [key for key in arrays if key not in (*keys, extra)]:
-        raise DataError(f"{where}: an array too many, {more[0][:60]!r}; only {', '.join(keys)} are used, and {extra}")
+    _check_names(arrays, keys, extra, where, tested=spikes or bool(set(arrays) & {"x_test", "y_test"}))
     return _source(dict(arrays), where, regression)
+
+
+def _check_names(names: Collection[str], keys: tuple[str, ...], extra: str, where: object, tested: bool) -> None:
+    """Refuse arrays that are missing or too many.
+
+    keys: of all parts; a validation part may be left out as a whole, and so may the test part unless there has to be one,
+    `tested`. extra: a name that may be there.
+    """
+    validated = any(key in names for key in keys if key.endswith("_valid"))
+    parts = {"train", *["valid"] * validated, *["test"] * tested}
+    needed = [key for key in keys if key.rpartition("_")[2] in parts]
+    if missing := [key for key in needed if key not in names]:
+        raise DataError(f"{where}: the array {missing[0]} is missing; needed are {', '.join(needed)}")
+    if more := [key for key in names if key not in (*keys, extra)]:
+        raise DataError(f"{where}: an array too many, {more[0][:60]!r}; only {', '.join(keys)} are used, and {extra}")
 
 
 def _source(arrays: dict[str, NDArray[Any]], path: Path | str, regression: bool) -> Source:
@@ -100,81 +117,88 @@ def _source(arrays: dict[str, NDArray[Any]], path: Path | str, regression: bool)
     if "time_train" in arrays:
         return _spike_trains(arrays, path, regression)
     axes, notes = of_axes.named(arrays.get(_AXES), f"{path}: {_AXES}"), list[str]()
-    for part in ("train", "test") if "x_test" in arrays else ("train",):
+    x = dict[str, NDArray[Any]]()
+    for part in (part for part in PARTS if f"x_{part}" in arrays):
         where = f"{path}: x_{part}"
-        x = of_axes.in_order(arrays[f"x_{part}"], axes, where)
-        arrays[f"x_{part}"] = inputs(x, where, f"x_{part}", notes)
-        _check_shape(arrays[f"y_{part}"], len(x), f"{path}: y_{part}", regression)
-    if "x_test" not in arrays:
-        arrays |= {f"{what}_test": arrays[f"{what}_train"][:0] for what in ("x", "y")}
-        notes.append("there is no test part, so errors are those of the training part alone")
-    x_train, x_test = arrays["x_train"], arrays["x_test"]
-    shape = x_train.shape[1:]
-    if x_test.shape[1:] != shape:
-        raise DataError(f"{path}: one sample has the shape {shape} in x_train and {x_test.shape[1:]} in x_test")
-    y_train, y_test, classes = _targets(arrays, path, notes, regression)
+        x[part] = inputs(of_axes.in_order(arrays[f"x_{part}"], axes, where), where, f"x_{part}", notes)
+        _check_shape(arrays[f"y_{part}"], len(x[part]), f"{path}: y_{part}", regression)
+    if "test" not in x:
+        x["test"], arrays["y_test"] = x["train"][:0], arrays["y_train"][:0]
+        of = "training and validation alone" if "valid" in x else "the training part alone"
+        notes.append(f"there is no test part, so errors are those of {of}")
+    shape = x["train"].shape[1:]
+    if other := next((part for part in x if x[part].shape[1:] != shape), None):
+        raise DataError(f"{path}: one sample has the shape {shape} in x_train and {x[other].shape[1:]} in x_{other}")
+    y, classes = _targets(arrays, path, notes, regression)
+    x = {part: array.reshape(len(array), math.prod(shape)) for part, array in x.items()}
     return Source(
-        x_train.reshape(len(x_train), math.prod(shape)),
-        y_train,
-        x_test.reshape(len(x_test), math.prod(shape)),
-        y_test,
+        x["train"],
+        y["train"],
+        x["test"],
+        y["test"],
         len(classes),
         shape,
         scale=1.0,
         classes=classes,
         notes=tuple(notes),
+        x_valid=x.get("valid"),
+        y_valid=y.get("valid"),
     )
 
 
 def _spike_trains(arrays: dict[str, NDArray[Any]], path: Path | str, regression: bool) -> Source:
     """A data set of spike trains."""
     unit, notes = events.unit(arrays.get(_UNIT), f"{path}: {_UNIT}"), list[str]()
-    for part in ("train", "test"):
-        y = arrays[f"y_{part}"]
-        _check_shape(y, len(y) if regression and y.ndim else y.size, f"{path}: y_{part}", regression)
-        if not y.size:
+    parts = [part for part in PARTS if f"y_{part}" in arrays]
+    for part in parts:
+        given = arrays[f"y_{part}"]
+        _check_shape(given, len(given) if regression and given.ndim else given.size, f"{path}: y_{part}", regression)
+        if not given.size:
             raise DataError(f"{path}: y_{part} is empty: it must have one {'number' if regression else 'label'} per sample")
-    x_train, x_test = events.read(arrays, unit, path)
-    y_train, y_test, classes = _targets(arrays, path, notes, regression)
+    x = events.read(arrays, parts, unit, path)
+    y, classes = _targets(arrays, path, notes, regression)
     return Source(
-        x_train,
-        y_train,
-        x_test,
-        y_test,
+        x["train"],
+        y["train"],
+        x["test"],
+        y["test"],
         len(classes),
-        shape=(x_train.width,),
+        shape=(x["train"].width,),
         scale=1.0,
         classes=classes,
         notes=tuple(notes),
         time_unit=unit,
+        x_valid=x.get("valid"),
+        y_valid=y.get("valid"),
     )
 
 
 def _targets(
     arrays: dict[str, NDArray[Any]], path: Path | str, notes: list[str], regression: bool
-) -> tuple[NDArray[Any], NDArray[Any], tuple[str, ...]]:
-    """The targets of training and test: numbers, or labels and the names of their classes."""
+) -> tuple[Mapping[str, NDArray[Any]], tuple[str, ...]]:
+    """The targets of each part: numbers, or labels and the names of their classes."""
+    parts = {part: arrays[f"y_{part}"] for part in PARTS if f"y_{part}" in arrays}
     if regression:
-        y_train, y_test = numbers.read(arrays["y_train"], arrays["y_test"], path)
+        y = numbers.read(parts, path)
         if arrays["y_train"].dtype.kind in "iu":
             notes.append("y_train: whole numbers, which are fitted as numbers: they are not taken for classes")
-        return y_train, y_test, ()
-    found = labels.encode(arrays["y_train"], arrays["y_test"], path)
+        return y, ()
+    found = labels.encode(parts, path)
     if found.note:
         notes.append(found.note)
     if (size := len(arrays["y_train"]) * len(found.classes) * 8) > _LARGEST:
         raise DataError(f"{path}: y_train: {len(found.classes)} classes need {size} bytes, more than the limit of {_LARGEST}")
-    return found.y_train, found.y_test, found.classes
+    return found.y, found.classes
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the four arrays, or the eight of spike trains, and the entry that may go with them."""
+    """Read the arrays of all parts, and the entry that may go with them."""
     try:
         if not path.is_file():
             raise DataError(f"data = 'npz:…': {path}: {'a folder, and no file' if path.is_dir() else 'no such file'}")
         with path.open("rb") as file:
             if not file.read(4).startswith(_MAGIC):
-                raise DataError(f"{path}: not a .npz file: write one with numpy.savez, of the arrays {', '.join(_KEYS)}")
+                raise DataError(f"{path}: not a .npz file: write one with numpy.savez, of the arrays {_NEEDED}")
             file.seek(0)
             archive: np.lib.npyio.NpzFile = np.load(file, allow_pickle=False)
             spikes = bool(set(archive.files) & (set(_SPIKES) - set(_KEYS)))
@@ -189,11 +213,9 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 def _check_contents(archive: "np.lib.npyio.NpzFile", keys: tuple[str, ...], extra: str, path: Path) -> None:
     """Check the names in an archive, and the size that it takes when decompressed; extra: a name that may be there."""
-    if missing := [key for key in keys if key not in archive.files]:
-        raise DataError(f"{path}: the array {missing[0]} is missing; needed are {', '.join(keys)}")
-    if len(archive.files) > len(keys) + (extra in archive.files):
-        more = next((key for key in archive.files if key not in (*keys, extra)), "one of them twice")
-        raise DataError(f"{path}: an array too many, {more[:60]!r}; only {', '.join(keys)} are used, and {extra}")
+    _check_names(archive.files, keys, extra, path, tested=True)
+    if len(archive.files) > len(set(archive.files)):
+        raise DataError(f"{path}: an array too many, 'one of them twice'; only {', '.join(keys)} are used, and {extra}")
     size = sum(member.file_size for member in archive.zip.infolist()) if archive.zip else 0
     if size > _LARGEST:
         raise DataError(f"{path}: {size} bytes decompressed, more than the limit of {_LARGEST}")

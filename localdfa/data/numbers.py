@@ -1,5 +1,6 @@
 """Targets of the user's own data that are numbers, to be fitted: regression."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,27 +9,28 @@ from numpy.typing import NDArray
 from localdfa.errors import DataError
 
 
-def read(y_train: NDArray[Any], y_test: NDArray[Any], path: object) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The targets of training and test as float64, (n, n_out); of shape (n,) they are one number a sample.
+def read(parts: Mapping[str, NDArray[Any]], path: object) -> dict[str, NDArray[np.float64]]:
+    """The targets of each part as float64, (n, n_out); of shape (n,) they are one number a sample.
 
     Parameters
     ----------
-    y_train, y_test : array, shape (n,) or (n, n_out)
-        Floats or integers.
+    parts : mapping of str to array, shape (n,) or (n, n_out)
+        Floats or integers of ``train``, and of other parts, ``valid`` or ``test``.
     path : Path
         The file, for messages.
 
     Raises
     ------
     DataError
-        Targets are no real numbers, not finite, of another width in the two parts, or the same in all training samples.
+        Targets are no real numbers, not finite, of another width in two parts, or the same in all training samples.
     """
-    train, test = (_numbers(y, f"{path}: y_{part}") for part, y in (("train", y_train), ("test", y_test)))
-    if train.shape[1] != test.shape[1]:
-        raise DataError(f"{path}: y_train has {train.shape[1]} numbers a sample and y_test {test.shape[1]}")
-    if not np.ptp(train, axis=0).any():
+    found = {part: _numbers(y, f"{path}: y_{part}") for part, y in parts.items()}
+    width = found["train"].shape[1]
+    if other := next((part for part, y in found.items() if y.shape[1] != width), None):
+        raise DataError(f"{path}: y_train has {width} numbers a sample and y_{other} {found[other].shape[1]}")
+    if not np.ptp(found["train"], axis=0).any():
         raise DataError(f"{path}: y_train: the targets of all samples are the same, so there is nothing to fit")
-    return train, test
+    return found
 
 
 def _numbers(y: NDArray[Any], where: str) -> NDArray[np.float64]:

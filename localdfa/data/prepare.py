@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from localdfa.data import given as own
 from localdfa.data import kinds, npz
 from localdfa.data.dataset import Dataset, Source
 from localdfa.data.split import plain, stratified
-from localdfa.data.trains import Trains
+from localdfa.data.trains import Trains, array_of
 from localdfa.data.whitening import Zca
 from localdfa.errors import DataError, quoted
 
@@ -55,7 +55,8 @@ def load(
         A name that `available` lists; npz:PATH is the file PATH.
     validation : float
         Fraction of every class of the training set, 0 <= validation < 1, that is taken out of it and becomes the
-        validation set; of the whole training set where there are no classes.
+        validation set; of the whole training set where there are no classes. With 0 the validation set is the one that the
+        data bring, if any.
     whiten : bool
         Apply ZCA whitening, fitted in float64 to what then remains of the training set.
     whiten_epsilon : float
@@ -83,7 +84,7 @@ def load(
     ------
     DataError
         There is no such data set, it is missing and cannot be downloaded, it is damaged, an input is not finite in the given
-        dtype, or an argument is out of bounds.
+        dtype, an argument is out of bounds, or a fraction is to be taken where the data bring a validation set.
     """
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise DataError(f"dtype = {np.dtype(dtype)}: inputs must be float32 or float64")
@@ -93,21 +94,24 @@ def load(
             f"{name} is no set of samples for networks of layers, but {type(source).__name__}, which modules of PyTorch alone "
             f"read; allowed: with a module that does, named in the spec's table [module]"
         )
-    x_train, y_train, x_valid, y_valid = _split(source, validation, rng)
+    x_train, y_train, x_valid, y_valid = _split(name, source, validation, rng)
     if whiten and standardise:
         raise DataError("standardise = true: whitening gives inputs a mean of 0 and their variance; allowed with it: false")
     prepared = _preparation(source, x_train, name, dtype, whiten_epsilon if whiten else None, standardise)
-    trained, tested = prepared.of(x_train, "x_train"), prepared.of(source.x_test, "x_test")
+    trained, validated, tested = (
+        prepared.of(x, part) for x, part in ((x_train, "x_train"), (x_valid, "validation set"), (source.x_test, "x_test"))
+    )
+    others = {"test": tested, **({} if source.x_valid is None else {"valid": validated})}
     of_user = name.startswith(_PREFIX) or name == own.NAME
     remarks = (
-        *(_remarks(trained, tested) if of_user and not (whiten or standardise) else ()),
+        *(_remarks(trained, others) if of_user and not (whiten or standardise) else ()),
         *(_remarks_on_targets(y_train) if of_user else ()),
     )
     return Dataset(
         name,
         trained,
         y_train,
-        prepared.of(x_valid, "validation set"),
+        validated,
         y_valid,
         tested,
         source.y_test,
@@ -213,7 +217,7 @@ def preparation(
     """What `load` does to the inputs of a data set, with the same arguments; the data are read for it."""
     source = read(name, regression=regression, given=given)
     assert isinstance(source, Source)  # else they had not been loaded
-    x_train = _split(source, validation, rng)[0]
+    x_train = _split(name, source, validation, rng)[0]
     return _preparation(source, x_train, name, dtype, whiten_epsilon if whiten else None, standardise)
 
 
@@ -292,7 +296,10 @@ def read(
 
 def _as_it_says(name: str, source: Source) -> Source:
     """A data set whose arrays are of the shapes and types that it says."""
-    for part, x, y in (("train", source.x_train, source.y_train), ("test", source.x_test, source.y_test)):
+    parts = [("train", source.x_train, source.y_train), ("test", source.x_test, source.y_test)]
+    if source.x_valid is not None and source.y_valid is not None:
+        parts.append(("valid", source.x_valid, source.y_valid))
+    for part, x, y in parts:
         width = math.prod(source.shape)
         if x.shape != (len(y), width):
             raise DataError(
@@ -309,32 +316,40 @@ def _as_it_says(name: str, source: Source) -> Source:
     return source
 
 
-def _remarks(x_train: NDArray[np.floating] | Trains, x_test: NDArray[np.floating] | Trains) -> tuple[str, ...]:
-    """What to say of inputs of the user's own that are unusually large, or not scaled alike in both parts."""
-    if isinstance(x_train, Trains) or isinstance(x_test, Trains):
-        return _remarks_on_times(x_train.time, x_test.time)  # type: ignore[union-attr]
-    train, found = _root_mean_square(x_train), list[str]()
-    test = _root_mean_square(x_test) if x_test.size else train
+def _remarks(
+    x_train: NDArray[np.floating] | Trains, others: Mapping[str, NDArray[np.floating] | Trains]
+) -> tuple[str, ...]:  # fmt: skip
+    """What to say of inputs of the user's own that are unusually large, or not scaled in other parts as in training."""
+    found = list[str]()
+    if isinstance(x_train, Trains):
+        for part, x in others.items():
+            assert isinstance(x, Trains)  # as `Source` has all parts
+            found += _remarks_on_times(x_train.time, x.time, part)
+        return tuple(found)
+    train = _root_mean_square(x_train)
     if train > _LARGE:
         found.append(
             f"x_train: inputs are large, {train:.3g} in root mean square, and are taken as they are; networks learn best from "
             "those in [0, 1] (bytes divided by 255), or of mean 0 and variance 1"
         )
-    if max(train, test) > _LARGE * min(train, test):
-        found.append(f"x_test: the root mean square is {test:.3g}, that of x_train {train:.3g}: were both parts scaled alike?")
+    for part, x in others.items():
+        other = _root_mean_square(array_of(x)) if len(x) else train
+        if max(train, other) > _LARGE * min(train, other):
+            said = f"x_{part}: the root mean square is {other:.3g}, that of x_train {train:.3g}"
+            found.append(f"{said}: were both parts scaled alike?")
     return tuple(found)
 
 
-def _remarks_on_times(train: NDArray[np.float64], test: NDArray[np.float64]) -> tuple[str, ...]:
+def _remarks_on_times(train: NDArray[np.float64], other: NDArray[np.float64], part: str) -> tuple[str, ...]:
     """What to say of spikes of the user's own that come much later in one part than in the other, ms."""
-    if not (train.size and test.size):
+    if not (train.size and other.size):
         return ()
-    first, second = float(train.mean()), float(test.mean())
+    first, second = float(train.mean()), float(other.mean())
     if max(first, second) <= _LATE * min(first, second):
         return ()
     return (
-        f"time_test: spikes come {second:.3g} ms after the onset on average, those of time_train {first:.3g} ms: are the times "
-        f"of both parts in one unit?",
+        f"time_{part}: spikes come {second:.3g} ms after the onset on average, those of time_train {first:.3g} ms: are the "
+        f"times of both parts in one unit?",
     )
 
 
@@ -360,12 +375,22 @@ def _nearest(name: str) -> str:
 
 
 def _split(
-    source: Source, fraction: float, rng: np.random.Generator | None
+    name: str, source: Source, fraction: float, rng: np.random.Generator | None
 ) -> tuple[NDArray[Any] | Trains, NDArray[Any], NDArray[Any] | Trains, NDArray[Any]]:
-    """Return inputs and targets of the training set and of the validation set, each in the order of the source."""
+    """Return inputs and targets of the training set and of the validation set, each in the order of the source.
+
+    name: of the data, for messages.
+    """
     x, y = source.x_train, source.y_train
     if not 0 <= fraction < 1:
         raise DataError(f"preprocess.validation: {fraction}: it must be at least 0 and below 1")
+    if source.x_valid is not None and source.y_valid is not None:
+        if fraction:
+            raise DataError(
+                f"preprocess.validation: {fraction:g} would draw a validation set, and data = {name!r} bring their own, with "
+                f"y_valid; allowed: one of the two"
+            )
+        return x, y, source.x_valid, source.y_valid
     if fraction == 0:
         return x, y, x[:0], y[:0]
     if rng is None:

@@ -28,6 +28,7 @@ def from_events(
     block: int = 1,
     window: tuple[float, float] | None = None,
     polarity: Literal["channels", "merged"] = "channels",
+    valid: Iterable[tuple[NDArray[Any], Any]] | None = None,
 ) -> Source:
     """Recordings of events with labels as data of `localdfa.run`, read once: each event is a spike of an input neuron.
 
@@ -45,6 +46,8 @@ def from_events(
         Begin and end, ms: what comes before or from the end on is left out, and times are counted from the begin.
     polarity : {"channels", "merged"}
         Whether each polarity has input neurons of its own, those of polarity 0 first.
+    valid : iterable of (events, label), optional
+        Recordings as `train`, which become the validation part.
 
     Returns
     -------
@@ -81,35 +84,37 @@ def from_events(
         raise DataError(
             f"sensor_size: {size} makes {neurons} input neurons, more than {_MOST_NEURONS}; a larger block has fewer"
         )
-    parts = []
-    for part, recordings in (("train", train), ("test", test)):
+    x, y = dict[str, Trains](), dict[str, NDArray[Any]]()
+    for part, recordings in (("train", train), ("test", test), *([] if valid is None else [("valid", valid)])):
         found, targets = list[tuple[NDArray[np.int64], ...]](), list[Any]()
         for index, (events, label) in _pairs(recordings, part):
             where = f"{part}[{index}]"
-            x, y, t, p = _fields(events, size, where)
+            column, row, t, p = _fields(events, size, where)
             if window is not None:
                 begin, end = (round(moment * _MICRO) for moment in window)
                 inside = (begin <= t) & (t < end)
-                x, y, t, p = x[inside], y[inside], t[inside] - begin, p[inside]
+                column, row, t, p = column[inside], row[inside], t[inside] - begin, p[inside]
             channel = p if polarity == "channels" else 0
-            found.append((np.full(len(t), index), (channel * height + y // block) * width + x // block, t))
+            found.append((np.full(len(t), index), (channel * height + row // block) * width + column // block, t))
             targets.append(_label(label, where))
         nothing = np.zeros((3, 0), np.int64)
         sample, neuron, t = np.concatenate([nothing, *(np.stack(arrays) for arrays in found)], axis=1)
-        parts.append((Trains(sample, neuron, t / _MICRO, len(targets), neurons), np.array(targets)))
-    (x_train, y_train), (x_test, y_test) = parts
-    if not len(x_train.time):
-        raise DataError(f"train: {len(y_train)} recordings without an event{' in the window' * bool(window)}")
+        x[part], y[part] = Trains(sample, neuron, t / _MICRO, len(targets), neurons), np.array(targets)
+    if not len(x["train"].time):
+        raise DataError(f"train: {len(y['train'])} recordings without an event{' in the window' * bool(window)}")
+    if valid is not None and not len(y["valid"]):
+        raise DataError("valid: no recordings; allowed: at least one, or leave it out")
     notes = []
-    if not len(y_test):
-        y_test = y_train[:0]
-        notes.append("there is no test part, so errors are those of the training part alone")
-    encoded = labels.encode(y_train, y_test, "labels")
+    if not len(y["test"]):
+        y["test"] = y["train"][:0]
+        of = "the training part alone" if valid is None else "training and validation alone"
+        notes.append(f"there is no test part, so errors are those of {of}")
+    encoded = labels.encode(y, "labels")
     if encoded.note:
         notes.append(encoded.note)
     return Source(
-        x_train, encoded.y_train, x_test, encoded.y_test, len(encoded.classes), (neurons,), 1.0, encoded.classes, tuple(notes),
-        "us",
+        x["train"], encoded.y["train"], x["test"], encoded.y["test"], len(encoded.classes), (neurons,), 1.0, encoded.classes,
+        tuple(notes), "us", x_valid=x.get("valid"), y_valid=encoded.y.get("valid"),
     )  # fmt: skip
 
 

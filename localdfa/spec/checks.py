@@ -748,14 +748,17 @@ def _schedule(key: str, schedule: "Schedule") -> None:
         raise ValueError(f"{key}.factor: with 0 the learning rate is zero at once; allowed with {schedule.kind!r}: above 0")
 
 
-def validated(validation: float, stages: Iterable["Stage"]) -> None:
-    """Refuse to choose by a validation set that there is not; ValueError with ``key: reason``."""
+def validated(validation: float | None, stages: Iterable["Stage"]) -> None:
+    """Refuse to choose by a validation set that there is not; ValueError with ``key: reason``.
+
+    validation: how much is kept for validation; None where that is not known, as the data may bring a part for it.
+    """
     for i, stage in enumerate(stages):
         for key, asks in (("patience", stage.patience is not None), ("keep", stage.keep == "best")):
-            if asks and not validation:
+            if asks and validation == 0:
                 raise ValueError(
-                    f"stage[{i}].{key}: {quoted(getattr(stage, key))} chooses by the validation error, and no part of the "
-                    f"training set is kept for validation; write `preprocess.validation = 0.1`"
+                    f"stage[{i}].{key}: {quoted(getattr(stage, key))} chooses by the validation error, and nothing is kept for "
+                    f"validation; write `preprocess.validation = 0.1`, or have x_valid and y_valid in data of your own"
                 )
 
 
@@ -825,7 +828,8 @@ def cut_short(setting: "Setting") -> str | None:
     held = "; a gate that is held ends with network.delay" * (setting.phases.propagation == "held")
     return (
         f"the plasticity gate is open for {gate:g} ms, in which a membrane of neuron.tau = {constant:g} ms goes "
-        f"{100 * part:.2g} % of its way: hidden layers learn {part:.2g} times as fast as under DFA, and the output as fast{held}"
+        f"{100 * part:.2g} % of its way: hidden layers learn {part:.2g} times as fast as under DFA, and the output as "
+        f"fast{held}"
     )
 
 

@@ -52,7 +52,10 @@ def _text_keys(value: Any) -> Any:
 class Preprocess(Table):
     """What is done to the data before training."""
 
-    validation: float = Field(0.0, ge=0, lt=1, description="fraction of the training set kept for validation")
+    validation: float | None = Field(
+        None, ge=0, lt=1,
+        description="fraction of the training set kept for validation; if left out, the validation part that the data bring",
+    )  # fmt: skip
     standardise: bool = Field(
         False,
         description="mean 0 and standard deviation 1 over the training set, of each channel of images, of all other inputs "
