@@ -121,14 +121,14 @@ def train(trainer: Training, keep: Record, notes: Notes, progress: Progress, cal
     if not trainer.rows:
         row = trainer.measure()
         job.write_metrics(trainer.rows, lasting=False)
+        _keep_epoch(trainer, keep)
         trainer.save()
         progress.epoch(row)
     while not trainer.finished:
         trainer.train_epoch(progress)
         row = trainer.measure()
         job.write_metrics(trainer.rows, lasting=False)
-        for name, made in trainer.records(keep, each_epoch=True).items():
-            job.write(name, made(), trainer.epoch)
+        _keep_epoch(trainer, keep)
         trainer.next_stage()
         if record.KEPT in row:
             job.write_metrics(trainer.rows, lasting=False)
@@ -144,6 +144,12 @@ def train(trainer: Training, keep: Record, notes: Notes, progress: Progress, cal
         job.write_metrics(trainer.rows)
     _record(trainer, keep, notes, progress, anew=was_unfinished)
     notes.note_trained(job, trainer.rows)
+
+
+def _keep_epoch(trainer: Training, keep: Record) -> None:
+    """Keep what the spec asks for of each epoch, of which 0 is the network before training."""
+    for name, made in trainer.records(keep, each_epoch=True).items():
+        trainer.job.write(name, made(), trainer.epoch)
 
 
 def _judge(trainer: Training, notes: Notes, progress: Progress) -> None:

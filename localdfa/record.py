@@ -18,7 +18,7 @@
         checkpoint.npz            weights, optimiser and position: enough to go on to the same bits
         checkpoint-before.npz     the one before it, should the last be damaged
         RECORD.npz                what each recorder that the spec asks for keeps (see `localdfa.recorders`), weights and
-                                  outcome in any case; RECORD-EPOCH.npz where one is kept after each epoch
+                                  outcome in any case; RECORD-EPOCH.npz where one is kept of each epoch, 0 before training
         sources.npz               of modules: their parameters, and of each what trains it, in words
 
 Weights W are (n_post, n_pre) and biases b (n_post,). Of a convolution W is (channels, in_channels · kernel²), its columns in
@@ -389,16 +389,39 @@ class Job:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *(name for name in registry.names("recorders") if self.keeps(name))]
 
-    def load(self, record: str) -> dict[str, np.ndarray]:
-        """The arrays of a record by its name, as ``job.spikes`` for ``spikes``, also where its recorder is not installed."""
+    def load(self, record: str, epoch: int | None = None) -> dict[str, np.ndarray]:
+        """The arrays of a record by its name, as ``job.spikes`` for ``spikes``, also where its recorder is not installed.
+
+        epoch: after which they were kept, 0 being before training, of a record that is kept after each, as ``weights`` with
+        ``record.weights = "every_epoch"``; those of the end of training if left out.
+
+        Raises
+        ------
+        RunError
+            It is not kept, or not of this epoch; the message has the epochs that there are. Or it is damaged.
+        """
         if self.run:
             _same(self.run, self.began)
-        return arrays.load(self.folder / f"{record}.npz", record)
+        if epoch is not None and epoch not in (there := self.epochs(record)):
+            several = len(there) > 1 and there == list(range(there[0], there[-1] + 1))
+            listed = f"{there[0]} to {there[-1]}" if several else ", ".join(map(str, there)) or "none, but the end of training"
+            raise RunError(f"{self.folder}: keeps no {record} of epoch {epoch!r}; there are {listed}")
+        return arrays.load(self._file(record, epoch), record)
+
+    def epochs(self, record: str) -> list[int]:
+        """The epochs after which a record was kept, in order, 0 being before training; none where the end alone is kept."""
+        if self.run:
+            _same(self.run, self.began)
+        numbers = [path.stem.removeprefix(f"{record}-") for path in self.folder.glob(f"{record}-*.npz")]
+        return sorted(int(number) for number in numbers if number.isdecimal())
+
+    def _file(self, record: str, epoch: int | None) -> Path:
+        """Where a record of the end of training lies, or of one epoch."""
+        return self.folder / (f"{record}.npz" if epoch is None else f"{record}-{int(epoch):05d}.npz")
 
     def write(self, record: str, content: dict[str, np.ndarray], epoch: int | None = None) -> None:
         """Keep the arrays of a record, those after training or those after one epoch."""
-        name = record if epoch is None else f"{record}-{epoch:05d}"
-        arrays.save(self.folder / f"{name}.npz", record, content)
+        arrays.save(self._file(record, epoch), record, content)
 
     def neo(self) -> "neo.Block":
         """The spikes as a `neo.Block`, a segment for each trial, a train for each neuron (see `localdfa.export.block`)."""

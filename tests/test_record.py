@@ -1,5 +1,6 @@
 """What a run keeps for its figures: activities, predictions, the shape of the data, and the criteria of Theorem 1."""
 
+import itertools
 import json
 import os
 import shutil
@@ -64,6 +65,34 @@ def test_nothing_is_kept_that_was_not_asked_for(tmp_path):
         "weights",
         "outcome",
     ]
+
+
+# --- what is kept of each epoch -----------------------------------------------------------------------------------------
+
+
+def test_weights_of_each_epoch_are_read_by_it(tmp_path):
+    tables = {
+        "network": {"hidden": [6]}, "rule": "dfa", "stage": [{"epochs": 3}], "record": {"probe": 16, "weights": "every_epoch"}
+    }  # fmt: skip
+    run = localdfa.run(tables, tmp_path / "run", progress=False)
+    (job,) = run.jobs
+    assert job.epochs("weights") == [0, 1, 2, 3]
+    kept = [job.load("weights", epoch=epoch) for epoch in job.epochs("weights")]
+    assert all((one["W1"] != other["W1"]).any() for one, other in itertools.pairwise(kept))
+    for name, array in job.weights.items():
+        np.testing.assert_array_equal(array, kept[3][name])
+    again = localdfa.run(tables, tmp_path / "again", weights=kept[0], progress=False)  # epoch 0 is what training began with
+    for name, array in again.jobs[0].weights.items():
+        np.testing.assert_array_equal(array, job.weights[name])
+    for epoch in (4, -1, "1"):
+        with pytest.raises(RunError, match=f"keeps no weights of epoch {epoch!r}; there are 0 to 3"):
+            job.load("weights", epoch=epoch)
+    (job.folder / "weights-00002.npz").unlink()
+    with pytest.raises(RunError, match="keeps no weights of epoch 2; there are 0, 1, 3"):
+        job.load("weights", epoch=2)
+    assert job.epochs("outcome") == []
+    with pytest.raises(RunError, match="keeps no outcome of epoch 0; there are none, but the end of training"):
+        job.load("outcome", epoch=0)
 
 
 # --- what is no longer what was written -------------------------------------------------------------------------------

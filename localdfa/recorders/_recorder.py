@@ -36,8 +36,8 @@ class Recorder:
     example: a value of the key NAME that a figure can be drawn from. fewer: what makes the record smaller, besides a smaller
     value of its key, as words that follow "fewer".
 
-    It is made once training is over; besides after each epoch where `each_epoch` says so. Whatever fails in it costs no
-    training: the run says what could not be kept, and resuming tries it again.
+    It is made once training is over; besides before it and after each epoch where `each_epoch` says so. Whatever fails in it
+    costs no training: the run says what could not be kept, and resuming tries it again.
     """
 
     keys: Mapping[str, tuple[Any, Any]] = {}
@@ -48,7 +48,7 @@ class Recorder:
 
     @staticmethod
     def each_epoch(keep: Any) -> bool:
-        """Whether it is made after each epoch as well; keep: the table `record`."""
+        """Whether it is made before training and after each epoch as well; keep: the table `record`."""
         return False
 
     @staticmethod
