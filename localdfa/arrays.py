@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from localdfa.errors import RunError
+from localdfa.errors import RunError, quoted
 from localdfa.files import read, writing
 
 # The version of the format; a file of another one is refused.
@@ -27,7 +27,7 @@ def save(path: Path, kind: str, arrays: dict[str, np.ndarray]) -> None:
     Raises
     ------
     RunError
-        The file cannot be written.
+        The file cannot be written, or an array is none of numbers, truths or texts, and could not be read without a pickle.
     """
     with writing(path) as stream:
         _write(stream, kind, arrays)
@@ -41,6 +41,9 @@ def to_bytes(kind: str, arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def _write(stream: BinaryIO, kind: str, arrays: Mapping[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise RunError(f"{kind}: {name} = {quoted(array)} holds objects of Python; allowed: numbers, truths or texts alone")
     header = json.dumps({"kind": kind, "version": VERSION, "sha256": checksum(arrays)})
     np.savez(stream, **{_HEADER: np.array(header)}, **arrays)  # type: ignore[arg-type]
 

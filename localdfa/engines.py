@@ -68,6 +68,7 @@ class Settled:
 
     def __init__(self, setting: Setting, rule: str, adversary: FastSign | None = None) -> None:
         self._setting, self._rule, self._adversary = setting.under(rule), rule, adversary
+        self._checked = False  # whether a mini-batch has shown that the rule and its pathway write what they are to write
 
     def read(self, network: Network, inputs: Inputs, rng: np.random.Generator, carried: Carried | None = None) -> np.ndarray:
         return settled.free_phase(network, array_of(inputs), self._setting.network.threshold, running=True).drive[-1]
@@ -106,7 +107,10 @@ class Settled:
             taught = np.flatnonzero(error.any(axis=1))
             if len(taught) < len(error) and not network.batch_norms:  # else what a sample teaches depends on all of them
                 free, error, targets = free.keep(taught), error[taught], targets[taught]
-        change, events, fed_back = settled_changes(network, self._setting, self._rule, free, error, targets)
+        change, events, fed_back = settled_changes(
+            network, self._setting, self._rule, free, error, targets, checked=not self._checked
+        )  # fmt: skip
+        self._checked = self._checked or len(error) > 0
         return settled.update(free, change, events + sent, frozen, error, fed_back)
 
     def _free(
@@ -202,7 +206,7 @@ def settled_rule(network: Network, setting: Setting, rule: str) -> settled.Rule:
 
 def settled_changes(
     network: Network, setting: Setting, rule: str, free: settled.FreePhase, error: np.ndarray, target: np.ndarray,
-    directions: bool = False,
+    directions: bool = False, checked: bool = True,
 ) -> tuple[list[np.ndarray], int, int]:  # fmt: skip
     """The postsynaptic change of each layer under a rule, and the numbers of events and of feedback events.
 
@@ -213,19 +217,21 @@ def settled_changes(
     whatever the layers above learn by.
     """
     if not network.apart:
-        change, events = settled.post_changes(network, settled_rule(network, setting, rule), free, error, target, directions)
+        change, events = settled.post_changes(
+            network, settled_rule(network, setting, rule), free, error, target, directions, checked=checked
+        )  # fmt: skip
         return change, events, _phases(setting, rule) * settled.feedback_events(network, free, error, target, change)
     rules = {l: wiring.rule for l, wiring in network.apart.items()}
     others = frozenset(range(network.n_hidden)) - frozenset(rules)
     of_stage = replace(network, apart={})
     model = settled_rule(of_stage, setting, rule)
-    change, events = settled.post_changes(of_stage, model, free, error, target, directions, others)
+    change, events = settled.post_changes(of_stage, model, free, error, target, directions, others, checked)
     fed_back = _phases(setting, rule) * settled.feedback_events(of_stage, free, error, target, change, others)
     for name in dict.fromkeys(rules.values()):
         layers = frozenset(l for l, rule_of_l in rules.items() if rule_of_l == name)
         wired = network.by_layer(min(layers))
         change_by_rule, sent = settled.post_changes(
-            wired, settled_rule(wired, setting, name), free, error, target, directions, layers
+            wired, settled_rule(wired, setting, name), free, error, target, directions, layers, checked
         )  # fmt: skip
         fed_back += _phases(setting, name) * settled.feedback_events(wired, free, error, target, change_by_rule, layers)
         for l in layers:

@@ -59,6 +59,10 @@ class SpecError(LocalDFAError):
     """An experiment cannot be run as written: a key, type, bound or combination is wrong."""
 
 
+class ModelError(SpecError):
+    """A hook of a model does not do what its family asks for, as to write all of an array, or it cannot be compiled."""
+
+
 class DataError(LocalDFAError):
     """A data set is missing, damaged or not what the experiment can use."""
 

@@ -124,11 +124,21 @@ def wrong_hook(name: str, hook: Any, arguments: tuple[str, ...], compiled: bool)
         taken = inspect.signature(function)
     except ValueError:  # that of a function in C may not be known
         return []
+    takes = f"{name!r} takes ({', '.join(taken.parameters)}), and is {called}"
     try:
         taken.bind(*arguments)
     except TypeError:
-        return [f"{name!r} takes ({', '.join(taken.parameters)}), and is {called}"]
-    return []
+        return [takes]
+    # What is called by place and has the name of another place would be taken for that one without a word.
+    swapped = [own for own, meant in zip(taken.parameters, arguments, strict=False) if own != meant and own in arguments]
+    return [f"{takes}: {swapped[0]!r} stands in another place"] if swapped else []
+
+
+def place_of(hook: Any) -> str:
+    """Where a hook of a model stands, for messages: its file, its line, and its name with that of its class."""
+    function = getattr(hook, "py_func", hook)
+    code = getattr(function, "__code__", None)  # of what is no function of Python, as a partial one, there is none
+    return f"{code.co_filename}, line {code.co_firstlineno}: {function.__qualname__}" if code else quoted(hook)
 
 
 def _public(model: Any) -> list[str]:

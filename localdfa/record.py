@@ -127,9 +127,9 @@ def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"a row without {' or '.join(measured)}")
     for key, value in row.items():
         if key in _TEXT:
-            right = isinstance(value, str)
+            right, allowed = isinstance(value, str), "a text"
         elif key in _COUNTS or key == KEPT:
-            right = type(value) is int and value >= 0
+            right, allowed = type(value) is int and value >= 0, "a whole number, 0 or above"
         else:
             right = isinstance(value, list) == (key in PER_LAYER)
             numbers = value if isinstance(value, list) else [value]
@@ -137,8 +137,11 @@ def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
             right = right and all(
                 n is None or (type(n) in (int, float) and math.isfinite(n) and low <= n <= high) for n in numbers
             )
+            each = "a list of numbers" if key in PER_LAYER else "a number"
+            bounds = "" if low == -math.inf else f", {low:g} or above" if high == math.inf else f" from {low:g} to {high:g}"
+            allowed = f"{each}{bounds}"
         if not right:
-            raise ValueError(f"epoch {row['epoch']!r:.20}: {key!r:.40} has the value {value!r:.40}")
+            raise ValueError(f"epoch {row['epoch']!r:.20}: {key!r:.40} has the value {value!r:.40}; allowed: {allowed}")
     return row
 
 

@@ -35,6 +35,16 @@ def test_what_was_saved_comes_back_to_the_bit(path):
     assert [file.name for file in path.parent.iterdir()] == ["a.npz"]
 
 
+@pytest.mark.parametrize("value", [[1, "x", None], np.array([{}]), None])
+def test_objects_which_could_not_be_read_again_are_not_written(path, value):
+    before = path.read_bytes()
+    with pytest.raises(RunError, match=r"spikes: a = .* holds objects of Python; allowed: numbers, truths or texts alone"):
+        arrays.save(path, "spikes", {"a": value})
+    assert path.read_bytes() == before
+    arrays.save(path, "spikes", {"a": [1, 2], "b": ["x", "y"], "c": 3.5})
+    assert [array.tolist() for array in arrays.load(path, "spikes").values()] == [[1, 2], ["x", "y"], 3.5]
+
+
 def written(**members):
     buffer = io.BytesIO()
     np.savez(buffer, **members)

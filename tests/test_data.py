@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from localdfa.data import Dataset, archives, available, cache, cifar, load
+from localdfa.data.dataset import Source
 from localdfa.data.sets import cifar10, cifar100, digits, fashion_mnist, mnist
 from localdfa.data.split import stratified
 from localdfa.data.whitening import Zca
@@ -413,6 +414,15 @@ def test_what_cannot_be_standardised_is_refused(tmp_path):
         load("digits", standardise=True, whiten=True)
     with pytest.raises(SpecError, match=r"preprocess.standardise: true does not go with preprocess.whiten = true"):
         experiment({"preprocess": {"whiten": True, "standardise": True}})
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_an_input_of_a_data_set_that_is_no_number_is_named(monkeypatch, value):
+    x = np.ones((6, 3))
+    x[4, 2] = value
+    source = Source(x, np.arange(6) % 2, np.ones((2, 3)), np.arange(2), n_classes=2, shape=(3,), scale=1.0, classes=("a", "b"))
+    with pytest.raises(DataError, match=f"arrays: x_train, sample 4: input 2 is {value}; allowed: finite numbers"):
+        load("arrays", given=source)
 
 
 def test_what_overflows_when_whitened_is_refused(tmp_path):

@@ -16,6 +16,7 @@ SPIKING = (ROOT / "neurons" / "qif.py").read_text(encoding="utf-8")
 OPTIMISER = (ROOT / "optimisers" / "sgd.py").read_text(encoding="utf-8")
 RULE = (ROOT / "rules" / "erbp.py").read_text(encoding="utf-8")
 EXACT = (ROOT / "rules" / "dfa.py").read_text(encoding="utf-8")
+NUDGED = (ROOT / "rules" / "local.py").read_text(encoding="utf-8")
 OUTPUT = (ROOT / "outputs" / "linear.py").read_text(encoding="utf-8")
 CODE = (ROOT / "inputs" / "poisson.py").read_text(encoding="utf-8")
 PATHWAY = (ROOT / "feedback" / "direct.py").read_text(encoding="utf-8")
@@ -56,6 +57,16 @@ def refusal(folder, family, text):
         ("neurons", NEURON, "def f(p, v)", "def f(p, v, u)", ["'f' takes (p, v, u), and is called as f(p, v)"]),
         ("neurons", NEURON, "@njit\n    def df", "def df", ["'df' is not compiled with numba.njit"]),
         ("neurons", NEURON, "def pytorch(p)", "def pytorch()", ["'pytorch' takes (), and is called as pytorch(p)"]),
+        ("neurons", NEURON, "return 1 if v > 0 else 0", "return 5 if v > 0 else 0",
+         ["'df' has to be the slope of 'f', which is 1 at v = 0.01", "and is 5 with tau = 0.0"]),
+        ("neurons", NEURON, "return 1 if v > 0 else 0", "return math.nan", ["'df' has to be the slope", "and is nan"]),
+        ("neurons", NEURON, "return v if v > 0 else v * 0", "return -v", ["'f' has to rise or stay, and falls from 4.98"]),
+        ("neurons", NEURON, "return v if v > 0 else v * 0", "return math.sin(v)", ["'f' has to rise or stay, and falls"]),
+        ("neurons", NEURON, "return h if", "return 2 * h if", ["'inverse' has to be 0.0137 of f(0.0137)", "and is 0.0274"]),
+        ("neurons", NEURON, "return v if v > 0", "return p.k if v > 0", ["'f' fails: 'ReLU' object has no attribute 'k'"]),
+        ("neurons", NEURON, "return 1 if", "return one if", ["'df' fails: name 'one' is not defined"]),
+        ("neurons", NEURON, "return v if v > 0 else v * 0", "return [v]", ["'f' has to give a number, and gives [-4.98"]),
+        ("neurons", SPIKING, "by_drive = 0.5 *", "by_drive = 0.6 *", ["'df' has to be the slope of 'f'", "tau_m = 10.0"]),
         ("neurons", SPIKING, "def wait", "def waits", ["did you mean 'wait'", "'wait' is missing"]),
         ("neurons", SPIKING, "t_ref: A", "t_refractory: A", ["the parameter 't_ref' is missing"]),
         ("neurons", SPIKING, "adapts = False", "adapts = True", ["'adapts' is true"]),
@@ -65,6 +76,9 @@ def refusal(folder, family, text):
         ("optimisers", NEURON, "", "", ["the parameter 'learning_rate' is missing"]),
         ("rules", NEURON, "", "", ["is no class of a rule"]),
         ("rules", RULE, "at_arrival", "at_arrivals", ["did you mean 'at_arrival'"]),
+        ("rules", NUDGED, "signal: np.ndarray, change: np.ndarray", "change: np.ndarray, signal: np.ndarray",
+         ["'hidden' takes (self, l, free, moved, change, signal), and is called as", ": 'change' stands in another place"]),
+        ("optimisers", OPTIMISER, "(p, w, g, state", "(p, g, w, state", ["'row' takes (p, g, w, state", ": 'g' stands in"]),
         ("rules", RULE, "in_activity", "_in_activity", ["'in_activity' is missing"]),
         ("rules", RULE, '("spiking",)', '("spikes",)', ["'engines' is ('spikes',)"]),
         ("rules", RULE, 'own = "direct"', 'own = "directly"', ["'own': 'directly' is not one of", "did you mean 'direct'"]),
@@ -92,6 +106,53 @@ def test_what_does_not_fit_is_named(family, text, was, becomes, says, tmp_path):
     found = refusal(tmp_path, family, text.replace(was, becomes, 1) if was else text)
     for words in says:
         assert words in found
+
+
+CURVED = """
+from typing import NamedTuple
+import numpy as np
+from numba import njit
+
+@njit
+def _of(p, v):
+    return CURVE
+
+class Own(NamedTuple):
+    k: float = 1.0
+    @njit
+    def f(p, v): return _of(p, v)
+    @njit
+    def df(p, v): return SLOPE
+    @njit
+    def inverse(p, h): return INVERSE
+
+model = Own
+"""
+
+
+@pytest.mark.parametrize(
+    ("curve", "slope", "inverse"), [
+        ("np.log1p(np.exp(p.k * v)) / p.k", "1 / (1 + np.exp(-p.k * v))", "np.log(np.expm1(p.k * h)) / p.k"),
+        ("np.float32(np.tanh(np.float32(p.k * v)))", "p.k * (1 - np.tanh(p.k * v) ** 2)", "np.arctanh(h) / p.k"),
+        ("min(max(v + 0.5, 0.0), 1.0)", "1.0 if -0.5 < v < 0.5 else 0.0", "h - 0.5"),
+        ("np.sign(v) * np.sqrt(abs(v))", "0.5 / np.sqrt(abs(v))", "np.sign(h) * h * h"),
+        ("np.exp(p.k * v)", "p.k * np.exp(p.k * v)", "np.log(h) / p.k if h > 0 else -np.inf"),
+        ("1e-6 * np.arctan(v)", "1e-6 / (1 + v * v)", "np.tan(1e6 * h)"),
+    ],
+)  # fmt: skip
+def test_a_neuron_with_kinks_saturation_or_rounding_is_taken_and_nothing_is_compiled(curve, slope, inverse, tmp_path):
+    path = tmp_path / f"mine{next(NUMBERS)}.py"
+    path.write_text(CURVED.replace("CURVE", curve).replace("SLOPE", slope).replace("INVERSE", inverse), encoding="utf-8")
+    registry.add("neurons", path)
+    model = registry.get("neurons", path.stem)
+    assert not any(hook.signatures for hook in (model.f, model.df, model.inverse))
+
+
+def test_a_slope_that_is_right_for_the_default_of_a_parameter_alone_is_named(tmp_path):
+    text = CURVED.replace("CURVE", "np.tanh(p.k * v)").replace("SLOPE", "1 - np.tanh(p.k * v) ** 2")
+    found = refusal(tmp_path, "neurons", text.replace("INVERSE", "np.arctanh(h) / p.k"))
+    assert "'df' has to be the slope of 'f'" in found
+    assert "k = 2.0" in found
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,8 @@ def test_what_is_no_run_is_refused_before_anything_is_made(tmp_path: Path, argum
     ("measured", "message"),
     [
         ({"train": {"accuracy": 90.0}}, "train: .*'accuracy'.*error"),
-        ({"train": {"error": 101.0}}, "a seed 0: .*train_error"),
+        ({"train": {"error": 101.0}}, "a seed 0: .*train_error' has the value 101.0; allowed: a number from 0 to 100$"),
+        ({"train": {"error": 1.0, "loss": -1.0}}, "train_loss' has the value -1.0; allowed: a number, 0 or above$"),
         ({"train": {"error": "low"}}, "train: error: 'low' is no number"),
         ({"train": {}}, "a seed 0: a row without"),
         ({"train": {"error": 1.0}, "test": {"rmse": 1.0}}, "test: .*'rmse'"),

@@ -191,6 +191,31 @@ model = Loss
 '''
 
 
+@pytest.mark.parametrize("asked", ["other", "mine"])
+def test_a_recorder_whose_key_is_not_called_as_its_file_is_told_so(tmp_path, monkeypatch, asked):
+    monkeypatch.setattr(registry, "_files", {})
+    path = tmp_path / "mine.py"
+    path.write_text(LOSS.replace('"loss": (int', '"other": (int'))
+    try:
+        with pytest.raises(
+            SpecError, match=r"record\.other: the recorder 'mine' brings this key, .* called as its file, 'mine'"
+        ):
+            spec.experiment(models={"recorders": [str(path)]}, record={asked: 7})
+    finally:
+        registry.get.cache_clear()
+
+
+def test_a_record_that_could_not_be_read_is_not_kept_and_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry.get("recorders", "outcome"), "record", lambda trained, keep: {"a": [1, "x", None]})
+    run = train.run({"network": {"hidden": [4]}, "stage": [{"epochs": 1}], "record": {"probe": 16}}, tmp_path / "run")
+    assert run.status == "finished"
+    (lost,) = run.not_kept
+    assert (lost.record, lost.why) == (
+        "outcome", "outcome: a = [1, 'x', None] holds objects of Python; allowed: numbers, truths or texts alone"
+    )  # fmt: skip
+    assert not run.jobs[0].keeps("outcome")
+
+
 def test_memory_is_that_of_a_machine():
     assert 1e8 < recording._memory() < 1e15
 

@@ -324,7 +324,8 @@ def test_kernels_of_an_edited_file_are_compiled_anew(tmp_path):
     (first, _), (second, hits) = run("first"), run("second")
     assert second == first
     assert int(hits) > 0
-    with_file(tmp_path, SOFTSIGN.replace("v / (1 + abs(v))", "v / (2 + abs(v))"))
+    of_half = SOFTSIGN.replace("(1 + abs(v))", "(2 + abs(v))").replace("return 1 /", "return 2 /")
+    with_file(tmp_path, of_half.replace("return h /", "return 2 * h /"))
     edited, hits = run("edited")
     assert edited != first
     assert hits == "0"

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import io
 import weakref
 from dataclasses import dataclass
 from itertools import pairwise
@@ -460,6 +461,31 @@ def test_in_evaluation_the_module_is_what_it_was():
     assert model[0].weight.grad is not None
     with pytest.raises(LocalDFAError, match=r"tap '1' was not reached; allowed: .*model.train\(\)"):
         learner.backward(model(x).sum())
+
+
+def test_a_module_with_taps_is_pickled_without_them():
+    model, (x, y) = mlp(), batch()
+    learner = feedback(model, x, ["1", "3"], "local")
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=False)
+    assert torch.equal(loaded(x), model(x))
+    F.cross_entropy(loaded(x), y).backward()
+    learner.remove()
+    F.cross_entropy(model(x), y).backward()
+    for one, other in zip(loaded.parameters(), model.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
+    feedback(loaded, x, ["1", "3"]).backward(F.cross_entropy(loaded(x), y))
+
+
+def test_of_several_losses_of_one_pass_the_sum_is_taken():
+    model, (x, y) = mlp(), batch()
+    learner = feedback(model, x, ["1", "3"])
+    out = model(x)
+    learner.backward(F.cross_entropy(out, y))
+    with pytest.raises(LocalDFAError, match=r"tap '1' was not reached; .*one backward of the sum of all losses of that pass"):
+        learner.backward(out.square().sum())
 
 
 def test_matrices_are_state():

@@ -13,6 +13,7 @@ from numba import types
 from numba.core import cgutils, config, errors, typing
 from numba.extending import intrinsic, overload
 
+from localdfa.core import foreign
 from localdfa.core.compiled import kernel
 
 # An array of one dimension whose numbers lie side by side.
@@ -69,6 +70,7 @@ def by_address(signature: typing.Signature) -> ByAddress:
 def _compiled(function: Any, signature: typing.Signature) -> tuple[Any, int]:
     """A compiled function, which is kept because its code lies there only so long, and its address."""
     found = kernel(getattr(function, "py_func", function))
-    found.compile(signature)
+    with foreign.named(found, itself=True):
+        found.compile(signature)
     code = found.overloads[signature.args]
     return found, code.library.get_pointer_to_function(code.fndesc.llvm_func_name)

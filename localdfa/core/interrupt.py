@@ -16,6 +16,8 @@ import numpy as np
 from numba import get_num_threads, set_num_threads
 from numba.core.dispatcher import Dispatcher
 
+from localdfa.core import foreign
+
 # Seconds after which a thread that waits for the compiler looks whether it has been cancelled.
 _PATIENCE = 0.1
 # Of each thread of `threads` the flag that it heeds.
@@ -46,15 +48,17 @@ def compiled_apart(dispatcher: Any) -> Any:
     if isinstance(dispatcher, Dispatcher):  # with NUMBA_DISABLE_JIT it is plain Python
         # Numba calls this, which it looks up by name, where it has no code yet for the types of the arguments; no public way.
         compile_here = getattr(dispatcher, "_compile_for_args")  # noqa: B009
-        setattr(dispatcher, "_compile_for_args", lambda *args, **kws: _apart(compile_here, args, kws))  # noqa: B010
+        setattr(dispatcher, "_compile_for_args", lambda *args, **kws: _apart(dispatcher, compile_here, args, kws))  # noqa: B010
     return dispatcher
 
 
-def _apart(work: Any, args: Any, kws: Any) -> Any:
-    """work(*args, **kws) in a daemon thread.
+def _apart(dispatcher: Any, work: Any, args: Any, kws: Any) -> Any:
+    """work(*args, **kws), which compiles a function, in a daemon thread.
 
     Raises
     ------
+    ModelError
+        It cannot be compiled for a function of a model from outside.
     KeyboardInterrupt
         In the main thread as always; in one of `threads` when it is cancelled. The work goes on, and nobody hears of its end.
     """
@@ -71,4 +75,5 @@ def _apart(work: Any, args: Any, kws: Any) -> Any:
     while not wait([found], _PATIENCE).done:
         if cancelled[0]:
             raise KeyboardInterrupt
-    return found.result()
+    with foreign.named(dispatcher):
+        return found.result()

@@ -179,6 +179,9 @@ class Preparation(NamedTuple):
                 found = np.divide(x, self.scale, dtype=self.dtype, order="C")
         if not (finite := np.isfinite(found)).all():
             sample = int(finite.all(axis=1).argmin())
+            if not (given := np.isfinite(x[sample])).all():
+                at = int(given.argmin())
+                raise DataError(f"{self.name}: {part}, sample {sample}: input {at} is {x[sample, at]}; allowed: finite numbers")
             raise DataError(
                 f"{self.name}: {part}, sample {sample}: an input is not finite in {np.dtype(self.dtype)}"
                 f"{' after whitening' * bool(self.zca)}: it is too large; scale the inputs first"

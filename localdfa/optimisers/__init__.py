@@ -4,7 +4,8 @@ An optimiser is a ``NamedTuple`` of parameters with one compiled hook, ``row(p, 
 place, the synapses ``w`` of one presynaptic neuron, shape (n_post,), given the gradient ``g`` (n_post,) and its own
 ``state`` (n_state, n_post) at the update number ``step`` (from 1). ``rests`` says that a row without presynaptic activity
 needs no visit; the hook is then told how many updates it missed, ``idle``, and makes up for them exactly. It allocates
-nothing. Where parameters may not go together, a method ``refusal(self)`` says so, as `localdfa.rules` tells.
+nothing, so it works on numbers in a loop: arithmetic with whole arrays makes new ones. Where parameters may not go together, a
+method ``refusal(self)`` says so, as `localdfa.rules` tells.
 
 Default learning rates are chosen for ten epochs of the digits, by the error on a fifth of their training set kept for
 validation: under every rule, with one hidden layer of 100 neurons or two of 128, it is then 3 to 18 % of tanh, ReLU and linear

@@ -30,11 +30,11 @@ class Recorder:
     """One thing that a run keeps; NAME is that of its file.
 
     keys: what it adds to the table `record` of the spec: of each key its type and its `pydantic.Field` with default, bounds and
-    description. The recorder is asked for where the key NAME is neither 0 nor empty; a recorder that adds none is always asked
-    for. of_spikes: whether only trials of spikes have it, that is spiking neurons under a rule with phases; other conditions of
-    the same run then keep none. of_probe: whether the key NAME counts trials of the probe, of which there are then no more.
-    example: a value of the key NAME that a figure can be drawn from. fewer: what makes the record smaller, besides a smaller
-    value of its key, as words that follow "fewer".
+    description. The recorder is asked for where the key NAME, which is one of them, is neither 0 nor empty; a recorder that
+    adds none is always asked for. of_spikes: whether only trials of spikes have it, that is spiking neurons under a rule with
+    phases; other conditions of the same run then keep none. of_probe: whether the key NAME counts trials of the probe, of which
+    there are then no more. example: a value of the key NAME that a figure can be drawn from. fewer: what makes the record
+    smaller, besides a smaller value of its key, as words that follow "fewer".
 
     It is made once training is over; besides before it and after each epoch where `each_epoch` says so. Whatever fails in it
     costs no training: the run says what could not be kept, and resuming tries it again.

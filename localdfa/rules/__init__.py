@@ -17,7 +17,8 @@ n), one row a sample. Weights then follow ΔW = η Σ_samples Δz xᵀ. For the 
 - ``hidden(l, free, moved, signal, change)`` is called for one hidden layer after the other, in the order of the feedback
   pathway. It is given the free phase, a `core.rate.settled.FreePhase`, and the feedback signal c_l (m, n_l). It returns two
   things: how many graded events the nudged phases took, and by how much they move the activity that layer l + 1 sees, (phases,
-  m, n_l), or None where that layer sees no change. ``moved`` is the second of these for layer l − 1; it is None in the first.
+  m, n_l), or None where that layer sees no change. What it leaves unwritten of ``change`` is refused. ``moved`` is the second
+  of these for layer l − 1; it is None in the first.
 - ``output(free, moved, error, change)`` is called last, with the error e (m, n_out); ``moved`` is that of the last hidden
   layer.
 

@@ -472,6 +472,11 @@ def record_table(recorders: tuple[str, ...]) -> type[Record]:
         if name in TAKEN:
             raise SpecError(f"record.{name}: {name!r} is what a run has of itself, and no name for a recorder; rename its file")
         of_recorder = registry.get("recorders", name).keys
+        if of_recorder and name not in of_recorder:
+            raise SpecError(
+                f"record.{next(iter(of_recorder))}: the recorder {name!r} brings this key, and none that asks for it; "
+                f"allowed: one that is called as its file, {name!r}"
+            )
         if taken := set(of_recorder) & {*keys, *Record.model_fields, *dir(Record)}:
             raise SpecError(f"record.{min(taken)}: the recorder {name!r} brings this key, which is there already")
         keys |= of_recorder
@@ -485,7 +490,10 @@ def _record(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     inside = registry.inside("recorders")
-    outside = sorted(({*registry.names("recorders")} - {*inside}) & {*value})
+    elsewhere = {*registry.names("recorders")} - {*inside}
+    # A recorder whose key is not called as it is is looked for only where there is a key that nothing else brings.
+    left = {*value} - elsewhere - {*record_table((*inside,)).model_fields}
+    outside = [name for name in sorted(elsewhere) if name in value or (left and left & {*registry.get("recorders", name).keys})]
     return record_table((*inside, *outside)).model_validate(value)
 
 

@@ -180,7 +180,7 @@ class Learner(nn.Module):
         return {"parameter": np.array([*self.taught_by]), "taught_by": np.array([*self.taught_by.values()])}
 
     def remove(self) -> None:
-        """Take all taps out of the module again, which can then be pickled."""
+        """Take all taps out of the module again."""
         self._taps.remove()
         _hooked.discard(self._taps)
 
@@ -331,7 +331,7 @@ def feedback(
     two taps learns from the signal that the upper one gets, within that block by back-propagation. ``print(learner)`` says of
     each parameter what trains it and through what. The module itself stays as it is, and may be compiled or wrapped afterwards,
     in `DistributedDataParallel` with ``find_unused_parameters=False``, and True under `shallow`. Its `state_dict` can be kept
-    at any time, itself be pickled after `remove()`.
+    at any time, as it can be pickled itself, which leaves its taps behind.
 
     Parameters
     ----------

@@ -42,13 +42,13 @@ class Taps:
         eager, modules = torch.compiler.disable, dict(model.named_modules())
         # A copy of the model has the same hooks: they do nothing there.
         self._modules = {name: modules[name] for name in ("", output, *self.names)}
-        self._handles = [model.register_forward_pre_hook(eager(self._begin), with_kwargs=True)]
+        self._handles = [model.register_forward_pre_hook(_Hook(eager(self._begin)), with_kwargs=True)]
         for name in self.names:
             if before:
-                self._handles.append(modules[name].register_forward_pre_hook(eager(self._entering(name))))
-            self._handles.append(modules[name].register_forward_hook(eager(self._leaving(name))))
-        self._handles.append(modules[output].register_forward_hook(eager(self._at_output)))
-        self._handles.append(model.register_forward_hook(eager(self._at_end)))
+                self._handles.append(modules[name].register_forward_pre_hook(_Hook(eager(self._entering(name)))))
+            self._handles.append(modules[name].register_forward_hook(_Hook(eager(self._leaving(name)))))
+        self._handles.append(modules[output].register_forward_hook(_Hook(eager(self._at_output))))
+        self._handles.append(model.register_forward_hook(_Hook(eager(self._at_end))))
         # Which tensors of those that the module gives depend on taps past the output submodule.
         self.past: set[int] = set()
         self._listening = False
@@ -108,7 +108,8 @@ class Taps:
             if name not in self.points:
                 raise LocalDFAError(
                     f"tap {name!r} was not reached; allowed: a forward pass of the whole module in training mode "
-                    f"(model.train()) before each backward, and none of a compiled module before it got its taps"
+                    f"(model.train()) before each backward, one backward of the sum of all losses of that pass, and no pass of "
+                    f"a compiled module before it got its taps"
                 )
             if self._cuts and self.activity[name]._version != self._versions[name]:
                 raise LocalDFAError(
@@ -291,6 +292,22 @@ class Taps:
         if name in self.points:
             self._twice = name
         self.points[name] = point
+
+
+class _Hook:
+    """A hook of a module. One that has been pickled with its module does nothing there, as the taps stay behind."""
+
+    def __init__(self, hook: Callable[..., Any] | None = None) -> None:
+        self._hook = hook
+
+    def __call__(self, *arguments: Any) -> Any:
+        return None if self._hook is None else self._hook(*arguments)
+
+    def __deepcopy__(self, memo: Any) -> "_Hook":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Hook, ()
 
 
 def _expanded(tensor: Tensor) -> bool:

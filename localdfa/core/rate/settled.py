@@ -11,9 +11,14 @@ from localdfa.core.rate.activation import activation
 from localdfa.core.rate.normalisation import Normalised
 from localdfa.core.rate.projections import AnyRoute
 from localdfa.core.update import Update
+from localdfa.errors import ModelError, quoted
+from localdfa.interface import place_of
 
 if TYPE_CHECKING:
     from localdfa.network import Network
+
+# What a number is until a rule or a pathway has written it: a NaN with bits of its own, which no arithmetic with numbers gives.
+_UNWRITTEN = {4: (np.uint32, 0x7FC0DFA1), 8: (np.uint64, 0x7FF80000DFA1DFA1)}
 
 
 @dataclass(kw_only=True)
@@ -119,13 +124,20 @@ def post_changes(
     target: np.ndarray,
     directions: bool = False,
     layers: frozenset[int] | None = None,
+    checked: bool = True,
 ) -> tuple[list[np.ndarray], int]:
     """The postsynaptic change Δz/β of each layer, (m, n_l), hidden layers first; and the number of events when nudged.
 
     rule: as `localdfa.rules` describes it. error: ŷ − y; target; both (m, n_out). directions: for an exact rule, multiply each
     hidden layer's change by a power of two, so that what is carried back through a hundred layers neither vanishes nor
     overflows. layers: the hidden layers, from 0, whose change is asked for, if not of all: events are theirs alone, and of the
-    others only what the pathway passes on is computed. Nudged activity must then not be seen by the layer above.
+    others only what the pathway passes on is computed. Nudged activity must then not be seen by the layer above. checked:
+    whether to look that rule and pathway have written all that they are to write.
+
+    Raises
+    ------
+    ModelError
+        They have not, or the rule does not return a pair; the message names the hook and the layer.
     """
     pathway, m, events = network.pathway, error.shape[0], 0
     change = [_unwritten((m, n), error.dtype) for n in network.sizes[1:]]
@@ -142,14 +154,28 @@ def post_changes(
         if l > 0 and pathway.by_propagation and rule.needs_phases:
             signal[:] = 0  # the activity itself brings it
         else:
-            pathway.signal(network, l, carried, change, signal, free.route)
+            # By a name of another type, as what is to return nothing may do so all the same.
+            write: Any = pathway.signal
+            returned = write(network, l, carried, change, signal, free.route)
+            if checked:
+                _require_written(signal, pathway.signal, "out", l, network.n_hidden, returned)
         if l in network.reached:
             signal *= network.reached[l]
-        sent, moved[l + 1] = rule.hidden(l, free, moved[l], signal, change[l])
+        taught: Any = rule.hidden(l, free, moved[l], signal, change[l])
+        if not isinstance(taught, tuple) or len(taught) != 2:
+            raise ModelError(
+                f"{place_of(rule.hidden)} returns {quoted(taught)}; allowed: the number of graded events, and what moves the "
+                f"layer above or None, as (0, None)"
+            )
+        if checked and getattr(rule, "teaches_hidden", True):
+            _require_written(change[l], rule.hidden, "change", l, network.n_hidden)
+        sent, moved[l + 1] = taught
         events += sent if layers is None or l in layers else 0
         if directions:
             finite.scale_near_one(change[l])
     rule.output(free, moved[-1], error, change[-1])
+    if checked:
+        _require_written(change[-1], rule.output, "change", network.n_hidden, network.n_hidden)
     return change, events
 
 
@@ -197,8 +223,26 @@ def _needed(network: "Network", layers: frozenset[int] | None) -> set[int]:
 def _unwritten(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array for a rule or a pathway to write: what it leaves out is not a number, and so is never learned."""
     found = np.empty(shape, dtype)
-    found.fill(np.nan)
+    as_bits, bits = _UNWRITTEN[found.itemsize]
+    found.view(as_bits).fill(bits)
     return found
+
+
+def _require_written(values: np.ndarray, hook: Any, argument: str, l: int, n_hidden: int, returned: Any = None) -> None:
+    """Refuse what a hook was to write of layer l and has left as `_unwritten` made it.
+
+    argument: what the hook calls the array. returned: what the hook has given back, where it is to give nothing.
+    """
+    as_bits, bits = _UNWRITTEN[values.itemsize]
+    unwritten = values.view(as_bits) == bits
+    if not unwritten.any():
+        return
+    how = "writes nothing into" if unwritten.all() else "leaves a part unwritten of"
+    instead = " and returns an array" if isinstance(returned, np.ndarray) else ""
+    raise ModelError(
+        f"{place_of(hook)} {how} `{argument}` for {finite.layer(l, n_hidden)}{instead}; allowed: to write every number of it "
+        f"in place, as {argument}[...] = …, for `{argument} = …` makes another array, which nobody reads"
+    )
 
 
 def update(

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numba
@@ -17,7 +18,10 @@ from conftest import Small
 from localdfa import measure, registry
 from localdfa.core.rate import settled
 from localdfa.core.rate.plasticity import Plasticity
-from localdfa.errors import NonFiniteError
+from localdfa.engines import engine
+from localdfa.errors import ModelError, NonFiniteError
+from localdfa.feedback.direct import Direct
+from localdfa.rules._exact import Exact
 
 TESTS = Path(__file__).parents[2]
 
@@ -128,3 +132,107 @@ def test_an_activity_that_is_not_finite_is_refused_with_its_layer_and_row(rng):
     small.network.weights[-1][0, 1] = np.inf
     with pytest.raises(NonFiniteError, match="output layer"):
         settled.free_phase(small.network, small.inputs)
+
+
+class WritesNothing(Exact):
+    def hidden(self, l, free, moved, signal, change):
+        return 0, None
+
+
+class Rebinds(Exact):
+    def hidden(self, l, free, moved, signal, change):
+        change = -signal  # noqa: F841
+        return 0, None
+
+
+class WritesTheFirstLayerAlone(Exact):
+    def hidden(self, l, free, moved, signal, change):
+        if l == 0:
+            change[...] = -signal
+        return 0, None
+
+
+class WritesAPart(Exact):
+    def hidden(self, l, free, moved, signal, change):
+        change[:, 1:] = -signal[:, 1:]
+        return 0, None
+
+
+class AddsToIt(Exact):
+    def hidden(self, l, free, moved, signal, change):
+        change -= signal
+        return 0, None
+
+
+class WritesNoOutput(Exact):
+    def output(self, free, moved, error, change):
+        return -error
+
+
+class ReturnsNothing(Exact):
+    def hidden(self, l, free, moved, signal, change):
+        change[...] = -signal
+
+
+class ReturnsTheSignal(Direct):
+    @staticmethod
+    def signal(network, l, carried, change, out, route=()):
+        return carried @ network.feedback[l].T
+
+
+class RebindsOut(Direct):
+    @staticmethod
+    def signal(network, l, carried, change, out, route=()):
+        out = carried @ network.feedback[l].T  # noqa: F841
+
+
+def changes_under(rng, rule=Exact, pathway=Direct, precision="float64", checked=True):
+    small = Small(rng, hidden=(7, 5), precision=precision, rule="dfa")
+    network = replace(small.network, pathway=pathway)
+    free = settled.free_phase(network, small.inputs.astype(precision))
+    error = free.prediction - small.target.astype(precision)
+    model = rule(network, small.setting.phases, small.setting.parameters_of("dfa"))
+    return settled.post_changes(network, model, free, error, small.target, checked=checked)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("models", "says"), [
+        ({"rule": WritesNothing}, "WritesNothing.hidden writes nothing into `change` for hidden layer 1; allowed"),
+        ({"rule": Rebinds}, "Rebinds.hidden writes nothing into `change` for hidden layer 1; allowed"),
+        ({"rule": WritesTheFirstLayerAlone}, "Alone.hidden writes nothing into `change` for hidden layer 2; allowed"),
+        ({"rule": WritesAPart}, "WritesAPart.hidden leaves a part unwritten of `change` for hidden layer 1; allowed"),
+        ({"rule": AddsToIt}, "AddsToIt.hidden writes nothing into `change` for hidden layer 1; allowed"),
+        ({"rule": WritesNoOutput}, "WritesNoOutput.output writes nothing into `change` for the output layer; allowed"),
+        ({"rule": ReturnsNothing}, "ReturnsNothing.hidden returns None; allowed: the number of graded events"),
+        ({"pathway": ReturnsTheSignal}, "Signal.signal writes nothing into `out` for hidden layer 1 and returns an array"),
+        ({"pathway": RebindsOut}, "RebindsOut.signal writes nothing into `out` for hidden layer 1; allowed"),
+    ],
+)  # fmt: skip
+def test_a_hook_that_does_not_write_what_it_is_to_write_is_named(rng, models, says, precision):
+    with pytest.raises(ModelError) as caught:
+        changes_under(rng, precision=precision, **models)
+    assert says in str(caught.value)
+    assert __file__ in str(caught.value)
+
+
+def test_numbers_that_a_rule_makes_no_numbers_of_are_not_called_unwritten(rng):
+    class Overflows(Exact):
+        def hidden(self, l, free, moved, signal, change):
+            change[...] = np.inf * signal - np.inf * signal
+            return 0, None
+
+    with np.errstate(invalid="ignore"):
+        change, _ = changes_under(rng, rule=Overflows)
+    assert np.isnan(change[0]).all()
+
+
+def test_what_is_unwritten_is_looked_for_in_the_first_mini_batch_of_an_epoch(rng, monkeypatch):
+    asked = []
+    post_changes = settled.post_changes
+    monkeypatch.setattr(settled, "post_changes", lambda *a, checked, **k: asked.append(checked) or post_changes(*a, **k))
+    small = Small(rng, rule="dfa")
+    learns = engine(small.setting, "dfa")
+    for _ in range(3):
+        learns.learn(small.network, small.inputs, small.target, rng, frozenset())
+    assert asked == [True, False, False]
