@@ -16,7 +16,7 @@ from localdfa.data import kinds, links, npz
 from localdfa.data.dataset import Source
 from localdfa.data.kinds import Graph, Kind, Links
 from localdfa.data.trains import array_of
-from localdfa.errors import DataError, SpecError
+from localdfa.errors import DataError, SpecError, quoted
 from localdfa.inputs.trains import implausible, unseen
 from localdfa.network import VALIDATION, generator
 from localdfa.spec import Augment, Experiment, Setting, checks, modules, settings
@@ -112,13 +112,22 @@ def load(experiment: Experiment, given: Source | None = None) -> Data:
         )
     reads = _kind(experiment)
     data = load_samples(experiment, given) if reads is None else _of_kind(experiment, reads, given)
-    kept = float(has_validation(data))
-    for name, setting in settings(experiment).items():
-        try:
-            checks.validated(kept, setting.stage)
-        except ValueError as error:
-            raise SpecError(f"{f'condition {name!r}: ' * bool(experiment.condition)}{error}") from None
+    if not has_validation(data):
+        _require_no_choice(experiment)
     return data
+
+
+def _require_no_choice(experiment: Experiment) -> None:
+    """Refuse stages that choose by the validation error, where there is none."""
+    for name, setting in settings(experiment).items():
+        for i, stage in enumerate(setting.stage):
+            for key, asks in (("patience", stage.patience is not None), ("keep", stage.keep == "best")):
+                if asks:
+                    raise SpecError(
+                        f"{f'condition {name!r}: ' * bool(experiment.condition)}stage[{i}].{key}: "
+                        f"{quoted(getattr(stage, key))} chooses by the validation error, and nothing is kept for validation; "
+                        f"write `preprocess.validation = 0.1`, or have x_valid and y_valid in data of your own"
+                    )
 
 
 def has_validation(data: Data) -> bool:
@@ -165,7 +174,7 @@ def _prepared_by(experiment: Experiment) -> dict[str, Any]:
     by_condition, prepare = settings(experiment).values(), experiment.preprocess
     double = any(setting.precision == "float64" for setting in by_condition)
     return {
-        "validation": prepare.validation or 0.0, "whiten": prepare.whiten, "whiten_epsilon": prepare.whiten_epsilon,
+        "validation": prepare.validation, "whiten": prepare.whiten, "whiten_epsilon": prepare.whiten_epsilon,
         "standardise": prepare.standardise, "dtype": np.float64 if double else np.float32, "rng": generator(0, VALIDATION),
         "regression": regression(experiment),
     }  # fmt: skip

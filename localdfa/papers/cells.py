@@ -60,7 +60,6 @@ class Cell(NamedTuple):
         ):
             tables[table] = {**tables[table], **registry.get(family, model)(**parameters)._asdict()}
         of_experiment = self.experiment.model_dump(mode="json", include={"data", "preprocess"})
-        of_experiment["preprocess"]["validation"] = self.experiment.preprocess.validation or 0.0  # papers bring none
         return dict(plain({**of_experiment, **tables, "seed": self.seed}))
 
     def _of_module(self, tables: dict[str, Any]) -> dict[str, Any]:

@@ -748,20 +748,6 @@ def _schedule(key: str, schedule: "Schedule") -> None:
         raise ValueError(f"{key}.factor: with 0 the learning rate is zero at once; allowed with {schedule.kind!r}: above 0")
 
 
-def validated(validation: float | None, stages: Iterable["Stage"]) -> None:
-    """Refuse to choose by a validation set that there is not; ValueError with ``key: reason``.
-
-    validation: how much is kept for validation; None where that is not known, as the data may bring a part for it.
-    """
-    for i, stage in enumerate(stages):
-        for key, asks in (("patience", stage.patience is not None), ("keep", stage.keep == "best")):
-            if asks and validation == 0:
-                raise ValueError(
-                    f"stage[{i}].{key}: {quoted(getattr(stage, key))} chooses by the validation error, and nothing is kept for "
-                    f"validation; write `preprocess.validation = 0.1`, or have x_valid and y_valid in data of your own"
-                )
-
-
 def _in_time(setting: "Setting", rule: str) -> None:
     if not _pathway_model(setting, rule).in_time:
         allowed = [name for name in registry.names("feedback") if registry.get("feedback", name).in_time]

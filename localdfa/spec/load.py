@@ -310,13 +310,6 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
             modules.check_whole(experiment, of_modules)
         except ValueError as error:
             raise SpecError(_joined(prefix, str(error).splitlines())) from None
-    for name, setting in conditions.items():
-        if modules.brings_parts(setting):
-            continue
-        try:
-            checks.validated(experiment.preprocess.validation, setting.stage)
-        except ValueError as error:
-            raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(experiment.condition)}{error}") from None
     if experiment.preprocess.whiten and experiment.preprocess.standardise:
         raise SpecError(
             f"{prefix}preprocess.standardise: true does not go with preprocess.whiten = true, which gives inputs their "

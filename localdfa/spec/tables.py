@@ -52,9 +52,9 @@ def _text_keys(value: Any) -> Any:
 class Preprocess(Table):
     """What is done to the data before training."""
 
-    validation: float | None = Field(
-        None, ge=0, lt=1,
-        description="fraction of the training set kept for validation; if left out, the validation part that the data bring",
+    validation: float = Field(
+        0.0, ge=0, lt=1,
+        description="fraction of the training set kept for validation; 0: the validation part that the data bring, if any",
     )  # fmt: skip
     standardise: bool = Field(
         False,

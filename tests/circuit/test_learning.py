@@ -327,10 +327,10 @@ def test_a_rule_that_no_signal_teaches_learns_without_targets(rule, monkeypatch)
     for arrival in arrived[arrived > free]:
         expected -= 0.004 * np.exp(-(arrival - fired[fired < arrival]) / tau_z).sum()
     assert net.synapses("in", "out").weight[0] - 0.5 == pytest.approx(expected, rel=1e-9)
-    for more in ({"nudging": "centered"}, {"feedback": {"out": 1.0}}):
-        with pytest.raises(SpecError, match=f"{[*more][0]}: .*; no signal teaches the rule 'stdp'; allowed: to leave it out"):
-            net.learner("in", "out", **more, **given)
-    with pytest.raises(SpecError, match="targets: .* no signal teaches this learner's rule; allowed: to leave them out"):
+    for key, value in {"nudging": "centered", "feedback": {"out": 1.0}}.items():
+        with pytest.raises(SpecError, match=f"{key}: .*; no signal teaches the rule 'stdp'; allowed: to leave it out"):
+            net.learner("in", "out", **{key: value}, **given)
+    with pytest.raises(SpecError, match=r"targets: .* no signal teaches this learner's rule; allowed: to leave them out"):
         learner.epoch(trial, [[0.0]])
 
 
