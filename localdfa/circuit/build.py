@@ -144,7 +144,9 @@ def require_apart(circuit: "Circuit") -> None:
 def _neurons(p: "Population", seed: int, k: int, taus: np.ndarray) -> Neurons:
     model = registry.get("neurons", str(p.model))
     found: dict[str, Any] = {}
-    for f, (name, value) in enumerate({**p.parameters, "v_rest": p.rest}.items()):
+    # The model also has what a circuit says in another way, which its kernels have to be given.
+    complete = {name: p.parameters.get(name, model._field_defaults.get(name)) for name in model._fields}
+    for f, (name, value) in enumerate({**complete, "v_rest": p.rest}.items()):
         rng = generator(seed, _PARAMETERS, k, f)
         found[name] = value if isinstance(value, float) else np.array(drawn(value, rng, p.size))
     rest, zero = found.pop("v_rest"), 0.0

@@ -26,7 +26,7 @@ from localdfa.circuit.values import (
     regular,
     value_of,
 )
-from localdfa.errors import SpecError, quoted
+from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec.checks import wrong_parameters
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ RECORDS = ["spikes", "v"]
 class Population:
     """Neurons of one model, or a source: neurons that are given what they send.
 
-    model: the name of the neuron model, None of a source. parameters: all that the model has. rest: what a linear membrane
-    relaxes to. start: v at the beginning.
+    model: the name of the neuron model, None of a source. parameters: of the model, all that a circuit reads. rest: what a
+    linear membrane relaxes to. start: v at the beginning.
     rate: of a source of Poisson processes, Hz, a number or an array (size,). trains: of a source of given trains, times in ms
     and neurons, in order of time.
     """
@@ -113,16 +113,28 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Pulse:
-    """A current into each neuron of a population from `begin` until `end`, ms: a number or an array (size,)."""
+    """A current into each neuron of a population from `begin` until `end`, ms.
+
+    value: a number or an array (size,); with `step`, ms, one after the other for so long each, (T,) or (T, size).
+    """
 
     post: Population
     value: Value
     begin: float
     end: float
+    step: float | None = None
+
+    @property
+    def changes(self) -> float:
+        """When it first changes, ms."""
+        return self.begin or (self.end if self.step is None else self.step)
 
 
 class Synapses(NamedTuple):
-    """Synapses between two populations, each array (n_synapses,): the neurons that they join, weights, and delays, ms."""
+    """Synapses between two populations, each array (n_synapses,): the neurons that they join, weights, and delays, ms.
+
+    The arrays are copies, which can only be read: synapses change by learning alone.
+    """
 
     pre: np.ndarray
     post: np.ndarray
@@ -176,7 +188,7 @@ class Circuit:
         It has ``seed`` and ``precision``, and tables ``[[population]]``, ``[[source]]``, ``[[projection]]`` and ``[[input]]``
         with the names and values of the arguments of `population`, of `poisson` (``rate``) or `trains` (``times``,
         ``neurons``), of `project`, and of `noise` (``post``, ``rate``, ``weight``, ``tau_syn``) or `current` (``post``,
-        ``current``).
+        ``current``, ``begin``, ``end``, ``step``).
 
         Raises
         ------
@@ -319,7 +331,8 @@ class Circuit:
         pairs : (pre, post) of arrays (n_synapses,)
             The neurons that synapses join.
         matrix : array or SciPy sparse array (n_pre, n_post)
-            Weights, in the place of `weight`; there is no synapse where an array is 0, or a sparse array has no entry.
+            Weights, in the place of `weight`; there is no synapse where an array is 0, or a sparse array has no entry. Entries
+            of a sparse array for one pair are one synapse, whose weight is their sum, as SciPy has it.
         weight : float, array, or table with a distribution
             What a spike adds to v, or to the synaptic current. As an array: of `pairs` (n_synapses,), of one_to_one (n,), and
             of dense projections (n_pre, n_post).
@@ -355,6 +368,11 @@ class Circuit:
         for flag, flagged in (("self_connections", self_connections), ("multapses", multapses), ("plastic", plastic)):
             if not isinstance(flagged, bool):
                 raise SpecError(f"{key}.{flag}: {quoted(flagged)}; allowed: True, False")
+        if multapses and named == ["matrix"]:
+            raise SpecError(
+                f"{key}.multapses: True; a matrix has one weight for each pair; allowed with pairs, as pairs=(m.row, m.col) "
+                "and weight=m.data of a sparse array m in COO format"
+            )
         if multapses and not {*named} & {"pairs", "in_degree", "out_degree"}:
             raise SpecError(f"{key}.multapses: True; allowed with pairs, in_degree and out_degree")
         if not self_connections and not recurrent:
@@ -374,6 +392,12 @@ class Circuit:
                 raise SpecError(f"{key}.self_connections: False; one_to_one would join no neurons")
             if not self_connections:
                 shapes = ()
+                for of, values in (("weight", weight), ("delay", delay)):
+                    if not isinstance(values, Mapping) and regular(values) and np.ndim(values):
+                        raise SpecError(
+                            f"{key}.{of}: an array of shape {np.shape(values)}; with self_connections=False allowed: a number, "
+                            "or a table with a distribution; arrays go with matrix=, with 0 on its diagonal, or with pairs="
+                        )
         elif kind == "probability":
             given = number(f"{key}.probability", probability, Bounds(1e-9, 1))
         elif kind in ("in_degree", "out_degree"):
@@ -431,17 +455,48 @@ class Circuit:
         self.noises.append(found)
         return found
 
-    def current(self, post: str | Population, value: Any, begin: float = 0.0, end: float | None = None) -> None:
-        """Give a population a current, in the unit of v, besides those that it has: a number or an array (size,).
+    def current(
+        self,
+        post: str | Population,
+        value: Any,
+        begin: float = 0.0,
+        end: float | None = None,
+        step: float | None = None,
+    ) -> None:
+        """Give a population a current, in the unit of v, besides those that it has.
 
-        begin, end: from when until when, ms from the beginning, multiples of 0.001 ms; by default always. The shortest time
-        between such moments bounds how long threads work side by side, and so the speed.
+        The shortest time between moments at which currents change bounds how long threads work side by side, and so the speed.
+
+        Parameters
+        ----------
+        post : str or Population
+        value : float or array (size,)
+            The current; with `step` a waveform, an array over time: (T,) of all neurons, or (T, size) of each its own.
+        begin, end : float, optional
+            From when until when, ms from the beginning, multiples of 0.001 ms; by default always. A waveform is at its end
+            after T steps, and has no `end` of its own.
+        step : float, optional
+            How long each value of a waveform holds, ms, a multiple of 0.001 ms.
+
+        Raises
+        ------
+        SpecError
+            The message names the population, what is wrong, and what is allowed.
         """
         self._still_open("a current")
         target = self.named("post", post, receives=True)
         key = f"current of {target.name!r}"
+        first = self._moment(f"{key}.begin", begin)
+        if step is not None:
+            self.pulses.append(self._waveform(key, target, value, first, end, step))
+            return
+        if regular(value) and np.ndim(value) and np.shape(value) != (target.size,):
+            raise SpecError(
+                f"{key}: an array of shape {np.shape(value)}; allowed: a number, or an array of shape ({target.size},); with "
+                f"step, how long each value holds, ms, one over time, (T,) or (T, {target.size})"
+            )
         more = _fixed(key, value, _VOLTAGE, target.size)
-        first, last = self._moment(f"{key}.begin", begin), np.inf if end is None else self._moment(f"{key}.end", end)
+        last = np.inf if end is None else self._moment(f"{key}.end", end)
         if last <= first:
             raise SpecError(f"{key}.end: {end!r}; allowed: above begin, {first:g}")
         if first > 0 or last < np.inf:
@@ -545,7 +600,8 @@ class Circuit:
             Its ``name``, of a rule for spikes, as ``local`` or ``erbp``, and its parameters.
         code : dict
             How numbers become spikes of `inputs`, as in the table ``input`` of an experiment: ``poisson`` with its ``rate``,
-            ``latency`` with its ``window``; or ``trains``, by which each trial is given spikes.
+            ``latency`` with its ``window``; or ``trains``, by which each trial is given spikes, in ms or in the ``time_unit``
+            that is said, ``s``, ``ms`` or ``us``.
         optimiser : dict
             Its ``name``, and its parameters.
         beta : float, optional
@@ -582,14 +638,21 @@ class Circuit:
         return learner_of(self, driven, target, feedback, rule, code, optimiser, times, nudging, propagation, projections)
 
     def synapses(self, pre: str | Population, post: str | Population) -> Synapses:
-        """All synapses from one population to another as they stand, also as they have been learned; draws the circuit."""
+        """All synapses from one population to another as they stand, also as they have been learned; draws the circuit.
+
+        The arrays are copies, which later learning does not change, and can only be read: weights that are to be others are
+        given to `project`.
+        """
         names = self.named("pre", pre).name, self.named("post", post, receives=True).name
         if self.simulation is None:
             self.simulation = Simulation(self)
         found = [each[3:] for each in self.simulation.synapses() if each[:2] == names]
         if not found:
             raise SpecError(f"there are no synapses from {names[0]!r} to {names[1]!r}")
-        return Synapses(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+        for column in columns:
+            column.setflags(write=False)
+        return Synapses(*columns)
 
     def require(self, duration: float, record: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
         """What a run of these arguments keeps by population; SpecError, as `run` raises it, before anything is drawn."""
@@ -634,6 +697,23 @@ class Circuit:
                 f"{key}: {registry.unknown(name, there) if there else f'{quoted(name)}, but there is no population'}"
             )
         return self.populations[name]
+
+    def _waveform(self, key: str, target: Population, value: Any, begin: float, end: Any, step: Any) -> Pulse:
+        """A current that goes through an array over time."""
+        if end is not None:
+            raise SpecError(f"{key}.end: {quoted(end)}; with step, the number of values says it; allowed: to leave it out")
+        holds = self._moment(f"{key}.step", step)
+        if not holds:
+            raise SpecError(f"{key}.step: {quoted(step)}; allowed: numbers from 0.001")
+        n = np.shape(value)[0] if regular(value) and np.ndim(value) in (1, 2) else 0
+        if isinstance(value, (Mapping, str)) or not n:
+            shown = f"an array of shape {np.shape(value)}" if regular(value) and np.ndim(value) else quoted(value)
+            raise SpecError(f"{key}: {shown}; allowed with step: an array over time, (T,) or (T, {target.size})")
+        steps = array(key, value, _VOLTAGE, ((n,), (n, target.size)))
+        last = begin + n * holds
+        if last > _TIME.high:
+            raise SpecError(f"{key}: {n} steps of {holds:g} ms end at {last:g} ms; allowed: up to {_TIME.high:g}")
+        return Pulse(target, steps, begin, round(last, 3), holds)
 
     def _moment(self, key: str, value: Any) -> float:
         time = number(key, value, _TIME)
@@ -684,11 +764,16 @@ class Circuit:
 
 
 def _parameters(key: str, name: str, model: Any, given: Mapping[str, Any], size: int, precision: str) -> dict[str, Value]:
-    """All parameters of a model for a population, numbers in float64, and v_rest, where the membrane is linear.
+    """The parameters of a model that a circuit reads, numbers in float64, and v_rest, where the membrane is linear.
 
     Such a membrane may be measured from anywhere: in the kernels the reset is 0, and only the threshold above it is bounded.
     """
     given = {p: plain(value) for p, value in given.items()}
+    further = ("v_rest",) if model.linear else ()
+    allowed = [*(p for p in model._fields if p not in _ELSEWHERE), *further]
+    for p in given:
+        if p not in allowed:
+            raise SpecError(f"{key}.{clipped(p)}: a parameter of {name} {registry.unknown(p, allowed)}")
     varied = {p for p, value in given.items() if isinstance(value, Mapping) or not regular(value) or np.ndim(value)}
     if model.adapts and "tau_a" in varied:
         raise SpecError(
@@ -696,7 +781,6 @@ def _parameters(key: str, name: str, model: Any, given: Mapping[str, Any], size:
             "with another tau_a make up a population of their own"
         )
     own: dict[str, Any] = {p: value for p, value in given.items() if p not in varied}
-    further = ("v_rest",) if model.linear else ()
     found: dict[str, Value] = {}
     if model.linear:
         found["v_rest"] = value_of(f"{key}.v_rest", given.get("v_rest", 0.0), _LEVEL, ((size,),))
@@ -705,15 +789,13 @@ def _parameters(key: str, name: str, model: Any, given: Mapping[str, Any], size:
         own = {p: value for p, value in own.items() if p not in ("v_th", "v_reset")}
         lowest = [value.bounds.low if isinstance(value, Distribution) else np.min(value) for value in found.values()]
         own["v_th"], own["v_reset"] = max(float(lowest[1] - lowest[2]), 1e-3), 0.0
-    if wrong := wrong_parameters(key, "neurons", name, own, precision, further):
+    if wrong := wrong_parameters(key, "neurons", name, own, precision):
         raise SpecError("\n".join(wrong))
     for p in sorted(varied - {*found}):
-        if wrong := wrong_parameters(key, "neurons", name, {p: 1.0} if p not in model._fields else {}, precision, further):
-            raise SpecError("\n".join(wrong))
         low, high = _bounds_of(model.__annotations__[p])
         found[p] = value_of(f"{key}.{p}", given[p], Bounds(low, high), ((size,),))
     complete = model(**{p: value for p, value in own.items() if p not in found})._asdict()
-    order = {p: found[p] if p in found else float(value) for p, value in complete.items()}
+    order = {p: found[p] if p in found else float(value) for p, value in complete.items() if p not in _ELSEWHERE}
     return order | ({"v_rest": found["v_rest"]} if model.linear else {})
 
 
@@ -765,5 +847,9 @@ def _of_matrix(key: str, matrix: Any, n_pre: int, n_post: int) -> tuple[tuple[np
     if matrix.shape != (n_pre, n_post):
         raise SpecError(f"{key}: an array of shape {matrix.shape}; allowed: one of shape {(n_pre, n_post)}")
     found = matrix.tocoo()
-    pre, post = found.row, found.col
-    return (pre.astype(np.int64), post.astype(np.int64)), array(key, found.data, _WEIGHT, (pre.shape,))
+    pre, post, weights = found.row, found.col, array(key, found.data, _WEIGHT, (found.data.shape,))
+    if len(np.unique(pre.astype(np.int64) * n_post + post)) < len(pre):
+        summed = scipy.sparse.coo_array((weights, (pre, post)), shape=matrix.shape)
+        summed.sum_duplicates()
+        pre, post, weights = summed.row, summed.col, summed.data
+    return (pre.astype(np.int64), post.astype(np.int64)), weights

@@ -1,5 +1,6 @@
 """A circuit that is taught: what a readout is to do in each trial, and how plastic projections learn it by a local rule."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from localdfa.core.update import Update
 from localdfa.data.trains import Inputs
 from localdfa.data.trains import Trains as GivenTrains
 from localdfa.errors import NonFiniteError, SpecError, quoted
+from localdfa.inputs.trains import implausible, unseen
 from localdfa.spec.checks import SETTLED, wrong_parameters
 from localdfa.spec.tables import Input, Phases, Trace
 
@@ -25,8 +27,12 @@ if TYPE_CHECKING:
 
 # Purposes of random numbers, beside those of `build`.
 _ORDER, _TRIALS, _TESTS, _FEEDBACK = 45, 46, 47, 48
-_SIGNAL, _TARGET, _TIME, _BETA = Bounds(-1e6, 1e6), Bounds(-1e6, 1e6), Bounds(0.1, 1e6), Bounds(1e-8, 100)
+_SIGNAL, _TARGET, _TIME, _BETA = Bounds(-1e6, 1e6), Bounds(0, 1e6), Bounds(0.1, 1e6), Bounds(1e-8, 100)
 _SIZES, _THREADS = Bounds(1, 100_000, True), Bounds(1, 1024, True)
+# ms, of times of given trains.
+_UNITS = {"ms": 1.0, "s": 1e3, "us": 1e-3}
+# Spike trains are refused where phases end before more than this part of their spikes.
+_UNSEEN = 0.1
 # A nudge lasts as many time constants of the postsynaptic trace, if nothing else is said.
 _NUDGED = 5
 
@@ -63,7 +69,7 @@ class Learner:
         ----------
         inputs : array (m, n), or sequence of m pairs
             What the source that is driven sends in each trial: numbers, which the input code turns into spikes, or with the
-            code ``trains`` spikes (times, neurons), ms from the onset of each phase.
+            code ``trains`` spikes (times, neurons), ms from the onset of each phase, which cuts them off at its end.
         targets : array (m, n_out)
             The rate that each neuron of the readout is to have, Hz; None under a rule that no signal teaches.
         batch_size : int
@@ -130,7 +136,7 @@ class Learner:
         source, spec = self._circuit.populations[self._protocol.driven], self._protocol.input
         code = registry.get("inputs", spec.code)
         if code.given:
-            return _trains(inputs, source)
+            return _trains(inputs, source, self._protocol)
         m = len(inputs) if isinstance(inputs, Sequence) or (regular(inputs) and np.ndim(inputs)) else 0
         found = array("inputs", inputs, Bounds(-1e9, 1e9), ((max(1, m), source.size),))
         if reason := code.refusal(found, (source.size,), spec):
@@ -189,7 +195,7 @@ def learner_of(
         _require_reached(circuit, learns, signals, model.injects, phases.propagation == "live")
     elif feedback is not None:
         raise SpecError(f"feedback: {quoted(feedback)}; no signal teaches the rule {rule['name']!r}; allowed: to leave it out")
-    protocol = Protocol(driven.name, _code(code, driven), readout.name, signals, model, of_rule, phases, trace)
+    protocol = Protocol(driven.name, *_code(code, driven), readout.name, signals, model, of_rule, phases, trace)
     allowed, example = registry.names("optimisers"), "{'name': 'rmsprop', 'learning_rate': 0.01}"
     _, own = _model("optimiser", "optimisers", allowed, example, optimiser, circuit.precision)
     return Learner(circuit, protocol, own, learns)
@@ -199,7 +205,12 @@ def _model(key: str, package: str, allowed: list[str], example: str, given: Any,
     """A model of a package, given as a table of its name and its parameters; and these."""
     if not isinstance(given, Mapping):
         raise SpecError(f"{key}: {quoted(given)}; allowed: a table, as {example}")
-    name = choice(f"{key}.name", given.get("name"), allowed)
+    name = given.get("name")
+    if name not in allowed:
+        raise SpecError(
+            f"{key}.name: {registry.unknown(name, allowed)}; one of your own comes with an installed package, by an entry "
+            f"point of the group localdfa.{package}"
+        )
     own = {parameter: value for parameter, value in given.items() if parameter != "name"}
     if wrong := wrong_parameters(key, package, name, own, precision):
         raise SpecError("\n".join(wrong))
@@ -261,7 +272,7 @@ def _require_learnable(circuit: "Circuit", readout: "Population") -> None:
             "which each trial draws anew"
         )
     for pulse in circuit.pulses:
-        raise SpecError(f"current of {pulse.post.name!r}: changes at {pulse.begin:g} ms; allowed in trials: constant ones")
+        raise SpecError(f"current of {pulse.post.name!r}: changes at {pulse.changes:g} ms; allowed in trials: constant ones")
     for p in circuit.populations.values():
         if p.model not in (None, readout.model):
             raise SpecError(
@@ -364,23 +375,25 @@ def _hearing(circuit: "Circuit", name: str) -> set[str]:
     return found
 
 
-def _code(given: Any, driven: "Population") -> Input:
-    """The input code of the source that is driven."""
+def _code(given: Any, driven: "Population") -> tuple[Input, str | None]:
+    """The input code of the source that is driven; and the unit of given trains, where it is said."""
     if not isinstance(given, Mapping):
         raise SpecError(f"code: {quoted(given)}; allowed: a table, as {{'code': 'poisson', 'rate': 100.0}}")
     models = {name: registry.get("inputs", name) for name in registry.names("inputs")}
     spiking = [name for name, model in models.items() if model.spikes and not model.series]
     name = choice("code.code", given.get("code"), spiking)
+    unit = ("time_unit",) if models[name].given else ()
     reads, bounds = models[name].reads, {"rate": Bounds(0.1, 1e4), "window": Bounds(0.1, 1e5)}
     for key in given:
         if key != "code":
-            choice("code", key, [*reads])
+            choice("code", key, [*reads, *unit])
     own: dict[str, Any] = {key: number(f"code.{key}", given[key], bounds[key]) for key in reads if key in given}
-    return Input(code=name, **own)
+    stated = choice("code.time_unit", given["time_unit"], [*_UNITS]) if "time_unit" in given else None
+    return Input(code=name, **own), stated
 
 
-def _trains(inputs: Any, source: "Population") -> GivenTrains:
-    """Spike trains of trials, each a pair (times, neurons)."""
+def _trains(inputs: Any, source: "Population", protocol: Protocol) -> GivenTrains:
+    """Spike trains of trials, each a pair (times, neurons); refused where they are hardly ms, or phases end before they do."""
     allowed = "a pair (times, neurons) for each trial, ms from the onset of each phase"
     if not isinstance(inputs, (list, tuple)) or not inputs:
         raise SpecError(f"inputs: {quoted(inputs)}; allowed: {allowed}")
@@ -391,8 +404,21 @@ def _trains(inputs: Any, source: "Population") -> GivenTrains:
         times.append(array(f"inputs[{s}], times", pair[0], Bounds(0, 1e9), of_one_axis(pair[0])))
         who.append(array(f"inputs[{s}], neurons", pair[1], Bounds(0, source.size - 1, True), (times[-1].shape,)))
         counts.append(times[-1].size)
-    sample = np.repeat(np.arange(len(counts)), counts)
-    return GivenTrains(sample, np.concatenate(who), np.concatenate(times), len(counts), source.size)
+    sample, time = np.repeat(np.arange(len(counts)), counts), np.concatenate(times) * _UNITS[protocol.time_unit or "ms"]
+    free, nudged = protocol.phases.free, protocol.phases.nudged
+    phase, longest = ("free", free) if free >= nudged else ("nudged", nudged)
+    if protocol.time_unit is None and (reason := implausible(time, longest)):
+        raise SpecError(
+            f"inputs, times: {reason.replace('free phase', f'{phase} phase')} Say it, as in code={{'code': "
+            f"{protocol.input.code!r}, 'time_unit': 's'}}; allowed: {', '.join(_UNITS)}"
+        )
+    if (late := unseen(time, longest)) > _UNSEEN:
+        raise SpecError(
+            f"inputs, times: {100 * late:.3g} % of the spikes come after the end of the {phase} phase, {longest:g} ms, the "
+            f"last one at {time.max():.5g} ms, and would not be seen; allowed: up to {100 * _UNSEEN:g} %, as with "
+            f"free={math.ceil(time.max())}"
+        )
+    return GivenTrains(sample, np.concatenate(who), time, len(counts), source.size)
 
 
 def _threads(asked: int | None) -> int:

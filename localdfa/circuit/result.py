@@ -42,6 +42,8 @@ class Result:
     _spikes: dict[str, tuple[Any, Any]]
     _moments: np.ndarray
     _v: dict[str, Any]
+    # Between two moments, ms.
+    interval: float
     # Until when it was to be recorded, ms, where it comes from a file.
     planned: float | None = None
 
@@ -83,7 +85,7 @@ class Result:
         a, b = np.searchsorted(self._moments, [begin, end])
         v = {name: _cut(rows, int(a), int(b)) for name, rows in self._v.items()}
         planned = None if self.complete or end < self.end else self.planned
-        return Result(begin, end, self.sizes, spikes, self._moments[a:b], v, planned)
+        return Result(begin, end, self.sizes, spikes, self._moments[a:b], v, self.interval, planned)
 
     def spikes(self, name: "str | Population") -> tuple[np.ndarray, np.ndarray]:
         """The spikes of a population in order of time: when, ms, and by which neuron, both (n_spikes,)."""
@@ -163,14 +165,13 @@ class Result:
                     neo.SpikeTrain(train, units="ms", t_start=self.begin, t_stop=self.end, population=name, neuron=i)
                 )
         for name in self._v:
-            step = self._moments[1] - self._moments[0] if len(self._moments) > 1 else self.end - self.begin
             start = self._moments[0] if len(self._moments) else self.begin
             segment.analogsignals.append(
                 neo.AnalogSignal(
                     self.v(name)[1],
                     units="dimensionless",
                     t_start=pq.Quantity(start, "ms"),
-                    sampling_period=pq.Quantity(step, "ms"),
+                    sampling_period=pq.Quantity(self.interval, "ms"),
                     name="v",
                     population=name,
                 )

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,7 +35,7 @@ from localdfa.core.spiking.state import State, at_rest
 from localdfa.errors import SpecError
 
 if TYPE_CHECKING:
-    from localdfa.circuit.description import Circuit, Population
+    from localdfa.circuit.description import Circuit, Population, Pulse
 
 # Windows are this long, ms, where no neuron reaches another one, and no longer than this, which bounds the room for spikes.
 _WINDOW, _LONGEST = 1.0, 10.0
@@ -72,7 +72,8 @@ class Inlet(NamedTuple):
 class _Stand:
     """Where a simulation stands, at the edge of a window: all that changes with time.
 
-    queues: of each population the spikes that may still be on their way, when they were sent and by which neuron.
+    queues: of each population the spikes that may still be on their way, when they were sent and by which neuron. on: the
+    currents that are on since the last change, by number, in order.
     """
 
     state: State
@@ -80,6 +81,31 @@ class _Stand:
     sources: processes.Sources
     queues: list[tuple[np.ndarray, np.ndarray]]
     window: int = 0
+    on: list[int] = field(default_factory=list)
+
+
+class _Pulse(NamedTuple):
+    """A current that changes at edges of windows: its first window, and the one after its last.
+
+    post: the number of its population, and own: where the neurons of that stand. value: a number or an array (size,); or,
+    where each of them holds for `per` windows, (T,) or (T, size).
+    """
+
+    first: int
+    last: float
+    post: int
+    own: slice
+    value: Any
+    per: int | None
+
+    def at(self, window: int) -> Any:
+        """What it adds to the drive in a window in which it is on."""
+        return self.value if self.per is None else self.value[(window - self.first) // self.per]
+
+    def edges(self) -> list[float]:
+        """The windows that it changes at the beginning of."""
+        within = [] if self.per is None else range(self.first, int(self.last), self.per)
+        return [self.first, *within, self.last]
 
 
 class Simulation:
@@ -113,7 +139,7 @@ class Simulation:
         self._width = min(float(tables.delay[np.take(of_neurons, tables.ports["pre"])].min(initial=np.inf)), _LONGEST)
         if not np.take(of_neurons, tables.ports["pre"]).any():
             self._width = _WINDOW
-        self._width = _dividing(self._width, [time for p in circuit.pulses for time in (p.begin, p.end)])
+        self._width = _dividing(self._width, [time for p in circuit.pulses for time in (p.begin, p.end, p.step or 0.0)])
         self._kind, self._parameters, self._own, models = self._models()
         noises = np.bincount([self._number[each.post.name] for each in circuit.noises], minlength=senders)
         noises = np.concatenate([np.zeros(senders, np.int64), noises[self._ranges.population]])
@@ -128,13 +154,14 @@ class Simulation:
         self._parameters = self._parameters[:, :-1]
         self._most = np.array([(r.high - r.low) * (5 + int(n)) for r, n in zip(self._cut, periods, strict=True)], np.int64)
         self._stand = self._begin(circuit)
-        # Currents change at edges of windows: of each pulse the first window, the one after its last, its neurons and current.
         self._constant, self._start = self._stand.state.drive.copy(), self._stand.state.v.copy()
-        self._pulses = [
-            (*(np.rint(np.array([p.begin, p.end]) / self._width)), self._neurons_of(self._number[p.post.name]), p.value)
-            for p in circuit.pulses
-        ]
-        self._changes = np.unique([0.0, np.inf, *(edge for first, last, *_ in self._pulses for edge in (first, last))])
+        self._pulses = [self._pulse(p) for p in circuit.pulses]
+        self._changes = np.unique([0.0, np.inf, *(edge for pulse in self._pulses for edge in pulse.edges())])
+        # By window the numbers of the pulses that change there, so that a change costs what these and those that are on do.
+        self._changing: dict[float, list[int]] = {}
+        for n, pulse in enumerate(self._pulses):
+            for edge in dict.fromkeys(pulse.edges()):
+                self._changing.setdefault(edge, []).append(n)
 
     def run(
         self, end: float, recorded: Recorded, threads: int | None, progress: Callable[[float], None], to: Path | None
@@ -212,7 +239,10 @@ class Simulation:
         # One that all synapses of a port have counts once, whether they share it or each has its own.
         jumps = [some[:1] if (some[:1] == some).all() else some for some in jumps]
         noise = stand.noise.mean, stand.noise.kept, stand.noise.jump, stand.sources.mean
-        pulses = [np.array([first, last, here.start, *np.atleast_1d(value)]) for first, last, here, value in self._pulses]
+        pulses = [
+            np.array([p.first, p.last, p.own.start, *(() if p.per is None else (p.per,)), *np.ravel(p.value)])
+            for p in self._pulses
+        ]
         for array in (*synapses, *jumps, self._parameters, self._own, self._constant, *pulses, *noise):
             found = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, found)
         return found
@@ -349,6 +379,7 @@ class Simulation:
         ends = np.cumsum(counts)[:-1]
         stand.queues = list(zip(np.split(arrays["times"], ends), np.split(senders, ends), strict=True))
         stand.window, self.time = window, time
+        stand.on = [n for n, pulse in enumerate(self._pulses) if pulse.first < window < pulse.last]
 
     def _threads(self, asked: int | None) -> int:
         """How many threads take part: no more than there are ranges."""
@@ -371,14 +402,30 @@ class Simulation:
         if not self._kernel:  # nothing is reached by what sources send
             stand.window, stand.queues = stop, [_none() for _ in self.populations]
         while stand.window < stop:
-            if self._pulses and stand.window in self._changes:
-                stand.state.drive[:] = self._constant
-                for first, last, own, value in self._pulses:
-                    stand.state.drive[own] += value if first <= stand.window < last else 0.0
+            if stand.window in self._changing:
+                self._change(stand)
             change = self._changes[np.searchsorted(self._changes, stand.window, "right")]
             self._simulate(stand, int(min(stop, change)), samples, spikes, hands)
             if hands.cancelled[0]:
                 return
+
+    def _change(self, stand: _Stand) -> None:
+        """Set the drive of populations whose currents change at the window where a simulation stands."""
+        changing, drive = self._changing[stand.window], stand.state.drive
+        on = {n for n in (*stand.on, *changing) if self._pulses[n].first <= stand.window < self._pulses[n].last}
+        stand.on = sorted(on)  # which is the order that they are added in
+        posts = {self._pulses[n].post: self._pulses[n].own for n in changing}
+        for own in posts.values():
+            drive[own] = self._constant[own]
+        for pulse in (self._pulses[n] for n in stand.on):
+            if pulse.post in posts:
+                drive[pulse.own] += pulse.at(stand.window)
+
+    def _pulse(self, pulse: "Pulse") -> _Pulse:
+        """A current that changes, in windows."""
+        post, first = self._number[pulse.post.name], round(pulse.begin / self._width)
+        own, per = self._neurons_of(post), None if pulse.step is None else round(pulse.step / self._width)
+        return _Pulse(first, float(np.rint(pulse.end / self._width)), post, own, pulse.value, per)
 
     def _simulate(self, stand: _Stand, stop: int, samples: Samples, spikes: dict[str, Any], hands: _Hands) -> None:
         """Simulate windows up to `stop`, or as many as there is room for."""

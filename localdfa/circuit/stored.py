@@ -57,6 +57,7 @@ class InMemory(AbstractContextManager["InMemory"]):
         self, begin: float, end: float, sizes: dict[str, int], recorded: Recorded, moments: np.ndarray, dtype: np.dtype
     ) -> None:
         self._begin, self._end, self._sizes, self._moments, self._seen = begin, end, sizes, moments, 0
+        self._interval = recorded.interval
         none = (np.empty(0), np.empty(0, np.int64))
         self._spikes = {name: [none] for name in sorted(recorded.spikes)}
         self._v = {name: np.empty((moments.size, sizes[name]), dtype) for name in recorded.v}
@@ -78,7 +79,7 @@ class InMemory(AbstractContextManager["InMemory"]):
         for name, parts in self._spikes.items():
             times, neurons = (np.concatenate(column) for column in zip(*parts, strict=True))
             spikes[name] = times, neurons
-        return Result(self._begin, self._end, self._sizes, spikes, self._moments, self._v)
+        return Result(self._begin, self._end, self._sizes, spikes, self._moments, self._v, self._interval)
 
 
 class Stream(AbstractContextManager["Stream"]):
@@ -263,7 +264,7 @@ def read(path: Path) -> Result:
         stop = bisect_left(times, end)
         spikes[name] = times.cut(0, stop), Rows(path, f"spikes/{name}/neurons", 0, stop, np.dtype(np.int64))
     v = {name: Rows(path, f"v/{name}", 0, len(moments), kind) for name, kind in kinds.items()}
-    return Result(float(attributes["begin"]), end, sizes, spikes, moments, v, planned)
+    return Result(float(attributes["begin"]), end, sizes, spikes, moments, v, float(attributes["interval"]), planned)
 
 
 def _append(dataset: Any, rows: np.ndarray) -> None:

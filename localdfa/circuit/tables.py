@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _TABLES = ("population", "source", "projection", "input")
 # Of sources and inputs the keys of each kind, the first of which says that it is one.
 _SOURCES = {"rate": ("rate",), "times": ("times", "neurons")}
-_INPUTS = {"rate": ("rate", "weight", "tau_syn"), "current": ("current", "begin", "end")}
+_INPUTS = {"rate": ("rate", "weight", "tau_syn"), "current": ("current", "begin", "end", "step")}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def to_toml(circuit: "Circuit") -> str:
 def _of_population(p: "Population") -> dict[str, Any]:
     model = registry.get("neurons", str(p.model))
     found: dict[str, Any] = {"name": p.name, "size": p.size, "model": p.model}
-    found |= {key: _of(value) for key, value in p.parameters.items() if key not in ("baseline", "gain")}
+    found |= {key: _of(value) for key, value in p.parameters.items()}
     found |= {"v_rest": _of(p.rest)} if model.linear else {}
     return found | ({} if p.start is None else {"start": _of(p.start)})
 
@@ -180,7 +180,10 @@ def _of_noise(n: "Noise") -> dict[str, Any]:
 
 
 def _of_pulse(p: "Pulse") -> dict[str, Any]:
-    return {"post": p.post.name, "current": p.value, "begin": p.begin} | ({"end": p.end} if p.end < np.inf else {})
+    found: dict[str, Any] = {"post": p.post.name, "current": p.value, "begin": p.begin}
+    if p.step is not None:
+        return found | {"step": p.step}
+    return found | ({"end": p.end} if p.end < np.inf else {})
 
 
 def _of(value: Value) -> Any:

@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 class Protocol(NamedTuple):
     """What a trial is.
 
-    driven: the source that sends what each trial gives it; input: by which code; readout: the population that is read, whose
+    driven: the source that sends what each trial gives it; input: by which code; time_unit: of given trains, where it was said;
+    readout: the population that is read, whose
     rate is compared with targets; feedback: of populations the signal of each neuron, in the unit of v, for an error of 1 Hz of
     each readout neuron, (n_out, size); rule: what synapses gain, `rules._spiking.SpikingRule`, and its parameters.
     """
 
     driven: str
     input: Input
+    time_unit: str | None
     readout: str
     feedback: dict[str, np.ndarray]
     rule: Any

@@ -26,7 +26,7 @@ def write(circuit: Circuit, path: Path, script: Callable[..., str]) -> list[Path
         A file cannot be written.
     """
     for pulse in circuit.pulses:
-        raise SpecError(f"current of {pulse.post.name!r}: changes at {pulse.begin:g} ms; allowed in a script: constant ones")
+        raise SpecError(f"current of {pulse.post.name!r}: changes at {pulse.changes:g} ms; allowed in a script: constant ones")
     data, (synapses, arrays) = path.with_suffix(".npz"), _parts(circuit, Simulation(circuit))
     head = {"title": path.stem, "version": metadata.version("localdfa"), "data": data.name, "seed": circuit.seed}
     text = script(circuit, synapses, arrays, **head)

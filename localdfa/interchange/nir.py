@@ -223,7 +223,7 @@ def _require_known(circuit: Circuit) -> None:
         if p.start is not None:
             raise SpecError(f"population {name!r}.start: NIR does not say where v begins; allowed: leave it out")
     for pulse in circuit.pulses:
-        raise SpecError(f"current of {pulse.post.name!r}: changes at {pulse.begin:g} ms; allowed for NIR: constant ones")
+        raise SpecError(f"current of {pulse.post.name!r}: changes at {pulse.changes:g} ms; allowed for NIR: constant ones")
     for noise in circuit.noises:
         raise SpecError(f"{noise.key}: has no node in NIR; allowed: a source of Poisson processes")
     reached: dict[str, set[str]] = {name: set() for name in circuit.populations}

@@ -36,7 +36,7 @@ def test_rates_and_cvs_are_those_of_brian2():
     monitor = b.SpikeMonitor(cells)
     b.Network(*objects, monitor).run(DURATION * ms)
     theirs = Result(
-        0.0, DURATION, {"all": N_E + N_I}, {"all": (np.asarray(monitor.t / ms), np.asarray(monitor.i))}, np.empty(0), {}
+        0.0, DURATION, {"all": N_E + N_I}, {"all": (np.asarray(monitor.t / ms), np.asarray(monitor.i))}, np.empty(0), {}, 1.0
     )
     net = localdfa.Circuit(seed=5)
     start = {"distribution": "uniform", "low": 0.0, "high": 20.0}

@@ -7,6 +7,7 @@ from scipy import stats
 
 import localdfa
 from localdfa.circuit import build, connect, running
+from localdfa.errors import SpecError
 
 
 def tables(*calls, sizes=(30, 20)):
@@ -187,3 +188,32 @@ def test_degrees_of_a_large_projection_are_binomial():
 
 def test_a_probability_of_one_joins_all():
     assert len(set(pairs(tables(("a", "b", {"probability": 1.0, "weight": 1.0}))))) == 600
+
+
+def joined(**given):
+    net = localdfa.Circuit()
+    net.population("cells", 4)
+    net.project("cells", "cells", **given)
+    return net.synapses("cells", "cells")
+
+
+@pytest.mark.parametrize("form", [scipy.sparse.coo_array, scipy.sparse.csr_array, scipy.sparse.csr_matrix])
+def test_entries_of_a_sparse_array_for_one_pair_are_one_synapse(form):
+    m = scipy.sparse.coo_array(([1.0, 0.0, 2.0, 4.0], ([0, 2, 0, 1], [1, 3, 1, 1])), shape=(4, 4))
+    found = joined(matrix=form(m))
+    synapses = {(int(i), int(j)): float(weight) for i, j, weight in zip(found.pre, found.post, found.weight, strict=True)}
+    assert synapses == {(0, 1): 3.0, (1, 1): 4.0, (2, 3): 0.0}
+    assert m.nnz == 4  # what was given stays as it is
+    with pytest.raises(SpecError, match=r"multapses: True; a matrix has one weight for each pair; .* pairs=\(m.row, m.col\)"):
+        joined(matrix=form(m), multapses=True)
+    assert joined(pairs=(m.row, m.col), weight=m.data, multapses=True).weight.sum() == 7.0
+
+
+@pytest.mark.parametrize("key", ["weight", "delay"])
+def test_what_stands_in_the_place_of_an_array_by_pair_without_self_connections(key):
+    given = {"weight": 1.0} | {key: np.ones((4, 4))}
+    with pytest.raises(
+        SpecError, match=rf"{key}: an array of shape \(4, 4\); with self_connections=False .*matrix=, with 0 on"
+    ):
+        joined(**given, self_connections=False)
+    assert len(joined(matrix=1.0 - np.eye(4), self_connections=False).pre) == 12

@@ -137,3 +137,24 @@ def test_what_does_not_fit_is_refused_with_an_estimate(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 2**20)
     with pytest.raises(SpecError, match=r"record: v of many each 0.1 ms needs about"):
         net.run(1000.0, record={"many": ["v"]}, interval=0.1)
+
+
+def test_a_population_has_the_parameters_that_a_circuit_reads():
+    found = localdfa.Circuit().population("a", 1, "lif")
+    assert [*found.parameters] == ["tau_m", "v_th", "v_reset", "t_ref"]
+    assert "gain" not in repr(found)
+    with pytest.raises(SpecError) as refused:
+        localdfa.Circuit().population("a", 1, "lif", V_th=5.0)
+    words = "population 'a'.V_th: a parameter of lif 'V_th' is not one of tau_m, v_th, v_reset, t_ref, v_rest"
+    assert str(refused.value).startswith(words)
+
+
+def test_a_rule_of_ones_own_is_said_to_come_with_a_package():
+    net = localdfa.Circuit()
+    net.population("out", 1)
+    net.poisson("in", 1, 20.0)
+    net.project("in", "out", weight=1.0, plastic=True)
+    with pytest.raises(
+        SpecError, match=r"rule.name: 'mine.py' is not one of .*; one of your own comes with an installed package"
+    ):
+        net.learner("in", "out", {"out": 0.1}, rule={"name": "mine.py"})

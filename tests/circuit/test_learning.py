@@ -559,12 +559,66 @@ def test_what_cannot_learn_is_refused_before_anything_is_drawn(changes, given, m
         ("trains", [([1.0, 2.0], [0, 3])], None, r"inputs\[0\], neurons: 3"),
         ("trains", [([], []), ([-1.0], [0])], None, r"inputs\[1\], times: -1.0"),
         ("trains", [([], []), 5], None, r"inputs\[1\]: 5"),
+        ("poisson", np.zeros((2, 3)), [[5.0, -1.0]] * 2, r"targets: -1.0 among its entries; allowed: numbers from 0"),
     ],
 )  # fmt: skip
 def test_trials_that_do_not_fit_are_refused(code, inputs, targets, message):
     learner = small().learner("in", "out", {"exc": B}, code={"code": code})
     with pytest.raises(SpecError, match=message):
         learner.epoch(inputs, np.zeros((2, 2)) if targets is None else targets)
+
+
+def trains_of(scale, **code):
+    """A learner of given trains of 300 ms, with a free phase of 320 ms, and these trains in some unit."""
+    rng = np.random.default_rng(0)
+    learner = small().learner("in", "out", {"exc": B}, code={"code": "trains", **code}, free=320.0)
+    return learner, [(scale * rng.uniform(0, 300, 50), rng.integers(3, size=50)) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (1e-3, r"inputs, times: the last spike comes 0.\d+ ms .*are these seconds\? Say it, as in code=.*'time_unit': 's'}"),
+        (1e3, r"inputs, times: .* % of the spikes come after the end of the free phase, 320 ms, .*are these microseconds\?"),
+        (3.0, r"inputs, times: 7\d % of the spikes come after .* 320 ms, .* up to 10 %, as with free=8\d\d$"),
+    ],
+)
+def test_trains_that_phases_cut_off_or_that_are_not_in_ms_are_refused(scale, message):
+    learner, trains = trains_of(scale)
+    for learn in (lambda: learner.epoch(trains, np.zeros((2, 2))), lambda: learner.rates(trains)):
+        with pytest.raises(SpecError, match=message):
+            learn()
+
+
+def test_trains_are_in_the_unit_that_is_said():
+    expected, trains = trains_of(1.0)
+    expected = expected.rates(trains)
+    for scale, unit in ((1.0, "ms"), (1e-3, "s"), (1e3, "us")):
+        learner, trains = trains_of(scale, time_unit=unit)
+        np.testing.assert_allclose(learner.rates(trains), expected, rtol=1e-6)
+    learner, _ = trains_of(1.0, time_unit="ms")
+    learner.rates([([0.5, 1.0], [0, 1])])  # a volley, which without it would be taken for seconds
+    for code, message in (
+        ({"code": "trains", "time_unit": "min"}, r"code.time_unit: 'min' is not one of ms, s, us"),
+        ({"code": "poisson", "time_unit": "ms"}, r"code: 'time_unit' is not one of rate"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            small().learner("in", "out", {"exc": B}, code=code)
+
+
+def test_a_long_nudged_phase_sees_what_comes_after_the_free_one():
+    learner = small().learner("in", "out", {"exc": B}, code={"code": "trains"}, tau_x=5.0, tau_z=5.0, nudged=400.0)
+    times = np.linspace(0.0, 390.0, 40)
+    assert learner.epoch([(times, np.zeros(40, int))], np.zeros((1, 2))).shape == (1, 2)
+    with pytest.raises(SpecError, match="come after the end of the nudged phase, 400 ms"):
+        learner.epoch([(3 * times, np.zeros(40, int))], np.zeros((1, 2)))
+
+
+def test_synapses_that_are_shown_can_only_be_read():
+    net = small()
+    for column in net.synapses("in", "exc"):
+        with pytest.raises(ValueError, match="read-only"):
+            column[:] = 5
 
 
 def test_a_weight_that_is_not_finite_is_named_by_its_projection():

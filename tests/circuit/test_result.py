@@ -12,7 +12,7 @@ from localdfa.errors import LocalDFAError
 
 def result(spikes, end=1000.0, size=3):
     times, who = (np.array(column) for column in zip(*spikes, strict=True))
-    return Result(0.0, end, {"exc": size}, {"exc": (times, who)}, np.empty(0), {})
+    return Result(0.0, end, {"exc": size}, {"exc": (times, who)}, np.empty(0), {}, 1.0)
 
 
 def test_rates_and_cvs_by_hand():
@@ -100,6 +100,17 @@ def test_neo_has_all_of_it(brunel):
     (signal,) = segment.analogsignals
     assert (signal.magnitude == found.v("exc")[1]).all()
     np.testing.assert_allclose(signal.times.rescale("ms").magnitude, found.v("exc")[0])
+
+
+@pytest.mark.parametrize("duration", [0.2, 0.5, 0.7])
+def test_neo_has_the_interval_whatever_number_of_samples_there_is(duration):
+    pytest.importorskip("neo")
+    net = localdfa.Circuit()
+    net.population("exc", 2)
+    net.run(0.1)
+    (signal,) = net.run(duration, record={"exc": ["v"]}, interval=0.3).neo().segments[0].analogsignals
+    assert len(signal) == {0.2: 0, 0.5: 1, 0.7: 2}[duration]
+    assert signal.sampling_period.rescale("ms").magnitude == pytest.approx(0.3)
 
 
 def test_a_circuit_that_has_run_stays_as_it_is(brunel):
