@@ -271,8 +271,24 @@ def running():
         (lambda: running() and cells(), "at 1 ms a population is added"),
         (lambda: sim.DCSource().inject_into(forgotten()), "is of the network before setup"),
         (lambda: sim.Projection(cells(), forgotten()[1:], sim.AllToAllConnector()), "is of the network before setup"),
-        (lambda: cells().set(tau_refrac=0.0) or sim.run(1.0), r"t_ref: 0.0 is out of bounds"),
-        (lambda: cells().set(tau_m=5.0) or project() or sim.run(1.0), r"tau_syn: 5 ms is tau_m of population"),
+        (lambda: cells().set(tau_refrac=0.0) or sim.run(1.0), r"population 'population\d+'.tau_refrac: 0.0 is out of bounds"),
+        (
+            lambda: cells().set(v_thresh=-70.0) or sim.run(1.0),
+            r"^population 'population\d+'.v_thresh: -70.0; allowed: above v_reset, -61",
+        ),
+        (lambda: cells().initialize(v=-40.0) or sim.run(1.0), r"^population 'population\d+'.initialize\(v=…\): -40.0; allowed"),
+        (
+            lambda: (
+                cells().initialize(v=[-60.0, -52.0, -60.0])
+                or state.populations[0].set(v_thresh=[-50.0, -55.0, -50.0])
+                or sim.run(1.0)
+            ),
+            r"^population 'population\d+'.initialize\(v=…\): -52.0; the threshold of neuron 1 is -55.0",
+        ),
+        (
+            lambda: cells().set(tau_m=5.0) or project() or sim.run(1.0),
+            r"^projection from 'population\d+' to 'population\d+'.tau_syn_E or tau_syn_I: 5 ms is tau_m of population",
+        ),
         (lambda: project(delay=-1.0) or sim.run(1.0), "a delay of -1 ms; allowed: above 0"),
         (lambda: project(delay=0.0) or sim.run(1.0), "a delay of 0 ms; allowed: above 0"),
         (lambda: cells().set(cm=-1.0) or sim.run(1.0), r"cm of 'population\d+': -1 nF; allowed: above 0"),
@@ -288,6 +304,18 @@ def test_what_is_not_there_is_refused_by_name(refused, named):
     sim.setup()
     with pytest.raises(SpecError, match=named):
         refused()
+
+
+def test_a_network_that_is_refused_may_still_be_set_right():
+    sim.setup()
+    group = cells()
+    group.set(tau_m=5.0)
+    project()
+    with pytest.raises(SpecError, match="5 ms is tau_m"):
+        sim.run(1.0)
+    group.set(tau_m=17.0)
+    sim.run(1.0)
+    assert sim.get_current_time() == 1.0
 
 
 def project(delay=1.0, **given):

@@ -85,6 +85,14 @@ class State(common.control.BaseState):
 
     def run_until(self, time: float) -> None:
         """Simulate until some time, ms; what recorders ask for is given to them."""
+        try:
+            self._run_until(time)
+        except SpecError as error:
+            if self.circuit is not None and self.circuit.simulation is None:  # nothing runs, and all may still change
+                self.circuit, self.running = None, False
+            raise SpecError(_in_a_scripts_words(str(error), self.populations)) from None
+
+    def _run_until(self, time: float) -> None:
         if self.circuit is None:
             self.circuit = _circuit(self)
         self.running = True
@@ -159,6 +167,22 @@ def _names(populations: list[Any]) -> dict[Any, str]:
     return {p: f"{re.sub(r'[^0-9A-Za-z_]', '_', f'_{p.label}'[:80]).lstrip('_') or 'p'}_{k}" for k, p in enumerate(populations)}
 
 
+# Parameters of cells as circuits call them, and as PyNN does; and what else messages of circuits name after a population.
+_CELL = {"tau_m": "tau_m", "v_th": "v_thresh", "v_reset": "v_reset", "v_rest": "v_rest", "t_ref": "tau_refrac"}
+_OTHERS = {"start": "initialize(v=…)", "tau_syn": "tau_syn_E or tau_syn_I", "times": "spike_times"}
+
+
+def _in_a_scripts_words(message: str, populations: list[Any]) -> str:
+    """What a circuit says of populations and parameters, under the names that a script has given them."""
+    for own, theirs in _CELL.items():
+        message = re.sub(rf"\b{own}\b", theirs, message)
+    for own, theirs in _OTHERS.items():
+        message = message.replace(f"'.{own}:", f"'.{theirs}:")
+    for p, called in _names(populations).items():
+        message = message.replace(repr(called), repr(p.label))
+    return message
+
+
 def _plain(values: np.ndarray) -> Any:
     """One number for an array in which all are the same."""
     return float(values[0]) if values.size and (values == values[0]).all() else values
@@ -179,8 +203,7 @@ def _circuit(network: State) -> Circuit:
             if not (given["cm"] > 0).all():
                 raise SpecError(f"cm of {p.label!r}: {given['cm'].min():g} nF; allowed: above 0")
             scales[p] = given["tau_m"] / given["cm"]
-            theirs = {"tau_m": "tau_m", "v_th": "v_thresh", "v_reset": "v_reset", "v_rest": "v_rest", "t_ref": "tau_refrac"}
-            own = {key: _plain(given[each]) for key, each in theirs.items()}
+            own = {key: _plain(given[each]) for key, each in _CELL.items()}
             circuit.population(names[p], p.size, "lif", start=_plain(p.first["v"]), **own)
             circuit.current(names[p], given["i_offset"] * scales[p])
     for source, cells in network.currents:
