@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from localdfa import record, recording, registry, samples
 from localdfa.core import blas
-from localdfa.data import Source, given
+from localdfa.data import Dataset, Source, given
 from localdfa.errors import SpecError, quoted
 from localdfa.files import plain
 from localdfa.progress import Progress
@@ -90,7 +90,8 @@ class _Estimator(BaseEstimator):
         ((name, setting),) = settings(found).items()
         self._check_output(setting)
         self._given = {key: value for key, value in self.get_params(deep=False).items() if key not in _OF_FIT}
-        data = samples.load_samples(_undivided(found) if whole else found, source)
+        data = samples.load_samples(_undivided(found), source) if whole else samples.load(found, source)
+        assert isinstance(data, Dataset)  # as samples without a module are
         for text in (*checks.doubtful(setting), *data.notes):
             warnings.warn(text, UserWarning, stacklevel=4)
         job = record.Job(Path(), name, found.seeds[0])

@@ -47,11 +47,12 @@ model = Drifting
 """
 
 
+# Faults that are too small to be seen where a file is read, and one that is not looked for there.
 @pytest.mark.parametrize(
     ("family", "name", "content", "failing"),
     [
-        ("neurons", "bent", SOFTSIGN.replace("return 1 / (", "return 2 / ("), {"df_is_the_slope", "says_to_pytorch"}),
-        ("neurons", "bent", SOFTSIGN.replace("return h / (1 - abs(h))", "return h"), {"inverse_undoes_f"}),
+        ("neurons", "bent", SOFTSIGN.replace("return 1 / (", "return 1.01 / ("), {"df_is_the_slope", "says_to_pytorch"}),
+        ("neurons", "bent", SOFTSIGN.replace("return h / (", "return 1.005 * h / ("), {"inverse_undoes_f"}),
         ("neurons", "bent", SOFTSIGN.replace(", le=1e4", ""), {"parameters_have_bounds"}),
         ("optimisers", "drifting", DRIFTING, {"moves_nothing_from_a_fresh_state", "row_that_rests_is_made_up_for"}),
     ],

@@ -184,7 +184,6 @@ def test_the_resolved_spec_is_the_experiment(run):
         ({"stage": [{"epochs": 1}, {"epochs": 2}]}, "stage: a module of PyTorch is trained in one"),
         ({"stage": [{"epochs": 1, "frozen": [1]}]}, r"stage\[0\].frozen"),
         ({"stage": [{"epochs": 1, "stop_at_error": 1.0}]}, r"stage\[0\].stop_at_error"),
-        ({"stage": [{"epochs": 1, "keep": "best"}], "preprocess": {"validation": 0.0}}, r"stage\[0\].keep: 'best' chooses by"),
         ({"record": {"spikes": 3}}, "record.spikes: 3 is not read by modules of data = 'digits'"),
         ({"record": {"weights": "every_epoch"}}, "record.weights"),
         ({"certify": {"samples": 3}}, "certify: "),
@@ -209,6 +208,7 @@ def test_what_a_module_does_not_read_is_refused(changes, said):
             "'digits' is no Graph, which module.name = 'gcn' reads",
         ),
         ({"module": {"name": "mlp", "device": "cuda"}}, "module.device: 'cuda'"),
+        ({"stage": [{"epochs": 1, "keep": "best"}], "preprocess": {"validation": 0.0}}, r"stage\[0\].keep: 'best' chooses by"),
     ],
 )  # fmt: skip
 def test_what_shows_with_the_data_is_refused_before_a_folder_is_made(changes, said, tmp_path):
