@@ -403,9 +403,8 @@ class Job:
         RunError
             It is not kept, or not of this epoch; the message has the epochs that there are. Or it is damaged.
         """
-        if self.run:
-            _same(self.run, self.began)
-        if epoch is not None and epoch not in (there := self.epochs(record)):
+        self._require_same()
+        if epoch is not None and epoch not in (there := self._epochs(record)):
             several = len(there) > 1 and there == list(range(there[0], there[-1] + 1))
             listed = f"{there[0]} to {there[-1]}" if several else ", ".join(map(str, there)) or "none, but the end of training"
             raise RunError(f"{self.folder}: keeps no {record} of epoch {epoch!r}; there are {listed}")
@@ -413,8 +412,15 @@ class Job:
 
     def epochs(self, record: str) -> list[int]:
         """The epochs after which a record was kept, in order, 0 being before training; none where the end alone is kept."""
+        self._require_same()
+        return self._epochs(record)
+
+    def _require_same(self) -> None:
+        """Refuse to read the files of another run, which has taken the folder since."""
         if self.run:
             _same(self.run, self.began)
+
+    def _epochs(self, record: str) -> list[int]:
         numbers = [path.stem.removeprefix(f"{record}-") for path in self.folder.glob(f"{record}-*.npz")]
         return sorted(int(number) for number in numbers if number.isdecimal())
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from localdfa import train
+from localdfa import registry, train
 from localdfa.core import blas
 from localdfa.network import build
 from localdfa.spec import experiment, load, settings
@@ -172,3 +172,15 @@ class Small:
     @property
     def b(self):
         return [self.network.b(l).copy() for l in range(self.n + 1)]
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """Lets rules be found that are in no file."""
+
+    def add(**rules):
+        get, names = registry.get, registry.names
+        monkeypatch.setattr(registry, "get", lambda p, n: rules[n] if p == "rules" and n in rules else get(p, n))
+        monkeypatch.setattr(registry, "names", lambda p: sorted({*names(p), *(rules if p == "rules" else ())}))
+
+    return add

@@ -11,7 +11,7 @@ import pytest
 
 import localdfa
 from localdfa import network as networks
-from localdfa import registry, spec
+from localdfa import spec
 from localdfa.circuit import build
 from localdfa.core.compiled import device
 from localdfa.core.spiking import batch as spikes
@@ -302,11 +302,9 @@ class Asked(STDP):
 
 
 @pytest.mark.parametrize("rule", [STDP, Asked])
-def test_a_rule_that_no_signal_teaches_learns_without_targets(rule, monkeypatch):
+def test_a_rule_that_no_signal_teaches_learns_without_targets(rule, made_up):
     """Of a neuron that a second source makes fire: every pair of spikes counts, the later of which the gate is open for."""
-    get, names = registry.get, registry.names
-    monkeypatch.setattr(registry, "get", lambda p, n: rule if (p, n) == ("rules", "stdp") else get(p, n))
-    monkeypatch.setattr(registry, "names", lambda p: sorted({*names(p), *(["stdp"] if p == "rules" else ())}))
+    made_up(stdp=rule)
     free, tau_x, tau_z = 400.0, 20.0, 25.0
     sent, fired = np.array([30.0, 100.0, 131.0]), np.array([428.0, 505.0, 524.0, 540.0])
     net = localdfa.Circuit(seed=1, precision="float64")

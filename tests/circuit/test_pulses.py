@@ -43,18 +43,22 @@ def test_spikes_are_those_of_a_system_whose_drive_changes():
         np.testing.assert_allclose(times[who == i], neuron.spikes, rtol=0, atol=1e-8)
 
 
-def test_a_circuit_with_pulses_goes_on_to_the_same_bits(tmp_path):
-    whole = circuit().run(STOP)
-    (tmp_path / "mine.toml").write_text(circuit().to_toml())
-    net, parts = localdfa.Circuit.from_toml(tmp_path / "mine.toml"), []
-    for duration in (10.05, 0.3, 10.95, 20.0):
+def assert_parts_are_the_whole(described, durations, whole, folder):
+    """To the bit: of a circuit from TOML that is run in parts, and from a file after each."""
+    (folder / "mine.toml").write_text(described.to_toml())
+    net, parts = localdfa.Circuit.from_toml(folder / "mine.toml"), []
+    for duration in durations:
         parts.append(net.run(duration, threads=2))
-        net.save(tmp_path / "mine.npz")
-        net = localdfa.Circuit.load(tmp_path / "mine.npz")
+        net.save(folder / "mine.npz")
+        net = localdfa.Circuit.load(folder / "mine.npz")
     parts.append(net.run(STOP - net.time))
     for name in ("one", "other"):
         for column in (0, 1):
             assert np.concatenate([part.spikes(name)[column] for part in parts]).tolist() == whole.spikes(name)[column].tolist()
+
+
+def test_a_circuit_with_pulses_goes_on_to_the_same_bits(tmp_path):
+    assert_parts_are_the_whole(circuit(), (10.05, 0.3, 10.95, 20.0), circuit().run(STOP), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -88,17 +92,8 @@ def wave(how):
 def test_a_waveform_is_a_pulse_for_each_of_its_values(tmp_path):
     """To the bit, from TOML, in parts and from a file as well."""
     expected = wave("pulses").run(STOP)
-    (tmp_path / "mine.toml").write_text(wave("waveforms").to_toml())
-    net, parts = localdfa.Circuit.from_toml(tmp_path / "mine.toml"), []
-    for duration in (3.0, 7.05, 0.03, 32.97):
-        parts.append(net.run(duration, threads=2))
-        net.save(tmp_path / "mine.npz")
-        net = localdfa.Circuit.load(tmp_path / "mine.npz")
-    parts.append(net.run(STOP - net.time))
-    for name in ("one", "other"):
-        assert expected.count(name) > 0
-        for column in (0, 1):
-            assert np.concatenate([p.spikes(name)[column] for p in parts]).tolist() == expected.spikes(name)[column].tolist()
+    assert all(expected.count(name) > 0 for name in ("one", "other"))
+    assert_parts_are_the_whole(wave("waveforms"), (3.0, 7.05, 0.03, 32.97), expected, tmp_path)
 
 
 def test_a_change_adds_the_currents_that_are_on_alone(monkeypatch):

@@ -36,18 +36,6 @@ class Asked(Local):
         return traces.post
 
 
-@pytest.fixture
-def made_up(monkeypatch):
-    """Lets rules be found that are in no file."""
-
-    def add(**rules):
-        get, names = registry.get, registry.names
-        monkeypatch.setattr(registry, "get", lambda p, n: rules[n] if p == "rules" and n in rules else get(p, n))
-        monkeypatch.setattr(registry, "names", lambda p: sorted({*names(p), *(rules if p == "rules" else ())}))
-
-    return add
-
-
 def totals(network, setting, m=2):
     found = spikes.simulate(network, setting, *samples(m), np.random.default_rng(3))
     return found, [t.copy() for t in found.totals()]
