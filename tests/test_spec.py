@@ -443,6 +443,49 @@ def test_what_reaches_every_population_within_the_free_phase_is_not(tables):
     spec.experiment(tables)
 
 
+@pytest.mark.parametrize(
+    ("tables", "arrival"),
+    [
+        (delayed(2), 1.0),
+        (delayed(2, (1, 2, 300.0)), 300.0),
+        (delayed(3, (1, 2, 300.0)), 301.0),
+        (delayed(3, (1, 2, 300.0), (1, 3, 20.0)), 300.0),
+        # Another way is shorter; what goes back reaches a population that has risen.
+        (delayed(3, (1, 3, 300.0), (2, 1, 300.0)), 2.0),
+        # Ways from inputs and to an output count with what they take longer than network.delay.
+        (delayed(2, code="poisson"), 1.0),
+        (delayed(2, (0, 1, 300.0), code="poisson"), 300.0),
+        (delayed(2, (0, 1, 0.5), (0, 2, None), code="poisson"), 0.0),
+        (delayed(2, output="spikes"), 1.0),
+        (delayed(2, (2, 3, 300.0), output="spikes"), 300.0),
+    ],
+)
+def test_the_free_phase_lasts_until_the_traces_of_the_population_that_spikes_reach_last_are_settled(tables, arrival):
+    """Eight of their time constants behind the first arrival there, and by default no longer."""
+    settled, free = 8 * 40.0 + arrival, {**tables, "phases": {}}
+    assert spec.experiment(free).phases.free == settled
+    spec.experiment({**tables, "phases": {"free": settled}})
+    message = refusal({**tables, "phases": {"free": settled - 0.5}})
+    assert f"phases.free: after {settled - 0.5} ms the traces still rise" in message, message
+    assert f"allowed: at least {settled} ms" in message, message
+
+
+@pytest.mark.parametrize(
+    ("projection", "delay"),
+    [
+        ({"pre": 0, "post": 2, "delay": 0.5}, 1.0),  # from the inputs to population 1 it is network.delay all the same
+        ({"pre": 0, "post": 2, "delay": 4.0}, 4.0),
+        ({"pre": 0, "post": 1, "delay": 0.5}, 0.5),
+    ],
+)
+def test_delay_lines_end_with_the_free_phase_by_the_longest_delay_from_the_inputs(projection, delay):
+    tables = {"network": {"neuron": "lif", "hidden": [5, 5], "projection": [projection]}, "phases": {"free": 330.0}}
+    spec.experiment(tables | {"input": {"code": "trains", "lines": [0.0, 330.0 - delay]}})
+    message = refusal(tables | {"input": {"code": "trains", "lines": [0.0, 330.4 - delay]}})
+    assert f"the delay of {delay} ms bring comes after the first nudged phase" in message, message
+    assert f"allowed: up to {330.0 - delay:g} ms" in message, message
+
+
 def test_rules_that_do_not_learn_from_where_they_start_are_said():
     """A nudge to both sides of zero moves a ReLU on one of them, so the local rule needs no slope there."""
 

@@ -758,11 +758,37 @@ def _in_time(setting: "Setting", rule: str) -> None:
 
 
 def settled_after(setting: "Setting") -> float:
-    """Time after the onset of a phase by which traces, of spiking neurons, or activity, of rate neurons, are settled, ms."""
+    """Time after the onset of a phase by which traces, of spiking neurons, or activity, of rate neurons, are settled, ms.
+
+    Traces settle from when spikes first arrive in the population that they reach last. Of the way from inputs that spike, and
+    to an output that does, only what is longer than network.delay counts, so that where phases.free is left out it depends
+    neither on the code nor on the output.
+    """
+    network, last = setting.network, len(setting.network.hidden) + 1
+    if not spiking(setting):
+        return float(SETTLED * tau(setting) + last * network.delay)
+    ways = {
+        (pre, post): max(0.0, delay - network.delay) if pre == 0 or post == last else delay
+        for (pre, post), (_, delay) in _delays(setting).items()
+    }
+    return float(SETTLED * max(setting.trace.tau_x, setting.trace.tau_z) + max(_first_arrivals(setting, ways).values()))
+
+
+def _delays(setting: "Setting") -> dict[tuple[int, int], tuple[str, float]]:
+    """Of each projection that spikes pass, (pre, post), the key of its delay and the delay, ms."""
     network = setting.network
-    if spiking(setting):
-        return float(SETTLED * max(setting.trace.tau_x, setting.trace.tau_z) + (len(network.hidden) - 1) * network.delay)
-    return float(SETTLED * tau(setting) + (len(network.hidden) + 1) * network.delay)
+    own = {(t.pre, t.post): (f"network.projection[{i}].delay", t.delay) for i, t in enumerate(network.projection) if t.delay}
+    return {pair: own.get(pair, ("network.delay", network.delay)) for pair in passed_by_spikes(setting)}
+
+
+def _first_arrivals(setting: "Setting", delays: Mapping[tuple[int, int], float]) -> dict[int, float]:
+    """When each population is first reached from the inputs, ms after the onset; delays: of projections, (pre, post)."""
+    first = {0: 0.0} if registry.get("inputs", setting.input.code).spikes else {1: 0.0}  # currents are there from the onset on
+    for _ in delays:  # the way from the inputs that takes the least time has no more projections than there are
+        for (pre, post), delay in delays.items():
+            if pre in first:
+                first[post] = min(first.get(post, np.inf), first[pre] + delay)
+    return first
 
 
 def _gate(phases: "Phases") -> float:
@@ -879,13 +905,14 @@ def _spikes(setting: "Setting") -> None:
         _rule_for_spikes(setting, rule)
     _closed_forms(setting, rules)
     _projections(setting)
+    _arrivals(setting)
     shortest = settled_after(setting)
     if phases.free < shortest:
         raise ValueError(
             f"phases.free: after {phases.free} ms the traces still rise, which would be learned as if it were taught; allowed: "
-            f"at least {shortest} ms, {SETTLED} times the longer of trace.tau_x and trace.tau_z, and the delays"
+            f"at least {shortest} ms, {SETTLED} times the longer of trace.tau_x and trace.tau_z, and the delays until spikes "
+            f"have reached every population"
         )
-    _arrivals(setting)
     _lines(setting)
     _gate(phases)
     if phases.update == "online":
@@ -1040,16 +1067,8 @@ def _closed_forms(setting: "Setting", rules: list[str]) -> None:
 
 def _arrivals(setting: "Setting") -> None:
     """Delays within the free phase: what comes later is seen in the nudged phases alone, and learned as if it were taught."""
-    network, free, pairs = setting.network, setting.phases.free, passed_by_spikes(setting)
-    own_delays = {
-        (t.pre, t.post): (f"network.projection[{i}].delay", t.delay) for i, t in enumerate(network.projection) if t.delay
-    }
-    delays = {pair: own_delays.get(pair, ("network.delay", network.delay)) for pair in pairs}
-    first = {0: 0.0} if registry.get("inputs", setting.input.code).spikes else {1: 0.0}  # currents are there from the onset on
-    for _ in pairs:  # the way from the inputs that takes the least time has no more projections than there are
-        for (pre, post), (_, delay) in delays.items():
-            if pre in first:
-                first[post] = min(first.get(post, np.inf), first[pre] + delay)
+    delays, free = _delays(setting), setting.phases.free
+    first = _first_arrivals(setting, {pair: delay for pair, (_, delay) in delays.items()})
     for (pre, post), (key, delay) in delays.items():
         if first[pre] + delay > free:
             shorter = f"up to {free - first[pre]:g} ms" if key != "network.delay" else "shorter ones"
@@ -1062,10 +1081,11 @@ def _arrivals(setting: "Setting") -> None:
 
 def _lines(setting: "Setting") -> None:
     """Delay lines no longer than the free phase: what they bring into the nudged phases was then sent after the same onset."""
-    network = setting.network
-    delays = [network.delay if table.delay is None else table.delay for table in network.projection if table.pre == 0]
-    delay, longest = max(delays, default=network.delay), max(setting.input.lines)
-    if longest > 0 and longest + delay > setting.phases.free:
+    longest = max(setting.input.lines)
+    if not longest:  # inputs may be currents, which pass no projection
+        return
+    delay = max(delay for (pre, _), (_, delay) in _delays(setting).items() if pre == 0)
+    if longest + delay > setting.phases.free:
         raise ValueError(
             f"input.lines: what {longest} ms and the delay of {delay} ms bring comes after the first nudged phase has begun, "
             f"which would be learned as if it were taught; allowed: up to {setting.phases.free - delay:g} ms, phases.free less "
