@@ -2,8 +2,10 @@
 
 import json
 import multiprocessing
+import os
 import re
 import shutil
+import time
 from functools import cache
 from pathlib import Path
 
@@ -172,6 +174,30 @@ def test_a_finished_cell_is_found_and_one_of_another_spec_is_not(trained, tmp_pa
     assert "was begun with another spec than small has now" in why
 
 
+def says_much(cell, folder, threads, said):
+    said.send("much " * 100_000)
+
+
+def ends_without_a_word(cell, folder, threads, said):
+    os._exit(3)
+
+
+@pytest.mark.parametrize(
+    ("child", "said"), [(says_much, "much " * 100_000), (ends_without_a_word, "its process ended with the status 3")]
+)
+def test_what_a_process_says_is_heard_whole_and_one_that_says_nothing_is_told(paper, tmp_path, monkeypatch, child, said):
+    """More than the 64 KiB that a pipe holds: who says it waits until it is read."""
+    monkeypatch.setattr(running, "_train", child)
+    chosen, until = cells.of(paper, paper.rows[0]), time.monotonic() + 120
+
+    class Patient(Silent):
+        def going_on(self, running, waiting):
+            assert time.monotonic() < until, "parent and child wait for each other"
+
+    assert running.train_all(chosen, tmp_path, 2, Patient()) == dict.fromkeys((cell.name for cell in chosen), said)
+    assert not multiprocessing.active_children()
+
+
 def test_an_interruption_leaves_no_process_and_the_same_call_goes_on(paper, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "_EVERY", 0.02)
     (paper.folder / "small.toml").write_text(SMALL.replace("epochs = 3", "epochs = 60"), encoding="utf-8")
@@ -247,6 +273,37 @@ def test_a_table_has_what_is_measured_beside_what_is_reported(paper):
     assert lines[1][:7] == ["1 × 8", "dfa", "0", "20.00 ± 1.00", "19.00", "-1.00", "-1.0"]
     assert [line[4] for line in lines[3:]] == ["50.00", "not run", "not run"]
     assert not second[0].found
+
+
+@pytest.mark.parametrize(
+    ("measure", "reported", "value", "line", "near"),
+    [
+        # The first measure of recommenders is the log-loss, here 0.5; the table is of another.
+        ("auc", "0.80 ± 0.01", 0.815, ["0.8150", "+0.0150", "+1.5"], True),
+        ("auc", "0.80 ± 0.01", 0.86, ["0.8600", "+0.0600", "+6.0"], False),
+        ("auc", "0.80 ± 0.01", None, ["–", "–", "–"], True),
+        ("ap", "0.80 ± 0.01", 0.778, ["0.7780", "-0.0220", "-2.2"], True),
+        ("psnr", "24.00 ± 0.50", 26.0, ["26.00", "+2.00", "+4.0"], False),
+        ("log_loss", "0.80 ± 0", 0.0, ["0.5000", "-0.3000", "–"], False),
+        ("auc", "0.80 ± 0.00", 0.80, ["0.8000", "+0.0000", "–"], True),
+    ],
+)
+def test_a_table_compares_the_measure_that_it_shows(tmp_path, measure, reported, value, line, near):
+    """Whole trainings beside what the paper reports; of a mean without a spread there are no deviations."""
+    text = PAPER.replace('name = "table1"', f'name = "table1"\nmeasure = "{measure}"').replace("20.00 ± 1.00", reported)
+    (tmp_path / "paper.toml").write_text(text, encoding="utf-8")
+    for name in ("small", "wide"):
+        (tmp_path / f"{name}.toml").write_text(SMALL, encoding="utf-8")
+    paper = papers.read(tmp_path)
+    (cell,) = cells.of(paper, paper.rows[0], ["dfa"])
+    (entry, _), _ = tables.entries(
+        paper, paper.table[0], [measured(cell, [0.7, 0.5], measure="log_loss", others={measure: value})]
+    )
+    assert tables.long([[entry]])[1][4:7] == line
+    assert tables.short([[entry]])[1][1] == f"{line[0]}{'' if near else '†'} [{reported}]"
+    assert entry.is_near is near
+    assert entry.difference is None or entry.difference == pytest.approx(float(line[1]))
+    assert not any("percentage points" in said for said in tables.legend([[entry]]))
 
 
 def test_a_table_by_rule_has_a_line_for_each_variant_with_cosines(tmp_path):

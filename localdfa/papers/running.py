@@ -7,7 +7,7 @@ it when it is finished lies in ``FOLDER/results``.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -55,8 +55,9 @@ def train_all(chosen: Sequence[Cell], folder: Path, jobs: int, shown: Shown) -> 
                 sender.close()
                 running.append(_Child(process, receiver, cell))
             shown.going_on([(child.cell, _last(child.cell, folder)) for child in running], len(waiting))
-            running[0].process.join(_EVERY)
-            for child in [child for child in running if not child.process.is_alive()]:
+            # One that says more than its pipe holds ends only once it has been heard.
+            ready = wait([end for child in running for end in (child.said, child.process.sentinel)], _EVERY)
+            for child in [child for child in running if child.said in ready or child.process.sentinel in ready]:
                 running.remove(child)
                 outcome = _outcome(child)
                 if isinstance(outcome, str):
@@ -81,14 +82,15 @@ def _children() -> Iterator[list[_Child]]:
 
 
 def _outcome(child: _Child) -> Measured | str:
-    """What a process that has ended has measured, or why it has not."""
+    """What a process has measured that has said it or has ended, or why it has not; afterwards it has ended."""
+    said: Measured | str | None = None
     try:
         if child.said.poll():
-            said: Measured | str = child.said.recv()
-            return said
+            said = child.said.recv()
     except (EOFError, OSError):
         pass
-    return f"its process ended with the status {child.process.exitcode}"
+    child.process.join()
+    return f"its process ended with the status {child.process.exitcode}" if said is None else said
 
 
 def run_folder(cell: Cell, folder: Path) -> Path:

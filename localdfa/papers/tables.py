@@ -56,22 +56,23 @@ class Entry(NamedTuple):
 
     @property
     def said(self) -> str:
-        """Mean and standard deviation over seeds, or the one value."""
-        return spread(self.values, self.measure)
+        """Mean and standard deviation over seeds, or the one value; a dash where the measure is undefined of all."""
+        return spread(self.values, self.measure) if self.values else "–"
 
     @property
     def difference(self) -> float | None:
-        """From the mean that the paper reports, percentage points; None where one of them is not there."""
+        """From the mean that the paper reports, in the unit of the measure; None where one of them is not there."""
         paper = parsed(self.reported)
         return None if self.mean is None or paper is None else self.mean - paper[0]
 
     @property
     def is_near(self) -> bool:
-        """Whether what is measured of whole trainings is as near as `_DEVIATIONS` and `_POINTS` say, or cannot be compared."""
+        """Whether what is measured of whole trainings is as near as `_DEVIATIONS` and, of percentages, `_POINTS` say, or cannot
+        be compared."""
         paper = parsed(self.reported)
         if self.difference is None or self.shortened or paper is None:
             return True
-        return abs(self.difference) <= max(_DEVIATIONS * paper[1], _POINTS) + 1e-9
+        return abs(self.difference) <= max(_DEVIATIONS * paper[1], _POINTS * (self.measure.unit == "%")) + 1e-9
 
 
 # The entries of a table: for each row one a condition.
@@ -102,7 +103,7 @@ def _entry(paper: Paper, row: Row, condition: str, measure: Measure, results: Se
 
 def spread(values: Sequence[float], measure: Measure) -> str:
     """Mean and standard deviation of a measure, or the one value."""
-    decimals = 4 if measure.key in ("auc", "log_loss") else 2
+    decimals = measure.decimals
     return f"{fmean(values):.{decimals}f}" + (f" ± {stdev(values):.{decimals}f}" if len(values) > 1 else "")
 
 
@@ -194,16 +195,15 @@ def _lines(entry: Entry) -> Iterable[list[str]]:
         yield [*first, "–", entry.reported or "–", "not run", *["–"] * 8]
     for each in entry.found:
         difference = deviations = "–"
-        if paper := parsed(entry.reported):
-            difference = f"{each.error - paper[0]:+.2f}"
-            deviations = f"{(each.error - paper[0]) / paper[1]:+.1f}"
+        found, paper = each.test(entry.measure.key), parsed(entry.reported)
+        if found is not None and paper is not None:
+            difference = f"{found - paper[0]:+.{entry.measure.decimals}f}"
+            deviations = f"{(found - paper[0]) / paper[1]:+.1f}" if paper[1] else "–"
         kept = each.kept_epoch
         epochs = f"{each.epochs}" if kept == each.epochs else f"{each.epochs}, kept {kept}"
         # Of a measure that is not the first there is no curve.
         trained = each.train_error[kept] if each.measure == entry.measure.key else None
-        tested, in_training = (
-            "–" if value is None else spread([value], entry.measure) for value in (each.test(entry.measure.key), trained)
-        )
+        tested, in_training = ("–" if value is None else spread([value], entry.measure) for value in (found, trained))
         yield [
             *first, str(each.seed), entry.reported or "–", tested, difference, deviations, in_training, epochs,
             _angle(each.angle_to_bp), _angle(each.angle_to_dfa), _by_layer(each.feedback_angle), f"{each.seconds:.0f}",
@@ -238,10 +238,8 @@ def legend(found: Entries, cosines: bool = False) -> list[str]:
             "Behind it the cosine between the signal and the gradient of the loss in each hidden layer, mean over samples."
         )
     if any(not entry.is_near for entry in flat):
-        said.append(
-            f"{NOT_NEAR} further from the paper's mean than {_DEVIATIONS:g} of its standard deviations and than {_POINTS:g} "
-            "percentage points."
-        )
+        points = f" and than {_POINTS:g} percentage points" if measure.unit == "%" else ""
+        said.append(f"{NOT_NEAR} further from the paper's mean than {_DEVIATIONS:g} of its standard deviations{points}.")
     if any(entry.shortened for entry in flat):
         said.append("The epochs that are named are those after which trainings were stopped that the paper goes on with.")
     said += [f"{row.label}: {row.note}" for (row, *_), *_ in found if row.note]
