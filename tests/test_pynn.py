@@ -167,6 +167,20 @@ def test_the_same_bits_in_parts_and_after_setup_and_other_noise_after_a_reset():
     assert [len(train) for train in spikes(cells)] != [len(train) for train in whole]
 
 
+def test_segments_of_all_seeds_have_noise_of_their_own():
+    """Repetitions of scripts with seeds that follow one another are independent."""
+    trains = set()
+    for seed in range(3):
+        sim.setup(rng_seed=seed)
+        noise = sim.Population(5, sim.SpikeSourcePoisson(rate=200.0))
+        noise.record("spikes")
+        for _ in range(3):
+            sim.run(50.0)
+            trains.add(tuple(np.concatenate(spikes(noise)).tolist()))
+            sim.reset()
+    assert len(trains) == 9
+
+
 def test_data_that_are_cleared_begin_anew():
     cells = network()
     sim.run(60.0)
@@ -202,6 +216,40 @@ def test_what_is_set_after_a_reset_counts():
     rise = recorded(cells, "v") - [-66.0, -62.0]
     assert np.abs(rise[:31]).max() < 1e-9
     np.testing.assert_allclose(rise[31:, 0], 2 * rise[31:, 1], rtol=1e-9)
+
+
+def test_currents_and_rates_between_runs_are_those_of_a_script_that_says_when():
+    """i_offset by cell, and sources that begin later or had begun; Poisson sources by their numbers of spikes."""
+
+    def network(later):
+        sim.setup(timestep=0.1)
+        cells, noise = sim.Population(3, sim.IF_curr_exp(**CELL, i_offset=0.3)), sim.Population(400, sim.SpikeSourcePoisson())
+        cells.record(["spikes", "v"])
+        noise.record("spikes")
+        if not later:
+            sim.StepCurrentSource(times=[20.0], amplitudes=[0.4]).inject_into(cells[1:2])
+            sim.DCSource(amplitude=0.7, start=20.0, stop=60.0).inject_into(cells[2:])
+        sim.run(20.0)
+        return cells, noise
+
+    cells, _ = network(False)
+    sim.run(80.0)
+    expected, v = spikes(cells), recorded(cells, "v")
+    cells, noise = network(True)
+    noise.set(rate=100.0)
+    sim.DCSource(amplitude=0.7, start=5.0, stop=60.0).inject_into(cells[2:])
+    cells[1:2].set(i_offset=0.7)
+    assert cells.get("i_offset").tolist() == [0.3, 0.7, 0.3]
+    sim.run(80.0)
+    assert [len(train) for train in spikes(cells)] == [len(train) for train in expected]
+    assert all(len(train) > 2 for train in expected[1:])
+    for own, other in zip(spikes(cells), expected, strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-9)
+    np.testing.assert_allclose(recorded(cells, "v"), v, atol=1e-9)
+    times = np.concatenate(spikes(noise))
+    for begin, end, rate in ((0, 20, 1.0), (20, 100, 100.0)):
+        counted = np.count_nonzero((times >= begin) & (times < end))
+        assert abs(counted - 0.4 * rate * (end - begin)) < 5 * np.sqrt(0.4 * rate * (end - begin)) + 1
 
 
 def test_poisson_sources_begin_and_end():
@@ -240,9 +288,9 @@ def forgotten():
     return found
 
 
-def running():
-    found = cells()
-    sim.run(1.0)
+def running(source=None, until=1.0):
+    found = cells() if source is None else sim.Population(3, source)
+    sim.run(until)
     return found
 
 
@@ -265,8 +313,17 @@ def running():
         (lambda: cells().record("v", sampling_interval=0.25), r"sampling_interval=0.25; allowed: multiples of .* 0.1 ms"),
         (
             lambda: running().set(tau_m=10.0),
-            r"at 1 ms parameters of cells are set; allowed: before the first run\(\), or after",
+            r"at 1 ms tau_m of cells is set, and not i_offset or rate, .*; allowed: before the first run\(\), or after",
         ),
+        (
+            lambda: running(source=sim.SpikeSourcePoisson(rate=5.0, start=1.0, duration=9.0)).set(rate=10.0),
+            r"rate of 'population\d+': at 1 ms it is set; allowed of sources that begin at 0 and have no end",
+        ),
+        (
+            lambda: sim.StepCurrentSource(times=[2.0, 2.7], amplitudes=[0.1, 0.2]).inject_into(running()),
+            r"current of 'population\d+': 2.7; .* windows of 1 ms; allowed: multiples",
+        ),
+        (lambda: running(until=0.5).set(i_offset=1.0), r"current of 'population\d+'.begin: 0.5; .* windows of 1 ms"),
         (lambda: running().record("v"), "at 1 ms v of more cells is recorded"),
         (lambda: running() and cells(), "at 1 ms a population is added"),
         (lambda: sim.DCSource().inject_into(forgotten()), "is of the network before setup"),

@@ -170,8 +170,12 @@ class Circuit:
         self.currents: dict[str, np.ndarray] = {}
         self.pulses: list[Pulse] = []
         self.simulation: Simulation | None = None
-        # Weights that have been learned, (n_synapses,), by the number of their projection: those of the simulation themselves.
+        # Weights that have been learned or set, (n_synapses,), by the number of their projection: those of the simulation
+        # themselves. And rates of sources that have been set since the beginning, Hz, by name.
         self.learned: dict[int, np.ndarray] = {}
+        self.rates: dict[str, Value] = {}
+        # Whether trials have been made of it, whose currents are those of that moment.
+        self.taught = False
 
     @classmethod
     def of_tables(cls, tables: Mapping[str, Any]) -> "Circuit":
@@ -459,13 +463,16 @@ class Circuit:
         self,
         post: str | Population,
         value: Any,
-        begin: float = 0.0,
+        begin: float | None = None,
         end: float | None = None,
         step: float | None = None,
     ) -> None:
-        """Give a population a current, in the unit of v, besides those that it has.
+        """Give a population a current, in the unit of v, besides those that it has; also between runs.
 
         The shortest time between moments at which currents change bounds how long threads work side by side, and so the speed.
+        A circuit that has been drawn, as it runs first, goes on in the windows that it had then, and its currents change at
+        their edges: if all currents were constant, multiples of its shortest delay between neurons, or of 10 ms, or without any
+        of 1 ms.
 
         Parameters
         ----------
@@ -473,8 +480,8 @@ class Circuit:
         value : float or array (size,)
             The current; with `step` a waveform, an array over time: (T,) of all neurons, or (T, size) of each its own.
         begin, end : float, optional
-            From when until when, ms from the beginning, multiples of 0.001 ms; by default always. A waveform is at its end
-            after T steps, and has no `end` of its own.
+            From when until when, ms from the beginning, multiples of 0.001 ms; by default always, and between runs from where
+            the circuit stands. A waveform is at its end after T steps, and has no `end` of its own.
         step : float, optional
             How long each value of a waveform holds, ms, a multiple of 0.001 ms.
 
@@ -483,12 +490,15 @@ class Circuit:
         SpecError
             The message names the population, what is wrong, and what is allowed.
         """
-        self._still_open("a current")
         target = self.named("post", post, receives=True)
         key = f"current of {target.name!r}"
-        first = self._moment(f"{key}.begin", begin)
+        if self.taught:
+            raise SpecError(f"{key}: the circuit has a learner, whose trials would not have it; allowed: before one is made")
+        first = self._moment(f"{key}.begin", self.time if begin is None else begin)
+        if first < self.time - 1e-9:
+            raise SpecError(f"{key}.begin: {first:g}; allowed: from {self.time:g}, where the circuit stands")
         if step is not None:
-            self.pulses.append(self._waveform(key, target, value, first, end, step))
+            self._change_currents(self._waveform(key, target, value, first, end, step))
             return
         if regular(value) and np.ndim(value) and np.shape(value) != (target.size,):
             raise SpecError(
@@ -499,8 +509,8 @@ class Circuit:
         last = np.inf if end is None else self._moment(f"{key}.end", end)
         if last <= first:
             raise SpecError(f"{key}.end: {end!r}; allowed: above begin, {first:g}")
-        if first > 0 or last < np.inf:
-            self.pulses.append(Pulse(target, more, first, last))
+        if self.simulation or first > 0 or last < np.inf:
+            self._change_currents(Pulse(target, more, first, last))
         else:
             self.currents[target.name] = self.currents.get(target.name, np.zeros(target.size)) + np.asarray(more)
 
@@ -512,10 +522,13 @@ class Circuit:
         threads: int | None = None,
         progress: Callable[[float], None] | None = None,
         to: str | Path | None = None,
+        neurons: Mapping[Any, Any] | None = None,
     ) -> Result:
         """Simulate for some time, from where the circuit stands.
 
-        ``run(500.0)`` twice gives the same bits as ``run(1000.0)``. Once it has run, nothing is added to a circuit.
+        ``run(500.0)`` twice gives the same bits as ``run(1000.0)``. Between runs a circuit may get currents (`current`), other
+        weights (`set_weights`) and other rates of its sources (`set_rates`), but no further population, source, projection or
+        noise.
 
         Parameters
         ----------
@@ -536,6 +549,9 @@ class Circuit:
             lasts, and after it if it is killed, the file is called ``NAME.part``: `Result.open` reads what it has so far. Where
             the file of an earlier run of this circuit ends, with the same `record` and `interval`, the run is appended.
 
+        neurons : dict, optional
+            Of which neurons v is kept, by population or its name, each an array (n,); by default of all.
+
         Raises
         ------
         SpecError
@@ -548,12 +564,11 @@ class Circuit:
             raise SpecError(f"progress: {quoted(progress)}; allowed: a function of the time, ms")
         end, step = self.time + float(duration), number("interval", interval, Bounds(0.01, 1e6))
         count = None if threads is None else int(number("threads", threads, _THREADS))
-        recorded = Recorded({n for n in kept if "spikes" in kept[n]}, [n for n in kept if "v" in kept[n]], step)
+        with_v = [name for name in kept if "v" in kept[name]]
+        recorded = Recorded({n for n in kept if "spikes" in kept[n]}, with_v, step, self._chosen(neurons, with_v))
         if file is not None:
             require_place(file, self.time, {p.name: p.size for p in self.populations.values()}, recorded, self.seed)
-        if self.simulation is None:
-            self.simulation = Simulation(self, count)
-        return self.simulation.run(end, recorded, count, progress or (lambda time: None), file)
+        return self.draw(count).run(end, recorded, count, progress or (lambda time: None), file)
 
     def learner(
         self,
@@ -640,13 +655,10 @@ class Circuit:
     def synapses(self, pre: str | Population, post: str | Population) -> Synapses:
         """All synapses from one population to another as they stand, also as they have been learned; draws the circuit.
 
-        The arrays are copies, which later learning does not change, and can only be read: weights that are to be others are
-        given to `project`.
+        The arrays are copies, which later learning does not change, and can only be read: `set_weights` takes others.
         """
         names = self.named("pre", pre).name, self.named("post", post, receives=True).name
-        if self.simulation is None:
-            self.simulation = Simulation(self)
-        found = [each[3:] for each in self.simulation.synapses() if each[:2] == names]
+        found = [each[3:] for each in self.draw().synapses() if each[:2] == names]
         if not found:
             raise SpecError(f"there are no synapses from {names[0]!r} to {names[1]!r}")
         columns = [np.concatenate(column) for column in zip(*found, strict=True)]
@@ -654,12 +666,74 @@ class Circuit:
             column.setflags(write=False)
         return Synapses(*columns)
 
+    def set_weights(self, pre: str | Population, post: str | Population, weights: Any) -> None:
+        """Give all synapses from one population to another other weights, from where the circuit stands; draws the circuit.
+
+        Spikes that are on their way have the new weights when they arrive. Each synapse then has a weight of its own, and takes
+        the memory for it. Not in TOML (`to_toml`); `save` keeps them.
+
+        Parameters
+        ----------
+        pre, post : str or Population
+        weights : float or array (n_synapses,)
+            As of `project`, in the order of ``synapses(pre, post)``.
+
+        Raises
+        ------
+        SpecError
+            The message names both populations, what is wrong, and what is allowed: weights have the sign of their projection;
+            and the circuit stands at the edge of a window, as `current` says.
+        """
+        names = self.named("pre", pre).name, self.named("post", post, receives=True).name
+        key, simulation, at = f"weights from {names[0]!r} to {names[1]!r}", self.draw(), 0
+        counts = simulation.counts(*names)
+        if not counts:
+            raise SpecError(f"there are no synapses from {names[0]!r} to {names[1]!r}")
+        given = np.asarray(_fixed(key, weights, _WEIGHT, sum(n for _, n in counts)))
+        for q, n in counts:
+            sign = self.projections[q].sign
+            value_of(key, given[at : at + n] if given.ndim else float(given), _SIGNS[sign] if sign else _WEIGHT, ((n,),))
+            at += n
+        for q in simulation.change_weights(*names, given):
+            self.learned[q] = simulation.weights_of(q)
+
+    def set_rates(self, source: str | Population, rate: Any) -> None:
+        """Let the Poisson processes of a source go on at another rate, from where the circuit stands; draws the circuit.
+
+        source: as `poisson` made it; rate: of each process, Hz, a number or an array (size,). Not in TOML (`to_toml`); `save`
+        keeps it.
+
+        Raises
+        ------
+        SpecError
+            As of `set_weights`, of moments at which the circuit can be changed; or there is no such source.
+        """
+        p = self.named("source", source)
+        if p.rate is None:
+            there = ", ".join(each.name for each in self.populations.values() if each.rate is not None) or "none"
+            raise SpecError(f"source: {p.name!r} has no rate; allowed: sources of Poisson processes: {there}")
+        rates = _fixed(f"source {quoted(p.name)}.rate", rate, _RATE, p.size)
+        self.draw().change_rates(p.name, rates)
+        self.rates[p.name] = rates
+
     def require(self, duration: float, record: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
         """What a run of these arguments keeps by population; SpecError, as `run` raises it, before anything is drawn."""
         number("duration", duration, Bounds(1e-3, 1e7))
         if not self.populations:
             raise SpecError("the circuit has no population; add one with Circuit.population")
         return {name: ["spikes"] for name in self.populations} if record is None else self._recorded(record)
+
+    def draw(self, threads: int | None = None) -> Simulation:
+        """The simulation; draws all of the circuit, by so many threads, where it has not run yet."""
+        if self.simulation is None:
+            self.simulation = Simulation(self, threads)
+        return self.simulation
+
+    def _change_currents(self, pulse: Pulse) -> None:
+        """Add a current that changes."""
+        if self.simulation is not None:
+            self.simulation.change_currents(pulse)
+        self.pulses.append(pulse)
 
     def _still_open(self, what: str) -> None:
         if self.simulation is not None:
@@ -760,6 +834,23 @@ class Circuit:
             if not isinstance(kinds, (list, tuple)):
                 raise SpecError(f"record.{name}: {quoted(kinds)}; allowed: a list of {', '.join(RECORDS)}")
             found[name] = [choice(f"record.{name}", kind, RECORDS if population.model else ["spikes"]) for kind in kinds]
+        return found
+
+    def _chosen(self, neurons: Mapping[Any, Any] | None, with_v: list[str]) -> dict[str, np.ndarray]:
+        """Of which neurons v is kept, by population, where it is said."""
+        if neurons is not None and not isinstance(neurons, Mapping):
+            raise SpecError(f"neurons: {quoted(neurons)}; allowed: a table of arrays by population, as {{'exc': [0, 5, 7]}}")
+        found: dict[str, np.ndarray] = {}
+        for each, given in (neurons or {}).items():
+            population = self.named("neurons", each, receives=True)
+            name, key = population.name, f"neurons.{population.name}"
+            if name in found:
+                raise SpecError(f"{key}: is given twice, by its population and by its name; allowed: once")
+            if name not in with_v:
+                raise SpecError(f"{key}: v of {name!r} is not recorded; allowed with record={{{name!r}: ['v']}}")
+            found[name] = array(key, given, Bounds(0, population.size - 1, True), of_one_axis(given))
+            if len(np.unique(found[name])) < len(found[name]):
+                raise SpecError(f"{key}: {quoted(given)}; a neuron comes twice; allowed: once")
         return found
 
 

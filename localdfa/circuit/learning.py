@@ -9,7 +9,6 @@ from numba import get_num_threads
 
 from localdfa import registry
 from localdfa.circuit import build
-from localdfa.circuit.running import Simulation
 from localdfa.circuit.trials import Protocol, Trials
 from localdfa.circuit.values import Bounds, Distribution, array, choice, number, of_one_axis, regular
 from localdfa.core import finite
@@ -46,10 +45,9 @@ class Learner:
 
     def __init__(self, circuit: "Circuit", protocol: Protocol, optimiser: Any, learns: list[bool]) -> None:
         """As `learner_of` has checked it, learns: of each projection; draws the circuit, if it has not run yet."""
-        if circuit.simulation is None:
-            circuit.simulation = Simulation(circuit)
-        self._circuit, self._protocol, simulation = circuit, protocol, circuit.simulation
+        self._circuit, self._protocol, simulation = circuit, protocol, circuit.draw()
         simulation.let_weights_change()
+        circuit.taught = True
         self._learning = [q for q, own in enumerate(learns) if own]
         self._weights = [simulation.weights_of(q)[None] for q in self._learning]
         self._trials = Trials(simulation, protocol, learns)

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,8 @@ class Result:
     interval: float
     # Until when it was to be recorded, ms, where it comes from a file.
     planned: float | None = None
+    # Of which neurons v is, (n,), by population, where it is not that of all.
+    _neurons: dict[str, np.ndarray] = field(default_factory=dict)
 
     @staticmethod
     def open(path: str | Path) -> "Result":
@@ -85,7 +87,7 @@ class Result:
         a, b = np.searchsorted(self._moments, [begin, end])
         v = {name: _cut(rows, int(a), int(b)) for name, rows in self._v.items()}
         planned = None if self.complete or end < self.end else self.planned
-        return Result(begin, end, self.sizes, spikes, self._moments[a:b], v, self.interval, planned)
+        return Result(begin, end, self.sizes, spikes, self._moments[a:b], v, self.interval, planned, self._neurons)
 
     def spikes(self, name: "str | Population") -> tuple[np.ndarray, np.ndarray]:
         """The spikes of a population in order of time: when, ms, and by which neuron, both (n_spikes,)."""
@@ -97,8 +99,14 @@ class Result:
         return len(self._kept(name, self._spikes, "spikes")[0])
 
     def v(self, name: "str | Population") -> tuple[np.ndarray, np.ndarray]:
-        """The membranes of a population: at which moments, ms (T,), and v there (T, size)."""
+        """The membranes of a population: at which moments, ms (T,), and v there, (T, size), or (T, n) of the `neurons`."""
         return self._moments, self._kept(name, self._v, "v")[:]
+
+    def neurons(self, name: "str | Population") -> np.ndarray:
+        """The neurons of a population whose v was recorded, in the order of its columns, (n,)."""
+        self._kept(name, self._v, "v")
+        found = self._neurons.get(_name(name))
+        return np.arange(self.sizes[_name(name)]) if found is None else found
 
     def rates(self, name: "str | Population") -> np.ndarray:
         """The mean rate of each neuron, Hz (size,)."""
@@ -173,6 +181,7 @@ class Result:
                     t_start=pq.Quantity(start, "ms"),
                     sampling_period=pq.Quantity(self.interval, "ms"),
                     name="v",
+                    array_annotations={"neuron": self.neurons(name)},
                     population=name,
                 )
             )
@@ -226,7 +235,8 @@ class Result:
             few = v[:, :3]
             for i in range(few.shape[1]):
                 panel.plot(self._moments, few[:, i], color=style.PALETTE[(number + i) % len(style.PALETTE)], linewidth=0.8)
-            panel.set_ylabel(f"v of {name} 0–{few.shape[1] - 1}")
+            shown = self.neurons(name)[:3]
+            panel.set_ylabel(f"v of {name} {', '.join(map(str, shown))}")
         panels[-1].set(xlabel="time (ms)", xlim=(self.begin, self.end))
         return figure
 

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -36,6 +36,7 @@ from localdfa.errors import SpecError
 
 if TYPE_CHECKING:
     from localdfa.circuit.description import Circuit, Population, Pulse
+    from localdfa.circuit.values import Value
 
 # Windows are this long, ms, where no neuron reaches another one, and no longer than this, which bounds the room for spikes.
 _WINDOW, _LONGEST = 1.0, 10.0
@@ -58,10 +59,11 @@ class _Hands(NamedTuple):
 
 class Inlet(NamedTuple):
     """A port of the tables into neurons `low` to `high` − 1 of a population: a record of `core.spiking.circuit.PORT`, the
-    number of the projection whose synapses it has, the population that sends, and the delay, ms."""
+    number of the projection whose synapses it has, how many these are, the population that sends, and the delay, ms."""
 
     port: Any
     projection: int
+    synapses: int
     pre: "Population"
     low: int
     high: int
@@ -111,8 +113,8 @@ class _Pulse(NamedTuple):
 class Simulation:
     """A circuit that has been drawn, and where it stands."""
 
-    def __init__(self, circuit: "Circuit", threads: int | None = None) -> None:
-        """Draw all of a circuit.
+    def __init__(self, circuit: "Circuit", threads: int | None = None, width: float | None = None) -> None:
+        """Draw all of a circuit; width: of its windows, ms, where they were chosen before some of its currents were added.
 
         Raises
         ------
@@ -121,6 +123,9 @@ class Simulation:
         """
         self.populations, self._dtype = list(circuit.populations.values()), np.dtype(circuit.precision)
         self._number = {p.name: k for k, p in enumerate(self.populations)}
+        # Of sources of Poisson processes the rates as they stand, Hz.
+        self.rates = {p.name: circuit.rates.get(p.name, p.rate) for p in self.populations if p.rate is not None}
+        self._drawn: int | None = None
         self._seed, self.time = circuit.seed, 0.0
         build.require_apart(circuit)
         self._cut = build.ranges_of(circuit)
@@ -128,7 +133,7 @@ class Simulation:
         self._neurons = build.neurons_of(circuit)
         self._tables, self._projection = build.tables_of(circuit, self._cut, self._neurons, self._threads(threads))
         if circuit.learned:
-            self.let_weights_change()
+            self._own_jumps()
         for q, learned in circuit.learned.items():
             self.weights_of(q)[...] = learned
         senders, tables = len(self.populations), self._tables
@@ -139,7 +144,7 @@ class Simulation:
         self._width = min(float(tables.delay[np.take(of_neurons, tables.ports["pre"])].min(initial=np.inf)), _LONGEST)
         if not np.take(of_neurons, tables.ports["pre"]).any():
             self._width = _WINDOW
-        self._width = _dividing(self._width, [time for p in circuit.pulses for time in (p.begin, p.end, p.step or 0.0)])
+        self._width = width or _dividing(self._width, [t for p in circuit.pulses for t in (p.begin, p.end, p.step or 0.0)])
         self._kind, self._parameters, self._own, models = self._models()
         noises = np.bincount([self._number[each.post.name] for each in circuit.noises], minlength=senders)
         noises = np.concatenate([np.zeros(senders, np.int64), noises[self._ranges.population]])
@@ -155,13 +160,11 @@ class Simulation:
         self._most = np.array([(r.high - r.low) * (5 + int(n)) for r, n in zip(self._cut, periods, strict=True)], np.int64)
         self._stand = self._begin(circuit)
         self._constant, self._start = self._stand.state.drive.copy(), self._stand.state.v.copy()
-        self._pulses = [self._pulse(p) for p in circuit.pulses]
-        self._changes = np.unique([0.0, np.inf, *(edge for pulse in self._pulses for edge in pulse.edges())])
-        # By window the numbers of the pulses that change there, so that a change costs what these and those that are on do.
-        self._changing: dict[float, list[int]] = {}
-        for n, pulse in enumerate(self._pulses):
-            for edge in dict.fromkeys(pulse.edges()):
-                self._changing.setdefault(edge, []).append(n)
+        self._pulses: list[_Pulse] = []
+        # The windows at whose begin currents change, in order; and of each the numbers of the pulses that change there, so that
+        # a change costs what these and those that are on do.
+        self._changes, self._changing = np.array([0.0, np.inf]), dict[float, list[int]]()
+        self._give(circuit.pulses)
 
     def run(
         self, end: float, recorded: Recorded, threads: int | None, progress: Callable[[float], None], to: Path | None
@@ -172,30 +175,31 @@ class Simulation:
         up: the next run begins at the edge before it.
         """
         begin, stand = self.time, deepcopy(self._stand)  # one that is interrupted leaves all as it was
-        # An edge is a rounded product, and may lie a bit to either side of the number that it stands for. What comes before it
-        # is told from what comes after by this product alone, here as in the kernels.
-        last = int(end / self._width) + 1
-        while last * self._width > end:
-            last -= 1
+        last = self._last_until(end)
         after = last + (last * self._width < end)  # the window after the last one of which anything is asked
         last -= last % self._spans.windows
         sizes, moments = {p.name: p.size for p in self.populations}, _multiples(recorded.interval, begin, end)
         kept: InMemory | Stream
         if to is None:
-            size = sum(sizes[name] for name in recorded.v)
+            size = sum(recorded.columns(name, sizes[name]) for name in recorded.v)
             _require(memory.Part("record", "membranes", moments.size * size * self._dtype.itemsize), recorded)
             kept = InMemory(begin, end, sizes, recorded, moments, self._dtype)
         else:
-            kept = Stream(to, begin, end, sizes, recorded, self._dtype, {"seed": self._seed, "checksum": self.checksum()})
-        per_batch = self._spans.windows * max(1, int(_BATCH / (self._width * self._spans.windows)))
+            kept = Stream(to, begin, end, sizes, recorded, self._dtype, {"seed": self._seed, "checksum": self.drawn()})
+        span = self._spans.windows
+        per_batch = span * max(1, int(_BATCH / (self._width * span)))
         count = self._threads(threads)
         with kept, interrupt.threads(count) as (pool, cancelled):
             hands = _Hands(count, pool, cancelled)
-            for window in range(stand.window, last, per_batch):
-                self._record(stand, min(window + per_batch, last), (begin, end), recorded, moments, hands, kept)
-                progress(min(stand.window * self._width, end))
+            since = begin
+            while stand.window < last:
+                # Batches end where spans do, also after a change within one (`settle`).
+                stop = min(stand.window - stand.window % span + per_batch, last)
+                self._record(stand, stop, since, (begin, end), recorded, moments, hands, kept)
+                since = stand.window * self._width
+                progress(min(since, end))
             if last < after:
-                self._record(deepcopy(stand), after, (begin, end), recorded, moments, hands, kept)
+                self._record(deepcopy(stand), after, since, (begin, end), recorded, moments, hands, kept)
         self.time, self._stand = end, stand
         progress(end)
         return kept.result()
@@ -204,19 +208,23 @@ class Simulation:
         self,
         stand: _Stand,
         stop: int,
+        since: float,
         within: tuple[float, float],
         recorded: Recorded,
         moments: np.ndarray,
         hands: _Hands,
         kept: InMemory | Stream,
     ) -> None:
-        """Take a simulation to the begin of window `stop`, and keep what is recorded meanwhile, from and until `within`, ms."""
-        begin, until = stand.window * self._width, stop * self._width
-        here = moments[(moments >= begin) & (moments < until)]
+        """Take a simulation to the begin of window `stop`, and keep what is recorded until then, of the run `within`, ms.
+
+        since: until when all has been kept, ms; a bit before the window where the simulation stands, if its edge is rounded up.
+        """
+        until = stop * self._width
+        here = moments[(moments >= since) & (moments < until)]
         size = sum(self.populations[self._number[name]].size for name in recorded.v)
         samples = Samples(here, self._first_of(recorded), np.empty((here.size, size), self._dtype))
         parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in sorted(recorded.spikes)}
-        self._advance(stand, stop, samples, parts, hands)
+        self._advance(stand, stop, since, samples, parts, hands)
         spikes, v, at = {}, {}, 0
         for name, columns in parts.items():
             times, who = (np.concatenate(column) for column in zip(*columns, strict=True)) if columns else _none()
@@ -226,12 +234,77 @@ class Simulation:
             k = self._number[name]
             neurons, n = self._neurons[k], self.populations[k].size
             assert neurons is not None
-            v[name] = samples.v[:, at : at + n] + np.asarray(neurons.zero, self._dtype)
+            some = recorded.neurons.get(name, slice(None))
+            v[name] = samples.v[:, at : at + n][:, some] + np.broadcast_to(np.asarray(neurons.zero, self._dtype), n)[some]
             at += n
         kept.add(min(until, within[1]), spikes, here, v)
 
+    def change_currents(self, pulse: "Pulse") -> None:
+        """Give a population a current that begins no earlier than the simulation stands; errors as of `require_edge`."""
+        for name, time in (("begin", pulse.begin), ("end", pulse.end), ("step", pulse.step or 0.0)):
+            self.require_edge(f"current of {pulse.post.name!r}.{name}", time)
+        self._keep_drawn()
+        self._give([pulse])
+
+    def require_edge(self, key: str, time: float) -> None:
+        """Refuse a moment within a window, ms, at which no current can change.
+
+        Raises
+        ------
+        SpecError
+            The message begins with the key.
+        """
+        if time < np.inf and abs(time - self._width * round(time / self._width)) > _NEAR:
+            raise SpecError(
+                f"{key}: {time:g}; a circuit that has been drawn is simulated in windows of {self._width:.6g} ms; allowed: "
+                "multiples of that, or any time before it is drawn"
+            )
+
+    def change_rates(self, name: str, rates: "Value") -> None:
+        """Let the processes of a source go on at other rates, Hz, from where the simulation stands; errors as of `settle`."""
+        self.settle(f"rates of {name!r}")
+        self._keep_drawn()
+        of_source = [p.name for p in self.populations if p.rate is not None].index(name)
+        mean = _intervals(np.broadcast_to(np.asarray(rates, float), self.populations[self._number[name]].size))
+        processes.change(self._stand.sources, of_source, mean, self.time)
+        self.rates[name] = rates
+
+    def settle(self, key: str) -> None:
+        """Take the simulation to the very time at which it stands, and not to the span before it, for what changes there.
+
+        Raises
+        ------
+        SpecError
+            It stands within a window; the message begins with the key.
+        """
+        window = round(self.time / self._width)
+        if abs(self.time - window * self._width) > _NEAR:
+            later = (self._last_until(self.time) + 1) * self._width
+            raise SpecError(
+                f"{key}: the circuit stands at {self.time:g} ms, within a window of {self._width:.6g} ms; allowed: at "
+                f"multiples of it, as {later:.6g} ms"
+            )
+        stand, count = deepcopy(self._stand), self._threads(None)
+        nothing = Samples(np.empty(0), np.full(self._kind.size, -1), np.empty((0, 0), self._dtype))
+        with interrupt.threads(count) as (pool, cancelled):
+            self._advance(stand, window, self.time, nothing, {}, _Hands(count, pool, cancelled))
+        self._stand = stand
+
+    @property
+    def width(self) -> float:
+        """Of windows, ms."""
+        return self._width
+
+    def drawn(self) -> int:
+        """The checksum of the circuit as it was drawn, whatever has changed since."""
+        return self.checksum() if self._drawn is None else self._drawn
+
+    def _keep_drawn(self) -> None:
+        """Remember what was drawn, before some of it changes."""
+        self._drawn = self.drawn()
+
     def checksum(self) -> int:
-        """Of all that stays as it is: synapses, and parameters, drive, pulses and noise of neurons."""
+        """Of all that describes the circuit as it stands: synapses, and parameters, drive, pulses and noise of neurons."""
         tables, stand, found = self._tables, self._stand, 0
         ports = [np.ascontiguousarray(tables.ports[name]) for name in PORT.names or () if name not in ("jumps", "stride")]
         synapses = *ports, tables.row_ends, tables.targets, tables.delay, tables.taus
@@ -265,18 +338,49 @@ class Simulation:
         return found
 
     def let_weights_change(self) -> None:
-        """Give each synapse a weight of its own, where some share one until then.
+        """Let each synapse have a weight of its own from now on, which may change, where some share one until then.
 
         Raises
         ------
         SpecError
             Memory does not suffice.
         """
+        self._keep_drawn()
+        self._own_jumps()
+
+    def _own_jumps(self) -> None:
         if not self._tables.ports["stride"].all():
             n = int(build.synapses_of(self._tables).sum())
             part = memory.Part("weights", f"{n:,} synapses", n * self._dtype.itemsize)
             memory.require_parts([part], lambda key: f"a {key[:-1]} for each synapse, which can change,")
             self._tables = build.with_own_jumps(self._tables)
+
+    def change_weights(self, pre: str, post: str, weights: np.ndarray) -> set[int]:
+        """Give synapses from one population to another these weights, (n_synapses,) in the order of `synapses`, or () of all.
+
+        Returns the projections that they are of, whose weights `weights_of` then has. Errors are as of `settle`.
+        """
+        self.settle(f"weights from {pre!r} to {post!r}")
+        self.let_weights_change()
+        changed, at = set[int](), 0
+        for inlet in self._inlets(pre, post):
+            jumps = build.jumps_of(self._tables, inlet.port, inlet.synapses)
+            jumps[...] = weights[at : at + jumps.size] if weights.ndim else weights
+            changed.add(inlet.projection)
+            at += jumps.size
+        return changed
+
+    def counts(self, pre: str, post: str) -> list[tuple[int, int]]:
+        """Of synapses from one population to another, in the order of `synapses`: of which projection, and how many."""
+        return [(inlet.projection, inlet.synapses) for inlet in self._inlets(pre, post)]
+
+    def _inlets(self, pre: str, post: str) -> list[Inlet]:
+        """All that leads from one population to another, in the order of `synapses`: current by current, as they come."""
+        by_current: dict[int, list[Inlet]] = {}
+        for inlet in self.inlets_of(post):
+            if inlet.pre.name == pre:
+                by_current.setdefault(int(inlet.port.current), []).append(inlet)
+        return [inlet for inlets in by_current.values() for inlet in inlets]
 
     @property
     def jumps(self) -> np.ndarray:
@@ -309,11 +413,12 @@ class Simulation:
     def inlets_of(self, name: str) -> Iterator[Inlet]:
         """All that leads into a population of neurons."""
         c, count = self._tables, len(self.populations)
+        synapses = build.synapses_of(c)
         for r, cut in enumerate(self._cut):
             if cut.population == self._number[name]:
                 for p in range(c.first_port[count + r], c.first_port[count + r + 1]):
-                    pre = self.populations[c.ports[p].pre]
-                    yield Inlet(c.ports[p], int(self._projection[p]), pre, cut.low, cut.high, float(c.delay[p]))
+                    pre, delay = self.populations[c.ports[p].pre], float(c.delay[p])
+                    yield Inlet(c.ports[p], int(self._projection[p]), int(synapses[p]), pre, cut.low, cut.high, delay)
 
     def rows_of(self, inlet: Inlet) -> tuple[np.ndarray, np.ndarray]:
         """Where the rows of a port end, one a presynaptic neuron, and its targets, counted from the first of its neurons."""
@@ -347,8 +452,8 @@ class Simulation:
         times, senders = (np.concatenate(columns) for columns in zip(*stand.queues, strict=True))
         return found | {"window": np.array(stand.window), "counts": np.array(counts), "times": times, "senders": senders}
 
-    def restore(self, time: float, arrays: Mapping[str, np.ndarray]) -> None:
-        """Stand where `arrays` says, at this time, ms.
+    def restore(self, time: float, drawn: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Stand where `arrays` says, at this time, ms; drawn: the checksum of the circuit before any of it was changed.
 
         Raises
         ------
@@ -368,7 +473,6 @@ class Simulation:
             and ((senders >= 0) & (senders < sizes[owner])).all()
             and (received >= 0).all()
             and (received <= counts[self._tables.ports["pre"]]).all()
-            and window % self._spans.windows == 0
             and window * self._width <= time + _NEAR < (window + self._spans.windows) * self._width + 2 * _NEAR
         ):
             raise ValueError("what is on its way is not that of its populations")
@@ -378,7 +482,7 @@ class Simulation:
             noise.time[:], noise.passed[:] = arrays[f"{name}_time"], arrays[f"{name}_passed"]
         ends = np.cumsum(counts)[:-1]
         stand.queues = list(zip(np.split(arrays["times"], ends), np.split(senders, ends), strict=True))
-        stand.window, self.time = window, time
+        stand.window, self.time, self._drawn = window, time, drawn
         stand.on = [n for n, pulse in enumerate(self._pulses) if pulse.first < window < pulse.last]
 
     def _threads(self, asked: int | None) -> int:
@@ -386,9 +490,9 @@ class Simulation:
         neurons = sum(r.high - r.low for r in self._cut)
         return max(1, min(len(self._cut), asked or min(get_num_threads(), 1 + neurons // _SHARE)))
 
-    def _advance(self, stand: _Stand, stop: int, samples: Samples, spikes: dict[str, Any], hands: _Hands) -> None:
-        """Take a simulation to the begin of window `stop`; spikes gets those that were sent meanwhile, by population."""
-        until, begin = stop * self._width, stand.window * self._width
+    def _advance(self, stand: _Stand, stop: int, since: float, samples: Samples, spikes: dict[str, Any], hands: _Hands) -> None:
+        """Take a simulation to the begin of window `stop`; spikes gets those that were sent since then, by population."""
+        until, seen = stop * self._width, 0
         for q, k in enumerate(np.flatnonzero([p.rate is not None for p in self.populations])):
             times, who = processes.events_until(stand.sources, q, until)
             order = np.lexsort((who, times))
@@ -398,16 +502,37 @@ class Simulation:
                 spikes[self.populations[k].name].append(fresh)
         for population in self.populations:
             if population.trains is not None and population.name in spikes:
-                spikes[population.name].append(_between(population.trains, begin, until))
+                spikes[population.name].append(_between(population.trains, since, until))
         if not self._kernel:  # nothing is reached by what sources send
             stand.window, stand.queues = stop, [_none() for _ in self.populations]
         while stand.window < stop:
             if stand.window in self._changing:
                 self._change(stand)
             change = self._changes[np.searchsorted(self._changes, stand.window, "right")]
-            self._simulate(stand, int(min(stop, change)), samples, spikes, hands)
+            seen += self._simulate(stand, int(min(stop, change)), seen, samples, spikes, hands)
             if hands.cancelled[0]:
                 return
+
+    def _last_until(self, time: float) -> int:
+        """The last window that begins up to a time, ms.
+
+        An edge is a rounded product, and may lie a bit to either side of the number that it stands for. What comes before it is
+        told from what comes after by this product alone, here as in the kernels.
+        """
+        window = int(time / self._width) + 1
+        while window * self._width > time:
+            window -= 1
+        return window
+
+    def _give(self, pulses: "Sequence[Pulse]") -> None:
+        """Add currents that change."""
+        edges = [self._changes]
+        for pulse in map(self._pulse, pulses):
+            for edge in dict.fromkeys(pulse.edges()):
+                self._changing.setdefault(edge, []).append(len(self._pulses))
+            self._pulses.append(pulse)
+            edges.append(np.array(pulse.edges(), float))
+        self._changes = np.unique(np.concatenate(edges))
 
     def _change(self, stand: _Stand) -> None:
         """Set the drive of populations whose currents change at the window where a simulation stands."""
@@ -427,13 +552,13 @@ class Simulation:
         own, per = self._neurons_of(post), None if pulse.step is None else round(pulse.step / self._width)
         return _Pulse(first, float(np.rint(pulse.end / self._width)), post, own, pulse.value, per)
 
-    def _simulate(self, stand: _Stand, stop: int, samples: Samples, spikes: dict[str, Any], hands: _Hands) -> None:
-        """Simulate windows up to `stop`, or as many as there is room for."""
+    def _simulate(self, stand: _Stand, stop: int, first: int, samples: Samples, spikes: dict[str, Any], hands: _Hands) -> int:
+        """Simulate windows up to `stop`, or as many as there is room for; returns how many samples, from `first` on, were
+        taken."""
         state, count = stand.state, len(self.populations)
         queues, before = self._queues(stand), state.listed[:count].copy()
-        begin, until = stand.window * self._width, stop * self._width
-        here = np.flatnonzero((samples.moments >= begin) & (samples.moments < until))
-        seen = Samples(samples.moments[here], samples.first, np.empty((here.size, samples.v.shape[1]), self._dtype))
+        here = slice(first, int(np.searchsorted(samples.moments, stop * self._width)))
+        seen = Samples(samples.moments[here], samples.first, np.empty_like(samples.v[here]))
         listens = np.array([p.name in spikes and p.model is not None for p in self.populations])
         counters = np.zeros((3, stop - stand.window), np.int64)
         team = Team(hands.number, counters[0], counters[1], counters[2], np.zeros(1, np.bool_))
@@ -448,8 +573,8 @@ class Simulation:
         if failed:
             raise failed[0]  # type: ignore[misc]
         stand.window = work[0].result()
-        done = np.count_nonzero(seen.moments < stand.window * self._width)
-        samples.v[here[:done]] = seen.v[:done]
+        done = int(np.searchsorted(seen.moments, stand.window * self._width))
+        samples.v[first : first + done] = seen.v[:done]
         for k, population in enumerate(self.populations):
             own = slice(int(queues.begin[k]), int(queues.begin[k] + state.listed[k]))
             times, who = queues.times[own], queues.senders[own]
@@ -460,6 +585,7 @@ class Simulation:
             arrived = int(state.received[ports].min(initial=len(times)))
             state.received[ports] -= arrived
             stand.queues[k] = times[arrived:].copy(), who[arrived:].copy()
+        return done
 
     def _queues(self, stand: _Stand) -> Queues:
         """Queues with all spikes that are on their way, and room for others."""
@@ -550,8 +676,10 @@ class Simulation:
     def _sources(self, circuit: "Circuit") -> processes.Sources:
         """Sources of Poisson processes, at the beginning."""
         own = [(k, p) for k, p in enumerate(self.populations) if p.rate is not None]
+        # The counters of noises come first, and then those of populations: one noise more changes what all sources send.
         first = np.cumsum([0, *(p.size for _, p in own)])
-        mean = _intervals(np.concatenate([np.empty(0), *(np.broadcast_to(np.asarray(p.rate), p.size) for _, p in own)]))
+        rates = [np.broadcast_to(np.asarray(self.rates[p.name]), p.size) for _, p in own]
+        mean = _intervals(np.concatenate([np.empty(0), *rates]))
         found = processes.Sources(
             seed=_words(self._seed),
             number=np.array([len(circuit.noises) + k for k, _ in own], np.int64),

@@ -76,11 +76,11 @@ def simulate(
     for each in circuit.populations:
         spikes[f"{each}_times"], spikes[f"{each}_neurons"] = result.spikes(each)
     with writing(place / "spikes.npz") as stream:
-        np.savez(stream, allow_pickle=False, **spikes)
+        np.savez(stream, **spikes)  # type: ignore[arg-type]
     if membranes:
         v = {f"{each}_v": result.v(each)[1] for each in membranes}
         with writing(place / "v.npz") as stream:
-            np.savez(stream, allow_pickle=False, moments=result.v(membranes[0])[0], **v)
+            np.savez(stream, moments=result.v(membranes[0])[0], **v)  # type: ignore[arg-type]
     for kind in ("raster", "v") if membranes else ("raster",):
         with writing(place / "figures" / f"{kind}.png") as stream:
             result.plot(kind).savefig(stream, format="png")

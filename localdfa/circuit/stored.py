@@ -5,7 +5,8 @@ the circuit), ``sizes`` and ``recorded`` (in JSON), and these datasets, of popul
 
     spikes/NAME/times      float64 (n_spikes,), ms, in order
     spikes/NAME/neurons    int32 (n_spikes,)
-    v/NAME                 (T, size), in the precision of the circuit
+    v/NAME                 (T, size), or (T, n) of some neurons, in the precision of the circuit
+    neurons/NAME           int64 (n,), where v is that of some: which they are
     moments                float64 (T,), ms, at which v was looked at
     until                  float64 (2,), ms: until when the file has all of that, and until when it is to have it
 
@@ -39,11 +40,19 @@ Membranes = dict[str, np.ndarray]
 
 
 class Recorded(NamedTuple):
-    """What a run keeps: spikes of these populations, v of those, at multiples of an interval, ms."""
+    """What a run keeps: spikes of these populations, v of those, at multiples of an interval, ms.
+
+    neurons: of populations by name of which neurons v is kept, (n,), where it is not that of all.
+    """
 
     spikes: set[str]
     v: list[str]
     interval: float
+    neurons: dict[str, np.ndarray]
+
+    def columns(self, name: str, size: int) -> int:
+        """Of how many neurons of a population of this size v is kept."""
+        return len(self.neurons[name]) if name in self.neurons else size
 
     def described(self) -> str:
         """It as a file has it."""
@@ -57,10 +66,10 @@ class InMemory(AbstractContextManager["InMemory"]):
         self, begin: float, end: float, sizes: dict[str, int], recorded: Recorded, moments: np.ndarray, dtype: np.dtype
     ) -> None:
         self._begin, self._end, self._sizes, self._moments, self._seen = begin, end, sizes, moments, 0
-        self._interval = recorded.interval
+        self._recorded = recorded
         none = (np.empty(0), np.empty(0, np.int64))
         self._spikes = {name: [none] for name in sorted(recorded.spikes)}
-        self._v = {name: np.empty((moments.size, sizes[name]), dtype) for name in recorded.v}
+        self._v = {name: np.empty((moments.size, recorded.columns(name, sizes[name])), dtype) for name in recorded.v}
 
     def __exit__(self, *_: object) -> None:
         """Nothing is left open."""
@@ -79,7 +88,8 @@ class InMemory(AbstractContextManager["InMemory"]):
         for name, parts in self._spikes.items():
             times, neurons = (np.concatenate(column) for column in zip(*parts, strict=True))
             spikes[name] = times, neurons
-        return Result(self._begin, self._end, self._sizes, spikes, self._moments, self._v, self._interval)
+        kept = self._recorded
+        return Result(self._begin, self._end, self._sizes, spikes, self._moments, self._v, kept.interval, None, kept.neurons)
 
 
 class Stream(AbstractContextManager["Stream"]):
@@ -160,7 +170,9 @@ class Stream(AbstractContextManager["Stream"]):
             self._dataset(f"spikes/{name}/times", (), np.dtype(np.float64))
             self._dataset(f"spikes/{name}/neurons", (), np.dtype(np.int32))
         for name in self._recorded.v:
-            self._dataset(f"v/{name}", (self._sizes[name],), self._dtype)
+            self._dataset(f"v/{name}", (self._recorded.columns(name, self._sizes[name]),), self._dtype)
+        for name, neurons in self._recorded.neurons.items():
+            self._file.create_dataset(f"neurons/{name}", data=neurons)
         self._dataset("moments", (), np.dtype(np.float64))
         self._file.create_dataset("until", data=np.array([self._begin, self._end]))
 
@@ -235,6 +247,10 @@ def require_place(path: Path, begin: float, sizes: Mapping[str, int], recorded: 
     ):
         if there != own:
             raise RunError(f"{path}: exists already, and what it has goes on with another {what}: {there}, not {own}")
+    for name in recorded.v:
+        whole = np.arange(sizes[name])
+        if not np.array_equal(result.neurons(name), recorded.neurons.get(name, whole)):
+            raise RunError(f"{path}: exists already, and what it has goes on with v of other neurons of {name!r}")
     if result.end != begin:
         raise RunError(f"{path}: exists already and ends at {result.end:g} ms, but the circuit stands at {begin:g} ms")
 
@@ -253,6 +269,7 @@ def read(path: Path) -> Result:
         end, planned = map(float, file["until"][:])
         kinds = {name: file[f"v/{name}"].dtype for name in recorded["v"]}
         moments = file["moments"][:]
+        neurons = {name: file[f"neurons/{name}"][:] for name in recorded["v"] if f"neurons/{name}" in file}
         # A run that was killed may have added to some of them.
         counts = {
             name: min(len(file[f"spikes/{name}/{column}"]) for column in ("times", "neurons")) for name in recorded["spikes"]
@@ -264,7 +281,7 @@ def read(path: Path) -> Result:
         stop = bisect_left(times, end)
         spikes[name] = times.cut(0, stop), Rows(path, f"spikes/{name}/neurons", 0, stop, np.dtype(np.int64))
     v = {name: Rows(path, f"v/{name}", 0, len(moments), kind) for name, kind in kinds.items()}
-    return Result(float(attributes["begin"]), end, sizes, spikes, moments, v, float(attributes["interval"]), planned)
+    return Result(float(attributes["begin"]), end, sizes, spikes, moments, v, float(attributes["interval"]), planned, neurons)
 
 
 def _append(dataset: Any, rows: np.ndarray) -> None:

@@ -139,11 +139,13 @@ def to_toml(circuit: "Circuit") -> str:
     Raises
     ------
     SpecError
-        Weights have been learned, which no distribution draws.
+        Weights have been learned or set, or rates have, which TOML does not say.
     """
     if circuit.learned:
         key = circuit.projections[min(circuit.learned)].key
-        raise SpecError(f"{key}: its weights have been learned, which are not in TOML; allowed: Circuit.save")
+        raise SpecError(f"{key}: its weights have been learned or set, which is not in TOML; allowed: Circuit.save")
+    for name in circuit.rates:
+        raise SpecError(f"source {quoted(name)}: its rate has changed since, which is not in TOML; allowed: Circuit.save")
     return tomli_w.dumps(_without_arrays(tables_of(circuit)))
 
 

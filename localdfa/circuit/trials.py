@@ -132,7 +132,7 @@ class Trials:
                 sample = np.repeat(np.arange(m), early)
                 neuron, time = np.tile(who[:early], m), np.tile(times[:early], m)
             else:
-                counts = rng.poisson(np.broadcast_to(np.asarray(p.rate) * (1e-3 * stop), (m, p.size)))
+                counts = rng.poisson(np.broadcast_to(np.asarray(self._simulation.rates[p.name]) * (1e-3 * stop), (m, p.size)))
                 sample, neuron = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
                 time = stop * rng.random(counts.sum())
             parts.append((sample, neuron + offset, time))

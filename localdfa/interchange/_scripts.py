@@ -31,7 +31,7 @@ def write(circuit: Circuit, path: Path, script: Callable[..., str]) -> list[Path
     head = {"title": path.stem, "version": metadata.version("localdfa"), "data": data.name, "seed": circuit.seed}
     text = script(circuit, synapses, arrays, **head)
     with writing(data) as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     write_bytes(path, text.encode())
     return [path, data]
 
@@ -51,7 +51,7 @@ def _parts(circuit: Circuit, simulation: Simulation) -> tuple[list[tuple[str, st
         if p.trains is not None:
             found |= {f"{p.name}.times": p.trains[0], f"{p.name}.neurons": p.trains[1]}
         elif p.rate is not None:
-            found[f"{p.name}.rate"] = np.broadcast_to(np.asarray(p.rate), p.size)
+            found[f"{p.name}.rate"] = np.broadcast_to(np.asarray(simulation.rates[p.name]), p.size)
     for q, (pre, post, tau, i, j, weight, delay) in enumerate(simulation.synapses()):
         synapses.append((pre, post, tau))
         found |= {f"{q}.i": i, f"{q}.j": j, f"{q}.weight": weight, f"{q}.delay": delay}

@@ -55,7 +55,8 @@ class _Current:
 
     def set_native_parameters(self, parameters: ParameterSpace) -> None:
         """Take new parameters; SpecError where the network already runs with the old ones."""
-        state.require_open("a current is changed")
+        if any(source is self for source, _ in state.currents):
+            state.require_open("a current is changed")
         parameters.evaluate(simplify=True)
         given = {name: value.value if isinstance(value, Sequence) else value for name, value in parameters.as_dict().items()}
         self._native |= given
@@ -70,12 +71,11 @@ class _Current:
 
     def inject_into(self, cells: Any) -> None:
         """Give the current to each of some cells."""
-        state.require_open("a current is injected")
         if any(not cell.celltype.injectable for cell in cells):
             raise TypeError("Can't inject current into a spike source.")
         for cell in cells:
             state.require_known(cell.parent)
-        state.currents.append((self, np.array([int(cell) for cell in cells])))
+        state.inject(self, np.array([int(cell) for cell in cells]))
 
 
 class DCSource(_Current, electrodes.DCSource):

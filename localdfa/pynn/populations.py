@@ -45,11 +45,14 @@ class _Cells:
     _get_native_parameters = _get_parameters
 
     def _set_parameters(self, parameter_space: ParameterSpace) -> None:
-        simulator.state.require_open("parameters of cells are set")
         population, which = self._whole()
         parameter_space.evaluate(simplify=False)
         for name, values in parameter_space.items():
-            population.parameters[name][which] = _checked(name, values)
+            whole = population.parameters[name].copy()
+            whole[which] = _checked(name, values)
+            if simulator.state.circuit is not None:
+                simulator.state.change(population, name, whole)
+            population.parameters[name] = whole
 
     def _set_initial_value_array(self, variable: str, values: Any) -> None:
         simulator.state.require_open("first values are set")

@@ -26,6 +26,11 @@ class Recorder(recording.Recorder):
         """What is to be kept: spikes, v."""
         return [variable.name for variable, cells in self.recorded.items() if cells]
 
+    @property
+    def cells_with_v(self) -> np.ndarray:
+        """The numbers of the cells whose v is to be kept, in order."""
+        return self._numbers(self.recorded[_V])
+
     def keep(self, result: Result, name: str, interval: float) -> None:
         """Take what a run has left of the population, which the circuit calls `name`; interval: of its samples, ms."""
         if "spikes" in self.kinds:
@@ -36,7 +41,7 @@ class Recorder(recording.Recorder):
             moments, v = result.v(name)
             every = round(self.sampling_interval / interval)
             numbers = np.rint(moments / interval).astype(np.int64)
-            self._v.append(v[numbers % every == 0][:, self._numbers(self.recorded[_V])])
+            self._v.append(v[numbers % every == 0])
 
     def _numbers(self, cells: Any) -> np.ndarray:
         """The numbers of cells in the population, in order."""

@@ -16,8 +16,6 @@ from localdfa.errors import SpecError
 name = "localdfa"
 # Moments from here on, ms, are never reached: longer than this nothing runs.
 _NEVER = 1e7
-# Where v is sampled, a run is cut into parts of so many ms: of large populations only cells that are asked for are kept.
-_PART = 100.0
 # Purpose of the random numbers of Poisson sources that end, beside those of circuits.
 _TRAINS = 60
 
@@ -29,8 +27,8 @@ class ID(int, common.IDMixin):
 class State(common.control.BaseState):
     """The network, and until when it has run.
 
-    A circuit is made of the network as `run` is first called, and anew after a reset; until then anything may change, and
-    nothing from then on.
+    A circuit is made of the network as `run` is first called, and anew after a reset; until then anything may change, and from
+    then on currents and rates alone.
     """
 
     def __init__(self) -> None:
@@ -62,6 +60,45 @@ class State(common.control.BaseState):
         """Refuse to change a network that runs."""
         if self.circuit is not None:
             raise SpecError(f"at {self.t:g} ms {what}; allowed: before the first run(), or after reset()")
+
+    def change(self, population: Any, name: str, values: np.ndarray) -> None:
+        """Set a parameter of cells of a network that runs, (size,), from now on: i_offset, or rate of Poisson sources.
+
+        Raises
+        ------
+        SpecError
+            It is another one, or cannot change at this moment.
+        """
+        given, called = population.parameters, _names(self.populations)[population]
+        if name not in ("i_offset", "rate"):
+            self.require_open(f"{name} of cells is set, and not i_offset or rate, which may change")
+        assert self.circuit is not None
+        if name == "rate" and self.circuit.populations[called].rate is None:
+            raise SpecError(
+                f"rate of {population.label!r}: at {self.t:g} ms it is set; allowed of sources that begin at 0 and have no end"
+            )
+        try:
+            if name == "rate":
+                self.circuit.set_rates(called, _plain(values))
+            elif (values != given["i_offset"]).any():
+                self.circuit.current(called, (values - given["i_offset"]) * given["tau_m"] / given["cm"])
+        except SpecError as error:
+            raise SpecError(_in_a_scripts_words(str(error), self.populations)) from None
+
+    def inject(self, source: Any, cells: np.ndarray) -> None:
+        """Give a current to some cells, by number; while the network runs what is left of it from now on.
+
+        Raises
+        ------
+        SpecError
+            It cannot change at these moments.
+        """
+        if self.circuit is not None:
+            try:
+                _inject(self.circuit, self, source, cells)
+            except SpecError as error:
+                raise SpecError(_in_a_scripts_words(str(error), self.populations)) from None
+        self.currents.append((source, cells))
 
     def require_known(self, group: Any) -> None:
         """Refuse a population, view or assembly of a network that `setup` has made an end of."""
@@ -101,12 +138,11 @@ class State(common.control.BaseState):
         record = {called: recorder.kinds for recorder, called in recorders}
         steps = [round(r.sampling_interval / self.dt) for r, _ in recorders if "v" in r.kinds]
         interval = self.dt * int(np.gcd.reduce(steps)) if steps else 1.0
-        while time - self.circuit.time > 1e-9:
-            left = time - self.circuit.time
-            result = self.circuit.run(min(left, _PART) if steps and left > _PART + 1 else left, record, interval, self.threads)
+        neurons = {called: recorder.cells_with_v for recorder, called in recorders if "v" in recorder.kinds}
+        if (left := time - self.circuit.time) > 1e-9:
+            result = self.circuit.run(left, record, interval, self.threads, neurons=neurons)
             for recorder, called in recorders:
                 recorder.keep(result, called, interval)
-            self.t = self.circuit.time
         self.t = time
 
     def membranes(self, population: Any) -> np.ndarray:
@@ -188,9 +224,19 @@ def _plain(values: np.ndarray) -> Any:
     return float(values[0]) if values.size and (values == values[0]).all() else values
 
 
+def _seed(seed: int, segment: int) -> int:
+    """The seed of a segment: of the first one that of `setup`, of others one that no other script's segment has."""
+    if segment == 0:
+        return seed
+    return int(np.random.SeedSequence([seed, segment]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 def _circuit(network: State) -> Circuit:
     """The circuit of a network. τ_m dv/dt = v_rest − v + I τ_m/c_m: nA times τ_m/c_m, ms/nF, are mV."""
-    circuit, names = Circuit(seed=network.seed + network.segment_counter, precision="float64"), _names(network.populations)
+    circuit, names = (
+        Circuit(seed=_seed(network.seed, network.segment_counter), precision="float64"),
+        _names(network.populations),
+    )
     scales: dict[Any, np.ndarray] = {}
     for p in network.populations:
         given = p.parameters
@@ -207,19 +253,32 @@ def _circuit(network: State) -> Circuit:
             circuit.population(names[p], p.size, "lif", start=_plain(p.first["v"]), **own)
             circuit.current(names[p], given["i_offset"] * scales[p])
     for source, cells in network.currents:
-        for amplitude, start, stop in source.pulses():
-            if np.isnan([start, stop]).any():
-                raise SpecError(f"{type(source).__name__}: from {start:g} until {stop:g} ms; allowed: numbers")
-            begin, until = (round(round(t / network.dt) * network.dt, 6) for t in (min(start, _NEVER), min(stop, _NEVER)))
-            begin = max(begin, 0.0)
-            for p, scale in scales.items():
-                own = cells[(cells >= p.first_id) & (cells <= p.last_id)] - int(p.first_id)
-                if own.size and amplitude and until > begin:
-                    value = amplitude * np.bincount(own, minlength=p.size) * scale
-                    circuit.current(names[p], value, begin, None if until >= _NEVER else until)
+        _inject(circuit, network, source, cells)
     for projection in network.projections:
         _project(circuit, names, network, projection, scales)
     return circuit
+
+
+def _inject(circuit: Circuit, network: State, source: Any, cells: np.ndarray) -> None:
+    """The current of a source into some cells, by number; of one that has begun already what is left."""
+    found = []
+    for amplitude, start, stop in source.pulses():
+        if np.isnan([start, stop]).any():
+            raise SpecError(f"{type(source).__name__}: from {start:g} until {stop:g} ms; allowed: numbers")
+        begin, until = (round(round(t / network.dt) * network.dt, 6) for t in (min(start, _NEVER), min(stop, _NEVER)))
+        begin = max(begin, circuit.time)
+        for p, called in _names(network.populations).items():
+            own = cells[(cells >= p.first_id) & (cells <= p.last_id)] - int(p.first_id)
+            if own.size and amplitude and until > begin:
+                scale = p.parameters["tau_m"] / p.parameters["cm"]
+                value = amplitude * np.bincount(own, minlength=p.size) * scale
+                found.append((called, value, begin, np.inf if until >= _NEVER else until))
+    if circuit.simulation:  # before any of them is given
+        for called, _, *moments in found:
+            for moment in moments:
+                circuit.simulation.require_edge(f"current of {called!r}", moment)
+    for called, value, begin, until in found:
+        circuit.current(called, value, begin, None if until == np.inf else until)
 
 
 def _poisson(circuit: Circuit, called: str, p: Any, rng: np.random.Generator) -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from test_any_circuit import network
 
 import localdfa
-from localdfa import cli, spec
+from localdfa import arrays, cli, spec
 from localdfa.circuit import tables
 from localdfa.errors import RunError, SpecError
 
@@ -161,11 +161,11 @@ def test_files_that_are_damaged_or_of_another_circuit_are_refused(tmp_path):
     path = tmp_path / "net.npz"
     small().save(path)
     assert os.listdir(tmp_path) == ["net.npz"]
-    content = dict(np.load(path))
+    content = arrays.load(path, "circuit")
     described = json.loads(content["description"].tobytes())
 
-    def changed(**arrays):
-        np.savez(path, **(content | arrays))
+    def changed(**changes):
+        arrays.save(path, "circuit", content | changes)
         with pytest.raises(RunError, match=r"net\.npz") as raised:
             localdfa.Circuit.load(path)
         return str(raised.value)
@@ -181,7 +181,7 @@ def test_files_that_are_damaged_or_of_another_circuit_are_refused(tmp_path):
     assert "'a'.size" in changed(description=of(circuit={"population": [{"name": "a", "size": "many"}]}))
     changed(description=np.array(["x"], object).astype("S"))
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(RunError, match=r"net\.npz: cannot be read"):
+    with pytest.raises(RunError, match=r"net\.npz: damaged"):
         localdfa.Circuit.load(path)
     with pytest.raises(RunError, match=r"none\.npz"):
         localdfa.Circuit.load(tmp_path / "none.npz")

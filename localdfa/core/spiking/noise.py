@@ -136,6 +136,25 @@ def begin(sources):
 
 
 @compiled(error_model="numpy")
+def change(sources, q, mean, now):
+    """From `now` on, ms, processes of source q have other mean intervals, (n,), ms. They have no memory: what is left of an
+    interval becomes as long a part of the new mean, and after a time without events a new interval begins."""
+    for i in range(mean.size):
+        g = sources.first[q] + i
+        before = sources.mean[g]
+        if mean[i] == before:
+            continue
+        if mean[i] == np.inf:
+            sources.time[g] = np.inf
+            sources.passed[g] += 1  # the number of the event that does not come is not met again
+        elif before == np.inf:
+            sources.time[g] = now + interval(sources, q, i, sources.passed[g]) * mean[i]
+        else:
+            sources.time[g] = now + (sources.time[g] - now) * (mean[i] / before)
+        sources.mean[g] = mean[i]
+
+
+@compiled(error_model="numpy")
 def events_until(sources, q, stop):
     """The events of source q before `stop`, ms, that have not been asked for: when, and in which process; not in order."""
     a, b, expected = sources.first[q], sources.first[q + 1], 0.0
