@@ -759,7 +759,8 @@ def _multiples(interval: float, begin: float, end: float) -> np.ndarray:
 def _dividing(longest: float, times: list[float]) -> float:
     """The longest window, ms, up to `longest`, of which all times are multiples: those of 0.001 ms, or infinite."""
     common = 1e-3 * math.gcd(*(round(1e3 * time) for time in times if time < np.inf))
-    return common / np.ceil(common / longest) if common else longest
+    # A quotient that is rounded up is not one window more; but a window is never longer than a delay.
+    return min(common / np.ceil(common / longest - _NEAR), longest) if common else longest
 
 
 def _require(part: memory.Part, recorded: Recorded) -> None:

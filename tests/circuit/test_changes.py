@@ -112,6 +112,26 @@ def test_each_synapse_gets_its_weight_in_the_order_in_which_they_are_shown():
     assert (net.synapses("pre", "post").weight == weights).all()
 
 
+def test_windows_are_no_shorter_than_currents_ask_for():
+    """7 / 0.7 is 10 and a bit in floating point; a circuit from TOML has the bits of one that got its current on the way."""
+
+    def made(begin):
+        net = localdfa.Circuit(seed=1, precision="float64")
+        net.population("one", 30, tau_m=10.0, v_th=1.0)
+        net.noise("one", 2000.0, 0.05)
+        net.project("one", "one", probability=0.2, weight=0.1, delay=0.7)
+        if begin:
+            net.current("one", 0.8, 7.0)
+        return net
+
+    whole, net = made(True), made(False)
+    parts = [net.run(3.0)]
+    net.current("one", 0.8, 7.0)
+    parts.append(net.run(47.0))
+    assert joined(parts, "one") == joined([whole.run(50.0)], "one")
+    assert whole.simulation.width == net.simulation.width == 0.7
+
+
 @pytest.mark.parametrize("short", [False, True])
 def test_weights_that_are_set_before_the_first_run_are_those_of_the_circuit(short, tmp_path):
     described, net = network(short), network(short)
