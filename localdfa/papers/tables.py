@@ -241,7 +241,7 @@ def legend(found: Entries, cosines: bool = False) -> list[str]:
         points = f" and than {_POINTS:g} percentage points" if measure.unit == "%" else ""
         said.append(f"{NOT_NEAR} further from the paper's mean than {_DEVIATIONS:g} of its standard deviations{points}.")
     if any(entry.shortened for entry in flat):
-        said.append("The epochs that are named are those after which trainings were stopped that the paper goes on with.")
+        said.append("Where a number of epochs is given, training was stopped there; the paper trains for longer.")
     said += [f"{row.label}: {row.note}" for (row, *_), *_ in found if row.note]
     return said
 
