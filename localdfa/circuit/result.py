@@ -235,8 +235,9 @@ class Result:
             few = v[:, :3]
             for i in range(few.shape[1]):
                 panel.plot(self._moments, few[:, i], color=style.PALETTE[(number + i) % len(style.PALETTE)], linewidth=0.8)
-            shown = self.neurons(name)[:3]
-            panel.set_ylabel(f"v of {name} {', '.join(map(str, shown))}")
+            # Above and not beside the panel, which a long name would not fit.
+            panel.set_title(f"{name}, neurons {', '.join(map(str, self.neurons(name)[:3]))}", loc="left")
+            panel.set_ylabel("v")
         panels[-1].set(xlabel="time (ms)", xlim=(self.begin, self.end))
         return figure
 

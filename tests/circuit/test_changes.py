@@ -345,7 +345,7 @@ def test_v_of_some_neurons_is_what_v_of_all_has_of_them(tmp_path):
     assert (first.v("exc")[1] == v[moments < 25][:, chosen]).all()
     assert first.neurons("exc").tolist() == chosen
     assert first.between(5.0, 10.0).neurons("exc").tolist() == chosen
-    assert first.plot("v").axes[0].get_ylabel() == "v of exc 60, 3, 7"
+    assert first.plot("v").axes[0].get_title("left") == "exc, neurons 60, 3, 7"
     assert first.count("exc") > 0
     (signal,) = first.neo().segments[0].analogsignals
     assert signal.array_annotations["neuron"].tolist() == chosen

@@ -117,3 +117,13 @@ def test_a_circuit_that_has_run_stays_as_it_is(brunel):
     net, _ = brunel
     with pytest.raises(LocalDFAError, match="a population cannot be added to a circuit that has run"):
         net.population("late", 3)
+
+
+def test_figures_of_populations_with_long_names_are_written(tmp_path):
+    name = "fast_spiking_interneurons_of_layer_four"
+    v = {name: np.zeros((2, 3)), f"{name}_b": np.zeros((2, 3))}
+    spikes = {each: (np.array([1.0]), np.array([0])) for each in v}
+    found = Result(0.0, 2.0, dict.fromkeys(v, 3), spikes, np.array([0.0, 1.0]), v, 1.0)
+    for kind in ("v", "raster"):
+        found.plot(kind).savefig(tmp_path / f"{kind}.png")
+        assert (tmp_path / f"{kind}.png").stat().st_size > 10_000
