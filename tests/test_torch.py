@@ -23,6 +23,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
+from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 
 from localdfa.torch import feedback  # noqa: E402
 
@@ -268,6 +269,31 @@ def test_a_transformer_with_a_tap_a_block_learns_each_token_by_its_own_error():
     torch.autograd.backward([embedded, h1, h2], [e @ learner.B[n].detach().T for n in ("embed", "blocks/0", "blocks/1")])
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad, rtol=1e-10, atol=1e-13)
+
+
+def test_attention_is_followed_with_and_without_a_fused_kernel():
+    """Without one it is products and a softmax, as with dropout, and on a GPU in double precision."""
+    model, (x, y) = Transformer(), torch.randint(11, (2, 3, 5))
+    found = []
+    for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.MATH):
+        with sdpa_kernel(backend):
+            learner = feedback(model, x, ["embed", "blocks.0", "blocks.1"], output="norm")
+            found.append((learner.sources, gradients(model, learner, x, y, lambda out, y: F.cross_entropy(out.mT, y))))
+            learner.remove()
+    (fused, expected), (apart, gradient) = found
+    assert {name: source.by for name, source in fused.items()} == {name: source.by for name, source in apart.items()}
+    assert "<SafeSoftmax>" in apart["blocks.0.attention.in_proj_weight"].through
+    for name, grad in expected.items():
+        torch.testing.assert_close(gradient[name], grad, rtol=1e-9, atol=1e-12)
+
+
+def test_attention_may_have_dropout():
+    model, x = Transformer(), torch.randint(11, (3, 5))
+    for block in model.blocks:
+        block.attention.dropout = 0.5
+    learner = feedback(model, x, ["embed", "blocks.0", "blocks.1"], output="norm")
+    learner.backward(model(x).square().sum())
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_the_feed_forward_part_of_a_block_learns_locally_and_the_rest_by_back_propagation_where_asked():

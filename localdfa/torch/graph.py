@@ -167,7 +167,8 @@ def _gated(node: Any, kind: str, known: set[int]) -> bool:
         return any(index is not None and index.dtype is torch.bool for index in node._saved_indices)
     if kind not in ("Mul", "Div"):
         return False
-    saved = [node._saved_self, node._saved_other] if kind == "Mul" else [None, node._saved_other]
+    # A product with a plain number, as attention without a fused kernel has it, saves no tensor.
+    saved = [getattr(node, "_saved_self", None) if kind == "Mul" else None, node._saved_other]
     return any(
         child is None and isinstance(other, Tensor) and other.dim() > 0 and other.untyped_storage().data_ptr() not in known
         for (child, _), other in zip(node.next_functions, saved, strict=False)
