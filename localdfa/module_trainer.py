@@ -70,7 +70,7 @@ class ModuleTrainer(Training):
         return feedback(self.model, example, taps, rule, output=output, seed=self.seed, several=several, **options)
 
     def _optimiser(self) -> torch.optim.Optimizer:
-        """The spec's optimiser, with PyTorch's code; biases and gains do not decay, nor does B where it learns."""
+        """The spec's optimiser, with PyTorch's code; biases and gains do not decay, B does where it learns, as weights do."""
         given = self.setting.optimiser
         p, rate = registry.get("optimisers", given.name)(**given.parameters), self._rate
         of_module = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -78,7 +78,8 @@ class ModuleTrainer(Training):
         others = [parameter for parameter in of_module if parameter.dim() <= 1]
         groups: list[dict[str, Any]] = [
             {"params": decaying, "weight_decay": given.weight_decay},
-            {"params": [*others, *(B for B in self.learner.parameters() if B.requires_grad)]},
+            {"params": others},
+            {"params": [B for B in self.learner.parameters() if B.requires_grad], "weight_decay": given.weight_decay},
         ]
         groups = [group for group in groups if group["params"]]
         if given.name == "rmsprop":
@@ -186,7 +187,8 @@ class ModuleTrainer(Training):
 
     def not_learned(self, row: dict[str, Any]) -> str | None:
         output = self.setting.output
-        targets = self.task.targets(self._keep.train, generator(self.seed, WATCHED, row["epoch"]))
+        with self._drawing(WATCHED, row["epoch"]) as rng:  # as in `measure`, of the same samples
+            targets = self.task.targets(self._keep.train, rng)
         return output.not_learned({m.key: row[f"train_{m.key}"] for m in output.measures}, targets)
 
     def records(self, keep: Any, each_epoch: bool = False) -> dict[str, Kept]:
@@ -239,7 +241,8 @@ class ModuleTrainer(Training):
     def save(self) -> None:
         arrays = {f"{_LEARNED}:{name}": array for name, array in self.learner.arrays().items()}
         for k, state in self.optimiser.state_dict()["state"].items():
-            arrays |= {f"{_OPTIMISER}{k}:{name}": np.asarray(value) for name, value in state.items() if value is not None}
+            numbers = {name: torch.as_tensor(value) for name, value in state.items() if value is not None}
+            arrays |= {f"{_OPTIMISER}{k}:{name}": value.cpu().numpy() for name, value in numbers.items()}
         arrays |= self._arrays_of_best()
         position = record.Position(
             stage=self.stage, epoch=self.epoch, epoch_of_stage=self.epoch_of_stage, steps=[self._steps], seconds=self.seconds,

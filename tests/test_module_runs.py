@@ -1,11 +1,15 @@
 """Experiments with a module of PyTorch: what is trained, kept, resumed, drawn and refused."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from elsewhere import elsewhere
 
 from localdfa import record, registry, samples, spec, train
 from localdfa.analysis import report, summary
+from localdfa.conformance import _kinds
 from localdfa.errors import NonFiniteError, RunError, SpecError
 from localdfa.module_trainer import ModuleTrainer
 from localdfa.network import ORDER, generator
@@ -141,6 +145,94 @@ def test_resumed_to_the_same_bits(run, tmp_path):
         assert rows[0] == rows[1]
         for name, array in one.weights.items():
             np.testing.assert_array_equal(array, other.weights[name])
+
+
+@pytest.mark.parametrize("optimiser", [{"name": "adam"}, {"name": "rmsprop"}, {"name": "momentum", "weight_decay": 0.01}])
+def test_a_module_trains_is_kept_and_goes_on_elsewhere_than_on_the_cpu(run, optimiser, tmp_path):
+    """As on a GPU: no array of NumPy is made of what lies there, and nothing is left on the CPU that it is computed with."""
+    data, keep = samples.load(run.experiment), run.experiment.record.model_copy(update={"train": 100})
+    tables = {**TABLES, "optimiser": optimiser, "condition": [CONDITIONS[-1]]}
+    (setting,) = spec.settings(spec.experiment(tables)).values()
+
+    def trained(where):
+        module = setting.module.model_copy(update={"device": where})
+        job = record.Job(tmp_path / where, "learned", 0)
+        made = partial(ModuleTrainer, setting.model_copy(update={"module": module}), data, job, keep)
+        made().warm_up()
+        first, second = made(), made()
+        for trainer, epochs in ((first, 2), (second, 1)):
+            trainer.restore(Progress())
+            if not trainer.rows:
+                trainer.measure()
+            for _ in range(epochs):
+                trainer.train_epoch(Progress())
+                trainer.not_learned(trainer.measure())
+                trainer.next_stage()
+                if trainer.epoch == 1:
+                    trainer.save()
+        rows = [{key: value for key, value in row.items() if key != "seconds"} for row in second.rows]
+        for one, other in zip(first._learned, second._learned, strict=True):
+            np.testing.assert_array_equal(one, other)
+        return rows, {name: kept() for name, kept in second.records(keep).items()}
+
+    rows, kept = trained("cpu")
+    with elsewhere() as where:
+        rows_there, kept_there = trained(where)
+    assert rows_there == rows
+    for name, arrays in kept.items():
+        for key, array in arrays.items():
+            np.testing.assert_array_equal(kept_there[name][key], array, err_msg=f"{name}: {key}")
+
+
+def test_learned_feedback_decays_as_the_weights_do(run, tmp_path):
+    """Gradients in NumPy: B takes the step of the weights, its gradient h eᵀ, and biases alone do not decay."""
+    data, decay, rate = samples.load(run.experiment), 0.1, 0.5
+    tables = {
+        **TABLES, "optimiser": {"name": "sgd", "learning_rate": rate, "weight_decay": decay}, "condition": [CONDITIONS[-1]],
+        "stage": [{"epochs": 1}],
+    }  # fmt: skip
+    (setting,) = spec.settings(spec.experiment(tables)).values()
+    trainer = ModuleTrainer(setting, data, record.Job(tmp_path, "learned", 0))
+    w = {name: tensor.numpy().copy() for name, tensor in trainer.learner.tensors().items()}
+    trainer.train_epoch(Progress())
+    order = generator(0, ORDER).permutation(len(data.y_train))
+    for at in range(0, len(order), 64):
+        chosen = order[at : at + 64]
+        x, y = data.x_train[chosen].astype(float), np.eye(10)[data.y_train[chosen]]
+        h1 = np.tanh(x @ w["layers.0.weight"].T + w["layers.0.bias"])
+        h2 = np.tanh(h1 @ w["layers.1.weight"].T + w["layers.1.bias"])
+        p = np.exp(h2 @ w["head.weight"].T + w["head.bias"])
+        e = (p / p.sum(1, keepdims=True) - y) / len(x)
+        d2, d1 = e @ w["B:acts/1"].T * (1 - h2**2), e @ w["B:acts/0"].T * (1 - h1**2)
+        g = {
+            "layers.0.weight": d1.T @ x, "layers.0.bias": d1.sum(0), "layers.1.weight": d2.T @ h1, "layers.1.bias": d2.sum(0),
+            "head.weight": e.T @ h2, "head.bias": e.sum(0), "B:acts/0": h1.T @ e, "B:acts/1": h2.T @ e,
+        }  # fmt: skip
+        for name in w:
+            w[name] -= rate * (g[name] + decay * w[name] * (not name.endswith("bias")))
+    for name, tensor in trainer.learner.tensors().items():
+        np.testing.assert_allclose(tensor.numpy(), w[name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "most"),
+    [("mlp", _kinds.samples(4, m=50), 20), ("fm", _kinds.fields(40), 15), ("transformer", _kinds.text(), 60)],
+)
+def test_a_module_is_judged_by_the_samples_that_were_measured(name, data, most, tmp_path):
+    """Where `record.train` asks for fewer than there are: their targets are those that the error was taken of."""
+    module = {"name": name, **({"context": 10, "width": 8, "blocks": 1} if name == "transformer" else {})}
+    (setting,) = spec.settings(spec.experiment(module=module, rule="bp", optimiser={"name": "adam"})).values()
+    trainer = ModuleTrainer(setting, data, record.Job(tmp_path, "bp", 0), spec.Record(train=most))
+    task, seen, judged = trainer.task, [], []
+    batch, targets = task._batch, task.targets
+    task._batch = lambda part, places: seen.append((part, batch(part, places).target)) or batch(part, places)
+    task.targets = lambda most, rng: judged.append(targets(most, rng)) or judged[-1]
+    row = trainer.measure()
+    of_train = torch.cat([target.flatten() for part, target in seen if part == "train"]).numpy()
+    trainer.not_learned(row)
+    (found,) = judged
+    np.testing.assert_array_equal(found.argmax(1) if found.ndim > 1 else found, of_train)
+    assert len(found) < task.n_train
 
 
 def test_the_resolved_spec_is_the_experiment(run):

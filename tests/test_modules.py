@@ -15,6 +15,7 @@ from localdfa.errors import SpecError
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
 pytest.importorskip("torch_geometric", reason="PyTorch Geometric is not installed: pip install 'localdfa[graphs]'")
 
+from elsewhere import elsewhere  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from localdfa.torch import feedback  # noqa: E402
@@ -123,6 +124,20 @@ def test_it_learns_by(name, rule):
         assert moved == {parameter for parameter in every if parameter.startswith(SHALLOW[name])}
     else:
         assert every - moved <= {"blocks.0.qkv.bias", "blocks.1.qkv.bias"}  # of which the part of the keys has no effect
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_computes_elsewhere_than_on_the_cpu(name, monkeypatch):
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *device: False)  # which has no answer for this one
+    data, sizes, x, _ = case(name)
+    net = module(name, data, **sizes)
+    with elsewhere() as where:
+        net, x = net.to(where), tuple(each.to(where) for each in x)
+        learner = learner_of(name, net, x, "dfa" if net.taps else "bp")
+        learner.backward(net(*x).square().sum())
+        assert all(each.grad.isfinite().all() for each in net.parameters())
+        with torch.no_grad():
+            assert net.eval()(*x).isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["autoint", "transformer"])

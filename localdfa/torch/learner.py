@@ -346,7 +346,7 @@ def feedback(
     output: the submodule at whose output the error e = ∂L/∂output is taken; that of the module itself if left out. Of a
         tuple that it gives the loss may depend on the first tensor alone.
     pathway: ``direct``, ``drtp``, ``sign_error`` or ``direct_kolen_pollack``, whose B learn: give ``learner.parameters()`` to
-        the optimiser as well, and with several processes average their gradients first.
+        the optimiser as well, with the weight decay of the weights, and with several processes average their gradients first.
     seed: of B. Of dense layers they are those that `localdfa.run` draws from this seed.
     spread: what the error is turned into before it is sent, a linear function: over the nodes of a graph ``lambda e: A @ e``.
         Leading axes that the error and a tap then share, of samples, tokens or points, each have a signal of their own.

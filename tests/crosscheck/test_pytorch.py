@@ -1,5 +1,6 @@
 """The core and the PyTorch path, which share no code of the rules, compute the same; and PyTorch agrees with autograd."""
 
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from localdfa.errors import LocalDFAError, SpecError
 from localdfa.network import build, rewired
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
+
+from elsewhere import elsewhere  # noqa: E402
 
 from localdfa.crosscheck.pytorch.device import arithmetic, device  # noqa: E402
 from localdfa.crosscheck.pytorch.learner import Learner  # noqa: E402
@@ -260,6 +263,33 @@ def test_several_networks_at_once_learn_as_one_after_the_other(where, rule, prop
             alone.step(x[s], y[s])
         assert_same([w[s] for w in many.weights()], alone.weights(), 1e-9)
         torch.testing.assert_close(many.drive(x)[s], alone.drive(x[s]), rtol=1e-9, atol=1e-12)
+
+
+CHANGING = [
+    ("fa", {"pathway": "kolen_pollack"}, {}), ("fa", {"pathway": "sign_symmetric"}, {}),
+    ("fa", {"pathway": "sign_symmetric_fixed", "normalisation": "strict"}, {}), ("dfa", {"pathway": "low_rank", "rank": 2}, {}),
+    ("dfa", {"pathway": "direct_kolen_pollack"}, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize(("rule", "feedback", "own"), EXACT + LOCAL + CHANGING)
+def test_nothing_is_left_on_the_cpu_that_is_computed_with_elsewhere(rule, feedback, own, members, rng):
+    setting = setting_of(
+        rule=rule, precision="float64", network={"hidden": [7, 5]}, feedback=feedback, optimiser={"weight_decay": 0.02},
+        **of_rule(rule, own, {}),
+    )  # fmt: skip
+    networks = [build(setting, 6, 4, seed) for seed in range(members)]
+    inputs, targets = rng.random((members, 9, 6)), np.eye(4)[rng.integers(0, 4, (members, 9))]
+    found = []
+    for place in (nullcontext("cpu"), elsewhere()):
+        with place as where:
+            learner = Learner(setting, networks, where)
+            x, y = (learner.tensor(each if members > 1 else each[0]) for each in (inputs, targets))
+            for _ in range(3):
+                learner.step(x, y)
+            found.append([*learner.weights(), *learner.matrices, learner.drive(x).cpu().numpy()])
+    assert_same(*found)
 
 
 @pytest.mark.parametrize("where", DEVICES)

@@ -80,9 +80,10 @@ class LowRank(Fixed):
 
     def teach(self, stack: Stack, trial: Trial, error: Tensor) -> None:
         covariance = error.mT @ error / error.square().sum(dim=(-2, -1), keepdim=True)
+        unit = torch.eye(error.shape[-1], dtype=error.dtype, device=error.device)
         for activity, receiver, sender in zip(trial.activity, self.receivers, self.senders, strict=True):
             receiver.grad = activity.detach().flatten(error.dim() - 1).mT @ error @ sender.mT
-            sender.grad = -(sender @ covariance) @ (torch.eye(error.shape[-1], dtype=error.dtype) - sender.mT @ sender)
+            sender.grad = -(sender @ covariance) @ (unit - sender.mT @ sender)
 
 
 def by_pre(project: nn.Module, weight: Tensor) -> Tensor:
