@@ -15,7 +15,7 @@ ROOT = PACKAGE.parent
 # part; parts of one layer do not know each other. What is imported only for the names of types does not count.
 LAYERS = [
     ["errors", "orders"],
-    ["files", "registry"],
+    ["files", "registry", "toml"],
     ["arrays", "folder", "interface"],
     ["neurons", "optimisers", "inputs", "weights"],
     ["core"],

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from localdfa import memory, spec
+from localdfa import memory, spec, toml
 from localdfa.bench import trials
 from localdfa.bench.compare import spread
 from localdfa.bench.worker import Worker
 from localdfa.circuit import Circuit
 from localdfa.circuit.build import expected_synapses, taus_of
-from localdfa.circuit.tables import read
 from localdfa.circuit.values import drawn
 from localdfa.errors import LocalDFAError
 
@@ -45,7 +44,7 @@ def tables_of(name: str) -> dict[str, Any]:
         It is neither.
     """
     if name in _BUNDLED:
-        return read(spec.circuits()[name])
+        return toml.read(spec.circuits()[name])
     size, _, percent = name.partition("-")
     try:
         neurons, probability = int(size), float(percent) / 100

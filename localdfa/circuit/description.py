@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import numpy as np
 import scipy.sparse
 
-from localdfa import neurons, registry
+from localdfa import neurons, registry, toml
 from localdfa.circuit.result import Result
 from localdfa.circuit.running import Simulation
 from localdfa.circuit.stored import Recorded, require_place
-from localdfa.circuit.tables import fill, read, to_toml
+from localdfa.circuit.tables import fill, to_toml
 from localdfa.circuit.values import (
     Bounds,
     Distribution,
@@ -201,7 +201,7 @@ class Circuit:
         """
         place = path_of("path", path)
         try:
-            return cls.of_tables(read(place) | ({} if seed is None else {"seed": seed}))
+            return cls.of_tables(toml.read(place, None) | ({} if seed is None else {"seed": seed}))
         except SpecError as error:
             raise SpecError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
 

@@ -1,9 +1,7 @@
 """A circuit as tables, which stand in a file of TOML, and back: the same lists under the same names as in Python."""
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +12,6 @@ from localdfa.circuit.values import Distribution, Value
 from localdfa.errors import SpecError, quoted
 from localdfa.spec import Experiment
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 if TYPE_CHECKING:
     from localdfa.circuit.description import Circuit, Noise, Population, Projection, Pulse
 
@@ -26,20 +19,6 @@ _TABLES = ("population", "source", "projection", "input")
 # Of sources and inputs the keys of each kind, the first of which says that it is one.
 _SOURCES = {"rate": ("rate",), "times": ("times", "neurons")}
 _INPUTS = {"rate": ("rate", "weight", "tau_syn"), "current": ("current", "begin", "end", "step")}
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The tables of a file.
-
-    Raises
-    ------
-    SpecError
-        It cannot be read, or is no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SpecError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def fill(circuit: "Circuit", tables: Mapping[str, Any]) -> None:

@@ -1,21 +1,14 @@
 """Recorders: what is written is what is read, the same again, and recording changes nothing."""
 
-import sys
-
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from localdfa import registry, spec
+from localdfa import registry, spec, toml
 from localdfa.conformance._subjects import SPIKING, of, trainer_of
 from localdfa.errors import RunError
 from localdfa.record import Job
 from localdfa.recorders._recorder import Scope
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 NAMES = of("recorders")
 RATE = {"network": {"hidden": [6, 5], "weights": "uniform"}}
@@ -24,7 +17,7 @@ RATE = {"network": {"hidden": [6, 5], "weights": "uniform"}}
 def case(name, folder):
     """A network that has what the recorder keeps, and the table that asks for it by its example."""
     model = registry.get("recorders", name)
-    asked = {name: tomllib.loads(f"value = {model.example}")["value"]} if model.example else {}
+    asked = {name: toml.loads(f"value = {model.example}")["value"]} if model.example else {}
     trainer = trainer_of(folder, **(SPIKING if model.of_spikes else RATE), record={"probe": 8, **asked})
     tables = {**(SPIKING if model.of_spikes else RATE), "record": {"probe": 8, **asked}}
     keep = spec.experiment(tables).record

@@ -5,21 +5,15 @@ row's experiment. A *cell* is one condition of a row with one seed (`cells`); `r
 processes of their own, and `tables` puts what was measured beside the paper's values.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from localdfa import registry
+from localdfa import registry, toml
 from localdfa.errors import SpecError
 from localdfa.files import first_wrong
 from localdfa.spec import Experiment, load
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 # What a paper reports of a row under a condition: mean ± standard deviation of the test error, percent, as it prints them; or
 # that it does not learn.
@@ -118,13 +112,11 @@ def read(folder: Path) -> Paper:
         Its paper.toml cannot be read, or is not as `Paper` says.
     """
     path = folder / "paper.toml"
+    tables = toml.read(path)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
         return Paper.model_validate({**tables, "folder": folder})
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, ValidationError):
-            raise SpecError(f"{path}: {first_wrong(error)}") from None
-        raise SpecError(f"{path}: cannot be read: {error}") from None
+    except ValidationError as error:
+        raise SpecError(f"{path}: {first_wrong(error)}") from None
 
 
 def names() -> list[str]:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import AfterValidator, BaseModel, TypeAdapter
 
-from localdfa import registry
+from localdfa import registry, toml
 from localdfa.errors import LocalDFAError, SpecError, clipped
 from localdfa.spec import checks
-from localdfa.spec.load import table_of, tomllib
+from localdfa.spec.load import table_of
 from localdfa.spec.tables import Condition, Experiment
 
 # Units as descriptions have them, after a comma.
@@ -147,7 +147,7 @@ def find(name: str) -> list[Key]:
 
 def parsed(text: str) -> dict[str, Any]:
     """The tables of a spec that is written as TOML."""
-    return tomllib.loads(text)
+    return toml.loads(text)
 
 
 def _of_table(table: type[BaseModel], before: str) -> Iterator[Key]:

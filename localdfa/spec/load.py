@@ -3,9 +3,7 @@
 import json
 import re
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -13,18 +11,13 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from localdfa import registry
+from localdfa import registry, toml
 from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec import checks, defaults, modules, unread
 from localdfa.spec.tables import Condition, Experiment, ModuleTable, Optimiser, Preprocess, Record, Setting, record_table
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-# A spec is written by hand; a larger file is something else, and so is one whose tables are nested so deep.
-_LARGEST_SPEC, _DEEPEST = 1_000_000, 20
+# No spec has tables that are nested so deep.
+_DEEPEST = 20
 # Where in the tables of a spec something is wrong: keys, and indices in lists.
 Location = tuple[int | str, ...]
 _Table = TypeVar("_Table", bound=BaseModel)
@@ -94,7 +87,7 @@ def beside(name: str) -> list[str]:
 
 def title(name: str) -> str:
     """The title of a bundled experiment, which is read without looking at the rest of it."""
-    return str(tomllib.loads(find(name).read_text(encoding="utf-8"))["title"])
+    return str(toml.loads(find(name).read_text(encoding="utf-8"))["title"])
 
 
 def load(
@@ -202,25 +195,7 @@ def _as_options(message: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     """The tables of a TOML file."""
-    try:
-        if path.stat().st_size > _LARGEST_SPEC:
-            raise SpecError(f"{path}: larger than {_LARGEST_SPEC} bytes, which no spec is")
-        text = path.read_text(encoding="utf-8-sig")  # as some editors save it
-    except (OSError, ValueError) as error:  # ValueError: no UTF-8
-        raise SpecError(f"{path}: cannot be read as TOML: {error}") from None
-    try:
-        tables = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: no TOML, or a number of 5000 digits
-        raise SpecError(f"{path}: cannot be read as TOML: {error}{_quotes(text, str(error))}") from None
-    return _with_models(_plain(tables, f"{path}: "), f"{path}: ", path.parent)
-
-
-def _quotes(text: str, error: str) -> str:
-    """What to add where TOML breaks off at a text without quotes."""
-    place = re.search(r"at line (\d+)", error)
-    line = text.splitlines()[int(place[1]) - 1] if place else ""
-    match = re.match(r"\s*([\w.-]+)\s*=\s*([A-Za-z][\w:./~-]*)\s*(#.*)?$", line)
-    return f"; text stands in quotes: {match[1]} = {json.dumps(match[2])}" if match else ""
+    return _with_models(_plain(toml.read(path), f"{path}: "), f"{path}: ", path.parent)
 
 
 def asked(what: Experiment | str | Path | Mapping[str, Any]) -> tuple[Experiment, Path | None]:
@@ -554,7 +529,7 @@ def parsed(override: str) -> dict[str, Any]:
     if "\n" not in override:
         for text in (value, json.dumps(value)):
             try:
-                found = tomllib.loads(f"{key} = {text}")
+                found = toml.loads(f"{key} = {text}")
             except (ValueError, RecursionError):
                 continue
             if text != value and (left := _unclosed(value)):
@@ -645,7 +620,6 @@ def _no_table(location: Location, value: Any, model: type[BaseModel]) -> str:
     return f"{reason}; did you mean {' or '.join(_way(key, meant) for key in here.get(meant, names[meant]))}?"
 
 
-@cache
 def _names() -> dict[str, list[str]]:
     """The keys that each name can be the value of, be it of a model or one of a few words."""
     keys_of: dict[str, list[str]] = {}
@@ -708,7 +682,7 @@ def _from_toml(value: Any) -> Any:
     if isinstance(value, str) and "\n" not in value and len(value) < 100:
         for text in (value, f"[{value}]"):
             try:
-                return tomllib.loads(f"value = {text}")["value"]
+                return toml.loads(f"value = {text}")["value"]
             except (ValueError, RecursionError):
                 continue
     return value
@@ -761,7 +735,6 @@ def _unknown(location: Location, value: Any, model: type[BaseModel]) -> str:
     return f"there is none of this name here; did you mean {' or '.join(ways)}? Keys here are {', '.join(allowed)}"
 
 
-@cache
 def _places() -> dict[str, list[tuple[str, bool, str]]]:
     """Where keys of each name belong: what stands before the value, whether the value is a list, what stands after it."""
     ways_of: dict[str, list[tuple[str, bool, str]]] = {}

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from test_any_circuit import network
 
 import localdfa
-from localdfa import arrays, cli, spec
+from localdfa import arrays, cli, spec, toml
 from localdfa.circuit import tables
 from localdfa.errors import RunError, SpecError
 
@@ -120,9 +120,12 @@ def test_what_is_wrong_in_a_file_is_named_with_its_table(tmp_path, old, new, wor
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
-    for name in ("none.toml", "bytes.toml"):
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 5000 + "]" * 5000)
+    for name in ("none.toml", "bytes.toml", "deep.toml"):
         with pytest.raises(SpecError, match=name):
             localdfa.Circuit.from_toml(tmp_path / name)
+    (tmp_path / "mark.toml").write_text('[[population]]\nname = "a"\nsize = 2\n', encoding="utf-8-sig")
+    assert localdfa.Circuit.from_toml(tmp_path / "mark.toml").populations["a"].size == 2
 
 
 @pytest.mark.parametrize("stop", [40.0, 33.3])
@@ -199,7 +202,7 @@ def test_circuits_that_come_along_can_be_read_and_are_listed(name):
 def test_the_tutorial_has_a_circuit_in_toml():
     text = (Path(__file__).parents[2] / "docs" / "tutorials" / "circuit.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    net = localdfa.Circuit.of_tables(tables.tomllib.loads(code))
+    net = localdfa.Circuit.of_tables(toml.loads(code))
     assert len(net.projections) == len(net.noises) == 1
 
 
