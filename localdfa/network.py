@@ -56,7 +56,7 @@ class Network:
     synapse of its kernels, and columns as `Geometry.synapses` says; of a sparse projection one row of all synapses by
     presynaptic neuron, then the biases. pathway: the feedback pathway; feedback: its matrix B for each hidden layer, or None.
     shape: of a sample. start: v of each spiking layer (n_l,) at the onset of a trial, or None for the reset. inherited: where
-    they come from another run, the name of a pathway and its B, by layer from 0. apart: of hidden layers, from 0, that learn by
+    B is handed over, as from another run, its pathway and B by layer from 0. apart: of hidden layers, from 0, that learn by
     a rule of their own, the way of the error under it; the pathway and feedback are then those of the others. input_feedback:
     B_0 (n_in, n_out), through which the error reaches the inputs, or None; adversarial examples may be made by it. changing:
     the B of each hidden layer by the name of their pathway, where they change while the network learns: there is one of them,
@@ -75,7 +75,7 @@ class Network:
     projections: tuple[Projection, ...]
     shape: tuple[int, ...]
     start: list[np.ndarray] | None = None
-    inherited: tuple[str, dict[int, np.ndarray]] = ("", {})
+    inherited: tuple[type["Pathway"] | None, dict[int, np.ndarray]] = (None, {})
     apart: Mapping[int, Wiring] = field(default_factory=dict)
     input_feedback: np.ndarray | None = None
     changing: dict[str, list[np.ndarray | None]] = field(default_factory=dict)
@@ -294,28 +294,48 @@ def rewired(
 
 def _wiring(network: Network, setting: Setting, rule: str, seed: int) -> Wiring:
     name = setting.pathway_of(rule)
-    pathway, (of, inherited) = registry.get("feedback", name), network.inherited
+    pathway = registry.get("feedback", name)
     if name in network.changing:
         return Wiring(rule, pathway, network.changing[name])
-    feedback = [
-        inherited[l].astype(setting.precision) if of == name and l in inherited else own
-        for l, own in enumerate(random_feedback(network, setting, pathway, seed))
-    ]
+    feedback = first_feedback(network, setting, pathway, seed)
     if setting.feedback_changes(rule):
         network.changing[name] = feedback
         strict = setting.normalises_strictly(rule)
         if pathway.follows() or strict:
             from localdfa.feedback._changes import follow  # which imports compiled functions, and who only looks needs none
 
-            drawn = random_feedback(network, setting, pathway, seed)
+            drawn = first_feedback(network, setting, pathway, seed)  # arrays of their own, as those above are written into
             wired = replace(network, pathway=pathway, feedback=feedback, apart={})
             follow(wired, drawn, strict, generator(seed, FEEDBACK, network.n_hidden))
     return Wiring(rule, pathway, feedback)
 
 
-def random_feedback(network: Network, setting: Setting, pathway: type["Pathway"], seed: int) -> list[np.ndarray | None]:
-    """B of each hidden layer as it is drawn, or None."""
-    return [_feedback(setting, network, pathway, l, seed) for l in range(network.n_hidden)]
+def first_feedback(network: Network, setting: Setting, pathway: type["Pathway"], seed: int) -> list[np.ndarray | None]:
+    """B of each hidden layer before anything is learned, new arrays: as it was handed over, else as it is drawn; or None.
+
+    Of a pathway that makes B anew from the weights, what is handed over are its sizes. Where a weight was zero it had none
+    there, and has that which is drawn.
+
+    Raises
+    ------
+    SpecError
+        B that was handed over has more dimensions than a pathway keeps, which would make another one of it.
+    """
+    found = [_feedback(setting, network, pathway, l, seed) for l in range(network.n_hidden)]
+    of, inherited = network.inherited
+    if of is not pathway:
+        return found
+    rank = setting.feedback.rank if "rank" in pathway.keeps else None
+    for l, matrix in inherited.items():
+        if rank is not None and (dimensions := int(np.linalg.matrix_rank(matrix))) > rank:
+            raise SpecError(
+                f"feedback.rank: {rank}, and the B{l + 1} that training starts from has {dimensions} dimensions; allowed: "
+                f"matrices of at most {rank}, or leave feedback.rank out"
+            )
+        begun, drawn = matrix.astype(setting.precision), found[l]
+        assert drawn is not None  # as it has the same shape
+        found[l] = np.where(begun == 0, drawn, begun) if pathway.follows() else begun
+    return found
 
 
 def handed_over(
@@ -324,8 +344,8 @@ def handed_over(
     """A network that starts from the weights and B of another run, which may be of another kind of neurons.
 
     found: W1 [post, pre], b1, B1 …, as a run keeps them. Projections that it lacks beyond those from layer to layer stay as
-    they are. B is taken over where the pathway of a rule is that of the run, `pathway`. where: the key and the file, for
-    messages.
+    they are. B is taken over where the pathway of a rule is that of the run, `pathway`; where that has none, it is that of the
+    network. where: the key and the file, for messages.
 
     Raises
     ------
@@ -381,7 +401,13 @@ def handed_over(
     if not batch_norms and "gain1" in found:
         raise SpecError(f"{where}: its layers are normalised; allowed with it: network.batch_norm = true")
     network = replace(
-        network, weights=weights, inherited=(pathway, inherited), input_feedback=to_inputs, batch_norms=tuple(batch_norms)
+        network,
+        weights=weights,
+        inherited=(model, inherited) if inherited else network.inherited,
+        input_feedback=to_inputs,
+        # B that changes is made of what is handed over, and not that of the network before.
+        changing={},
+        batch_norms=tuple(batch_norms),
     )
     return rewired(network, setting, setting.rule, seed)
 

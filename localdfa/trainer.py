@@ -17,7 +17,7 @@ from localdfa.errors import NonFiniteError
 from localdfa.feedback._changes import Changes
 from localdfa.files import plain
 from localdfa.handover import Start, begin
-from localdfa.network import FEEDBACK, NOISE, ORDER, PROBE, WATCHED, generator, random_feedback, rewired
+from localdfa.network import FEEDBACK, NOISE, ORDER, PROBE, WATCHED, first_feedback, generator, rewired
 from localdfa.optimisers import Optimiser
 from localdfa.progress import Progress
 from localdfa.samples import Part
@@ -94,7 +94,7 @@ class Trainer(Training):
         name = self.setting.pathway_of(rule)
         if name not in self._changes_by_pathway:
             network = rewired(self.network, self.setting, rule, self.seed)
-            drawn = random_feedback(network, self.setting, network.pathway, self.seed)
+            drawn = first_feedback(network, self.setting, network.pathway, self.seed)
             strict = self.setting.normalises_strictly(rule)
             noise = engine(self.setting.with_currents(), rule)
             self._changes_by_pathway[name] = Changes(network, self.setting, drawn, strict, self._optimiser(), noise)

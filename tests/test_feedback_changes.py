@@ -14,7 +14,7 @@ from localdfa.core.update import Update
 from localdfa.engines import engine
 from localdfa.errors import SpecError
 from localdfa.feedback._changes import follow
-from localdfa.network import build, generator, random_feedback
+from localdfa.network import build, first_feedback, generator
 from localdfa.progress import Progress
 
 SGD = {"name": "sgd", "learning_rate": 0.05, "weight_decay": 0.02}
@@ -52,7 +52,7 @@ def above(network, l):
 def test_sign_symmetric_feedback_has_the_signs_of_the_weights_as_they_learn(rule, hidden):
     for name in FOLLOWING:
         subject = trainer(rule, {"pathway": name, "gain": 2.0}, hidden)
-        drawn = random_feedback(subject.network, subject.setting, subject.network.pathway, 0)
+        drawn = first_feedback(subject.network, subject.setting, subject.network.pathway, 0)
         stepped(subject, 3)
         subject.follow_weights()
         for l, (matrix, random) in enumerate(zip(subject.network.feedback, drawn, strict=True)):
@@ -69,7 +69,7 @@ def test_sign_symmetric_feedback_has_the_signs_of_the_weights_as_they_learn(rule
 
 def test_redrawn_magnitudes_are_uniform_new_each_time_and_the_same_on_any_number_of_threads(rng):
     small = Small(rng, hidden=(40, 300), rule="fa", feedback={"pathway": "sign_symmetric_redrawn"})
-    network, drawn = small.network, random_feedback(small.network, small.setting, small.network.pathway, 0)
+    network, drawn = small.network, first_feedback(small.network, small.setting, small.network.pathway, 0)
     found = []
     for threads, seed in ((1, 0), (get_num_threads(), 0), (1, 1)):
         before = get_num_threads()
@@ -87,7 +87,7 @@ def test_redrawn_magnitudes_are_uniform_new_each_time_and_the_same_on_any_number
 @pytest.mark.parametrize("pathway", ["sequential", *FOLLOWING])
 def test_strict_feedback_has_the_norm_of_the_weights(pathway, hidden):
     subject = stepped(trainer("fa", {"pathway": pathway, "normalisation": "strict"}, hidden), 3)
-    drawn = random_feedback(subject.network, subject.setting, subject.network.pathway, 0)
+    drawn = first_feedback(subject.network, subject.setting, subject.network.pathway, 0)
     subject.follow_weights()
     for l, matrix in enumerate(subject.network.feedback):
         assert np.linalg.norm(matrix) == pytest.approx(np.linalg.norm(above(subject.network, l)), rel=1e-12)

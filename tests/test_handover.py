@@ -1,5 +1,7 @@
 """The weights and B of one run start another, of rate or spiking neurons."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,100 @@ def test_b_is_drawn_where_the_pathway_is_another(rate):
     own = first(tables("fa", 1))
     assert np.array_equal(fa.feedback[0], own.feedback[0])
     assert np.array_equal(fa.W(0), rate.jobs[0].weights["W1"])
+
+
+# Rules with pathways whose B changes: by learning or by noise.
+LEARNING = [
+    ("fa", "kolen_pollack"), ("dfa", "direct_kolen_pollack"), ("fa", "weight_mirror"), ("dfa", "direct_weight_mirror"),
+    ("dfa", "low_rank"),
+]  # fmt: skip
+
+
+def changing(rule, **feedback):
+    """Networks whose B changes, with two hidden layers."""
+    tables = {
+        "rule": rule, "feedback": feedback, "network": {"hidden": [12, 11], "weights": "uniform"}, "record": {"probe": 16},
+        "optimiser": {"name": "sgd", "learning_rate": 0.01, "weight_decay": 0.01}, "stage": [{"epochs": 1}], "batch_size": 64,
+    }  # fmt: skip
+    return spec.experiment(tables)
+
+
+def made_of(network):
+    """The arrays of a network as a script gives them, each B another one than is drawn."""
+    found = {}
+    for l in range(network.n_hidden + 1):
+        found |= {f"W{l + 1}": network.W(l).copy(), f"b{l + 1}": network.b(l).copy()}
+    for l, matrix in enumerate(network.feedback):
+        found[f"B{l + 1}"] = matrix + np.float32(100)
+    return found
+
+
+def begun(experiment, start):
+    """The training of an experiment from the arrays of a script, before its first mini-batch."""
+    (setting,) = spec.settings(spec.experiment(experiment.model_dump(exclude_unset=True) | {
+        "network": {**experiment.model_dump(exclude_unset=True)["network"], "weights": "given"}
+    })).values()  # fmt: skip
+    parts = samples.parts(samples.load(experiment), setting)
+    return trainer.Trainer(setting, parts, record.Job(Path(), setting.rule, 0), start=start)
+
+
+@pytest.mark.parametrize(("rule", "pathway"), LEARNING)
+def test_b_that_learns_begins_as_it_was_handed_over(rule, pathway, tmp_path):
+    """From the arrays of a script, and from a run; what learns of it, as factors of B, makes the same B."""
+    experiment = changing(rule, pathway=pathway)
+    start = made_of(first(experiment))
+    of_script = begun(experiment, start)
+    of_script.follow_weights()
+    run = train.run(experiment, tmp_path / "run", progress=False)
+    (job,) = run.jobs
+    job.write("weights", {**job.weights, **{key: array for key, array in start.items() if key[0] == "B"}})
+    tables = experiment.model_dump(exclude_unset=True)
+    tables["network"] = {"hidden": [12, 11], "from_run": str(run.folder / rule)}
+    for network in (of_script.network, first(spec.experiment(tables))):
+        for l, matrix in enumerate(network.feedback):
+            np.testing.assert_allclose(matrix, start[f"B{l + 1}"], rtol=1e-5)
+            assert matrix is network.changing[pathway][l]
+
+
+@pytest.mark.parametrize("normalisation", ["none", "strict"])
+@pytest.mark.parametrize("pathway", ["sign_symmetric", "sign_symmetric_fixed", "sign_symmetric_redrawn", "sequential"])
+def test_b_that_is_made_from_the_weights_has_the_sizes_that_are_handed_over(pathway, normalisation):
+    """The signs are those of the weights; where a weight was zero there is no size, and the drawn one stands there."""
+    if pathway == "sequential" and normalisation == "none":
+        pytest.skip("B is fixed")
+    experiment = changing("fa", pathway=pathway, normalisation=normalisation)
+    drawn = first(experiment)
+    start = made_of(drawn)
+    if pathway != "sequential":
+        start["B1"][0, :3] = 0
+    network = begun(experiment, start).network
+    for l, matrix in enumerate(network.feedback):
+        given, weights = start[f"B{l + 1}"].astype(float), network.pathway.replaces(network, l)
+        expected = {
+            "sign_symmetric": np.full(given.shape, np.sqrt(np.mean(given**2))), "sign_symmetric_fixed": np.abs(given),
+            "sign_symmetric_redrawn": np.abs(matrix), "sequential": given,
+        }[pathway]  # fmt: skip
+        if pathway != "sequential":
+            np.testing.assert_array_equal(np.sign(matrix), np.sign(weights))
+            expected = expected * np.sign(weights)
+        if normalisation == "strict":
+            expected = expected * (np.linalg.norm(weights) / np.linalg.norm(expected))
+        there = given != 0
+        np.testing.assert_allclose(matrix[there], expected[there], rtol=1e-4)
+        if normalisation == "none":
+            assert 50 < np.abs(matrix[there]).mean() < 200
+            assert (matrix != 0).all()
+
+
+def test_b_of_more_dimensions_than_its_factors_have_is_refused():
+    experiment = changing("dfa", pathway="low_rank", rank=2)
+    drawn = first(experiment)
+    start = made_of(drawn)
+    kept = {f"B{l + 1}": matrix.copy() for l, matrix in enumerate(drawn.feedback)}
+    for ours, theirs in zip(begun(experiment, {**start, **kept}).network.feedback, drawn.feedback, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(SpecError, match=r"feedback\.rank: 2, and the B1 that training starts from has 3 dimensions; allowed"):
+        begun(experiment, start)
 
 
 @pytest.mark.parametrize(

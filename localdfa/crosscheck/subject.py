@@ -6,7 +6,7 @@ import numpy as np
 
 from localdfa.errors import RunError, SpecError
 from localdfa.handover import begin
-from localdfa.network import Network, in_precision
+from localdfa.network import Network, handed_over
 from localdfa.record import KEPT, Run
 from localdfa.samples import Part
 from localdfa.spec import Experiment, Setting, experiment, settings
@@ -59,45 +59,23 @@ def alone(found: Experiment, setting: Setting, **changes: Any) -> Experiment:
 
 
 def trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Network, int]:
-    """The network of a run as its training left it, in float64, and the epoch.
+    """The network of a run as its training left it, in the precision of the setting, and the epoch.
+
+    B is what the run has kept of it where the last stage had the pathway of the local rule, and else what it began with.
 
     Raises
     ------
-    RunError
-        There are no such weights, or they do not fit.
+    RunError, SpecError
+        There are no such weights, or they do not fit; or B changed under another pathway than that of the last stage.
     """
-    job = next(job for job in run.jobs if job.condition == name)
-    saved = job.weights
-    network = in_precision(begin(setting, train.shape, train.targets.shape[1], job.seed), np.float64)
-    for l, weights in enumerate(network.weights):
-        try:
-            found = np.vstack([saved[f"W{l + 1}"].T, saved[f"b{l + 1}"]]).astype(np.float64)
-        except (KeyError, ValueError) as error:
-            raise RunError(f"{job.folder / 'weights.npz'}: does not fit this experiment: {error}") from None
-        if found.shape != weights.shape:
-            raise RunError(
-                f"{job.folder / 'weights.npz'}: does not fit this experiment: W{l + 1} and b{l + 1} make "
-                f"{found.shape}, not {weights.shape}"
-            )
-        weights[...] = found
-    for l, norm in enumerate(network.batch_norms):
-        for name, array in (("gain", norm.gain[0]), ("mean", norm.mean), ("variance", norm.variance)):
-            if saved.get(f"{name}{l + 1}", np.empty(0)).shape != array.shape:
-                raise RunError(f"{job.folder / 'weights.npz'}: does not fit this experiment: {name}{l + 1}")
-            array[...] = saved[f"{name}{l + 1}"]
-    if setting.feedback_changes("local"):
-        for l, matrix in enumerate(network.feedback):
-            kept, replaced = saved.get(f"B{l + 1}"), network.pathway.replaces(network, l)
-            if matrix is None:
-                continue
-            if kept is None or kept.shape != matrix.shape:
-                raise RunError(
-                    f"{job.folder / 'weights.npz'}: has no B{l + 1} of feedback.pathway {setting.pathway_of('local')!r}"
-                )
-            matrix[...] = kept
-            if setting.normalises_strictly("local") and replaced is not None:  # in double precision, too
-                matrix *= np.linalg.norm(replaced) / np.linalg.norm(matrix)
-    last = job.last
+    job, own = next(job for job in run.jobs if job.condition == name), run.settings[name]
+    where, pathway, last = f"{job.folder / 'weights.npz'}: does not fit this experiment", setting.pathway_of("local"), job.last
+    ended_with = own.pathway_of(own.rule_of(own.stage[-1]))
+    if ended_with != pathway and setting.feedback_changes("local"):
+        raise RunError(f"{job.folder / 'weights.npz'}: has no B of feedback.pathway {pathway!r}, but of {ended_with!r}")
+    first = begin(setting, train.shape, train.targets.shape[1], job.seed)
+    of_run = pathway if ended_with == pathway else "transpose"
+    network = handed_over(first, setting, job.seed, job.weights, of_run, where)
     assert last is not None  # weights are kept of what is measured
     return network, last[KEPT]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from localdfa import spec, train
+from localdfa import handover, samples, spec, train
 from localdfa.cli import main
 from localdfa.errors import RunError, SpecError
 from localdfa.orders import slope
@@ -14,6 +14,7 @@ from localdfa.rules.local import Local
 
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'localdfa[torch]'")
 
+from localdfa.crosscheck import subject
 from localdfa.crosscheck.certificate import certified, certify
 
 SPEC = """
@@ -242,3 +243,43 @@ def test_a_run_is_certified_with_the_feedback_that_it_ended_with(small, tmp_path
     found = certify(experiment, run=run)
     assert found["holds"], found["failed"]
     assert [checkpoint["of"] for checkpoint in found["checkpoints"]] == ["training", "run"]
+
+
+@pytest.mark.parametrize("pathway", ["direct", "kolen_pollack", "low_rank", "sign_symmetric_fixed"])
+def test_the_network_of_a_run_has_the_feedback_that_it_ended_with(small, tmp_path, pathway):
+    """Whether B changes or came from another run, where it was drawn larger; of factors it is their product."""
+    common = (
+        f"feedback.pathway={pathway}", "optimiser.weight_decay=1e-3", "network.weights=uniform", "seeds=[3]",
+        "stage=[{epochs=1}]", 'condition=[{name="one", rule="local"}]',
+    )  # fmt: skip
+    source = train.run(small(*common, "feedback.gain=3.0"), tmp_path / "source", progress=False)
+    started = small(*common, "network.weights=auto", f"network.from_run={source.folder / 'one'}")
+    run = train.run(started, tmp_path / "run", progress=False)
+    name, alone = certified(run.experiment)
+    (setting,) = spec.settings(alone).values()
+    network, epoch = subject.trained(run, name, setting, samples.parts(samples.load_samples(alone), setting)["train"])
+    assert epoch == 1
+    for l, matrix in enumerate(network.feedback):
+        np.testing.assert_array_equal(matrix, run.jobs[0].weights[f"B{l + 1}"])
+        assert np.abs(matrix).max() > 2 / np.sqrt(len(matrix))  # as the source has drawn it, not with a gain of 1
+
+
+def test_a_run_that_ended_with_another_pathway_has_the_feedback_of_its_beginning(small, tmp_path):
+    """Where that does not change; where it does, what became of it is not kept."""
+    common = (
+        'condition=[{name="one", rule="local"}]', "seeds=[3]", "network.weights=uniform", "optimiser.weight_decay=1e-3",
+        "stage=[{epochs=1}, {epochs=1, rule='bp'}]",
+    )  # fmt: skip
+    found = []
+    for pathway in ("direct", "kolen_pollack"):
+        run = train.run(small(*common, f"feedback.pathway={pathway}"), tmp_path / pathway, progress=False)
+        _, alone = certified(run.experiment)
+        (setting,) = spec.settings(alone).values()
+        found.append((run, "one", setting, samples.parts(samples.load_samples(alone), setting)["train"]))
+    fixed, changing = found
+    network, epoch = subject.trained(*fixed)
+    assert epoch == 2
+    np.testing.assert_array_equal(network.W(0), fixed[0].jobs[0].weights["W1"])
+    np.testing.assert_array_equal(network.feedback[0], handover.begin(fixed[2], (1, 8, 8), 10, 3).feedback[0])
+    with pytest.raises(RunError, match=r"has no B of feedback\.pathway 'kolen_pollack', but of 'transpose'"):
+        subject.trained(*changing)
