@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from localdfa import handover
 from localdfa.core import blas
 from localdfa.crosscheck import noise, subject
 from localdfa.errors import SpecError
-from localdfa.network import PROBE, build, generator
+from localdfa.network import PROBE, generator
 from localdfa.record import Run, origin, plain
 from localdfa.samples import load_samples, parts
 from localdfa.spec import Experiment, settings
@@ -70,8 +71,9 @@ def certify(
     setting, seed, limits = next(iter(settings(alone).values())), alone.seeds[0], alone.certify
     say("reading the data")
     train = parts(load_samples(alone), setting)["train"]
-    epoch, network = 0, build(setting, train.shape, train.targets.shape[1], seed)
-    if run is not None:
+    if run is None:
+        network, epoch = handover.begin(setting, train.shape, train.targets.shape[1], seed), 0
+    else:
         network, epoch = subject.trained(run, name, setting, train)
     sample = generator(seed, PROBE).permutation(len(train))
     result: dict[str, Any] = {}

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localdfa import analysis, spec, train
+from localdfa import analysis, samples, spec, train
 from localdfa.cli import main
 from localdfa.core.spiking import batch as spikes
-from localdfa.crosscheck import noise, spiking
-from localdfa.errors import SpecError
+from localdfa.crosscheck import noise, spiking, subject
+from localdfa.errors import RunError, SpecError
 
 SPEC = """
 title = "small"
@@ -204,6 +204,37 @@ def test_the_ripple_is_the_variance_of_a_periodic_train_s_trace(rate):
 
 def test_a_silent_neuron_has_no_ripple_and_a_fast_one_that_of_an_even_jump():
     assert noise.ripple(np.array([0.0, 50.0]), 40.0) == pytest.approx([0, 1 / 12], abs=1e-4)
+
+
+def test_a_certificate_is_of_the_network_that_starts_from_a_run(small, tmp_path):
+    """The weights of that run, which has to be there."""
+    changes = ["condition=[]", "precision=float64", "certify.nudges=[3.0]", "certify.windows=[50.0]", "certify.batches=[256]"]
+    with pytest.raises(RunError, match=r"network\.from_run: .*nowhere/at/all.*not a run directory"):
+        spiking.certify(small(*changes, f"network.from_run={tmp_path / 'nowhere/at/all'}"), "lif")
+    source = train.run(small(*changes, "stage=[{epochs=1}]"), tmp_path / "source", progress=False)
+    found = spiking.certify(small(*changes, f"network.from_run={source.folder / 'local'}"), "lif")
+    of_run = spiking.certify(source.experiment, "lif", run=source)
+    of_first = spiking.certify(small(*changes), "lif")
+    assert found["dfa"]["settings"] == of_run["dfa"]["settings"] != of_first["dfa"]["settings"]
+    assert (found["epoch"], of_run["epoch"]) == (0, 1)
+
+
+def test_a_run_with_further_projections_is_certified_with_its_weights(small, tmp_path):
+    loop = "[{pre=1, post=1, connect='sparse', probability=0.2, weights='uniform', scale=0.5}]"
+    experiment = small("condition=[]", f"network.projection={loop}", "stage=[{epochs=1}]", "seeds=[5]")
+    run = train.run(experiment, tmp_path / "run", progress=False)
+    _, alone = spiking.certified(experiment)
+    (setting,) = spec.settings(alone).values()
+    part = samples.parts(samples.load_samples(alone), setting)["train"]
+    network, epoch = subject.trained(run, "local", setting, part)
+    kept = run.jobs[0].weights
+    assert epoch == 1
+    assert network.dtype == np.float64
+    for name in ("W1", "b1", "W2", "b2"):
+        mine = (network.W if name[0] == "W" else network.b)(int(name[1]) - 1)
+        np.testing.assert_array_equal(mine, kept[name])
+    np.testing.assert_array_equal(network.weights[2][0], kept["W1to1"])
+    np.testing.assert_array_equal(network.feedback[0], kept["B1"])
 
 
 def test_rate_neurons_are_replaced_by_spiking_ones(small, tmp_path):
