@@ -1,5 +1,6 @@
 """Grids of values, which become the conditions of an experiment."""
 
+import numpy as np
 import pytest
 
 from localdfa import spec
@@ -51,6 +52,24 @@ def test_every_combination_is_a_condition():
         (0.1, [10]), (0.1, [20, 20]), (0.01, [10]), (0.01, [20, 20]),
     ]  # fmt: skip
     assert all(s.rule == "local" for s in settings)
+
+
+def test_values_may_be_those_of_arrays():
+    """Also rows of them, and NumPy's numbers within lists."""
+    found = grid.expanded(
+        spec.experiment(rule="local"),
+        {"network.hidden": np.array([[32, 32], [64, 64]]), "phases.beta": np.array([0.5]), "batch_size": (np.int64(8), 16)},
+    )
+    assert names(found) == [
+        f"hidden-{hidden}-beta-0.5-batch_size-{size}" for hidden in ("32x32", "64x64") for size in (8, 16)
+    ]  # fmt: skip
+    assert [s.network.hidden for s in spec.settings(found).values()] == [[32, 32]] * 2 + [[64, 64]] * 2
+    rows = grid.expanded(spec.experiment(), {"network.hidden": [np.array([32, 32]), (np.int64(64), 64)]})
+    assert names(rows) == ["hidden-32x32", "hidden-64x64"]
+    with pytest.raises(SpecError, match=r"network\.hidden has the value \[32, 32\] twice"):
+        grid.expanded(spec.experiment(), {"network.hidden": np.array([[32, 32], [32, 32]])})
+    with pytest.raises(SpecError, match=r"grid: batch_size: array\(5\); allowed: a list of values"):
+        grid.expanded(spec.experiment(), {"batch_size": np.array(5)})
 
 
 def test_conditions_keep_what_is_their_own_and_controls_stand_once():

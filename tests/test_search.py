@@ -122,6 +122,8 @@ def test_texts_of_another_form_are_refused(texts, message):
     [
         ({"space": {}}, "no key is searched"),
         ({"space": {"phases.beta": [0.1]}}, "one value or none"),
+        ({"space": {"phases.beta": 0.1}}, r"search: phases\.beta: 0\.1; allowed: a list of values"),
+        ({"space": {"network.hidden": np.array([[8], [8]])}}, r"the value \[8\] twice"),
         ({"trials": 0}, "trials: 0"),
         ({"trials": 2.0}, r"trials: 2\.0"),
         ({"trials": 1001}, "at most 1000"),
@@ -131,6 +133,12 @@ def test_texts_of_another_form_are_refused(texts, message):
 def test_searches_of_another_form_are_refused(arguments, message):
     with pytest.raises(SpecError, match=message):
         Search(**{"space": SPACE, **arguments})
+
+
+def test_choices_may_be_those_of_an_array():
+    found = Search({"network.hidden": np.array([[8, 4], [16, 8]]), "batch_size": [np.int64(8), 16]}, 2)
+    assert found.ranges == {"network.hidden": [[8, 4], [16, 8]], "batch_size": [8, 16]}
+    assert json.loads(json.dumps(found.as_entries()["space"])) == found.ranges
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
     """
     if not isinstance(grid, Mapping):
         raise SpecError(f"grid: {quoted(grid)}; allowed: of each key its values, as {{'phases.beta': [0.1, 1.0]}}")
-    grid = {key: _listed(key, values) for key, values in grid.items()}
+    grid = {key: listed("grid", key, values) for key, values in grid.items()}
     for key, values in grid.items():
         _check(key, values)
     changes = {condition.name: condition.changes for condition in experiment.condition} or {"": {}}
@@ -98,11 +98,27 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
     return validated({**tables, "condition": conditions})
 
 
-def _listed(key: str, values: Any) -> list[Any]:
-    """The values of a key as plain numbers and texts."""
-    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
-        raise SpecError(f"grid: {key}: {quoted(values)}; allowed: a list of values, as [0.1, 1.0]")
-    return [value.item() if isinstance(value, np.generic) else value for value in values]
+def listed(what: str, key: str, values: Any) -> list[Any]:
+    """The values of a key as plain numbers, texts and lists of them; what: the grid, or whatever has it.
+
+    Raises
+    ------
+    SpecError
+        They are no list.
+    """
+    found = None if isinstance(values, str) else _plain(values)
+    if not isinstance(found, list):
+        raise SpecError(f"{what}: {key}: {quoted(values)}; allowed: a list of values, as [0.1, 1.0]")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A value with lists in the place of arrays and other sequences, and Python's numbers in that of NumPy's."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(entry) for entry in value]
+    return value
 
 
 def _check(key: str, values: Sequence[Any]) -> None:

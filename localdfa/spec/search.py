@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec import checks
-from localdfa.spec.grid import check_key, check_once, parted, with_values
+from localdfa.spec.grid import check_key, check_once, listed, parted, with_values
 from localdfa.spec.load import experiment as validated
 from localdfa.spec.load import leaves, parsed, reads, settings
 from localdfa.spec.tables import Condition, Experiment
@@ -83,7 +83,7 @@ class Search:
             check_key("search", key)
             if key in _READ_ONCE:
                 raise SpecError(f"search: {key} decides what is read before trials begin; allowed: a search for each")
-            ranges[key] = _range(key, values) if isinstance(values, str) else list(values)
+            ranges[key] = _range(key, values) if isinstance(values, str) else listed("search", key, values)
             if isinstance(found := ranges[key], list):
                 if len(found) < 2:
                     raise SpecError(f"search: {key} has one value or none; allowed: a range, or at least two values")
@@ -92,7 +92,7 @@ class Search:
 
     def as_entries(self) -> dict[str, Any]:
         """What `Search` is made of again, as JSON has it."""
-        space = {key: values if isinstance(values, str) else list(values) for key, values in self.space.items()}
+        space = {key: values if isinstance(values, str) else self.ranges[key] for key, values in self.space.items()}
         return {"space": space, "trials": self.trials, "condition": self.condition, "seed": self.seed}
 
 
