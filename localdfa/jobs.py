@@ -85,10 +85,14 @@ def training_of(
 
 
 def n_train(setting: Setting, forms: Forms) -> int:
-    """The samples of an epoch."""
+    """The samples of an epoch; a module is made for that only where its data do not say it."""
+    data = forms[samples.form_of(setting)]
     if setting.module is None:
-        return len(forms[samples.form_of(setting)]["train"])
-    return training_of(setting, forms, record.Job(Path(), "", 0)).n_train
+        return len(data["train"])
+    from localdfa.module_trainer import ModuleTrainer
+    from localdfa.torch import tasks
+
+    return tasks.of(data).of_epoch(data, lambda: ModuleTrainer(setting, data, record.Job(Path(), "", 0)).model)
 
 
 def begin(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import localdfa
-from localdfa import registry, spec, train
+from localdfa import jobs, module_trainer, registry, samples, spec, train
 from localdfa.analysis import confusion, report, tsne
 from localdfa.errors import DataError, RunError, SpecError
 
@@ -89,6 +89,20 @@ def run(request, tmp_path_factory):
     registry.get.cache_clear()
     registry._source.cache_clear()
     del sys.modules[registry._module_of("data", tables["data"])]
+
+
+def test_samples_are_counted_without_a_training(run, monkeypatch):
+    """As many as an epoch learns from; of a text alone, of which the module says how much it sees, one has to be made."""
+    run, _ = run
+    made, real = [], module_trainer.ModuleTrainer.__init__
+    forms = samples.in_forms(run.experiment, samples.load(run.experiment))
+    setting = next(iter(run.settings.values()))
+    expected = jobs.training_of(setting, forms, run.jobs[0]).n_train
+    monkeypatch.setattr(
+        module_trainer.ModuleTrainer, "__init__", lambda self, *given: (made.append(self), real(self, *given))[1]
+    )
+    assert jobs.n_train(setting, forms) == expected
+    assert len(made) == (run.experiment.data == "own-text")
 
 
 def test_a_run_learns_and_its_rows_are_read_again(run):

@@ -1,7 +1,7 @@
 """What tasks of samples have in common, each with something that is seen of it and something to be predicted."""
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,9 +21,9 @@ class SamplesTask(Task):
     _batch_size: int
     _parts: dict[str, tuple[Tensor, Tensor]]
 
-    @property
-    def n_train(self) -> int:
-        return len(self._parts["train"][1])
+    @staticmethod
+    def of_epoch(data: Any, model: Callable[[], nn.Module]) -> int:
+        return len(data.y_train)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         order = rng.permutation(self.n_train)

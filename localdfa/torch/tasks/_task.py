@@ -1,6 +1,6 @@
 """What a kind of data asks of the training of a module."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,17 +47,17 @@ class Shown(NamedTuple):
 class Task:
     """One kind of data as modules learn from it.
 
-    device: where the module is, and what it gets is brought.
+    device: where the module is, and what it gets is brought. n_train: how many samples an epoch passes through.
     """
 
     def __init__(self, data: Any, model: nn.Module, batch_size: int, dtype: torch.dtype, device: str) -> None:
         """data: of the kind that this task is for, whose arrays become tensors once; model: the module, of which a task may
         read what its parameters say of the inputs; dtype: of what is no index."""
-        self.device = device
+        self.device, self.n_train = device, self.of_epoch(data, lambda: model)
 
-    @property
-    def n_train(self) -> int:
-        """How many samples an epoch passes through."""
+    @staticmethod
+    def of_epoch(data: Any, model: Callable[[], nn.Module]) -> int:
+        """How many samples an epoch passes through; model: makes the module, where it has to be asked."""
         raise NotImplementedError
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:

@@ -1,6 +1,6 @@
 """A graph, some of whose nodes show their labels."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,9 +32,9 @@ class GraphTask(Task):
         target[data.train] = data.labels[data.train]
         self._target = torch.from_numpy(target).to(device)
 
-    @property
-    def n_train(self) -> int:
-        return len(self._parts["train"])
+    @staticmethod
+    def of_epoch(data: Graph, model: Callable[[], nn.Module]) -> int:
+        return len(data.train)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         yield self.probe(self.n_train, rng)

@@ -1,6 +1,6 @@
 """A graph, some of whose edges are held out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,12 @@ class LinksTask(Task):
         super().__init__(data, model, batch_size, dtype, device)
         self._data, self._dtype = data, dtype
         self._features = torch.from_numpy(data.features).to(device, dtype)
-        self._edges = data.edges[:, data.edges[0] < data.edges[1]]
+        self._edges = _once(data)
         self._held_out = {"valid": (data.pairs_valid, data.joined_valid), "test": (data.pairs_test, data.joined_test)}
 
-    @property
-    def n_train(self) -> int:
-        return 2 * self._edges.shape[1]
+    @staticmethod
+    def of_epoch(data: Links, model: Callable[[], nn.Module]) -> int:
+        return 2 * _once(data).shape[1]
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         yield self.probe(self.n_train, rng)
@@ -82,3 +82,8 @@ class LinksTask(Task):
     def _logits(self, model: nn.Module, pairs: np.ndarray) -> Tensor:
         """What the module gives for pairs (2, m), float64 (m,)."""
         return checked(model(self._features, torch.from_numpy(pairs).to(self.device)), pairs.shape[1]).cpu().double()
+
+
+def _once(data: Links) -> np.ndarray:
+    """The edges that are learned from, each in one direction, (2, n)."""
+    return data.edges[:, data.edges[0] < data.edges[1]]

@@ -1,7 +1,7 @@
 """A text, of which the next symbol is predicted."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,22 +29,18 @@ class TextTask(Task):
 
     def __init__(self, data: Text, model: nn.Module, batch_size: int, dtype: torch.dtype, device: str) -> None:
         super().__init__(data, model, batch_size, dtype, device)
-        context = getattr(model, "context", None)
-        if not isinstance(context, int) or context < 1:
-            raise SpecError(
-                f"module.name: its attribute `context` is {quoted(context)}; allowed: how many symbols it sees, from 1"
-            )
-        self._context, self._batch_size, self._symbols = context, batch_size, data.symbols
+        self._context, self._batch_size, self._symbols = _context(model), batch_size, data.symbols
         self._parts = {"train": data.train, "valid": data.valid, "test": data.test}
         for name, part in self._parts.items():
-            if 0 < len(part) <= context:
+            if 0 < len(part) <= self._context:
                 raise DataError(
-                    f"{name}: a text of {len(part)} symbols, of which the module sees {context} at once; allowed: more"
+                    f"{name}: a text of {len(part)} symbols, of which the module sees {self._context} at once; allowed: more"
                 )
 
-    @property
-    def n_train(self) -> int:
-        return self._windows("train") * self._context
+    @staticmethod
+    def of_epoch(data: Text, model: Callable[[], nn.Module]) -> int:
+        context = _context(model())
+        return _windows(data.train, context) * context
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         starts = self._anywhere(self._windows("train"), rng)
@@ -88,8 +84,8 @@ class TextTask(Task):
         return self._batch("train", self._chosen("train", most, rng)).target.flatten().cpu().numpy()
 
     def _windows(self, part: str) -> int:
-        """How many whole windows follow each other, of each symbol of which the next one is known."""
-        return max(0, len(self._parts[part]) - 1) // self._context
+        """How many there are in a part."""
+        return _windows(self._parts[part], self._context)
 
     def _chosen(self, part: str, most: int | None, rng: np.random.Generator) -> np.ndarray:
         """Where windows that follow each other begin: all, or so many that about as many symbols as `most` are predicted."""
@@ -104,3 +100,16 @@ class TextTask(Task):
         places = starts[:, None] + np.arange(self._context + 1)
         windows = torch.from_numpy(self._parts[part][places])
         return Batch((windows[:, :-1],), windows[:, 1:], len(starts) * self._context).to(self.device)
+
+
+def _windows(symbols: np.ndarray, context: int) -> int:
+    """How many whole windows follow each other, of each symbol of which the next one is known."""
+    return max(0, len(symbols) - 1) // context
+
+
+def _context(model: nn.Module) -> int:
+    """How many symbols a module sees at once."""
+    context = getattr(model, "context", None)
+    if not isinstance(context, int) or context < 1:
+        raise SpecError(f"module.name: its attribute `context` is {quoted(context)}; allowed: how many symbols it sees, from 1")
+    return context

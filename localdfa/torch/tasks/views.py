@@ -1,6 +1,6 @@
 """Views of a scene: the colours that are seen along rays."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,10 @@ class ViewsTask(Task):
         # Of each pixel, in the coordinates of the camera.
         self._directions = ahead / np.linalg.norm(ahead, axis=1, keepdims=True)
 
-    @property
-    def n_train(self) -> int:
-        return min(_EPOCH, self._n_rays)
+    @staticmethod
+    def of_epoch(data: Views, model: Callable[[], nn.Module]) -> int:
+        height, width = data.shape[:2]
+        return min(_EPOCH, len(data.train) * height * width)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         rays = rng.permutation(self._n_rays)[: self.n_train]
