@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean, stdev
@@ -34,20 +33,17 @@ class Curve(NamedTuple):
     high: list[float]
 
 
-@cache
 def _predictions() -> dict[str, tuple[str, outputs.Measure]]:
     """Columns of the metrics in which predictions are measured, with their headings and what they measure."""
     return {f"{part}_{m.key}": (f"{said} {m.label}", m) for m in outputs.measures().values() for part, said in _PARTS.items()}
 
 
-@cache
 def _measures() -> dict[str, str]:
     """Columns of the table that have a mean and a standard deviation over seeds, with their headings."""
     others = {"angle_to_dfa": "angle to DFA (°)", "angle_to_bp": "angle to BP (°)", "events": "events", "seconds": "seconds"}
     return {**{key: said for key, (said, _) in _predictions().items()}, **others}
 
 
-@cache
 def _headings() -> dict[str, str]:
     """All columns of the table."""
     return {**{name: name for name in (*NAMES, "seeds", "epochs")}, "kept_epoch": "kept epoch", **_measures()}

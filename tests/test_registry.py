@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from localdfa import record, registry, spec, train
+from localdfa import outputs, record, registry, spec, train
+from localdfa.analysis import summary
 from localdfa.errors import RunError, SpecError
 
 if sys.version_info >= (3, 11):
@@ -181,6 +183,47 @@ def test_a_file_that_a_spec_names_is_a_model(tmp_path, afresh):
     replaced = train.run(again, run.folder, force=True)
     assert replaced.metrics[-1]["train_loss"] == trained
     assert (run.folder / "models" / "neurons" / "bent.py").read_text(encoding="utf-8") == SOFTSIGN
+
+
+DISTANCE = '''"""Linear units that are measured by the mean squared difference."""
+from localdfa.outputs import Measure
+from localdfa.outputs.linear import Linear
+
+
+class Distance(Linear):
+    measures = (Measure("squared", "squared difference"), Measure("r2", "R²"))
+
+    @staticmethod
+    def measured(total, target):
+        found = Linear.measured(total, target)
+        return {"squared": found["rmse"] ** 2, "r2": found["r2"]}
+
+
+model = Distance
+'''
+
+
+def test_what_is_said_of_models_knows_those_that_are_taken_in_later(tmp_path, afresh):
+    """Hints in messages, the columns of metrics and the headings of tables, all of which were asked for before."""
+    for wrong in ({"network": "nothing"}, {"nothing": 1}):
+        with pytest.raises(SpecError):
+            spec.experiment(wrong)
+    assert "squared" not in outputs.measures()
+    assert summary.heading("test_error")
+    margin = (PLUGIN / "example_models" / "margin.py").read_text(encoding="utf-8")
+    for name, content in (("bent", SOFTSIGN), ("margin", margin), ("distance", DISTANCE)):
+        (tmp_path / f"{name}.py").write_text(content, encoding="utf-8")
+    own = {family: [str(tmp_path / f"{name}.py")] for family, name in (("neurons", "bent"), ("recorders", "margin"))}
+    spec.experiment({"network": {"neuron": "bent"}, "record": {"margin": 3}, "models": own})
+    with pytest.raises(SpecError, match=r'did you mean `network\.neuron = "bent"`'):
+        spec.experiment({"network": "bent"})
+    with pytest.raises(SpecError, match=r"did you mean `record\.margin = 3`"):
+        spec.experiment({"margin": 3})
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    tables = {**TINY, "network": {"hidden": [4], "output": "distance"}, "models": {"outputs": [str(tmp_path / "distance.py")]}}
+    run = train.run(tables, tmp_path / "run", data=(x, x.sum(1)), progress=False)
+    assert run.metrics[-1]["train_squared"] > 0
+    assert summary.heading("train_squared") == "train squared difference"
 
 
 def test_a_pathway_of_one_s_own_may_refuse_an_output(tmp_path, afresh):

@@ -128,10 +128,15 @@ class Output(Protocol):
     def outcome(self, neuron: Any, drive: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]: ...
 
 
-@cache
 def measures() -> dict[str, Measure]:
     """The measures of all outputs by their keys, those of labels first, and then those of modules alone."""
-    models = sorted((registry.get("outputs", name) for name in registry.names("outputs")), key=lambda model: model.regression)
+    return _measures(tuple(registry.names("outputs")))
+
+
+@cache
+def _measures(names: tuple[str, ...]) -> dict[str, Measure]:
+    """The same, of the outputs that there are: each row of metrics asks for them, and further outputs may be taken in."""
+    models = sorted((registry.get("outputs", name) for name in names), key=lambda model: model.regression)
     return {measure.key: measure for measures in (*(model.measures for model in models), OF_MODULES) for measure in measures}
 
 
