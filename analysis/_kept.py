@@ -7,7 +7,7 @@ import numpy as np
 from localdfa import registry
 from localdfa.data import given
 from localdfa.errors import RunError
-from localdfa.record import Job, Run
+from localdfa.record import Job, NotKept, Run
 from localdfa.spec import modules
 
 # Characters of the name of a class that a figure has room for.
@@ -41,11 +41,12 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
         )
     if record not in ("outcome", "activity") and run.of_modules:
         raise RunError(f"{run.folder}: the figure {figure} shows networks of layers, and these are modules of PyTorch")
-    found: dict[str, list[Job]] = {}
+    found, entries = dict[str, list[Job]](), run.entries
+    finished, not_kept = entries.finished, entries.not_kept
     for job in run.jobs:
         if job.keeps(record):
             found.setdefault(job.condition, []).append(job)
-        elif job.trained and _due(run, job.condition, record) and not _why_not(run, record, job):
+        elif job.key in finished and _due(run, job.condition, record) and not _why_not(not_kept, record, job):
             raise RunError(
                 f"{job.folder / f'{record}.npz'}: is gone, which the figure {figure} needs; to make it again: localdfa resume "
                 f"{run.folder}"
@@ -61,7 +62,8 @@ def _how(run: Run, record: str) -> str:
     recorder = registry.get("recorders", record)
     if recorder.of_spikes and not any(setting.spiking for setting in run.settings.values()):
         return 'only networks of spiking neurons have them (network.neuron = "lif")'
-    if why := next(filter(None, (_why_not(run, record, job) for job in run.jobs)), None):
+    not_kept = run.not_kept
+    if why := next(filter(None, (_why_not(not_kept, record, job) for job in run.jobs)), None):
         return f"it could not be kept, {why}; try it again with: localdfa resume {shlex.quote(str(run.folder))}"
     if any(_due(run, name, record) for name in run.settings):
         return f"training writes them at its end; go on with: localdfa resume {shlex.quote(str(run.folder))}"
@@ -79,10 +81,10 @@ def _due(run: Run, condition: str, record: str) -> bool:
     return spiked and (not recorder.keys or record in run.experiment.record.asked)
 
 
-def _why_not(run: Run, record: str, job: Job) -> str | None:
-    """Why a record of a job could not be kept, where that is so."""
+def _why_not(not_kept: list[NotKept], record: str, job: Job) -> str | None:
+    """Why a record of a job could not be kept, where that is so; not_kept: `Run.not_kept`."""
     own = (job.condition, job.seed, record)
-    return next((each.why for each in run.not_kept if (each.condition, each.seed, each.record) == own), None)
+    return next((each.why for each in not_kept if (each.condition, each.seed, each.record) == own), None)
 
 
 def of_modules(run: Run, figure: str, what: str) -> dict[str, dict[str, np.ndarray]]:

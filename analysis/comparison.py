@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from localdfa.analysis import style, summary
 from localdfa.errors import RunError
-from localdfa.record import Run
+from localdfa.record import Run, ending
 
 TITLE, SECTION = "Error at the end, by condition", "results"
 
@@ -104,9 +104,10 @@ def _entries(*runs: Run) -> list[_Entry]:
             f"{other.folder}: has the measure {summary.error(other).name}, {runs[0].folder} {what.name}, which do not compare"
         )
     for run, label in zip(runs, summary.labels(runs), strict=True):
+        by_job = run.rows_by_job
         for look, name in enumerate(run.settings):
-            last = {job.seed: [row] if (row := job.last) else [] for job in run.jobs if job.condition == name}
-            known = ((seed, rows[0].get(f"test_{what.key}")) for seed, rows in last.items() if rows)
+            last = {job.seed: row for job, rows in by_job.items() if job.condition == name and (row := ending(rows))}
+            known = ((seed, row.get(f"test_{what.key}")) for seed, row in last.items())
             errors = {seed: error for seed, error in known if error is not None}
             if errors:
                 found.append(_Entry(f"{label}: {name}" if label else name, look, errors))

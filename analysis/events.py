@@ -4,6 +4,7 @@ Reads ``events`` and ``test_error``, of a regression ``test_rmse``, of the metri
 rate neuron.
 """
 
+from itertools import pairwise
 from typing import Any
 
 from localdfa.analysis import _many, style, summary
@@ -84,8 +85,8 @@ def _epochs(run: Run) -> list[dict]:
     """Rows with the events of each epoch alone."""
     return [
         {**row, "events": row["events"] - before["events"]}
-        for job in run.jobs
-        for before, row in zip(job.metrics, job.metrics[1:], strict=False)
+        for rows in run.rows_by_job.values()
+        for before, row in pairwise(rows)
     ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from localdfa import outputs
 from localdfa.errors import RunError
-from localdfa.record import KEPT, Job, Run, info_of
+from localdfa.record import KEPT, Job, Run, ending, info_of
 
 # Parts of the data, as headings have them.
 _PARTS = {"train": "train", "valid": "validation", "test": "test"}
@@ -166,8 +166,7 @@ def seeds(run: Run, band: str = "bands reach from the lowest to the highest seed
 def band(run: Run) -> str:
     """What lines and bands of a figure are, as a sentence of its caption."""
     lengths: dict[str, list[int]] = {}
-    for job in run.jobs:
-        rows = job.metrics
+    for job, rows in run.rows_by_job.items():
         if rows:
             lengths.setdefault(job.condition, []).append(rows[-1]["epoch"])
     seeds = sorted({len(each) for each in lengths.values()})
@@ -212,8 +211,8 @@ def rows(run: Run) -> list[dict[str, Any]]:
 def ends(run: Run) -> dict[str, list[dict[str, Any]]]:
     """Of each condition the rows of metrics of the weights that its seeds end with, so far; see `Job.last`."""
     last: dict[str, list[dict[str, Any]]] = {name: [] for name in run.settings}
-    for job in run.jobs:
-        if row := job.last:
+    for job, found in run.rows_by_job.items():
+        if row := ending(found):
             last[job.condition].append(row)
     return last
 

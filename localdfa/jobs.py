@@ -208,10 +208,11 @@ def summarise(run: record.Run) -> None:
 
     Rows that are damaged are left out; they are written anew when it is the turn of their condition and seed.
     """
-    entries, not_kept = [], run.not_kept
+    entries, info = [], run.entries
+    finished, not_kept = info.finished, info.not_kept
     for job in run.jobs:
         try:
-            last = job.last
+            last = record.ending(job.rows(finished.get(job.key)))
         except RunError:
             continue
         if last:
@@ -228,7 +229,7 @@ def summarise(run: record.Run) -> None:
                     "kept_epoch": last[record.KEPT],
                     **{f"{part}_{m.key}": last.get(f"{part}_{m.key}") for m in setting.output.measures for part in _PARTS},
                     **{key: last.get(key) for key in _SUMMARY},
-                    "not_kept": {e.record: e.why for e in not_kept if (e.condition, e.seed) == (job.condition, job.seed)},
+                    "not_kept": {e.record: e.why for e in not_kept if (e.condition, e.seed) == job.key},
                 }
             )
     if entries:

@@ -126,7 +126,8 @@ class Log:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
         run = self._opened
         try:
-            unfinished = [job for job in run.jobs if job.trained is None]
+            finished = run.entries.finished
+            unfinished = [job for job in run.jobs if job.key not in finished]
             if error is None:
                 run.update_info(status="interrupted" if unfinished else "finished")
             else:
@@ -143,8 +144,9 @@ class Log:
             It is asked outside of the context; or a training has measured nothing.
         """
         run = self._opened
+        finished = run.entries.finished
         for job in run.jobs:
-            if job.trained is None:
+            if job.key not in finished:
                 training = LoggedTraining(job, run.settings[job.condition], self.conditions[job.condition])
                 yield training
                 training._keep()

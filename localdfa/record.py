@@ -232,6 +232,11 @@ class _Info(BaseModel):
     trained: list[Finished] = []
     search: SearchEntry | None = None
 
+    @property
+    def finished(self) -> dict[tuple[str, int], Finished]:
+        """What it says of each training that is over, by condition and seed."""
+        return {(entry.condition, entry.seed): entry for entry in self.trained}
+
 
 def info_of(folder: Path) -> dict[str, Any]:
     """run.json of a run directory, which is what was written, and whole."""
@@ -320,6 +325,11 @@ class Job:
     began: tuple[str, str] | None = None
 
     @property
+    def key(self) -> tuple[str, int]:
+        """The condition and the seed."""
+        return self.condition, self.seed
+
+    @property
     def metrics(self) -> list[dict[str, Any]]:
         """One row an epoch; empty before the first.
 
@@ -329,16 +339,20 @@ class Job:
             A row is lost, doubled, out of place, or not what was written; or the file is gone. While training goes on the last
             rows may be missing without being missed.
         """
-        path, trained = self.folder / "metrics.jsonl", self.trained
+        return self.rows(self.trained)
+
+    def rows(self, trained: Finished | None) -> list[dict[str, Any]]:
+        """`metrics`, of which run.json says `trained`: of many jobs it is read once, as by `Run.rows_by_job`."""
+        path = self.folder / "metrics.jsonl"
         if trained is None and not path.exists():
             return []
         try:
-            return read(path, lambda path: self._rows(path.read_bytes(), trained))
+            return read(path, lambda path: self._checked(path.read_bytes(), trained))
         except RunError as error:
             again = f"; to write it anew from the checkpoint: localdfa resume {self.run}" if self.run else ""
             raise RunError(f"{error}{again}") from None
 
-    def _rows(self, content: bytes, trained: Finished | None) -> list[dict[str, Any]]:
+    def _checked(self, content: bytes, trained: Finished | None) -> list[dict[str, Any]]:
         rows = [json.loads(line) for line in content.decode().splitlines()]
         if not all(isinstance(row, dict) for row in rows):
             raise ValueError("a line that is no row of metrics")
@@ -358,14 +372,7 @@ class Job:
         Where a stage has gone back to those of an earlier epoch it is that epoch's row, but ``epoch``, ``updates``, ``events``,
         ``feedback_events`` and ``seconds`` are those of the whole training. ``kept_epoch`` is always there.
         """
-        rows = self.metrics
-        if not rows:
-            return None
-        of_all_training = {
-            key: rows[-1][key] for key in ("epoch", "updates", "events", "feedback_events", "seconds") if key in rows[-1]
-        }
-        kept_epoch = rows[-1].get(KEPT, rows[-1]["epoch"])
-        return {**rows[kept_epoch], **of_all_training, KEPT: kept_epoch}
+        return ending(self.metrics)
 
     def write_metrics(self, rows: list[dict[str, Any]], lasting: bool = True) -> None:
         """All rows so far; lasting: see `files.writing`. While training goes on, the checkpoint has them as well."""
@@ -374,8 +381,7 @@ class Job:
     @property
     def trained(self) -> Finished | None:
         """What run.json says of the metrics, once training is over and the records are kept; None before."""
-        finished = _Info.model_validate(_same(self.run, self.began)).trained if self.run else []
-        return next((entry for entry in finished if (entry.condition, entry.seed) == (self.condition, self.seed)), None)
+        return _Info.model_validate(_same(self.run, self.began)).finished.get(self.key) if self.run else None
 
     def __getattr__(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a record: ``job.spikes`` are those that the recorder `localdfa.recorders.spikes` has described.
@@ -481,6 +487,17 @@ class Job:
         move(self.folder / _BEFORE, self.folder / "checkpoint.npz")
 
 
+def ending(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """`Job.last` of a job's rows of metrics."""
+    if not rows:
+        return None
+    of_all_training = {
+        key: rows[-1][key] for key in ("epoch", "updates", "events", "feedback_events", "seconds") if key in rows[-1]
+    }
+    kept_epoch = rows[-1].get(KEPT, rows[-1]["epoch"])
+    return {**rows[kept_epoch], **of_all_training, KEPT: kept_epoch}
+
+
 class Best(NamedTuple):
     """The best trial of a search: the condition, its validation error, a mean over seeds, what that is, and its values."""
 
@@ -565,6 +582,11 @@ class Run:
         """
         return _same(self.folder, self._began)
 
+    @property
+    def entries(self) -> _Info:
+        """`info`, each entry of its type."""
+        return _Info.model_validate(self.info)
+
     def check_unchanged(self, **fingerprints: str) -> None:
         """Refuse to go on where the spec, or one of these entries of run.json, is not what the run began with.
 
@@ -580,7 +602,7 @@ class Run:
     @property
     def search(self) -> "tuple[Search, Experiment] | None":
         """Of a search: what is searched, and the experiment that its trials change; None of other runs."""
-        entry = _Info.model_validate(self.info).search
+        entry = self.entries.search
         if entry is None:
             return None
         return Search(entry.space, entry.trials, entry.condition, entry.seed), self._unchanged("search.toml")
@@ -589,7 +611,7 @@ class Run:
         """Have further conditions, which come after those that are there; to be called by who holds the folder."""
         spec, info = to_toml(_with_copies(experiment)).encode(), self.info
         # In this order: cut off between the two, the spec is the one before, which run.json still names.
-        self.update_info(spec=_sha256(spec), search={**info["search"], "before": info["spec"]})
+        self._write_info(info, spec=_sha256(spec), search={**info["search"], "before": info["spec"]})
         write_bytes(self.folder / "spec.toml", spec)
         self.experiment, self.settings = experiment, settings(experiment)
 
@@ -602,18 +624,26 @@ class Run:
         """Of a search: the trial that is best so far; None before one is over, and of other runs."""
         if (found := self.search) is None:
             return None
-        errors = {name: error for name in self.settings if (error := self.validation_error(name)) is not None}
-        if not errors:
+        finished = self.entries.finished
+        errors = {name: self._validation_error(name, finished) for name in self.settings}
+        known = {name: error for name, error in errors.items() if error is not None}
+        if not known:
             return None
-        name = min(errors, key=lambda each: errors[each])
-        return Best(name, errors[name], self.settings[name].output.measures[0], self.values(name, found[0].space))
+        name = min(known, key=lambda each: known[each])
+        return Best(name, known[name], self.settings[name].output.measures[0], self.values(name, found[0].space))
 
     def validation_error(self, condition: str) -> float | None:
         """What trials of a search are compared by, the first measure of a condition's validation part at the end of training, a
         mean over the seeds; None before all are over."""
+        return self._validation_error(condition, self.entries.finished)
+
+    def _validation_error(self, condition: str, finished: Mapping[tuple[str, int], Finished]) -> float | None:
+        """The same, of what run.json says of trainings that are over."""
+        jobs = self._jobs_of(condition)
+        if not all(job.key in finished for job in jobs):
+            return None
         key = f"valid_{self.settings[condition].output.measures[0].key}"
-        ends = [job.last for job in self.jobs if job.condition == condition and job.trained]
-        return fmean(end[key] for end in ends if end) if len(ends) == len(self.experiment.seeds) else None
+        return fmean(row[key] for job in jobs if (row := ending(job.rows(finished[job.key]))))
 
     def values(self, condition: str, keys: Iterable[str]) -> dict[str, Any]:
         """The values that a condition has of some keys, as ``phases.beta``; None of one that it does not have."""
@@ -622,7 +652,11 @@ class Run:
 
     def update_info(self, **changes: Any) -> None:
         """Change entries of run.json."""
-        write_json(self.folder / "run.json", _sealed({**self.info, **changes}))
+        self._write_info(self.info, **changes)
+
+    def _write_info(self, info: Mapping[str, Any], **changes: Any) -> None:
+        """Write run.json, as it was read, with other entries."""
+        write_json(self.folder / "run.json", _sealed({**info, **changes}))
 
     @property
     def start(self) -> dict[str, np.ndarray] | None:
@@ -655,52 +689,63 @@ class Run:
     @property
     def not_kept(self) -> "list[NotKept]":
         """The records that could not be kept, and why."""
-        return _Info.model_validate(self.info).not_kept
+        return self.entries.not_kept
 
     def note_not_kept(self, job: Job, why: dict[str, str]) -> None:
         """Say in run.json which records of a job could not be kept, and why."""
-        before = self.not_kept
-        of_others = [entry for entry in before if (entry.condition, entry.seed) != (job.condition, job.seed)]
+        info = self.info
+        before = _Info.model_validate(info).not_kept
+        of_others = [entry for entry in before if (entry.condition, entry.seed) != job.key]
         of_job = [NotKept(condition=job.condition, seed=job.seed, record=name, why=text) for name, text in why.items()]
         if (now := of_others + of_job) != before:
-            self.update_info(not_kept=[entry.model_dump() for entry in now])
+            self._write_info(info, not_kept=[entry.model_dump() for entry in now])
 
     def note_trained(self, job: Job, rows: list[dict[str, Any]] | None) -> None:
         """Say in run.json that the training of a job is over, with these rows of metrics; with None, that it is not."""
-        before = _Info.model_validate(self.info).trained
-        of_others = [entry for entry in before if (entry.condition, entry.seed) != (job.condition, job.seed)]
+        info = self.info
+        before = _Info.model_validate(info).trained
+        of_others = [entry for entry in before if (entry.condition, entry.seed) != job.key]
         of_job = []
         if rows is not None:
             of_job = [Finished(condition=job.condition, seed=job.seed, rows=len(rows), sha256=_sha256(_lines(rows)))]
         if [entry for entry in before if entry not in of_others] != of_job:
-            self.update_info(trained=[entry.model_dump() for entry in (*of_others, *of_job)])
+            self._write_info(info, trained=[entry.model_dump() for entry in (*of_others, *of_job)])
 
     def note_health(self, job: Job, epoch: int, messages: list[str]) -> None:
         """Say in the notes of run.json what is wrong with the training of a job after an epoch, in place of what was before."""
-        label, before = f"{job.condition} seed {job.seed}, epoch ", self.info.get("notes", [])
+        label, info = f"{job.condition} seed {job.seed}, epoch ", self.info
+        before = info.get("notes", [])
         now = [note for note in before if not note.startswith(label)] + [f"{label}{epoch}: {text}" for text in messages]
         if now != before:
-            self.update_info(notes=now)
+            self._write_info(info, notes=now)
 
     def note(self, text: str) -> None:
         """Add a line to the notes of run.json, where it is not there yet."""
-        before = self.info.get("notes", [])
+        info = self.info
+        before = info.get("notes", [])
         if text not in before:
-            self.update_info(notes=[*before, text])
+            self._write_info(info, notes=[*before, text])
 
     @property
     def jobs(self) -> list[Job]:
         """One for each condition and seed, in the order they are run."""
-        return [
-            Job(self.folder / "conditions" / name / f"seed-{seed}", name, seed, self.folder, self._began)
-            for name in self.settings
-            for seed in self.experiment.seeds
-        ]
+        return [job for name in self.settings for job in self._jobs_of(name)]
+
+    def _jobs_of(self, condition: str) -> list[Job]:
+        """Those of a condition."""
+        folder = self.folder / "conditions" / condition
+        return [Job(folder / f"seed-{seed}", condition, seed, self.folder, self._began) for seed in self.experiment.seeds]
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of every condition and seed."""
-        return [row for job in self.jobs for row in job.metrics]
+        return [row for rows in self.rows_by_job.values() for row in rows]
+
+    @property
+    def rows_by_job(self) -> dict[Job, list[dict[str, Any]]]:
+        """The rows of every condition and seed apart, `Job.metrics`, for all of which run.json is read once."""
+        finished = self.entries.finished
+        return {job: job.rows(finished.get(job.key)) for job in self.jobs}
 
     def frame(self) -> "pandas.DataFrame":
         """The metrics as a `pandas.DataFrame`, a row for each condition, seed and epoch (see `localdfa.export.frame`)."""

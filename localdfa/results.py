@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from localdfa.analysis.style import Figure
 
 # What a run has for the process that trains it, which completion leaves out.
-_OF_TRAINING = ("check_unchanged", "grow", "note", "note_health", "note_not_kept", "note_trained", "update_info", "write_best")
+_OF_TRAINING = (
+    "check_unchanged", "entries", "grow", "note", "note_health", "note_not_kept", "note_trained", "update_info",
+    "write_best",
+)  # fmt: skip
 
 
 class Run(record.Run):

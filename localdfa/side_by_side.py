@@ -92,8 +92,10 @@ def train_all(
     going: dict[Any, record.Job] = {}
     with _client(workers, len(queue.samples) * len(run.experiment.seeds)) as (client, threads):
         while True:
-            for job in queue.more(max(1, len(client.nthreads())) - len(going)):
-                if job.trained and not _is_over(run, job):  # its last checkpoints were damaged or are lost
+            begun = queue.more(max(1, len(client.nthreads())) - len(going))
+            finished = run.entries.finished if begun else {}
+            for job in begun:
+                if job.key in finished and not _is_over(run, job):  # its last checkpoints were damaged or are lost
                     run.note_trained(job, None)
                 told[job] = _Told(queue.n_train(job.condition))
                 place = run.jobs.index(job)

@@ -38,8 +38,7 @@ def watch(folder: Path, console: Console, every: float = 1.0, allow_models: bool
     shown: dict[Path, int] = {}
     for status in _statuses(run, every):
         left = seen.left(run)
-        for job in run.jobs:
-            rows = job.metrics
+        for job, rows in run.rows_by_job.items():
             for row in rows[shown.get(job.folder, 0) :]:
                 console.print(f"{job.condition} seed {job.seed}  {line(row)}{left}", highlight=False, soft_wrap=True)
             shown[job.folder] = len(rows)
@@ -65,7 +64,7 @@ class _Seen:
 
     def left(self, run: Run) -> str:
         """The time that is left at this speed, as the end of a line; empty before an epoch was seen to end."""
-        done = sum(rows[-1]["epoch"] for job in run.jobs if (rows := job.metrics))
+        done = sum(rows[-1]["epoch"] for rows in run.rows_by_job.values() if rows)
         begun, before = self._first = self._first or (time.monotonic(), done)
         remaining = sum(run.settings[job.condition].epochs for job in run.jobs) - done
         if done == before or remaining == 0:
@@ -75,8 +74,8 @@ class _Seen:
 
 def table(run: Run, status: str, left: str = "") -> Table:
     """Epochs, errors and firing rates of every condition and seed, and the course of the test error."""
-    jobs = [(job, job.metrics) for job in run.jobs]
-    spiking = any("rate" in rows[-1] for _, rows in jobs if rows)
+    jobs = run.rows_by_job
+    spiking = any("rate" in rows[-1] for rows in jobs.values() if rows)
     title = Text(f"{run.folder}: {status}{left}")
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
     # All conditions are of one kind.
@@ -85,7 +84,7 @@ def table(run: Run, status: str, left: str = "") -> Table:
     for heading in ("condition", "seed", "epoch", *errors, *(["rate (Hz)"] if spiking else [])):
         shown.add_column(heading, justify="left" if heading == "condition" else "right")
     shown.add_column(f"test {measures[0].name}", no_wrap=True)
-    for job, rows in jobs:
+    for job, rows in jobs.items():
         last = rows[-1] if rows else {}
         rates = ["  ".join(f"{rate:.0f}" for rate in last.get("rate", []))] if spiking else []
         shown.add_row(

@@ -165,6 +165,22 @@ def test_it_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
         assert all(np.array_equal(array, theirs.load("weights")[name]) for name, array in ours.load("weights").items())
 
 
+def test_trainings_that_are_over_are_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of many trainings that is gone on with reads run.json no more often than one of a few."""
+    real, counts = record.info_of, []
+    for seeds in (1, 3):
+        folder, looks = tmp_path / f"of-{seeds}", list[Path]()
+        with localdfa.Log(folder, CONDITIONS, seeds=range(seeds)) as log:
+            for training in log:
+                loop(training)
+        with monkeypatch.context() as patched:
+            patched.setattr(record, "info_of", lambda folder, looks=looks: (looks.append(folder), real(folder))[1])
+            with localdfa.Log(folder, CONDITIONS, seeds=range(seeds), resume=True) as log:
+                assert not list(log)
+        counts.append(len(looks))
+    assert counts[0] == counts[1]
+
+
 def test_another_process_or_log_cannot_write_in_it(tmp_path: Path) -> None:
     with localdfa.Log(tmp_path / "run", CONDITIONS), pytest.raises(RunError, match="another process"):
         localdfa.Log(tmp_path / "run", CONDITIONS, force=True)

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from conftest import Small
 
 import localdfa
-from localdfa import analysis, handover, measure, record, spec, train
+from localdfa import analysis, handover, jobs, measure, record, spec, train, watch
 from localdfa import data as datasets
-from localdfa.analysis import report
+from localdfa.analysis import _kept, report, summary
 from localdfa.cli import main
 from localdfa.core.rate.settled import free_phase
 from localdfa.errors import RunError
@@ -232,6 +232,38 @@ def test_the_disk_is_waited_for_once_a_training_and_once_a_checkpoint(tmp_path, 
     train.run(spec.experiment(tables), tmp_path / "run")
     assert (waited.count("checkpoint"), waited.count("metrics")) == (4, 1)
     assert waited.index("metrics") > max(i for i, name in enumerate(waited) if name == "checkpoint")
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """How often run.json is read while something is called."""
+    real = record.info_of
+
+    def count(called, *arguments):
+        looks = []
+        with monkeypatch.context() as patched:
+            patched.setattr(record, "info_of", lambda folder: (looks.append(folder), real(folder))[1])
+            called(*arguments)
+        return len(looks)
+
+    return count
+
+
+def test_run_json_is_read_once_for_all_trainings_of_a_run(rate_run, tmp_path, reads):
+    """Of many trainings it is large, and each of them has it read again as it ends."""
+    run, job = copied(rate_run, tmp_path / "run")
+    assert reads(jobs.summarise, run) == 1
+    assert reads(lambda: run.metrics) == 1
+    assert reads(summary.ends, run) == 1
+    assert reads(summary.band, run) == 1
+    assert reads(_kept.jobs, run, "activity", "tsne") == 1
+    assert reads(watch.table, run, "finished") == 1
+    assert reads(run.note_trained, job, None) == 1
+    assert reads(run.note_trained, job, job.metrics) == 1
+    assert reads(run.note_not_kept, job, {"weights": "no room"}) == 1
+    assert reads(run.note, "a note") == 1
+    assert run.rows_by_job == {each: each.metrics for each in run.jobs}
+    assert run.metrics == [row for each in run.jobs for row in each.metrics]
 
 
 def resealed(info):

@@ -213,6 +213,19 @@ def test_trials_are_conditions_and_are_compared_by_their_validation_error(whole)
     assert whole.best.values == values(whole)[whole.best.name]
 
 
+def test_the_best_trial_is_found_with_as_many_looks_at_run_json_however_many_there_are(whole, tmp_path, monkeypatch):
+    looks, real = [], record.info_of
+    one = searched(tmp_path / "run", trials=1)
+    monkeypatch.setattr(record, "info_of", lambda folder: (looks.append(folder), real(folder))[1])
+    assert one.best.name == "trial-0"
+    few = len(looks)
+    assert whole.best
+    assert len(looks) == 2 * few
+    looks.clear()
+    assert whole.validation_error("trial-2") > 0
+    assert len(looks) == 1
+
+
 def test_the_best_trial_is_a_spec_of_its_own(whole, tmp_path):
     again = train.run(spec.load(str(whole.folder / "best.toml")), tmp_path / "best", progress=False, data=data())
     assert [*again.settings] == [whole.best.name]
