@@ -102,7 +102,7 @@ def begin(
     setting = run.settings[job.condition]
     trainer = training_of(setting, forms, job, run.experiment.record, start)
     if setting.network.from_run:  # which may have been replaced meanwhile
-        run.check_unchanged(**handover.fingerprint(run.experiment))
+        run.check_unchanged(**handover.fingerprint(run.began_from))
     trainer.restore(progress)
     if not trainer.finished:
         notes.note_trained(job, None)

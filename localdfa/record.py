@@ -607,6 +607,12 @@ class Run:
             return None
         return Search(entry.space, entry.trials, entry.condition, entry.seed), self._unchanged("search.toml")
 
+    @property
+    def began_from(self) -> Experiment:
+        """The experiment that does not change while the run goes on: of a search the one that its trials change."""
+        found = self.search
+        return self.experiment if found is None else found[1]
+
     def grow(self, experiment: Experiment) -> None:
         """Have further conditions, which come after those that are there; to be called by who holds the folder."""
         spec, info = to_toml(_with_copies(experiment)).encode(), self.info

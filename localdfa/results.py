@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # What a run has for the process that trains it, which completion leaves out.
 _OF_TRAINING = (
-    "check_unchanged", "entries", "grow", "note", "note_health", "note_not_kept", "note_trained", "update_info",
+    "began_from", "check_unchanged", "entries", "grow", "note", "note_health", "note_not_kept", "note_trained", "update_info",
     "write_best",
 )  # fmt: skip
 

@@ -111,7 +111,7 @@ def run(
             compiled = _rehearse(experiment, found, forms, display, start)
         place = folders.take(place, name)
         with folders.held(place) as alone:
-            fingerprints, of_search = _fingerprints(experiment, found, start), None
+            fingerprints, of_search = _fingerprints(changed, found, start), None
             if search is not None:
                 of_search, experiment = (search, changed), searching.first(changed, search)
             begun = record.begin(
@@ -149,14 +149,13 @@ def resume(
                 if learns_from_arrays
                 else f"{folder}: learns from {began.experiment.data}; allowed: no arrays beside it"
             )
-        experiment = began.experiment
-        if began.search is not None:
-            search, changed = began.search
+        changed = experiment = began.began_from
+        if (of_search := began.search) is not None:
             searching.library()
-            experiment = rehearsed(changed, search)
+            experiment = rehearsed(changed, of_search[0])
         arrays = given_to(experiment, data)
         found = samples.load(experiment, arrays)
-        fingerprints = _fingerprints(experiment, found, began.start)
+        fingerprints = _fingerprints(changed, found, began.start)
         forms = samples.in_forms(experiment, found)
         with shown(progress) as display:
             _warn_of_doubts(experiment, display)
@@ -265,7 +264,7 @@ def located(experiment: Experiment, base: Path | None = None) -> Experiment:
 
 
 def _fingerprints(experiment: Experiment, data: Data, start: handover.Start | None) -> dict[str, str]:
-    """Of all that a run reads, as run.json has them."""
+    """Of all that a run reads, as run.json has them; experiment: as it began, see `record.Run.began_from`."""
     return {"data": samples.fingerprint(data), **handover.fingerprint(experiment, start)}
 
 

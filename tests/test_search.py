@@ -391,6 +391,30 @@ def test_a_search_that_is_killed_as_it_grows_can_be_read_and_goes_on(whole, tmp_
     same(train.resume(folder, progress=False, data=data()), whole)
 
 
+def test_a_search_may_begin_from_another_run(tmp_path):
+    """Which all of its trials read; one that was cut off knows it again, and so does a run of several conditions."""
+    tables = {**TINY, "rule": "dfa"}
+    source = train.run(tables, tmp_path / "source", progress=False, data=data())
+    begins = {**tables, "network": {"hidden": [8], "from_run": str(source.folder / "dfa")}}
+    space = {"optimiser.learning_rate": "1e-3..1e-1:log", "batch_size": [32, 64]}
+
+    def stop(row):
+        if (row["condition"], row["epoch"]) == ("trial-1", 1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(tmp_path / "run", tables=begins, space=space, callback=stop)
+    run = train.resume(tmp_path / "run", progress=False, data=data())
+    assert [*run.settings] == ["trial-0", "trial-1", "trial-2"]
+    assert {row["valid_error"] for row in run.metrics if (row["seed"], row["epoch"]) == (0, 0)} == {
+        source.jobs[0].metrics[-1]["valid_error"]
+    }
+    job = source.jobs[0]
+    job.write("weights", {**job.weights, "b1": job.weights["b1"] + 1})
+    with pytest.raises(RunError, match="the from_run is no longer the one that this run began with"):
+        train.resume(tmp_path / "run", progress=False, data=data())
+
+
 def test_a_run_in_the_place_of_a_search_has_nothing_of_it(tmp_path):
     searched(tmp_path / "run", trials=1)
     with pytest.raises(RunError, match="exists already"):
