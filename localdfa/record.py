@@ -615,10 +615,12 @@ class Run:
 
     def grow(self, experiment: Experiment) -> None:
         """Have further conditions, which come after those that are there; to be called by who holds the folder."""
-        spec, info = to_toml(_with_copies(experiment)).encode(), self.info
-        # In this order: cut off between the two, the spec is the one before, which run.json still names.
-        self._write_info(info, spec=_sha256(spec), search={**info["search"], "before": info["spec"]})
-        write_bytes(self.folder / "spec.toml", spec)
+        spec, info, path = to_toml(_with_copies(experiment)).encode(), self.info, self.folder / "spec.toml"
+        # In this order: cut off between the two, the spec is the one that lies there, which run.json still names. That is not
+        # the one that it has named so far where an earlier process was cut off here as well.
+        before = _sha256(read(path, Path.read_bytes))
+        self._write_info(info, spec=_sha256(spec), search={**info["search"], "before": before})
+        write_bytes(path, spec)
         self.experiment, self.settings = experiment, settings(experiment)
 
     def write_best(self, experiment: Experiment) -> None:

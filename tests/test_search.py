@@ -391,6 +391,26 @@ def test_a_search_that_is_killed_as_it_grows_can_be_read_and_goes_on(whole, tmp_
     same(train.resume(folder, progress=False, data=data()), whole)
 
 
+def test_a_search_that_is_killed_twice_as_it_grows_can_be_read_and_goes_on(whole, tmp_path, monkeypatch):
+    """At the same place, so that spec.toml is still the one before the first."""
+    folder, real = tmp_path / "run", record.write_bytes
+
+    def killed(path, content, lasting=True):
+        if path == folder / "spec.toml" and b"trial-1" in content:
+            raise KeyboardInterrupt
+        real(path, content, lasting)
+
+    monkeypatch.setattr(record, "write_bytes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        searched(folder)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train.resume(folder, progress=False, data=data())
+        assert list(localdfa.open_run(folder).settings) == ["trial-0"]
+    monkeypatch.undo()
+    same(train.resume(folder, progress=False, data=data()), whole)
+
+
 def test_a_search_may_begin_from_another_run(tmp_path):
     """Which all of its trials read; one that was cut off knows it again, and so does a run of several conditions."""
     tables = {**TINY, "rule": "dfa"}
