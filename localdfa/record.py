@@ -498,6 +498,11 @@ def ending(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     return {**rows[kept_epoch], **of_all_training, KEPT: kept_epoch}
 
 
+def comparable(measured: float | None) -> float:
+    """A measure of which the smallest is best; infinite where it is not finite, which a file has as null."""
+    return measured if measured is not None and math.isfinite(measured) else math.inf
+
+
 class Best(NamedTuple):
     """The best trial of a search: the condition, its validation error, a mean over seeds, what that is, and its values."""
 
@@ -629,12 +634,12 @@ class Run:
 
     @property
     def best(self) -> "Best | None":
-        """Of a search: the trial that is best so far; None before one is over, and of other runs."""
+        """Of a search: the trial that is best so far; None before one is over with a finite error, and of other runs."""
         if (found := self.search) is None:
             return None
         finished = self.entries.finished
         errors = {name: self._validation_error(name, finished) for name in self.settings}
-        known = {name: error for name, error in errors.items() if error is not None}
+        known = {name: error for name, error in errors.items() if error is not None and math.isfinite(error)}
         if not known:
             return None
         name = min(known, key=lambda each: known[each])
@@ -642,7 +647,7 @@ class Run:
 
     def validation_error(self, condition: str) -> float | None:
         """What trials of a search are compared by, the first measure of a condition's validation part at the end of training, a
-        mean over the seeds; None before all are over."""
+        mean over the seeds; infinite where it is not finite for one of them, None before all are over."""
         return self._validation_error(condition, self.entries.finished)
 
     def _validation_error(self, condition: str, finished: Mapping[tuple[str, int], Finished]) -> float | None:
@@ -651,7 +656,7 @@ class Run:
         if not all(job.key in finished for job in jobs):
             return None
         key = f"valid_{self.settings[condition].output.measures[0].key}"
-        return fmean(row[key] for job in jobs if (row := ending(job.rows(finished[job.key]))))
+        return fmean(comparable(row[key]) for job in jobs if (row := ending(job.rows(finished[job.key]))))
 
     def values(self, condition: str, keys: Iterable[str]) -> dict[str, Any]:
         """The values that a condition has of some keys, as ``phases.beta``; None of one that it does not have."""

@@ -210,7 +210,7 @@ class Trials(jobs.Queue):
             error = self._run.validation_error(job.condition)
             assert error is not None
             self._tell(job.condition, error)
-            if self._study.best_trial.number == int(job.condition.removeprefix(_PREFIX)):
+            if math.isfinite(error) and self._study.best_trial.number == int(job.condition.removeprefix(_PREFIX)):
                 self._run.write_best(with_trials(self._base, {job.condition: self._allowed[job.condition]}))
 
     def failed(self, job: record.Job, error: BaseException) -> bool:

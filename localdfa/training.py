@@ -131,8 +131,8 @@ class Training(ABC):
     def _note_best(self, keep: bool) -> None:
         """Note the last epoch if its validation error is the smallest of this stage, and its weights if they may be kept."""
         key = f"valid_{self.setting.output.measures[0].key}"
-        error = self.rows[-1][key]
-        if self.best is None or error < self.rows[self.best][key]:
+        error = record.comparable(self.rows[-1][key])
+        if self.best is None or error < record.comparable(self.rows[self.best][key]):
             self.best = self.epoch
             if keep:
                 self._best_learned = [learned.copy() for learned in self._learned]

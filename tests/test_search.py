@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from numpy.testing import assert_array_equal
 
 import localdfa
-from localdfa import cli, record, searching, spec, train
+from localdfa import cli, record, searching, spec, train, trainer
 from localdfa.errors import LocalDFAError, RunError, SpecError
 from localdfa.progress import Progress
 from localdfa.spec import search as ranges
@@ -479,6 +479,30 @@ def test_a_trial_that_diverges_is_given_up_and_the_search_goes_on(tmp_path):
     assert len(given_up) == len(wild)
     again = train.resume(run.folder, progress=False, data=data())
     assert [*again.settings] == [*run.settings]
+
+
+def test_a_trial_whose_validation_error_is_not_finite_is_the_worst(tmp_path, monkeypatch):
+    """Of numbers whose predictions overflow, say; files have it as null."""
+    tables = {**TINY, "rule": "dfa", "network": {"hidden": [8], "output": "linear"}}
+    space, right = {"optimiser.learning_rate": "1e-3..1e-1:log"}, trainer.Trainer.evaluate
+    x, y, *_ = data()
+
+    def evaluate(self, part, samples=None):
+        found = right(self, part, samples)
+        wild = part is self.parts["valid"] and (self.job.condition in wrong) and self.seed == 1
+        return {**found, "rmse": float("inf")} if wild else found
+
+    monkeypatch.setattr(trainer.Trainer, "evaluate", evaluate)
+    wrong = ["trial-0", "trial-2"]
+    run = train.run(tables, tmp_path / "run", progress=False, data=(x, y + 0.5 * x[:, 0]), search=Search(space, 3))
+    assert [trial.value == np.inf for trial in study(run).trials] == [True, False, True]
+    assert [np.isinf(run.validation_error(name)) for name in run.settings] == [True, False, True]
+    assert run.best.name == "trial-1"
+    assert spec.load(str(run.folder / "best.toml")).condition[0].name == "trial-1"
+    wrong = ["trial-0"]
+    none = train.run(tables, tmp_path / "none", progress=False, data=(x, y + 0.5 * x[:, 0]), search=Search(space, 1))
+    assert none.best is None
+    assert not (none.folder / "best.toml").exists()
 
 
 def test_a_trial_whose_values_do_not_go_together_is_left_out(tmp_path, monkeypatch):

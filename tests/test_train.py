@@ -185,6 +185,36 @@ def test_early_stop_looks_at_the_training_error_alone(tmp_path):
     assert run.summary["conditions"][0]["epochs"] < 50
 
 
+@pytest.mark.parametrize("stops_after", [None, 1, 3])
+def test_a_validation_error_that_is_not_finite_is_the_worst_also_once_it_was_written(tmp_path, monkeypatch, stops_after):
+    right, errors = trainer.Trainer.evaluate, {0: 1.0, 1: float("nan"), 2: 0.5, 3: float("inf"), 4: 0.7}
+
+    def evaluate(self, part, samples=None):
+        found = right(self, part, samples)
+        return {**found, "rmse": errors[self.epoch]} if part is self.parts["valid"] else found
+
+    monkeypatch.setattr(trainer.Trainer, "evaluate", evaluate)
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    tables = {
+        "network": {"hidden": [6], "output": "linear"}, "stage": [{"epochs": 4, "keep": "best"}],
+        "preprocess": {"validation": 0.2}, "record": {"probe": 16},
+    }  # fmt: skip
+
+    def stop(row):
+        if row["epoch"] == stops_after:
+            raise KeyboardInterrupt
+
+    if stops_after is None:
+        run = train.run(tables, tmp_path / "run", data=(x, x.sum(1)), progress=False)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            train.run(tables, tmp_path / "run", data=(x, x.sum(1)), progress=False, callback=stop)
+        run = train.resume(tmp_path / "run", data=(x, x.sum(1)), progress=False)
+    (job,) = run.jobs
+    assert [row["valid_rmse"] for row in job.metrics] == [1.0, None, 0.5, None, 0.7]
+    assert job.last[record.KEPT] == 2
+
+
 def test_validation_samples_are_not_trained_on(tmp_path):
     run = train.run(tiny(preprocess={"validation": 0.25}), tmp_path / "run")
     row = run.jobs[0].metrics[-1]
