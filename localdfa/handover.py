@@ -15,8 +15,8 @@ from localdfa.network import Network, build, handed_over
 from localdfa.spec import Experiment, Setting, checks, settings
 from localdfa.spec.tables import GIVEN
 
-# Of arrays of a start, those of feedback: B1, B2 … and B0 of the inputs.
-_OF_FEEDBACK = re.compile(r"B\d+").fullmatch
+# Of arrays of a start, those of the feedback of hidden layers: B1, B2 … B0 is of the inputs, and goes with any pathway.
+_OF_FEEDBACK = re.compile(r"B[1-9]\d*").fullmatch
 # Weights and B by name, as a run keeps them.
 Start = Mapping[str, np.ndarray]
 
@@ -74,7 +74,8 @@ def _require_known(network: Network, start: Start) -> None:
         known |= {f"{kind}{name}" for kind in ("W", "b", "pre", "post")}
     known |= {f"B{l}" for l in range(network.n_hidden + 1)}
     known |= {f"{kind}{l}" for l in layers for kind in ("gain", "mean", "variance")}
-    if strange := [name for name in start if name not in known and name[0] != "W"]:  # W of others, `handed_over` names
+    # W of other projections are named by `handed_over`.
+    if strange := [name for name in start if name not in known and not name.startswith("W")]:
         there = [f"W{name}, b{name}" for name in network.names]
         raise SpecError(
             f"weights: {quoted(strange[0])} is nothing that this network takes over; allowed: {', '.join(there)}, and B1 to "

@@ -360,7 +360,7 @@ def handed_over(
             raise SpecError(f"{where}: {key} {what}; this network needs finite numbers of shape {shape}")
         return array
 
-    if extra := {key for key in found if key[0] == "W"} - {f"W{name}" for name in network.names}:
+    if extra := {key for key in found if key.startswith("W")} - {f"W{name}" for name in network.names}:
         raise SpecError(f"{where}: {min(extra)} is of a projection that this network does not have")
     weights = Weights.empty([own.shape for own in network.weights], network.dtype)
     for q, (joint, own, name) in enumerate(zip(network.projections, network.weights, network.names, strict=True)):

@@ -16,10 +16,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from localdfa import jobs, record, samples
 from localdfa.core import blas
 from localdfa.data import given
-from localdfa.errors import LocalDFAError, RunError, SpecError
+from localdfa.errors import LocalDFAError, RunError, SpecError, quoted
 from localdfa.export import library as installed
 from localdfa.progress import Progress
 from localdfa.samples import Forms
@@ -55,8 +57,10 @@ def check(workers: Workers) -> None:
     if isinstance(workers, str):
         with _connected(workers):
             pass
-    elif workers < 1:
-        raise SpecError(f"workers: {workers}; allowed: processes that train at once, from 1, or the address of a scheduler")
+    elif isinstance(workers, bool) or not isinstance(workers, int | np.integer) or workers < 1:
+        raise SpecError(
+            f"workers: {quoted(workers)}; allowed: processes that train at once, from 1, or the address of a scheduler"
+        )
 
 
 def cores() -> int:

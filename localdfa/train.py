@@ -46,8 +46,9 @@ def run(
         records are kept, and a note in run.json says so; others go on. What it raises ends the run, which can be resumed, and
         is raised again: `optuna.TrialPruned`, for instance.
     weights: what training starts from, in place of the weights that are drawn, as ``job.weights`` has them: W1 (n_post, n_pre),
-        b1 (n_post,) … by layer, and B1 … (n_post, n_out), which is drawn if left out; or the path of a file of safetensors that
-        has them. The run keeps them, and its spec has ``network.weights = "given"``, where no condition has that of itself.
+        b1 (n_post,) … by layer, and B1 … (n_post, n_out) of all hidden layers, or of none, where they are drawn; or the path of
+        a file of safetensors that has them. The run keeps them, and its spec has ``network.weights = "given"``, where no
+        condition has that of itself.
     grid: of keys, as ``{"phases.beta": [0.1, 1.0]}``, the values with which each condition that reads them is trained, in every
         combination (see `localdfa.spec.grid.expanded`).
     search: what Optuna searches, trial by trial (see `localdfa.Search`): each trial is a condition, ``trial-0`` and so on, and

@@ -194,6 +194,9 @@ def test_workers_of_a_scheduler_train(tmp_path):
         ("tcp://127.0.0.1:1", RunError, "tcp://127.0.0.1:1.*no scheduler of Dask answers"),
         ("nowhere://x", RunError, "no scheduler of Dask answers"),
         (0, SpecError, "workers: 0"),
+        (2.5, SpecError, r"workers: 2\.5; allowed: processes that train at once, from 1, or the address of a scheduler"),
+        (True, SpecError, "workers: True; allowed"),
+        ([2], SpecError, r"workers: \[2\]; allowed"),
     ],
 )
 def test_workers_that_cannot_be_had_are_refused_before_a_folder_is_made(tmp_path, monkeypatch, workers, error, message):

@@ -49,6 +49,15 @@ def test_b_is_drawn_where_it_is_not_given(weights, tmp_path):
     np.testing.assert_array_equal(run.jobs[0].weights["B1"], shifted["B1"])
 
 
+def test_b_of_hidden_layers_is_drawn_where_that_of_the_inputs_alone_is_given(tmp_path):
+    tables = {**TINY, "adversarial": {"strength": 0.1, "gradient": "feedback"}}
+    drawn = localdfa.run(tables, tmp_path / "drawn", progress=False).jobs[0].weights
+    given = {name: array for name, array in drawn.items() if name[0] != "B"} | {"B0": drawn["B0"] + 1}
+    found = localdfa.run(tables, tmp_path / "given", weights=given, progress=False).jobs[0].weights
+    for name, array in (("B0", given["B0"]), ("B1", drawn["B1"]), ("B2", drawn["B2"])):
+        np.testing.assert_array_equal(found[name], array)
+
+
 def test_a_run_keeps_them_to_be_resumed(weights, tmp_path):
     conditions = [{"name": "a"}, {"name": "b", "rule": "bp"}, {"name": "c", "network": {"weights": "uniform"}}]
     tables = {**TINY, "condition": conditions}
@@ -72,6 +81,8 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_made(first, weig
     for wrong, words in (
         ({**weights, "W1": weights["W1"][:3]}, r"weights: W1 is float32 of shape \(3, 64\); .* of shape \(8, 64\)"),
         ({"W1": weights["W1"]}, "weights: b1 is missing"),
+        ({**weights, "": weights["W1"]}, r"weights: '' is nothing that this network takes over; allowed: W1, b1, "),
+        ({"": weights["W1"]}, r"weights: '' is nothing that this network takes over; allowed: W1, b1, "),
         ({**weights, "W4": weights["W1"]}, "weights: W4 is of a projection that this network does not have"),
         ({**weights, "W1": "no"}, "weights: W1 is <U2; allowed: numbers"),
         ([1], r"weights: \[1\]; allowed: a dict of arrays"),

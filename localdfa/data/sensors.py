@@ -76,8 +76,7 @@ def from_events(
         raise DataError(f"block: {quoted(block)}; allowed: pixels a side, from 1 to {max(size[:2])}")
     if polarity not in ("channels", "merged"):
         raise DataError(f"polarity: {quoted(polarity)}; allowed: channels, merged")
-    if window is not None and not (len(window) == 2 and 0 <= window[0] < window[1] < np.inf):
-        raise DataError(f"window: {quoted(window)}; allowed: begin and end, ms, from 0")
+    window = None if window is None else _window(window)
     width, height = (-(-pixels // int(block)) for pixels in size[:2])
     neurons = width * height * (size[2] if polarity == "channels" else 1)
     if neurons > _MOST_NEURONS:
@@ -129,6 +128,17 @@ def _size(given: Any) -> tuple[int, int, int]:
     if min(width, height, polarities) < 1:
         raise DataError(f"sensor_size: {quoted(given)}; allowed: three numbers of at least 1")
     return width, height, polarities
+
+
+def _window(given: Any) -> tuple[float, float]:
+    """Begin and end of a window, ms."""
+    try:
+        begin, end = given
+        if 0 <= begin < end < np.inf:
+            return begin, end
+    except (TypeError, ValueError):  # no two of them, or no numbers
+        pass
+    raise DataError(f"window: {quoted(given)}; allowed: begin and end, ms, from 0")
 
 
 def _pairs(recordings: Any, part: str) -> Iterator[tuple[int, tuple[Any, Any]]]:
