@@ -423,7 +423,9 @@ class Stage(Table):
         None, ge=1, le=100_000, description="stop after so many epochs without a smaller validation error"
     )
     keep: Literal["last", "best"] = Field(
-        "last", description="weights to end with: of the last epoch, or of that with the smallest validation error"
+        "last",
+        description="weights to end with: of the last epoch, or of that with the smallest validation error; what the optimiser "
+        "remembers, and states that trials carry on, stay those of the last epoch",
     )
 
 
