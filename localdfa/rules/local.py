@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 
 @cache
-def _response(neuron: Any, propagation: str) -> Callable[..., int]:
-    """The kernel that nudges a population of one neuron model; nowhere does it read f'."""
+def _response(neuron: Any, propagation: str, drops: bool) -> Callable[..., int]:
+    """The kernel that nudges a population of one neuron model; nowhere does it read f'.
+
+    drops: whether there is dropout.
+    """
     f, climbs, two_compartment = neuron.f, propagation != "held", propagation == "two_compartment"
 
     @compiled(parallel=True, error_model="numpy")
@@ -30,6 +33,7 @@ def _response(neuron: Any, propagation: str) -> Callable[..., int]:
         threshold,  # ε: changes that are no larger send no event
         drive,  # (phases, m, n): a with what nudged activity below adds to it; (1, m, n) where that is nothing
         signal,  # feedback signal c (m, n)
+        mask,  # dropout (m, n): neurons with 0 send no event; not read without dropout
         activity,  # h of the free phase (m, n)
         change,  # (m, n) becomes the postsynaptic change Δz/β, averaged over the phases
         moved,  # (phases, m, n) becomes the change of activity that the layer above sees, if it sees any
@@ -49,7 +53,10 @@ def _response(neuron: Any, propagation: str) -> Callable[..., int]:
                     nudged = f(p, drive[q, s, i] - beta * signal[s, i])
                     dh = nudged - activity[s, i]
                     dz = nudged - f(p, drive[q, s, i]) if two_compartment else dh
-                    sent = np.uint32(sent + np.uint32(abs(dh) > threshold))  # 32 bits, as wide as float32
+                    sends = abs(dh) > threshold
+                    if drops:
+                        sends &= mask[s, i] != 0
+                    sent = np.uint32(sent + np.uint32(sends))  # 32 bits, as wide as float32
                     if climbs:
                         moved[k, s, i] = dh if abs(dh) > threshold else dh * 0
                     change[s, i] += weight * (dz if abs(dz) > threshold else dz * 0)
@@ -102,7 +109,6 @@ class Local(SpikingRule):
         self._network = network
         self._phases = phases
         self._betas = phases.beta * np.array([1, -1] if phases.nudging == "centered" else [1], network.dtype)
-        self._respond = _response(network.neuron.__class__, phases.propagation)
 
     def hidden(
         self, l: int, free: FreePhase, moved: np.ndarray | None, signal: np.ndarray, change: np.ndarray
@@ -110,17 +116,18 @@ class Local(SpikingRule):
         """Nudge hidden layer l in every phase; see `localdfa.rules`."""
         climbs = self._phases.propagation != "held"
         here = np.empty((self._betas.size if climbs else 0, *change.shape), change.dtype)
-        events = self._respond(
+        mask = free.mask[l]
+        events = _response(self._network.neuron.__class__, self._phases.propagation, mask is not None)(
             self._network.neuron,
             self._betas,
             change.dtype.type(free.threshold),
             self._drives(l, free, moved),
             signal,
+            signal if mask is None else mask,
             free.activity[l],
             change,
             here,
         )
-        mask = free.mask[l]
         if mask is not None:
             here *= mask
             change *= mask

@@ -87,6 +87,7 @@ def free_phase(
             finite.require(activity[l], "an activity", l, n_hidden)
         if mask[l] is not None:
             sent[l + 1][:, :-1] *= mask[l]
+            fired = np.count_nonzero(sent[l + 1][:, :-1])  # neurons that are left out send nothing
         events += fired
     prediction = network.predict(drive[-1])
     finite.require(drive[-1], "an activity", n_hidden, n_hidden)

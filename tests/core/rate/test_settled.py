@@ -18,7 +18,7 @@ from conftest import Small
 from localdfa import measure, registry
 from localdfa.core.rate import settled
 from localdfa.core.rate.plasticity import Plasticity
-from localdfa.engines import engine
+from localdfa.engines import dropout, engine, settled_changes
 from localdfa.errors import ModelError, NonFiniteError
 from localdfa.feedback.direct import Direct
 from localdfa.rules._exact import Exact
@@ -38,6 +38,51 @@ def test_graded_events_below_threshold_are_not_sent(rng):
     assert ((moved == 0) | (moved > 0.05)).all()
     assert (moved == 0).any()
     assert (moved > 0.05).any()
+
+
+def counted(small, masks, threshold):
+    """How many graded events a mini-batch takes, free and nudged, one sample after the other."""
+    network, phases = small.network, small.setting.phases
+    weights, biases = [w[:-1].T for w in network.weights], [w[-1] for w in network.weights]
+    signs, climbs = (1, -1) if phases.nudging == "centered" else (1,), phases.propagation == "live"
+    free = nudged = 0
+    for s, x in enumerate(small.inputs[:, :-1]):
+        free += sum(value != 0 for value in x)
+        sent, drives, activity = [x], [], []
+        for l in range(network.n_hidden):
+            drives.append(weights[l] @ sent[l] + biases[l])
+            activity.append(np.tanh(drives[l]))
+            sent.append(np.where(np.abs(activity[l]) > threshold, activity[l], 0) * masks[l][s])
+            free += sum(value != 0 for value in sent[-1])
+        a = weights[-1] @ sent[-1] + biases[-1]
+        error = 1 / (1 + np.exp(-a)) - small.target[s]
+        for sign in signs:
+            below = np.zeros_like(x)
+            for l in range(network.n_hidden):
+                drive = drives[l] + (weights[l] @ below if climbs else 0)
+                moved = np.tanh(drive - sign * phases.beta * (network.feedback[l] @ error)) - activity[l]
+                below = np.where(np.abs(moved) > threshold, moved, 0) * masks[l][s]
+                nudged += sum(value != 0 for value in below)
+    return free, nudged
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.1])
+@pytest.mark.parametrize("nudging", ["one_sided", "centered"])
+@pytest.mark.parametrize("propagation", ["held", "live"])
+def test_neurons_that_are_left_out_send_no_events(propagation, nudging, threshold, rng):
+    """Nor are they nudged; an engine whose dropout is drawn counts as many as the masks leave."""
+    tables = {"phases": {"propagation": propagation, "nudging": nudging, "beta": 1.0}}
+    small = Small(rng, hidden=(30, 20), m=7, network={"threshold": threshold, "dropout": 0.5}, **tables)
+    masks = [(rng.random((7, n)) < 0.5) * 2.0 for n in (30, 20)]
+    trial = settled.free_phase(small.network, small.inputs, threshold, masks)
+    error = small.network.output.error(trial.prediction, small.target)
+    _, nudged, _ = settled_changes(small.network, small.setting, "local", trial, error, small.target)
+    assert (trial.events, nudged) == counted(small, masks, threshold)
+    _, *drawn = dropout(small.setting, small.network, np.random.default_rng(5), 7)
+    update = engine(small.setting, "local").learn(
+        small.network, small.inputs, small.target, np.random.default_rng(5), frozenset()
+    )  # fmt: skip
+    assert update.events == sum(counted(small, drawn, threshold))
 
 
 def test_samples_are_kept_as_if_they_had_come_alone(rng):
