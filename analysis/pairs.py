@@ -13,6 +13,7 @@ from localdfa.analysis.window import pair
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
 from localdfa.spec import Setting
+from localdfa.spec.checks import SETTLED
 
 TITLE, SECTION = "The STDP window, measured", "rule"
 
@@ -23,6 +24,9 @@ _SIDES = ((1, "pre before post", style.PALETTE[4]), (-1, "post before pre", styl
 
 class Pairs(NamedTuple):
     """Trials in which the two neurons of a synapse spike once each while the plasticity gate is open, in order of their lag.
+
+    Nothing else is in the change: traces of spikes before have decayed when the gate opens, and the product of both when it
+    closes.
 
     lag (n,): of the postsynaptic spike behind the arrival of the presynaptic one, ms; change (n,): ∫ x dz, with traces that
     jump by 1.
@@ -47,8 +51,10 @@ def caption(run: Run) -> str:
         )
     return (
         "The weight change ∫ x dz of a synapse in trials in which its two neurons spike once each while the plasticity gate is "
-        "open, against the lag of the postsynaptic spike behind the arrival of the presynaptic one. Points are as the run "
-        f"recorded them ({len(found.lag)}, of all synapses whose change it keeps), the lines what the time constants of the "
+        "open, against the lag of the postsynaptic spike behind the arrival of the presynaptic one. Traces of spikes before "
+        f"have decayed for {SETTLED} time constants when the gate opens, and the product of both for {SETTLED} of its own when "
+        "it closes, so that the pair alone is in the change. Points are as the run recorded them "
+        f"({len(found.lag)}, of all synapses whose change it keeps), the lines what the time constants of the "
         f"traces, τ_x = {trace.tau_x:g} and τ_z = {trace.tau_z:g} ms, predict: τ_z/(τ_x + τ_z) e^(−Δ/τ_x) and "
         f"−τ_x/(τ_x + τ_z) e^(Δ/τ_z); the largest distance is {apart:.1g}. {areas} First seed."
     )
@@ -89,32 +95,41 @@ def measured(job: Job, setting: Setting) -> Pairs:
     RunError
         There are none.
     """
-    changes, spikes, phases = job.changes, job.spikes, setting.phases
+    changes, spikes, phases, trace = job.changes, job.spikes, setting.phases, setting.trace
     (begin,) = (a for a, _, sign in _phases.spans(spikes["edges"], spikes["sign"]) if sign)
     end = begin + (phases.gate or phases.nudged)
-    open_ = (spikes["time"] >= begin) & (spikes["time"] < end)
-    twins = bool(spikes["twin"].any())
+    # Neurons have twins, which alone are nudged, from the onset of the nudge on.
+    nudged = (spikes["time"] >= begin) & bool(spikes["twin"].any())
     gain = float(setting.neuron_parameters.gain)
-    scale = phases.beta * setting.trace.tau_x * setting.trace.tau_z / gain**2
+    scale = phases.beta * trace.tau_x * trace.tau_z / gain**2
+    last = end - SETTLED * trace.tau_x * trace.tau_z / (trace.tau_x + trace.tau_z)
     found: list[tuple[float, float]] = []
     for row, trial in enumerate(changes["trial"]):
-        own = open_ & (spikes["trial"] == trial)
+        own = spikes["trial"] == trial
         for name, pre, post, delay in _projections(changes, setting):
             for b, i in enumerate(changes[f"post{name}"]):
-                fired = own & (spikes["population"] == post) & (spikes["neuron"] == i) & (spikes["twin"] == twins)
-                after = spikes["time"][fired]
+                fired = own & (spikes["population"] == post) & (spikes["neuron"] == i) & (spikes["twin"] == nudged)
+                after = _alone(spikes["time"][fired], begin, end, trace.tau_z)
                 for a, j in enumerate(changes[f"pre{name}"]):
                     sent = own & (spikes["population"] == pre) & (spikes["neuron"] == j) & ~spikes["twin"]
-                    before = spikes["time"][sent]
-                    if len(before) == len(after) == 1 and (pre, j) != (post, i) and before[0] + delay < end:
-                        found.append((after[0] - before[0] - delay, scale * changes[f"dW{name}"][row, b, a]))
+                    before = _alone(spikes["time"][sent] + delay, begin, end, trace.tau_x)
+                    if after is None or before is None or (pre, j) == (post, i) or max(before, after) > last:
+                        continue
+                    found.append((after - before, scale * changes[f"dW{name}"][row, b, a]))
     if not found:
         raise RunError(
-            f"{job.folder}: keeps no trial in which two neurons that it keeps the weight change of spike once each, as the "
-            f"figure pairs needs; localdfa run stdp-pair has them"
+            f"{job.folder}: keeps no trial in which two neurons that it keeps the weight change of spike once each while the "
+            f"gate is open, and neither for {SETTLED} time constants of its trace before, nor so late that both traces last, "
+            f"as the figure pairs needs; localdfa run stdp-pair has them"
         )
     lag, change = np.array(sorted(found)).T
     return Pairs(lag, change)
+
+
+def _alone(times: np.ndarray, begin: float, end: float, tau: float) -> float | None:
+    """The one time at which the gate is open, where a trace with this time constant has none of before; else None."""
+    near = times[(times >= begin - SETTLED * tau) & (times < end)]
+    return float(near[0]) if len(near) == 1 and near[0] >= begin else None
 
 
 def area(found: Pairs, side: int) -> float:

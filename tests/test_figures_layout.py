@@ -71,7 +71,7 @@ def synthetic(folder, betas, windows, depth):
     ]  # fmt: skip
     run = made(
         folder, rows=lambda job: list(rows(job)), condition=conditions, seeds=[0, 1],
-        network={"hidden": hidden, "neuron": "lif"}, trace={"tau_x": 10.0, "tau_z": 10.0},
+        network={"hidden": hidden, "neuron": "lif"}, trace={"tau_x": 2.0, "tau_z": 2.0},
         phases={"free": 100.0, "nudging": "one_sided", "propagation": "two_compartment"},
     )  # fmt: skip
     n = 200

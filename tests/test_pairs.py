@@ -38,6 +38,24 @@ def test_both_areas_are_equal_and_of_the_size_that_the_rule_gives_them(pairs_run
     assert np.isnan(pairs.area(pairs.Pairs(np.array([1.0, 2, 3]), np.array([0.5, 0.6, 0.1])), 1))
 
 
+@pytest.mark.parametrize("changes", [["phases.free=460"], ["phases.gate=460", "phases.nudged=460"]], ids=str)
+def test_what_other_spikes_or_the_end_of_the_gate_bring_is_not_drawn(changes, tmp_path):
+    """Neuron 1 spikes last 11 ms before the gate opens, or closes: its traces enter, and such points lie off the line."""
+    run = train.run(spec.load("stdp-pair", changes), tmp_path / "run", progress=False)
+    (job,), setting = run.jobs, run.settings["local"]
+    found, tau_x, tau_z = pairs.measured(job, setting), setting.trace.tau_x, setting.trace.tau_z
+    assert 50 < len(found.lag) < 2 * 160
+    np.testing.assert_allclose(found.change, pair(found.lag, tau_x, tau_z), rtol=0, atol=np.exp(-8))
+
+
+def test_trials_whose_neurons_have_spiked_shortly_before_the_gate_opens_are_no_pairs(tmp_path):
+    """Neuron 0 does so in each trial: a quarter of the trace of a spike 32 ms before is left when neuron 1 first spikes."""
+    changes = ["trace.tau_x=60", "trace.tau_z=60", "phases.free=480"]
+    run = train.run(spec.load("stdp-pair", changes), tmp_path / "run", progress=False)
+    with pytest.raises(RunError, match="neither for 8 time constants of its trace before"):
+        pairs.figure(run)
+
+
 def test_the_drawn_curve_has_equal_areas():
     lag = (np.arange(2_000_000) + 0.5) * 1e-3
     for tau_x, tau_z in ((10.0, 40.0), (40.0, 10.0)):
