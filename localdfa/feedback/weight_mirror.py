@@ -51,6 +51,8 @@ class WeightMirror(Sequential):
             products = np.empty_like(out)
             product(size, np.ascontiguousarray(sent.T), answer, False, products)
         else:
+            # The products of a kernel's synapse are summed over the positions that win, one for each pooled neuron. Some show
+            # it padding in the place of a neuron, so that it meets height · width inputs at most.
             shares = min(math.prod(fields.pooled), fields.height * fields.width) if fields.shared else 1
             products = network.dtype.type(size / shares) * projections.total(route, sent, answer)[:-1]
         _mix(network.dtype.type(1 - table.mirror_rate), products, out)

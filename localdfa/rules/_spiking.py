@@ -21,7 +21,7 @@ class SpikingRule:
     r: the rule's parameters, in float64. z: the postsynaptic trace, v: the membrane, both just before the event; but where an
     arrival makes the neuron fire, z has that spike, which does not count that arrival (see `localdfa.core.spiking`). c: the
     feedback signal of neuron i times ±β in the nudged phases, 0 in the free one; as all that is gained is divided by ±β, what
-    is linear in c does not depend on β. traces: the pairing and the time constants, `core.state.Traces`.
+    is linear in c does not depend on β. traces: the pairing and the time constants, `core.spiking.state.Traces`.
 
     injects: whether the signal acts on the neuron, as a current −±β c; else the rule alone reads it, and there are no twins.
     constant: what a presynaptic activity that does not change, an input current or that of a bias, multiplies z(t1) − z(t0) by,
