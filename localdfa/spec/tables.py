@@ -213,8 +213,8 @@ class FeedbackTable(Table):
         1.0,
         gt=0,
         le=1,
-        description="fraction of the entries of B that are not zero, as many in each row as can be; these are larger by "
-        "1/√density, so that the variance stays",
+        description="fraction of the entries of B that are kept, the same number in each row as far as possible; they are "
+        "scaled by 1/√density, so that the variance stays",
     )
     rank: int | None = Field(
         None,
