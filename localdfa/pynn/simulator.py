@@ -233,10 +233,8 @@ def _seed(seed: int, segment: int) -> int:
 
 def _circuit(network: State) -> Circuit:
     """The circuit of a network. τ_m dv/dt = v_rest − v + I τ_m/c_m: nA times τ_m/c_m, ms/nF, are mV."""
-    circuit, names = (
-        Circuit(seed=_seed(network.seed, network.segment_counter), precision="float64"),
-        _names(network.populations),
-    )
+    circuit = Circuit(seed=_seed(network.seed, network.segment_counter), precision="float64")
+    names = _names(network.populations)
     scales: dict[Any, np.ndarray] = {}
     for p in network.populations:
         given = p.parameters
