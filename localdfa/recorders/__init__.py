@@ -13,8 +13,8 @@ from localdfa.recorders._recorder import Recorder
 
 # What `localdfa.record.Job`, of which records are attributes, has of itself.
 TAKEN = (
-    "began", "checkpoint", "condition", "drop_checkpoint", "epochs", "folder", "is_whole", "keeps", "last", "load", "metrics",
-    "neo", "run", "seed", "trained", "write", "write_checkpoint", "write_metrics",
+    "began", "checkpoint", "condition", "drop_checkpoint", "epochs", "folder", "is_whole", "keeps", "key", "last", "load",
+    "metrics", "neo", "rows", "run", "seed", "trained", "write", "write_checkpoint", "write_metrics",
 )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import localdfa
+from localdfa import arrays, spec
 from localdfa import network as networks
-from localdfa import spec
 from localdfa.circuit import build
 from localdfa.core.compiled import device
 from localdfa.core.spiking import batch as spikes
@@ -406,11 +406,9 @@ def test_the_circuit_runs_with_what_it_has_learned_and_as_in_a_trial(tmp_path):
     fresh = made()[0].net.run(50.0)
     assert len(fresh.spikes("out")[0]) != len(one.spikes("out")[0])
     # A file whose weights were changed is no file of this circuit.
-    with np.load(tmp_path / "net.npz") as file:
-        arrays = {name: file[name] for name in file.files}
-    arrays["learned_0"] = arrays["learned_0"] + 1
-    np.savez(tmp_path / "other.npz", **arrays)
-    with pytest.raises(RunError, match=r"other\.npz"):
+    content = arrays.load(tmp_path / "net.npz", "circuit")
+    arrays.save(tmp_path / "other.npz", "circuit", content | {"weights_0": content["weights_0"] + 1})
+    with pytest.raises(RunError, match=r"other\.npz: its synapses are not drawn again as they were"):
         localdfa.Circuit.load(tmp_path / "other.npz")
 
 
