@@ -772,6 +772,22 @@ class Circuit:
             )
         return self.populations[name]
 
+    def by_population(self, key: str, table: Mapping[Any, Any], receives: bool = False) -> list[tuple[Population, Any]]:
+        """The entries of a table by population, or its name, each once; as `named`.
+
+        Raises
+        ------
+        SpecError
+            There is no such population, or it is given by itself and by its name.
+        """
+        found: dict[str, tuple[Population, Any]] = {}
+        for each, value in table.items():
+            population = self.named(key, each, receives)
+            if population.name in found:
+                raise SpecError(f"{key}.{population.name}: is given twice, by its population and by its name; allowed: once")
+            found[population.name] = population, value
+        return [*found.values()]
+
     def _waveform(self, key: str, target: Population, value: Any, begin: float, end: Any, step: Any) -> Pulse:
         """A current that goes through an array over time."""
         if end is not None:
@@ -826,11 +842,8 @@ class Circuit:
         if not isinstance(record, Mapping):
             raise SpecError(f"record: {quoted(record)}; allowed: a table of lists by population, as {{'exc': ['spikes', 'v']}}")
         found = {}
-        for each, kinds in record.items():
-            population = self.named("record", each)
+        for population, kinds in self.by_population("record", record):
             name = population.name
-            if name in found:
-                raise SpecError(f"record.{name}: is given twice, by its population and by its name; allowed: once")
             if not isinstance(kinds, (list, tuple)):
                 raise SpecError(f"record.{name}: {quoted(kinds)}; allowed: a list of {', '.join(RECORDS)}")
             found[name] = [choice(f"record.{name}", kind, RECORDS if population.model else ["spikes"]) for kind in kinds]
@@ -841,11 +854,8 @@ class Circuit:
         if neurons is not None and not isinstance(neurons, Mapping):
             raise SpecError(f"neurons: {quoted(neurons)}; allowed: a table of arrays by population, as {{'exc': [0, 5, 7]}}")
         found: dict[str, np.ndarray] = {}
-        for each, given in (neurons or {}).items():
-            population = self.named("neurons", each, receives=True)
+        for population, given in self.by_population("neurons", neurons or {}, receives=True):
             name, key = population.name, f"neurons.{population.name}"
-            if name in found:
-                raise SpecError(f"{key}: is given twice, by its population and by its name; allowed: once")
             if name not in with_v:
                 raise SpecError(f"{key}: v of {name!r} is not recorded; allowed with record={{{name!r}: ['v']}}")
             found[name] = array(key, given, Bounds(0, population.size - 1, True), of_one_axis(given))

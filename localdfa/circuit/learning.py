@@ -286,11 +286,8 @@ def _signals(circuit: "Circuit", readout: "Population", feedback: Any) -> dict[s
     if not isinstance(feedback, Mapping):
         raise SpecError(f"feedback: {quoted(feedback)}; allowed: a table by population, as {{'exc': array (n, n_out)}}")
     found, n_out = {}, readout.size
-    for population, value in feedback.items():
-        p = circuit.named("feedback", population, receives=True)
+    for p, value in circuit.by_population("feedback", feedback, receives=True):
         name, key = p.name, f"feedback.{p.name}"
-        if name in found:
-            raise SpecError(f"{key}: is given twice, by its population and by its name; allowed: once")
         if p is readout:
             found[name] = np.eye(n_out) * number(key, value, Bounds(1e-9, 1e6))
             continue

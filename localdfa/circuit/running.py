@@ -284,6 +284,8 @@ class Simulation:
                 f"{key}: the circuit stands at {self.time:g} ms, within a window of {self._width:.6g} ms; allowed: at "
                 f"multiples of it, as {later:.6g} ms"
             )
+        if window == self._stand.window:  # as after another change at this moment
+            return
         stand, count = deepcopy(self._stand), self._threads(None)
         nothing = Samples(np.empty(0), np.full(self._kind.size, -1), np.empty((0, 0), self._dtype))
         with interrupt.threads(count) as (pool, cancelled):
