@@ -13,7 +13,7 @@ from localdfa.analysis.window import pair
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
 from localdfa.spec import Setting
-from localdfa.spec.checks import SETTLED
+from localdfa.spec.derived import SETTLED
 
 TITLE, SECTION = "The STDP window, measured", "rule"
 

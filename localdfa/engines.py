@@ -18,7 +18,7 @@ from localdfa.core.spiking.carried import Carried
 from localdfa.core.update import Update
 from localdfa.data.trains import Inputs, array_of
 from localdfa.network import Network
-from localdfa.spec import Setting, checks
+from localdfa.spec import Setting, derived
 
 
 class Engine(Protocol):
@@ -243,7 +243,7 @@ def settled_changes(
 def _phases(setting: Setting, rule: str) -> int:
     """In how many phases a rule has the signal come to the hidden layers."""
     if not registry.get("rules", rule).needs_phases:
-        return int(checks.teaches_hidden(rule))
+        return int(derived.teaches_hidden(rule))
     return 2 if setting.phases.nudging == "centered" else 1
 
 

@@ -12,7 +12,7 @@ from localdfa import arrays, record
 from localdfa.errors import RunError, SpecError, quoted
 from localdfa.geometry import seen
 from localdfa.network import Network, build, handed_over
-from localdfa.spec import Experiment, Setting, checks, settings
+from localdfa.spec import Experiment, Setting, derived, settings
 from localdfa.spec.tables import GIVEN
 
 # Of arrays of a start, those of the feedback of hidden layers: B1, B2 … B0 is of the inputs, and goes with any pathway.
@@ -46,7 +46,7 @@ def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int, start
             f"pathways; allowed: a condition whose last stage has one rule"
         )
     pathway = trained.pathway_of(trained.rule_of(trained.stage[-1]))
-    if pathway in {setting.pathway_of(rule) for _, rule in checks.rules_of(setting)}:
+    if pathway in {setting.pathway_of(rule) for _, rule in derived.rules_of(setting)}:
         _require_alike(setting, trained, pathway)
     return handed_over(network, setting, seed, job.weights, pathway, f"network.from_run: {job.folder / 'weights.npz'}")
 

@@ -19,7 +19,7 @@ from localdfa.data.trains import array_of
 from localdfa.errors import DataError, SpecError, quoted
 from localdfa.inputs.trains import implausible, unseen
 from localdfa.network import VALIDATION, generator
-from localdfa.spec import Augment, Experiment, Setting, checks, modules, settings
+from localdfa.spec import Augment, Experiment, Setting, modules, settings, trials
 
 # What modules of PyTorch, or networks of layers, learn from.
 Data = datasets.Dataset | Kind
@@ -158,7 +158,7 @@ def load_samples(experiment: Experiment, given: Source | None = None) -> dataset
             _require_labels(data)
             continue
         notes += _readable(data, setting)
-        if short := checks.cut_short(setting):
+        if short := trials.cut_short(setting):
             notes.append(short)
         memory.require(setting, data.shape, data.n_out, len(data.y_train) + len(data.y_valid) + len(data.y_test))
     return replace(data, notes=tuple(dict.fromkeys((*data.notes, *notes))))

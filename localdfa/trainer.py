@@ -21,7 +21,7 @@ from localdfa.network import FEEDBACK, NOISE, ORDER, PROBE, WATCHED, first_feedb
 from localdfa.optimisers import Optimiser
 from localdfa.progress import Progress
 from localdfa.samples import Part
-from localdfa.spec import Record, Setting, checks
+from localdfa.spec import Record, Setting, derived
 from localdfa.training import Kept, Training, check_alike
 
 
@@ -83,7 +83,7 @@ class Trainer(Training):
         not_plastic = (q for q, projection in enumerate(self.network.projections) if not projection.plastic)
         frozen_layers = [layer - 1 if layer > 0 else n_layers + layer for layer in spec.frozen]
         of_layers = (layer_rules.get(l, self.rule_name) for l in range(self.network.n_hidden))
-        still = {*frozen_layers, *(l for l, rule in enumerate(of_layers) if not checks.teaches_hidden(rule))}
+        still = {*frozen_layers, *(l for l, rule in enumerate(of_layers) if not derived.teaches_hidden(rule))}
         gains = (n_layers + l for l in still if self.network.norm(l) is not None)
         self.frozen = frozenset([*still, *not_plastic, *gains])
 

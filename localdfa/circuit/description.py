@@ -27,7 +27,7 @@ from localdfa.circuit.values import (
     value_of,
 )
 from localdfa.errors import SpecError, clipped, quoted
-from localdfa.spec.checks import wrong_parameters
+from localdfa.spec.models import wrong_parameters
 
 if TYPE_CHECKING:
     from localdfa.circuit.learning import Learner

@@ -18,7 +18,8 @@ from localdfa.data.trains import Inputs
 from localdfa.data.trains import Trains as GivenTrains
 from localdfa.errors import NonFiniteError, SpecError, quoted
 from localdfa.inputs.trains import implausible, unseen
-from localdfa.spec.checks import SETTLED, wrong_parameters
+from localdfa.spec.derived import SETTLED
+from localdfa.spec.models import wrong_parameters
 from localdfa.spec.tables import Input, Phases, Trace
 
 if TYPE_CHECKING:

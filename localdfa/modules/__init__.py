@@ -37,7 +37,7 @@ from localdfa import interface
 from localdfa.data import Dataset
 from localdfa.data.kinds import Fields, Graph, Links, Text, Views
 from localdfa.errors import quoted
-from localdfa.spec.checks import OF_ALL_MODULES
+from localdfa.spec.models import OF_ALL_MODULES
 
 _KINDS = (Graph, Links, Fields, Views, Text, Dataset)
 _NEEDED: interface.Hooks = {"reads": None, "taps": None, "output": None, "Parameters": None, "forward": None}

@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from localdfa import registry
-from localdfa.spec import checks
+from localdfa.spec import derived
 from localdfa.spec.tables import LONGEST, Phases, Setting
 
 # A nudge lasts so many time constants of what follows it.
@@ -34,18 +34,18 @@ def left_out(setting: Setting) -> dict[str, dict[str, Any]]:
     rates = getattr(registry.get("neurons", setting.network.neuron), "learning_rates", {})
     if setting.optimiser.name in rates and "learning_rate" not in setting.optimiser.parameters:
         tables["optimiser"] = {"learning_rate": rates[setting.optimiser.name]}
-    if checks.local(setting) and setting.timed and "threshold" not in setting.network.model_fields_set:
+    if derived.local(setting) and setting.timed and "threshold" not in setting.network.model_fields_set:
         tables["network"] = {"threshold": _THRESHOLD}
     return tables
 
 
 def _phases(setting: Setting) -> dict[str, float]:
     """Durations and β, where they differ from their defaults."""
-    phases, tau = setting.phases, checks.tau(setting)
-    if not checks.local(setting) or not (setting.spiking or tau):
+    phases, tau = setting.phases, derived.tau(setting)
+    if not derived.local(setting) or not (setting.spiking or tau):
         return {}
     default = {key: Phases.model_fields[key].default for key in ("beta", "free", "nudged")}
-    values = {"free": max(default["free"], min(LONGEST, checks.settled_after(setting)))}
+    values = {"free": max(default["free"], min(LONGEST, derived.settled_after(setting)))}
     if setting.spiking:
         values["beta"] = getattr(registry.get("neurons", setting.network.neuron), "beta", default["beta"])
         nudged = _NUDGED * setting.trace.tau_z

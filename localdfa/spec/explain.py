@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, TypeAdapter
 
 from localdfa import registry, toml
 from localdfa.errors import LocalDFAError, SpecError, clipped
-from localdfa.spec import checks
-from localdfa.spec.load import table_of
+from localdfa.spec import models
+from localdfa.spec.messages import table_of
 from localdfa.spec.tables import Condition, Experiment
 
 # Units as descriptions have them, after a comma.
@@ -77,7 +77,7 @@ def new(title: str, data: str, regression: bool = False) -> str:
 
     data: a data set; regression: whether it has numbers to be fitted.
     """
-    output = "linear" if regression else checks.OUTPUT
+    output = "linear" if regression else models.OUTPUT
     by_name = {key.name: key for key in all_keys()}
     lines = [
         f"# To train it and write a report: localdfa run {title}.toml",
@@ -88,7 +88,7 @@ def new(title: str, data: str, regression: bool = False) -> str:
         lines += ["", f"[{table}]"] if table else [""]
         for key, value in entries:
             full = ".".join(filter(None, (table.strip("[]"), key.lstrip("#"))))
-            hint = key.startswith("#") and (key != "#output" or output == checks.OUTPUT)
+            hint = key.startswith("#") and (key != "#output" or output == models.OUTPUT)
             text = f"{'# ' * hint}{key.lstrip('#')} = {value.format(title=title, data=data, output=output)}"
             meaning = by_name[full].meaning.partition(";")[0]
             short = meaning if len(meaning) <= _COMMENT else meaning.partition(",")[0]
@@ -229,8 +229,8 @@ def _kind(key: str, schema: Mapping[str, Any]) -> tuple[str, str]:
     if "anyOf" in schema:  # a value, or nothing
         (first, *_) = (each for each in schema["anyOf"] if each.get("type") != "null")
         return _kind(key, first)
-    if key in checks.MODELS or key in ("stage.rule",):
-        family = checks.MODELS.get(key, "rules")
+    if key in models.MODELS or key in ("stage.rule",):
+        family = models.MODELS.get(key, "rules")
         return "text", ", ".join(registry.names(family))
     if "enum" in schema:
         return "text", ", ".join(map(str, schema["enum"]))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from localdfa.errors import SpecError, clipped, quoted
-from localdfa.spec import checks
+from localdfa.spec import derived
 from localdfa.spec.load import experiment as validated
 from localdfa.spec.load import laid_over, leaves, parsed, reads, settings
 from localdfa.spec.tables import Experiment, Setting
@@ -93,7 +93,7 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
     if missing := [key for key in grid if key not in used]:
         raise SpecError(f"grid: {missing[0]} is read by no condition of this experiment; allowed: leave it out")
     if len(conditions) == 1 and not conditions[0]["name"]:
-        conditions[0]["name"] = checks.name_of(experiment)
+        conditions[0]["name"] = derived.name_of(experiment)
     tables = experiment.model_dump(exclude_unset=True)
     return validated({**tables, "condition": conditions})
 

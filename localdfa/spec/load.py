@@ -1,25 +1,23 @@
-"""From TOML or Python to a validated experiment, and from what is wrong to one clear message."""
+"""From TOML or Python to a validated experiment."""
 
 import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from localdfa import registry, toml
 from localdfa.errors import SpecError, clipped, quoted
-from localdfa.spec import checks, defaults, modules, unread
-from localdfa.spec.tables import Condition, Experiment, ModuleTable, Optimiser, Preprocess, Record, Setting, record_table
+from localdfa.spec import checks, defaults, derived, models, modules, records, unread
+from localdfa.spec.messages import joined, lines_of
+from localdfa.spec.tables import Condition, Experiment, ModuleTable, Optimiser, Preprocess, Setting
 
 # No spec has tables that are nested so deep.
 _DEEPEST = 20
-# Where in the tables of a spec something is wrong: keys, and indices in lists.
-Location = tuple[int | str, ...]
 _Table = TypeVar("_Table", bound=BaseModel)
 
 
@@ -163,10 +161,10 @@ def _own_key(tables: Mapping[str, Any], condition: Mapping[str, Any], key: tuple
     else:
         return ".".join(key) if entry != value else None
     base = {table: entries for table, entries in tables.items() if table != "condition"}
-    if key[0] == "neuron" and _names_another(base, condition, "network", "neuron", checks.NEURON):
+    if key[0] == "neuron" and _names_another(base, condition, "network", "neuron", models.NEURON):
         return "network.neuron"
     of_model = key[0] == "optimiser" and key[-1] not in Optimiser.model_fields
-    if of_model and _names_another(base, condition, "optimiser", "name", checks.OPTIMISER):
+    if of_model and _names_another(base, condition, "optimiser", "name", models.OPTIMISER):
         return "optimiser.name"
     return None
 
@@ -244,7 +242,7 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
     try:
         experiment = Experiment.model_validate(tables)
     except ValidationError as error:
-        raise SpecError(_joined(prefix, [*_lines(error, Experiment), *_wrong_models(tables)])) from None
+        raise SpecError(joined(prefix, [*lines_of(error, Experiment), *_wrong_models(tables)])) from None
     names = [condition.name for condition in experiment.condition]
     for name in names:
         if [other.lower() for other in names].count(name.lower()) > 1:
@@ -255,36 +253,36 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
     if len(set(experiment.seeds)) < len(experiment.seeds):
         raise SpecError(f"{prefix}seeds: {quoted(experiment.seeds)} names a seed twice; allowed: different seeds")
     try:
-        checks.kept(experiment.record)
+        records.kept(experiment.record)
     except ValueError as error:
         raise SpecError(f"{prefix}{error}") from None
     conditions = settings(experiment, prefix)
     # What every condition replaces, as each may have its own rule, has to be right as well.
-    if experiment.condition and (wrong := checks.models({key: value for key, value in tables.items() if key != "condition"})):
-        raise SpecError(_joined(prefix, wrong))
+    if experiment.condition and (wrong := models.wrong_in({key: value for key, value in tables.items() if key != "condition"})):
+        raise SpecError(joined(prefix, wrong))
     try:
         checks.of_one_kind(conditions)
     except ValueError as error:
         raise SpecError(f"{prefix}{error}") from None
-    idle = [name for name, setting in conditions.items() if checks.trains_nothing(setting)]
+    idle = [name for name, setting in conditions.items() if derived.trains_nothing(setting)]
     own = {condition.name for condition in experiment.condition if "rule" in condition.changes}
     for name in idle if len(idle) == len(conditions) else [name for name in idle if name in own]:
         where = f"condition {name!r}: " if experiment.condition else ""
-        rules = ", ".join(dict.fromkeys(rule for _, rule in checks.rules_of(conditions[name])))
+        rules = ", ".join(dict.fromkeys(rule for _, rule in derived.rules_of(conditions[name])))
         named = quoted(conditions[name].rule)
         raise SpecError(f"{prefix}{where}rule: {named} trains no stage, as each names its own; leave it out, or say {rules}")
     for condition in experiment.condition:
         for rule in condition.changes.get("rules", {}):
-            if ("rules", rule) not in checks.uses(conditions[condition.name]):
+            if ("rules", rule) not in derived.uses(conditions[condition.name]):
                 raise SpecError(f"{prefix}condition {condition.name!r}: rules.{rule}: it does not train with the rule {rule!r}")
     for rule in experiment.rules:
-        if not any(("rules", rule) in checks.uses(setting) for setting in conditions.values()):
+        if not any(("rules", rule) in derived.uses(setting) for setting in conditions.values()):
             raise SpecError(f"{prefix}rules.{rule}: no condition trains with the rule {rule!r}")
     if of_modules := {name: setting for name, setting in conditions.items() if not setting.of_layers}:
         try:
             modules.check_whole(experiment, of_modules)
         except ValueError as error:
-            raise SpecError(_joined(prefix, str(error).splitlines())) from None
+            raise SpecError(joined(prefix, str(error).splitlines())) from None
     if experiment.preprocess.whiten and experiment.preprocess.standardise:
         raise SpecError(
             f"{prefix}preprocess.standardise: true does not go with preprocess.whiten = true, which gives inputs their "
@@ -299,10 +297,10 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
         raise SpecError(f"{prefix}{unused}")
     for name, setting in conditions.items():
         try:
-            checks.recorded(experiment.record, setting)
+            records.recorded(experiment.record, setting)
         except ValueError as error:
             raise SpecError(f"{prefix}{f'condition {name!r}: ' * bool(experiment.condition)}{error}") from None
-    if nowhere := checks.nowhere_recorded(experiment.record, conditions.values()):
+    if nowhere := records.nowhere_recorded(experiment.record, conditions.values()):
         raise SpecError(f"{prefix}{nowhere}")
     try:
         unread.check(conditions, {condition.name: condition.changes for condition in experiment.condition})
@@ -322,15 +320,15 @@ def table(model: type[_Table], given: Mapping[str, Any]) -> _Table:
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
-        raise SpecError(_joined("", _lines(error, model))) from None
+        raise SpecError(joined("", lines_of(error, model))) from None
 
 
 def _with_models(tables: dict[str, Any], prefix: str, base: Path) -> dict[str, Any]:
     """Tables in which the paths of models are absolute; base: the folder that they start from."""
-    if not isinstance(models := tables.get("models"), Mapping):
+    if not isinstance(named := tables.get("models"), Mapping):
         return tables
     absolute = {}
-    for family, paths in models.items():
+    for family, paths in named.items():
         absolute[family] = paths
         if isinstance(paths, list) and all(isinstance(path, str) for path in paths):
             try:
@@ -340,9 +338,9 @@ def _with_models(tables: dict[str, Any], prefix: str, base: Path) -> dict[str, A
     return {**tables, "models": absolute}
 
 
-def _take_in(models: Any, prefix: str, take_in: Callable[[str, Path], None]) -> None:
+def _take_in(named: Any, prefix: str, take_in: Callable[[str, Path], None]) -> None:
     """Have the files of models taken in, before what the models bring is looked at; types are checked elsewhere."""
-    for family, paths in models.items() if isinstance(models, Mapping) else ():
+    for family, paths in named.items() if isinstance(named, Mapping) else ():
         if family not in registry.FAMILIES:
             raise SpecError(
                 f"{prefix}unknown key models.{clipped(str(family))}: {registry.unknown(family, [*registry.FAMILIES])}"
@@ -357,9 +355,9 @@ def _take_in(models: Any, prefix: str, take_in: Callable[[str, Path], None]) -> 
 
 def uses(experiment: Experiment) -> set[tuple[str, str]]:
     """The models of an experiment: family and name."""
-    models = {model for setting in settings(experiment).values() for model in checks.uses(setting)}
-    models |= {("recorders", name) for name in experiment.record.asked}
-    return models | ({("data", experiment.data)} if experiment.data in registry.names("data") else set())
+    used = {model for setting in settings(experiment).values() for model in derived.uses(setting)}
+    used |= {("recorders", name) for name in experiment.record.asked}
+    return used | ({("data", experiment.data)} if experiment.data in registry.names("data") else set())
 
 
 def _unused(experiment: Experiment) -> str | None:
@@ -403,7 +401,7 @@ def settings(experiment: Experiment, prefix: str = "") -> dict[str, Setting]:
             for line in str(error).splitlines():
                 wrong.setdefault(line, f"condition {name!r}: " if experiment.condition else "")
     if wrong:
-        raise SpecError(_joined(prefix, [condition + line for line, condition in wrong.items()]))
+        raise SpecError(joined(prefix, [condition + line for line, condition in wrong.items()]))
     return result
 
 
@@ -416,7 +414,7 @@ def reads(setting: Setting, key: str) -> bool:
     """Whether a setting reads a key, as ``phases.beta``, under its rules; ``rules.X.…`` is read by what trains with X."""
     table, *names = key.split(".")
     if table == "rules":
-        return bool(names) and ("rules", names[0]) in checks.uses(setting)
+        return bool(names) and ("rules", names[0]) in derived.uses(setting)
     return (table, *names) not in unread_by(setting)
 
 
@@ -460,9 +458,9 @@ def _setting(tables: Mapping[str, Any]) -> Setting:
     try:
         setting = Setting.model_validate(tables)
     except ValidationError as error:
-        raise SpecError(_joined("", [*_lines(error, Setting), *checks.models(tables)])) from None
-    if wrong := checks.models(tables):
-        raise SpecError(_joined("", wrong))
+        raise SpecError(joined("", [*lines_of(error, Setting), *models.wrong_in(tables)])) from None
+    if wrong := models.wrong_in(tables):
+        raise SpecError(joined("", wrong))
     setting = defaults.completed(setting)
     try:
         (checks if setting.of_layers else modules).check(setting)
@@ -476,13 +474,13 @@ def _tables(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
     keys = set(Setting.model_fields)
     base = {k: v for k, v in experiment.model_dump(exclude_unset=True).items() if k in keys}
     if not experiment.condition:
-        return {checks.name_of(experiment): base}
+        return {derived.name_of(experiment): base}
     return {c.name: laid_over(_without_parameters(base, c), c.changes) for c in experiment.condition}
 
 
 def _wrong_models(tables: Mapping[str, Any]) -> list[str]:
     """What is wrong with models in tables that are not right otherwise; of conditions nothing can be said yet."""
-    return [] if tables.get("condition") else checks.models(tables)
+    return [] if tables.get("condition") else models.wrong_in(tables)
 
 
 def _spelled_out(experiment: Experiment) -> Experiment:
@@ -499,11 +497,11 @@ def _spelled_out(experiment: Experiment) -> Experiment:
 def _without_parameters(base: dict[str, Any], condition: Condition) -> dict[str, Any]:
     """The base without the parameters of a neuron or optimiser in whose place the condition names another."""
     base = dict(base)
-    if _names_another(base, condition.changes, "network", "neuron", checks.NEURON):
+    if _names_another(base, condition.changes, "network", "neuron", models.NEURON):
         base.pop("neuron", None)
     if _names_another(base, condition.changes, "module", "name", ""):
         base["module"] = {key: value for key, value in base.get("module", {}).items() if key in ModuleTable.model_fields}
-    if _names_another(base, condition.changes, "optimiser", "name", checks.OPTIMISER):
+    if _names_another(base, condition.changes, "optimiser", "name", models.OPTIMISER):
         base["optimiser"] = {key: value for key, value in base.get("optimiser", {}).items() if key in Optimiser.model_fields}
     return base
 
@@ -558,248 +556,3 @@ def _unclosed(value: str) -> str | None:
         elif sign in "]}" and opened and opened[-1] == {"]": "[", "}": "{"}[sign]:
             opened.pop()
     return f"quotation mark {quote}" if quote else f"bracket {opened[-1]}" if opened else None
-
-
-def _joined(prefix: str, lines: Iterable[str]) -> str:
-    """Lines as one message, none of them twice."""
-    return prefix + "\n".join(dict.fromkeys(lines))
-
-
-def _lines(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    return [_line(entry, model) for entry in error.errors()]
-
-
-def _line(entry: ErrorDetails, model: type[BaseModel]) -> str:
-    """One thing that is wrong: key, value, what is allowed, what was most likely meant."""
-    location, kind, value = entry["loc"], entry["type"], entry["input"]
-    where = _key(location)
-    if kind == "extra_forbidden":
-        return f"unknown key {where}: {_unknown(location, value, model)}"
-    if kind == "literal_error":
-        allowed = [name.strip(" '") for name in entry["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return checks.unknown(where, value, allowed)
-    if kind == "missing":
-        return f"{where}: missing"
-    if kind in ("model_type", "dict_type"):
-        reason = _no_table(location, value, model)
-    elif kind == "list_type":
-        reason = f"it is a list{_as_list(location, value, model)}"
-    elif kind == "too_short":
-        least = entry["ctx"]["min_length"]
-        reason = f"it has at least {least} {'entry' if least == 1 else 'entries'}{_for_instance(location, model)}"
-    elif kind == "string_pattern_mismatch":  # of names alone
-        near = re.sub("[^A-Za-z0-9_.+-]+", "-", str(value)[:60]).strip("_.+-")
-        reason = "a name has letters from a to z, digits and the signs _ . + -, and begins with a letter or digit"
-        reason += f"; did you mean {near!r}?" if near else ""
-    else:
-        reason = entry["msg"].removeprefix("Value error, ")
-        reason = reason[0].lower() + reason[1:] + _of_another_type(location, value, model)
-    return f"{where}: {quoted(value)} is not allowed: {reason}"
-
-
-def _no_table(location: Location, value: Any, model: type[BaseModel]) -> str:
-    """What to say of a value that stands where a table does: its keys, and the key of which this may be the value."""
-    inner, name = _within(model, location), str(location[-1])  # of a table with keys of any name, inner is None
-    reason = f"it is a table of the keys {', '.join(inner.model_fields)}" if inner else "it is a table of parameters"
-    if inner is Condition:
-        reason += ", and of those that the condition changes"
-        if isinstance(value, str) and value in registry.names("rules"):
-            reason += f"; did you mean {{name = {_toml(value)}, rule = {_toml(value)}}}?"
-    if inner is Optimiser:
-        reason += " and the optimiser's parameters"
-    if not isinstance(value, str) or isinstance(location[-1], int):
-        return reason
-    if inner and value in inner.model_fields:
-        default = inner.model_fields[value].default
-        return f"{reason}; did you mean {_way(f'{name}.{value}', True if default is False else default)}?"
-    names = _names()
-    here = {each: of_table for each, keys in names.items() if (of_table := [key for key in keys if name in key.split(".")])}
-    meant = registry.nearest(value, here) or registry.nearest(value, names)
-    if meant is None:
-        return reason
-    return f"{reason}; did you mean {' or '.join(_way(key, meant) for key in here.get(meant, names[meant]))}?"
-
-
-def _names() -> dict[str, list[str]]:
-    """The keys that each name can be the value of, be it of a model or one of a few words."""
-    keys_of: dict[str, list[str]] = {}
-    for key, package in checks.MODELS.items():
-        for name in registry.names(package):
-            keys_of.setdefault(name, []).append(key)
-    for table, field in Setting.model_fields.items():
-        inner = table_of(field.annotation)
-        for key, key_field in inner.model_fields.items() if inner and "list" not in str(field.annotation)[:4] else ():
-            for name in get_args(key_field.annotation):
-                if isinstance(name, str):
-                    keys_of.setdefault(name, []).append(f"{table}.{key}")
-    return keys_of
-
-
-def _as_list(location: Location, value: Any, model: type[BaseModel]) -> str:
-    """How to write the list that a key wants, in whose place there is a value."""
-    table, key = _within(model, location[:-1]), location[-1]
-    if table is None or key not in table.model_fields:  # a table with keys of any name
-        return f"; write [{_toml(value)}]" if _toml(value) else ""
-    entry = _entry(table.model_fields[key].annotation)
-    if entry is None:
-        found = _from_toml(value)
-        candidates = [found if isinstance(found, list) else [found]]
-    elif isinstance(value, Mapping):
-        candidates = [[value]]
-    else:
-        candidates = [[{**_required(entry), entry_key: value}] for entry_key in entry.model_fields]
-    meant = next((each for each in candidates if _toml(each) and _fits(table, key, each)), None)
-    return _for_instance(location, model) if meant is None else f"; did you mean {_way(_key(location), meant)}?"
-
-
-def _for_instance(location: Location, model: type[BaseModel]) -> str:
-    """The list that a key has where it is left out, or one with an entry."""
-    field = _within(model, location[:-1]).model_fields[location[-1]]
-    entry = _entry(field.annotation)
-    example = field.default
-    if entry is not None:
-        first = next(iter(entry.model_fields.items()))
-        example = [_required(entry) or {first[0]: first[1].default}]
-    return f"; for instance {_way(_key(location), example)}" if example and _toml(example) else ""
-
-
-def _of_another_type(location: Location, value: Any, model: type[BaseModel]) -> str:
-    """The same value as a text, or a number that was given as one, where the key takes it so."""
-    if not location or any(isinstance(part, int) or str(part).startswith("(") for part in location):
-        return ""
-    if isinstance(value, int) and value.bit_length() > 64:  # as text it may be too long to be written
-        return ""
-    other = _from_toml(value) if isinstance(value, str) else str(value)
-    scalar = isinstance(value, (str, int, float)) and not isinstance(value, bool)
-    table = _within(model, location[:-1])  # None of entries that have no names of their own, as those of feedback.bottleneck
-    if not scalar or other == value or table is None or not _fits(table, location[-1], other):
-        return ""
-    return f"; did you mean {_way(_key(location), other)}?"
-
-
-def _from_toml(value: Any) -> Any:
-    """What a text says in TOML, if it says anything but text."""
-    if isinstance(value, str) and "\n" not in value and len(value) < 100:
-        for text in (value, f"[{value}]"):
-            try:
-                return toml.loads(f"value = {text}")["value"]
-            except (ValueError, RecursionError):
-                continue
-    return value
-
-
-def _fits(table: type[BaseModel], key: int | str, value: Any) -> bool:
-    """Whether a key of a table takes a value."""
-    try:
-        table.model_validate({key: value})
-    except ValidationError as error:
-        return all(entry["loc"][0] != key for entry in error.errors() if entry["loc"])
-    return True
-
-
-def _entry(annotation: Any) -> type[BaseModel] | None:
-    """The table that each entry of a list is, or None."""
-    first = (get_args(annotation) or (None,))[0]
-    return first if hasattr(first, "model_fields") else None
-
-
-def _required(table: type[BaseModel]) -> dict[str, Any]:
-    """Examples of the keys that a table cannot do without."""
-    return {key: 1 if field.annotation is int else "a" for key, field in table.model_fields.items() if field.is_required()}
-
-
-def _way(key: str, value: Any) -> str:
-    """What to write in a spec; `load` turns it into an option of the command line."""
-    return f"`{key} = {_toml(value) or '...'}`"
-
-
-def _unknown(location: Location, value: Any, model: type[BaseModel]) -> str:
-    """What to say of a key that is not there: where else there is one of this name, or what is spelled like it."""
-    name, allowed = str(location[-1]), _keys_at(model, location[:-1])
-    if "." in name and name.split(".")[0] in allowed:
-        meant = value
-        for part in reversed(name.split(".")):
-            meant = {part: meant}
-        return f"a dict has no keys with points, but tables in tables; did you mean {quoted(meant)}?"
-    if name.lower() in map(str.lower, allowed):
-        return registry.unknown(name, allowed)
-    if model is Setting and len(location) == 1 and name in Experiment.model_fields:
-        return f"it is of the experiment as a whole; keys here are {', '.join(allowed)}"
-    places = _places()
-    meant = name if name in places else registry.synonym(name)
-    if meant not in places or meant in allowed:
-        return registry.unknown(name, allowed)
-    text = _toml(value) or "..."
-    ways = [f"`{before}{f'[{text}]' if is_list and not isinstance(value, list) else text}{after}`"
-            for before, is_list, after in places[meant]]  # fmt: skip
-    return f"there is none of this name here; did you mean {' or '.join(ways)}? Keys here are {', '.join(allowed)}"
-
-
-def _places() -> dict[str, list[tuple[str, bool, str]]]:
-    """Where keys of each name belong: what stands before the value, whether the value is a list, what stands after it."""
-    ways_of: dict[str, list[tuple[str, bool, str]]] = {}
-    for table, field in Experiment.model_fields.items():
-        inner, is_list = table_of(field.annotation), "list" in str(field.annotation)[:4]
-        if inner is None or inner is Condition:
-            ways_of.setdefault(table, []).insert(0, (f"{table} = ", is_list, ""))
-            continue
-        for key, key_field in inner.model_fields.items():
-            if table == "certify" and key in ways_of:  # what the certificate measures is seldom meant
-                continue
-            before, after = (f"{table} = [{{{key} = ", "}]") if is_list else (f"{table}.{key} = ", "")
-            ways_of.setdefault(key, []).append((before, "list" in str(key_field.annotation)[:4], after))
-    for table, package in (("optimiser", "optimisers"), ("neuron", "neurons")):
-        for key in dict.fromkeys(key for name in registry.inside(package) for key in registry.get(package, name)._fields):
-            ways_of.setdefault(key, []).insert(0, (f"{table}.{key} = ", False, ""))
-    return {key: ways[:3] for key, ways in ways_of.items()}
-
-
-def _toml(value: Any) -> str:
-    """A short number, text, or list or table of them as TOML has it; nothing for anything else."""
-    text = ""
-    if isinstance(value, (bool, float, str)):
-        text = json.dumps(value)
-    elif isinstance(value, int):
-        text = quoted(value)
-    elif isinstance(value, BaseModel):
-        text = _toml(value.model_dump(exclude_unset=True))
-    elif isinstance(value, list) and all(map(_toml, value)):
-        text = f"[{', '.join(map(_toml, value))}]"
-    elif isinstance(value, Mapping) and value and all(map(_toml, value.values())):
-        text = f"{{{', '.join(f'{key} = {_toml(entry)}' for key, entry in value.items())}}}"
-    return text if len(text) <= 60 else ""
-
-
-def _key(location: Location) -> str:
-    """``network.hidden[0]`` for ("network", "hidden", 0, "(width)")."""
-    text = ""
-    for part in _untagged(location):
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return clipped(text)
-
-
-def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
-    """The keys that the table at a location may have."""
-    return list(_within(model, location).model_fields)
-
-
-def _within(model: Any, location: Location) -> Any:
-    """The table at a location, or None where its keys can have any name."""
-    for part in _untagged(location):
-        if model is not None and isinstance(part, str):
-            model = table_of(model.model_fields[part].annotation)
-    return model
-
-
-def _untagged(location: Location) -> list[int | str]:
-    """A location without the tags that tell what kind of entry a list has there."""
-    return [part for part in location if not str(part).startswith("(")]
-
-
-def table_of(annotation: Any) -> type[BaseModel] | None:
-    """The table in a type such as list[Stage], or None."""
-    if annotation is Record:
-        return record_table(tuple(registry.names("recorders")))
-    if hasattr(annotation, "model_fields"):
-        return annotation
-    return next(filter(None, map(table_of, getattr(annotation, "__args__", ()))), None)

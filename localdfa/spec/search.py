@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from localdfa.errors import SpecError, clipped, quoted
-from localdfa.spec import checks
+from localdfa.spec import derived
 from localdfa.spec.grid import check_key, check_once, listed, parted, with_values
 from localdfa.spec.load import experiment as validated
 from localdfa.spec.load import leaves, parsed, reads, settings
@@ -134,7 +134,7 @@ def searched(experiment: Experiment, condition: str | None) -> Experiment:
     SpecError
         There is no such condition, or there are several and none is named.
     """
-    names = [each.name for each in experiment.condition] or [checks.name_of(experiment)]
+    names = [each.name for each in experiment.condition] or [derived.name_of(experiment)]
     if condition is None and len(names) > 1:
         raise SpecError(f"search: one condition is searched, and here are {', '.join(names)}; allowed: --condition with one")
     if condition is not None and condition not in names:
@@ -144,7 +144,7 @@ def searched(experiment: Experiment, condition: str | None) -> Experiment:
     tables = experiment.model_dump(exclude_unset=True)
     tables["condition"] = [each for each in tables["condition"] if each["name"] == condition]
     alone = Experiment.model_validate(tables)
-    used = {model for setting in settings(alone).values() for model in checks.uses(setting)}
+    used = {model for setting in settings(alone).values() for model in derived.uses(setting)}
     tables["rules"] = {rule: keys for rule, keys in tables.get("rules", {}).items() if ("rules", rule) in used}
     return validated(tables)
 

@@ -23,7 +23,7 @@ from localdfa.errors import SpecError, quoted
 from localdfa.neurons import zero_or
 from localdfa.outputs import Output
 from localdfa.recorders import TAKEN
-from localdfa.spec import checks
+from localdfa.spec import derived, models
 
 # The initial weights of a script, `localdfa.run(..., weights=…)`.
 GIVEN: Final = "given"
@@ -139,8 +139,8 @@ class NetworkTable(Table):
     hidden: list[Layer] = Field(
         [100], min_length=1, max_length=100, description="hidden layers: the width of a dense one, the table of a convolution"
     )
-    neuron: str = Field(checks.NEURON, description="neuron model of the hidden layers")
-    output: str = Field(checks.OUTPUT, description="output units and their loss: for labels, or for numbers (regression)")
+    neuron: str = Field(models.NEURON, description="neuron model of the hidden layers")
+    output: str = Field(models.OUTPUT, description="output units and their loss: for labels, or for numbers (regression)")
     weights: Literal["auto", "zero", "uniform", "aligned", "given"] = Field(
         "auto",
         description="initial weights: zero; U(±scale/√fan_in); aligned, above the first layer such that back-propagation "
@@ -296,7 +296,7 @@ class LoopTable(Table):
 class Input(Table):
     """How the inputs reach spiking neurons."""
 
-    code: str = Field(checks.CODE, description="constant currents, or one of the codes that turn them into spikes")
+    code: str = Field(models.CODE, description="constant currents, or one of the codes that turn them into spikes")
     rate: float = Field(100.0, ge=0.1, le=1e4, description="of an input neuron where its input is 1, Hz (poisson)")
     window: float = Field(50.0, ge=0.1, le=1e5, description="of a latency, or of a frame, ms (latency, frames, changes)")
     step: float = Field(0.1, ge=1e-3, le=1e3, description="change of the input that makes a spike (changes)")
@@ -353,7 +353,7 @@ class Optimiser(Table):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(checks.OPTIMISER, description="optimiser")
+    name: str = Field(models.OPTIMISER, description="optimiser")
     weight_decay: float = Field(0.0, ge=0, lt=1, description="λ in g + λ w; biases do not decay")
 
     @property
@@ -566,11 +566,11 @@ class Certify(Table):
 class Setting(Table):
     """All that one condition needs, apart from the data and the seed."""
 
-    rule: str = Field(checks.RULE, description="learning rule")
+    rule: str = Field(models.RULE, description="learning rule")
     rules: dict[str, dict[str, Any]] = Field({}, description="parameters of rules that have any, a table for each by its name")
     batch_size: int = Field(64, ge=1, le=100_000, description="samples a weight update sums over")
     augment: Augment = Augment()
-    precision: Literal["float32", "float64"] = Field(checks.PRECISION, description="of weights and activities")
+    precision: Literal["float32", "float64"] = Field(models.PRECISION, description="of weights and activities")
     module: ModuleTable | None = Field(None, description="a module of PyTorch in the place of layers")
     loop: LoopTable | None = Field(None, description="a training loop of one's own, which this project does not run")
     network: NetworkTable = NetworkTable()
@@ -601,15 +601,15 @@ class Setting(Table):
 
     def engine_of(self, rule: str) -> str:
         """The engine that trains under a rule: ``settled``, ``timed`` or ``spiking``."""
-        return checks.engine_of(self, rule)
+        return derived.engine_of(self, rule)
 
     def pathway_of(self, rule: str) -> str:
         """The feedback pathway under a rule."""
-        return checks.pathway_of(self, rule)
+        return derived.pathway_of(self, rule)
 
     def normalises_strictly(self, rule: str) -> bool:
         """Whether each B is given the norm of the weights that it stands in for, under a rule."""
-        return self.feedback.normalisation == "strict" and checks.takes_norms(self, rule)
+        return self.feedback.normalisation == "strict" and derived.takes_norms(self, rule)
 
     def feedback_changes(self, rule: str) -> bool:
         """Whether B changes while the network learns by a rule."""
@@ -618,7 +618,7 @@ class Setting(Table):
     @property
     def initial_weights(self) -> str:
         """``zero``, ``uniform`` or ``aligned``, once ``auto`` is decided."""
-        return checks.initial_weights(self)
+        return derived.initial_weights(self)
 
     @property
     def epochs(self) -> int:
@@ -628,7 +628,7 @@ class Setting(Table):
     @property
     def output(self) -> Output:
         """The model of the output (`localdfa.outputs`), or what judges the predictions of a module."""
-        return checks.output(self)
+        return derived.output(self)
 
     @property
     def computed_by(self) -> str:
@@ -667,17 +667,17 @@ class Setting(Table):
     @property
     def timed(self) -> bool:
         """Whether rate neurons have a time constant, so that a trial is simulated event by event in time."""
-        return checks.tau(self) > 0
+        return derived.tau(self) > 0
 
     @property
     def spiking(self) -> bool:
         """Whether the neurons spike, so that a trial under the local rule is simulated spike by spike."""
-        return checks.spiking(self)
+        return derived.spiking(self)
 
     @property
     def learns_from_spikes(self) -> bool:
         """Whether the last stage learns from spikes, which is then what a run can keep."""
-        return checks.learns_from_spikes(self)
+        return derived.learns_from_spikes(self)
 
 
 class Condition(Table):

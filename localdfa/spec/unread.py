@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from localdfa import registry
 from localdfa.errors import quoted
-from localdfa.spec import checks, defaults
+from localdfa.spec import defaults, derived, records
 from localdfa.spec.tables import FeedbackTable, Setting
 
 
@@ -29,16 +29,16 @@ def _mirrored(setting: Setting, rule: str, engine: str) -> bool:
 
 
 def _drawn(setting: Setting, rule: str, engine: str) -> bool:
-    sent = checks.teaches_hidden(rule) and registry.get("feedback", setting.pathway_of(rule)).draws()
+    sent = derived.teaches_hidden(rule) and registry.get("feedback", setting.pathway_of(rule)).draws()
     return bool(sent) or setting.adversarial.gradient == "feedback"
 
 
 def _fed_back(setting: Setting, rule: str, engine: str) -> bool:
-    return checks.teaches_hidden(rule)
+    return derived.teaches_hidden(rule)
 
 
 def _taken(setting: Setting, rule: str, engine: str) -> bool:
-    return checks.teaches_hidden(rule) and setting.feedback.pathway in (None, setting.pathway_of(rule))
+    return derived.teaches_hidden(rule) and setting.feedback.pathway in (None, setting.pathway_of(rule))
 
 
 def _sized(setting: Setting, rule: str, engine: str) -> bool:
@@ -51,11 +51,11 @@ def _taking_time(setting: Setting, rule: str, engine: str) -> bool:
 
 
 def _delayed(setting: Setting, rule: str, engine: str) -> bool:
-    return engine == "timed" or (engine == "spiking" and checks.left_to_network(setting, "delay"))
+    return engine == "timed" or (engine == "spiking" and derived.left_to_network(setting, "delay"))
 
 
 def _through_currents(setting: Setting, rule: str, engine: str) -> bool:
-    return engine == "spiking" and checks.left_to_network(setting, "tau_syn")
+    return engine == "spiking" and derived.left_to_network(setting, "tau_syn")
 
 
 _PHASES = _Key(_with_phases, "under a rule with phases")
@@ -92,7 +92,7 @@ _KEYS = {
     ("feedback", "spread"): _Key(lambda setting, rule, engine: not setting.of_layers, "by modules of graphs"),
     ("feedback", "bottleneck"): _Key(_fed_back, "under a rule by which hidden layers learn"),
     ("feedback", "normalisation"): _Key(
-        lambda setting, rule, engine: checks.takes_norms(setting, rule),
+        lambda setting, rule, engine: derived.takes_norms(setting, rule),
         "where each B stands in for the weights of one projection and does not learn: feedback.pathway = 'sequential' or a "
         "sign-symmetric one",
     ),
@@ -103,7 +103,7 @@ _KEYS = {
 
 def unread(setting: Setting) -> set[tuple[str, str]]:
     """The keys above, by table and name, that a setting does not read."""
-    rules = [(rule, checks.engine_of(setting, rule)) for _, rule in checks.rules_of(setting)]
+    rules = [(rule, derived.engine_of(setting, rule)) for _, rule in derived.rules_of(setting)]
     return {at for at, key in _KEYS.items() if not any(key.reads(setting, rule, engine) for rule, engine in rules)}
 
 
@@ -131,10 +131,10 @@ def _wrong(setting: Setting, at: tuple[str, str], of_all: Iterable[Setting]) -> 
     value, plain = _value(setting, *at), _if_left_out(setting, *at)
     if value == plain:
         return None
-    names = ", ".join(dict.fromkeys(quoted(rule) for each in of_all for _, rule in checks.rules_of(each)))
+    names = ", ".join(dict.fromkeys(quoted(rule) for each in of_all for _, rule in derived.rules_of(each)))
     return (
         f"{'.'.join(at)}: {quoted(value)} is read only {_KEYS[at].where}, and no condition is of that kind (the rules here: "
-        f"{names}); {checks.allowed_here(plain)}"
+        f"{names}); {records.allowed_here(plain)}"
     )
 
 
