@@ -146,6 +146,7 @@ class Network:
             shape=(self.sizes[l + 1],),
             start=None if self.start is None else self.start[l + 1 :],
             feedback=self.feedback[l + 1 :],
+            batch_norms=self.batch_norms[l + 1 :],
             apart={},
             reached={},
         )

@@ -95,6 +95,19 @@ def test_drives_are_normalised_over_the_mini_batch_and_by_running_averages_in_ev
     np.testing.assert_allclose(read[-1], alone, rtol=1e-12)
 
 
+def test_a_layer_answers_through_the_norms_of_the_layers_above_it():
+    """As a mirror of one's own may ask it: currents beside the biases of a layer, and nothing but them."""
+    setting, network, _, _ = subject(0, [7, 5, 4], 9)
+    currents = np.random.default_rng(1).normal(size=(6, 7))
+    activity, drive = engine(setting, "dfa").answer(network, 0, currents, np.random.default_rng(0))
+    h = np.tanh(currents + network.b(0))
+    np.testing.assert_allclose(activity, h, rtol=1e-12)
+    for l in (1, 2):
+        norm = network.batch_norms[l]
+        h = np.tanh(norm.gain[0] * (h @ network.W(l).T - norm.mean) / np.sqrt(norm.variance + EPSILON) + network.b(l))
+    np.testing.assert_allclose(drive, h @ network.W(3).T + network.b(3), rtol=1e-12)
+
+
 @pytest.mark.parametrize("hidden", [[4], [3, 4], [CONVOLUTION, 4]])
 def test_back_propagation_is_the_slope_of_the_loss(hidden):
     """By central differences: of weights, shifts, gains and inputs, all of which the whole mini-batch depends on."""

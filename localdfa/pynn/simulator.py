@@ -2,6 +2,8 @@
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
@@ -77,13 +79,11 @@ class State(common.control.BaseState):
             raise SpecError(
                 f"rate of {population.label!r}: at {self.t:g} ms it is set; allowed of sources that begin at 0 and have no end"
             )
-        try:
+        with self._in_a_scripts_words():
             if name == "rate":
                 self.circuit.set_rates(called, _plain(values))
             elif (values != given["i_offset"]).any():
-                self.circuit.current(called, (values - given["i_offset"]) * given["tau_m"] / given["cm"])
-        except SpecError as error:
-            raise SpecError(_in_a_scripts_words(str(error), self.populations)) from None
+                self.circuit.current(called, (values - given["i_offset"]) * _scale(population))
 
     def inject(self, source: Any, cells: np.ndarray) -> None:
         """Give a current to some cells, by number; while the network runs what is left of it from now on.
@@ -94,10 +94,8 @@ class State(common.control.BaseState):
             It cannot change at these moments.
         """
         if self.circuit is not None:
-            try:
+            with self._in_a_scripts_words():
                 _inject(self.circuit, self, source, cells)
-            except SpecError as error:
-                raise SpecError(_in_a_scripts_words(str(error), self.populations)) from None
         self.currents.append((source, cells))
 
     def require_known(self, group: Any) -> None:
@@ -123,11 +121,20 @@ class State(common.control.BaseState):
     def run_until(self, time: float) -> None:
         """Simulate until some time, ms; what recorders ask for is given to them."""
         try:
-            self._run_until(time)
-        except SpecError as error:
+            with self._in_a_scripts_words():
+                self._run_until(time)
+        except SpecError:
             if self.circuit is not None and self.circuit.simulation is None:  # nothing runs, and all may still change
                 self.circuit, self.running = None, False
-            raise SpecError(_in_a_scripts_words(str(error), self.populations)) from None
+            raise
+
+    @contextmanager
+    def _in_a_scripts_words(self) -> Iterator[None]:
+        """What a circuit refuses, under the names that a script has given to populations and parameters."""
+        try:
+            yield
+        except SpecError as error:
+            raise SpecError(_translated(str(error), self.populations)) from None
 
     def _run_until(self, time: float) -> None:
         if self.circuit is None:
@@ -208,7 +215,7 @@ _CELL = {"tau_m": "tau_m", "v_th": "v_thresh", "v_reset": "v_reset", "v_rest": "
 _OTHERS = {"start": "initialize(v=…)", "tau_syn": "tau_syn_E or tau_syn_I", "times": "spike_times"}
 
 
-def _in_a_scripts_words(message: str, populations: list[Any]) -> str:
+def _translated(message: str, populations: list[Any]) -> str:
     """What a circuit says of populations and parameters, under the names that a script has given them."""
     for own, theirs in _CELL.items():
         message = re.sub(rf"\b{own}\b", theirs, message)
@@ -217,6 +224,11 @@ def _in_a_scripts_words(message: str, populations: list[Any]) -> str:
     for p, called in _names(populations).items():
         message = message.replace(repr(called), repr(p.label))
     return message
+
+
+def _scale(population: Any) -> np.ndarray:
+    """mV per nA of current, (size,): τ_m dv/dt = v_rest − v + I τ_m/c_m, and ms/nF are mV/nA."""
+    return np.asarray(population.parameters["tau_m"] / population.parameters["cm"])
 
 
 def _plain(values: np.ndarray) -> Any:
@@ -232,10 +244,9 @@ def _seed(seed: int, segment: int) -> int:
 
 
 def _circuit(network: State) -> Circuit:
-    """The circuit of a network. τ_m dv/dt = v_rest − v + I τ_m/c_m: nA times τ_m/c_m, ms/nF, are mV."""
+    """The circuit of a network."""
     circuit = Circuit(seed=_seed(network.seed, network.segment_counter), precision="float64")
     names = _names(network.populations)
-    scales: dict[Any, np.ndarray] = {}
     for p in network.populations:
         given = p.parameters
         if "spike_times" in given:
@@ -246,14 +257,13 @@ def _circuit(network: State) -> Circuit:
         else:
             if not (given["cm"] > 0).all():
                 raise SpecError(f"cm of {p.label!r}: {given['cm'].min():g} nF; allowed: above 0")
-            scales[p] = given["tau_m"] / given["cm"]
             own = {key: _plain(given[each]) for key, each in _CELL.items()}
             circuit.population(names[p], p.size, "lif", start=_plain(p.first["v"]), **own)
-            circuit.current(names[p], given["i_offset"] * scales[p])
+            circuit.current(names[p], given["i_offset"] * _scale(p))
     for source, cells in network.currents:
         _inject(circuit, network, source, cells)
     for projection in network.projections:
-        _project(circuit, names, network, projection, scales)
+        _project(circuit, names, network, projection)
     return circuit
 
 
@@ -268,8 +278,7 @@ def _inject(circuit: Circuit, network: State, source: Any, cells: np.ndarray) ->
         for p, called in _names(network.populations).items():
             own = cells[(cells >= p.first_id) & (cells <= p.last_id)] - int(p.first_id)
             if own.size and amplitude and until > begin:
-                scale = p.parameters["tau_m"] / p.parameters["cm"]
-                value = amplitude * np.bincount(own, minlength=p.size) * scale
+                value = amplitude * np.bincount(own, minlength=p.size) * _scale(p)
                 found.append((called, value, begin, np.inf if until >= _NEVER else until))
     if circuit.simulation:  # before any of them is given
         for called, _, *moments in found:
@@ -298,7 +307,7 @@ def _poisson(circuit: Circuit, called: str, p: Any, rng: np.random.Generator) ->
     circuit.trains(called, p.size, start[neurons] + duration[neurons] * rng.random(neurons.size), neurons)
 
 
-def _project(circuit: Circuit, names: dict[Any, str], network: State, projection: Any, scales: dict[Any, np.ndarray]) -> None:
+def _project(circuit: Circuit, names: dict[Any, str], network: State, projection: Any) -> None:
     """The synapses of a projection: from each population to each, with each time constant that cells have."""
     if not len(projection):
         return
@@ -323,7 +332,7 @@ def _project(circuit: Circuit, names: dict[Any, str], network: State, projection
         i, j = pre[here] - first[a], post[here] - first[k]
         if "tau_syn_E" in target.parameters:
             taus = target.parameters["tau_syn_I" if projection.receptor_type == "inhibitory" else "tau_syn_E"][j]
-            weights = weight[here] * scales[target][j]
+            weights = weight[here] * _scale(target)[j]
         else:
             taus, weights = np.zeros(len(j)), weight[here]
         for tau in np.unique(taus):
