@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from localdfa.errors import SpecError
-
 if TYPE_CHECKING:
     from localdfa.geometry import Geometry
-
-# The non-linearities that modules are cut at; they act on each neuron by itself.
-_ACTIVATIONS = (
-    nn.Tanh, nn.Sigmoid, nn.ReLU, nn.LeakyReLU, nn.Identity, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Hardtanh,
-)  # fmt: skip
 
 
 class ManyLinear(nn.Module):
@@ -256,33 +249,3 @@ class Stack(nn.Module):
 
 def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x * mask
-
-
-def cut(modules: Sequence[nn.Module], output: str) -> Stack:
-    """A stack of any linear, convolution, pooling, batch-norm, activation and dropout modules, the output's drive last.
-
-    Layers end at the activations; a flattening behind one belongs to the layer above. Dropout belongs right behind an
-    activation, or to the inputs.
-
-    Raises
-    ------
-    SpecError
-        Dropout stands elsewhere.
-    """
-    drives: list[nn.Module] = []
-    functions: list[nn.Module] = []
-    dropout = [0.0]
-    layer: list[nn.Module] = []
-    for module in modules:
-        if isinstance(module, _ACTIVATIONS):
-            drives.append(nn.Sequential(*layer))
-            functions.append(module)
-            dropout.append(0.0)
-            layer = []
-        elif isinstance(module, nn.Dropout):
-            if layer:
-                raise SpecError(f"dropout behind {type(layer[-1]).__name__}; allowed: behind an activation, or first of all")
-            dropout[-1] = module.p
-        else:
-            layer.append(module)
-    return Stack([*drives, nn.Sequential(*layer)], functions, output, dropout)
