@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from localdfa.core.spiking.circuit import spiking_projections
 from localdfa.errors import SpecError, quoted
 from localdfa.geometry import lay_out, seen
 from localdfa.spec import Setting
+from localdfa.spec.derived import projected
 
 # Rows of a forward pass when a whole set is evaluated, and blocks of a mini-batch in time.
 CHUNK, _BLOCKS = 512, 16
@@ -102,13 +102,12 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
         n_in = inputs.n_in(registry.get("inputs", setting.input.code), shape, setting.input)
     sizes, geometry = lay_out(setting, n_in, n_out)
     item, tables = np.dtype(setting.precision).itemsize, {(t.pre, t.post): t for t in setting.network.projection}
-    chain = list(pairwise(range(len(sizes))))
-    pairs = [*chain, *(pair for pair in tables if pair not in chain)]
+    pairs, n_layers = projected(setting.network), len(sizes) - 1
     shapes = [geometry[q].synapses if q < len(geometry) and geometry[q] else (sizes[a], sizes[b])  # type: ignore[union-attr]
               for q, (a, b) in enumerate(pairs)]  # fmt: skip
     dense, weights, sparse = [], [], 0
-    for pair, (rows, columns) in zip(pairs, shapes, strict=True):
-        table, biases = tables.get(pair), columns if pair in chain else 0
+    for q, (pair, (rows, columns)) in enumerate(zip(pairs, shapes, strict=True)):
+        table, biases = tables.get(pair), columns if q < n_layers else 0
         dense.append(rows * columns + biases)
         if table is None or table.connect == "dense":
             weights.append(dense[-1])
@@ -134,8 +133,8 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
     feedback += sizes[0] * n_out * (setting.adversarial.gradient == "feedback")
     batch, rows = min(samples, setting.batch_size), min(samples, max(setting.batch_size, CHUNK))
     wide = "batch_size" if setting.batch_size > CHUNK else "network.hidden"
-    yield Part("network.hidden", "weights", item * sum(weights[: len(chain)]))
-    yield Part("network.projection", "further weights", item * sum(weights[len(chain) :]))
+    yield Part("network.hidden", "weights", item * sum(weights[:n_layers]))
+    yield Part("network.projection", "further weights", item * sum(weights[n_layers:]))
     yield Part("network.projection", "sparse projections", sparse)
     yield Part("network.hidden", "the best weights so far", item * learned * any(t.keep == "best" for t in setting.stage))
     yield Part("network.hidden", "feedback", item * feedback)
@@ -154,7 +153,7 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
         # Where drives are normalised there are also the normalised ones, before their gain.
         arrays = 5 if setting.network.batch_norm else 4
         yield Part(wide, "activities of a mini-batch", item * max(2 * rows, arrays * batch) * sum(sizes[1:]))
-    if len(pairs) == len(chain):
+    if len(pairs) == n_layers:
         yield Part("network.hidden", "the updates that are compared", 3 * item * sum(dense))
     yield Part("data", "inputs", item * samples * (math.prod(whole) + 1))
     yield Part("augment.crop", "inputs once they are cropped", item * samples * (math.prod(shape) + 1) * (shape != whole))

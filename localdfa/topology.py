@@ -8,6 +8,7 @@ import numpy as np
 
 from localdfa.core.joining import place_pairs
 from localdfa.errors import SpecError
+from localdfa.spec.derived import projected
 
 if TYPE_CHECKING:
     from localdfa.spec.tables import NetworkTable, ProjectionTable
@@ -87,10 +88,9 @@ def wire(
     sizes: (n_in, hidden …, n_out); streams: the random numbers of each projection.
     """
     named = {(table.pre, table.post): table for table in network.projection}
-    chain = [(l, l + 1) for l in range(len(sizes) - 1)]
     found = []
-    for number, (pre, post) in enumerate([*chain, *(pair for pair in named if pair not in chain)]):
-        table, biased = named.get((pre, post)), (pre, post) in chain
+    for number, (pre, post) in enumerate(projected(network)):
+        table, biased = named.get((pre, post)), number < len(sizes) - 1
         if table is None:
             found.append(Projection(pre, post, network.delay, network.tau_syn, exciting=_exciting(network, sizes, pre)))
             continue

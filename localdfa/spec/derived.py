@@ -13,7 +13,7 @@ from localdfa.spec.models import RULE
 
 if TYPE_CHECKING:
     from localdfa.feedback._pathway import Pathway
-    from localdfa.spec.tables import Setting, Stage
+    from localdfa.spec.tables import NetworkTable, Setting, Stage
 
 # A trace is settled after so many of its time constants; what is left of its rise would be learned as if it were taught.
 SETTLED = 8
@@ -64,15 +64,21 @@ def output(setting: "Setting") -> output_models.Output:
     return output_models.of_module(registry.get("modules", setting.module.name).reads)
 
 
+def projected(network: "NetworkTable") -> list[tuple[int, int]]:
+    """The populations that synapses join, (pre, post) of each projection: from each layer to the next, then others as named."""
+    pairs = [(k, k + 1) for k in range(len(network.hidden) + 1)]
+    return [*dict.fromkeys([*pairs, *((table.pre, table.post) for table in network.projection)])]
+
+
 def passed_by_spikes(setting: "Setting") -> list[tuple[int, int]]:
     """The populations between which spikes pass, of spiking neurons: (pre, post) of each projection.
 
     Constant currents come without spikes, and an output that integrates reads those of the layer below where they are sent.
     """
-    last, table = len(setting.network.hidden) + 1, setting.network.projection
-    pairs = dict.fromkeys([*((k, k + 1) for k in range(last)), *((joint.pre, joint.post) for joint in table)])
+    last = len(setting.network.hidden) + 1
     constant, integrates = not registry.get("inputs", setting.input.code).spikes, not output(setting).spiking
-    return [(pre, post) for pre, post in pairs if not (constant and pre == 0) and not (integrates and post == last)]
+    joined = projected(setting.network)
+    return [(pre, post) for pre, post in joined if not (constant and pre == 0) and not (integrates and post == last)]
 
 
 def left_to_network(setting: "Setting", key: str) -> bool:
