@@ -11,7 +11,7 @@ import numpy as np
 from numba import get_num_threads
 
 from localdfa import inputs, registry
-from localdfa.core.spiking.circuit import spiking_projections
+from localdfa.core.spiking.tables import spiking_projections
 from localdfa.errors import SpecError, quoted
 from localdfa.geometry import lay_out, seen
 from localdfa.spec import Setting
@@ -41,8 +41,8 @@ _VERSIONS = (
 )
 
 
-class Part(NamedTuple):
-    """What something needs: the key of the spec that makes it so large, what it is, and how many bytes."""
+class Need(NamedTuple):
+    """What something needs of memory: the key of the spec that makes it so large, what it is, and how many bytes."""
 
     key: str
     what: str
@@ -68,10 +68,10 @@ def require(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) 
             value = [table.model_dump(exclude_unset=True) for table in value]
         return f"{key}: {quoted(value)}"
 
-    require_parts(list(needed(setting, shape, n_out, samples)), value_of)
+    require_needs(list(needed(setting, shape, n_out, samples)), value_of)
 
 
-def require_parts(parts: list[Part], named: Callable[[str], str]) -> None:
+def require_needs(needs: list[Need], named: Callable[[str], str]) -> None:
     """Refuse what needs more memory than there is. named: what a message calls a key, with its value.
 
     Raises
@@ -80,21 +80,21 @@ def require_parts(parts: list[Part], named: Callable[[str], str]) -> None:
         The message has the key that makes it so large, what is needed and what there is.
     """
     there = available()
-    total = sum(part.size for part in parts)
+    total = sum(need.size for need in needs)
     if there is None or total <= there:
         return
     by_key: dict[str, int] = {}
-    for part in parts:
-        by_key[part.key] = by_key.get(part.key, 0) + part.size
+    for need in needs:
+        by_key[need.key] = by_key.get(need.key, 0) + need.size
     key = max(by_key, key=by_key.__getitem__)
-    listed = ", ".join(f"{part.what} {_bytes(part.size)}" for part in sorted(parts, key=lambda part: -part.size) if part.size)
+    listed = ", ".join(f"{need.what} {_bytes(need.size)}" for need in sorted(needs, key=lambda need: -need.size) if need.size)
     raise SpecError(
         f"{named(key)} needs about {_bytes(total)} of memory ({listed}); allowed here: what fits into the "
         f"{_bytes(there)} that this process may still take"
     )
 
 
-def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -> Iterator[Part]:
+def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -> Iterator[Need]:
     """What training needs at the least, part by part."""
     whole, shape = shape, seen(setting, shape)
     n_in: int | tuple[int, ...] = shape
@@ -133,30 +133,30 @@ def needed(setting: Setting, shape: tuple[int, ...], n_out: int, samples: int) -
     feedback += sizes[0] * n_out * (setting.adversarial.gradient == "feedback")
     batch, rows = min(samples, setting.batch_size), min(samples, max(setting.batch_size, CHUNK))
     wide = "batch_size" if setting.batch_size > CHUNK else "network.hidden"
-    yield Part("network.hidden", "weights", item * sum(weights[:n_layers]))
-    yield Part("network.projection", "further weights", item * sum(weights[n_layers:]))
-    yield Part("network.projection", "sparse projections", sparse)
-    yield Part("network.hidden", "the best weights so far", item * learned * any(t.keep == "best" for t in setting.stage))
-    yield Part("network.hidden", "feedback", item * feedback)
-    yield Part("network.hidden", "the optimiser's state", item * state * learned)
+    yield Need("network.hidden", "weights", item * sum(weights[:n_layers]))
+    yield Need("network.projection", "further weights", item * sum(weights[n_layers:]))
+    yield Need("network.projection", "sparse projections", sparse)
+    yield Need("network.hidden", "the best weights so far", item * learned * any(t.keep == "best" for t in setting.stage))
+    yield Need("network.hidden", "feedback", item * feedback)
+    yield Need("network.hidden", "the optimiser's state", item * state * learned)
     local = any(registry.get("rules", stage.rule or setting.rule).needs_phases for stage in setting.stage)
     if local and setting.spiking:
         threads = get_num_threads()
         summed = sum(int(weights[q]) for q in spiking_projections(net, setting))
-        yield Part("network.hidden", "updates", item * summed * (1 + threads + (threads > 1)))
-        yield Part(wide, "states of a mini-batch", 8 * rows * 3 * sum(sizes[1:]))
+        yield Need("network.hidden", "updates", item * summed * (1 + threads + (threads > 1)))
+        yield Need(wide, "states of a mini-batch", 8 * rows * 3 * sum(sizes[1:]))
     elif local and setting.timed:
-        yield Part("network.hidden", "updates", 8 * min(_BLOCKS, rows) * learned)
-        yield Part(wide, "activities of a mini-batch", 8 * rows * sum(sizes))
+        yield Need("network.hidden", "updates", 8 * min(_BLOCKS, rows) * learned)
+        yield Need(wide, "activities of a mini-batch", 8 * rows * sum(sizes))
     else:
         # Drives and activities, and while a mini-batch learns the signal and the change of each neuron.
         # Where drives are normalised there are also the normalised ones, before their gain.
         arrays = 5 if setting.network.batch_norm else 4
-        yield Part(wide, "activities of a mini-batch", item * max(2 * rows, arrays * batch) * sum(sizes[1:]))
+        yield Need(wide, "activities of a mini-batch", item * max(2 * rows, arrays * batch) * sum(sizes[1:]))
     if len(pairs) == n_layers:
-        yield Part("network.hidden", "the updates that are compared", 3 * item * sum(dense))
-    yield Part("data", "inputs", item * samples * (math.prod(whole) + 1))
-    yield Part("augment.crop", "inputs once they are cropped", item * samples * (math.prod(shape) + 1) * (shape != whole))
+        yield Need("network.hidden", "the updates that are compared", 3 * item * sum(dense))
+    yield Need("data", "inputs", item * samples * (math.prod(whole) + 1))
+    yield Need("augment.crop", "inputs once they are cropped", item * samples * (math.prod(shape) + 1) * (shape != whole))
 
 
 def available() -> int | None:

@@ -9,7 +9,7 @@ from test_train import tiny
 from localdfa import train
 from localdfa.core.rate import settled
 from localdfa.core.spiking import batch as spikes
-from localdfa.core.spiking.circuit import circuit
+from localdfa.core.spiking.tables import tables_of
 from localdfa.data import load
 from localdfa.engines import engine, settled_changes
 from localdfa.network import build, generator, rewired
@@ -127,7 +127,7 @@ def test_error_spikes_reach_the_neurons_that_they_have_a_synapse_to():
     assert counts.sum() > 3
     fans = sum(np.count_nonzero(b, axis=0) for b in network.feedback)
     assert spikes.simulate(network, setting, inputs, targets).feedback_events == (counts[:N_OUT] + counts[N_OUT:]) @ fans
-    c = circuit(network, setting, True, [0.0] * len(network.projections))
+    c = tables_of(network, setting, True, [0.0] * len(network.projections))
     kick = setting.phases.beta / (setting.feedback.rate * 1e-3 * network.neuron.tau_m)
     of_errors = c.ports[c.ports["pre"] == len(c.sizes) - 1]
     assert len(of_errors) == 2

@@ -8,7 +8,7 @@ weights, delays and `tau_syn`), and *inputs* to a population (currents, Poisson 
 lists, checks each entry as it is added, and nothing is drawn before the circuit first runs. A value is a number, an array, or a
 table that names a distribution, so that what stands here can be written in TOML (`tables`).
 
-What runs is the engine of training: the tables of `core.spiking.circuit`, the same kernels for one population, and a loop over
+What runs is the engine of training: the tables of `core.spiking.tables`, the same kernels for one population, and a loop over
 windows of the shortest delay (`core.spiking.simulation`) in the place of a trial with its phases. There is no second engine.
 
     description (populations, sources, projections, inputs)

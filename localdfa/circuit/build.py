@@ -12,9 +12,8 @@ from localdfa.circuit import connect
 from localdfa.circuit.connect import Pairs
 from localdfa.circuit.values import Distribution, Value, drawn
 from localdfa.core import interrupt
-from localdfa.core.spiking.circuit import PORT
-from localdfa.core.spiking.circuit import Circuit as Tables
-from localdfa.core.spiking.simulation import still_circuit
+from localdfa.core.spiking.simulation import still_tables
+from localdfa.core.spiking.tables import PORT, Tables
 from localdfa.errors import SpecError, quoted
 
 if TYPE_CHECKING:
@@ -210,7 +209,7 @@ def tables_of(circuit: "Circuit", ranges: list[Range], own: list[Neurons | None]
     sends = np.arange(len(sizes)) < len(populations)
     tau_a = [np.inf] * len(populations)
     tau_a += [float(own[r.population].parameters.get("tau_a", np.inf)) for r in ranges]  # type: ignore[union-attr]
-    tables = still_circuit(
+    tables = still_tables(
         sizes=sizes,
         membranes=np.where(sends, 0, sizes),
         taus=taus,
@@ -391,7 +390,7 @@ def require_memory(circuit: "Circuit", ranges: list[Range], threads: int) -> Non
     many ranges as there are threads at once, and one that waits. Pairs that are drawn for a whole population are in int32 for a
     while.
     """
-    item, parts = np.dtype(circuit.precision).itemsize, []
+    item, needs = np.dtype(circuit.precision).itemsize, []
     names = list(circuit.populations)
     cut = np.bincount([r.population for r in ranges], minlength=len(names))
     for projection in circuit.projections:
@@ -402,7 +401,7 @@ def require_memory(circuit: "Circuit", ranges: list[Range], threads: int) -> Non
         size = n * (weight + target) + n * while_drawn * min(parts_of, threads + 1) // max(1, parts_of)
         size += n * (13 if connect.drawn_whole(projection.kind) else 0)
         size += 0 if plain else 8 * (projection.pre.size + 1) * parts_of
-        parts.append(memory.Part(projection.key, f"{expected_synapses(projection):,} synapses", size))
+        needs.append(memory.Need(projection.key, f"{expected_synapses(projection):,} synapses", size))
     sizes = sum(p.size for p in circuit.populations.values())
-    parts.append(memory.Part("populations", f"{sizes:,} neurons", sizes * 400))
-    memory.require_parts(parts, lambda key: f"the circuit, most of it of {key},")
+    needs.append(memory.Need("populations", f"{sizes:,} neurons", sizes * 400))
+    memory.require_needs(needs, lambda key: f"the circuit, most of it of {key},")

@@ -19,7 +19,6 @@ from localdfa.circuit.stored import InMemory, Recorded, Stream
 from localdfa.circuit.values import Distribution, drawn
 from localdfa.core import interrupt
 from localdfa.core.spiking import noise as processes
-from localdfa.core.spiking.circuit import PORT
 from localdfa.core.spiking.simulation import (
     Queues,
     Ranges,
@@ -32,6 +31,7 @@ from localdfa.core.spiking.simulation import (
 )
 from localdfa.core.spiking.spans import spans_of
 from localdfa.core.spiking.state import State, at_rest
+from localdfa.core.spiking.tables import PORT
 from localdfa.errors import SpecError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class _Hands(NamedTuple):
 
 
 class Inlet(NamedTuple):
-    """A port of the tables into neurons `low` to `high` − 1 of a population: a record of `core.spiking.circuit.PORT`, the
+    """A port of the tables into neurons `low` to `high` − 1 of a population: a record of `core.spiking.tables.PORT`, the
     number of the projection whose synapses it has, how many these are, the population that sends, and the delay, ms."""
 
     port: Any
@@ -182,7 +182,7 @@ class Simulation:
         kept: InMemory | Stream
         if to is None:
             size = sum(recorded.columns(name, sizes[name]) for name in recorded.v)
-            _require(memory.Part("record", "membranes", moments.size * size * self._dtype.itemsize), recorded)
+            _require(memory.Need("record", "membranes", moments.size * size * self._dtype.itemsize), recorded)
             kept = InMemory(begin, end, sizes, recorded, moments, self._dtype)
         else:
             kept = Stream(to, begin, end, sizes, recorded, self._dtype, {"seed": self._seed, "checksum": self.drawn()})
@@ -353,8 +353,8 @@ class Simulation:
     def _own_jumps(self) -> None:
         if not self._tables.ports["stride"].all():
             n = int(build.synapses_of(self._tables).sum())
-            part = memory.Part("weights", f"{n:,} synapses", n * self._dtype.itemsize)
-            memory.require_parts([part], lambda key: f"a {key[:-1]} for each synapse, which can change,")
+            need = memory.Need("weights", f"{n:,} synapses", n * self._dtype.itemsize)
+            memory.require_needs([need], lambda key: f"a {key[:-1]} for each synapse, which can change,")
             self._tables = build.with_own_jumps(self._tables)
 
     def change_weights(self, pre: str, post: str, weights: np.ndarray) -> set[int]:
@@ -765,6 +765,6 @@ def _dividing(longest: float, times: list[float]) -> float:
     return min(common / np.ceil(common / longest - _NEAR), longest) if common else longest
 
 
-def _require(part: memory.Part, recorded: Recorded) -> None:
+def _require(need: memory.Need, recorded: Recorded) -> None:
     """Refuse a record that does not fit."""
-    memory.require_parts([part], lambda key: f"{key}: v of {', '.join(recorded.v)} each {recorded.interval:g} ms")
+    memory.require_needs([need], lambda key: f"{key}: v of {', '.join(recorded.v)} each {recorded.interval:g} ms")

@@ -14,10 +14,10 @@ from localdfa import inputs as input_codes
 from localdfa import registry
 from localdfa.core.output_hooks import output_hooks
 from localdfa.core.spiking.batch import in_blocks, in_order
-from localdfa.core.spiking.circuit import PORT, Circuit
 from localdfa.core.spiking.population import kernels_for
 from localdfa.core.spiking.schedule import Schedule, phase_begins, schedule
 from localdfa.core.spiking.state import at_rest
+from localdfa.core.spiking.tables import PORT, Tables
 from localdfa.core.spiking.trial import Findings, findings, trials_kernel
 from localdfa.spec.tables import FeedbackTable, Input, Phases, Trace
 
@@ -139,7 +139,7 @@ class Trials:
         sample, neuron, time = (np.concatenate(column) for column in zip(*parts, strict=True))
         return in_order(sample, neuron, time, m)
 
-    def _parameters(self, model: Any, c: Circuit) -> _Neurons:
+    def _parameters(self, model: Any, c: Tables) -> _Neurons:
         """The parameters of all neurons of some tables."""
         rows, start = np.zeros((c.first[-1], len(model._fields))), np.zeros(c.first[-1])
         for k, name in self._members(c):
@@ -157,12 +157,12 @@ class Trials:
         """Parameters, v at the onset and the constant drive of a population; v as it was given where the rule may read it."""
         return self._simulation.onset(name, from_zero=not self._protocol.rule.by_pairs())
 
-    def _members(self, c: Circuit) -> list[tuple[int, str]]:
+    def _members(self, c: Tables) -> list[tuple[int, str]]:
         """Of the populations and twins of some tables which they are, by number and name."""
         count = len(self._names)
         return [(1 + k, self._names[k % count]) for k in range(count * (1 + c.twins))]
 
-    def _tables(self, nudges: bool) -> tuple[Circuit, list[float]]:
+    def _tables(self, nudges: bool) -> tuple[Tables, list[float]]:
         """The tables of trials, with nudged phases or without; and by which delays a population reaches itself or an earlier
         one, ms."""
         simulation, protocol = self._simulation, self._protocol
@@ -196,7 +196,7 @@ class Trials:
         tau_as = [float(onsets[name][0].get("tau_a", np.inf)) for name in self._names]
         tau_a = np.array([np.inf, *(tau_as * (1 + two)), np.inf])
         jumps, pairing = simulation.jumps, rule.pairing(protocol.of_rule, trace.tau_x, trace.tau_z)
-        found = Circuit(
+        found = Tables(
             tau_x=trace.tau_x,
             tau_z=trace.tau_z,
             tau_a=tau_a,

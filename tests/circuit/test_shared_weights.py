@@ -107,7 +107,7 @@ def test_memory_is_reckoned_without_weights_that_are_shared(monkeypatch):
         net.population("a", 2000)
         net.project("a", "a", probability=0.5, weight=weight)
         parts = []
-        monkeypatch.setattr(memory, "require_parts", lambda given, named: parts.extend(given))
+        monkeypatch.setattr(memory, "require_needs", lambda given, named: parts.extend(given))
         build.require_memory(net, build.ranges_of(net), 1)
         return sum(part.size for part in parts)
 

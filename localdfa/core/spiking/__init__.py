@@ -36,7 +36,7 @@ taught on its activity learns −e x_j.
 
 Modules
 -------
-`batch` simulates the trials of a mini-batch, `trial` is the kernel of one, `schedule` are its steps and `circuit` the tables of
+`batch` simulates the trials of a mini-batch, `trial` is the kernel of one, `schedule` are its steps and `tables` the arrays of
 the network. `population` takes one population through a step, by `dense`, `sparse` or `general`. `state` is what all of them
 change, `traces`, `refractory`, `queues`, `crossing` and `output` are the parts that they share.
 """

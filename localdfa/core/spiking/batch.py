@@ -15,10 +15,10 @@ from localdfa.core.events import EVENT
 from localdfa.core.output_hooks import output_hooks
 from localdfa.core.products import product
 from localdfa.core.spiking.carried import Carried, Trains
-from localdfa.core.spiking.circuit import Circuit, circuit, spiking_projections, spiking_rule
 from localdfa.core.spiking.population import kernels_for
 from localdfa.core.spiking.schedule import Schedule, phase_begins, schedule
 from localdfa.core.spiking.state import State, at_rest
+from localdfa.core.spiking.tables import Tables, spiking_projections, spiking_rule, tables_of
 from localdfa.core.spiking.trial import Findings, findings, trials_kernel
 from localdfa.core.sums import Sums
 from localdfa.core.update import Update
@@ -123,7 +123,7 @@ def simulate(
     gained = in_blocks(run, 1 if in_turn else len(inputs), 1 if in_turn else get_num_threads(), batch.n_sums, network.dtype)
     readout = left.readout.astype(network.dtype)
     finite.require(readout, "an activity", network.n_hidden, network.n_hidden)
-    first = batch.circuit.first
+    first = batch.tables.first
     counts = [left.counts[:, first[k] : first[k + 1]] for k in range(1, network.n_hidden + 1)]
     sent, change, total = batch.learned(left, gained) if batch.schedule.openings else ([], [], [])
     phases = batch.schedule.openings if setting.feedback.signal == "constant" else 1  # the others are counted in each phase
@@ -187,7 +187,7 @@ def record(
             trains = pool.submit(batch.run_in_turn, left, sums, True, carried or Carried(), cancelled).result()
         else:
             trains = pool.submit(batch.run, left, sums, True, 0, 1, cancelled).result()
-    c, n_hidden, edges = batch.circuit, network.n_hidden, batch.schedule.edges
+    c, n_hidden, edges = batch.tables, network.n_hidden, batch.schedule.edges
     somata, begins, spikes = n_hidden + c.output_spikes, edges[:-1], list[np.ndarray]()
     for when, senders in trains:
         of_trial = (when >= 0) & (when < edges[-1])  # not those that were on their way, or will be
@@ -235,8 +235,8 @@ class Batch:
         neuron, rule = network.neuron.__class__, spiking_rule(setting)
         # Times are in double precision, in which arrivals at the end of a refractory period are told from earlier ones.
         self._parameters = registry.cast(network.neuron, float)._replace(t_ref=float(setting.neuron_parameters.t_ref))
-        self.circuit: Circuit = circuit(network, setting, nudges, rates)
-        kernels = kernels_for(self.circuit, neuron, rule, any(rates))
+        self.tables: Tables = tables_of(network, setting, nudges, rates)
+        kernels = kernels_for(self.tables, neuron, rule, any(rates))
         # Rules whose parameters no kernel asks for share one.
         self._rule = registry.cast(setting.parameters_of(setting.rule), float) if kernels.rule else 0.0
         self._kernel, self._hooks = trials_kernel(neuron, kernels), output_hooks(network.output, network.pathway)
@@ -245,7 +245,7 @@ class Batch:
             setting.phases, setting.feedback, loops, nudges, frames, setting.input.window, times, rule.supervised
         )
         self._targets = np.zeros((m, network.sizes[-1])) if targets is None else targets.astype(np.float64, order="C")
-        self._start = np.full(self.circuit.first[-1], self._parameters.v_reset)
+        self._start = np.full(self.tables.first[-1], self._parameters.v_reset)
         if network.start is not None:
             start = np.concatenate(network.start)
             self._start[: start.size] = start
@@ -276,12 +276,12 @@ class Batch:
     @property
     def n_sums(self) -> int:
         """Number of synapses that spikes pass and that learn in these trials, and of the biases that stand behind them."""
-        return self.circuit.n_sums if self.schedule.openings else 0
+        return self.tables.n_sums if self.schedule.openings else 0
 
     def findings(self, moments: int) -> Findings:
         """Room for what the trials leave; moments: how many there are at which states are recorded."""
         (m, frames, n_1), sizes = self.drive.shape, self._network.sizes
-        return findings(m, frames, n_1, sizes[-2], sizes[-1], self.circuit.first[-1], moments)
+        return findings(m, frames, n_1, sizes[-2], sizes[-1], self.tables.first[-1], moments)
 
     def run(
         self, left: Findings, sums: np.ndarray, keep: bool, block: int, blocks: int, cancelled: np.ndarray
@@ -291,14 +291,14 @@ class Batch:
         sums (n_sums,): gets what synapses gain; keep: whether all spikes are listed; cancelled (1,): when it is set the trials
         end, and what they leave is void.
         """
-        state, none = at_rest(self.circuit, self._start), (np.empty(0), np.empty(0, np.int64))
+        state, none = at_rest(self.tables, self._start), (np.empty(0), np.empty(0, np.int64))
         return self._simulate(left, sums, keep, block, blocks, state, none, self.incoming, self.until, cancelled)
 
     def run_in_turn(
         self, left: Findings, sums: np.ndarray, keep: bool, carried: Carried, cancelled: np.ndarray
     ) -> Trains:  # fmt: skip
         """Simulate all trials as `run` does, each from where the one before it ended, the first from where `carried` says."""
-        c, trains, duration = self.circuit, Trains(), float(self.schedule.edges[-1])
+        c, trains, duration = self.tables, Trains(), float(self.schedule.edges[-1])
         if carried.state is None:
             carried.state = at_rest(c, self._start)
             carried.spikes = [(np.empty(0), np.empty(0, np.int64)) for _ in c.sizes]
@@ -336,7 +336,7 @@ class Batch:
         cancelled: np.ndarray,
     ) -> Trains:
         times, senders = self._kernel(
-            self._parameters, self._rule, self._hooks, self.circuit, self.schedule, self.drive, self._start, incoming, until,
+            self._parameters, self._rule, self._hooks, self.tables, self.schedule, self.drive, self._start, incoming, until,
             self._targets, None, keep, left, sums, block, blocks, state, waiting, cancelled,
         )  # fmt: skip
         return [(t[:n], who[:n]) for t, who, n in zip(times, senders, state.listed, strict=True)]
@@ -348,7 +348,7 @@ class Batch:
 
         summed (n_sums,): what synapses have gained over all trials; becomes the totals, without a copy.
         """
-        network, setting, trace, c = self._network, self._setting, self._setting.trace, self.circuit
+        network, setting, trace, c = self._network, self._setting, self._setting.trace, self.tables
         dtype, gain, top, rule = network.dtype, float(network.neuron.gain), network.n_hidden, spiking_rule(setting)
         code = registry.get("inputs", setting.input.code)
         by_spikes, at = spiking_projections(network, setting), 0

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from localdfa.core.spiking.circuit import Circuit, circuit
 from localdfa.core.spiking.state import State, at_rest
+from localdfa.core.spiking.tables import Tables, tables_of
 
 if TYPE_CHECKING:
     from localdfa.network import Network
@@ -28,7 +28,7 @@ class Carried:
     state: State | None = None
     spikes: Trains = field(default_factory=list)
 
-    def end(self, c: Circuit, spikes: Trains, duration: float) -> None:
+    def end(self, c: Tables, spikes: Trains, duration: float) -> None:
         """A trial of this duration, ms, has ended, in which populations have sent these spikes."""
         state = self.state
         assert state is not None
@@ -67,7 +67,7 @@ def restored(network: "Network", setting: "Setting", arrays: Mapping[str, np.nda
     """
     if not arrays:
         return Carried()
-    c = circuit(network, setting, True, [0.0] * len(network.projections))
+    c = tables_of(network, setting, True, [0.0] * len(network.projections))
     state = at_rest(c, np.zeros(c.first[-1]))
     for name, own in state._asdict().items():
         if arrays[name].shape != own.shape or arrays[name].dtype != own.dtype:

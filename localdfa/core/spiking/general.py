@@ -50,7 +50,7 @@ def general_scratch(n):
 def _row(
     port,  # a port's entry in the table of ports
     j,  # its presynaptic neuron
-    row_ends,  # as in `circuit.Circuit`
+    row_ends,  # as in `tables.Tables`
     n,  # neurons of the population
 ):
     """Where the synapses of a presynaptic neuron begin and end, counted from the first of the port."""
@@ -61,7 +61,7 @@ def _row(
 
 @always_inline
 def _target(port, j, s, targets, n):
-    """The postsynaptic neuron of synapse s of presynaptic neuron j; targets as in `circuit.Circuit`, the others as in
+    """The postsynaptic neuron of synapse s of presynaptic neuron j; targets as in `tables.Tables`, the others as in
     `_row`."""
     return s - j * n if port.rows < 0 else targets[port.targets + s]
 

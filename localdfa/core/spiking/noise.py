@@ -58,7 +58,7 @@ class Noise(NamedTuple):
     number: np.ndarray  # (P,) of each population, among all of the circuit
     neuron: np.ndarray  # (P,) its first neuron, where a population is simulated in ranges of neurons
     first: np.ndarray  # (P + 1,) where the processes of each population begin
-    current: np.ndarray  # (N,) which synaptic current they raise, as in `Circuit.taus`; −1 if they move v at once
+    current: np.ndarray  # (N,) which synaptic current they raise, as in `Tables.taus`; −1 if they move v at once
     jump: np.ndarray  # (N,) by how much
     kept: np.ndarray  # (N,) of the alias method: entry g stands for itself up to this of 2^32
     alias: np.ndarray  # (N,) and for this one of the population beyond

@@ -7,7 +7,7 @@ from localdfa.core.spiking.traces import trace_at
 
 @device
 def read_out(
-    c,  # Circuit
+    c,  # Tables
     state,  # State
     now,  # ms
     drive,  # (n_out,) gets a_y = b + Σ W x of output units that integrate, the activity of those that spike
@@ -29,7 +29,7 @@ def read_out(
 
 @allocating
 def send_error_spikes(
-    c,  # Circuit
+    c,  # Tables
     t0,  # begin of the step, ms
     t1,  # its end, ms
     error,  # (n_out,)

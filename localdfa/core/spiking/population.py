@@ -114,7 +114,7 @@ def population_kernels(neuron: Any, kernels: Kernels) -> Any:
     def advance(
         p,  # parameters of the neurons
         r,  # parameters of the rule
-        c,  # Circuit
+        c,  # Tables
         k,  # the population
         t,  # now, ms
         stop,  # until when, ms

@@ -133,7 +133,7 @@ def collecting_kernels(flat: bool) -> Any:
         first,  # the population's first port
         last,  # one after its last port
         stop,  # end of the step, ms
-        ports,  # as in `circuit.Circuit`
+        ports,  # as in `tables.Tables`
         delay,  # (ports,) conduction delay, ms
         received,  # (ports,) how many spikes of its queue have arrived through each port
         listed,  # (P,) how many spikes are in each queue
@@ -163,7 +163,7 @@ def collecting_kernels(flat: bool) -> Any:
         first,  # the population's first port
         last,  # one after its last port
         begin,  # begin of the step, ms
-        ports,  # as in `circuit.Circuit`
+        ports,  # as in `tables.Tables`
         delay,  # (ports,) conduction delay, ms
         received,  # (ports,) how many spikes of its queue have arrived through each port; counts these as well
         times,  # queues of all populations, in lists or end to end: when each spike was sent, ms

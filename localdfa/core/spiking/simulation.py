@@ -20,7 +20,6 @@ import numpy as np
 
 from localdfa.core.atomic import fetch_add, give_way
 from localdfa.core.compiled import allocating, always_inline, compiled, device
-from localdfa.core.spiking.circuit import PORT, Circuit
 from localdfa.core.spiking.noise import Noise
 from localdfa.core.spiking.parameters import first_of
 from localdfa.core.spiking.population import Kernels, population_kernels, scratch_of
@@ -28,6 +27,7 @@ from localdfa.core.spiking.queues import collecting_kernels, sort, wider
 from localdfa.core.spiking.resolving import with_room
 from localdfa.core.spiking.spans import Fades, Spans, span_kernel
 from localdfa.core.spiking.state import State
+from localdfa.core.spiking.tables import PORT, Tables
 from localdfa.core.spiking.traces import Pairing
 
 # Traces of spikes, which nothing reads, decay with this time constant, ms: longer than most, so that it shortens no window.
@@ -101,7 +101,7 @@ class Still:
         return 0.0
 
 
-def still_circuit(
+def still_tables(
     sizes: np.ndarray,
     membranes: np.ndarray,
     taus: np.ndarray,
@@ -113,15 +113,15 @@ def still_circuit(
     targets: np.ndarray,
     jumps: np.ndarray,
     bias: np.ndarray,
-) -> Circuit:
+) -> Tables:
     """The tables of a circuit in which nothing learns.
 
     membranes (P,): how many neurons of each population have a membrane: all of a range, none of what only sends. The other
-    arguments are as in `Circuit`; a spike adds its jump as it is to v, or to a current.
+    arguments are as in `Tables`; a spike adds its jump as it is to v, or to a current.
     """
     pairing, populations = Pairing(0.0, 0.0, 0.0), len(sizes)
     none = np.zeros((0, bias.size))
-    return Circuit(
+    return Tables(
         tau_x=_TRACE,
         tau_z=_TRACE,
         tau_a=tau_a,
@@ -153,7 +153,7 @@ def still_circuit(
     )
 
 
-def windows_of_a_span(c: Circuit, width: float, tau_ms: Sequence[float]) -> int:
+def windows_of_a_span(c: Tables, width: float, tau_ms: Sequence[float]) -> int:
     """How many windows make up a span, 1 where they are too few to be worth it.
 
     width: of a window, ms; tau_ms: time constants of membranes, ms.
@@ -164,7 +164,7 @@ def windows_of_a_span(c: Circuit, width: float, tau_ms: Sequence[float]) -> int:
 
 
 def in_spans(
-    c: Circuit, kind: np.ndarray, models: Sequence[tuple[Any, tuple[str, ...]]], noises: np.ndarray, windows: int
+    c: Tables, kind: np.ndarray, models: Sequence[tuple[Any, tuple[str, ...]]], noises: np.ndarray, windows: int
 ) -> np.ndarray:
     """Which ranges are simulated in spans, (P,); windows: as `windows_of_a_span` says, other arguments as of `kinds_of`."""
     found = np.zeros(kind.size, np.bool_)
@@ -176,7 +176,7 @@ def in_spans(
 
 
 def kinds_of(
-    c: Circuit, kind: np.ndarray, models: Sequence[tuple[Any, tuple[str, ...]]], noises: np.ndarray, chosen: np.ndarray
+    c: Tables, kind: np.ndarray, models: Sequence[tuple[Any, tuple[str, ...]]], noises: np.ndarray, chosen: np.ndarray
 ) -> tuple[Kind, ...]:
     """The kinds of neurons that a circuit has, each a model with the kernels that it needs.
 
@@ -266,7 +266,7 @@ def simulation_kernel(kinds: tuple[Kind, ...]) -> Any:
         kind,  # (P,) which of the kinds the neurons of each range are; −1 of what only sends
         parameters,  # (P, F) their parameters, in the order of the model's; the least where they differ
         own,  # (n, F) parameters of all neurons; (0, F) where none differ
-        c,  # Circuit
+        c,  # Tables
         ranges,  # Ranges
         noise,  # Noise
         state,  # State where the first window begins, and then where the last one ends

@@ -239,7 +239,7 @@ def span_kernel(neuron: Any, exponential: bool) -> Any:
     @always_inline
     def through_window(
         p,  # parameters of the neurons
-        c,  # Circuit
+        c,  # Tables
         k,  # the range
         t,  # begin of the window, ms
         stop,  # its end, ms

@@ -131,7 +131,7 @@ def noisy_end(
 def prefetch_row(
     port,  # a port's entry in the table of ports
     j,  # its presynaptic neuron
-    row_ends,  # as in `circuit.Circuit`
+    row_ends,  # as in `tables.Tables`
     begin,  # where the port's synapses begin in x
     x,  # an array of synapses
 ):
@@ -145,7 +145,7 @@ def prefetch_row(
 def prefetch_synapses(
     e,  # an arrival, or one after the last
     arrivals,  # Arrivals
-    tables,  # Synapses or a Circuit, which have the tables of synapses
+    tables,  # Synapses, or Tables, which have these arrays as well
 ):
     """Ask the memory for targets and jumps of the synapses that arrival e comes through, if there is one."""
     if e < arrivals.when.size:

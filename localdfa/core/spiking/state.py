@@ -76,7 +76,7 @@ class Population(NamedTuple):
 class Synapses(NamedTuple):
     """All synapses of a circuit, as one population sees them."""
 
-    ports: np.ndarray  # these five as in `circuit.Circuit`
+    ports: np.ndarray  # these five as in `tables.Tables`
     row_ends: np.ndarray
     targets: np.ndarray
     jumps: np.ndarray

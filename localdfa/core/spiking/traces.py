@@ -81,7 +81,7 @@ def fire(
 
 @device
 def close_gate(
-    c,  # Circuit
+    c,  # Tables
     k,  # the population
     now,  # ms
     state,  # State
@@ -128,7 +128,7 @@ def _scale(x, factor):
 
 @device
 def move_origin(
-    c,  # Circuit
+    c,  # Tables
     k,  # the population
     now,  # ms
     state,  # State

@@ -151,7 +151,7 @@ def trials_kernel(neuron: Any, kernels: Kernels) -> Any:
         p,  # parameters of the neurons
         r,  # parameters of the rule, if `general` asks it
         hooks,  # OutputHooks
-        c,  # Circuit
+        c,  # Tables
         schedule,  # Schedule
         drive,  # (frames, n_1) of the first layer
         start,  # (n,) v of all neurons at the onset
@@ -271,7 +271,7 @@ def trials_kernel(neuron: Any, kernels: Kernels) -> Any:
         p,  # parameters of the neurons
         r,  # parameters of the rule, if `general` asks it
         hooks,  # OutputHooks
-        c,  # Circuit
+        c,  # Tables
         schedule,  # Schedule
         drive,  # (m, frames, n_1) of the first layer
         start,  # (n,) v of all neurons at the onset

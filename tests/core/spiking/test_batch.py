@@ -18,7 +18,7 @@ from scipy.integrate import quad
 from localdfa import network as networks
 from localdfa import spec
 from localdfa.core.spiking import batch as spikes
-from localdfa.core.spiking.circuit import circuit
+from localdfa.core.spiking.tables import tables_of
 from localdfa.data.trains import Trains as Given
 from localdfa.errors import NonFiniteError
 
@@ -286,10 +286,10 @@ def test_spikes_read_the_weights_where_they_lie(make, precision):
         found = {f"W{l + 1}": network.W(l) for l in range(3)} | {f"b{l + 1}": network.b(l) for l in range(3)}
         found |= {f"B{l + 1}": b for l, b in enumerate(network.feedback)}
         network = networks.handed_over(network, setting, 3, found, "direct", "elsewhere")
-    table = circuit(network, setting, True, [0.0] * 3)
+    table = tables_of(network, setting, True, [0.0] * 3)
     assert all(np.shares_memory(table.jumps, w) for w in network.weights)
     apart = dataclasses.replace(network, weights=[w.copy() for w in network.weights])
-    copied = circuit(apart, setting, True, [0.0] * 3)
+    copied = tables_of(apart, setting, True, [0.0] * 3)
     assert not any(np.shares_memory(copied.jumps, w) for w in apart.weights)
     x, y = samples(dtype=np.dtype(precision))
     one, other = (spikes.simulate(each, setting, x, y) for each in (network, apart))
@@ -307,7 +307,7 @@ def test_weights_that_lie_in_an_array_of_another_type_are_copied():
         weights[-1][...], at = w, at + w.nbytes
     assert all(w.base is buffer for w in weights)
     tables = [
-        circuit(dataclasses.replace(network, weights=each), setting, True, [0.0] * 3) for each in (network.weights, weights)
+        tables_of(dataclasses.replace(network, weights=each), setting, True, [0.0] * 3) for each in (network.weights, weights)
     ]
     assert tables[0].jumps.dtype == tables[1].jumps.dtype == np.float64
     np.testing.assert_array_equal(tables[0].jumps, tables[1].jumps)

@@ -23,11 +23,11 @@ from localdfa import network as networks
 from localdfa import registry, spec
 from localdfa.core.spiking import batch as spikes
 from localdfa.core.spiking.carried import restored
-from localdfa.core.spiking.circuit import PORT
 from localdfa.core.spiking.crossing import first_crossing
 from localdfa.core.spiking.queues import Arrivals
 from localdfa.core.spiking.resolving import PAIRS, Reached, look_up_arrivals
 from localdfa.core.spiking.state import Synapses
+from localdfa.core.spiking.tables import PORT
 from localdfa.crosscheck import exact as slow
 from localdfa.data.trains import Trains
 from localdfa.errors import SpecError

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numba.typed import List
 
 from localdfa.core.compiled import compiled
-from localdfa.core.spiking.circuit import PORT
 from localdfa.core.spiking.queues import collecting_kernels, empty_collected, longer, sort
+from localdfa.core.spiking.tables import PORT
 
 TIMES = st.one_of(st.floats(0, 100), st.sampled_from([0.0, 1.0, 2.5]), st.integers(0, 900).map(lambda k: 2.0**-k))
 

@@ -22,11 +22,11 @@ PORT = np.dtype(
         np.record,
         [
             ("pre", np.int64),  # the population that sends
-            ("current", np.int64),  # which synaptic current it raises, as in `Circuit.taus`; −1 if it moves v at once
-            ("jumps", np.int64),  # in `Circuit.jumps`
+            ("current", np.int64),  # which synaptic current it raises, as in `Tables.taus`; −1 if it moves v at once
+            ("jumps", np.int64),  # in `Tables.jumps`
             ("stride", np.int64),  # how far apart two synapses that follow one another are there: 1; 0 if all share one jump
-            ("rows", np.int64),  # in `Circuit.row_ends`; −1 if all neurons are joined
-            ("targets", np.int64),  # in `Circuit.targets`
+            ("rows", np.int64),  # in `Tables.row_ends`; −1 if all neurons are joined
+            ("targets", np.int64),  # in `Tables.targets`
             ("sums", np.int64),  # among the n_sums synapses that learn; −1 if it does not
             ("traces", np.int64),  # in `State.pre_traces`; −1 if it does not learn
         ],
@@ -34,7 +34,7 @@ PORT = np.dtype(
 )  # records have their fields as attributes, where kernels are not compiled as well
 
 
-class Circuit(NamedTuple):
+class Tables(NamedTuple):
     """The tables of a spiking network.
 
     Its P populations come in this order: the inputs, the hidden layers, the output; with two compartments then the *twins*,
@@ -75,7 +75,7 @@ class Circuit(NamedTuple):
     unit: float  # activity of a postsynaptic trace of 1
 
 
-def circuit(network: "Network", setting: "Setting", nudges: bool, rates: Sequence[float]) -> Circuit:
+def tables_of(network: "Network", setting: "Setting", nudges: bool, rates: Sequence[float]) -> Tables:
     """The tables of a network; without nudged phases there are no twins and no error neurons.
 
     rates: for each projection the learning rate of weights that change while spikes pass, 0 of those that stand still.
@@ -102,21 +102,21 @@ def circuit(network: "Network", setting: "Setting", nudges: bool, rates: Sequenc
         routed = feedback_weights(network)
         routed = np.concatenate([routed, np.eye(network.sizes[-1])], axis=1) if taught else routed
         signal[:, first[fed] : first[fed] + routed.shape[1]] = routed
-    tables = _Tables(network, p.tau_m)
+    gathered = _Gathered(network, p.tau_m)
     gain = float(p.gain)
     for q in spiking_projections(network, setting):
         projection = network.projections[q]
         unit = code.unit(setting.input) if projection.pre == 0 else gain
-        tables.add(q, unit, rates[q] * gain / (trace.tau_x * trace.tau_z))
+        gathered.add(q, unit, rates[q] * gain / (trace.tau_x * trace.tau_z))
     if error_spikes:
         kick = -setting.phases.beta / (setting.feedback.rate * 1e-3 * p.tau_m)
         sparse = any(matrix is not None and not matrix.all() for matrix in network.feedback)
         for k in range(fed, fed + (n_twins or n_hidden + taught)):
             matrix = kick * signal[:, first[k] : first[k + 1]]
-            tables.add_error_neurons(len(layer_of), k, np.concatenate([matrix, -matrix]), sparse)
+            gathered.add_error_neurons(len(layer_of), k, np.concatenate([matrix, -matrix]), sparse)
     first_port, order, traces, n_pre_traces = [0], list[int](), list[int](), 0
     for k in range(len(sizes)):
-        for q, entry in enumerate(tables.entries):
+        for q, entry in enumerate(gathered.entries):
             from_errors = entry["pre"] == len(layer_of)
             into = k if from_errors or k >= len(layer_of) else layer_of[k]
             if entry["post"] != into or (k < len(layer_of) and layer_of[k] > n_somata):
@@ -128,7 +128,7 @@ def circuit(network: "Network", setting: "Setting", nudges: bool, rates: Sequenc
         first_port.append(len(order))
     ports = np.zeros(len(order), PORT)
     for port, q, at in zip(range(len(order)), order, traces, strict=True):
-        entry = tables.entries[q]
+        entry = gathered.entries[q]
         ports[port] = tuple(at if name == "traces" else entry[name] for name in PORT.names or ())
     bias = np.full(first[-1], float(p.baseline))
     for k in range(1, len(layer_of)):
@@ -137,9 +137,9 @@ def circuit(network: "Network", setting: "Setting", nudges: bool, rates: Sequenc
     readout = network.projections[n_hidden].dense(network.weights[n_hidden], network.sizes[-1]).astype(np.float64)
     readout[:-1] *= gain / trace.tau_x
     tau_a = float(getattr(p, "tau_a", np.inf))
-    taus = np.array(tables.taus)
-    row_ends, targets, jumps = tables.arrays()
-    return Circuit(
+    taus = np.array(gathered.taus)
+    row_ends, targets, jumps = gathered.arrays()
+    return Tables(
         tau_x=trace.tau_x,
         tau_z=trace.tau_z,
         tau_a=np.full(len(sizes), tau_a),
@@ -154,15 +154,15 @@ def circuit(network: "Network", setting: "Setting", nudges: bool, rates: Sequenc
         sizes=np.array(sizes),
         first=np.append(first, first[-1]),
         first_port=np.array(first_port),
-        delay=np.array([tables.entries[q]["delay"] for q in order], float),
+        delay=np.array([gathered.entries[q]["delay"] for q in order], float),
         ports=ports,
         n_pre_traces=n_pre_traces,
-        n_sums=tables.n_sums,
+        n_sums=gathered.n_sums,
         row_ends=row_ends,
         targets=targets,
         jumps=jumps,
-        strength=np.array([tables.entries[q]["strength"] for q in order], dtype),
-        online=np.array([tables.entries[q]["online"] for q in order], dtype),
+        strength=np.array([gathered.entries[q]["strength"] for q in order], dtype),
+        online=np.array([gathered.entries[q]["online"] for q in order], dtype),
         bias=bias,
         readout=readout,
         feedback=signal,
@@ -192,8 +192,8 @@ def spiking_projections(network: "Network", setting: "Setting") -> list[int]:
     return [q for q, p in enumerate(network.projections) if not (p.pre == 0 and analog) and p.post != readout]
 
 
-class _Tables:
-    """The projections of a circuit as they are put together; of each projection an entry with the names of `PORT`, the layer or
+class _Gathered:
+    """The projections of a network as they are put together; of each projection an entry with the names of `PORT`, the layer or
     population that it reaches, its delay, ms, and its strength and online factor."""
 
     def __init__(self, network: "Network", tau_m: float) -> None:
