@@ -54,18 +54,17 @@ class Projection:
 
     def dense(self, found: np.ndarray, n_post: int) -> np.ndarray:
         """What lies by synapse, shaped as this projection's weights, as an array (n_pre, n_post), the biases below it."""
-        if self.ends is None or self.targets is None:
+        if self.ends is None or (ends := self.ends_of_synapses) is None:
             return found
-        spread = np.zeros((len(self.ends) - 1, n_post), found.dtype)
-        spread[np.repeat(np.arange(len(spread)), np.diff(self.ends)), self.targets] = found[0, : len(self.targets)]
-        return np.concatenate([spread, found[:, len(self.targets) :]]) if self.biased else spread
+        spread, n = np.zeros((len(self.ends) - 1, n_post), found.dtype), len(ends[0])
+        spread[ends] = found[0, :n]
+        return np.concatenate([spread, found[:, n:]]) if self.biased else spread
 
     def by_synapse(self, dense: np.ndarray) -> np.ndarray:
         """The opposite: of an array of all pairs, the biases below it, what belongs to a synapse or bias that there is."""
-        if self.ends is None or self.targets is None:
+        if self.ends is None or (ends := self.ends_of_synapses) is None:
             return dense
-        pre = np.repeat(np.arange(len(self.ends) - 1), np.diff(self.ends))
-        return np.concatenate([dense[pre, self.targets], *dense[len(self.ends) - 1 :]])[None]
+        return np.concatenate([dense[ends], *dense[len(self.ends) - 1 :]])[None]
 
     @property
     def ends_of_synapses(self) -> tuple[np.ndarray, np.ndarray] | None:
