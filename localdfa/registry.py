@@ -115,6 +115,11 @@ def names(family: str) -> list[str]:
     return sorted({*inside(family), *(point.name for point in _entry_points(family)), *taken})
 
 
+def having(family: str, holds: Callable[[Any], bool]) -> list[str]:
+    """The names of the models of a family of which something holds, as messages list what is allowed; all are imported."""
+    return [name for name in names(family) if holds(get(family, name))]
+
+
 @cache
 def get(family: str, name: str) -> Any:
     """The model of this name.

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from localdfa import record, recording, registry, samples
+from localdfa import outputs, record, recording, registry, samples
 from localdfa.core import blas
 from localdfa.data import Dataset, Source, given
 from localdfa.errors import SpecError, quoted
@@ -103,8 +103,8 @@ class _Estimator(BaseEstimator):
         wanted = isinstance(self, RegressorMixin)
         if setting.output.regression != wanted:
             kinds = "numbers" if wanted else "labels"
-            allowed = [n for n in registry.names("outputs") if registry.get("outputs", n).regression == wanted]
-            raise SpecError(f"output: {self.output!r} is not taught {kinds}; allowed: {', '.join(map(repr, allowed))}")
+            allowed = outputs.named(regression=wanted)
+            raise SpecError(f"output: {self.output!r} is not taught {kinds}; allowed: {allowed}")
 
     def _source(self, X: np.ndarray, y: np.ndarray, n_classes: int, classes: tuple[str, ...]) -> Source:
         shape = (X.shape[1],) if self.sample_shape is None else _whole("sample_shape", self.sample_shape)

@@ -268,7 +268,7 @@ class Circuit:
         self._still_open("a population")
         key = f"population {quoted(name)}"
         size = int(number(f"{key}.size", size, _SIZE))
-        models = [n for n in registry.names("neurons") if neurons.spikes(registry.get("neurons", n))]
+        models = registry.having("neurons", neurons.spikes)
         kind = registry.get("neurons", choice(f"{key}.model", model, models))
         for parameter in parameters:
             if parameter in _ELSEWHERE:

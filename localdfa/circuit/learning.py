@@ -18,7 +18,7 @@ from localdfa.data.trains import Inputs
 from localdfa.data.trains import Trains as GivenTrains
 from localdfa.errors import NonFiniteError, SpecError, quoted
 from localdfa.inputs.trains import implausible, unseen
-from localdfa.spec.derived import SETTLED
+from localdfa.spec.derived import SETTLED, rules_for
 from localdfa.spec.models import wrong_parameters
 from localdfa.spec.tables import Input, Phases, Trace
 
@@ -175,8 +175,7 @@ def learner_of(
         )
     nudged = _NUDGED * trace.tau_z if times["nudged"] is None else number("nudged", times["nudged"], _TIME)
     gate = None if times["gate"] is None else number("gate", times["gate"], Bounds(0.1, nudged))
-    served = [name for name in registry.names("rules") if "spiking" in registry.get("rules", name).engines]
-    model, of_rule = _model("rule", "rules", served, "{'name': 'erbp', 'v_high': 0.9}", rule, circuit.precision)
+    model, of_rule = _model("rule", "rules", rules_for("spiking"), "{'name': 'erbp', 'v_high': 0.9}", rule, circuit.precision)
     phases = Phases(
         beta=_beta(rule["name"], model, times["beta"]),
         nudging=_nudging(rule["name"], model, nudging),
@@ -375,11 +374,11 @@ def _code(given: Any, driven: "Population") -> tuple[Input, str | None]:
     """The input code of the source that is driven; and the unit of given trains, where it is said."""
     if not isinstance(given, Mapping):
         raise SpecError(f"code: {quoted(given)}; allowed: a table, as {{'code': 'poisson', 'rate': 100.0}}")
-    models = {name: registry.get("inputs", name) for name in registry.names("inputs")}
-    spiking = [name for name, model in models.items() if model.spikes and not model.series]
+    spiking = registry.having("inputs", lambda model: model.spikes and not model.series)
     name = choice("code.code", given.get("code"), spiking)
-    unit = ("time_unit",) if models[name].given else ()
-    reads, bounds = models[name].reads, {"rate": Bounds(0.1, 1e4), "window": Bounds(0.1, 1e5)}
+    model = registry.get("inputs", name)
+    unit = ("time_unit",) if model.given else ()
+    reads, bounds = model.reads, {"rate": Bounds(0.1, 1e4), "window": Bounds(0.1, 1e5)}
     for key in given:
         if key != "code":
             choice("code", key, [*reads, *unit])

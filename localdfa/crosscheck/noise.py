@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from localdfa import measure, registry
+from localdfa import measure, outputs, registry
 from localdfa.core.rate.activation import response
 from localdfa.core.spiking import batch as spikes
 from localdfa.crosscheck import subject
@@ -50,7 +50,7 @@ def require(network: Network, setting: Setting, n_features: int) -> None:
     if network.sizes[0] != n_features:
         raise SpecError(f"input.code: {setting.input.code!r} has no settled network; allowed here: one activity an input")
     if network.output.spiking:
-        allowed = ", ".join(repr(name) for name in registry.names("outputs") if not registry.get("outputs", name).spiking)
+        allowed = outputs.named(spiking=False)
         raise SpecError(f"network.output: {setting.network.output!r} is not compared with exact DFA; allowed here: {allowed}")
 
 

@@ -91,8 +91,8 @@ OF_MODULES = (LOG_LOSS, AUC, AP, PSNR, SSIM, BITS)
 
 def named(**attributes: bool) -> str:
     """The names of outputs that have these attributes, for messages."""
-    models = {name: registry.get("outputs", name) for name in registry.names("outputs")}
-    return ", ".join(repr(n) for n, model in models.items() if all(getattr(model, k) == v for k, v in attributes.items()))
+    of_these = registry.having("outputs", lambda model: all(getattr(model, k) == v for k, v in attributes.items()))
+    return ", ".join(map(repr, of_these))
 
 
 class Output(Protocol):

@@ -20,6 +20,7 @@ from localdfa.spec.derived import (
     passes_weights,
     pathway_model,
     pathway_of,
+    rules_for,
     rules_of,
     rules_of_layers,
     spiking,
@@ -91,11 +92,10 @@ def _rules_fit(setting: "Setting") -> None:
     for key, rule in rules_of(setting):
         needed, serves = engine_of(setting, rule), registry.get("rules", rule).engines
         if needed not in serves:
-            others = [name for name in registry.names("rules") if needed in registry.get("rules", name).engines]
             raise ValueError(
                 f"{key}: {rule!r} is a rule for {' and '.join(_ENGINES[name] for name in serves)}, not for {_ENGINES[needed]}, "
                 f"as network.neuron = {setting.network.neuron!r} with neuron = {quoted(setting.neuron)} asks for; allowed: "
-                f"{', '.join(others)}"
+                f"{', '.join(rules_for(needed))}"
             )
         _pathway(setting, key, rule)
         _learns(setting, key, rule)
@@ -230,7 +230,7 @@ def _layers(setting: "Setting") -> None:
             )
     for _, rule in rules_of(setting):
         if setting.feedback.shared and not pathway_model(setting, rule).shareable:
-            shareable = [name for name in registry.names("feedback") if registry.get("feedback", name).shareable]
+            shareable = registry.having("feedback", lambda model: model.shareable)
             raise ValueError(
                 f"feedback.shared: the matrices of the pathway {pathway_of(setting, rule)!r} differ in shape, or there is one; "
                 f"allowed with {', '.join(shareable)}"
@@ -276,7 +276,7 @@ def _aligned(setting: "Setting") -> None:
     if network.weights != "aligned":
         return
     if not issubclass(pathway_model(setting, setting.rule), direct):
-        names = [name for name in registry.names("feedback") if issubclass(registry.get("feedback", name), direct)]
+        names = registry.having("feedback", lambda model: issubclass(model, direct))
         raise ValueError(
             f"network.weights: 'aligned' is made of B from the error to every hidden layer, and under rule = {setting.rule!r} "
             f"feedback.pathway is {pathway_of(setting, setting.rule)!r}; allowed with {', '.join(names)}"
@@ -387,13 +387,18 @@ def _schedule(key: str, schedule: "Schedule") -> None:
         raise ValueError(f"{key}.factor: with 0 the learning rate is zero at once; allowed with {schedule.kind!r}: above 0")
 
 
+def _readers(key: str) -> list[str]:
+    """The input codes that read a key of the table `input`."""
+    return registry.having("inputs", lambda model: key in model.reads)
+
+
 def _code(setting: "Setting") -> None:
     """Keys of the table `input` that the input code does not read."""
     table = setting.input
     reads = ("code", "lines", *registry.get("inputs", table.code).reads)
     for key, field in type(table).model_fields.items():
         if key not in reads and getattr(table, key) != field.default:
-            readers = [repr(name) for name in registry.names("inputs") if key in registry.get("inputs", name).reads]
+            readers = map(repr, _readers(key))
             raise ValueError(
                 f"input.{key}: {getattr(table, key)} is read by the code {' or '.join(readers)}, not by input.code = "
                 f"{table.code!r}; allowed here: {field.default}"
@@ -479,8 +484,7 @@ def _augment(setting: "Setting") -> None:
     """Images alone are augmented: what can be said before the shape of a sample is known. `geometry.seen` says the rest."""
     table, code = setting.augment, registry.get("inputs", setting.input.code)
     if table.asked and (code.series or code.given):
-        codes = ((name, registry.get("inputs", name)) for name in registry.names("inputs"))
-        allowed = ", ".join(repr(name) for name, model in codes if not (model.series or model.given))
+        allowed = ", ".join(map(repr, registry.having("inputs", lambda model: not (model.series or model.given))))
         raise ValueError(
             f"augment: {quoted(table.model_dump(exclude_defaults=True))} is done to images, and input.code = "
             f"{setting.input.code!r} reads {'spike trains' if code.given else 'frames'}; allowed with it: {allowed}"

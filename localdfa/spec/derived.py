@@ -50,6 +50,11 @@ def engine_of(setting: "Setting", rule: str) -> str:
     return "timed" if tau(setting) else "settled"
 
 
+def rules_for(engine: str) -> list[str]:
+    """The names of the rules that an engine can train under."""
+    return registry.having("rules", lambda model: engine in model.engines)
+
+
 def spiking(setting: "Setting") -> bool:
     """Whether the neuron model spikes."""
     return neurons.spikes(registry.get("neurons", setting.network.neuron))

@@ -23,7 +23,7 @@ from localdfa.spec.derived import (
 )
 
 if TYPE_CHECKING:
-    from localdfa.spec.tables import Phases, ProjectionTable, Setting
+    from localdfa.spec.tables import NetworkTable, Phases, ProjectionTable, Setting
 
 # Graded events of a smaller size come by the ten thousand from every neuron, and are refused where activity takes time.
 _LEAST_EVENT = 1e-5
@@ -33,7 +33,7 @@ _FOLLOWED = 0.9
 
 def _in_time(setting: "Setting", rule: str) -> None:
     if not pathway_model(setting, rule).in_time:
-        allowed = [name for name in registry.names("feedback") if registry.get("feedback", name).in_time]
+        allowed = registry.having("feedback", lambda model: model.in_time)
         raise ValueError(
             f"feedback.pathway: {pathway_of(setting, rule)!r} works in settled mode only; allowed with neuron.tau > 0 and with "
             f"spikes: {', '.join(allowed)}"
@@ -182,18 +182,22 @@ def _rule_for_spikes(setting: "Setting", name: str) -> None:
             f"allowed: 'constant', 'continuous'"
         )
     if not rule.injects and pathway_model(setting, name).by_propagation:
-        pathways = {other: registry.get("feedback", other) for other in registry.names("feedback")}
-        allowed = [other for other, model in pathways.items() if model.in_time and not model.by_propagation]
+        allowed = registry.having("feedback", lambda model: model.in_time and not model.by_propagation)
         raise ValueError(
             f"feedback.pathway: {pathway_of(setting, name)!r} is carried on by the activity that feedback has changed, and the "
             f"rule {name!r} injects none; allowed: {', '.join(allowed)}"
         )
     if not rule.constant and not registry.get("inputs", code).spikes:
-        spiking_codes = [other for other in registry.names("inputs") if registry.get("inputs", other).spikes]
+        spiking_codes = registry.having("inputs", lambda model: model.spikes)
         raise ValueError(
             f"input.code: {code!r} sends no spikes, at which alone the rule {name!r} changes a synapse; allowed: "
             f"{', '.join(spiking_codes)}"
         )
+
+
+def _currents(network: "NetworkTable") -> list[float]:
+    """The time constants of synaptic currents, ms, in ascending order; none where all synapses move v at once."""
+    return sorted({network.tau_syn, *(t.tau_syn for t in network.projection if t.tau_syn is not None)} - {0.0})
 
 
 def _closed_forms(setting: "Setting", rules: list[str]) -> None:
@@ -204,7 +208,7 @@ def _closed_forms(setting: "Setting", rules: list[str]) -> None:
         others.append(f"network.neuron = {network.neuron!r}")
     if not others:
         return
-    taus = sorted({network.tau_syn, *(t.tau_syn for t in network.projection if t.tau_syn is not None)} - {0.0})
+    taus = _currents(network)
     for key, value, goes, allowed in (
         ("network.tau_syn", taus, not taus, "0"),
         ("network.neuron", network.neuron, not neuron.adapts, "neurons whose threshold does not adapt"),
@@ -246,7 +250,7 @@ def _online(setting: "Setting") -> None:
     """Weights that change while spikes pass: one sample after the other, by plain descent, and where `stream` runs."""
     network, neuron = setting.network, registry.get("neurons", setting.network.neuron)
     input_spikes = registry.get("inputs", setting.input.code).spikes
-    currents = sorted({network.tau_syn, *(t.tau_syn for t in network.projection if t.tau_syn is not None)} - {0.0})
+    currents = _currents(network)
     others = sorted({table.connect for table in network.projection} - {"dense"})
     for key, value, goes, allowed in (
         ("batch_size", setting.batch_size, setting.batch_size == 1, "1"),

@@ -77,7 +77,7 @@ def trains(setting: Setting) -> bool:
 
 def _witnessed() -> str:
     """The names of the neuron models that PyTorch can compute."""
-    return ", ".join(name for name in registry.names("neurons") if hasattr(registry.get("neurons", name), "pytorch"))
+    return ", ".join(registry.having("neurons", lambda model: hasattr(model, "pytorch")))
 
 
 class Learner:
