@@ -777,8 +777,8 @@ def bench(
     spiking networks, beside brian2 and, where they are recurrent and static, nest and annarchy), circuit (one trial of a
     circuit, which threads share, beside brian2, nest and annarchy), training (training steps of a spiking network, beside
     snntorch), startup (to the first epoch, when kernels are compiled and when they are on disk), memory (peaks against the size
-    of the network), feedback (training steps under each feedback pathway, beside the one from which it is derived), scaling,
-    roofline or torch.
+    of the network), feedback (training steps under each feedback pathway and kind of B, beside the pathway from which it is
+    derived), scaling, roofline or torch.
 
     torch times the PyTorch path beside itself: the local rule against exact DFA, several networks at once against one after
     the other, and modules under the rules of `localdfa.torch` against plain back-propagation.

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from localdfa.bench import compare, memory, one_trial, spiking, startup, training, trials, workloads
+from localdfa import registry
+from localdfa.bench import compare, memory, one_trial, pathways, spiking, startup, training, trials, workloads
 from localdfa.cli import main
 from localdfa.errors import LocalDFAError
 
@@ -79,6 +80,26 @@ def test_the_pytorch_path_beside_itself(monkeypatch, tmp_path):
     assert found["rules"][0]["weight_difference"]["local"] < 1e-3
     assert found["many"][0]["weight_difference"]["one after the other"] < 1e-4
     assert found["modules"][0]["ratio"].keys() == {"plain", "bp", "shallow", "dfa", "local"}
+
+
+def test_every_pathway_and_kind_of_feedback_is_timed_beside_its_base(monkeypatch, tmp_path):
+    tiny = workloads.Workload("tiny", *TINY, "dfa", batch=32, steps=2, check=0, samples=256)
+    monkeypatch.setattr(pathways, "WORK", tiny)
+    done = CliRunner().invoke(main, ["bench", "feedback", "--turns", "2", "--json", str(tmp_path / "figures.json")])
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+    rows = json.loads((tmp_path / "figures.json").read_text())["feedback"]
+    first = {row["beside"]: row for row in reversed(rows)}
+    assert {(row["rule"], row["pathway"], row["ratio"]) for row in first.values()} == {
+        ("dfa", "direct", 1.0), ("fa", "sequential", 1.0)
+    }  # fmt: skip
+    # Those that are not derived from either: the weights themselves, and what skips layers.
+    assert set(registry.inside("feedback")) - {row["pathway"] for row in rows} == {"transpose", "indirect"}
+    assert {row["kind"] for row in rows} == {
+        "", "density = 0.1", "signs = sender", "rank = 5", "shared = True", "normalisation = strict"
+    }  # fmt: skip
+    assert "augmented" in {row["rule"] for row in rows}
+    assert all(row["milliseconds"] > 0 and row["least"] <= row["ratio"] <= row["most"] for row in rows)
 
 
 SPIKING = trials.Trials("tiny", [12], "current", plastic=False, trials=2, data="digits")

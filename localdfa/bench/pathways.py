@@ -1,9 +1,9 @@
-"""What a training step costs under each feedback pathway, beside the one from which it is derived."""
+"""What a training step costs under each feedback pathway and kind of B, beside the pathway from which it is derived."""
 
 import statistics
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,57 +19,77 @@ WORK = Workload("784-800-800-10", (784, 800, 800, 10), "mnist", "dfa", batch=64,
 _FIRST = {"dfa": "direct", "fa": "sequential"}
 
 
+class Case(NamedTuple):
+    """What is timed: a rule, beside which exact rule, and the keys of the table `feedback`."""
+
+    rule: str
+    beside: str
+    feedback: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """What the keys say of B, as one text; empty if its pathway alone is named."""
+        return ", ".join(f"{key} = {value}" for key, value in self.feedback.items() if key != "pathway")
+
+
 def measure(turns: int) -> list[dict[str, Any]]:
-    """Of each rule and pathway that it works with, and of strict norms, milliseconds a step, and how often that of the first.
+    """Of each rule and pathway that it works with, and of kinds of B, milliseconds a step, and how often that of the first.
 
     Steps alternate in turns; a ratio is the median over the turns of the ratio within each.
     """
     blas.one_thread()
-    subjects = {case: _Steps(*case) for case in _cases()}
-    for subject in subjects.values():
+    subjects = [(case, _Steps(case), list[float]()) for case in _cases()]
+    for _, subject, _ in subjects:
         subject.run(3)
-    taken: dict[tuple[str, str, str], list[float]] = {case: [] for case in subjects}
     for _ in range(turns):
-        for case, subject in subjects.items():
-            taken[case].append(subject.run(WORK.steps))
+        for _, subject, taken in subjects:
+            taken.append(subject.run(WORK.steps))
+    base: dict[str, list[float]] = {}
     found = []
-    for (rule, pathway, norms), seconds in taken.items():
-        ratios = [own / first for own, first in zip(seconds, taken[rule, _FIRST[rule], "none"], strict=True)]
+    for case, _, seconds in subjects:
+        ratios = [own / first for own, first in zip(seconds, base.setdefault(case.beside, seconds), strict=True)]
         found.append(
             {
-                "rule": rule, "pathway": pathway, "normalisation": norms, "milliseconds": 1e3 * statistics.median(seconds),
+                "rule": case.rule, "pathway": case.feedback["pathway"], "kind": case.kind, "beside": case.beside,
+                "milliseconds": 1e3 * statistics.median(seconds),
                 "ratio": statistics.median(ratios), "least": min(ratios), "most": max(ratios),
             }
         )  # fmt: skip
     return found
 
 
-def _cases() -> list[tuple[str, str, str]]:
-    """Rule, pathway and norms: of each rule its own pathway first."""
+def _cases() -> list[Case]:
+    """Of each exact rule its own pathway first, then those derived from that, then kinds of B."""
     cases = []
     for rule, first in _FIRST.items():
         base = registry.get("feedback", first)
         names = [name for name in registry.inside("feedback") if issubclass(registry.get("feedback", name), base)]
-        cases += [(rule, name, "none") for name in (first, *(name for name in names if name != first))]
-    return [*cases, ("fa", "sequential", "strict")]
+        cases += [Case(rule, rule, {"pathway": name}) for name in (first, *(name for name in names if name != first))]
+    kinds: list[dict[str, Any]] = [{"density": 0.1}, {"signs": "sender"}, {"rank": 5}, {"shared": True}]
+    cases += [Case("dfa", "dfa", {"pathway": "direct", **kind}) for kind in kinds]
+    return [
+        *cases,
+        Case("augmented", "dfa", {"pathway": "direct"}),
+        Case("fa", "fa", {"pathway": "sequential", "normalisation": "strict"}),
+    ]
 
 
 class _Steps:
     """One network in training."""
 
-    def __init__(self, rule: str, pathway: str, norms: str) -> None:
+    def __init__(self, case: Case) -> None:
         x, targets = samples(WORK)
         part = Part(x, targets.argmax(axis=1), targets.shape[1], np.float32, x.shape[1:])
         experiment = spec.experiment(
             {
-                "rule": rule, "batch_size": WORK.batch, "precision": "float32",
+                "rule": case.rule, "batch_size": WORK.batch, "precision": "float32",
                 "network": {"hidden": [*WORK.sizes[1:-1]], "weights": "uniform"},
                 "optimiser": {"name": "rmsprop", "learning_rate": WORK.learning_rate, "weight_decay": 1e-4},
-                "feedback": {"pathway": pathway, "normalisation": norms},
+                "feedback": case.feedback,
             }
         )  # fmt: skip
         setting = next(iter(spec.settings(experiment).values()))
-        self._trainer = Trainer(setting, {"train": part}, Job(Path(), pathway, WORK.seed))
+        self._trainer = Trainer(setting, {"train": part}, Job(Path(), case.rule, WORK.seed))
         self._order, self._noise = np.random.default_rng(0), np.random.default_rng(1)
         self._n = len(part)
 

@@ -233,17 +233,18 @@ def _add(table: Table, name: str, result: dict[str, Any], other: str) -> None:
 
 
 def feedback(turns: int) -> dict[str, Any]:
-    """Time training steps under each feedback pathway, and print them."""
+    """Time training steps under each feedback pathway and kind of B, and print them."""
     result = pathways.measure(turns)
     table = Table("rule", "feedback")
-    for heading in ("ms a step", "times its base", "least", "most"):
+    for heading in ("ms a step", "times", "least", "most"):
         table.add_column(heading, justify="right")
     for entry in result:
-        name = entry["pathway"] + (", strict norms" if entry["normalisation"] == "strict" else "")
-        table.add_row(
-            entry["rule"], name, f"{entry['milliseconds']:.2f}", *(f"{entry[key]:.2f}" for key in ("ratio", "least", "most"))
-        )
-    Console().print(table)
+        times = (f"{entry[key]:.2f}" for key in ("ratio", "least", "most"))
+        name = ", ".join(filter(None, (entry["pathway"], entry["kind"])))
+        table.add_row(entry["rule"], name, f"{entry['milliseconds']:.2f}", *times)
+    console = Console()
+    console.print(table)
+    console.print("times: how many steps of dfa with direct feedback, or of fa with sequential, one takes", style="dim")
     return {"turns": turns, "feedback": result}
 
 

@@ -9,4 +9,4 @@ _SAMPLES = 16
 
 def noise(n: int, size: float, dtype: npt.DTypeLike, rng: np.random.Generator) -> np.ndarray:
     """Samples of noise of n neurons, (m, n): each entry is `size` or −`size`, alike likely and independent of all others."""
-    return np.where(rng.integers(0, 2, (_SAMPLES, n), np.int8), size, -size).astype(dtype)
+    return np.array([-size, size], dtype).take(rng.integers(0, 2, (_SAMPLES, n), np.int8))

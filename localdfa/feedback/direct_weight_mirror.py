@@ -52,9 +52,10 @@ class DirectWeightMirror(Direct):
             activity = activity * (1e-3 * network.neuron.gain)  # from Hz
         moved, answer = activity - activity.mean(axis=0), answer - answer.mean(axis=0)
         squares = (moved**2).sum(axis=0)
-        heard = squares > 0
-        found = (moved.T @ answer)[heard] / squares[heard, None]
-        out[heard] += network.dtype.type(table.mirror_rate) * (found - out[heard]).astype(network.dtype)
+        rate = np.where(squares > 0, table.mirror_rate, 0.0).astype(network.dtype)
+        squares[squares == 0] = 1  # of neurons that do not answer, whose rate is 0
+        found = moved.T @ answer / squares[:, None]
+        out += rate[:, None] * (found - out).astype(network.dtype, copy=False)
 
 
 model = DirectWeightMirror
