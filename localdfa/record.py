@@ -37,7 +37,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -62,8 +62,8 @@ from localdfa import arrays, outputs, registry
 from localdfa import folder as folders
 from localdfa.errors import RunError, check_flags
 from localdfa.files import first_wrong, move, path_of, plain, read, read_object, to_json, write_bytes, write_json
-from localdfa.spec import Experiment, Setting, load, modules, settings, uses
-from localdfa.spec.load import leaves
+from localdfa.spec import Experiment, Setting, defaults, load, modules, settings, uses
+from localdfa.spec.load import leaves, spelled_out
 from localdfa.spec.search import Search
 
 if TYPE_CHECKING:
@@ -798,7 +798,7 @@ def begin(
     info = {"name": name, **origin(), "spec": _sha256(spec), "models": origins, **entries, "status": "running"}
     further = {} if weights is None else {"start.npz": arrays.to_bytes("start", weights)}
     if search is not None:
-        further["search.toml"] = to_toml(_with_copies(search[1])).encode()
+        further["search.toml"] = _open_to_trials(_with_copies(search[1])).encode()
         info["search"] = {**search[0].as_entries(), "sha256": _sha256(further["search.toml"])}
     begun = {"spec.toml": spec, "run.json": to_json(_sealed(info)), **models, **further}
     folders.begin(folder, begun, force=force, alone=alone)
@@ -834,16 +834,31 @@ def _sha256(content: bytes) -> str:
 
 def to_toml(experiment: Experiment) -> str:
     """The resolved experiment, every default spelled out."""
+    return _to_toml(spelled_out(experiment))
+
+
+def _open_to_trials(experiment: Experiment) -> str:
+    """The experiment that trials of a search change: every default spelled out, but keys that follow others."""
+    return _to_toml(experiment, defaults.followers(experiment))
+
+
+def _to_toml(experiment: Experiment, without: Collection[tuple[str, str]] = ()) -> str:
+    """All tables and keys of an experiment, without these keys of its tables."""
     tables = experiment.model_dump(exclude_none=True)
-    if not experiment.of_layers:
-        return tomli_w.dumps(_of_modules(experiment, tables), multiline_strings=False)
-    neuron = registry.get("neurons", experiment.network.neuron)
-    optimiser = registry.get("optimisers", experiment.optimiser.name)
-    tables["neuron"] = neuron(**experiment.neuron)._asdict()
-    tables["optimiser"] |= optimiser(**experiment.optimiser.parameters)._asdict()
+    tables = _of_layers(experiment, tables) if experiment.of_layers else _of_modules(experiment, tables)
     if not experiment.models:
         del tables["models"]
+    for table, key in without:
+        tables.get(table, {}).pop(key, None)
     return tomli_w.dumps(tables, multiline_strings=False)
+
+
+def _of_layers(experiment: Experiment, tables: dict[str, Any]) -> dict[str, Any]:
+    """The resolved tables of an experiment with layers."""
+    neuron = registry.get("neurons", experiment.network.neuron)
+    optimiser = registry.get("optimisers", experiment.optimiser.name)
+    own = optimiser(**experiment.optimiser.parameters)._asdict()
+    return {**tables, "neuron": neuron(**experiment.neuron)._asdict(), "optimiser": tables["optimiser"] | own}
 
 
 def _of_modules(experiment: Experiment, tables: dict[str, Any]) -> dict[str, Any]:
@@ -852,8 +867,6 @@ def _of_modules(experiment: Experiment, tables: dict[str, Any]) -> dict[str, Any
     if experiment.module is not None:
         found["module"] |= modules.parameters(experiment)
         found["optimiser"] |= registry.get("optimisers", experiment.optimiser.name)(**experiment.optimiser.parameters)._asdict()
-    if not experiment.models:
-        del found["models"]
     return found
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import setting_of
 
 from localdfa import spec
 from localdfa.errors import SpecError
@@ -89,6 +90,47 @@ def test_conditions_keep_what_is_their_own_and_controls_stand_once():
     assert settings["a-beta-1.0"].phases.beta == 1.0
 
 
+# Specs, and keys and values that others follow where those are left out: durations, β, learning rates, ε.
+FOLLOWED = [
+    ({"network": {"neuron": "lif"}}, "trace.tau_z", [10.0, 20.0, 80.0]),
+    ({"network": {"neuron": "logistic"}}, "network.neuron", ["logistic", "tanh", "lif"]),
+    ({"network": {"neuron": "logistic"}}, "optimiser.name", ["rmsprop", "sgd"]),
+    ({"network": {"neuron": "lif"}}, "network.neuron", ["lif", "tanh"]),
+    ({"rule": "local"}, "neuron.tau", [0.0, 20.0]),
+    ({"rule": "dfa"}, "rule", ["dfa", "local"]),
+]
+
+
+def by_hand(tables, key, value):
+    """Tables with one value more, and nothing else."""
+    table, _, name = key.partition(".")
+    return {**tables, table: {**tables.get(table, {}), name: value} if name else value}
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize(("tables", "key", "values"), FOLLOWED)
+def test_what_follows_a_key_of_the_grid_follows_each_of_its_values(tables, key, values, named):
+    """As in a spec that has the value from the start."""
+    condition = {"condition": [{"name": "own"}]} if named else {}
+    found = spec.settings(grid.expanded(spec.experiment({**tables, **condition}), {key: values}))
+    for value, setting in zip(values, found.values(), strict=True):
+        assert setting == setting_of(**by_hand(tables, key, value)), value
+
+
+def test_a_key_that_is_read_beside_some_values_alone_varies_beside_those():
+    of_two = spec.experiment(condition=[{"name": "l", "rule": "local"}, {"name": "b", "rule": "bp"}])
+    found = grid.expanded(of_two, {"network.neuron": ["tanh", "lif"], "phases.nudged": [200.0, 300.0]})
+    assert names(found) == [
+        "l-neuron-tanh",
+        "l-neuron-lif-nudged-200.0",
+        "l-neuron-lif-nudged-300.0",
+        "b-neuron-tanh",
+        "b-neuron-lif",
+    ]
+    with pytest.raises(SpecError, match=r"grid: phases\.nudged is read by no condition"):
+        grid.expanded(of_two, {"network.neuron": ["tanh", "relu"], "phases.nudged": [200.0, 300.0]})
+
+
 def test_values_of_one_condition_alone_keep_its_name():
     only = spec.experiment(condition=[{"name": "b", "rule": "bp"}, {"name": "l", "rule": "local"}])
     assert names(grid.expanded(only, {"phases.beta": [1.0]})) == ["b", "l-beta-1.0"]
@@ -98,6 +140,10 @@ def test_values_of_one_condition_alone_keep_its_name():
     ("asked", "message"),
     [
         ({"seeds": [[0], [1]]}, "'seeds' is no key that conditions may differ in"),
+        (
+            {"batch_size": [*range(1, 202)], "phases.beta": [*range(1, 101)]},
+            "20100 combinations of values; allowed: at most 20000",
+        ),
         ({"betta": [1]}, "'betta' is no key"),
         ({"phases.beta": []}, "phases.beta has no values"),
         ({"phases.beta": [0.1, 0.1]}, "has the value 0.1 twice"),

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import setting_of
 from numpy.testing import assert_array_equal
+from test_grid import FOLLOWED, by_hand
 
 import localdfa
-from localdfa import cli, record, searching, spec, train, trainer
+from localdfa import cli, record, registry, searching, spec, train, trainer
 from localdfa.errors import LocalDFAError, RunError, SpecError
 from localdfa.progress import Progress
 from localdfa.spec import search as ranges
@@ -265,6 +267,29 @@ def test_later_trials_learn_from_earlier_ones():
         kept[-1].number = number
     late = [trial.value for trial in kept[20:]]
     assert sum(value < 0.1 for value in late) > 7
+
+
+def said(setting):
+    """All that a setting says, the parameters of its models with their defaults."""
+    tables = setting.model_dump()
+    return {**tables, "neuron": setting.neuron_parameters._asdict(), "optimiser": optimiser_of(setting)}
+
+
+def optimiser_of(setting):
+    found = registry.get("optimisers", setting.optimiser.name)(**setting.optimiser.parameters)._asdict()
+    return {**setting.optimiser.model_dump(), **found}
+
+
+@pytest.mark.parametrize(("tables", "key", "values"), FOLLOWED)
+def test_what_follows_a_key_follows_each_trial_also_after_a_resume(tmp_path, tables, key, values):
+    """As in a spec that has the value from the start; what trials change is read again from search.toml."""
+    base = spec.experiment({**tables, "preprocess": {"validation": 0.2}})
+    search = Search({key: values}, trials=3)
+    run = record.begin(tmp_path / "run", searching.first(base, search), search=(search, base))
+    for each in (base, run.search[1]):
+        for value in values:
+            (setting,) = spec.settings(ranges.with_trials(each, {"trial-0": {key: value}})).values()
+            assert said(setting) == said(setting_of(**by_hand(tables, key, value))), value
 
 
 # --- cut off ----------------------------------------------------------------------------------------------------------

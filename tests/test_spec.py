@@ -463,7 +463,7 @@ def test_what_reaches_every_population_within_the_free_phase_is_not(tables):
 def test_the_free_phase_lasts_until_the_traces_of_the_population_that_spikes_reach_last_are_settled(tables, arrival):
     """Eight of their time constants behind the first arrival there, and by default no longer."""
     settled, free = 8 * 40.0 + arrival, {**tables, "phases": {}}
-    assert spec.experiment(free).phases.free == settled
+    assert setting_of(**free).phases.free == settled
     spec.experiment({**tables, "phases": {"free": settled}})
     message = refusal({**tables, "phases": {"free": settled - 0.5}})
     assert f"phases.free: after {settled - 0.5} ms the traces still rise" in message, message
@@ -644,12 +644,12 @@ def test_what_is_left_out_is_spelled_out_where_it_belongs(tmp_path):
             {"name": "logistic", "network": {"neuron": "logistic"}, "optimiser": {"decay": 0.9}},
         ]
     )
-    rate, spikes, logistic = (condition.changes for condition in found.condition)
+    (tmp_path / "again.toml").write_text(record.to_toml(found), encoding="utf-8")
+    again = spec.load(str(tmp_path / "again.toml"))
+    rate, spikes, logistic = (condition.changes for condition in again.condition)
     assert rate == {}
     assert spikes["phases"] == {"nudged": 50.0, "free": 320.0, "beta": 2.0}
     assert logistic["optimiser"] == {"decay": 0.9, "learning_rate": 5e-3}
-    (tmp_path / "again.toml").write_text(record.to_toml(found), encoding="utf-8")
-    again = spec.load(str(tmp_path / "again.toml"))
     for name, setting in spec.settings(found).items():
         assert spec.settings(again)[name].phases == setting.phases
 

@@ -11,6 +11,11 @@ _NUDGED = 5
 # ε where activity takes time. Exact events would come without end there.
 _THRESHOLD = 0.01
 
+# What may be found by `left_out`.
+_FOLLOWERS = (
+    ("phases", "beta"), ("phases", "free"), ("phases", "nudged"), ("network", "threshold"), ("optimiser", "learning_rate"),
+)  # fmt: skip
+
 _Setting = TypeVar("_Setting", bound=Setting)
 
 
@@ -37,6 +42,13 @@ def left_out(setting: Setting) -> dict[str, dict[str, Any]]:
     if derived.local(setting) and setting.timed and "threshold" not in setting.network.model_fields_set:
         tables["network"] = {"threshold": _THRESHOLD}
     return tables
+
+
+def followers(setting: Setting) -> list[tuple[str, str]]:
+    """The keys, by table and name, that a setting leaves out and that may stand for something else than their defaults."""
+    said = {"phases": setting.phases.model_fields_set, "network": setting.network.model_fields_set}
+    said["optimiser"] = {*setting.optimiser.parameters}
+    return [(table, key) for table, key in _FOLLOWERS if key not in said[table]]
 
 
 def _phases(setting: Setting) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Grids: the conditions of an experiment, each with every combination of values of some keys."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
@@ -7,13 +8,18 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec import derived
 from localdfa.spec.load import experiment as validated
 from localdfa.spec.load import laid_over, leaves, parsed, reads, settings
-from localdfa.spec.tables import Experiment, Setting
+from localdfa.spec.tables import Condition, Experiment, Setting
 
+# A grid has so many combinations at most; which keys are read with each takes about a millisecond.
+_MOST = 20_000
+# What a condition is called that is looked at by itself.
+_NAME = "one"
 # Of a key, in the order it is asked for, its values.
 Grid = Mapping[str, Sequence[Any]]
 
@@ -63,6 +69,7 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
     """An experiment with each of its conditions once for every combination of values of those keys that it reads.
 
     A condition is called after its values, as ``local-beta-0.1``. One that reads none of the keys stays as it is: a control.
+    A key that is read beside some values of others alone, as ``phases.free`` beside spiking neurons, varies beside those.
 
     Raises
     ------
@@ -81,21 +88,57 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
     grid = {key: listed("grid", key, values) for key, values in grid.items()}
     for key, values in grid.items():
         _check(key, values)
+    if (count := math.prod(map(len, grid.values()))) > _MOST:
+        raise SpecError(f"grid: {count} combinations of values; allowed: at most {_MOST}, which make up to 1000 conditions")
     changes = {condition.name: condition.changes for condition in experiment.condition} or {"": {}}
     conditions, used = list[dict[str, Any]](), set[str]()
-    for (name, own), setting in zip(changes.items(), settings(experiment).values(), strict=True):
-        read = [key for key in grid if reads(setting, key)]
-        used |= {*read}
-        for values in product(*(grid[key] for key in read)):
-            said = [f"{key.rpartition('.')[2]}-{_said(value)}" for key, value in zip(read, values, strict=True)]
-            changed = with_values(own, dict(zip(read, values, strict=True)))
-            conditions.append({**changed, "name": "-".join(filter(None, (name, *said)))})
+    for name, own in changes.items():
+        for chosen in _combinations(experiment, name, own, grid):
+            used |= {*chosen}
+            said = [f"{key.rpartition('.')[2]}-{_said(value)}" for key, value in chosen.items()]
+            conditions.append({**with_values(own, chosen), "name": "-".join(filter(None, (name, *said)))})
     if missing := [key for key in grid if key not in used]:
         raise SpecError(f"grid: {missing[0]} is read by no condition of this experiment; allowed: leave it out")
     if len(conditions) == 1 and not conditions[0]["name"]:
         conditions[0]["name"] = derived.name_of(experiment)
     tables = experiment.model_dump(exclude_unset=True)
     return validated({**tables, "condition": conditions})
+
+
+def _combinations(experiment: Experiment, name: str, own: Mapping[str, Any], grid: Grid) -> list[dict[str, Any]]:
+    """The combinations of values for one condition, by its name and changes, of those keys that it reads.
+
+    A key is read beside values of the others if it is with one of its own.
+    """
+    plain = next(found for key, found in settings(experiment).items() if name in ("", key))
+    all_read = dict[tuple[int, ...], set[str]]()
+    for each in product(*(range(len(values)) for values in grid.values())):
+        try:
+            setting = setting_with(experiment, own, {key: grid[key][i] for key, i in zip(grid, each, strict=True)})
+        except (
+            SpecError,
+            ValidationError,
+        ):  # of a control, where the values go with nothing that it reads; or as is said later
+            setting = plain
+        all_read[each] = {key for key in grid if reads(setting, key)}
+    found = dict[tuple[tuple[str, int], ...], None]()
+    for each in all_read:
+        beside = {key: [(*each[:k], i, *each[k + 1 :]) for i in range(len(grid[key]))] for k, key in enumerate(grid)}
+        read = {key for key, others in beside.items() if any(key in all_read[other] for other in others)}
+        found[tuple((key, i) for key, i in zip(grid, each, strict=True) if key in read)] = None
+    return [{key: grid[key][i] for key, i in each} for each in found]
+
+
+def setting_with(experiment: Experiment, own: Mapping[str, Any], values: Mapping[str, Any]) -> Setting:
+    """The setting of a condition, by its changes, with the values of some keys laid over them.
+
+    Raises
+    ------
+    SpecError, pydantic.ValidationError
+        A value is not allowed.
+    """
+    condition = Condition.model_validate({**with_values(own, values), "name": _NAME})
+    return settings(experiment.model_copy(update={"condition": [condition]}))[_NAME]
 
 
 def listed(what: str, key: str, values: Any) -> list[Any]:

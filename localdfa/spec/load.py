@@ -306,7 +306,7 @@ def _experiment(tables: dict[str, Any], prefix: str, take_in: Callable[[str, Pat
         unread.check(conditions, {condition.name: condition.changes for condition in experiment.condition})
     except ValueError as error:
         raise SpecError(f"{prefix}{error}") from None
-    return _spelled_out(experiment)
+    return experiment
 
 
 def table(model: type[_Table], given: Mapping[str, Any]) -> _Table:
@@ -405,6 +405,20 @@ def settings(experiment: Experiment, prefix: str = "") -> dict[str, Setting]:
     return result
 
 
+def spelled_out(experiment: Experiment) -> Experiment:
+    """An experiment that is right, with what its settings say of keys that it leaves out, in itself or its conditions.
+
+    It cannot be told then which keys follow others, so grids and searches go on from the experiment itself.
+    """
+    if not experiment.condition:
+        return defaults.completed(experiment)
+    conditions = []
+    for condition, tables in zip(experiment.condition, _tables(experiment).values(), strict=True):
+        changes = laid_over(condition.changes, defaults.left_out(Setting.model_validate(tables)))
+        conditions.append(Condition.model_validate({"name": condition.name, **changes}))
+    return experiment.model_copy(update={"condition": conditions})
+
+
 def unread_by(setting: Setting) -> set[tuple[str, str]]:
     """The keys, by table and name, that a setting does not read under its rules."""
     return unread.unread(setting) if setting.of_layers else modules.idle(setting)
@@ -481,17 +495,6 @@ def _tables(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
 def _wrong_models(tables: Mapping[str, Any]) -> list[str]:
     """What is wrong with models in tables that are not right otherwise; of conditions nothing can be said yet."""
     return [] if tables.get("condition") else models.wrong_in(tables)
-
-
-def _spelled_out(experiment: Experiment) -> Experiment:
-    """The experiment, whose settings are right, with what they say of keys that it leaves out, in itself or its conditions."""
-    if not experiment.condition:
-        return defaults.completed(experiment)
-    conditions = []
-    for condition, tables in zip(experiment.condition, _tables(experiment).values(), strict=True):
-        changes = laid_over(condition.changes, defaults.left_out(Setting.model_validate(tables)))
-        conditions.append(Condition.model_validate({"name": condition.name, **changes}))
-    return experiment.model_copy(update={"condition": conditions})
 
 
 def _without_parameters(base: dict[str, Any], condition: Condition) -> dict[str, Any]:

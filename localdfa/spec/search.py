@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from localdfa.errors import SpecError, clipped, quoted
 from localdfa.spec import derived
-from localdfa.spec.grid import check_key, check_once, listed, parted, with_values
+from localdfa.spec.grid import check_key, check_once, listed, parted, setting_with, with_values
 from localdfa.spec.load import experiment as validated
 from localdfa.spec.load import leaves, parsed, reads, settings
-from localdfa.spec.tables import Condition, Experiment
+from localdfa.spec.tables import Experiment
 
 # More combinations of ends and choices than these are not all tried before the search begins, but those of each key alone.
 _CORNERS = 512
@@ -164,9 +164,7 @@ def with_trials(base: Experiment, trials: Mapping[str, Mapping[str, Any]]) -> Ex
 
 def _read(base: Experiment, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a trial's values that it reads."""
-    own = base.condition[0].changes if base.condition else {}
-    of_all = Condition.model_validate({**with_values(own, values), "name": _TRIAL})
-    setting = settings(base.model_copy(update={"condition": [of_all]}))[_TRIAL]
+    setting = setting_with(base, base.condition[0].changes if base.condition else {}, values)
     return {key: value for key, value in values.items() if reads(setting, key)}
 
 
