@@ -341,9 +341,11 @@ def form_of(setting: Setting) -> Form:
     return setting.precision, setting.network.output, setting.augment
 
 
-def in_forms(experiment: Experiment, data: Data) -> Forms:
-    """The parts of a data set, in each form in which a condition of the experiment reads them."""
-    forms: Forms = {}
+def in_forms(experiment: Experiment, data: Data, forms: Forms) -> Forms:
+    """The parts of a data set in each form in which a condition of the experiment reads them.
+
+    forms: those that there are, which grow, and which it returns.
+    """
     for setting in settings(experiment).values():
         if setting.module is not None:
             forms[form_of(setting)] = data

@@ -214,12 +214,13 @@ class Trials(jobs.Queue):
                 self._run.write_best(with_trials(self._base, {job.condition: self._allowed[job.condition]}))
 
     def failed(self, job: record.Job, error: BaseException) -> bool:
-        if not isinstance(error, NonFiniteError):
+        if not isinstance(error, NonFiniteError | SpecError):
             self._broken = True  # the others that go on end, and no further trial begins
             return False
         if job.condition in self._left:
             self._tell(job.condition, math.inf)
-            self._say(f"{job.condition} is given up, as seed {job.seed} diverged: {error}")
+            why = "diverged" if isinstance(error, NonFiniteError) else "cannot be trained"
+            self._say(f"{job.condition} is given up, as seed {job.seed} {why}: {error}")
             dropped = [each for each in self._waiting if each.condition == job.condition]
             self._waiting = [each for each in self._waiting if each not in dropped]
             self._progress.skip(job.condition, len(dropped) * self.samples[job.condition] // len(self._base.seeds))

@@ -265,6 +265,4 @@ def _forms(run: record.Run, arrays: given.Source | None) -> Forms:
         _opened.clear()
         _opened[of_run] = data, {}
     data, forms = _opened[of_run]
-    if any(samples.form_of(setting) not in forms for setting in run.settings.values()):  # also of conditions that are new
-        forms |= samples.in_forms(run.experiment, data)
-    return forms
+    return samples.in_forms(run.experiment, data, forms)  # also of conditions that are new

@@ -14,6 +14,7 @@ from localdfa.files import path_of
 from localdfa.geometry import seen
 from localdfa.interchange import safetensors
 from localdfa.jobs import Callback
+from localdfa.network import rewired
 from localdfa.progress import Progress
 from localdfa.results import Run, given_to
 from localdfa.samples import Data, Forms
@@ -108,7 +109,7 @@ def run(
     with shown(progress) as display:
         _warn_of_doubts(experiment, display)
         with blas.one_thread():
-            forms = samples.in_forms(experiment, found)
+            forms = samples.in_forms(experiment, found, {})
             compiled = _rehearse(experiment, found, forms, display, start)
         place = folders.take(place, name)
         with folders.held(place) as alone:
@@ -157,7 +158,7 @@ def resume(
         arrays = given_to(experiment, data)
         found = samples.load(experiment, arrays)
         fingerprints = _fingerprints(changed, found, began.start)
-        forms = samples.in_forms(experiment, found)
+        forms = samples.in_forms(experiment, found, {})
         with shown(progress) as display:
             _warn_of_doubts(experiment, display)
             _go_on(began, found, fingerprints, forms, display, set(), callback, workers, arrays)
@@ -206,22 +207,27 @@ def _keep_sources(experiment: Experiment, place: Path) -> None:
 def _rehearse(
     experiment: Experiment, data: Data, forms: Forms, progress: Progress, start: handover.Start | None
 ) -> set[str]:  # fmt: skip
-    """Build every network, and train the first for a mini-batch: what goes wrong there does so before a folder is made.
+    """Build every network with the feedback of each stage, and train the first for a mini-batch.
+
+    What goes wrong there does so before a folder is made.
 
     Returns the conditions whose kernels are compiled.
     """
     by_condition = settings(experiment)
     (name, setting), *others = by_condition.items()
     seed, *later_seeds = experiment.seeds
-    networks = [(other, seed) for _, other in others]
-    # Of another run each seed is read; networks that are built anew differ in nothing but their random numbers.
-    networks += [(each, later) for each in by_condition.values() if each.network.from_run for later in later_seeds]
-    for each, number in networks:
-        if each.module is None:
-            assert isinstance(data, Dataset)
-            handover.begin(each, seen(each, data.shape), data.n_out, number, start)
-        else:  # its taps may be refused
-            jobs.training_of(each, forms, record.Job(Path(), "", number))
+    if isinstance(data, Dataset):
+        layers = [each for each in by_condition.values() if each.module is None]
+        networks = [(each, seed) for each in layers]
+        # Of another run each seed is read; networks that are built anew differ in nothing but their random numbers.
+        networks += [(each, later) for each in layers if each.network.from_run for later in later_seeds]
+        for each, number in networks:
+            network = handover.begin(each, seen(each, data.shape), data.n_out, number, start)
+            for stage in each.stage:
+                rewired(network, each, each.rule_of(stage), number, each.layer_rules_of(stage))
+    for _, other in others:
+        if other.module is not None:  # its taps may be refused
+            jobs.training_of(other, forms, record.Job(Path(), "", seed))
     progress.compiling(name)
     jobs.training_of(setting, forms, record.Job(Path(), name, seed), start=start).warm_up()
     return {name}
@@ -291,7 +297,7 @@ def _go_on(
         with blas.one_thread(), _queue(run, forms, progress) as queue:
             progress.start(queue.samples)
             if workers is None:
-                _train_all(run, queue, forms, progress, compiled, callback)
+                _train_all(run, queue, data, forms, progress, compiled, callback)
             else:
                 _compile_all(run, queue, forms, progress, compiled)
                 side_by_side.train_all(run, queue, arrays, workers, progress)
@@ -317,28 +323,32 @@ def _compile_all(run: record.Run, queue: jobs.Queue, forms: Forms, progress: Pro
 
 
 def _train_all(
-    run: record.Run, queue: jobs.Queue, forms: Forms, progress: Progress, compiled: set[str], callback: Callback | None
+    run: record.Run, queue: jobs.Queue, data: Data, forms: Forms, progress: Progress, compiled: set[str],
+    callback: Callback | None,
 ) -> None:  # fmt: skip
     """Train every condition and seed, one after the other; compiled: the conditions whose kernels are, which grow."""
     start = run.start
     while waiting := queue.more(1):
         for job in waiting:
-            trainer = jobs.begin(run, job, forms, start, run, progress)
-            if not trainer.finished and job.condition not in compiled:
-                progress.compiling(job.condition)
-                jobs.training_of(trainer.setting, forms, job, start=start).warm_up()
-                compiled.add(job.condition)
-            progress.job(job.condition, job.seed)
-            progress.skip(job.condition, trainer.epoch * trainer.n_train)
+            samples.in_forms(run.experiment, data, forms)  # also of trials, which are chosen one by one
+            trainer = None
             try:
+                trainer = jobs.begin(run, job, forms, start, run, progress)
+                if not trainer.finished and job.condition not in compiled:
+                    progress.compiling(job.condition)
+                    jobs.training_of(trainer.setting, forms, job, start=start).warm_up()
+                    compiled.add(job.condition)
+                progress.job(job.condition, job.seed)
+                progress.skip(job.condition, trainer.epoch * trainer.n_train)
                 jobs.train(trainer, run.experiment.record, run, progress, callback)
-            except NonFiniteError as error:
+            except (NonFiniteError, SpecError) as error:
                 if not queue.failed(job, error):
                     raise
             else:
                 queue.trained(job)
             finally:
                 jobs.summarise(run)
-            early = (trainer.setting.epochs - trainer.epoch) * trainer.n_train  # what an early stop left out
+            done = 0 if trainer is None else trainer.epoch
+            early = (run.settings[job.condition].epochs - done) * queue.n_train(job.condition)  # what an early stop left out
             progress.skip(job.condition, early)
             progress.over(job.condition, job.seed)

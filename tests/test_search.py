@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 from test_grid import FOLLOWED, by_hand
 
 import localdfa
-from localdfa import cli, record, registry, searching, spec, train, trainer
+from localdfa import cli, jobs, record, registry, searching, spec, train, trainer
 from localdfa.errors import LocalDFAError, RunError, SpecError
 from localdfa.progress import Progress
 from localdfa.spec import search as ranges
@@ -593,3 +593,38 @@ def test_options_that_do_not_go_together_are_refused(small, tmp_path, monkeypatc
     assert done.exit_code == 1
     assert message in done.output
     assert not (tmp_path / "runs").exists()
+
+
+def test_data_are_read_in_the_form_that_a_trial_asks_for(tmp_path):
+    """Which no end of a range may have shown."""
+    x, y, *_ = data()
+    images = x[:, :1, None, None] * np.ones((8, 8))
+    space = {"augment.padding": "0..3"}
+    run = train.run(TINY, tmp_path / "run", progress=False, data=(images, y), search=Search(space, 4))
+    assert {own["augment.padding"] for own in values(run, space).values()} - {0, 3}
+    assert run.status == "finished"
+
+
+def test_ends_of_ranges_that_no_network_can_have_are_refused_before_training(tmp_path):
+    space = {"feedback.rank": "1..20"}
+    with pytest.raises(SpecError, match=r"feedback\.rank: 20 leaves B as it is"):
+        searched(tmp_path / "run", space=space)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_trial_that_cannot_begin_is_given_up_also_by_resume(tmp_path, monkeypatch):
+    right = jobs.training_of
+
+    def training_of(setting, forms, job, *more, **named):
+        if job.condition == "trial-1":
+            raise SpecError("network.hidden: this one cannot be")
+        return right(setting, forms, job, *more, **named)
+
+    monkeypatch.setattr(jobs, "training_of", training_of)
+    with pytest.raises(Cut):
+        searched(tmp_path / "run", callback=cut_at("trial-2", 0, 1))
+    run = train.resume(tmp_path / "run", progress=False, data=data())
+    assert run.status == "finished"
+    assert [np.isinf(trial.value) for trial in study(run).trials] == [False, True, False]
+    (said,) = [note for note in run.info["notes"] if "given up" in note]
+    assert said == "trial-1 is given up, as seed 0 cannot be trained: network.hidden: this one cannot be"

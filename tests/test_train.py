@@ -51,6 +51,18 @@ class StopAfter(train.Progress):
             raise KeyboardInterrupt
 
 
+def test_feedback_that_a_later_stage_cannot_have_is_refused_before_any_training(tmp_path):
+    conditions = [
+        {"name": "first", "rule": "dfa"},
+        {"name": "second", "rule": "dfa", "stage": [{"epochs": 1}, {"epochs": 1, "rule": "fa"}]},
+    ]
+    asked = {"network": {"hidden": [4, 4]}, "feedback": {"density": 0.03}, "stage": [{"epochs": 1}]}
+    for condition in (conditions, conditions[1:]):
+        with pytest.raises(SpecError, match=r"feedback\.density: 0\.03 leaves none of the 16 entries"):
+            train.run(tiny(**asked, condition=condition), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
 def test_a_run_leaves_what_it_promises(tmp_path):
     conditions = [{"name": "local"}, {"name": "b-p", "rule": "bp"}]
     run = train.run(tiny(condition=conditions, seeds=[3, 5]), tmp_path / "run", name="tiny")

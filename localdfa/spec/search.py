@@ -191,9 +191,11 @@ def check(base: Experiment, search: Search) -> None:
 
 
 def rehearsed(base: Experiment, search: Search) -> Experiment:
-    """The experiment with a condition for each combination of choices, and the low ends of all ranges."""
+    """The experiment with a condition for each combination of choices, and the low ends of all ranges; and each high end."""
     choices = {key: found if isinstance(found, list) else [found.low] for key, found in search.ranges.items()}
-    return with_trials(base, {f"rehearsed-{k}": values for k, values in enumerate(_combinations(choices))})
+    tried = _combinations(choices)
+    tried += [{**tried[0], key: found.high} for key, found in search.ranges.items() if isinstance(found, Range)]
+    return with_trials(base, {f"rehearsed-{k}": values for k, values in enumerate(tried)})
 
 
 def _combinations(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
