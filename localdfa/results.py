@@ -269,8 +269,10 @@ class Run(record.Run):
             with blas.one_thread():
                 part = samples.new(self.experiment, setting, x, tuple(info["shape"]), self._data)
                 network = trained.network(self, job, setting)
-                method = engine(setting, setting.rule_of(setting.stage[-1]))
-                drives = recording.drives(setting, network, method, part, job.seed, (job.last or {})[record.KEPT])
+                last = job.last
+                assert last is not None  # as it is finished
+                method = engine(setting, last["rule"])
+                drives = recording.drives(setting, network, method, part, job.seed, last[record.KEPT])
                 activity = network.predict(drives)
         if outputs:
             return activity

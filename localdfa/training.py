@@ -116,9 +116,9 @@ class Training(ABC):
         self._leave(len(self.setting.stage))
 
     def go_on(self) -> None:
-        """Take up the last stage again, where training is over."""
+        """Take up the stage that training ended in again, where it is over."""
         if self.finished:
-            self._enter(len(self.setting.stage) - 1)
+            self._enter(self.rows[-1]["stage"])
 
     def _leave(self, following: int) -> None:
         """Leave the stage for another one."""
@@ -166,7 +166,8 @@ class Training(ABC):
                 raise ValueError(f"the best epoch is {position.best}, after {position.epoch}")
             self._take(arrays, position)
             self.epoch_of_stage = position.epoch_of_stage
-            self._enter(min(position.stage, len(self.setting.stage) - 1))  # a finished training keeps its last rule
+            over = position.stage == len(self.setting.stage)
+            self._enter(position.rows[-1]["stage"] if over else position.stage)  # a finished training keeps its last rule
             best = [arrays[f"best{l}"] for l in range(len(self._learned)) if "best0" in arrays]
             for l, (saved, learned) in enumerate(zip(best, self._learned, strict=bool(best))):
                 check_alike(f"best{l}", saved, learned)

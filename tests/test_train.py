@@ -63,6 +63,36 @@ def test_feedback_that_a_later_stage_cannot_have_is_refused_before_any_training(
         assert not (tmp_path / "run").exists()
 
 
+def test_a_training_that_a_callback_ends_early_is_read_by_the_stage_that_it_ended_in(tmp_path):
+    """Its records made again, its predictions and its B where another training starts from it."""
+    stages = [{"epochs": 2, "rule": "dfa"}, {"epochs": 2, "rule": "fa"}]
+    asked = {"rule": "dfa", "network": {"hidden": [8, 6], "weights": "uniform"}}
+    run = train.run(tiny(**asked, stage=stages), tmp_path / "run", progress=False, callback=lambda row: row["epoch"] == 1)
+    (job,) = run.jobs
+    assert job.metrics[-1]["stage"] == 0
+    before = job.weights
+    assert before["B1"].shape == (8, 10)
+    (job.folder / "weights.npz").unlink()
+    (again,) = train.resume(run.folder, progress=False).jobs
+    assert again.weights.keys() == before.keys()
+    assert all(np.array_equal(array, before[key]) for key, array in again.weights.items())
+    asked["network"]["from_run"] = str(run.folder / "dfa-fa")
+    del asked["network"]["weights"]
+    (heir,) = train.run(tiny(**asked, stage=[{"epochs": 1}]), tmp_path / "heir", progress=False).jobs
+    assert np.array_equal(heir.weights["B1"], before["B1"])
+
+
+def test_predictions_of_spikes_are_those_of_the_stage_that_training_ended_in(tmp_path):
+    """Settled under exact DFA, and with noise of their own under the local rule."""
+    network = {"hidden": [12], "neuron": "lif"}
+    stages = [{"epochs": 3, "rule": "dfa"}, {"epochs": 1, "rule": "local"}]
+    asked = tiny(network=network, stage=stages)
+    run = train.run(asked, tmp_path / "run", progress=False, callback=lambda row: row["epoch"] == 1)
+    (job,) = run.jobs
+    test = samples.load(run.experiment).x_test
+    assert np.array_equal(run.predict(test), job.outcome["prediction"])
+
+
 def test_a_run_leaves_what_it_promises(tmp_path):
     conditions = [{"name": "local"}, {"name": "b-p", "rule": "bp"}]
     run = train.run(tiny(condition=conditions, seeds=[3, 5]), tmp_path / "run", name="tiny")

@@ -70,13 +70,13 @@ def trained(run: Run, name: str, setting: Setting, train: Part) -> tuple[Network
     """
     job, own = next(job for job in run.jobs if job.condition == name), run.settings[name]
     where, pathway, last = f"{job.folder / 'weights.npz'}: does not fit this experiment", setting.pathway_of("local"), job.last
-    ended_with = own.pathway_of(own.rule_of(own.stage[-1]))
+    assert last is not None  # weights are kept of what is measured
+    ended_with = own.pathway_of(last["rule"])
     if ended_with != pathway and setting.feedback_changes("local"):
         raise RunError(f"{job.folder / 'weights.npz'}: has no B of feedback.pathway {pathway!r}, but of {ended_with!r}")
     first = begin(setting, train.shape, train.targets.shape[1], job.seed)
     of_run = pathway if ended_with == pathway else "transpose"
     network = handed_over(first, setting, job.seed, job.weights, of_run, where)
-    assert last is not None  # weights are kept of what is measured
     return network, last[KEPT]
 
 
