@@ -1,6 +1,6 @@
 """The training of one condition and seed of a run, from where it stands to its end: epochs, checkpoints, metrics, records."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -137,12 +137,13 @@ def train(trainer: Training, keep: Record, notes: Notes, progress: Progress, cal
         if record.KEPT in row:
             job.write_metrics(trainer.rows, lasting=False)
         progress.epoch(row)
-        _judge(trainer, notes, progress)
+        said = _judge(trainer, notes, progress)
         if trainer.finished or trainer.epoch % keep.checkpoint == 0:
             trainer.save()
         if callback is not None and callback(dict(row)) and not trainer.finished:
             trainer.end()
             trainer.save()
+            _judge(trainer, notes, progress, said)
             notes.note(f"{job.condition} seed {job.seed}: the callback ended training after epoch {trainer.epoch}")
     if was_unfinished:
         job.write_metrics(trainer.rows)
@@ -156,19 +157,29 @@ def _keep_epoch(trainer: Training, keep: Record) -> None:
         trainer.job.write(name, made(), trainer.epoch)
 
 
-def _judge(trainer: Training, notes: Notes, progress: Progress) -> None:
-    """Warn of spiking layers that are silent or saturate, and once of training that stays at chance.
+def _judge(trainer: Training, notes: Notes, progress: Progress, said: Collection[str] = ()) -> list[str]:
+    """Warn of spiking layers that are silent or saturate, and once of training that stays at chance; returns the warnings.
 
-    Chance is looked at after some epochs, so that one may stop there, and at the end; run.json keeps what is found last.
+    Chance is looked at after some epochs, so that one may stop there, and at the end, of the weights that are kept; run.json
+    keeps what is found last. said: warnings that are not repeated.
     """
-    row, job, judged = trainer.rows[-1], trainer.job, trainer.finished or trainer.epoch == _TRIED
+    job, judged, kept = trainer.job, trainer.finished or trainer.epoch == _TRIED, trainer.epoch
+    if trainer.finished:
+        kept = trainer.rows[-1].get(record.KEPT, trainer.epoch)
+    row = trainer.rows[kept]
     idle = measure.idle(row, trainer.not_learned(row)) if judged else []
     warned_of_chance = trainer.epoch > _TRIED and trainer.not_learned(trainer.rows[_TRIED]) is not None
     unhealthy = measure.unhealthy(row)
-    for message in (*([] if warned_of_chance else idle), *unhealthy):
-        progress.warn(f"{job.condition} seed {trainer.seed}, epoch {row['epoch']}: {message}")
+    warnings = [
+        f"{job.condition} seed {trainer.seed}, epoch {kept}: {message}"
+        for message in (*([] if warned_of_chance else idle), *unhealthy)
+    ]
+    for warning in warnings:
+        if warning not in said:
+            progress.warn(warning)
     if judged:
-        notes.note_health(job, row["epoch"], [*idle, *unhealthy])
+        notes.note_health(job, kept, [*idle, *unhealthy])
+    return warnings
 
 
 def _record(trainer: Training, keep: Record, notes: Notes, progress: Progress, anew: bool) -> None:

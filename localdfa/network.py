@@ -14,6 +14,7 @@ from localdfa.errors import SpecError
 from localdfa.geometry import Geometry, lay_out
 from localdfa.outputs import Output
 from localdfa.spec import Setting
+from localdfa.spec.matrices import useless_rank
 from localdfa.spec.tables import GIVEN
 from localdfa.topology import Projection, wire
 from localdfa.weights import Weights
@@ -279,7 +280,7 @@ def build(setting: Setting, n_in: int | tuple[int, ...], n_out: int, seed: int) 
     drawn = [to_inputs, *network.feedback]
     rank, most = setting.feedback.rank, max((min(b.shape) for b in drawn if b is not None), default=0)
     if rank is not None and 0 < most <= rank:
-        raise SpecError(f"feedback.rank: {rank} leaves B as it is, which has {most} dimensions; allowed here: fewer, or none")
+        raise SpecError(useless_rank(rank, most))
     return network
 
 

@@ -19,7 +19,7 @@ from localdfa.progress import Progress
 from localdfa.results import Run, given_to
 from localdfa.samples import Data, Forms
 from localdfa.side_by_side import Workers
-from localdfa.spec import Experiment, asked, checks, settings
+from localdfa.spec import Experiment, Setting, asked, checks, settings
 from localdfa.spec import experiment as validated
 from localdfa.spec.grid import Grid, expanded
 from localdfa.spec.search import Search, rehearsed
@@ -221,6 +221,8 @@ def _rehearse(
         networks = [(each, seed) for each in layers]
         # Of another run each seed is read; networks that are built anew differ in nothing but their random numbers.
         networks += [(each, later) for each in layers if each.network.from_run for later in later_seeds]
+        for each in layers:
+            _require_spread(each, len(data.y_train))
         for each, number in networks:
             network = handover.begin(each, seen(each, data.shape), data.n_out, number, start)
             for stage in each.stage:
@@ -231,6 +233,15 @@ def _rehearse(
     progress.compiling(name)
     jobs.training_of(setting, forms, record.Job(Path(), name, seed), start=start).warm_up()
     return {name}
+
+
+def _require_spread(setting: Setting, samples: int) -> None:
+    """Refuse a last mini-batch of one sample, of so many to train on, where drives are normalised over mini-batches."""
+    if setting.network.batch_norm and samples % setting.batch_size == 1:
+        raise SpecError(
+            f"batch_size: {setting.batch_size} of {samples} training samples leaves a mini-batch of one, which has no spread "
+            f"by which network.batch_norm = true could divide; allowed: another size"
+        )
 
 
 def shown(progress: Progress | bool) -> AbstractContextManager[Progress]:

@@ -269,6 +269,11 @@ def test_the_resolved_spec_is_the_experiment(run):
         ({"phases": {"beta": 0.2}, "condition": [{"name": "a", "rule": "dfa"}]}, "phases.beta: 0.2 is read only"),
         ({"feedback": {"signal": "spikes"}}, "feedback.signal"),
         ({"feedback": {"bottleneck": {"1": 3}}}, "feedback.bottleneck"),
+        ({"feedback": {"pathway": "direct_kolen_pollack", "density": 0.3}}, "feedback.density: 0.3 would not last"),
+        ({"feedback": {"pathway": "direct_kolen_pollack", "signs": "sender"}}, "feedback.signs: 'sender' would not last"),
+        ({"feedback": {"rank": 1, "density": 0.5}}, "feedback.rank: 1 would not stay so with feedback.density = 0.5"),
+        ({"feedback": {"rank": 1, "signs": "sender"}}, "feedback.rank: 1 would not stay so with feedback.signs = 'sender'"),
+        ({"feedback": {"distribution": "orthogonal", "rank": 2}}, "feedback.distribution: 'orthogonal' would not last"),
         ({"feedback": {"spread": True}}, "feedback.spread: true, but module.name = 'mlp' has no neighbours"),
         ({"feedback": {"gain": 2.0}, "condition": [{"name": "a", "rule": "bp"}]}, "feedback.gain: 2.0 is read only"),
         ({"feedback": {"pathway": "sequential"}, "condition": [{"name": "a", "rule": "dfa"}]}, "feedback.pathway"),
@@ -309,6 +314,17 @@ def test_what_shows_with_the_data_is_refused_before_a_folder_is_made(changes, sa
     with pytest.raises(Exception, match=said):
         train.run({**TABLES, **changes}, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_module_learns_from_arrays_without_a_test_part(tmp_path):
+    """Its outcome is empty then, as that of layers is."""
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    asked = {"rule": "dfa", "stage": [{"epochs": 1}]}
+    y = (x.sum(axis=1) > 0).astype(int)
+    for name, own in (("module", {"module": {"name": "mlp", "width": 8}}), ("layers", {"network": {"hidden": [8]}})):
+        found = train.run({**asked, **own}, tmp_path / name, progress=False, data=(x, y))
+        assert found.entries.not_kept == []
+        assert found.jobs[0].outcome["prediction"].shape == (0,)
 
 
 _OWN = """

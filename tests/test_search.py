@@ -280,6 +280,12 @@ def optimiser_of(setting):
     return {**setting.optimiser.model_dump(), **found}
 
 
+def test_values_that_no_spec_has_are_refused():
+    search = Search({"feedback.bottleneck": [{"1": b"x"}, {"1": 3}]})
+    with pytest.raises(SpecError, match=r"search: with feedback\.bottleneck=.*b'x'"):
+        ranges.check(spec.experiment(TINY), search)
+
+
 @pytest.mark.parametrize(("tables", "key", "values"), FOLLOWED)
 def test_what_follows_a_key_follows_each_trial_also_after_a_resume(tmp_path, tables, key, values):
     """As in a spec that has the value from the start; what trials change is read again from search.toml."""

@@ -168,6 +168,7 @@ def refusal(tables):
         ({"rule": "bp", "network": {"weights": "zero"}}, ["network.weights", "'zero' cannot learn", "bp"]),
         ({"network": {"weights": "zero", "scale": 2.0}}, ["network.scale", "2", "network.weights = 'zero'"]),
         ({"rule": "dfa", "network": {"scale": 0.5}}, ["network.scale", "0.5", "network.weights = 'zero'"]),
+        ({"network": {"weights": "given", "scale": 2.0}}, ["network.scale", "2", "network.weights = 'given'"]),
         ({"network": {"from_run": "a/b", "scale": 2.0}}, ["network.scale", "2", "network.from_run"]),
         (
             {"feedback": {"pathway": "drtp"}, "network": {"output": "linear"}},

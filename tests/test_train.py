@@ -93,6 +93,33 @@ def test_predictions_of_spikes_are_those_of_the_stage_that_training_ended_in(tmp
     assert np.array_equal(run.predict(test), job.outcome["prediction"])
 
 
+def test_a_last_mini_batch_of_one_sample_is_refused_where_it_is_normalised(tmp_path):
+    x = np.random.default_rng(0).normal(size=(65, 4))
+    asked = {"network": {"hidden": [6], "batch_norm": True, "weights": "uniform"}, "batch_size": 32, "stage": [{"epochs": 1}]}
+    for n in (65, 33):
+        with pytest.raises(SpecError, match=f"batch_size: 32 of {n} training samples leaves a mini-batch of one"):
+            train.run(asked, tmp_path / "run", data=(x[:n], x[:n].sum(1) > 0), progress=False)
+    assert not (tmp_path / "run").exists()
+    train.run(asked, tmp_path / "run", data=(x[:64], x[:64].sum(1) > 0), progress=False)
+
+
+@pytest.mark.parametrize(("keep", "said"), [("best", 0), ("last", 1)])
+@pytest.mark.parametrize("by_callback", [False, True])
+def test_notes_of_the_end_are_of_the_weights_that_are_kept(tmp_path, monkeypatch, keep, said, by_callback):
+    """At chance after the last epoch alone."""
+    right, errors = trainer.Trainer.evaluate, {0: 90.0, 1: 5.0, 2: 90.0, 3: 5.0}
+
+    def evaluate(self, part, samples=None):
+        found = right(self, part, samples)
+        return {key: errors[self.epoch] if key == "error" else value for key, value in found.items()}
+
+    monkeypatch.setattr(trainer.Trainer, "evaluate", evaluate)
+    asked = tiny(preprocess={"validation": 0.2}, stage=[{"epochs": 3 if by_callback else 2, "keep": keep}])
+    stop = (lambda row: row["epoch"] == 2) if by_callback else None
+    run = train.run(asked, tmp_path / "run", progress=False, callback=stop)
+    assert sum("nothing is learned" in note for note in run.info["notes"]) == said
+
+
 def test_a_run_leaves_what_it_promises(tmp_path):
     conditions = [{"name": "local"}, {"name": "b-p", "rule": "bp"}]
     run = train.run(tiny(condition=conditions, seeds=[3, 5]), tmp_path / "run", name="tiny")

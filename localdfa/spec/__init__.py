@@ -6,8 +6,8 @@ wrong is said in one message that names the key, the value, what is allowed and 
 
 `tables` has the keys with their types, bounds and meanings, `defaults` what follows others where it is left out, and `derived`
 what follows from several keys. What one key cannot show is refused in `models` (names and parameters), `checks` and, of trials
-in time, `trials`; in `records` what cannot be recorded, and in `unread` what no rule reads. `load` puts all of it together, and
-`messages` says it.
+in time, `trials`, of random matrices, `matrices`; in `records` what cannot be recorded, and in `unread` what no rule reads.
+`load` puts all of it together, and `messages` says it.
 """
 
 from localdfa.spec.load import (

@@ -8,7 +8,7 @@ import numpy as np
 from localdfa import outputs as output_models
 from localdfa import registry
 from localdfa.errors import clipped, quoted
-from localdfa.spec import trials
+from localdfa.spec import matrices, trials
 from localdfa.spec.derived import (
     below_threshold,
     engine_of,
@@ -206,8 +206,11 @@ def _convolutions(setting: "Setting") -> None:
 
 def _layers(setting: "Setting") -> None:
     n_layers, network = len(setting.network.hidden) + 1, setting.network
-    if network.scale != 1 and (network.from_run is not None or initial_weights(setting) == "zero"):
-        why = "network.from_run" if network.from_run is not None else f"network.weights = {initial_weights(setting)!r}"
+    weights = initial_weights(setting)
+    # Of projections that skip layers, those that a script does not give are drawn.
+    skipping = any(t.post != t.pre + 1 and t.weights == "auto" and t.scale is None for t in network.projection)
+    if network.scale != 1 and (network.from_run is not None or weights == "zero" or (weights == "given" and not skipping)):
+        why = "network.from_run" if network.from_run is not None else f"network.weights = {weights!r}"
         raise ValueError(f"network.scale: {network.scale:g} is of weights that are drawn; allowed with {why}: 1")
     kept = {(table.pre, table.post) for table in network.projection if not table.plastic}
     plastic = any(table.plastic for table in network.projection) or any((k, k + 1) not in kept for k in range(n_layers))
@@ -239,30 +242,12 @@ def _layers(setting: "Setting") -> None:
 
 def _matrices(setting: "Setting") -> None:
     """Keys of random matrices that do not go together, or that B does not keep where it changes."""
-    table = setting.feedback
-    if table.rank is not None and (table.density < 1 or table.signs != "free"):
-        name = "density" if table.density < 1 else "signs"
-        raise ValueError(
-            f"feedback.rank: {table.rank} would not stay so with feedback.{name} = {quoted(getattr(table, name))}; allowed: "
-            f"density = 1 and signs = 'free', or no rank"
-        )
-    if table.distribution == "orthogonal":
-        for name, plain in (("density", 1.0), ("rank", None), ("signs", "free"), ("shared", False)):
-            if (value := getattr(table, name)) != plain:
-                raise ValueError(
-                    f"feedback.distribution: 'orthogonal' would not last with feedback.{name} = {quoted(value)}; allowed with "
-                    f"it: 'uniform', 'normal'"
-                )
-    for key, rule in rules_of(setting):
-        for name in ("density", "rank", "signs", "shared", "distribution"):
-            value, plain = getattr(table, name), type(table).model_fields[name].default
-            model = pathway_model(setting, rule)
-            if value not in (plain, "normal") and model.changes() and name not in model.keeps:
-                allowed = "none" if plain is None else quoted(plain)
-                raise ValueError(
-                    f"feedback.{name}: {quoted(value)} would not last, as under {key} = {rule!r} feedback.pathway = "
-                    f"{pathway_of(setting, rule)!r} changes B; allowed: {allowed}, or a pathway whose B is fixed"
-                )
+    pathways = (
+        (f"under {key} = {rule!r} feedback.pathway = {pathway_of(setting, rule)!r}", pathway_model(setting, rule))
+        for key, rule in rules_of(setting)
+    )
+    for line in matrices.wrong_in(setting.feedback, pathways):
+        raise ValueError(line)
 
 
 def _aligned(setting: "Setting") -> None:

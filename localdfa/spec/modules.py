@@ -6,6 +6,7 @@ from typing import Any
 from localdfa import registry
 from localdfa.data import Dataset
 from localdfa.errors import quoted
+from localdfa.spec import matrices
 from localdfa.spec.tables import Certify, Experiment, FeedbackTable, Preprocess, Setting
 
 # The rules, and what `localdfa.torch.feedback` calls them.
@@ -67,6 +68,10 @@ def check(setting: Setting) -> None:
             f"feedback.pathway: {quoted(pathway)} does not go with modules of PyTorch under rule = {quoted(setting.rule)}; "
             f"allowed: {', '.join(taken)}"
         )
+    if taken:
+        sent = pathway if pathway in taken else taken[0]
+        under = f"under rule = {setting.rule!r} feedback.pathway = {sent!r}"
+        wrong += matrices.wrong_in(setting.feedback, [(under, registry.get("feedback", sent))])
     if setting.loop is None:
         wrong += _wrong_with(model_of(setting), setting)
     if wrong:

@@ -208,4 +208,6 @@ def _combinations(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 def said(values: Mapping[str, Any]) -> str:
     """The values of a trial in a line, as options have them."""
-    return " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items())
+    return " ".join(
+        f"{key}={value if isinstance(value, str) else json.dumps(value, default=quoted)}" for key, value in values.items()
+    )

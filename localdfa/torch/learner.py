@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from localdfa import registry
 from localdfa.errors import LocalDFAError, SpecError, quoted
 from localdfa.network import FEEDBACK, SIGNS, generator, random_matrix
 from localdfa.registry import unknown
 from localdfa.spec import table
+from localdfa.spec.matrices import useless_rank, wrong_in
 from localdfa.spec.modules import PATHWAYS
 from localdfa.spec.tables import FeedbackTable
 from localdfa.torch.sources import Source, looked_at
@@ -270,8 +272,10 @@ class Learner(nn.Module):
             self._rows[name], self._features[name] = rows, point.shape[rows:]
             sizes[name] = point.shape[rows:].numel(), sent.shape[rows:].numel()
         widest, learns = max(n for n, _ in sizes.values()), self.pathway == "direct_kolen_pollack"
-        if drawn.shared and (learns or len({n_out for _, n_out in sizes.values()}) > 1):
-            raise SpecError("shared: true needs taps that get the same features of the error, and B that stays; allowed: false")
+        if drawn.shared and len({n_out for _, n_out in sizes.values()}) > 1:
+            raise SpecError("shared: true needs taps that get the same features of the error; allowed: false")
+        if drawn.rank is not None and drawn.rank >= (most := max(map(min, sizes.values()))):
+            raise SpecError(useless_rank(drawn.rank, most, ""))
         for l, (name, point) in enumerate(shown.points.items()):
             shape = (widest, sizes[name][1]) if drawn.shared else sizes[name]
             rng, signs = generator(seed, FEEDBACK, 0 if drawn.shared else l), generator(seed, SIGNS)
@@ -388,9 +392,12 @@ def feedback(
     if spread is not None and not callable(spread):
         raise SpecError(f"spread: {quoted(spread)} is not allowed: a function of the error")
     drawn = table(FeedbackTable, matrices)
+    own = pathway or (allowed[0] if allowed else "none")
+    for line in wrong_in(drawn, [(f"pathway {own!r}", registry.get("feedback", own))] if allowed else [], ""):
+        raise SpecError(line)
     _check_alone(model, {name: model.get_submodule(name) for name in (*names, output)})
     hooked = Taps(model, names, output, before=rule == "local", cuts=rule != "bp")
-    learner = Learner(hooked, rule, pathway or (allowed[0] if allowed else "none"), spread, nudge)
+    learner = Learner(hooked, rule, own, spread, nudge)
     try:
         learner._prepare(example, inside == "bp", several == "add", seed, drawn)
     except BaseException:

@@ -40,4 +40,5 @@ class SamplesTask(Task):
     def _out(self, model: nn.Module, part: str, samples: np.ndarray, *shape: int) -> Tensor:
         """What the module gives for samples of a part, (n, *shape)."""
         chunks = [samples[start : start + self.chunk] for start in range(0, len(samples), self.chunk)]
-        return torch.cat([checked(model(*self._batch(part, c).inputs), len(c), *shape).cpu() for c in chunks])
+        none = [torch.empty((0, *shape))] if not chunks else []
+        return torch.cat(none + [checked(model(*self._batch(part, c).inputs), len(c), *shape).cpu() for c in chunks])
