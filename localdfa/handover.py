@@ -40,14 +40,14 @@ def begin(setting: Setting, shape: tuple[int, ...], n_out: int, seed: int, start
     if setting.network.from_run is None:
         return network
     job, trained = source(setting.network.from_run, seed)
-    if (last := job.last) is None:
-        raise RunError(f"network.from_run: {job.folder / 'metrics.jsonl'}: is missing, and says in which stage training ended")
-    if trained.stage[last["stage"]].layer_rules:
+    last = job.last
+    stage = trained.stage[-1 if last is None else last["stage"]]  # a callback may have ended training before the last one
+    if stage.layer_rules:
         raise SpecError(
             f"network.from_run: {setting.network.from_run!r} ends with a stage of layer_rules, whose layers differ in their "
             f"pathways; allowed: a condition whose last stage has one rule"
         )
-    pathway = trained.pathway_of(last["rule"])
+    pathway = trained.pathway_of(trained.rule_of(stage))
     if pathway in {setting.pathway_of(rule) for _, rule in derived.rules_of(setting)}:
         _require_alike(setting, trained, pathway)
     return handed_over(network, setting, seed, job.weights, pathway, f"network.from_run: {job.folder / 'weights.npz'}")
