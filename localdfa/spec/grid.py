@@ -108,17 +108,15 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
 def _combinations(experiment: Experiment, name: str, own: Mapping[str, Any], grid: Grid) -> list[dict[str, Any]]:
     """The combinations of values for one condition, by its name and changes, of those keys that it reads.
 
-    A key is read beside values of the others if it is with one of its own.
+    A key is read beside values of the others if it is with one of its own. Values that go together nowhere decide nothing: a
+    control may not read them, and else they are refused later.
     """
     plain = next(found for key, found in settings(experiment).items() if name in ("", key))
     all_read = dict[tuple[int, ...], set[str]]()
     for each in product(*(range(len(values)) for values in grid.values())):
         try:
             setting = setting_with(experiment, own, {key: grid[key][i] for key, i in zip(grid, each, strict=True)})
-        except (
-            SpecError,
-            ValidationError,
-        ):  # of a control, where the values go with nothing that it reads; or as is said later
+        except (SpecError, ValidationError):
             setting = plain
         all_read[each] = {key for key in grid if reads(setting, key)}
     found = dict[tuple[tuple[str, int], ...], None]()
