@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -341,12 +341,12 @@ def form_of(setting: Setting) -> Form:
     return setting.precision, setting.network.output, setting.augment
 
 
-def in_forms(experiment: Experiment, data: Data, forms: Forms) -> Forms:
-    """The parts of a data set in each form in which a condition of the experiment reads them.
+def in_forms(read_by: Iterable[Setting], data: Data, forms: Forms) -> Forms:
+    """The parts of a data set in each form in which one of some settings reads them.
 
     forms: those that there are, which grow, and which it returns.
     """
-    for setting in settings(experiment).values():
+    for setting in read_by:
         if setting.module is not None:
             forms[form_of(setting)] = data
         elif form_of(setting) not in forms:

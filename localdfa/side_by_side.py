@@ -251,13 +251,13 @@ def _train(folder: Path, place: int, arrays: given.Source | None, threads: int) 
         run = record.Run(folder, allow_models=True)  # the process that holds it was allowed them, or has them of itself
         use_threads(threads or library().get_worker().state.nthreads, run.of_modules)
         job = run.jobs[place]
-        trainer = jobs.begin(run, job, _forms(run, arrays), run.start, outcome, outcome)
+        trainer = jobs.begin(run, job, _forms(run, job, arrays), run.start, outcome, outcome)
         jobs.train(trainer, run.experiment.record, outcome, outcome)
     return outcome
 
 
-def _forms(run: record.Run, arrays: given.Source | None) -> Forms:
-    """The data of a run, read once for all trainings of this worker."""
+def _forms(run: record.Run, job: record.Job, arrays: given.Source | None) -> Forms:
+    """The data of a run, read once for all trainings of this worker, also in the form that a condition and seed reads."""
     of_run = str(run.folder), record.began_as(run.info)
     if of_run not in _opened:
         data = samples.load(run.experiment, arrays)
@@ -265,4 +265,4 @@ def _forms(run: record.Run, arrays: given.Source | None) -> Forms:
         _opened.clear()
         _opened[of_run] = data, {}
     data, forms = _opened[of_run]
-    return samples.in_forms(run.experiment, data, forms)  # also of conditions that are new
+    return samples.in_forms([run.settings[job.condition]], data, forms)

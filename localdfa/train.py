@@ -109,7 +109,7 @@ def run(
     with shown(progress) as display:
         _warn_of_doubts(experiment, display)
         with blas.one_thread():
-            forms = samples.in_forms(experiment, found, {})
+            forms = samples.in_forms(settings(experiment).values(), found, {})
             compiled = _rehearse(experiment, found, forms, display, start)
         place = folders.take(place, name)
         with folders.held(place) as alone:
@@ -158,7 +158,7 @@ def resume(
         arrays = given_to(experiment, data)
         found = samples.load(experiment, arrays)
         fingerprints = _fingerprints(changed, found, began.start)
-        forms = samples.in_forms(experiment, found, {})
+        forms = samples.in_forms(settings(experiment).values(), found, {})
         with shown(progress) as display:
             _warn_of_doubts(experiment, display)
             _go_on(began, found, fingerprints, forms, display, set(), callback, workers, arrays)
@@ -341,7 +341,7 @@ def _train_all(
     start = run.start
     while waiting := queue.more(1):
         for job in waiting:
-            samples.in_forms(run.experiment, data, forms)  # also of trials, which are chosen one by one
+            samples.in_forms([run.settings[job.condition]], data, forms)  # also of trials, which are chosen one by one
             trainer = None
             try:
                 trainer = jobs.begin(run, job, forms, start, run, progress)

@@ -107,7 +107,7 @@ def test_what_conditions_have_in_common_is_kept_once():
         {"name": "whole"}, {"name": "flip", "augment": {"flip": True}}, {"name": "crop", "augment": CROP},
         {"name": "softmax", "augment": {"crop": 6}, "network": {"output": "softmax"}},
     ])  # fmt: skip
-    forms = samples.in_forms(spec, samples.load(spec), {})
+    forms = samples.in_forms(settings(spec).values(), samples.load(spec), {})
     whole, flip, crop, softmax = (forms[samples.form_of(setting)]["train"] for setting in settings(spec).values())
     assert flip.inputs is whole.inputs is crop.whole is softmax.whole
     assert crop.inputs is softmax.inputs

@@ -95,7 +95,7 @@ def test_samples_are_counted_without_a_training(run, monkeypatch):
     """As many as an epoch learns from; of a text alone, of which the module says how much it sees, one has to be made."""
     run, _ = run
     made, real = [], module_trainer.ModuleTrainer.__init__
-    forms = samples.in_forms(run.experiment, samples.load(run.experiment), {})
+    forms = samples.in_forms(run.settings.values(), samples.load(run.experiment), {})
     setting = next(iter(run.settings.values()))
     expected = jobs.training_of(setting, forms, run.jobs[0]).n_train
     monkeypatch.setattr(

@@ -92,8 +92,8 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
         raise SpecError(f"grid: {count} combinations of values; allowed: at most {_MOST}, which make up to 1000 conditions")
     changes = {condition.name: condition.changes for condition in experiment.condition} or {"": {}}
     conditions, used = list[dict[str, Any]](), set[str]()
-    for name, own in changes.items():
-        for chosen in _combinations(experiment, name, own, grid):
+    for (name, own), plain in zip(changes.items(), settings(experiment).values(), strict=True):
+        for chosen in _combinations(experiment, plain, own, grid):
             used |= {*chosen}
             said = [f"{key.rpartition('.')[2]}-{_said(value)}" for key, value in chosen.items()]
             conditions.append({**with_values(own, chosen), "name": "-".join(filter(None, (name, *said)))})
@@ -105,13 +105,12 @@ def expanded(experiment: Experiment, grid: Grid) -> Experiment:
     return validated({**tables, "condition": conditions})
 
 
-def _combinations(experiment: Experiment, name: str, own: Mapping[str, Any], grid: Grid) -> list[dict[str, Any]]:
-    """The combinations of values for one condition, by its name and changes, of those keys that it reads.
+def _combinations(experiment: Experiment, plain: Setting, own: Mapping[str, Any], grid: Grid) -> list[dict[str, Any]]:
+    """The combinations of values for one condition, by its setting and changes, of those keys that it reads.
 
     A key is read beside values of the others if it is with one of its own. Values that go together nowhere decide nothing: a
     control may not read them, and else they are refused later.
     """
-    plain = next(found for key, found in settings(experiment).items() if name in ("", key))
     all_read = dict[tuple[int, ...], set[str]]()
     for each in product(*(range(len(values)) for values in grid.values())):
         try:
