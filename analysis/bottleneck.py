@@ -17,16 +17,18 @@ TITLE, SECTION = "Signals through a bottleneck", "rule"
 
 
 class _Sweep(NamedTuple):
-    """The layer of the bottleneck, from 0; for each rule the conditions by the neurons that pass, fewest first."""
+    """The layer of the bottleneck, from 0; for each rule the conditions by the neurons that pass, fewest first; and those
+    without such a layer."""
 
     layer: int
     names: dict[str, dict[int, str]]
+    others: list[str]
 
 
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
     found, what = _sweep(run), summary.error(run).name
-    panels = len(_layers.some(_layers.depth(run)))
+    panels = len(_layers.some(_depth(run, found)))
     cosines = "a" if panels == 1 else f"a to {chr(96 + panels)}"
     single = [rule for rule, names in found.names.items() if len(names) == 1]
     text = (
@@ -38,6 +40,8 @@ def caption(run: Run) -> str:
     )
     if single:
         text += f"Points without a line have no bottleneck: {', '.join(single)}. "
+    if found.others:
+        text += f"Not drawn, as there is no such layer: {', '.join(found.others)}. "
     number = len(run.experiment.seeds)
     if number == 1:
         return f"{text}One seed."
@@ -57,7 +61,8 @@ def figure(run: Run) -> style.Figure:
     for key in ("signal_cosine", error):
         if not any(key in row for row in measured):
             raise RunError(f"this run has no measure {key!r}")
-    found, shown, last = _sweep(run), _layers.some(_layers.depth(run)), summary.ends(run)
+    found, last = _sweep(run), summary.ends(run)
+    shown = _layers.some(_depth(run, found))
     rules = list(found.names)
     with style.context():
         drawn = style.Figure(style.TWO_COLUMNS, 2.1 + style.legend_height(rules, style.TWO_COLUMNS))
@@ -95,9 +100,13 @@ def _sweep(run: Run) -> _Sweep:
         )
     (layer,) = layers
     names: dict[str, dict[int, str]] = {}
+    others = []
     for name, setting in run.settings.items():
-        width = setting.network.hidden[int(layer) - 1]
-        assert isinstance(width, int)  # else it could have no bottleneck in any condition
+        hidden = setting.network.hidden
+        width = hidden[int(layer) - 1] if int(layer) <= len(hidden) else None
+        if not isinstance(width, int):
+            others.append(name)
+            continue
         of_rule = names.setdefault(setting.rule, {})
         other = of_rule.setdefault(setting.feedback.bottleneck.get(layer, width), name)
         if other != name:
@@ -105,7 +114,12 @@ def _sweep(run: Run) -> _Sweep:
                 f"{run.folder}: the figure bottleneck joins conditions of one rule by feedback.bottleneck, and {other} and "
                 f"{name} do not differ in it"
             )
-    return _Sweep(int(layer) - 1, {rule: dict(sorted(of_rule.items())) for rule, of_rule in names.items()})
+    return _Sweep(int(layer) - 1, {rule: dict(sorted(of_rule.items())) for rule, of_rule in names.items()}, others)
+
+
+def _depth(run: Run, found: _Sweep) -> int:
+    """Hidden layers of the deepest condition that is drawn."""
+    return max(len(run.settings[name].network.hidden) for of_rule in found.names.values() for name in of_rule.values())
 
 
 def _cosines(last: dict[str, list[dict[str, Any]]], names: dict[int, str], layer: int) -> summary.Curve:

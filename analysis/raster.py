@@ -53,8 +53,10 @@ def caption(run: Run) -> str:
     )
     if True in twins:
         text += "Where a twin fires more, or less, than its soma, it learns to."
-    number = sum(len(run.settings[name].network.hidden) for name in found)
-    return text.rstrip() + (f" Of {number} layers of all conditions the first {_PANELS} are drawn." if number > _PANELS else "")
+    depths = [len(run.settings[name].network.hidden) for name in found]
+    number, shown = sum(depths), min(_PANELS, sum(len(_layers.some(depth)) for depth in depths))
+    whose = " of all conditions" if len(depths) > 1 else ""
+    return text.rstrip() + (f" Of {number} layers{whose} {shown} are drawn." if shown < number else "")
 
 
 def figure(run: Run, trial: int | None = None) -> style.Figure:

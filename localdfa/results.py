@@ -303,7 +303,6 @@ class Run(record.Run):
         LocalDFAError
             PyTorch is not installed.
         """
-        export.library("torch", "torch")
         from localdfa.interchange import torch as of_torch
 
         job, setting = trained.chosen(self, condition, seed)

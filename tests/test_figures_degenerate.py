@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from localdfa import analysis, cli, record, spec
-from localdfa.analysis import beta, errors, fields, raster, report, style, tsne
+from localdfa.analysis import beta, bottleneck, errors, fields, raster, report, style, tsne
 from localdfa.analysis import map as nudging_map
 from localdfa.errors import RunError, SpecError
 
@@ -298,6 +298,42 @@ def test_bins_of_the_raster_end_where_phases_do(tmp_path):
     assert counts[~np.array(nudged)].min() >= 2 - 1e-9
     assert np.isnan(twin.values[soma.edges[:-1] < 107]).all()
     assert not twin.values[soma.edges[:-1] >= 107].any()
+
+
+def test_raster_says_how_many_layers_it_leaves_out(tmp_path):
+    """Of deep networks five are drawn, also where these are few enough for all panels."""
+    for hidden, said in (([4] * 7, " Of 7 layers 5 are drawn."), ([4] * 5, None)):
+        deep = made(tmp_path / str(len(hidden)), **{**SPIKING, "network": {"hidden": hidden, "neuron": "lif"}})
+        deep.jobs[0].write("spikes", spikes([110.0], [1], [0], [False], [7]))
+        assert len(raster.figure(deep).axes) == 10
+        assert raster.caption(deep).endswith(said) if said else "are drawn." not in raster.caption(deep).split("Below")[1]
+
+
+def test_sweeps_have_the_layers_of_the_conditions_that_they_draw(tmp_path):
+    """Others of the run may be deeper, or have no layer with a bottleneck."""
+
+    def rows(job):
+        deep = {"deep-1": 4, "one-1": 1, "images-1": 3}.get(job.condition, 2)
+        return [row(job, depth=deep, relative_error_to_dfa=[float(job.condition.split("-")[-1])] * deep)]
+
+    shallow = [{"name": f"b-{b}", "phases": {"beta": b}} for b in (0.01, 0.1, 1.0)]
+    deeper = {"name": "deep-1", "rule": "dfa", "network": {"hidden": [4, 4, 4, 4]}}
+    run = rate(rows=rows, condition=[*shallow, deeper], network={"hidden": [4, 3]})(tmp_path / "beta")
+    texts = [text.get_text() for text in beta.figure(run).legends[0].get_texts()]
+    assert [text for text in texts if text.startswith("layer")] == ["layer 1, slope 1.00", "layer 2, slope 1.00"]
+    narrow = [{"name": f"dfa-{b}", "rule": "dfa", "feedback": {"bottleneck": {2: b}}} for b in (1, 2)]
+    others = [
+        {"name": "one-1", "rule": "bp", "network": {"hidden": [4]}},
+        {
+            "name": "images-1",
+            "rule": "bp",
+            "network": {"hidden": [{"channels": 2, "kernel": 3}, {"channels": 2, "kernel": 3}, 5]},
+        },
+    ]
+    for other in others:
+        run = rate(rows=rows, condition=[*narrow, other], network={"hidden": [4, 3]})(tmp_path / other["name"])
+        assert len(bottleneck.figure(run).axes) == 3
+        assert f"Not drawn, as there is no such layer: {other['name']}. " in bottleneck.caption(run)
 
 
 def test_raster_shows_twins_where_there_are_some(runs):

@@ -206,3 +206,19 @@ def test_a_library_that_is_missing_names_its_extra(rate_run, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(LocalDFAError, match=r"pip install 'localdfa\[safetensors\]'"):
         rate_run.export("safetensors", condition="bp")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "localdfa.interchange.torch", raising=False)
+    for asked in (lambda: rate_run.export("torch", condition="bp"), lambda: rate_run.module("bp")):
+        with pytest.raises(LocalDFAError, match=r"torch is not installed; get it with: pip install 'localdfa\[torch\]'"):
+            asked()
+    with pytest.raises(SpecError, match=r"allowed for them: nir, nwb, safetensors, torch$"):
+        rate_run.export("nest", condition="bp")
+
+
+def test_a_script_does_not_have_the_name_of_its_arrays(tmp_path):
+    net = localdfa.Circuit()
+    net.population("a", 2)
+    for target in ("nest", "brian2"):
+        with pytest.raises(SpecError, match=r"net\.npz; its arrays are written under this name; allowed: .* \.py"):
+            interchange.export(net, target, tmp_path / "net.npz")
+    assert not [*tmp_path.iterdir()]

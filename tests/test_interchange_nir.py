@@ -179,7 +179,7 @@ def test_graphs_that_are_no_circuits_are_refused(tmp_path):
     lif = nir.LIF(tau=0.01 * ones, r=ones, v_leak=0 * ones, v_threshold=ones)
     ends = {"input": nir.Input(np.array([2])), "output": nir.Output(np.array([2]))}
     for nodes, edges, said in (
-        ({"lif": lif}, [("input", "lif"), ("lif", "output")], "'input' leads to 'lif'; allowed between"),
+        ({"lif": lif}, [("input", "lif"), ("lif", "output")], "'input' leads to 'lif', a LIF; allowed behind it: Affine"),
         ({"li": nir.LI(0.01 * ones, ones, 0 * ones)}, [("input", "li"), ("li", "output")], "'li' is a LI"),
     ):
         nir.write(path, nir.NIRGraph({**ends, **nodes}, edges))
@@ -188,6 +188,60 @@ def test_graphs_that_are_no_circuits_are_refused(tmp_path):
     nir.write(path, nir.NIRGraph({**ends, "lif": lif}, [("input", "lif"), ("lif", "output")]))
     with pytest.raises(SpecError, match="inputs: none; allowed: what each of input sends"):
         of_nir.read(path, {})
+
+
+def test_what_reaches_a_node_is_summed_and_its_bias_counts_once(tmp_path):
+    """Of two inputs, of which one or both may come through a delay."""
+    path, ones = tmp_path / "net.nir", np.ones(2)
+    lif = nir.LIF(tau=0.01 * ones, r=100 * ones, v_leak=0 * ones, v_threshold=ones)
+    nodes = {
+        "one": nir.Input(np.array([2])), "other": nir.Input(np.array([2])), "delay": nir.Delay(0.003 * ones),
+        "weights": nir.Affine(np.array([[0.1, 0.2], [0.3, 0.4]]), np.array([0.001, 0.002])), "lif": lif,
+        "output": nir.Output(np.array([2])),
+    }  # fmt: skip
+    common = [("weights", "lif"), ("lif", "output")]
+    for edges, delays in (
+        ([("one", "weights"), ("other", "weights")], [0.01, 0.01]),
+        ([("one", "delay"), ("other", "delay"), ("delay", "weights")], [3.0, 3.0]),
+        ([("one", "delay"), ("delay", "weights"), ("one", "weights"), ("other", "weights")], [0.01, 3.0, 0.01]),
+    ):
+        there = {name: node for name, node in nodes.items() if name != "delay" or ("one", "delay") in edges}
+        nir.write(path, nir.NIRGraph(there, [*edges, *common]))
+        net = of_nir.read(path, {"one": ([1.0], [0]), "other": ([2.0], [1])})
+        np.testing.assert_allclose(net.currents["lif"], 100 * np.array([0.001, 0.002]))
+        assert sorted(q.delay for q in net.projections) == sorted(delays)
+        assert {q.pre.name for q in net.projections} == {"one", "other"}
+        moments, v = net.run(8.0, {"lif": ["v"]}, interval=0.37).v("lif")
+        expected = np.outer(1 - np.exp(-moments / 10), [0.1, 0.2])
+        for q in net.projections:
+            when, which = {"one": (1.0, 0), "other": (2.0, 1)}[q.pre.name]
+            later = moments - when - q.delay
+            jump = nodes["weights"].weight[:, which]
+            expected += np.where(later[:, None] >= 0, np.exp(-np.maximum(later, 0) / 10)[:, None] * jump, 0)
+        np.testing.assert_allclose(v, expected, atol=1e-9)
+
+
+def test_delays_that_lead_elsewhere_are_refused(tmp_path):
+    """None is dropped without a word."""
+    path, ones = tmp_path / "net.nir", np.ones(2)
+    nodes = {
+        "input": nir.Input(np.array([2])), "weights": nir.Linear(np.eye(2)), "late": nir.Delay(0.003 * ones),
+        "later": nir.Delay(0.003 * ones), "lif": nir.LIF(0.01 * ones, ones, 0 * ones, ones),
+        "output": nir.Output(np.array([2])),
+    }  # fmt: skip
+    ends = [("lif", "output")]
+    for edges, said in (
+        ([("input", "late"), ("late", "lif")], "'late' leads to 'lif', a LIF; allowed behind it: Affine, Linear"),
+        ([("input", "late"), ("late", "later"), ("later", "weights"), ("weights", "lif")], "'late' leads to 'later', a Delay;"),
+        (
+            [("input", "weights"), ("weights", "lif"), ("weights", "late")],
+            "'weights' leads to 'late', a Delay; allowed behind it: LIF",
+        ),
+    ):
+        there = {name: node for name, node in nodes.items() if name in {end for edge in (*edges, *ends) for end in edge}}
+        nir.write(path, nir.NIRGraph(there, [*edges, *ends]))
+        with pytest.raises(SpecError, match=said):
+            of_nir.read(path, {"input": ([], [])})
 
 
 def test_a_circuit_of_a_file_goes_out(tmp_path):

@@ -196,6 +196,53 @@ def test_data_that_are_cleared_begin_anew():
         assert [*a.magnitude, *b.magnitude] == both.tolist()
 
 
+def test_time_adds_up_and_v_of_many_short_runs_is_that_of_one():
+    cells = network()
+    sim.run(12.0)
+    v = recorded(cells, "v")
+    cells = network()
+    for _ in range(120):
+        sim.run(0.1)
+        assert recorded(cells, "v").shape == (1 + int(sim.get_current_time() / 0.5 + 1e-9), 2)
+    assert sim.get_current_time() == 12.0
+    assert (recorded(cells, "v") == v).all()
+    cells.set(i_offset=1.0)  # at the edge of a window
+
+
+def test_v_is_recorded_at_the_interval_that_was_said_whatever_is_recorded_then():
+    cells = network()
+    cells[7:9].record("v")
+    sim.run(12.0)
+    cells[7:9].record(["v", "spikes"])
+    signal = cells.get_data().segments[0].analogsignals[0]
+    assert signal.shape == (25, 4)
+    assert float(signal.sampling_period) == 0.5
+    with pytest.raises(SpecError, match="at 12 ms v of more cells is recorded"):
+        cells.record("v")
+    sim.run(1.0)
+    assert recorded(cells, "v").shape == (27, 4)
+    sim.reset()
+    cells.record(None)
+    with pytest.raises(SpecError, match=r"sampling_interval=0\.25; allowed"):
+        cells.record("v", sampling_interval=0.25)
+    sim.run(1.0)
+    assert not cells.get_data().segments[-1].analogsignals
+    sim.reset()
+    cells[:3].record("v")
+    sim.run(1.0)
+    assert recorded(cells, "v").shape == (11, 3)
+
+
+def test_what_is_not_joined_can_be_set_to_anything():
+    sim.setup()
+    cells = sim.Population(5, sim.IF_curr_exp(**CELL))
+    none = sim.Projection(cells[:2], cells[2:], sim.FixedProbabilityConnector(0.0), sim.StaticSynapse(weight=0.1))
+    none.set(weight=RandomDistribution("uniform", low=0.0, high=1.0), delay=np.full((2, 3), 2.0))
+    sim.run(1.0)
+    assert len(none) == 0
+    assert none.get("weight", format="list") == []
+
+
 def test_what_is_set_after_a_reset_counts():
     sim.setup(timestep=0.1)
     cells = sim.Population(2, sim.IF_curr_exp(**CELL))

@@ -10,7 +10,7 @@ import scipy.sparse
 
 from localdfa import neurons, registry, toml
 from localdfa.circuit.result import Result
-from localdfa.circuit.running import Simulation
+from localdfa.circuit.running import Simulation, settled
 from localdfa.circuit.stored import Recorded, require_place
 from localdfa.circuit.tables import fill, to_toml
 from localdfa.circuit.values import (
@@ -509,10 +509,12 @@ class Circuit:
         last = np.inf if end is None else self._moment(f"{key}.end", end)
         if last <= first:
             raise SpecError(f"{key}.end: {end!r}; allowed: above begin, {first:g}")
-        if self.simulation or first > 0 or last < np.inf:
+        if first > 0 or last < np.inf:
             self._change_currents(Pulse(target, more, first, last))
-        else:
-            self.currents[target.name] = self.currents.get(target.name, np.zeros(target.size)) + np.asarray(more)
+            return
+        self.currents[target.name] = self.currents.get(target.name, np.zeros(target.size)) + np.asarray(more)
+        if self.simulation is not None:
+            self.simulation.change_constant(self)
 
     def run(
         self,
@@ -559,13 +561,11 @@ class Circuit:
         RunError
             The file `to` cannot be written, or is that of something else.
         """
-        kept, file = self.require(duration, record), None if to is None else path_of("to", to)
+        recorded, file = self.require(duration, record, interval, neurons), None if to is None else path_of("to", to)
         if progress is not None and not callable(progress):
             raise SpecError(f"progress: {quoted(progress)}; allowed: a function of the time, ms")
-        end, step = self.time + float(duration), number("interval", interval, Bounds(0.01, 1e6))
+        end = float(settled(self.time + float(duration)))
         count = None if threads is None else int(number("threads", threads, _THREADS))
-        with_v = [name for name in kept if "v" in kept[name]]
-        recorded = Recorded({n for n in kept if "spikes" in kept[n]}, with_v, step, self._chosen(neurons, with_v))
         if file is not None:
             require_place(file, self.time, {p.name: p.size for p in self.populations.values()}, recorded, self.seed)
         return self.draw(count).run(end, recorded, count, progress or (lambda time: None), file)
@@ -685,16 +685,24 @@ class Circuit:
             and the circuit stands at the edge of a window, as `current` says.
         """
         names = self.named("pre", pre).name, self.named("post", post, receives=True).name
-        key, simulation, at = f"weights from {names[0]!r} to {names[1]!r}", self.draw(), 0
-        counts = simulation.counts(*names)
+        before = self.simulation
+        try:
+            self._set_weights(*names, weights)
+        except SpecError:
+            self.simulation = before  # how many synapses there are is known once they are drawn
+            raise
+
+    def _set_weights(self, pre: str, post: str, weights: Any) -> None:
+        key, simulation, at = f"weights from {pre!r} to {post!r}", self.draw(), 0
+        counts = simulation.counts(pre, post)
         if not counts:
-            raise SpecError(f"there are no synapses from {names[0]!r} to {names[1]!r}")
+            raise SpecError(f"there are no synapses from {pre!r} to {post!r}")
         given = np.asarray(_fixed(key, weights, _WEIGHT, sum(n for _, n in counts)))
         for q, n in counts:
             sign = self.projections[q].sign
             value_of(key, given[at : at + n] if given.ndim else float(given), _SIGNS[sign] if sign else _WEIGHT, ((n,),))
             at += n
-        for q in simulation.change_weights(*names, given):
+        for q in simulation.change_weights(pre, post, given):
             self.learned[q] = simulation.weights_of(q)
 
     def set_rates(self, source: str | Population, rate: Any) -> None:
@@ -716,12 +724,20 @@ class Circuit:
         self.draw().change_rates(p.name, rates)
         self.rates[p.name] = rates
 
-    def require(self, duration: float, record: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
-        """What a run of these arguments keeps by population; SpecError, as `run` raises it, before anything is drawn."""
+    def require(
+        self,
+        duration: float,
+        record: Mapping[str, list[str]] | None = None,
+        interval: float = 1.0,
+        neurons: Mapping[Any, Any] | None = None,
+    ) -> Recorded:
+        """What a run of these arguments keeps; SpecError, as `run` raises it, before anything is drawn."""
         number("duration", duration, Bounds(1e-3, 1e7))
         if not self.populations:
             raise SpecError("the circuit has no population; add one with Circuit.population")
-        return {name: ["spikes"] for name in self.populations} if record is None else self._recorded(record)
+        kept = {name: ["spikes"] for name in self.populations} if record is None else self._recorded(record)
+        step, with_v = number("interval", interval, Bounds(0.01, 1e6)), [name for name in kept if "v" in kept[name]]
+        return Recorded({n for n in kept if "spikes" in kept[n]}, with_v, step, self._chosen(neurons, with_v))
 
     def draw(self, threads: int | None = None) -> Simulation:
         """The simulation; draws all of the circuit, by so many threads, where it has not run yet."""
@@ -859,6 +875,8 @@ class Circuit:
             if name not in with_v:
                 raise SpecError(f"{key}: v of {name!r} is not recorded; allowed with record={{{name!r}: ['v']}}")
             found[name] = array(key, given, Bounds(0, population.size - 1, True), of_one_axis(given))
+            if not len(found[name]):
+                raise SpecError(f"{key}: has no neuron; allowed: one or more, or no v of {name!r} in record")
             if len(np.unique(found[name])) < len(found[name]):
                 raise SpecError(f"{key}: {quoted(given)}; a neuron comes twice; allowed: once")
         return found

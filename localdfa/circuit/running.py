@@ -45,6 +45,8 @@ _EVENTS = 4.0
 # Spikes are taken out of the queues after so much simulated time, ms, or so many of them; and moments nearer than this, ms, are
 # one.
 _BATCH, _SPIKES, _NEAR = 100.0, 2**16, 1e-9
+# Membranes are looked at all together, whichever are kept of them, and taken out once they take about so many bytes.
+_ROOM = 2**25
 # A thread more is used of itself for so many neurons more: with fewer, threads wait for one another most of the time.
 _SHARE = 1000
 
@@ -178,23 +180,20 @@ class Simulation:
         last = self._last_until(end)
         after = last + (last * self._width < end)  # the window after the last one of which anything is asked
         last -= last % self._spans.windows
-        sizes, moments = {p.name: p.size for p in self.populations}, _multiples(recorded.interval, begin, end)
+        per_batch = self.require_room(end, recorded, to is None)
+        sizes, moments = {p.name: p.size for p in self.populations}, multiples(recorded.interval, begin, end)
         kept: InMemory | Stream
         if to is None:
-            size = sum(recorded.columns(name, sizes[name]) for name in recorded.v)
-            _require(memory.Need("record", "membranes", moments.size * size * self._dtype.itemsize), recorded)
             kept = InMemory(begin, end, sizes, recorded, moments, self._dtype)
         else:
             kept = Stream(to, begin, end, sizes, recorded, self._dtype, {"seed": self._seed, "checksum": self.drawn()})
-        span = self._spans.windows
-        per_batch = span * max(1, int(_BATCH / (self._width * span)))
         count = self._threads(threads)
         with kept, interrupt.threads(count) as (pool, cancelled):
             hands = _Hands(count, pool, cancelled)
             since = begin
             while stand.window < last:
                 # Batches end where spans do, also after a change within one (`settle`).
-                stop = min(stand.window - stand.window % span + per_batch, last)
+                stop = min(stand.window - stand.window % self._spans.windows + per_batch, last)
                 self._record(stand, stop, since, (begin, end), recorded, moments, hands, kept)
                 since = stand.window * self._width
                 progress(min(since, end))
@@ -203,6 +202,29 @@ class Simulation:
         self.time, self._stand = end, stand
         progress(end)
         return kept.result()
+
+    def require_room(self, end: float, recorded: Recorded, in_memory: bool) -> int:
+        """How many windows a batch of a run until `end` has; membranes are let go after each, unless all stay in memory.
+
+        Raises
+        ------
+        SpecError
+            Memory does not suffice for them.
+        """
+        sizes, (first, last) = {p.name: p.size for p in self.populations}, _numbers(recorded.interval, self.time, end)
+        span, seen = self._spans.windows, sum(sizes[name] for name in recorded.v)
+        longest = _ROOM * recorded.interval / (seen * self._dtype.itemsize) if seen else _BATCH
+        windows = span * max(1, int(min(_BATCH, longest) / (self._width * span)))
+        # In a batch they stand in two places.
+        numbers = 2 * seen * min(last - first, int(np.ceil(windows * self._width / recorded.interval)))
+        if in_memory:
+            numbers += (last - first) * sum(recorded.columns(name, sizes[name]) for name in recorded.v)
+        needs = [
+            memory.Need("record", "membranes", numbers * self._dtype.itemsize),
+            memory.Need("record", "moments", 8 * (last - first)),
+        ]
+        memory.require_needs(needs, lambda key: f"{key}: v of {', '.join(recorded.v)} each {recorded.interval:g} ms")
+        return windows
 
     def _record(
         self,
@@ -238,6 +260,11 @@ class Simulation:
             v[name] = samples.v[:, at : at + n][:, some] + np.broadcast_to(np.asarray(neurons.zero, self._dtype), n)[some]
             at += n
         kept.add(min(until, within[1]), spikes, here, v)
+
+    def change_constant(self, circuit: "Circuit") -> None:
+        """Take the constant currents of a circuit anew, before any of it has been simulated."""
+        self._constant[:] = self._drive(circuit)
+        self._stand.state.drive[:] = self._constant
 
     def change_currents(self, pulse: "Pulse") -> None:
         """Give a population a current that begins no earlier than the simulation stands; errors as of `require_edge`."""
@@ -652,7 +679,7 @@ class Simulation:
     def _begin(self, circuit: "Circuit") -> _Stand:
         """The circuit at the beginning."""
         first = self._tables.first
-        start, drive = np.zeros(first[-1]), np.zeros(first[-1], self._dtype)
+        start = np.zeros(first[-1])
         for k, (p, own) in enumerate(zip(self.populations, self._neurons, strict=True)):
             if own is None:
                 continue
@@ -668,12 +695,20 @@ class Simulation:
                         f"population {p.name!r}.start: {given!r}; the threshold of neuron {i} is {most!r}; allowed: up to it"
                     )
                 start[here] = np.minimum(v, v_th)
-            drive[here] = own.rest - own.zero
-            drive[here] += circuit.currents.get(p.name, 0.0)
         state = at_rest(self._tables, start)
-        state.drive[:] = drive
+        state.drive[:] = self._drive(circuit)
         noise, sources = self._noise(circuit), self._sources(circuit)
         return _Stand(state, noise, sources, [_none() if p.trains is None else p.trains for p in self.populations])
+
+    def _drive(self, circuit: "Circuit") -> np.ndarray:
+        """What the membranes of all neurons relax to by constant currents."""
+        drive = np.zeros(self._tables.first[-1], self._dtype)
+        for k, (p, own) in enumerate(zip(self.populations, self._neurons, strict=True)):
+            if own is not None:
+                here = self._neurons_of(k)
+                drive[here] = own.rest - own.zero
+                drive[here] += circuit.currents.get(p.name, 0.0)
+        return drive
 
     def _sources(self, circuit: "Circuit") -> processes.Sources:
         """Sources of Poisson processes, at the beginning."""
@@ -752,10 +787,22 @@ def _between(trains: tuple[np.ndarray, np.ndarray], begin: float, end: float) ->
     return trains[0][a:b], trains[1][a:b]
 
 
-def _multiples(interval: float, begin: float, end: float) -> np.ndarray:
-    """The multiples of an interval from `begin` until `end`."""
-    first, last = int(np.ceil(begin / interval - 1e-9)), int(np.ceil(end / interval - 1e-9))
-    return interval * np.arange(first, last)
+def multiples(interval: float, begin: float, end: float) -> np.ndarray:
+    """The multiples of an interval from `begin` until `end`; one that rounding puts a bit before `begin` counts as that."""
+    return np.maximum(settled(interval * np.arange(*_numbers(interval, begin, end))), begin)
+
+
+def _numbers(interval: float, begin: float, end: float) -> tuple[int, int]:
+    """Which multiples of an interval lie from `begin` until `end`: the first one, and the one after the last."""
+    first, last = (int(np.ceil(q - max(1e-9, 4 * np.spacing(q)))) for q in (begin / interval, end / interval))
+    return first, last
+
+
+def settled(times: Any) -> Any:
+    """Sums and products of times, ms, as the multiples of 0.001 ms that they stand for, where rounding has put them beside
+    one: sums of sums would else go astray."""
+    near = np.round(times, 3)
+    return np.where(np.abs(times - near) <= np.maximum(_NEAR, np.spacing(near)), near, times)
 
 
 def _dividing(longest: float, times: list[float]) -> float:
@@ -763,8 +810,3 @@ def _dividing(longest: float, times: list[float]) -> float:
     common = 1e-3 * math.gcd(*(round(1e3 * time) for time in times if time < np.inf))
     # A quotient that is rounded up is not one window more; but a window is never longer than a delay.
     return min(common / np.ceil(common / longest - _NEAR), longest) if common else longest
-
-
-def _require(need: memory.Need, recorded: Recorded) -> None:
-    """Refuse a record that does not fit."""
-    memory.require_needs([need], lambda key: f"{key}: v of {', '.join(recorded.v)} each {recorded.interval:g} ms")

@@ -56,7 +56,7 @@ def simulate(
         As `Circuit.run`.
     """
     record = {each: ["spikes", "v"] if each in membranes else ["spikes"] for each in (*circuit.populations, *membranes)}
-    circuit.require(duration, record)
+    recorded = circuit.require(duration, record)
     if to is not None:
         return to, circuit.run(duration, record, threads=threads, progress=progress, to=to)
     if out is not None:
@@ -66,6 +66,8 @@ def simulate(
             raise RunError(f"{clipped(str(out))}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
         if taken:
             raise RunError(f"{out}: exists already; name another place")
+    # What is refused once the circuit is drawn leaves no folder.
+    circuit.draw(threads).require_room(circuit.time + duration, recorded, in_memory=True)
     place = folder.take(out, name)
     write_bytes(place / "circuit.toml", circuit.to_toml().encode())
     described, begin = origin(), time.perf_counter()

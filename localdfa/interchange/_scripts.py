@@ -21,13 +21,17 @@ def write(circuit: Circuit, path: Path, script: Callable[..., str]) -> list[Path
     Raises
     ------
     SpecError
-        A current is not constant, or the simulator has no terms for a part of the circuit; nothing is written.
+        A current is not constant, the simulator has no terms for a part of the circuit, or script and arrays would have one
+        name; nothing is written.
     RunError
         A file cannot be written.
     """
     for pulse in circuit.pulses:
         raise SpecError(f"current of {pulse.post.name!r}: changes at {pulse.changes:g} ms; allowed in a script: constant ones")
-    data, (synapses, arrays) = path.with_suffix(".npz"), _parts(circuit, Simulation(circuit))
+    data = path.with_suffix(".npz")
+    if data == path:
+        raise SpecError(f"path: {path}; its arrays are written under this name; allowed: a script with another ending, as .py")
+    synapses, arrays = _parts(circuit, Simulation(circuit))
     head = {"title": path.stem, "version": metadata.version("localdfa"), "data": data.name, "seed": circuit.seed}
     text = script(circuit, synapses, arrays, **head)
     with writing(data) as stream:

@@ -36,6 +36,12 @@ STEP = 0.1
 # The shortest that circuits have, ms, for what NIR has none of.
 _T_REF, _DELAY = 0.1, 0.01
 _READ = ("Input", "Output", "LIF", "CubaLIF", "Affine", "Linear", "Delay")
+# What may follow nodes of these kinds, besides an Output.
+_BEHIND = {
+    **dict.fromkeys(("Input", "LIF", "CubaLIF"), ("Affine", "Linear", "Delay")),
+    **dict.fromkeys(("Affine", "Linear"), ("LIF", "CubaLIF")),
+    "Delay": ("Affine", "Linear"),
+}
 
 
 def of_circuit(circuit: Circuit, path: Path) -> list[Path]:
@@ -280,33 +286,20 @@ def read(path: str | Path, inputs: Mapping[str, tuple[Any, Any]], seed: int = 0,
                 v_rest=_level(node.v_leak), v_th=_level(node.v_threshold), v_reset=_level(node.v_reset), t_ref=_T_REF,
             )  # fmt: skip
     for name, kind in kinds.items():
-        after = [post for pre, post in graph.edges if pre == name]
-        if kind in ("Input", "LIF", "CubaLIF"):
-            for post in after:
-                if kinds[post] not in ("Affine", "Linear", "Delay", "Output"):
-                    raise SpecError(f"{path}: {name!r} leads to {post!r}; allowed between: Affine, Linear")
-        elif kind in ("Affine", "Linear"):
-            for post in (post for post in after if kinds[post] != "Output"):
-                for pre in (pre for pre, own in graph.edges if own == name):
-                    _project(net, graph, kinds, names, (pre, name, post), str(path))
+        allowed = _BEHIND.get(kind, ())
+        after = [post for pre, post in graph.edges if pre == name and kinds[post] != "Output"]
+        for post in after:
+            if kinds[post] not in allowed:
+                raise SpecError(f"{path}: {name!r} leads to {post!r}, a {kinds[post]}; allowed behind it: {', '.join(allowed)}")
+        for post in after if kind in ("Affine", "Linear") else ():
+            _project(net, graph, kinds, names, (name, post), str(path))
     return net
 
 
-def _project(
-    net: Circuit, graph: Any, kinds: dict[str, str], names: dict[str, str], at: tuple[str, str, str], path: str
-) -> None:
-    """Add the synapses of a node of weights between two others."""
-    pre, name, post = at
-    if kinds[post] not in ("LIF", "CubaLIF"):
-        raise SpecError(f"{path}: {name!r} leads to {post!r}, a {kinds[post]}; allowed behind weights: LIF, CubaLIF")
-    weights, target, late = graph.nodes[name], graph.nodes[post], _DELAY
-    if kinds[pre] == "Delay":
-        delays = 1e3 * np.unique(graph.nodes[pre].delay)
-        if len(delays) > 1:
-            raise SpecError(f"{path}: node {pre!r} has several delays; allowed: one")
-        late, pre = float(delays[0]), next(other for other, own in graph.edges if own == pre)
-    if kinds[pre] not in ("Input", "LIF", "CubaLIF"):
-        raise SpecError(f"{path}: {pre!r}, a {kinds[pre]}, leads to {name!r}; allowed: an Input, LIF or CubaLIF")
+def _project(net: Circuit, graph: Any, kinds: dict[str, str], names: dict[str, str], at: tuple[str, str], path: str) -> None:
+    """Add the synapses of a node of weights to neurons, from all that leads to it, and its bias, once."""
+    name, post = at
+    weights, target = graph.nodes[name], graph.nodes[post]
     matrix, bias, tau_syn = np.asarray(weights.weight, float), getattr(weights, "bias", np.zeros(1)), 0.0
     if kinds[post] == "LIF":
         strength = target.r * STEP / (1e3 * target.tau)
@@ -319,7 +312,20 @@ def _project(
             raise SpecError(f"{path}: node {post!r} has {what}; allowed: {'one' if len(taus) > 1 else 'v_leak, or no bias'}")
         tau_syn = float(taus[0])
         strength = target.r * target.w_in * STEP / tau_syn
-    net.project(names[pre], names[post], matrix=(matrix * strength[:, None]).T, delay=late, tau_syn=tau_syn)
+    for before in _before(graph, name):
+        late = [(before, _DELAY)]
+        if kinds[before] == "Delay":
+            delays = 1e3 * np.unique(graph.nodes[before].delay)
+            if len(delays) > 1:
+                raise SpecError(f"{path}: node {before!r} has several delays; allowed: one")
+            late = [(pre, float(delays[0])) for pre in _before(graph, before)]
+        for pre, delay in late:
+            net.project(names[pre], names[post], matrix=(matrix * strength[:, None]).T, delay=delay, tau_syn=tau_syn)
+
+
+def _before(graph: Any, name: str) -> list[str]:
+    """The nodes that lead to one, in the order of the edges."""
+    return [pre for pre, post in graph.edges if post == name]
 
 
 def _level(values: Any) -> Any:

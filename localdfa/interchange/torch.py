@@ -4,28 +4,32 @@ import io
 from collections import OrderedDict
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
 from localdfa import record, registry, trained
 from localdfa.core.rate.normalisation import EPSILON, PACE
 from localdfa.data import Dataset, Source
 from localdfa.errors import SpecError, quoted
+from localdfa.export import library
 from localdfa.files import write_bytes
 from localdfa.geometry import seen
 from localdfa.network import Network
 from localdfa.spec import Convolution, Setting
 from localdfa.spec.modules import model_of
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
 ENDING = ".pt2"
-# ŷ of the drive of the output; None is the drive itself.
-_OUTPUTS: dict[str, nn.Module | None] = {"logistic": nn.Sigmoid(), "softmax": nn.Softmax(-1), "linear": None}
+_OUTPUTS = ["logistic", "softmax", "linear"]
 
 
 def of_run(run: record.Run, job: record.Job, setting: Setting, path: Path, given: Source | None) -> list[Path]:
     """Write the program of a module, which ``torch.export.load(path).module()`` runs without localdfa."""
+    torch = library("torch", "torch")
     if setting.module is not None and model_of(setting).reads is not Dataset:
         raise SpecError(
             f"module.name: {quoted(setting.computed_by)} reads data as a whole or as indices, and what is written reads "
@@ -40,14 +44,17 @@ def of_run(run: record.Run, job: record.Job, setting: Setting, path: Path, given
     return [path]
 
 
-def module(run: record.Run, job: record.Job, setting: Setting, given: Source | None = None) -> nn.Module:
+def module(run: record.Run, job: record.Job, setting: Setting, given: Source | None = None) -> "nn.Module":
     """What a condition and seed ended with as a module, in evaluation mode: a ``Sequential``, or the module of its spec.
 
     Raises
     ------
     SpecError
         Something of the network has no counterpart in torch.nn; the message names its key.
+    LocalDFAError
+        PyTorch is not installed.
     """
+    library("torch", "torch")
     trained.require_code(run, job, setting)
     if setting.module is not None:
         return trained.module(run, job, setting, given)
@@ -73,11 +80,14 @@ def _require_known(setting: Setting) -> None:
         if isinstance(layer, Convolution) and not layer.shared:
             raise SpecError(f"network.hidden[{l}].shared: false; torch.nn has no layer with a kernel a position; allowed: true")
     if network.output not in _OUTPUTS:
-        raise SpecError(f"network.output: as a module of PyTorch {registry.unknown(network.output, list(_OUTPUTS))}")
+        raise SpecError(f"network.output: as a module of PyTorch {registry.unknown(network.output, _OUTPUTS)}")
 
 
-def _sequential(network: Network, setting: Setting) -> nn.Sequential:
+def _sequential(network: Network, setting: Setting) -> "nn.Sequential":
     """hidden1, pool1, norm1, function1, dropout1, hidden2, … output, prediction: (m, *shape of a sample) → ŷ (m, n_out)."""
+    import torch
+    from torch import nn
+
     layers, spec = OrderedDict[str, nn.Module](), setting.network
     dtype, flat = getattr(torch, setting.precision), False
     if spec.input_dropout:
@@ -112,12 +122,14 @@ def _sequential(network: Network, setting: Setting) -> nn.Sequential:
             layers[f"function{l + 1}"] = network.neuron.pytorch()
             if spec.dropout:
                 layers[f"dropout{l + 1}"] = nn.Dropout(spec.dropout)
-    if (prediction := _OUTPUTS[spec.output]) is not None:
-        layers["prediction"] = prediction
+    if spec.output != "linear":  # else ŷ is the drive of the output
+        layers["prediction"] = nn.Sigmoid() if spec.output == "logistic" else nn.Softmax(-1)
     return nn.Sequential(layers)
 
 
-@torch.no_grad()
-def _fill(tensor: torch.Tensor | None, array: np.ndarray) -> None:
+def _fill(tensor: "torch.Tensor | None", array: np.ndarray) -> None:
+    import torch
+
     assert tensor is not None
-    tensor.copy_(torch.from_numpy(np.ascontiguousarray(array)).reshape(tensor.shape))
+    with torch.no_grad():
+        tensor.copy_(torch.from_numpy(np.ascontiguousarray(array)).reshape(tensor.shape))

@@ -78,7 +78,8 @@ class Projection(common.Projection):
             raise SpecError(f"Projection: {type(self.synapse_type).__name__} as synapse; allowed: localdfa.pynn.StaticSynapse")
         self._parts: list[tuple[np.ndarray, ...]] = []
         connector.connect(self)
-        columns = [np.concatenate(column) for column in zip(*self._parts, strict=True)] if self._parts else [np.empty(0)] * 4
+        none = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
+        columns = [np.concatenate(column) for column in zip(none, *self._parts, strict=True)]
         names = ("presynaptic_index", "postsynaptic_index", "weight", "delay")
         self.synapses: dict[str, np.ndarray] = dict(zip(names, columns, strict=True))
         self._parts.clear()

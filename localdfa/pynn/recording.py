@@ -47,18 +47,27 @@ class Recorder(recording.Recorder):
         """The numbers of cells in the population, in order."""
         return np.sort(np.fromiter(cells, int)) - int(self.population.first_id)
 
+    def _check_sampling_interval(self, sampling_interval: float | None) -> None:
+        recording.Recorder._check_sampling_interval(self, sampling_interval)
+        dt, interval = simulator.state.dt, sampling_interval
+        if interval is not None and (abs(interval / dt - round(interval / dt)) > 1e-6 or interval < 0.5 * dt):
+            raise SpecError(f"record: sampling_interval={interval!r}; allowed: multiples of the timestep, {dt:g} ms")
+
     def _record(self, variable: recording.Variable, new_ids: Any, sampling_interval: float | None = None) -> None:
-        state = simulator.state
-        if variable.name == "v":
-            if new_ids:
-                state.require_open("v of more cells is recorded")
-            interval = sampling_interval or state.dt
-            if abs(interval / state.dt - round(interval / state.dt)) > 1e-6 or interval < 0.5 * state.dt:
-                raise SpecError(f"record: sampling_interval={interval!r}; allowed: multiples of the timestep, {state.dt:g} ms")
-            self.sampling_interval = interval
+        if variable.name != "v":
+            return
+        if new_ids:
+            try:
+                simulator.state.require_open("v of more cells is recorded")
+            except SpecError:  # PyNN has added them already
+                self.recorded[variable] -= new_ids
+                raise
+        if sampling_interval is not None:
+            self.sampling_interval = sampling_interval
 
     def _reset(self) -> None:
         self._clear_simulator()
+        self.sampling_interval = simulator.state.dt
 
     def _clear_simulator(self) -> None:
         self._spikes: list[tuple[np.ndarray, np.ndarray]] = []
@@ -87,9 +96,8 @@ class Recorder(recording.Recorder):
                 f"{self.sampling_interval:g} ms"
             )
         there = self._numbers(self.recorded[variable])
-        v = np.concatenate([np.empty((0, len(there))), *self._v])
-        if abs(state.t / self.sampling_interval - round(state.t / self.sampling_interval)) < 1e-6:
-            v = np.vstack([v, state.membranes(self.population)[there]])  # a run ends before the last moment
+        now = state.membranes(self.population, self.sampling_interval)[:, there]  # a run ends before the last moment
+        v = np.concatenate([*self._v, now])
         return v[:, np.searchsorted(there, self._numbers(ids))], None
 
     def _local_count(self, variable: recording.Variable, filter_ids: Any = None) -> dict[int, int]:

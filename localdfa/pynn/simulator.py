@@ -13,6 +13,7 @@ from pyNN.common.control import DEFAULT_MAX_DELAY, DEFAULT_MIN_DELAY, DEFAULT_TI
 from pyNN.recording import get_io
 
 from localdfa.circuit import Circuit
+from localdfa.circuit.running import multiples
 from localdfa.errors import SpecError
 
 name = "localdfa"
@@ -150,14 +151,16 @@ class State(common.control.BaseState):
             result = self.circuit.run(left, record, interval, self.threads, neurons=neurons)
             for recorder, called in recorders:
                 recorder.keep(result, called, interval)
-        self.t = time
+        self.t = self.circuit.time
 
-    def membranes(self, population: Any) -> np.ndarray:
-        """v of a population now, mV (size,): looked at in a copy that goes on for a moment."""
+    def membranes(self, population: Any, interval: float) -> np.ndarray:
+        """v of a population now, mV (1, size), looked at in a copy that goes on for a moment; (0, size) between multiples of
+        the interval, ms."""
         assert self.circuit is not None
         ahead, called = copy(self.circuit), _names(self.populations)[population]
         ahead.simulation = copy(self.circuit.simulation)
-        return ahead.run(0.5 * self.dt, {called: ["v"]}, self.dt, self.threads).v(called)[1][0]
+        now = len(multiples(interval, self.t, self.t + 1e-6 * interval))
+        return ahead.run(self.dt, {called: ["v"]}, interval, self.threads).v(called)[1][:now]
 
 
 state = State()

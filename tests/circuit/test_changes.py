@@ -321,6 +321,75 @@ def test_times_that_are_sums_stand_at_the_edges_of_windows(delay, step):
     assert joined(parts, "source")[0] == times[times < net.time].tolist()
 
 
+@pytest.mark.parametrize(("delay", "step"), [(1.0, 0.1), (0.7, 1 / 3), (1.1, 0.07)])
+@pytest.mark.parametrize("interval", [0.1, 0.3, 0.37, 1 / 3])
+def test_v_of_runs_that_follow_one_another_is_that_of_one_run(delay, step, interval, tmp_path):
+    """Also where time is a sum of durations, and lies a bit behind the moment at which v is looked at."""
+    pytest.importorskip("h5py")
+
+    def ramp():
+        net = localdfa.Circuit(precision="float64")
+        net.population("one", 1, tau_m=10.0, v_th=1.0)
+        net.current("one", 0.9)
+        net.project("one", "one", weight=0.1, delay=delay)
+        return net
+
+    net, onto, parts, file = ramp(), ramp(), [], tmp_path / "v.h5"
+    for k in [11, 1, 13, *[1] * 60, 7, 3]:
+        parts.append(net.run(k * step, {"one": ["v"]}, interval=interval))
+        onto.run(k * step, {"one": ["v"]}, interval=interval, to=file)
+    moments, v = (np.concatenate(column) for column in zip(*(part.v("one") for part in parts), strict=True))
+    np.testing.assert_allclose(moments, interval * np.arange(len(moments)), rtol=0, atol=1e-9)
+    assert moments[-1] + interval > net.time - 1e-9
+    np.testing.assert_allclose(v[:, 0], 0.9 * (1 - np.exp(-moments / 10)), rtol=0, atol=1e-12)
+    written = Result.open(file)
+    assert written.v("one")[0].tolist() == moments.tolist()
+    assert written.v("one")[1].tolist() == v.tolist()
+
+
+def test_a_circuit_stands_at_the_time_that_its_runs_add_up_to():
+    """So that it stands at edges of windows after any number of them, where currents, weights and rates can change."""
+    net = localdfa.Circuit()
+    net.population("one", 1)
+    net.poisson("source", 1, 1.0)
+    net.project("one", "one", weight=0.0, delay=1.0)
+    simulation = net.draw()
+    simulation.run = lambda end, *_: setattr(simulation, "time", end)  # time alone goes on
+    for _ in range(100_000):
+        net.run(0.1)
+    assert net.time == 10_000
+    del simulation.run
+    net.set_rates("source", 2.0)
+    for _ in range(3):
+        net.run(1 / 3)
+    assert net.time == 10_001
+
+
+@pytest.mark.parametrize("drawn", ["weights", "synapses"])
+def test_a_constant_current_of_a_circuit_that_was_drawn_but_has_not_run_is_constant(drawn, tmp_path):
+    """It is written as one of a circuit that had it before; files, scripts and learners take it."""
+    value = np.linspace(10, 30, 80).astype(np.float32) / 3
+    first, then = network(False), network(False)
+    for net in (first, then):
+        net.precision = "float32"
+        net.current("exc", 1.1)
+    first.current("exc", value)
+    first.synapses("exc", "exc")
+    if drawn == "weights":
+        then.set_weights("exc", "exc", 0.2)
+    else:
+        then.synapses("exc", "exc")
+    then.current("exc", value, 0.0)
+    loaded = again(then, tmp_path / "net.npz")
+    assert loaded.simulation.checksum() == then.simulation.checksum() == first.simulation.checksum()
+    if drawn == "synapses":
+        assert then.to_toml() == first.to_toml()
+    expected = joined([first.run(50.0)])
+    assert joined([then.run(50.0)]) == joined([loaded.run(50.0)]) == expected
+    assert len(expected[0]) > 100
+    localdfa.interchange.export(then, "nest", tmp_path / "net.py")
+
+
 def test_what_is_refused_leaves_all_as_it_was(tmp_path):
     plain, net = _plastic(), _plastic()
     parts = [net.run(10.5)]
@@ -334,6 +403,17 @@ def test_what_is_refused_leaves_all_as_it_was(tmp_path):
     net.to_toml()
     parts.append(again(net, tmp_path / "net.npz").run(200.0))
     assert joined(parts, "source") == joined([plain.run(210.5)], "source")
+
+
+def test_weights_that_are_refused_before_the_first_run_leave_the_circuit_open():
+    net = _plastic()
+    for weights in (np.ones(3), np.inf):
+        with pytest.raises(SpecError, match=r"weights from 'source' to 'exc'"):
+            net.set_weights("source", "exc", weights)
+    net.population("other", 2)
+    net.project("exc", "other", weight=1.0)
+    net.set_weights("exc", "other", 0.5)
+    assert set(net.synapses("exc", "other").weight) == {0.5}
 
 
 def test_v_of_some_neurons_is_what_v_of_all_has_of_them(tmp_path):
@@ -366,6 +446,7 @@ def test_v_of_some_neurons_is_what_v_of_all_has_of_them(tmp_path):
         ({"exc": [80]}, r"neurons\.exc: 80 among its entries; allowed: whole numbers from 0 to 79"),
         ({"exc": [0.5]}, r"neurons\.exc: an array of float64; allowed"),
         ({"exc": [3, 3]}, r"neurons\.exc: .*; a neuron comes twice"),
+        ({"exc": []}, r"neurons\.exc: has no neuron; allowed: one or more"),
         ({"exc": 3}, r"neurons\.exc: an array of shape \(\); allowed: an array of shape \(1,\)"),
         ({"source": [3]}, r"neurons: 'source' is a source"),
         ({"none": [3]}, r"neurons: 'none' is not one of exc"),

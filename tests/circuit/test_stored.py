@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 import localdfa
-from localdfa import cli
+from localdfa import cli, memory
 from localdfa.circuit import Result, result, running, stored
-from localdfa.errors import LocalDFAError, RunError
+from localdfa.errors import LocalDFAError, RunError, SpecError
 
 pytest.importorskip("h5py")
 
@@ -118,6 +118,26 @@ def test_memory_does_not_grow_with_the_duration(tmp_path, monkeypatch):
     short, long, whole = peaks
     assert long < short + 1e6
     assert whole > short + 14e6
+
+
+def test_v_of_some_neurons_takes_no_memory_for_all_of_them(tmp_path, monkeypatch):
+    """Of 5000 neurons each 0.02 ms, 100 MB for 100 ms: a batch is as short as that takes; and what it takes counts."""
+    net = localdfa.Circuit(seed=2)
+    net.population("many", 5000, tau_m=20.0, v_th=20.0, t_ref=2.0)
+    net.current("many", np.linspace(15, 30, 5000))
+    net.run(10.0)
+    for to in (None, tmp_path / "some.h5"):
+        tracemalloc.start()
+        result = net.run(100.0, {"many": ["v"]}, interval=0.02, to=to, neurons={"many": [7]})
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert result.v("many")[1].shape == (5000, 1)
+        assert peak < 90e6
+    monkeypatch.setattr(memory, "available", lambda: 2**20)
+    for to in (None, tmp_path / "other.h5"):
+        with pytest.raises(SpecError, match=r"^record: v of many each 0\.02 ms needs about 63 MiB"):
+            net.run(100.0, {"many": ["v"]}, interval=0.02, to=to, neurons={"many": [7]})
+    assert not [*tmp_path.glob("other*")]
 
 
 KILLED = """

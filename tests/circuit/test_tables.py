@@ -246,6 +246,13 @@ def test_the_command_line_simulates_into_a_folder(tmp_path, monkeypatch):
         assert (kept["source_neurons"] == who).all()
     assert json.loads(Path("out/run.json").read_text())["versions"]["localdfa"] == localdfa.__version__
     assert Path("out/figures/raster.png").read_bytes()[:4] == b"\x89PNG"
+    undrawn = localdfa.Circuit()
+    undrawn.population("a", 3, tau_m=5.0)
+    undrawn.project("a", "a", weight=1.0, tau_syn=5.0)
+    (tmp_path / "undrawn.toml").write_text(undrawn.to_toml())
+    large = localdfa.Circuit()
+    large.population("a", 100_000)
+    (tmp_path / "large.toml").write_text(large.to_toml())
     for arguments, words in (
         (["poisson.toml", "--out", "out"], "out: exists already"),
         (["poisson.toml", "--v", "source"], "record.source: 'v'"),
@@ -253,8 +260,10 @@ def test_the_command_line_simulates_into_a_folder(tmp_path, monkeypatch):
         (["poisson.toml", "--duration", "0"], "duration: 0.0"),
         (["brunle"], "did you mean 'brunel'"),
         (["none.toml"], "none.toml: No such file"),
+        (["undrawn.toml"], "tau_syn: 5 ms is tau_m of population 'a'"),
+        (["large.toml", "--v", "a", "--duration", "1e7"], "record: v of a each 1 ms needs about"),
     ):
         refused = run(cli.main, ["simulate", *arguments])
         assert refused.exit_code == 1
         assert words in refused.output
-    assert sorted(os.listdir(".")) == ["out", "poisson.toml"]
+    assert sorted(os.listdir(".")) == ["large.toml", "out", "poisson.toml", "undrawn.toml"]
