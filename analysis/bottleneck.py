@@ -30,7 +30,11 @@ def caption(run: Run) -> str:
     found, what = _sweep(run), summary.error(run).name
     panels = len(_layers.some(_depth(run, found)))
     cosines = "a" if panels == 1 else f"a to {chr(96 + panels)}"
-    single = [rule for rule, names in found.names.items() if len(names) == 1]
+    key = str(found.layer + 1)
+    single = [
+        rule for rule, names in found.names.items()
+        if not any(key in run.settings[name].feedback.bottleneck for name in names.values())
+    ]  # fmt: skip
     text = (
         f"At the end of training, against the number of neurons of hidden layer {found.layer + 1} that the signal reaches: "
         "these alone learn and, where signals come down from layer to layer, pass them on. To the right it reaches all. "
@@ -39,7 +43,7 @@ def caption(run: Run) -> str:
         f"deviation over them. {chr(97 + panels)}, Test {what}. "
     )
     if single:
-        text += f"Points without a line have no bottleneck: {', '.join(single)}. "
+        text += f"Without a bottleneck are: {', '.join(single)}. "
     if found.others:
         text += f"Not drawn, as there is no such layer: {', '.join(found.others)}. "
     number = len(run.experiment.seeds)

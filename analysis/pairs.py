@@ -13,7 +13,7 @@ from localdfa.analysis.window import pair
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
 from localdfa.spec import Setting
-from localdfa.spec.derived import SETTLED
+from localdfa.spec.derived import SETTLED, delays_of
 
 TITLE, SECTION = "The STDP window, measured", "rule"
 
@@ -148,15 +148,13 @@ def area(found: Pairs, side: int) -> float:
 
 def _projections(changes: dict[str, np.ndarray], setting: Setting) -> list[tuple[str, int, int, float]]:
     """Projections between spiking populations other than the inputs: name, pre, post, delay in ms."""
-    network, last, found = setting.network, len(setting.network.hidden) + setting.output.spiking, []
+    last, delays, found = len(setting.network.hidden) + setting.output.spiking, delays_of(setting), []
     for key in changes:
         if match := re.fullmatch(r"dW((\d+)to)?(\d+)", key):
             post = int(match[3])
             pre = int(match[2]) if match[2] else post - 1
-            table = next((t for t in network.projection if (t.pre, t.post) == (pre, post)), None)
-            delay = network.delay if table is None or table.delay is None else table.delay
             if pre > 0 and post <= last:
-                found.append((key[2:], pre, post, delay))
+                found.append((key[2:], pre, post, delays[pre, post][1]))
     return found
 
 

@@ -18,10 +18,11 @@ _LINE, _CHANGE = style.PALETTE[0], style.PALETTE[5]
 def caption(run: Run) -> str:
     """What to see, and what marks and colours are."""
     return (
-        "One neuron of the first hidden layer through one trial after training: of the neurons and trials that are kept of the "
-        "first seed, the one whose trace the feedback moves most. Shaded: the phases, nudged at +β and −β, darker while the "
-        "plasticity gate is open; with two compartments the neuron is the apical twin from the first nudge on. a, The spikes "
-        "of its layer, from the first nudge on those of the twins; its own in red. b, Its membrane; dashed, the threshold. "
+        "One neuron of the first hidden layer through one trial after training: of the neurons and trials of the first seed "
+        "whose states and spikes are kept, the one whose trace the feedback moves most. Shaded: the phases, nudged at +β and "
+        "−β, darker while the plasticity gate is open; with two compartments the neuron is the apical twin from the first "
+        "nudge on. a, The spikes of its layer, from the first nudge on those of the twins; its own in red. b, Its membrane; "
+        "dashed, the threshold. "
         "c, The feedback current, zero in the free phases. d, The trace z of its spikes, in units of activity: it moves when "
         "the feedback comes on, and this is the derivative that is learned. e, What a synapse with a constant input of 1 has "
         "learned by then, ±(z(t) − z(t₀))/β over the openings of the gate, and held in between: the weight change before the "
@@ -37,12 +38,15 @@ def figure(run: Run, trial: int | None = None, neuron: int | None = None) -> sty
     Raises
     ------
     RunError
-        The run keeps no states, or no spikes; or states of no neuron or of less than two times; or none of this
-        trial or neuron.
+        The run keeps no states, or no spikes, or not of one trial; or states of no neuron or of less than two times; or none
+        of this trial or neuron.
     """
     _kept.jobs(run, "spikes", "trial")
     name, job = next(iter(_kept.first(_kept.jobs(run, "states", "trial")).items()))
     kept, setting = job.states, run.settings[name]
+    both = np.intersect1d(kept["trial"], job.spikes["trials"])
+    if not both.size:
+        raise RunError(f"{run.folder}: keeps spikes and states of no trial in common, as the figure trial needs")
     parameters, phases = setting.neuron_parameters, setting.phases
     time, spans = kept["time"], _phases.spans(kept["edges"], kept["sign"])
     v_th = float(parameters.v_th)
@@ -55,8 +59,9 @@ def figure(run: Run, trial: int | None = None, neuron: int | None = None) -> sty
     gates = [(begin, begin + (phases.gate or phases.nudged), sign) for begin, _, sign in spans if sign != 0]
     change = np.stack([learned(time, z[..., k], gates, phases.beta) for k in range(z.shape[2])], axis=-1)
     moved = np.abs(change[:, -1])
+    moved[~np.isin(kept["trial"], both)] = -1
     if trial is not None:
-        moved[kept["trial"] != _kept.one_of(run, "trial", trial, kept["trial"])] = -1
+        moved[kept["trial"] != _kept.one_of(run, "trial", trial, both)] = -1
     if neuron is not None:
         moved[:, kept["neuron1"] != _kept.one_of(run, "neuron", neuron, kept["neuron1"])] = -1
     shown, chosen = np.unravel_index(moved.argmax(), moved.shape)

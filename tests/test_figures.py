@@ -294,7 +294,7 @@ def test_bottleneck_shows_cosines_and_errors_by_the_neurons_that_are_reached(bot
     spread = fmean(v[1] for v in last(bottleneck_run, "dfa-1", "signal_cosine_sd").values())
     mean = line(cosines[1], "dfa")[1][0]
     assert band.get_datalim(cosines[1].transData).y0 <= mean - spread + 1e-9
-    assert "Points without a line have no bottleneck: bp." in bottleneck.caption(bottleneck_run)
+    assert "Without a bottleneck are: bp." in bottleneck.caption(bottleneck_run)
     assert "of hidden layer 2 that the signal reaches" in bottleneck.caption(bottleneck_run)
 
 
@@ -635,9 +635,10 @@ def test_window_shows_the_pairs_of_the_two_layers(spiking_run):
     trials = np.unique(kept["trial"])
     lag, change = line(left, "pairs that occur")
     assert len(lag) > 5
-    assert change == pytest.approx(np.sign(lag) * 0.5 * np.exp(-np.abs(lag) / 10), abs=2e-3)  # both time constants are 10 ms
+    # Both time constants are 10 ms.
+    assert change == pytest.approx(np.where(lag > 0, 0.5, -0.5) * np.exp(-np.abs(lag) / 10), abs=2e-3)
     one = {population: kept["time"][(kept["trial"] == trials[0]) & (kept["population"] == population)] for population in (1, 2)}
-    assert all(np.abs(one[2][:, None] - one[1] - each).min() < 1e-9 for each in lag)
+    assert all(np.abs(one[2][:, None] - (one[1] + 1) - each).min() < 1e-9 for each in lag)  # it arrives 1 ms later
     for drawn, (begin, end) in zip(right.patches, ((100, 150), (250, 300)), strict=True):
         shown = drawn.get_data()
         bins, found = shown.edges, np.zeros(len(shown.values))
@@ -648,14 +649,34 @@ def test_window_shows_the_pairs_of_the_two_layers(spiking_run):
                 late = kept["time"] >= 100
                 return kept["time"][own & (kept["twin"] == (late & twin))]
 
-            pre, post = of(1, False), of(2, True)
+            pre, post = of(1, False) + 1, of(2, True)
             post, pre = post[:, None], pre[None]
             later = np.maximum(post, pre)
-            # A spike that an arrival causes is a delay after the one that arrives, as exactly as that sum is rounded.
-            reached = np.array([(pre + edge <= post) & (later >= begin) & (later < end) for edge in bins])
-            found -= np.diff(reached.sum(axis=(1, 2)))
+            # A spike that an arrival makes has a lag of 0 to it, and reads x before it.
+            reached = np.array([(pre + edge >= post) & (later >= begin) & (later < end) for edge in bins])
+            found += np.diff(reached.sum(axis=(1, 2)))
         assert shown.values * 2 * 12 * 8 * np.diff(bins) == pytest.approx(found)
         assert found.sum() > 0
+
+
+@pytest.mark.parametrize("delay", [None, 4.0])
+def test_window_counts_lags_from_the_arrival(spiking_run, tmp_path, delay):
+    """By the delay of the projection: what is sent before, and arrives after, depresses; and the arrival falls in the gate."""
+    own = {"projection": [{"pre": 1, "post": 2, "delay": delay}]} if delay else {"delay": 2.0}
+    tables = {"network": {"hidden": [12, 8], "neuron": "lif", **own}, "phases": {"propagation": "two_compartment"}}
+    made = record.create(tmp_path / "run", spec.experiment({**tables, "record": {"spikes": 1}}))
+    kept, by = spiking_run.jobs[0].spikes, delay or 2.0
+    sent, spiked = [99.0, 120.0], [120 + by / 2, 120 + by, 121 + by]
+    made.jobs[0].write("spikes", {
+        **kept, "trials": np.array([0]), "trial": np.zeros(5, int), "time": np.array([*sent, *spiked]),
+        "population": np.array([1, 1, 2, 2, 2]), "neuron": np.arange(5), "twin": np.array([False, False, True, True, True]),
+    })  # fmt: skip
+    job, setting = made.jobs[0], made.settings["local"]
+    assert window.occurring(job, setting, 2.5) == pytest.approx([-by / 2, 0, 1])
+    per = 12 * 8
+    counts = window.density(job, setting, 1, np.array([-30.0, -1e-9, 0.0, 1.5, 30.0])) * per * np.array([30, 1e-9, 1.5, 28.5])
+    # Of the spike at 120 ms: one before its arrival, one with it, one later; of that at 99 ms, which arrives in the gate: all.
+    assert counts == pytest.approx([1, 1, 1, 3])
 
 
 def test_window_counts_the_trials_in_which_nothing_spikes(spiking_run, tmp_path):

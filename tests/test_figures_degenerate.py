@@ -276,6 +276,22 @@ def test_raster_without_a_spike_says_so(runs):
         raster.figure(runs["no spike"])
 
 
+def test_one_trial_is_one_whose_spikes_are_kept_as_well(tmp_path):
+    """Of two trials whose states are kept the feedback moves the neuron more in that without spikes."""
+    seen = states()
+    moved = np.linspace(0, 1, seen["z1"].shape[1])[None, :, None]
+    seen |= {key: np.concatenate([seen[key], seen[key]]) for key in seen if key[:-1] in ("v", "x", "current", "drive")}
+    seen |= {f"z{l}": np.concatenate([0.1 * moved, moved]) for l in (1, 2)} | {"trial": np.array([7, 9])}
+    run = spiking(spikes(**ONE), seen)(tmp_path / "both")
+    drawn = analysis.get("trial").figure(run)
+    assert [line.get_xdata().tolist() for line in drawn.axes[0].lines] == [[], [120.0]]
+    with pytest.raises(RunError, match="keeps no trial 9; there are 7"):
+        analysis.get("trial").figure(run, trial=9)
+    apart = spiking({**spikes(**ONE), "trials": np.array([8])}, seen)(tmp_path / "apart")
+    with pytest.raises(RunError, match="spikes and states of no trial in common"):
+        analysis.get("trial").figure(apart)
+
+
 def test_bins_of_the_raster_end_where_phases_do(tmp_path):
     """A neuron that spikes every 10 ms, but for the free phase, in which it does every 2: no bin has some of both."""
     edges, sign = np.array([0.0, 107, 150, 257, 300]), np.array([0.0, 1, 0, -1])
@@ -321,7 +337,7 @@ def test_sweeps_have_the_layers_of_the_conditions_that_they_draw(tmp_path):
     run = rate(rows=rows, condition=[*shallow, deeper], network={"hidden": [4, 3]})(tmp_path / "beta")
     texts = [text.get_text() for text in beta.figure(run).legends[0].get_texts()]
     assert [text for text in texts if text.startswith("layer")] == ["layer 1, slope 1.00", "layer 2, slope 1.00"]
-    narrow = [{"name": f"dfa-{b}", "rule": "dfa", "feedback": {"bottleneck": {2: b}}} for b in (1, 2)]
+    narrow = [{"name": f"{rule}-{b}", "rule": rule, "feedback": {"bottleneck": {2: b}}} for rule, b in (("dfa", 1), ("fa", 2))]
     others = [
         {"name": "one-1", "rule": "bp", "network": {"hidden": [4]}},
         {
@@ -333,6 +349,7 @@ def test_sweeps_have_the_layers_of_the_conditions_that_they_draw(tmp_path):
     for other in others:
         run = rate(rows=rows, condition=[*narrow, other], network={"hidden": [4, 3]})(tmp_path / other["name"])
         assert len(bottleneck.figure(run).axes) == 3
+        assert "Without a bottleneck" not in bottleneck.caption(run)
         assert f"Not drawn, as there is no such layer: {other['name']}. " in bottleneck.caption(run)
 
 

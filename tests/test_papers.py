@@ -16,7 +16,7 @@ import localdfa
 from localdfa import analysis, data, papers, record
 from localdfa.cli import main
 from localdfa.errors import RunError, SpecError
-from localdfa.papers import cells, figures, running, tables
+from localdfa.papers import cells, figures, running, tables, terminal
 from localdfa.record import Run
 
 ROOT = Path(__file__).parents[1]
@@ -301,6 +301,7 @@ def test_a_table_compares_the_measure_that_it_shows(tmp_path, measure, reported,
     )
     assert tables.long([[entry]])[1][4:7] == line
     assert tables.short([[entry]])[1][1] == f"{line[0]}{'' if near else '†'} [{reported}]"
+    assert terminal._numbers(entry)[:3] == [line[0], reported, line[1] + "†" * (not near)]
     assert entry.is_near is near
     assert entry.difference is None or entry.difference == pytest.approx(float(line[1]))
     assert not any("percentage points" in said for said in tables.legend([[entry]]))
@@ -329,6 +330,9 @@ def test_a_table_by_rule_has_a_line_for_each_variant_with_cosines(tmp_path):
         ["–", "not run [20.00 ± 1.00]", "9.00 [does not learn]"],
     ]
     assert tables.by_rule([second])[0] == ["1 × 16", "dfa", "bp"]
+    # Trainings that were stopped are not compared with those of the paper, wherever it is said that they were.
+    stopped, _ = tables.entries(paper, paper.table[0], [*results, measured(own["dfa"][0], [90.0, 50.0])])
+    assert tables.by_rule([stopped])[2] == ["–", "50.00 [20.00 ± 1.00]", "9.00 [does not learn]"]
     (whole,) = cells.of(paper, small, ["dfa"])
     first, _ = tables.entries(paper, paper.table[0], [*results, measured(whole, [90.0, 5.0])])
     assert tables.by_rule([first])[2] == ["–", "5.00† [20.00 ± 1.00]", "9.00 (1 epoch) [does not learn]"]

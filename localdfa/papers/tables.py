@@ -115,14 +115,17 @@ def parsed(reported: str | None) -> tuple[float, float] | None:
     return float(mean), float(deviation)
 
 
-def _measured(entry: Entry) -> str:
-    """What is measured, marked where it is not near what the paper reports, and the epochs of trainings that were stopped."""
+def _measured(entry: Entry, stopped: bool = True) -> str:
+    """What is measured, marked where it is not near what the paper reports.
+
+    stopped: whether the epochs of trainings that were stopped are said.
+    """
     if not entry.found:
         return "not run"
     text = entry.said + NOT_NEAR * (not entry.is_near)
     lacking = f"{len(entry.found)} of {entry.seeds} seeds" if len(entry.found) < entry.seeds else ""
-    stopped = counted(entry.shortened) if entry.shortened else ""
-    said = ", ".join(filter(None, (lacking, stopped)))
+    epochs = counted(entry.shortened) if entry.shortened and stopped else ""
+    said = ", ".join(filter(None, (lacking, epochs)))
     return f"{text} ({said})" if said else text
 
 
@@ -131,10 +134,10 @@ def counted(epochs: int) -> str:
     return f"{epochs} epoch{'s' * (epochs > 1)}"
 
 
-def _short(entry: Entry) -> str:
-    """The cell of the short table: what is measured, and in brackets what the paper reports."""
+def _short(entry: Entry, stopped: bool = True) -> str:
+    """The cell of the short table: what is measured, as `_measured`, and in brackets what the paper reports."""
     paper = "" if entry.reported is None else f" [{entry.reported}]"
-    return f"{_measured(entry)}{paper}"
+    return f"{_measured(entry, stopped)}{paper}"
 
 
 Grid = list[list[str]]
@@ -151,21 +154,18 @@ def by_rule(found: Entries) -> Grid:
         (epochs,) = lengths if len(lengths) == 1 else (None,)
         parts = [entry.condition.partition("-") for entry in line]
         rules, variants = (list(dict.fromkeys(part[k] for part in parts)) for k in (0, 2))
-        texts = {
-            (part[2], part[0]): _with_cosines(entry._replace(shortened=None) if epochs else entry)
-            for part, entry in zip(parts, line, strict=True)
-        }
+        texts = {(part[2], part[0]): _with_cosines(entry, stopped=not epochs) for part, entry in zip(parts, line, strict=True)}
         grid.append([line[0].row.label + (f", {counted(epochs)}" if epochs else ""), *rules])
         grid += [[variant or "–", *(texts.get((variant, rule), "–") for rule in rules)] for variant in variants]
     return grid
 
 
-def _with_cosines(entry: Entry) -> str:
-    """What is measured, and means over seeds of the cosine between signal and gradient in each hidden layer."""
+def _with_cosines(entry: Entry, stopped: bool) -> str:
+    """What is measured, as `_measured`, and means over seeds of the cosine between signal and gradient in each hidden layer."""
     known = [each.signal_cosine for each in entry.found if each.signal_cosine]
     if not known or any(cosine is None for layers in known for cosine in layers):
-        return _short(entry)
-    return f"{_short(entry)}; {', '.join(f'{fmean(layers):.2f}' for layers in zip(*known, strict=True))}"
+        return _short(entry, stopped)
+    return f"{_short(entry, stopped)}; {', '.join(f'{fmean(layers):.2f}' for layers in zip(*known, strict=True))}"
 
 
 def short(found: Entries) -> Grid:

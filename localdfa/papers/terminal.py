@@ -76,7 +76,11 @@ def _numbers(entry: Entry) -> list[str]:
     if not entry.found:
         return ["not run", entry.reported or "–", "–", "–", "–"]
     epochs = sorted(each.epochs for each in entry.found)
-    difference = "–" if entry.difference is None else f"{entry.difference:+.2f}{'' if entry.is_near else tables.NOT_NEAR}"
+    difference = (
+        "–"
+        if entry.difference is None
+        else f"{entry.difference:+.{entry.measure.decimals}f}{'' if entry.is_near else tables.NOT_NEAR}"
+    )
     return [
         entry.said,
         entry.reported or "–",
