@@ -24,11 +24,14 @@ class FastSign:
     sign(B_0 e) depends on nothing but the error, so it tells the class, and a network may learn to read that from the step in
     place of the sample (label leaking; Kurakin, Goodfellow & Bengio 2017).
 
-    step: ε in the inputs' unit. threshold: an output error no larger than this is not fed back.
+    step: ε in the inputs' unit. threshold: an output error no larger than this is not fed back. lowest, highest: of the
+    training inputs, of whose range ε is a part.
     """
 
     step: float
     threshold: float = 0.0
+    lowest: float = 0.0
+    highest: float = 0.0
 
     def examples(self, network: Network, inputs: np.ndarray, free: FreePhase, error: np.ndarray) -> np.ndarray:
         """The examples of samples (m, n_in + 1), whose last column is ones.

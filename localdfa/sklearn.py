@@ -1,7 +1,8 @@
 """Networks that learn by a local rule as estimators of scikit-learn, for its pipelines, searches and scores."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,18 @@ class _Estimator(BaseEstimator):
         if int(np.prod(shape)) != X.shape[1]:
             raise SpecError(f"sample_shape: {shape} has {int(np.prod(shape))} numbers, and X has {X.shape[1]} features")
         return Source(X, y, X[:0], y[:0], n_classes, shape, scale=1.0, classes=classes)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """A fit that leaves all of what it learns, or the estimator as it was: what was learned before is not lost, and does
+        not get the classes of something else."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _fit(self, source: Source) -> None:
         with blas.one_thread(), shown(bool(self.verbose)) as progress:
@@ -284,11 +297,12 @@ class LocalDFAClassifier(ClassifierMixin, _Estimator):
         SpecError, NonFiniteError
             Parameters are not allowed, or do not go together; or training diverged.
         """
-        X, y = self._validated(X, y, reset=True)
-        self.classes_ = unique_labels(y)
-        if len(self.classes_) < 2:
-            raise ValueError(f"Classifier can't train when only one class is present: {self.classes_.tolist()[0]!r}")
-        self._fit(self._coded(X, y))
+        with self._whole():
+            X, y = self._validated(X, y, reset=True)
+            self.classes_ = unique_labels(y)
+            if len(self.classes_) < 2:
+                raise ValueError(f"Classifier can't train when only one class is present: {self.classes_.tolist()[0]!r}")
+            self._fit(self._coded(X, y))
         return self
 
     def partial_fit(self, X, y, classes=None):
@@ -311,17 +325,18 @@ class LocalDFAClassifier(ClassifierMixin, _Estimator):
             As `fit`; or the first call names no classes, a later one names others, or y has a class that is none of them.
         """
         anew = not hasattr(self, "_trainer")
-        X, y = self._validated(X, y, reset=anew)
-        if anew and classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        if classes is not None:
-            classes = unique_labels(classes)
-            if not anew and not np.array_equal(classes, self.classes_):
-                raise ValueError(f"classes = {classes} is not the same as in the first call: {self.classes_}")
-            self.classes_ = classes
-        if len(unseen := np.setdiff1d(y, self.classes_)):
-            raise ValueError(f"y has the label {unseen.tolist()[0]!r}, which is none of classes = {self.classes_}")
-        self._partial_fit(self._coded(X, y), anew)
+        with self._whole():
+            X, y = self._validated(X, y, reset=anew)
+            if anew and classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            if classes is not None:
+                classes = unique_labels(classes)
+                if not anew and not np.array_equal(classes, self.classes_):
+                    raise ValueError(f"classes = {classes} is not the same as in the first call: {self.classes_}")
+                self.classes_ = classes
+            if len(unseen := np.setdiff1d(y, self.classes_)):
+                raise ValueError(f"y has the label {unseen.tolist()[0]!r}, which is none of classes = {self.classes_}")
+            self._partial_fit(self._coded(X, y), anew)
         return self
 
     def _validated(self, X, y, reset):
@@ -375,18 +390,20 @@ class LocalDFARegressor(RegressorMixin, _Estimator):
 
     def fit(self, X, y):
         """Train a new network; y: numbers, (n_samples,) or (n_samples, n_outputs). The rest as of `LocalDFAClassifier.fit`."""
-        self._fit(self._validated(X, y, reset=True))
+        with self._whole():
+            self._fit(self._validated(X, y, reset=True, least=2))
         return self
 
     def partial_fit(self, X, y):
         """Pass once through these samples, with the network of the calls before, or of `fit`; X, y as of `fit`."""
         anew = not hasattr(self, "_trainer")
-        self._partial_fit(self._validated(X, y, reset=anew), anew)
+        with self._whole():
+            self._partial_fit(self._validated(X, y, reset=anew, least=1), anew)
         return self
 
-    def _validated(self, X, y, reset):
+    def _validated(self, X, y, reset, least):
         X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, reset=reset, ensure_min_samples=2
+            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, reset=reset, ensure_min_samples=least
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)

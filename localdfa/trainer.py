@@ -34,10 +34,10 @@ class Trainer(Training):
         """start: see `localdfa.handover.begin`."""
         super().__init__(setting, job)
         self._keep = keep or Record()
+        self._adversary: FastSign | None = None
         self.learn_from(parts)
         train = parts["train"]
         self.network = begin(setting, train.shape, train.targets.shape[1], self.seed, start)
-        self._adversary = _adversary(setting, train)
         self._changes_by_pathway: dict[str, Changes] = {}
         self._enter(0)
         biases = [*(int(projection.biased) for projection in self.network.projections), *[1] * len(self.network.batch_norms)]
@@ -48,6 +48,7 @@ class Trainer(Training):
     def learn_from(self, parts: dict[str, Part]) -> None:
         """Learn from these samples from now on, which are of the same kind as those before."""
         self.parts = parts
+        self._adversary = _adversary(self.setting, parts["train"], self._adversary)
         order = generator(self.seed, PROBE).permutation(self.n_train)
         self.probe, self._watched = np.sort(order[: self._keep.probe]), np.sort(order[: self._keep.train])
 
@@ -282,10 +283,16 @@ class Trainer(Training):
             self._take_last_rate()
 
 
-def _adversary(setting: Setting, train: Part) -> FastSign | None:
-    """What makes the examples of adversarial training, if any; its ε is a part of the range of the training inputs."""
+def _adversary(setting: Setting, train: Part, before: FastSign | None = None) -> FastSign | None:
+    """What makes the examples of adversarial training, if any; its ε is a part of the range of the training inputs.
+
+    before: of the samples that were learned from before, whose range counts as well.
+    """
     strength = setting.adversarial.strength
     if not strength:
         return None
     features = train.whole[:, :-1]  # settled networks alone, which read no spike trains, learn so
-    return FastSign(strength * (float(features.max()) - float(features.min())), setting.feedback.threshold)
+    lowest, highest = float(features.min()), float(features.max())
+    if before is not None:
+        lowest, highest = min(lowest, before.lowest), max(highest, before.highest)
+    return FastSign(strength * (highest - lowest), setting.feedback.threshold, lowest, highest)

@@ -66,6 +66,8 @@ class _Seen:
         """The time that is left at this speed, as the end of a line; empty before an epoch was seen to end."""
         done = sum(rows[-1]["epoch"] for rows in run.rows_by_job.values() if rows)
         begun, before = self._first = self._first or (time.monotonic(), done)
+        if any(setting.loop for setting in run.settings.values()):  # which alone knows how long it goes on
+            return ""
         remaining = sum(run.settings[job.condition].epochs for job in run.jobs) - done
         if done == before or remaining == 0:
             return ""
@@ -85,12 +87,13 @@ def table(run: Run, status: str, left: str = "") -> Table:
         shown.add_column(heading, justify="left" if heading == "condition" else "right")
     shown.add_column(f"test {measures[0].name}", no_wrap=True)
     for job, rows in jobs.items():
-        last = rows[-1] if rows else {}
+        last, setting = rows[-1] if rows else {}, run.settings[job.condition]
+        planned = "" if setting.loop else f" of {setting.epochs}"
         rates = ["  ".join(f"{rate:.0f}" for rate in last.get("rate", []))] if spiking else []
         shown.add_row(
             job.condition,
             str(job.seed),
-            f"{last.get('epoch', '–')} of {run.settings[job.condition].epochs}",
+            f"{last.get('epoch', '–')}{planned}",
             *(m.written(last.get(f"{part}_{m.key}")) for m in measures for part in ("train", "test")),
             *rates,
             sparkline([value for row in rows if (value := row.get(f"test_{measures[0].key}")) is not None]),

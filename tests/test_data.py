@@ -400,6 +400,19 @@ def test_other_inputs_are_standardised_together():
     assert np.corrcoef(data.x_train.ravel(), plain.ravel())[0, 1] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e5, 1e7, 1e9])
+def test_inputs_with_a_large_mean_keep_what_differs_from_it(tmp_path, rng, offset):
+    """As counts of converters and times of day are: in float32 the differences would be gone."""
+    z = rng.normal(size=(200, 4))
+    np.savez(
+        tmp_path / "own.npz", x_train=z + offset, y_train=np.arange(200) % 2, x_test=z[:9] + offset, y_test=np.arange(9) % 2
+    )
+    found = load(f"npz:{tmp_path / 'own.npz'}", standardise=True)
+    assert found.x_train.dtype == np.float32
+    np.testing.assert_allclose(found.x_train, (z - z.mean()) / z.std(), atol=1e-5)
+    np.testing.assert_array_equal(found.x_test, found.x_train[:9])
+
+
 def test_what_cannot_be_standardised_is_refused(tmp_path):
     np.savez(
         tmp_path / "flat.npz",

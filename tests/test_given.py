@@ -269,6 +269,8 @@ def test_a_dict_has_what_a_file_has(rng):
         ((np.ones((4, 2)), np.array(["a", None, "b", "a"], object)), "y_train, entry 1: None among entries of another kind"),
         ((np.ones((4, 2)), [0, 1, 0, 1], np.ones((4, 3)), [0, 1, 0, 1]), r"the shape \(2,\) in x_train and \(3,\) in x_test"),
         ((np.ones((4, 2, 2)), [0, 1, 0, 1]), "are these time series or pictures"),
+        ((np.ma.masked_array(np.ones((4, 2)), np.eye(4, 2)[::-1]), [0, 1, 0, 1]), "data: x_train: entry 2, 1 is masked"),
+        ((np.ones((4, 2)), np.ma.masked_equal([0, 1, 0, 9], 9)), "data: y_train: entry 3 is masked"),
         ({"x_train": np.ones((4, 2))}, "the array y_train is missing"),
         ({"x_train": np.ones((4, 2)), "y_train": [0, 1, 0, 1], "z": 1}, "an array too many, 'z'"),
         ((pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"], "c": [0, 1]}), "c"), "column 'b' holds .*pandas.get_dummies"),
@@ -365,6 +367,14 @@ def test_new_spike_trains_come_as_a_dict(rng, tmp_path):
         ({**spikes, "label": label}, "x: a dict of 'time', 'neuron', 'sample', 'label'; allowed: of spike trains, 'time'"),
         ({**spikes, "neuron": neuron + 1}, r"x: neuron\[\d+\] = 8: the index of an input neuron must lie in 0 .. 7"),
         ({**spikes, "time": spikes["time"][:5]}, "x: neuron has 480 entries and time 5: both need one a spike"),
+        ({**spikes, "count": "abc"}, r"x: count: 'abc' samples; allowed: a whole number of them"),
+        ({**spikes, "count": None}, "x: count: None samples"),
+        ({**spikes, "count": -1}, "x: count: -1 samples"),
+        ({**spikes, "count": 30.7}, r"x: count: 30\.7 samples"),
+        ({**spikes, "count": 10**13}, r"x: count: 10000000000000 samples; .* up to 100,000,000"),
+        ({**spikes, "sample": np.append(sample[:-1], 10**13)}, "x: sample: 10000000000001 samples"),
+        ({**spikes, "time": [[1.0], [1.0, 2.0]]}, "x: time, neuron and sample; in rows of several lengths"),
+        (np.ma.masked_array(np.ones((2, 8)), np.eye(2, 8)), "x: entry 0, 0 is masked; allowed: numbers, as"),
         ({**spikes, "count": 3}, r"x: sample\[60\] = 3: the index of a sample, of which there are 3, must lie in 0 .. 2"),
     ):
         with pytest.raises(DataError, match=words):

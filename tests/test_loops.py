@@ -1,7 +1,10 @@
 """Runs of training loops of one's own."""
 
 import json
+import re
+import time
 from collections.abc import Iterator
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,12 @@ pytest.importorskip("torch")
 
 import torch
 from click.testing import CliRunner
+from rich.console import Console
 from torch import nn
 
 import localdfa
 import localdfa.torch
-from localdfa import cli, record
+from localdfa import cli, record, watch
 from localdfa.errors import LocalDFAError, RunError, SpecError
 from localdfa.loops import LoggedTraining
 from localdfa.results import Run
@@ -106,6 +110,16 @@ def test_tables_figures_and_the_report_read_it(logged: tuple[Run, dict[Any, Any]
     assert "tap &#39;1&#39;" in run.report().read_text() or "tap '1'" in run.report().read_text()
     with pytest.raises(RunError, match="needs the outcome, which a run of a loop of one's own does not keep"):
         run.plot("confusion")
+
+
+def test_it_is_watched_without_an_end_that_nobody_knows(logged: tuple[Run, dict[Any, Any]]) -> None:
+    run, _ = logged
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(watch.table(run, run.status))
+    assert re.search(rf"^ *dfa +3 +{EPOCHS} ", console.export_text(), re.MULTILINE)
+    seen = watch._Seen()
+    seen._first = time.monotonic() - 1, 0
+    assert seen.left(run) == ""
 
 
 @pytest.mark.parametrize("command", [["resume"], ["run"], ["certify"]])

@@ -195,6 +195,34 @@ def test_a_regressor_is_given_as_many_numbers_as_before():
         assert model.predict(x[:2]).shape == then[:2].shape
 
 
+def test_a_fit_that_fails_leaves_the_network_that_there_was():
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    names = np.where(x[:, 0] > 0, "p", "n")
+    for model in (LocalDFAClassifier(hidden=(8,), epochs=3), LocalDFARegressor(hidden=(8,), epochs=3)):
+        y, other = (names, np.arange(60) % 3) if isinstance(model, LocalDFAClassifier) else (x[:, 0], x[:, :2])
+        model.set_params(rule="nope", random_state=0)
+        for fit in (model.fit, lambda x, y, model=model: model.partial_fit(x, y, *([["p", "n"]] if y is names else []))):
+            with pytest.raises(SpecError, match="nope"):
+                fit(x, y)
+            with pytest.raises(NotFittedError):
+                model.predict(x)
+        expected = model.set_params(rule="dfa").fit(x, y).predict(x)
+        with pytest.raises(SpecError, match="nope"):
+            model.set_params(rule="nope").fit(x[:, :3], other)
+        np.testing.assert_array_equal(model.predict(x), expected)
+        assert model.n_features_in_ == 4
+
+
+def test_adversarial_examples_of_later_samples_have_their_range():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 4)), np.arange(60) % 2
+    model = LocalDFAClassifier(hidden=(4,), rule="bp", spec={"adversarial": {"strength": 0.1}}, random_state=0)
+    model.partial_fit(np.ones((4, 4)), y[:4], classes=[0, 1])
+    assert model._trainer._adversary.step == 0
+    model.partial_fit(x, y).partial_fit(x[:2], y[:2])
+    assert model._trainer._adversary.step == pytest.approx(0.1 * (max(x.max(), 1) - x.min()))
+
+
 def test_partial_fit_learns_from_all_samples_and_from_one():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(60, 4)), np.arange(60) % 2
@@ -204,6 +232,8 @@ def test_partial_fit_learns_from_all_samples_and_from_one():
     )
     np.testing.assert_array_equal(whole.weights_["W1"], divided.weights_["W1"])
     divided.partial_fit(x[:1], y[:1])
+    fitted = LocalDFARegressor(hidden=(4,), random_state=0).partial_fit(x[:1], [1.0]).partial_fit(x[:1], [2.0])
+    assert fitted.n_epochs_ == 2
 
 
 def test_parameters_that_a_network_would_not_heed_are_refused_in_partial_fit():

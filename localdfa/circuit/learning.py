@@ -18,6 +18,7 @@ from localdfa.data.trains import Inputs
 from localdfa.data.trains import Trains as GivenTrains
 from localdfa.errors import NonFiniteError, SpecError, quoted
 from localdfa.inputs.trains import implausible, unseen
+from localdfa.memory import CHUNK
 from localdfa.spec.derived import SETTLED, rules_for
 from localdfa.spec.models import wrong_parameters
 from localdfa.spec.tables import Input, Phases, Trace
@@ -89,6 +90,7 @@ class Learner:
             A weight has become infinite or NaN; the message names the projection.
         """
         samples, size = self._samples(inputs), int(number("batch_size", batch_size, _SIZES))
+        self._require_taught(samples)
         shape, count = (len(samples), self._circuit.populations[self._protocol.readout].size), _threads(threads)
         if self._protocol.rule.supervised:
             wanted = array("targets", targets, _TARGET, (shape,))
@@ -112,9 +114,10 @@ class Learner:
 
         inputs, threads: as in `epoch`, and so are errors. What is drawn at random is the same at each call.
         """
-        samples = self._samples(inputs)
-        left, _ = self._trials.simulate(samples, None, build.generator(self._circuit.seed, _TESTS, 0), _threads(threads))
-        return left.readout
+        samples, rng, count = self._samples(inputs), build.generator(self._circuit.seed, _TESTS, 0), _threads(threads)
+        # Some at a time: all that arrives in all of their trials would take memory without bounds.
+        parts = np.split(np.arange(len(samples)), range(CHUNK, len(samples), CHUNK))
+        return np.concatenate([self._trials.simulate(samples[part], None, rng, count)[0].readout for part in parts])
 
     def _learn(self, gained: list[np.ndarray], events: int) -> None:
         """Change weights by what a mini-batch teaches; those of one sign stop at zero."""
@@ -129,6 +132,16 @@ class Learner:
             elif projection.sign == "inhibitory":
                 np.minimum(weights, 0, out=weights)
             self._circuit.learned[q] = weights[0]
+
+    def _require_taught(self, samples: Inputs) -> None:
+        """Refuse given trains of which no spike comes while synapses learn."""
+        nudged = self._protocol.phases.nudged
+        if isinstance(samples, GivenTrains) and samples.time.size and not (samples.time < nudged).any():
+            raise SpecError(
+                f"inputs, times: the first spike comes at {samples.time.min():.5g} ms, when the nudged phases, {nudged:g} ms, "
+                f"are over, so that nothing would be learned; allowed: trains that begin before, as with "
+                f"nudged={math.ceil(samples.time.max())}"
+            )
 
     def _samples(self, inputs: Any) -> Inputs:
         """Inputs as the input code reads them."""

@@ -58,6 +58,8 @@ def array(key: str, value: Any, bounds: Bounds, shapes: tuple[tuple[int, ...], .
     allowed = " or ".join(["an array of shape " + str(shape) for shape in shapes] + ([also] if also else []))
     if not regular(value):
         raise SpecError(f"{key}: {quoted(value)}, in rows of several lengths; allowed: {allowed}")
+    if np.ma.is_masked(value):
+        raise SpecError(f"{key}: has masked entries; allowed: {allowed}, as array.filled(value)")
     found = np.asarray(value)
     if not found.size:  # an empty list is in float64, whatever would stand in it
         found = found.astype(np.int64 if bounds.whole else np.float64)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from localdfa.data.labels import whole
 from localdfa.data.trains import Trains
-from localdfa.errors import DataError
+from localdfa.errors import DataError, quoted
 
-_MOST_NEURONS = 1_000_000
+_MOST_NEURONS, _MOST_SAMPLES = 1_000_000, 100_000_000
 _OF_SPIKES = ("time", "neuron", "sample")
 # ms
 _UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "μs": 1e-3}  # the micro sign, and the Greek letter
@@ -88,10 +88,17 @@ def new(given: Mapping[str, Any], width: int) -> Trains:
             f"x: a dict of {', '.join(map(repr, map(str, given)))}; allowed: of spike trains, 'time', 'neuron' and 'sample', "
             "with an entry a spike, and where need be 'count', of samples, and 'time_unit'"
         )
-    arrays = {key: np.asarray(given[key]) for key in _OF_SPIKES}
+    try:
+        arrays = {key: np.asarray(given[key]) for key in _OF_SPIKES}
+    except ValueError:
+        raise DataError("x: time, neuron and sample; in rows of several lengths; allowed: an entry a spike") from None
     scale = _UNITS[unit(np.asarray(given["time_unit"]) if "time_unit" in given else None, "x: time_unit", "time") or "ms"]
     time, neuron, sample = _events(arrays, "", scale, "x")
-    count = int(given.get("count", sample.max(initial=-1) + 1))
+    count = given.get("count", int(sample.max(initial=-1)) + 1)
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 0 <= count <= _MOST_SAMPLES:
+        of = "count" if "count" in given else "sample"
+        raise DataError(f"x: {of}: {quoted(count)} samples; allowed: a whole number of them, up to {_MOST_SAMPLES:,}")
+    count = int(count)
     if not count:
         raise DataError("x: there are no spikes; allowed with 'count', of samples without any")
     _check_index(neuron, width - 1, "x: neuron", "an input neuron")

@@ -73,6 +73,22 @@ def source(given: Any, regression: bool = False) -> Source:
     return npz.source(arrays, "data", regression)._replace(features=features)
 
 
+def require_unmasked(value: Any, where: str) -> None:
+    """Refuse masked entries, whose values stand for nothing and would be learned from.
+
+    Raises
+    ------
+    DataError
+        The message begins with `where`.
+    """
+    if np.ma.is_masked(value):
+        first = tuple(int(i[0]) for i in np.nonzero(np.ma.getmaskarray(value)))
+        raise DataError(
+            f"{where}: entry {', '.join(map(str, first))} is masked; allowed: numbers, as array.filled(value) has them, or the "
+            "rows without such entries"
+        )
+
+
 def _names(frame: Any) -> tuple[str, ...]:
     """The names of the columns of a frame."""
     return tuple(map(str, frame.columns))
@@ -100,6 +116,7 @@ def new(x: Any, features: Sequence[str], width: int) -> Any:
     if isinstance(x, Mapping):
         return events.new(x, width)
     if not _is_frame(x):
+        require_unmasked(x, "x")
         return x
     return _table(x, _columns(x, features or _names(x), "x", ", which the network has learned from"), "x")
 
@@ -206,6 +223,7 @@ def _array(value: Any, what: str, where: str = "data") -> NDArray[Any]:
     if _is_frame(value):
         _check_apart(_names(value), f"{where}: the frame")
         return _table(value, list(value.columns), where)
+    require_unmasked(value, f"{where}: {what}")
     try:
         array = np.asarray(value)
     except Exception as error:  # ragged lists, or whatever an object of another library raises

@@ -25,7 +25,7 @@ _PREFIX = "npz:"
 _LARGE = 5.0
 # Both parts of a data set have spikes about as late after the onset; in units that differ these are a thousand times as late.
 _LATE = 30.0
-_ROWS = 4096  # samples squared in float64 at a time
+_ROWS = 4096  # samples squared or standardised in float64 at a time
 _SQUARED = 1e100  # numbers up to this are squared and added up as they are
 
 
@@ -173,8 +173,9 @@ class Preparation(NamedTuple):
             if self.zca:
                 found = self.zca.apply(x, self.dtype)
             elif self.moments:
-                found = np.subtract(x, self.moments[0].astype(self.dtype), dtype=self.dtype, order="C")
-                found /= self.moments[1].astype(self.dtype)
+                found, (mean, spread) = np.empty(x.shape, self.dtype), self.moments
+                for i in range(0, len(x), _ROWS):  # in float64, in which a large mean leaves what differs from it
+                    found[i : i + _ROWS] = (x[i : i + _ROWS].astype(np.float64) - mean) / spread
             else:
                 found = np.divide(x, self.scale, dtype=self.dtype, order="C")
         if not (finite := np.isfinite(found)).all():

@@ -4,7 +4,8 @@ A recording is a structured array of events with the fields x, y, t and p: where
 a line, such as a cochlea, have no y. Nothing of tonic is imported: whatever gives pairs of such an array and a label will do.
 """
 
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -122,7 +123,7 @@ def _size(given: Any) -> tuple[int, int, int]:
     if given is None:
         raise DataError("sensor_size: the recordings do not say it; give width, height and the number of polarities")
     try:
-        width, height, polarities = (int(each) for each in given)
+        width, height, polarities = (operator.index(each) for each in given)
     except (TypeError, ValueError):
         raise DataError(f"sensor_size: {quoted(given)}; allowed: width, height and the number of polarities") from None
     if min(width, height, polarities) < 1:
@@ -145,6 +146,8 @@ def _pairs(recordings: Any, part: str) -> Iterator[tuple[int, tuple[Any, Any]]]:
     """The recordings of a part with their index; data sets of tonic have a length, and no end otherwise."""
     if recordings is None:
         return
+    if isinstance(recordings, Mapping) or not (hasattr(recordings, "__getitem__") or isinstance(recordings, Iterable)):
+        raise DataError(f"{part}: {quoted(recordings)}; allowed: pairs of events and a label, as a list of them")
     entries = (recordings[i] for i in range(len(recordings))) if hasattr(recordings, "__getitem__") else iter(recordings)
     for index, pair in enumerate(entries):
         if not (isinstance(pair, (tuple, list)) and len(pair) == 2):

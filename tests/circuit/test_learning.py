@@ -12,7 +12,7 @@ import pytest
 import localdfa
 from localdfa import arrays, spec
 from localdfa import network as networks
-from localdfa.circuit import build
+from localdfa.circuit import build, learning
 from localdfa.core.compiled import device
 from localdfa.core.spiking import batch as spikes
 from localdfa.crosscheck import exact as slow
@@ -562,6 +562,31 @@ def test_trials_that_do_not_fit_are_refused(code, inputs, targets, message):
     learner = small().learner("in", "out", {"exc": B}, code={"code": code})
     with pytest.raises(SpecError, match=message):
         learner.epoch(inputs, np.zeros((2, 2)) if targets is None else targets)
+
+
+def test_trains_that_begin_when_no_synapse_learns_any_more_are_refused():
+    """Nudged phases are shorter than free ones by default; rates are those of the free phase, which sees such trains."""
+    learner = small().learner("in", "out", {"exc": B}, code={"code": "trains"}, tau_x=20.0, tau_z=20.0)
+    late = [(np.linspace(101, 159, 30), np.arange(30) % 3)] * 2
+    with pytest.raises(SpecError, match=r"comes at 101 ms, when the nudged phases, 100 ms, are over, .* nudged=159$"):
+        learner.epoch(late, np.zeros((2, 2)))
+    assert learner.rates(late).shape == (2, 2)
+    learner.epoch([([], []), ([99.0], [0])], np.zeros((2, 2)))
+    with pytest.raises(SpecError, match=r"inputs\[0\], times: has masked entries"):
+        learner.rates([(np.ma.masked_less([1.0, 50.0], 2.0), [0, 1])])
+
+
+def test_rates_of_many_trials_are_those_of_some_at_a_time(monkeypatch):
+    net = small()
+    net.current("out", np.array([1.2, 1.5]))
+    net.current("exc", 1.3)
+    rng = np.random.default_rng(0)
+    learner = net.learner("in", "out", {"exc": B}, code={"code": "trains"}, free=320.0)
+    trains = [(rng.uniform(0, 300, 50 + 20 * k), rng.integers(3, size=50 + 20 * k)) for k in range(8)]
+    expected = learner.rates(trains)
+    monkeypatch.setattr(learning, "CHUNK", 3)
+    assert learner.rates(trains).tolist() == expected.tolist()
+    assert len(np.unique(expected)) > 3
 
 
 def trains_of(scale, **code):
