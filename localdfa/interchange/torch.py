@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 ENDING = ".pt2"
-_OUTPUTS = ["logistic", "softmax", "linear"]
+# What of torch.nn makes ŷ of the drive of the output, and its arguments; None is the drive itself.
+_OUTPUTS: dict[str, tuple[str, tuple[int, ...]] | None] = {
+    "logistic": ("Sigmoid", ()), "softmax": ("Softmax", (-1,)), "linear": None
+}  # fmt: skip
 
 
 def of_run(run: record.Run, job: record.Job, setting: Setting, path: Path, given: Source | None) -> list[Path]:
@@ -80,7 +83,7 @@ def _require_known(setting: Setting) -> None:
         if isinstance(layer, Convolution) and not layer.shared:
             raise SpecError(f"network.hidden[{l}].shared: false; torch.nn has no layer with a kernel a position; allowed: true")
     if network.output not in _OUTPUTS:
-        raise SpecError(f"network.output: as a module of PyTorch {registry.unknown(network.output, _OUTPUTS)}")
+        raise SpecError(f"network.output: as a module of PyTorch {registry.unknown(network.output, list(_OUTPUTS))}")
 
 
 def _sequential(network: Network, setting: Setting) -> "nn.Sequential":
@@ -122,8 +125,9 @@ def _sequential(network: Network, setting: Setting) -> "nn.Sequential":
             layers[f"function{l + 1}"] = network.neuron.pytorch()
             if spec.dropout:
                 layers[f"dropout{l + 1}"] = nn.Dropout(spec.dropout)
-    if spec.output != "linear":  # else ŷ is the drive of the output
-        layers["prediction"] = nn.Sigmoid() if spec.output == "logistic" else nn.Softmax(-1)
+    if (prediction := _OUTPUTS[spec.output]) is not None:
+        made, arguments = prediction
+        layers["prediction"] = getattr(nn, made)(*arguments)
     return nn.Sequential(layers)
 
 
