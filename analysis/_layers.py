@@ -1,7 +1,7 @@
 """Measures that every layer has: a panel for each measure and layer, or of many conditions for each measure and condition."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from matplotlib import ticker
@@ -41,14 +41,15 @@ class Measure(NamedTuple):
     missing: str | None = None
 
 
-def depth(run: Run) -> int:
-    """Hidden layers of the deepest condition; of modules the taps of the one that has most, as far as they are measured."""
+def depth(run: Run, names: Iterable[str] | None = None) -> int:
+    """Hidden layers of the deepest of these conditions, or of all; of modules the taps of the one that has most, as far as they
+    are measured."""
     if run.of_modules:
         measured = max((len(row.get("signal_cosine") or ()) for row in run.metrics), default=0)
         return measured or max(
             (sum(name[0] == "h" for name in job.activity) for job in run.jobs if job.keeps("activity")), default=0
         )
-    return max(len(setting.network.hidden) for setting in run.settings.values())
+    return max(len(run.settings[name].network.hidden) for name in (run.settings if names is None else names))
 
 
 def titles(run: Run, layers: Sequence[int]) -> list[str]:

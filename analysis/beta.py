@@ -32,7 +32,7 @@ def caption(run: Run) -> str:
         "of them, the three of least β, all clear of rounding. At small β, Δz/β is a difference of almost equal numbers: the "
         "dashed line is ε/β, with the ε = 2.2 × 10⁻¹⁶ of double precision, in which all is measured. In spiking networks the "
         "noise of single spikes, divided by β as well, takes over much earlier."
-        f"{_layers.said(_depth(run, found.points))} {seeds}.{found.said}"
+        f"{_layers.said(_layers.depth(run, found.points.values()))} {seeds}.{found.said}"
     )
 
 
@@ -45,7 +45,7 @@ def figure(run: Run) -> style.Figure:
         Nothing is measured yet, or no error above zero; not one group of conditions that differ in β and nudging alone.
     """
     at = _sweep(run).points
-    layers = [{"layer": l + 1, **_swept(run, l, at)} for l in _layers.some(_depth(run, at))]
+    layers = [{"layer": l + 1, **_swept(run, l, at)} for l in _layers.some(_layers.depth(run, at.values()))]
     if not any(error > 0 for layer in layers for own in ORDERS if own in layer for error in layer[own]["relative_error"]):
         raise RunError(f"{run.folder}: the figure beta has a logarithmic axis, and no error above zero is measured")
     with style.context():
@@ -70,11 +70,6 @@ def _sweep(run: Run) -> _nudging.Sweep[tuple[str, float]]:
         run, "beta", "phases.beta and phases.nudging, two or more of one phases.nudging", ("phases.beta", "phases.nudging"),
         _at, lambda points: any(sum(own == nudging for own, _ in points) > 1 for nudging in ORDERS),
     )  # fmt: skip
-
-
-def _depth(run: Run, at: dict[tuple[str, float], str]) -> int:
-    """Hidden layers of the conditions at these points, which differ in nothing else."""
-    return len(run.settings[next(iter(at.values()))].network.hidden)
 
 
 def _at(setting: Setting) -> tuple[str, float]:

@@ -24,11 +24,16 @@ class _Sweep(NamedTuple):
     names: dict[str, dict[int, str]]
     others: list[str]
 
+    @property
+    def drawn(self) -> list[str]:
+        """The conditions that are drawn."""
+        return [name for of_rule in self.names.values() for name in of_rule.values()]
+
 
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
     found, what = _sweep(run), summary.error(run).name
-    panels = len(_layers.some(_depth(run, found)))
+    panels = len(_layers.some(_layers.depth(run, found.drawn)))
     cosines = "a" if panels == 1 else f"a to {chr(96 + panels)}"
     key = str(found.layer + 1)
     single = [
@@ -66,7 +71,7 @@ def figure(run: Run) -> style.Figure:
         if not any(key in row for row in measured):
             raise RunError(f"this run has no measure {key!r}")
     found, last = _sweep(run), summary.ends(run)
-    shown = _layers.some(_depth(run, found))
+    shown = _layers.some(_layers.depth(run, found.drawn))
     rules = list(found.names)
     with style.context():
         drawn = style.Figure(style.TWO_COLUMNS, 2.1 + style.legend_height(rules, style.TWO_COLUMNS))
@@ -119,11 +124,6 @@ def _sweep(run: Run) -> _Sweep:
                 f"{name} do not differ in it"
             )
     return _Sweep(int(layer) - 1, {rule: dict(sorted(of_rule.items())) for rule, of_rule in names.items()}, others)
-
-
-def _depth(run: Run, found: _Sweep) -> int:
-    """Hidden layers of the deepest condition that is drawn."""
-    return max(len(run.settings[name].network.hidden) for of_rule in found.names.values() for name in of_rule.values())
 
 
 def _cosines(last: dict[str, list[dict[str, Any]]], names: dict[int, str], layer: int) -> summary.Curve:

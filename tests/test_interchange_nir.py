@@ -244,6 +244,17 @@ def test_delays_that_lead_elsewhere_are_refused(tmp_path):
             of_nir.read(path, {"input": ([], [])})
 
 
+def test_weights_that_lead_to_weights_are_named_wherever_they_stand(tmp_path):
+    path, ones = tmp_path / "net.nir", np.ones(2)
+    nodes = {
+        "input": nir.Input(np.array([2])), "b": nir.Linear(np.eye(2)), "a": nir.Linear(np.eye(2)),
+        "lif": nir.LIF(0.01 * ones, ones, 0 * ones, ones), "output": nir.Output(np.array([2])),
+    }  # fmt: skip
+    nir.write(path, nir.NIRGraph(nodes, [("input", "b"), ("b", "a"), ("a", "lif"), ("lif", "output")]))
+    with pytest.raises(SpecError, match=r"net\.nir: 'b' leads to 'a', a Linear; allowed behind it: LIF, CubaLIF"):
+        of_nir.read(path, {"input": ([], [])})
+
+
 def test_a_circuit_of_a_file_goes_out(tmp_path):
     (tmp_path / "mine.toml").write_text(circuit().to_toml())
     done = CliRunner().invoke(

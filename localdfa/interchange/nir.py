@@ -285,13 +285,12 @@ def read(path: str | Path, inputs: Mapping[str, tuple[Any, Any]], seed: int = 0,
                 names[name], node.v_threshold.size, tau_m=_level(1e3 * np.asarray(node.tau if kind == "LIF" else node.tau_mem)),
                 v_rest=_level(node.v_leak), v_th=_level(node.v_threshold), v_reset=_level(node.v_reset), t_ref=_T_REF,
             )  # fmt: skip
-    for name, kind in kinds.items():
-        allowed = _BEHIND.get(kind, ())
-        after = [post for pre, post in graph.edges if pre == name and kinds[post] != "Output"]
-        for post in after:
-            if kinds[post] not in allowed:
-                raise SpecError(f"{path}: {name!r} leads to {post!r}, a {kinds[post]}; allowed behind it: {', '.join(allowed)}")
-        for post in after if kind in ("Affine", "Linear") else ():
+    joints = [(name, post) for name in kinds for pre, post in graph.edges if pre == name and kinds[post] != "Output"]
+    for name, post in joints:  # all of them first: what leads to weights is then what circuits have
+        if kinds[post] not in (allowed := _BEHIND.get(kinds[name], ())):
+            raise SpecError(f"{path}: {name!r} leads to {post!r}, a {kinds[post]}; allowed behind it: {', '.join(allowed)}")
+    for name, post in joints:
+        if kinds[name] in ("Affine", "Linear"):
             _project(net, graph, kinds, names, (name, post), str(path))
     return net
 

@@ -32,13 +32,14 @@ _OUTPUTS: dict[str, tuple[str, tuple[int, ...]] | None] = {
 
 def of_run(run: record.Run, job: record.Job, setting: Setting, path: Path, given: Source | None) -> list[Path]:
     """Write the program of a module, which ``torch.export.load(path).module()`` runs without localdfa."""
-    torch = library("torch", "torch")
     if setting.module is not None and model_of(setting).reads is not Dataset:
         raise SpecError(
             f"module.name: {quoted(setting.computed_by)} reads data as a whole or as indices, and what is written reads "
             f"samples; allowed: safetensors, or run.module() in Python"
         )
     found = module(run, job, setting, given)
+    import torch  # which is there, as `module` has found
+
     example = torch.zeros(2, *seen(setting, tuple(run.info["shape"])), dtype=getattr(torch, setting.precision))
     program = torch.export.export(found, (example,), dynamic_shapes=({0: torch.export.Dim("samples")},))
     stream = io.BytesIO()

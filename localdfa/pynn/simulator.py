@@ -157,10 +157,11 @@ class State(common.control.BaseState):
         """v of a population now, mV (1, size), looked at in a copy that goes on for a moment; (0, size) between multiples of
         the interval, ms."""
         assert self.circuit is not None
+        if not len(multiples(interval, self.t, self.t + 1e-6 * interval)):
+            return np.empty((0, population.size))
         ahead, called = copy(self.circuit), _names(self.populations)[population]
         ahead.simulation = copy(self.circuit.simulation)
-        now = len(multiples(interval, self.t, self.t + 1e-6 * interval))
-        return ahead.run(self.dt, {called: ["v"]}, interval, self.threads).v(called)[1][:now]
+        return ahead.run(0.5 * self.dt, {called: ["v"]}, interval, self.threads).v(called)[1]
 
 
 state = State()
