@@ -1,5 +1,7 @@
 """Events as tonic gives them become spikes: each one, where and when it was."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -208,3 +210,14 @@ def test_a_network_learns_from_events(nmnist, tmp_path):
     assert run.jobs[0].weights["W1"].shape == (6, 25)
     with pytest.raises(SpecError, match="which are spike trains; allowed: 'trains'"):
         localdfa.run({**tables, "input": {"code": "poisson"}}, tmp_path / "other", data=data, progress=False)
+
+
+def test_a_large_set_takes_the_memory_of_its_spikes_and_little_more(rng):
+    n, recordings = 10_000, 60
+    tracemalloc.start()
+    found = from_events(((recording(rng, n), k % 3) for k in range(recordings)), sensor_size=(34, 34, 2))
+    peak = tracemalloc.get_traced_memory()[1] / (n * recordings)
+    tracemalloc.stop()
+    assert len(found.x_train.time) == n * recordings
+    # Bytes an event: 16 are kept, and while the arrays are joined 12 more.
+    assert peak < 30

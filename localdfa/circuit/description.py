@@ -176,6 +176,8 @@ class Circuit:
         self.rates: dict[str, Value] = {}
         # Whether trials have been made of it, whose currents are those of that moment.
         self.taught = False
+        # How often learners have passed through trials, by which each pass draws an order and noise of its own.
+        self.passes = 0
 
     @classmethod
     def of_tables(cls, tables: Mapping[str, Any]) -> "Circuit":

@@ -1,22 +1,24 @@
 """A circuit that is taught: what a readout is to do in each trial, and how plastic projections learn it by a local rule."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import get_num_threads
 
-from localdfa import registry
+from localdfa import arrays, registry
 from localdfa.circuit import build
 from localdfa.circuit.trials import Protocol, Trials
-from localdfa.circuit.values import Bounds, Distribution, array, choice, number, of_one_axis, regular
+from localdfa.circuit.values import Bounds, Distribution, array, choice, number, of_one_axis, path_of, regular
 from localdfa.core import finite
 from localdfa.core.rate.plasticity import Plasticity
 from localdfa.core.update import Update
 from localdfa.data.trains import Inputs
 from localdfa.data.trains import Trains as GivenTrains
-from localdfa.errors import NonFiniteError, SpecError, quoted
+from localdfa.errors import NonFiniteError, RunError, SpecError, quoted
 from localdfa.inputs.trains import implausible, unseen
 from localdfa.memory import CHUNK
 from localdfa.spec.derived import SETTLED, rules_for
@@ -34,6 +36,12 @@ _SIZES, _THREADS = Bounds(1, 100_000, True), Bounds(1, 1024, True)
 _UNITS = {"ms": 1.0, "s": 1e3, "us": 1e-3}
 # Spike trains are refused where phases end before more than this part of their spikes.
 _UNSEEN = 0.1
+# Why a file is not of this learner, by what differs.
+_OTHERS = {
+    "optimiser": "is of the optimiser {theirs}, and this learner's is {mine}; allowed: a learner of the same one",
+    "projections": "is of the projections {theirs}, and this learner's are {mine}; allowed: a learner of the same ones",
+    "weights": "was written beside other weights; allowed: the circuit that was saved at the same moment, by Circuit.load",
+}
 # A nudge lasts as many time constants of the postsynaptic trace, if nothing else is said.
 _NUDGED = 5
 
@@ -42,12 +50,13 @@ class Learner:
     """The plastic projections of a circuit as they learn, made by `Circuit.learner`, which says what is simulated.
 
     What has been learned is in the circuit: it runs with it, and is saved with it. What the optimiser remembers of each
-    synapse, and the number of passes so far, are the learner's.
+    synapse, and `epochs`, the number of passes so far, are the learner's, and are saved with `save`. Order and noise of a pass
+    go by how many the circuit has seen, of whichever learner.
     """
 
-    def __init__(self, circuit: "Circuit", protocol: Protocol, optimiser: Any, learns: list[bool]) -> None:
-        """As `learner_of` has checked it, learns: of each projection; draws the circuit, if it has not run yet."""
-        self._circuit, self._protocol, simulation = circuit, protocol, circuit.draw()
+    def __init__(self, circuit: "Circuit", protocol: Protocol, name: str, optimiser: Any, learns: list[bool]) -> None:
+        """As `learner_of` has checked it, name: the optimiser's; learns: of each projection; draws the circuit, if need be."""
+        self._circuit, self._protocol, self._optimiser, simulation = circuit, protocol, name, circuit.draw()
         simulation.let_weights_change()
         circuit.taught = True
         self._learning = [q for q, own in enumerate(learns) if own]
@@ -58,9 +67,13 @@ class Learner:
         self.epochs = 0
 
     def __repr__(self) -> str:
+        return f"Learner({self._names}; after {self.epochs} passes)"
+
+    @property
+    def _names(self) -> str:
+        """The projections that learn."""
         learning = [self._circuit.projections[q] for q in self._learning]
-        names = ", ".join(f"{q.pre.name} to {q.post.name}" for q in learning)
-        return f"Learner({names}; after {self.epochs} passes)"
+        return ", ".join(f"{q.pre.name} to {q.post.name}" for q in learning)
 
     def epoch(self, inputs: Any, targets: Any = None, batch_size: int = 32, threads: int | None = None) -> np.ndarray:
         """Pass once through trials in a new order, and learn from each mini-batch.
@@ -98,15 +111,16 @@ class Learner:
             wanted = np.zeros(shape)
         else:
             raise SpecError(f"targets: {quoted(targets)}; no signal teaches this learner's rule; allowed: to leave them out")
-        order = build.generator(self._circuit.seed, _ORDER, self.epochs).permutation(len(samples))
+        order = build.generator(self._circuit.seed, _ORDER, self._circuit.passes).permutation(len(samples))
         rates = np.empty(wanted.shape)
         for start in range(0, len(samples), size):
             batch = order[start : start + size]
-            rng = build.generator(self._circuit.seed, _TRIALS, self.epochs, start)
+            rng = build.generator(self._circuit.seed, _TRIALS, self._circuit.passes, start)
             left, gained = self._trials.simulate(samples[batch], wanted[batch], rng, count)
             rates[batch] = left.readout
             self._learn(gained, int(left.events.sum()))
         self.epochs += 1
+        self._circuit.passes += 1
         return rates
 
     def rates(self, inputs: Any, threads: int | None = None) -> np.ndarray:
@@ -118,6 +132,58 @@ class Learner:
         # Some at a time: all that arrives in all of their trials would take memory without bounds.
         parts = np.split(np.arange(len(samples)), range(CHUNK, len(samples), CHUNK))
         return np.concatenate([self._trials.simulate(samples[part], None, rng, count)[0].readout for part in parts])
+
+    def save(self, path: str | Path) -> None:
+        """Write to a file what the optimiser remembers, and the number of passes; `load` goes on from there.
+
+        The weights are the circuit's: `Circuit.save` at the same moment keeps them, and how many passes it has seen.
+
+        Raises
+        ------
+        RunError
+            The file cannot be written.
+        """
+        own, content = self._plasticity, dict[str, np.ndarray]()
+        for k, (state, last) in enumerate(zip(own.state, own.last, strict=True)):
+            content |= {f"state_{k}": state, f"last_{k}": last}
+        described = {
+            "optimiser": self._optimiser, "projections": self._names, "weights": self._checksum(), "steps": own.steps,
+            "epochs": self.epochs,
+        }  # fmt: skip
+        content["description"] = np.frombuffer(json.dumps(described).encode(), np.uint8)
+        arrays.save(path_of("path", path), "learner", content)
+
+    def load(self, path: str | Path) -> None:
+        """Take over what `save` wrote, as this learner's own; learning then goes on to the same bits.
+
+        The learner is made with the same arguments, of the circuit that was saved at the same moment (`Circuit.load`).
+
+        Raises
+        ------
+        RunError
+            The file cannot be read, or is of another optimiser, of other projections, or of other weights.
+        """
+        file = path_of("path", path)
+        content, own = arrays.load(file, "learner"), self._plasticity
+        try:
+            described = json.loads(content.pop("description").tobytes())
+            checks = ("optimiser", self._optimiser), ("projections", self._names), ("weights", self._checksum())
+            for key, mine in checks:
+                if described[key] != mine:
+                    raise RunError(f"{file}: {_OTHERS[key].format(theirs=quoted(described[key]), mine=quoted(mine))}")
+            steps, epochs = [int(step) for step in described["steps"]], int(described["epochs"])
+            memory = [(content[f"state_{k}"], content[f"last_{k}"]) for k in range(len(steps))]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{file}: cannot be read as a learner's memory: {error}") from None
+        there = [(state.shape, state.dtype, last.shape, last.dtype) for state, last in zip(own.state, own.last, strict=True)]
+        if [(state.shape, state.dtype, last.shape, last.dtype) for state, last in memory] != there:
+            raise RunError(f"{file}: its arrays are not of the shapes and types of what this learner's optimiser remembers")
+        own.state, own.last = [state for state, _ in memory], [last for _, last in memory]
+        own.steps, self.epochs = steps, epochs
+
+    def _checksum(self) -> str:
+        """Of the weights that learn."""
+        return arrays.checksum({str(q): weights for q, weights in zip(self._learning, self._weights, strict=True)})
 
     def _learn(self, gained: list[np.ndarray], events: int) -> None:
         """Change weights by what a mini-batch teaches; those of one sign stop at zero."""
@@ -209,7 +275,7 @@ def learner_of(
     protocol = Protocol(driven.name, *_code(code, driven), readout.name, signals, model, of_rule, phases, trace)
     allowed, example = registry.names("optimisers"), "{'name': 'rmsprop', 'learning_rate': 0.01}"
     _, own = _model("optimiser", "optimisers", allowed, example, optimiser, circuit.precision)
-    return Learner(circuit, protocol, own, learns)
+    return Learner(circuit, protocol, optimiser["name"], own, learns)
 
 
 def _model(key: str, package: str, allowed: list[str], example: str, given: Any, precision: str) -> tuple[Any, Any]:

@@ -39,6 +39,7 @@ def save(circuit: Circuit, path: Path) -> None:
     if circuit.simulation:
         simulation = circuit.simulation
         described |= {"checksum": simulation.checksum(), "drawn": simulation.drawn(), "window": simulation.width}
+        described["passes"] = circuit.passes
         content |= simulation.arrays()
         content |= {f"weights_{q}": weights for q, weights in circuit.learned.items()}
         content |= {f"rates_{name}": np.asarray(rates) for name, rates in circuit.rates.items()}
@@ -79,6 +80,7 @@ def load(path: Path) -> Circuit:
                 f"{path}: its synapses are not drawn again as they were; allowed: the versions of localdfa and NumPy that "
                 "wrote the file"
             )
+        found.passes = int(described.get("passes", 0))  # which files of earlier versions do not have
         simulation.restore(float(described["time"]), described["drawn"], content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: cannot be read as a circuit: {error}") from None

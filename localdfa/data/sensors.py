@@ -79,14 +79,15 @@ def from_events(
         raise DataError(f"polarity: {quoted(polarity)}; allowed: channels, merged")
     window = None if window is None else _window(window)
     width, height = (-(-pixels // int(block)) for pixels in size[:2])
-    neurons = width * height * (size[2] if polarity == "channels" else 1)
-    if neurons > _MOST_NEURONS:
+    n_neurons = width * height * (size[2] if polarity == "channels" else 1)
+    if n_neurons > _MOST_NEURONS:
         raise DataError(
-            f"sensor_size: {size} makes {neurons} input neurons, more than {_MOST_NEURONS}; a larger block has fewer"
+            f"sensor_size: {size} makes {n_neurons} input neurons, more than {_MOST_NEURONS}; a larger block has fewer"
         )
     x, y = dict[str, Trains](), dict[str, NDArray[Any]]()
     for part, recordings in (("train", train), ("test", test), *([] if valid is None else [("valid", valid)])):
-        found, targets = list[tuple[NDArray[np.int64], ...]](), list[Any]()
+        # A part may have hundreds of millions of events: each recording is put in order by itself, and none is kept twice.
+        neurons, times, targets = [np.zeros(0, np.int32)], [np.zeros(0)], list[Any]()
         for index, (events, label) in _pairs(recordings, part):
             where = f"{part}[{index}]"
             column, row, t, p = _fields(events, size, where)
@@ -95,11 +96,16 @@ def from_events(
                 inside = (begin <= t) & (t < end)
                 column, row, t, p = column[inside], row[inside], t[inside] - begin, p[inside]
             channel = p if polarity == "channels" else 0
-            found.append((np.full(len(t), index), (channel * height + row // block) * width + column // block, t))
+            neuron, time = (channel * height + row // block) * width + column // block, t / _MICRO
+            order = np.lexsort((neuron, time))
+            neurons.append(neuron[order].astype(np.int32))
+            times.append(time[order])
             targets.append(_label(label, where))
-        nothing = np.zeros((3, 0), np.int64)
-        sample, neuron, t = np.concatenate([nothing, *(np.stack(arrays) for arrays in found)], axis=1)
-        x[part], y[part] = Trains(sample, neuron, t / _MICRO, len(targets), neurons), np.array(targets)
+        counts = np.array([len(each) for each in times[1:]], np.int64)
+        time = np.concatenate(times)
+        times.clear()
+        x[part] = Trains.in_order(np.concatenate(neurons).astype(np.int64), time, counts, n_neurons)
+        y[part] = np.array(targets)
     if not len(x["train"].time):
         raise DataError(f"train: {len(y['train'])} recordings without an event{' in the window' * bool(window)}")
     if valid is not None and not len(y["valid"]):
@@ -113,7 +119,7 @@ def from_events(
     if encoded.note:
         notes.append(encoded.note)
     return Source(
-        x["train"], encoded.y["train"], x["test"], encoded.y["test"], len(encoded.classes), (neurons,), 1.0, encoded.classes,
+        x["train"], encoded.y["train"], x["test"], encoded.y["test"], len(encoded.classes), (n_neurons,), 1.0, encoded.classes,
         tuple(notes), "us", x_valid=x.get("valid"), y_valid=encoded.y.get("valid"),
     )  # fmt: skip
 

@@ -19,6 +19,19 @@ class Trains:
         self.begin = np.searchsorted(sample[order], np.arange(count + 1))
         self.width = width
 
+    @classmethod
+    def in_order(
+        cls, neuron: NDArray[np.int64], time: NDArray[np.float64], counts: NDArray[np.int64], width: int
+    ) -> "Trains":  # fmt: skip
+        """Of spikes that are in order already: by sample, in each by time, and at one time by neuron; these arrays themselves.
+
+        counts: the number of spikes of each sample.
+        """
+        found = cls.__new__(cls)
+        found.neuron, found.time, found.width = neuron, time, width
+        found.begin = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        return found
+
     def __len__(self) -> int:
         return len(self.begin) - 1
 
@@ -35,9 +48,8 @@ class Trains:
         """Some of the samples, numbered anew: rows as for an array; a single sample is still a `Trains`, of one."""
         chosen = np.arange(len(self))[rows].ravel()
         counts = np.diff(self.begin)[chosen]
-        sample = np.repeat(np.arange(len(chosen)), counts)
         at = np.repeat(self.begin[chosen] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
-        return Trains(sample, self.neuron[at], self.time[at], len(chosen), self.width)
+        return Trains.in_order(self.neuron[at], self.time[at], counts, self.width)
 
     def events(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """sample, neuron and time of all spikes."""

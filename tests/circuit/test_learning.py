@@ -1,5 +1,6 @@
 """Circuits that learn: weight changes against a slow simulation and against the layered engine; signs, threads, refusals."""
 
+import itertools
 import runpy
 from itertools import pairwise
 from pathlib import Path
@@ -410,6 +411,78 @@ def test_the_circuit_runs_with_what_it_has_learned_and_as_in_a_trial(tmp_path):
     arrays.save(tmp_path / "other.npz", "circuit", content | {"weights_0": content["weights_0"] + 1})
     with pytest.raises(RunError, match=r"other\.npz: its synapses are not drawn again as they were"):
         localdfa.Circuit.load(tmp_path / "other.npz")
+
+
+def test_a_new_learner_of_a_circuit_goes_on_with_other_noise_and_another_order(tmp_path):
+    def made(net=None):
+        net = net or localdfa.Circuit(seed=5, precision="float64")
+        if not net.populations:
+            net.population("out", 2, "lif", tau_m=10.0)
+            net.poisson("image", 8, 0.0)
+            net.project("image", "out", weight=0.4, plastic=True)
+        return net, net.learner(
+            "image", "out", {"out": 0.01}, optimiser={"name": "sgd", "learning_rate": 1e-30}, tau_x=5, tau_z=5
+        )
+
+    inputs, targets = np.ones((4, 8)), np.zeros((4, 2))
+    net, learner = made()
+    one, two = (learner.epoch(inputs, targets) for _ in range(2))
+    net.save(tmp_path / "net.npz")
+    another = made(net)[1]
+    assert another.epochs == 0
+    three = another.epoch(inputs, targets)
+    # Two learners that take turns, and one of a circuit that was loaded, go on as the first one would have.
+    assert all((a != b).any() for a, b in itertools.combinations((one, two, three), 2))
+    assert (made(localdfa.Circuit.load(tmp_path / "net.npz"))[1].epoch(inputs, targets) == three).all()
+    again = made()[1]
+    assert all((again.epoch(inputs, targets) == rates).all() for rates in (one, two, three))
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "momentum", "rmsprop", "adam"])
+def test_learning_goes_on_to_the_same_bits_from_files(optimiser, tmp_path):
+    def learner_of(case):
+        return case.learner(optimiser={"name": optimiser, "learning_rate": 1e-7 if optimiser in ("sgd", "momentum") else 0.01})
+
+    def made():
+        case = Case(0.0)
+        return case, case.trials(3), case.rng.uniform(0, 400, (3, 2))
+
+    case, trials, targets = made()
+    learner = learner_of(case)
+    for _ in range(2):
+        learner.epoch(trials, targets, 2)
+    case.net.save(tmp_path / "net.npz")
+    learner.save(tmp_path / "learner.npz")
+    learner.epoch(trials, targets, 2)
+    other = made()[0]
+    other.net = localdfa.Circuit.load(tmp_path / "net.npz")
+    going_on = learner_of(other)
+    going_on.load(tmp_path / "learner.npz")
+    assert going_on.epochs == 2
+    going_on.epoch(trials, targets, 2)
+    assert all((a == b).all() for a, b in zip(case.weights(), other.weights(), strict=True))
+    assert going_on.epochs == 3
+
+
+def test_a_learner_takes_no_memory_that_is_not_its_own(tmp_path):
+    case = Case(0.0)
+    learner = case.learner(optimiser={"name": "adam", "learning_rate": 0.01})
+    learner.epoch(case.trials(2), np.full((2, 2), 50.0))
+    case.net.save(tmp_path / "net.npz")
+    learner.save(tmp_path / "learner.npz")
+    loaded = Case(0.0)
+    for changes, message in (
+        ({"optimiser": SGD}, r"learner\.npz: is of the optimiser 'adam', and this learner's is 'sgd'"),
+        (
+            {"projections": [("image", "exc")]},
+            r"learner\.npz: is of the projections 'image .*, and this learner's are 'image to exc'",
+        ),
+        ({}, r"learner\.npz: was written beside other weights; allowed: the circuit that was saved at the same moment"),
+    ):
+        with pytest.raises(RunError, match=message):
+            loaded.learner(**{"optimiser": {"name": "adam", "learning_rate": 0.01}, **changes}).load(tmp_path / "learner.npz")
+    with pytest.raises(RunError, match="holds 'circuit', not 'learner'"):
+        learner.load(tmp_path / "net.npz")
 
 
 def test_a_log_keeps_what_circuits_have_learned_by_conditions_and_seeds(tmp_path):
