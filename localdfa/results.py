@@ -3,7 +3,7 @@
 import html
 import math
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,8 @@ from localdfa import export, interchange, record, recording, samples, trained
 from localdfa.core import blas
 from localdfa.data import Source, given
 from localdfa.engines import engine
-from localdfa.errors import RunError, SpecError
+from localdfa.errors import DataError, RunError, SpecError
+from localdfa.inputs.trains import implausible
 from localdfa.spec import Experiment
 
 if TYPE_CHECKING:
@@ -252,7 +253,12 @@ class Run(record.Run):
         job, setting = trained.chosen(self, condition, seed)
         trained.require_code(self, job, setting)
         prepare, info = self.experiment.preprocess, self.info
+        in_ms = isinstance(x, Mapping) and "time_unit" not in x
         x = given.new(x, info.get("features", []), math.prod(info["shape"]))
+        if in_ms and (reason := implausible(x.time, setting.phases.free)):
+            raise DataError(
+                f"x: time: {reason} Add the entry time_unit = 's' or 'us'; or time_unit = 'ms' if the times are right"
+            )
         if (prepare.standardise or prepare.whiten) and self.experiment.data == given.NAME and self._data is None:
             raise RunError(
                 f"{self.folder}: inputs are {'whitened' if prepare.whiten else 'standardised'} as the training arrays were, "

@@ -363,10 +363,19 @@ def test_new_spike_trains_come_as_a_dict(rng, tmp_path):
     in_seconds = {**spikes, "time": spikes["time"] / 1000, "time_unit": "s"}
     np.testing.assert_allclose(run.predict(in_seconds, outputs=True), expected, rtol=1e-4, atol=1e-6)
     assert len(run.predict({**spikes, "count": 30})) == 30
+    assert len(run.predict({**in_seconds, "time_unit": "ms"})) == count
     for wrong, words in (
         ({**spikes, "label": label}, "x: a dict of 'time', 'neuron', 'sample', 'label'; allowed: of spike trains, 'time'"),
         ({**spikes, "neuron": neuron + 1}, r"x: neuron\[\d+\] = 8: the index of an input neuron must lie in 0 .. 7"),
         ({**spikes, "time": spikes["time"][:5]}, "x: neuron has 480 entries and time 5: both need one a spike"),
+        (
+            {**spikes, "time": spikes["time"] / 1000},
+            r"x: time: the last spike comes 0\.199 ms after the onset, .* seconds\? Add the ",
+        ),
+        (
+            {**spikes, "time": spikes["time"] * 1000},
+            r"x: time: .* are these microseconds\? Add the entry time_unit = 's' or 'us'",
+        ),
         ({**spikes, "count": "abc"}, r"x: count: 'abc' samples; allowed: a whole number of them"),
         ({**spikes, "count": None}, "x: count: None samples"),
         ({**spikes, "count": -1}, "x: count: -1 samples"),
