@@ -6,6 +6,8 @@ from localdfa.analysis import _layout, style
 
 # What is printed in a cell without a value.
 NONE = "–"
+# Values from here on are printed without an exponent.
+_WHOLE = 999.5
 
 
 def draw(axes: style.Axes, values: np.ndarray, label: str, colours: str, limits: tuple[float, float]) -> None:
@@ -19,7 +21,7 @@ def draw(axes: style.Axes, values: np.ndarray, label: str, colours: str, limits:
     axes.grid(False)
     axes.spines[:].set_visible(False)
     for (row, column), value in np.ndenumerate(values):
-        text = NONE if np.isnan(value) else f"{value:#.3g}"
+        text = NONE if np.isnan(value) else f"{value:.0f}" if abs(value) >= _WHOLE else f"{value:#.3g}".rstrip(".")
         dark = not np.isnan(value) and sum(shown.to_rgba(value)[:3]) < 1.5
         axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black", gid=_layout.CELL)
     figure = axes.get_figure()

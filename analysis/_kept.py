@@ -6,7 +6,7 @@ import numpy as np
 
 from localdfa import registry
 from localdfa.data import given
-from localdfa.errors import RunError
+from localdfa.errors import RunError, resuming
 from localdfa.record import Job, NotKept, Run
 from localdfa.spec import modules
 
@@ -48,8 +48,8 @@ def jobs(run: Run, record: str, figure: str) -> dict[str, list[Job]]:
             found.setdefault(job.condition, []).append(job)
         elif job.key in finished and _due(run, job.condition, record) and not _why_not(not_kept, record, job):
             raise RunError(
-                f"{job.folder / f'{record}.npz'}: is gone, which the figure {figure} needs; to make it again: localdfa resume "
-                f"{run.folder}"
+                f"{job.folder / f'{record}.npz'}: is gone, which the figure {figure} needs; to make it again: "
+                f"{resuming(run.folder)}"
             )
     if not found:
         raise Lacking(f"{run.folder}: keeps no {record}, which the figure {figure} needs; {_how(run, record)}", record)
@@ -64,9 +64,9 @@ def _how(run: Run, record: str) -> str:
         return 'only networks of spiking neurons have them (network.neuron = "lif")'
     not_kept = run.not_kept
     if why := next(filter(None, (_why_not(not_kept, record, job) for job in run.jobs)), None):
-        return f"it could not be kept, {why}; try it again with: localdfa resume {shlex.quote(str(run.folder))}"
+        return f"it could not be kept, {why}; try it again with: {resuming(run.folder)}"
     if any(_due(run, name, record) for name in run.settings):
-        return f"training writes them at its end; go on with: localdfa resume {shlex.quote(str(run.folder))}"
+        return f"training writes them at its end; go on with: {resuming(run.folder)}"
     if recorder.of_spikes and not any(setting.learns_from_spikes for setting in run.settings.values()):
         return "only a last stage that learns from spikes has them"
     if run.experiment.data == given.NAME:

@@ -18,9 +18,9 @@ _ABREAST, _HEIGHT, _ROWS, _NAMES = 4, 1.15, (0.42, 0.8, 9.0), 0.18
 _OTHERS: dict[str, Any] = {"color": "#d4d4d4", "linewidth": 0.5, "zorder": 1}
 
 
-def said(number: int, most: int = MOST) -> str:
-    """A sentence of the caption where not all conditions are drawn."""
-    return "" if number <= most else f" Of {number} conditions the first {most} are drawn."
+def said(number: int, most: int = MOST, what: str = "conditions") -> str:
+    """A sentence of the caption where not all conditions, or what is said, are drawn."""
+    return "" if number <= most else f" Of {number} {what} the first {most} are drawn."
 
 
 def called(label: str, name: str, taken: Collection[str]) -> str:

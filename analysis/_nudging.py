@@ -119,7 +119,7 @@ def draw(axes: Axes, layers: list[dict[str, Any]], key: str) -> None:
             if key == "cosine":
                 values = np.maximum(1 - values, _LEAST)
             values = np.where(values > 0, values, np.nan)  # a logarithmic axis has no place for zero
-            series = f"layer {i + 1}, {nudging}"
+            series = f"layer {layer['layer']}, {nudging}"
             (line,) = axes.loglog(
                 beta, values, color=colour(i), linestyle=dashes, marker=marker, markerfacecolor="white", label=series
             )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from localdfa.analysis import _layers, _nudging, style
+from localdfa.analysis import _layers, _nudging, style, summary
 from localdfa.errors import RunError
 from localdfa.orders import ORDERS, slope
 from localdfa.record import Run
@@ -22,8 +22,8 @@ _EPSILON = float(np.finfo(np.float64).eps)
 
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
-    number, found = len(run.experiment.seeds), _sweep(run)
-    seeds = "One seed" if number == 1 else f"Means over {number} seeds, bands from the lowest to the highest"
+    number, found = summary.several(run), _sweep(run)
+    seeds = f"Means over {number}, bands from the lowest to the highest" if number else "One seed"
     return (
         "How far each hidden layer's weight update under the local rule is from that of exact DFA, of the same network on the "
         "same samples before training: length of their difference, by that of exact DFA's, over the nudging strength β. "
@@ -88,7 +88,7 @@ def _swept(run: Run, layer: int, at: dict[tuple[str, float], str]) -> dict[str, 
         error = [curve.mean[0] for curve in curves]
         value, fitted = slope(betas, error, [_EPSILON / beta for beta in betas])
         found[nudging] = {"beta": betas, "relative_error": error, "slope": value, "fitted": fitted}
-        if len(run.experiment.seeds) > 1:
+        if summary.several(run):
             found[nudging] |= {"low": [curve.low[0] for curve in curves], "high": [curve.high[0] for curve in curves]}
     return found
 

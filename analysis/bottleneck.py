@@ -51,10 +51,10 @@ def caption(run: Run) -> str:
         text += f"Without a bottleneck are: {', '.join(single)}. "
     if found.others:
         text += f"Not drawn, as there is no such layer: {', '.join(found.others)}. "
-    number = len(run.experiment.seeds)
-    if number == 1:
+    number = summary.several(run)
+    if not number:
         return f"{text}One seed."
-    return f"{text}Lines are means over {number} seeds; in the last panel bands reach from the lowest to the highest seed."
+    return f"{text}Lines are means over {number}; in the last panel bands reach from the lowest to the highest seed."
 
 
 def figure(run: Run) -> style.Figure:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from matplotlib.colors import Normalize
 
-from localdfa.analysis import _kept, _layout, _many, style
+from localdfa.analysis import _kept, _layout, _many, style, summary
 from localdfa.errors import RunError
 from localdfa.record import Job, Run
 
@@ -21,10 +21,10 @@ _NAMED = 40
 
 def caption(run: Run) -> str:
     """What to see."""
-    number = len(run.experiment.seeds)
+    number = summary.several(run, "outcome")
     return (
         f"What the test set of {run.experiment.data} is taken for after training"
-        + (f", all {number} seeds together. " if number > 1 else ". ")
+        + (f", all {number} together. " if number else ". ")
         + "Each row is a true class, each column a predicted one; colour is the part of the row's samples that are mistaken "
         "for another class, in percent, on a scale that all conditions share. On the diagonal, grey, are those that are right."
         + (

@@ -27,8 +27,8 @@ class _Point(NamedTuple):
 
 def caption(run: Run) -> str:
     """What to see, and what points and lines are."""
-    found, what, number = _points(run), summary.error(run).name, len(run.experiment.seeds)
-    seeds = "One seed." if number == 1 else f"Points are means over {number} seeds, lines reach from the lowest to the highest."
+    found, what, number = _points(run), summary.error(run).name, summary.several(run)
+    seeds = f"Points are means over {number}, lines reach from the lowest to the highest." if number else "One seed."
     silent = [name for name in run.settings if name not in {point.name for point in found}]
     text = (
         f"Test {what} at the end of training against what brings the error to the hidden layers. a, Against the part of the "

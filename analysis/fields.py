@@ -32,7 +32,7 @@ def caption(run: Run) -> str:
     return (
         f"Receptive fields after training: the weights from the inputs to the {number} "
         f"{drawn}{'s' * (number != '1')} of the first hidden layer{largest}, "
-        f"laid out as {run.experiment.data} has its inputs; seed {run.experiment.seeds[0]}. Blue weights "
+        f"laid out as {run.experiment.data} has its inputs; {_seeds(run)}. Blue weights "
         "are negative, red are positive, white ones are zero; of inputs in colour, grey is zero. "
         f"{_begun(run)}{_many.said(len(run.settings))}"
     )
@@ -56,6 +56,13 @@ def _field(setting: Setting, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Shape of the inputs that a neuron of the first hidden layer has: all, or those of a kernel; shape: of a sample."""
     first = setting.network.hidden[0]
     return (shape[0], first.kernel, first.kernel) if isinstance(first, Convolution) else seen(setting, shape)
+
+
+def _seeds(run: Run) -> str:
+    """Whose weights are drawn: the first seed of each condition that has them."""
+    first = {job.condition: job.seed for job in reversed(run.jobs) if job.keeps("weights")}
+    seeds = sorted({*first.values()}) or run.experiment.seeds[:1]
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
 def figure(run: Run) -> style.Figure:

@@ -27,7 +27,7 @@ def caption(run: Run) -> str:
         "between the signal that comes to a hidden layer and the gradient of the loss there, which back-propagation finds in "
         "the same weights, mean over samples and hidden layers: 1 under BP, 0 where both have nothing in common. Light is "
         "better. "
-        f"{summary.means(run)}{_many.said(len(rows))}"
+        f"{summary.means(run)}{_many.said(len(rows), what='rows')}"
     )
 
 
@@ -77,11 +77,15 @@ def _cosine(row: dict[str, Any]) -> float | None:
 
 def _places(run: Run) -> tuple[list[str], list[str], dict[str, tuple[str, str]]]:
     """Variants, rules, and of each condition both, in the order of the experiment."""
-    places = {}
+    places = dict[str, tuple[str, str]]()
     for name, setting in run.settings.items():
         rule = setting.rule
         named_so = name.startswith(f"{rule}-")
-        places[name] = (_PLAIN if name == rule else name.removeprefix(f"{rule}-") if named_so else name, rule)
+        place = _PLAIN if name == rule else name.removeprefix(f"{rule}-") if named_so else name, rule
+        if place in places.values():
+            other = next(each for each, own in places.items() if own == place)
+            raise RunError(f"{run.folder}: in the figure grid {other} and {name} would have one cell, {place[0]} by {rule}")
+        places[name] = place
     rows, rules = (list(dict.fromkeys(place[axis] for place in places.values())) for axis in (0, 1))
     shared = [row for row in rows if len({rule for variant, rule in places.values() if variant == row}) > 1]
     if len(shared) < 2:

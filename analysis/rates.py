@@ -19,7 +19,7 @@ def caption(run: Run) -> str:
     return (
         "Distribution over the neurons of each hidden layer of their activity after training, averaged over training "
         "samples: of spiking neurons the firing rate in the free phase, where a peak at zero is neurons that stay "
-        f"silent.{_layers.said(_layers.depth(run), len(_kept.jobs(run, 'activity', 'rates')))} {summary.seeds(run)}"
+        f"silent.{_layers.said(_layers.depth(run), len(_kept.jobs(run, 'activity', 'rates')))} {summary.seeds(run, 'activity')}"
     )
 
 

@@ -7,7 +7,7 @@ import textwrap
 
 import numpy as np
 
-from localdfa.analysis import _kept, _many, style
+from localdfa.analysis import _kept, _many, style, summary
 from localdfa.record import Run
 
 TITLE, SECTION = "Text that is written", "learning"
@@ -20,7 +20,7 @@ _CONDITIONS = 8
 def caption(run: Run) -> str:
     """What to see."""
     kept = _kept.of_modules(run, "sample", "sample")
-    seeds = "" if len(run.experiment.seeds) == 1 else ", of the first seed"
+    seeds = ", of the first seed" if summary.several(run, "outcome") else ""
     return (
         f"Text that each condition writes after training{seeds}: every symbol is drawn with the probability that was predicted "
         f"for it from those before. Lines that are longer than a panel are folded.{_many.said(len(kept), _CONDITIONS)}"

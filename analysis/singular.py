@@ -21,7 +21,7 @@ def caption(run: Run) -> str:
         "Singular values of the forward weights of each layer after training, the largest first; those below 10⁻⁶ of the "
         "largest are zero but for rounding and left out. A steep fall means that a layer acts along few directions: weights "
         "that grow from zero by the feedback of a few errors have few large "
-        f"ones.{_layers.said(_layers.depth(run), len(_kept.jobs(run, 'weights', 'singular')))} {summary.seeds(run)}"
+        f"ones.{_layers.said(_layers.depth(run), len(_kept.jobs(run, 'weights', 'singular')))} {summary.seeds(run, 'weights')}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from localdfa import outputs
-from localdfa.errors import RunError
+from localdfa.errors import RunError, resuming
 from localdfa.record import KEPT, Job, Run, ending, info_of
 
 # Parts of the data, as headings have them.
@@ -70,7 +71,7 @@ def measured(run: Run) -> list[dict[str, Any]]:
     """
     rows = run.metrics
     if not rows:
-        raise RunError(f"{run.folder}: nothing is measured yet; go on with: localdfa resume {run.folder}")
+        raise RunError(f"{run.folder}: nothing is measured yet; go on with: {resuming(run.folder)}")
     return rows
 
 
@@ -151,30 +152,40 @@ def _origin(info: dict[str, Any], jobs: list[Job]) -> str:
     return "; ".join(parts)
 
 
+def several(run: Run, record: str | None = None) -> str:
+    """How many seeds of a condition a figure shows, as ``5 seeds`` or ``1 to 2 seeds``; empty where it is one of each.
+
+    Of a run that is not finished, these are fewer than there are to be. record: which those keep that are shown; by default
+    they are those of which something is measured.
+    """
+    shown = (job for job, rows in run.rows_by_job.items() if (rows if record is None else job.keeps(record)))
+    numbers = sorted({*Counter(job.condition for job in shown).values()})
+    if numbers in ([], [1]):
+        return ""
+    return f"{numbers[0]} seeds" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
+
+
 def means(run: Run) -> str:
     """How many seeds a figure without bands shows, as a sentence of its caption."""
-    number = len(run.experiment.seeds)
-    return "One seed." if number == 1 else f"Means over {number} seeds."
+    number = several(run)
+    return f"Means over {number}." if number else "One seed."
 
 
-def seeds(run: Run, band: str = "bands reach from the lowest to the highest seed") -> str:
-    """How many seeds a figure of records that a run keeps at its end shows, as a sentence of its caption."""
-    number = len(run.experiment.seeds)
-    return "One seed, so there are no bands." if number == 1 else f"Lines are means over {number} seeds, {band}."
+def seeds(run: Run, record: str | None = None) -> str:
+    """How many seeds a figure shows, as a sentence of its caption; record: as of `several`."""
+    number = several(run, record)
+    if not number:
+        return "One seed, so there are no bands."
+    return f"Lines are means over {number}, bands reach from the lowest to the highest seed."
 
 
 def band(run: Run) -> str:
-    """What lines and bands of a figure are, as a sentence of its caption."""
-    lengths: dict[str, list[int]] = {}
+    """What lines and bands of a figure over epochs are, as sentences of its caption."""
+    text, lengths = seeds(run), dict[str, set[int]]()
     for job, rows in run.rows_by_job.items():
         if rows:
-            lengths.setdefault(job.condition, []).append(rows[-1]["epoch"])
-    seeds = sorted({len(each) for each in lengths.values()})
-    if seeds in ([], [1]):
-        return "One seed, so there are no bands."
-    number = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-    text = f"Lines are means over {number}, bands reach from the lowest to the highest seed."
-    if any(len(set(each)) > 1 for each in lengths.values()):
+            lengths.setdefault(job.condition, set()).add(rows[-1]["epoch"])
+    if any(len(each) > 1 for each in lengths.values()):
         text += " Where seeds trained for different numbers of epochs, each epoch shows those that reached it."
     return text
 

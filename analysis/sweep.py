@@ -38,7 +38,7 @@ class _Swept(NamedTuple):
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
     found, what = _swept(run), summary.error(run)
-    few = "" if len(found.lines) <= _many.TOGETHER else f" Of {len(found.lines)} lines the first {_many.TOGETHER} are drawn."
+    few = _many.said(len(found.lines), _many.TOGETHER, "lines")
     shown, levels = found.levels[: len(_LEVELS)], ""
     if shown:
         reasons = dict.fromkeys(found.controls, f", which {found.key} does not reach")
@@ -83,16 +83,18 @@ def figure(run: Run) -> style.Figure:
             if at:
                 curves[label] = summary.joined(at)
         handles = style.draw(axes, curves, shown)
+        heights = [value for curve in curves.values() for value in (*curve.low, *curve.high)]
         for name, dashes in zip(levels, _LEVELS, strict=False):
             if values := errors(name):
                 mean = sum(values) / len(values)
                 handles[name] = axes.axhline(mean, color=style.GREY, linestyle=dashes, zorder=1, label=name)
+                heights.append(mean)
         numbers = sorted({x for at in found.lines.values() for x in at})
         if numbers[0] > 0 and numbers[-1] / numbers[0] >= _WIDE:
             axes.set_xscale("log")
             style.powers(axes.xaxis)
         axes.set(xlabel=_with_unit(found.key), ylabel=f"{part.capitalize()} {what.label}")
-        style.error_axis(axes, [value for curve in curves.values() for value in (*curve.low, *curve.high)])
+        style.error_axis(axes, heights)
         style.legend(drawn, handles)
     return drawn
 

@@ -5,7 +5,7 @@ Reads the images that a finished run keeps.
 
 import numpy as np
 
-from localdfa.analysis import _kept, _many, style
+from localdfa.analysis import _kept, _many, style, summary
 from localdfa.record import Run
 
 TITLE, SECTION = "Views that are rendered", "learning"
@@ -17,7 +17,7 @@ _VIEWS, _CONDITIONS = 4, 6
 def caption(run: Run) -> str:
     """What to see."""
     kept = _kept.of_modules(run, "views", "image")
-    seeds = "" if len(run.experiment.seeds) == 1 else ", of the first seed"
+    seeds = ", of the first seed" if summary.several(run, "outcome") else ""
     return (
         "Views that were held out from training: above as the camera saw them, below as each condition renders them after "
         f"training{seeds}, each with its own PSNR, −10 log₁₀ of the mean squared difference."

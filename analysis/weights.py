@@ -18,7 +18,8 @@ def caption(run: Run) -> str:
     number = len(_kept.jobs(run, "weights", "weights"))
     return (
         f"Distribution of the forward weights of each layer, biases left out, after training, in {_BINS} bins; logarithmic, so "
-        f"that tails show. The dashed line is at zero.{_layers.said(_layers.depth(run), number)} {summary.seeds(run)}"
+        f"that tails show. The dashed line is at zero.{_layers.said(_layers.depth(run), number)} "
+        f"{summary.seeds(run, 'weights')}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import shlex
 import signal
 import sys
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from localdfa import __version__
-from localdfa.errors import LocalDFAError, NonFiniteError, quoted
+from localdfa.errors import LocalDFAError, NonFiniteError, quoted, resuming
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -125,7 +126,7 @@ def _run(
     experiment, path = _loaded(name, overrides), spec.find(name)
     from localdfa import train
 
-    base = _base(path, overrides)
+    base = path.resolve().parent
     _train(
         lambda shown: train.run(
             experiment, out, name=path.stem, force=force, progress=shown, base=base, workers=workers, grid=grid, search=search
@@ -321,7 +322,7 @@ def _train(go: Callable[["Progress"], "Run"], tensorboard: bool) -> None:
     except KeyboardInterrupt:
         if where.folder is None:
             raise
-        _say(console, f"interrupted; go on with: localdfa resume {shlex.quote(str(where.folder))}")
+        _say(console, f"interrupted; go on with: {resuming(where.folder)}")
         if (where.folder / "summary.json").is_file():  # something has been measured
             _say(console, "drawing the report of what there is; Ctrl-C leaves it out")
             try:
@@ -402,7 +403,7 @@ def certify(
     if trained and neuron:
         raise LocalDFAError(f"certify {what} --neurons {neuron}: a run has its neurons; allowed with a spec")
     path = folder / "spec.toml" if trained else spec.find(what)
-    experiment = train.located(_loaded(str(path), overrides), _base(path, overrides))
+    experiment = train.located(_loaded(str(path), overrides), path.resolve().parent)
     with console.status("certifying") as status:
         certificate = _certificate(experiment, neuron, device, trained, lambda text: status.update(text))
     written = show.write(certificate, out or (folder if trained else Path("certificates") / path.stem))
@@ -422,6 +423,8 @@ def _certificate(
         from localdfa.crosscheck import certificate
 
         return certificate.certify(experiment, device, trained, say)
+    if _typed("device"):
+        raise LocalDFAError("certify of spiking neurons: --device: they are simulated by localdfa and Brian2, on the CPU")
     if neuron is None:
         _require("brian2", "certify of spiking neurons", "Brian2")
     from localdfa.crosscheck import spiking
@@ -443,12 +446,6 @@ def _loaded(name: str, overrides: tuple[str, ...]) -> "Experiment":
     for line in spec.untaken(name, overrides):
         click.echo(f"note: {line}", err=True)
     return experiment
-
-
-def _base(path: Path, overrides: tuple[str, ...]) -> Path:
-    """A path in a spec starts from the spec's folder, one on the command line from where the command is given."""
-    typed = any(override.partition("=")[0].strip() in ("data", "network.from_run") for override in overrides)
-    return Path.cwd() if typed else path.resolve().parent
 
 
 @main.command(
@@ -530,8 +527,7 @@ def plot(
     from localdfa.record import Run
 
     of_pictures = {"form": "--format", "look": "--style", "width": "--width", "height": "--height"}
-    source = click.get_current_context().get_parameter_source
-    given = [option for key, option in of_pictures.items() if source(key) is not click.core.ParameterSource.DEFAULT]
+    given = [option for key, option in of_pictures.items() if _typed(key)]
     if as_numbers and given:
         raise LocalDFAError(f"--csv {given[0]}: numbers have no {given[0].strip('-')}; allowed: one of the two options")
     for folder in folders:
@@ -592,9 +588,12 @@ def paper(
     from localdfa.papers import cells, figures, running, tables, terminal
     from localdfa.side_by_side import cores
 
+    if only_table and (given := [f"--{key}" for key in ("rules", "epochs", "seeds", "jobs") if _typed(key)]):
+        raise LocalDFAError(f"--table {' '.join(given)}: trains nothing; allowed: one of these")
     of, console, out = papers.named(name), Console(), out or Path("runs") / name
     chosen, named = of.chosen(what), [rule.strip() for rule in (rules or "").split(",") if rule.strip()]
     rows = {row.name: row for table in chosen for row in table.row}
+    cells.require_rules(of, rows.values(), named)
     asked = [cell for row in rows.values() for cell in cells.of(of, row, named, seeds, epochs)]
     here = cells.kept(out / "results")
     missing = [] if only_table else [cell for cell in asked if not cells.find(here, cell)]
@@ -606,9 +605,9 @@ def paper(
         except KeyboardInterrupt:
             _say(console, "interrupted; the same command goes on")
             sys.exit(_INTERRUPTED)
-    results = [*cells.kept(of.results), *cells.kept(out / "results")]
+    results, shipped = cells.kept(out / "results"), cells.kept(of.results)
     for table in chosen:
-        terminal.print_table(table.title, tables.entries(of, table, results), console)
+        terminal.print_table(table.title, tables.entries(of, table, results, shipped), console)
     pictures = {}
     for table in chosen:
         try:
@@ -618,7 +617,7 @@ def paper(
     for path, _ in (drawn for each in pictures.values() for drawn in each):
         _say(console, f"figure: {path}")
     for form in ("md", "html"):
-        write_bytes(out / f"tables.{form}", tables.page(of, chosen, results, pictures, out, form).encode())
+        write_bytes(out / f"tables.{form}", tables.page(of, chosen, results, pictures, out, form, shipped).encode())
     _say(console, f"tables: {out / 'tables.html'}, {out / 'tables.md'}")
     if failed:
         raise LocalDFAError("\n".join(f"{name}: {why}" for name, why in failed.items()))
@@ -766,7 +765,9 @@ def cache(clear: bool) -> None:
     "--networks", metavar="NAME,NAME", help="Of circuit: cuba, brunel, or NEURONS-PERCENT, as 20000-2.  [default: six of them]"
 )
 @click.option("--duration", type=click.FloatRange(1, 1e6), help="Of circuit: biological time of a trial, ms.  [default: 1000]")
-@click.option("--threads", metavar="N,N", help="Of circuit: threads that share a trial.  [default: 1,2]")
+@click.option(
+    "--threads", metavar="N,N", help="Of circuit: threads that share a trial.  [default: 1,2, as far as there are cores]"
+)
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures to this file.")
 @_DEVICE
 def bench(
@@ -797,38 +798,53 @@ def bench(
     of_circuit = {"--networks": networks, "--duration": duration, "--threads": threads}
     if what != "circuit" and (given := [option for option, value in of_circuit.items() if value is not None]):
         raise LocalDFAError(f"bench {what}: {' '.join(given)}; allowed with bench circuit")
+    if what != "torch" and _typed("device"):
+        raise LocalDFAError(f"bench {what}: --device; allowed with bench torch")
+    if what == "memory" and _typed("turns"):
+        raise LocalDFAError("bench memory: --turns; each size is measured once")
     peers = {"rate": show.RATE, "spiking": show.SPIKING, "training": show.TRAINING, "circuit": show.CIRCUIT}.get(what, ())
     if set(against) - set(peers):
         raise LocalDFAError(f"bench {what}: --against {' '.join(against)}; allowed: {', '.join(peers) or 'no peer'}")
     chosen = [peer for peer in peers if peer in against or not against]
-    timed: dict[str, Callable[[], dict[str, Any]]] = {
-        "rate": lambda: show.rate(chosen, turns),
-        "spiking": lambda: show.spiking(chosen, turns),
-        "training": lambda: show.spiking_training(chosen, turns),
-        "circuit": lambda: show.circuit(chosen, turns, *_of_circuit(networks, duration, threads)),
-        "startup": lambda: show.starts(turns),
-        "memory": show.memory,
-        "feedback": lambda: show.feedback(turns),
-        "torch": lambda: show.pytorch(turns, device),
-        "scaling": lambda: tables.scaling(turns),
-        "roofline": lambda: tables.roofline(turns),
+    results: dict[str, Any] = {}
+    timed: dict[str, Callable[[], None]] = {
+        "rate": lambda: show.rate(chosen, turns, results),
+        "spiking": lambda: show.spiking(chosen, turns, results),
+        "training": lambda: show.spiking_training(chosen, turns, results),
+        "circuit": lambda: show.circuit(chosen, turns, *_of_circuit(networks, duration, threads), results),
+        "startup": lambda: show.starts(turns, results),
+        "memory": lambda: show.memory(results),
+        "feedback": lambda: show.feedback(turns, results),
+        "torch": lambda: show.pytorch(turns, device, results),
+        "scaling": lambda: tables.scaling(turns, results),
+        "roofline": lambda: tables.roofline(turns, results),
     }
-    results = timed[what]()
-    if path is not None:
-        from localdfa.files import write_json
+    try:
+        timed[what]()
+    finally:
+        if path is not None and results:
+            from localdfa.files import write_json
 
-        write_json(path, results)
+            write_json(path, results)
+
+
+def _typed(key: str) -> bool:
+    """Whether an option of the command stands on the command line; key: its argument."""
+    return click.get_current_context().get_parameter_source(key) is not click.core.ParameterSource.DEFAULT
 
 
 def _of_circuit(networks: str | None, duration: float | None, threads: str | None) -> tuple[list[str], float, list[int]]:
     """Networks, duration and numbers of threads of `bench circuit`."""
     from localdfa.bench import one_trial
+    from localdfa.bench.worker import at_once
 
-    named = networks.split(",") if networks is not None else [*one_trial.NETWORKS]
-    counts = (threads or "1,2").split(",")
+    named = [name.strip() for name in networks.split(",")] if networks is not None else [*one_trial.NETWORKS]
+    counts = [*map(str, at_once((1, 2)))] if threads is None else [count.strip() for count in threads.split(",")]
     if not all(count.isascii() and count.isdecimal() and 1 <= int(count) <= 1024 for count in counts):
         raise LocalDFAError(f"--threads {threads}: allowed: whole numbers from 1 to 1024, separated by commas")
     for option, of in (("--networks", named), ("--threads", counts)):
         if len(set(of)) < len(of):
             raise LocalDFAError(f"{option} {','.join(of)}: one comes twice")
-    return [name.strip() for name in named], duration or 1000.0, [*map(int, counts)]
+    if duration is not None and math.isnan(duration):
+        raise LocalDFAError("--duration nan: allowed: ms, from 1 to 1,000,000")
+    return named, duration or 1000.0, [*map(int, counts)]

@@ -2,6 +2,7 @@
 
 import math
 import reprlib
+import shlex
 from typing import Any
 
 # Of a message: characters of a line, and lines. What is longer is cut in its middle, or at its end.
@@ -35,6 +36,11 @@ def clipped(text: str, most: int = 200) -> str:
     """A text from outside as a message shows it without quotation marks: cut in its middle where it is longer than `most`."""
     half = most // 2 - 2
     return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+
+
+def resuming(folder: object) -> str:
+    """The command that goes on with the run in a folder, as a message shows it and a shell takes it."""
+    return f"localdfa resume {shlex.quote(str(folder))}"
 
 
 class LocalDFAError(Exception):

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from localdfa.errors import RunError
+from localdfa.errors import RunError, resuming
 from localdfa.files import TEMPORARY, write_bytes
 
 _LOCK, _NEW, _NEXT, _OLD = "run.lock", ".new", ".next", ".old"
@@ -106,7 +106,7 @@ def check_run(folder: Path, coming: bool = False) -> None:
     if (folder / "spec.toml").is_file() or (coming and (folder / _NEXT).is_dir()):
         return
     if (folder / _NEXT).is_dir():
-        raise RunError(f"{folder}: the run here is being replaced; if by a process that was killed: localdfa resume {folder}")
+        raise RunError(f"{folder}: the run here is being replaced; if by a process that was killed: {resuming(folder)}")
     raise RunError(f"{folder}: not a run directory: it has no spec.toml")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from localdfa import arrays, record
-from localdfa.errors import RunError, SpecError, quoted
+from localdfa.errors import RunError, SpecError, quoted, resuming
 from localdfa.geometry import seen
 from localdfa.network import Network, build, handed_over
 from localdfa.spec import Experiment, Setting, derived, settings
@@ -146,7 +146,7 @@ def source(path: str, seed: int) -> tuple[record.Job, Setting]:
     if job.trained is None and not job.keeps("weights"):
         raise RunError(
             f"network.from_run: {folder} has not finished training the condition {condition!r} with the seed {seed} "
-            f"({run.status}); to finish it: localdfa resume {folder}"
+            f"({run.status}); to finish it: {resuming(folder)}"
         )
     return job, run.settings[condition]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from localdfa import handover, measure, record, samples
-from localdfa.errors import LocalDFAError, RunError
+from localdfa.errors import LocalDFAError, RunError, resuming
 from localdfa.files import write_json
 from localdfa.progress import Progress
 from localdfa.samples import Forms
@@ -197,7 +197,7 @@ def _record(trainer: Training, keep: Record, notes: Notes, progress: Progress, a
             failed[name] = described(error)
             progress.warn(
                 f"{job.condition} seed {trainer.seed}: record.{name} could not be kept: {failed[name]}; training is whole, and "
-                f"to try it again: localdfa resume {job.run}"
+                f"to try it again: {resuming(job.run)}"
             )
     notes.note_not_kept(job, failed)
 

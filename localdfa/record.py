@@ -60,7 +60,7 @@ from pydantic import (
 
 from localdfa import arrays, outputs, registry
 from localdfa import folder as folders
-from localdfa.errors import RunError, check_flags
+from localdfa.errors import RunError, check_flags, resuming
 from localdfa.files import first_wrong, move, path_of, plain, read, read_object, to_json, write_bytes, write_json
 from localdfa.spec import Experiment, Setting, defaults, load, modules, settings, uses
 from localdfa.spec.load import leaves, spelled_out
@@ -349,7 +349,7 @@ class Job:
         try:
             return read(path, lambda path: self._checked(path.read_bytes(), trained))
         except RunError as error:
-            again = f"; to write it anew from the checkpoint: localdfa resume {self.run}" if self.run else ""
+            again = f"; to write it anew from the checkpoint: {resuming(self.run)}" if self.run else ""
             raise RunError(f"{error}{again}") from None
 
     def _checked(self, content: bytes, trained: Finished | None) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from localdfa import folder as folders
 from localdfa import handover, jobs, record, recording, samples, searching, side_by_side
 from localdfa.core import blas
 from localdfa.data import Dataset, given
-from localdfa.errors import DataError, NonFiniteError, RunError, SpecError, check_flags, quoted
+from localdfa.errors import NonFiniteError, RunError, SpecError, check_flags, quoted
 from localdfa.files import path_of
 from localdfa.geometry import seen
 from localdfa.interchange import safetensors
@@ -19,7 +19,7 @@ from localdfa.progress import Progress
 from localdfa.results import Run, given_to
 from localdfa.samples import Data, Forms
 from localdfa.side_by_side import Workers
-from localdfa.spec import Experiment, Setting, asked, checks, settings
+from localdfa.spec import Experiment, Setting, asked, checks, settings, with_absolute_paths
 from localdfa.spec import experiment as validated
 from localdfa.spec.grid import Grid, expanded
 from localdfa.spec.search import Search, rehearsed
@@ -263,22 +263,9 @@ def located(experiment: Experiment, base: Path | None = None) -> Experiment:
     DataError
         There can be no such path.
     """
-
-    def absolute(key: str, path: str) -> str:
-        try:
-            return str(((base or Path.cwd()) / Path(path).expanduser()).resolve())
-        except (OSError, ValueError, RuntimeError) as error:
-            raise DataError(f"{key}: {path!r}: {error}") from None
-
-    if handover.source_paths(experiment):
-        tables = experiment.model_dump(exclude_unset=True)
-        for table in (tables, *tables.get("condition", [])):
-            if path := table.get("network", {}).get("from_run"):
-                table["network"] = {**table["network"], "from_run": absolute("network.from_run", path)}
-        experiment = validated(tables)
-    if not experiment.data.startswith("npz:"):
-        return experiment
-    return experiment.model_copy(update={"data": f"npz:{absolute('data', experiment.data.removeprefix('npz:'))}"})
+    tables = experiment.model_dump(exclude_unset=True)
+    absolute = with_absolute_paths(tables, base or Path.cwd())
+    return experiment if absolute == tables else validated(absolute)
 
 
 def _fingerprints(experiment: Experiment, data: Data, start: handover.Start | None) -> dict[str, str]:

@@ -7,7 +7,7 @@ import numpy as np
 from localdfa import handover, record, samples
 from localdfa.data import Dataset, Source
 from localdfa.data.kinds import Fields
-from localdfa.errors import DataError, RunError, SpecError, quoted
+from localdfa.errors import DataError, RunError, SpecError, quoted, resuming
 from localdfa.network import WEIGHTS, Network, generator
 from localdfa.spec import Setting
 from localdfa.spec.modules import model_of
@@ -43,7 +43,7 @@ def chosen(run: record.Run, condition: str | None, seed: int | None) -> tuple[re
         )
     if job.last is None or not job.keeps("weights"):
         raise RunError(
-            f"{run.folder}: condition {condition!r}, seed {seed} is not finished; to finish it: localdfa resume {run.folder}"
+            f"{run.folder}: condition {condition!r}, seed {seed} is not finished; to finish it: {resuming(run.folder)}"
         )
     return job, run.settings[condition]
 

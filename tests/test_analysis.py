@@ -782,6 +782,8 @@ def test_a_sweep_has_a_line_for_what_differs_in_one_number(tmp_path):
         np.testing.assert_allclose(line.get_xdata(), [0.1, 1, 10])
         np.testing.assert_allclose(line.get_ydata(), more + np.array([0.1, 1, 10]))
     assert {*curves["bp"].get_ydata()} == {7.0}
+    low, high = axes.get_ylim()
+    assert low < 7 < high
     assert "bp, which phases.beta does not reach" in sweep.caption(run)
 
 
@@ -830,6 +832,32 @@ def test_a_sweep_shows_every_condition_or_says_how_many(tmp_path):
     assert sum(len(line.get_xdata()) for line in drawn.axes[0].lines[:2]) == 3
     assert "Of 4 such conditions the first 3 are drawn." in sweep.caption(run)
     assert {"twin", "bp-0", "bp-1", "bp-2"} <= {line.get_label() for line in drawn.axes[0].lines}
+
+
+@pytest.mark.parametrize("level", [0.5, 90.0])
+def test_level_lines_of_a_sweep_lie_in_its_panel(tmp_path, level):
+    conditions = [{"name": f"{beta:g}", "phases": {"beta": beta}} for beta in (0.1, 1.0)] + [{"name": "bp", "rule": "bp"}]
+    errors_of = {"0.1": 8.0, "1": 40.0, "bp": level}
+    run = made(tmp_path, lambda job: [{"epoch": 0, "test_error": errors_of[job.condition]}], condition=conditions)
+    low, high = sweep.figure(run).axes[0].get_ylim()
+    assert low < level < high
+
+
+def test_captions_have_the_seeds_that_are_drawn(tmp_path):
+    """Of a run that is not finished: three seeds are asked for, of one condition two are measured, of the other one."""
+    measured = {("local", 0), ("local", 1), ("bp", 0)}
+    run = made(
+        tmp_path,
+        lambda job: [{"epoch": 0, "test_error": 1.0}] * ((job.condition, job.seed) in measured),
+        condition=[{"name": "local"}, {"name": "bp", "rule": "bp"}], seeds=[0, 1, 2],
+    )  # fmt: skip
+    assert summary.means(run) == "Means over 1 to 2 seeds."
+    assert summary.seeds(run).startswith("Lines are means over 1 to 2 seeds, bands")
+    assert summary.seeds(run, "weights") == "One seed, so there are no bands."
+    for job in run.jobs[1:3]:
+        job.write("weights", {"W1": np.ones((4, 3))})
+    assert summary.seeds(run, "weights").startswith("Lines are means over 2 seeds, bands")
+    assert "seed 1. Blue" in analysis.get("fields").caption(run)
 
 
 def test_points_that_no_other_is_beside_are_no_sweep(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from localdfa import registry
-from localdfa.bench import compare, memory, one_trial, pathways, spiking, startup, training, trials, workloads
+from localdfa.bench import compare, memory, one_trial, pathways, spiking, startup, training, trials, worker, workloads
 from localdfa.cli import main
 from localdfa.errors import LocalDFAError
 
@@ -48,6 +48,45 @@ def test_where_small_errors_send_no_events_test_errors_are_compared(monkeypatch)
     monkeypatch.setattr(compare, "ERROR", -1.0)
     with pytest.raises(LocalDFAError, match=r"tiny: test errors of .* % by ours and .* % by numpy after 20 epochs"):
         compare.alternate(tiny, ["numpy"], turns=1)
+
+
+def test_a_workload_that_fails_leaves_those_before_it(monkeypatch, tmp_path):
+    def alternate(workload, peers, turns):
+        if workload.name == "second":
+            raise LocalDFAError("second: the sides differ")
+        return {"samples_per_second": {"ours": 4321.0}, "ratio": {}}
+
+    named = [workloads.Workload(name, *TINY, "local", batch=32, steps=2, check=1, samples=256) for name in ("first", "second")]
+    monkeypatch.setattr("localdfa.bench.show._installed", lambda against, console: [])
+    monkeypatch.setattr(workloads, "RATE", named)
+    monkeypatch.setattr(compare, "alternate", alternate)
+    done = CliRunner().invoke(main, ["bench", "rate", "--json", str(tmp_path / "figures.json")])
+    assert done.exit_code == 1
+    assert "second: the sides differ" in done.output
+    assert "4,321" in done.output
+    assert len(json.loads((tmp_path / "figures.json").read_text())["rate"]) == 1
+
+
+def test_threads_are_as_many_as_there_are_cores(monkeypatch):
+    for there, expected in ((1, [1]), (2, [1, 2]), (64, [1, 2])):
+        monkeypatch.setattr("localdfa.bench.worker.get_num_threads", lambda there=there: there)
+        assert worker.at_once((1, 2)) == expected
+
+
+def test_weights_that_are_not_numbers_are_not_the_same(monkeypatch):
+    class Side:
+        def __init__(self, weight):
+            self.weight = weight
+
+        def call(self, *given):
+            """Steps, which are none."""
+
+    monkeypatch.setattr(compare, "weights_of", lambda side, folder: [np.ones(2), np.full(2, side.weight)])
+    tiny = workloads.Workload("tiny", *TINY, "local", batch=32, steps=2, check=1, samples=256)
+    with pytest.raises(LocalDFAError, match="tiny: ours and pytorch differ by nan"):
+        compare._same_weights({"ours": Side(1.0), "pytorch": Side(np.nan)}, tiny)
+    with pytest.raises(LocalDFAError, match="no neuron of hidden layer 1 of ours has a spike"):
+        spiking._require_same(SPIKING, "nest", [[np.inf, np.inf]], [[1.0, 1.0]])
 
 
 def test_a_peer_that_is_not_installed_is_left_out_by_name(monkeypatch, tmp_path):
@@ -436,9 +475,14 @@ def test_the_table_of_a_large_network_fits_a_terminal(monkeypatch):
     (["circuit", "--networks", "100-200"], "--networks 100-200: allowed: "),
     (["circuit", "--networks", "cuba,cuba"], "--networks cuba,cuba: one comes twice"),
     (["circuit", "--threads", "0"], "--threads 0: allowed: whole numbers from 1 to 1024"),
+    (["circuit", "--threads", ""], "--threads : allowed: whole numbers from 1 to 1024"),
+    (["circuit", "--networks", "cuba, cuba"], "--networks cuba,cuba: one comes twice"),
+    (["circuit", "--duration", "nan"], "--duration nan: allowed: ms"),
+    (["rate", "--device", "cuda"], "bench rate: --device; allowed with bench torch"),
+    (["memory", "--turns", "3"], "bench memory: --turns"),
     (["circuit", "--against", "snntorch"], "bench circuit: --against snntorch; allowed: brian2, nest, annarchy"),
 ])  # fmt: skip
-def test_options_of_one_trial_that_are_wrong_are_refused(options, said):
+def test_options_that_are_wrong_are_refused(options, said):
     done = CliRunner().invoke(main, ["bench", *options])
     assert done.exit_code == 1
     assert said in done.output

@@ -13,6 +13,7 @@ from scipy.integrate import trapezoid
 
 from localdfa import analysis, record, spec, train
 from localdfa.analysis import (
+    _heat,
     beta,
     bottleneck,
     comparison,
@@ -325,6 +326,22 @@ def test_grid_has_a_cell_for_each_rule_and_variant(bottleneck_run):
             assert errors[row, column] == pytest.approx(fmean(last(bottleneck_run, name, "test_error").values()))
             means = [fmean(layers) for layers in last(bottleneck_run, name, "signal_cosine").values()]
             assert cosines[row, column] == pytest.approx(fmean(means))
+
+
+def test_grid_has_a_cell_for_one_condition_alone(tmp_path):
+    names = {"dfa-wide": "dfa", "wide": "dfa", "bp-wide": "bp", "dfa-slim": "dfa", "bp-slim": "bp"}
+    conditions = [{"name": name, "rule": rule} for name, rule in names.items()]
+    tables = spec.experiment(condition=conditions, network={"hidden": [4]}, stage=[{"epochs": 1}], record={"probe": 8})
+    run = train.run(tables, tmp_path / "run")
+    with pytest.raises(RunError, match="in the figure grid dfa-wide and wide would have one cell, wide by dfa"):
+        grid.figure(run)
+
+
+def test_a_map_prints_values_of_any_size():
+    with style.context():
+        axes = style.Figure(3, 2).subplots()
+        _heat.draw(axes, np.array([[0.5, 9.9], [99.96, 1234.0], [0.0, np.nan]]), "", style.UNSIGNED, (0, 1))
+        assert [text.get_text() for text in axes.texts] == ["0.500", "9.90", "100", "1234", "0.00", "–"]
 
 
 def test_grid_needs_rules_and_variants(rate_run):

@@ -337,6 +337,15 @@ def test_sweeps_have_the_layers_of_the_conditions_that_they_draw(tmp_path):
     run = rate(rows=rows, condition=[*shallow, deeper], network={"hidden": [4, 3]})(tmp_path / "beta")
     texts = [text.get_text() for text in beta.figure(run).legends[0].get_texts()]
     assert [text for text in texts if text.startswith("layer")] == ["layer 1, slope 1.00", "layer 2, slope 1.00"]
+    very = [{"name": f"v-{b}", "phases": {"beta": b}} for b in (0.01, 0.1, 1.0)]
+    many = lambda job: [row(job, depth=7, relative_error_to_dfa=[float(job.condition.split("-")[-1])] * 7)]  # noqa: E731
+    drawn = beta.figure(rate(rows=many, condition=very, network={"hidden": [4] * 7})(tmp_path / "seven"))
+    legend = [text.get_text().partition(",")[0] for text in drawn.legends[0].get_texts() if text.get_text().startswith("layer")]
+    labels = [line.get_label() for line in drawn.axes[0].lines]
+    assert legend == ["layer 1", "layer 3", "layer 4", "layer 5", "layer 7"]
+    assert [label for label in labels if label.startswith("layer") and "fitted" not in label] == [
+        f"{layer}, centered" for layer in legend
+    ]
     narrow = [{"name": f"{rule}-{b}", "rule": rule, "feedback": {"bottleneck": {2: b}}} for rule, b in (("dfa", 1), ("fa", 2))]
     others = [
         {"name": "one-1", "rule": "bp", "network": {"hidden": [4]}},

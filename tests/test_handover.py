@@ -293,7 +293,7 @@ def test_sparse_and_recurrent_synapses_are_handed_over(rate, tmp_path):
         first(tables("local", 1, rate.folder / "dfa", network={"projection": projections[1:]}))
 
 
-def test_a_path_starts_from_the_folder_and_the_source_may_not_change(rate, tmp_path):
+def test_a_path_starts_from_the_folder_and_the_source_may_not_change(rate, tmp_path, monkeypatch):
     experiment = tables("dfa", 2, "rate/dfa", record={"probe": 16})
     run = train.run(experiment, tmp_path / "run", base=rate.folder.parent)
     assert run.experiment.network.from_run == str(rate.folder / "dfa")
@@ -301,6 +301,16 @@ def test_a_path_starts_from_the_folder_and_the_source_may_not_change(rate, tmp_p
         condition=[{"name": "a", "network": {"from_run": "rate/dfa"}}], network={"hidden": [48], "neuron": "lif"}, rule="dfa"
     )
     assert train.located(in_condition, tmp_path).condition[0].changes["network"]["from_run"] == str(tmp_path / "rate/dfa")
+    # What is set on the command line starts from where it is given, and what the file says from where it lies.
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "own.toml").write_text('rule = "dfa"\n[network]\nhidden = [48]\nfrom_run = "rate/dfa"\n')
+    monkeypatch.chdir(tmp_path)
+    for override, data, source in (
+        ("data=npz:own.npz", f"npz:{tmp_path}/own.npz", f"{tmp_path}/specs/rate/dfa"),
+        ("network.from_run=rate/dfa", "digits", f"{tmp_path}/rate/dfa"),
+    ):
+        found = train.located(spec.load("specs/own.toml", [override]), tmp_path / "specs")
+        assert (found.data, found.network.from_run) == (data, source)
     (job,) = rate.jobs
     kept = job.weights
     try:

@@ -133,8 +133,10 @@ def test_cells_of_a_row(paper):
     found = cells.of(paper, small, ["bp", "fa"], seeds=3)
     assert [cell.name for cell in found] == ["small/bp-0", "small/bp-1", "small/bp-2"]
     assert [cell.experiment.seeds for cell in found] == [[0], [1], [2]]
-    with pytest.raises(SpecError, match="small: has none of the conditions local; allowed: dfa, bp"):
-        cells.of(paper, small, ["local"])
+    assert not cells.of(paper, small, ["local"])
+    cells.require_rules(paper, paper.rows, ["dfa", "bp"])
+    with pytest.raises(SpecError, match="rule 'dffa' is not one of dfa, bp; did you mean 'dfa'"):
+        cells.require_rules(paper, paper.rows, ["bp", "dffa"])
 
 
 def test_epochs_shorten_a_training_over_all_of_its_stages(paper):
@@ -273,6 +275,20 @@ def test_a_table_has_what_is_measured_beside_what_is_reported(paper):
     assert lines[1][:7] == ["1 × 8", "dfa", "0", "20.00 ± 1.00", "19.00", "-1.00", "-1.0"]
     assert [line[4] for line in lines[3:]] == ["50.00", "not run", "not run"]
     assert not second[0].found
+
+
+def test_what_was_measured_here_stands_before_what_comes_with_localdfa_and_is_not_mixed_with_it(paper):
+    small, _ = paper.rows
+    whole, (short,) = cells.of(paper, small, ["dfa"], seeds=3), cells.of(paper, small, ["dfa"], epochs=1)
+    (other,) = cells.of(paper, small, ["bp"])
+    shipped = [*(measured(cell, [90.0, 20.0 + cell.seed]) for cell in whole), measured(other, [90.0, 10.0])]
+    for here, said in (
+        ([measured(short, [90.0, 55.0])], "55.00 (1 epoch) [20.00 ± 1.00]"),
+        ([measured(whole[0], [90.0, 55.0])], "55.00† [20.00 ± 1.00]"),
+        ([], "21.00 ± 1.00 [20.00 ± 1.00]"),
+    ):
+        found = tables.entries(paper, paper.table[0], here, shipped)
+        assert tables.short(found)[1][1:] == [said, "10.00 [does not learn]"]
 
 
 @pytest.mark.parametrize(

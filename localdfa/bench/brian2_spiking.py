@@ -1,6 +1,5 @@
 """The peer: the same trial in Brian2, compiled to a C++ program of its own (C++ standalone)."""
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from localdfa.bench.ours_spiking import first_spikes
 from localdfa.bench.trials import DT, Trials, network, sample, setting
 from localdfa.crosscheck import brian
+from localdfa.side_by_side import cores
 
 
 class Brian2:
@@ -56,7 +56,7 @@ class Brian2:
 def begin(threads: int) -> None:
     """From here on a C++ program is described, which runs on so many OpenMP threads."""
     brian2.BrianLogger.suppress_name("openmp")
-    brian2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count()}"]
+    brian2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{cores()}"]
     brian2.set_device("cpp_standalone", build_on_run=False)
     brian2.prefs.devices.cpp_standalone.openmp_threads = threads if threads > 1 else 0
     # Brian2 itself keeps the time of the last run only.

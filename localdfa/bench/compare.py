@@ -31,8 +31,8 @@ def weights_of(worker: Worker, folder: Path) -> list[np.ndarray]:
 
 
 def difference(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
-    """Largest relative distance between the weights of a layer on two sides."""
-    return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in zip(ours, theirs, strict=True))
+    """Largest relative distance between the weights of a layer on two sides; NaN where any is."""
+    return float(np.max([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(ours, theirs, strict=True)]))
 
 
 def alternate(workload: Workload, peers: list[str], turns: int) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _same_weights(workers: dict[str, Worker], workload: Workload) -> dict[str, f
         found = {name: weights_of(worker, Path(folder)) for name, worker in workers.items()}
     distance = {name: difference(found[first], found[name]) for name in others}
     for name, value in distance.items():
-        if value > TOLERANCE:
+        if not value <= TOLERANCE:  # nor where it is NaN
             raise LocalDFAError(f"{workload.name}: {first} and {name} differ by {value:.2g} after {workload.check} steps")
     return distance
 
@@ -104,7 +104,7 @@ def _trained(workers: dict[str, Worker], workload: Workload) -> dict[str, float]
         worker.call("steps", workload.epochs * (workload.samples // workload.batch))
     error = {name: float(worker.call("error")) for name, worker in workers.items()}
     for name in others:
-        if abs(error[name] - error[first]) > ERROR:
+        if not abs(error[name] - error[first]) <= ERROR:
             raise LocalDFAError(
                 f"{workload.name}: test errors of {error[first]:.2f} % by {first} and {error[name]:.2f} % by {name} after "
                 f"{workload.epochs} epochs"

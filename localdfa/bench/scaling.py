@@ -3,7 +3,6 @@
 An exponent is the slope of a line through log time against log size, turn by turn.
 """
 
-import os
 import statistics
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from localdfa.bench import points
 from localdfa.bench.compare import spread
 from localdfa.bench.points import Point
+from localdfa.bench.worker import most_threads
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ def _vary(kind: str, field: str, values: tuple[float, ...], threads: int = 1, **
 
 def _threads(kind: str, **held: float) -> list[Point]:
     """1, 2, 4 … threads, as many as there are cores."""
-    return [Point(f"circuits.{kind}", dict(held), 2**n) for n in range((os.cpu_count() or 1).bit_length())]
+    return [Point(f"circuits.{kind}", dict(held), 2**n) for n in range(most_threads().bit_length())]
 
 
-_CORES = min(2, os.cpu_count() or 1)
+_CORES = min(2, most_threads())
 _BATCHES = (2, 4, 8, 16, 32)
 SWEEPS = [
     Sweep(

@@ -1,8 +1,12 @@
-"""Run the benchmarks and print them as tables."""
+"""Run the benchmarks and print them as tables.
+
+Each fills `found`, what is written as JSON, as it goes: a workload that fails, or an interruption, leaves those before it.
+"""
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -15,6 +19,8 @@ from localdfa.bench import compare, one_trial, pathways, startup, training, tria
 from localdfa.bench import memory as peaks
 from localdfa.bench import spiking as spikes
 from localdfa.bench.tables import short
+from localdfa.bench.worker import at_once
+from localdfa.side_by_side import cores
 
 # Peers of training steps, of spiking trials, of the training of spiking networks and of circuits, and the packages they need.
 RATE, SPIKING, TRAINING, CIRCUIT = ("pytorch", "numpy"), tuple(trials.PEERS), ("snntorch",), tuple(trials.PEERS)
@@ -40,13 +46,23 @@ def _installed(against: Sequence[str], console: Console) -> list[str]:
     return peers
 
 
-def rate(against: Sequence[str], turns: int) -> dict[str, Any]:
+@contextmanager
+def _printed(table: Table, console: Console) -> Iterator[None]:
+    """Print a table at the end; where that comes too soon, what it has by then."""
+    try:
+        yield
+    finally:
+        if table.row_count:
+            console.print(table)
+
+
+def rate(against: Sequence[str], turns: int, found: dict[str, Any]) -> None:
     """Training steps of rate networks in settled mode, ours and every peer that is installed."""
     console = Console()
     peers = _installed(against, console)
-    results = []
+    found |= {"turns": turns, "rate": (results := [])}
     table = Table("ours", "samples/s", *(f"{peer},\nexact DFA" for peer in peers), *(f"× {peer}" for peer in peers))
-    with console.status("compiling") as status:
+    with _printed(table, console), console.status("compiling") as status:
         for workload in (*workloads.RATE, *workloads.EVENTS):
             status.update(workload.name)
             able = [peer for peer in peers if peer in workloads.EVENTS_PEERS or not workload.epochs]
@@ -60,27 +76,25 @@ def rate(against: Sequence[str], turns: int) -> dict[str, Any]:
                 *(f"{speed[peer]:,.0f}" if peer in able else "–" for peer in peers),
                 *("{median:.2f}\n({min:.2f}–{max:.2f})".format(**ratio[peer]) if peer in able else "–" for peer in peers),
             )
-    console.print(table)
     console.print(
         f"{'-'.join(map(str, workloads.RATE[0].sizes))} on {workloads.RATE[0].data} where no other network is named, "
-        f"that one on CIFAR-10; tanh, RMSprop, float32; medians of {turns} turns on {os.cpu_count()} cores. All events are "
+        f"that one on CIFAR-10; tanh, RMSprop, float32; medians of {turns} turns on {cores()} cores. All events are "
         f"sent, and the weights of all sides compared first; or, ε, small errors send none, and after the epochs named test "
         f"errors are compared.",
         style="dim",
     )
-    return {"turns": turns, "rate": results}
 
 
-def spiking(against: Sequence[str], turns: int) -> dict[str, Any]:
+def spiking(against: Sequence[str], turns: int, found: dict[str, Any]) -> None:
     """Trials of spiking networks, ours and every peer that is installed, on one and two threads."""
     console = Console()
     peers = _installed(against, console)
-    results = []
+    found |= {"turns": turns, "spiking": (results := [])}
     heads = [head for peer in peers for head in (f"{peer}\nms/trial", f"× {peer}", f"{peer}\nbuilt, s")]
     table = Table("free phase (f),\nnudged too (n)", "threads", "ours\nms/trial", *heads)
-    with console.status("compiling") as status:
+    with _printed(table, console), console.status("compiling") as status:
         for work in trials.SPIKING:
-            for threads in (1,) if work.online else (1, 2):
+            for threads in (1,) if work.online else at_once((1, 2)):
                 status.update(f"{work.name}, {threads} threads")
                 able = [peer for peer in peers if trials.PEERS[peer](work)]
                 result = spikes.alternate(work, threads, able, turns)
@@ -90,10 +104,9 @@ def spiking(against: Sequence[str], turns: int) -> dict[str, Any]:
                     cells += _cells(result, peer) if peer in able else ["–"] * 3
                 name = f"{work.name}, {'n' if work.plastic else 'f'}"
                 table.add_row(name, str(threads), f"{result['milliseconds']['ours']:.3g}", *cells)
-    console.print(table)
     console.print(
         f"LIF neurons; f: a free phase, of 400 ms or, recurrent, 1 s; n: the nudged phases under the local rule too, one "
-        f"compartment, 1200 ms in all; –: not built for this peer. Medians of {turns} turns on {os.cpu_count()} cores; × is "
+        f"compartment, 1200 ms in all; –: not built for this peer. Medians of {turns} turns on {cores()} cores; × is "
         f"the median of the ratios, turn by turn. Ours: exact spike times, float32; the time of a mini-batch over its trials, "
         f"of which each thread takes whole ones. Peers: steps of {trials.DT} ms, float64; their threads share a trial; two of "
         f"their processes beside each other, each on one thread, take at best half the time of one a trial. Brian2: C++ "
@@ -101,7 +114,6 @@ def spiking(against: Sequence[str], turns: int) -> dict[str, Any]:
         f"connecting the network, before every trial, are not counted. ANNarchy: the exact step in its equations.",
         style="dim",
     )
-    return {"turns": turns, "spiking": results}
 
 
 def _cells(result: dict[str, Any], peer: str) -> list[str]:
@@ -114,23 +126,25 @@ def _cells(result: dict[str, Any], peer: str) -> list[str]:
 
 
 def circuit(
-    against: Sequence[str], turns: int, networks: Sequence[str], duration: float, threads: Sequence[int]
-) -> dict[str, Any]:
+    against: Sequence[str], turns: int, networks: Sequence[str], duration: float, threads: Sequence[int], found: dict[str, Any]
+) -> None:  # fmt: skip
     """One trial of circuits, shared by threads, ours and every peer that is installed."""
-    console, results = Console(), []
+    console = Console()
+    found |= {"turns": turns, "circuit": (results := [])}
     for name in networks:
         one_trial.tables_of(name)  # a name that is wrong is said before anything is timed
     peers = _installed(against, console)
+    beside = "× one\nthread" if threads[0] == 1 else f"× {threads[0]}\nthreads"
     for name in networks:
         with console.status(f"{name}: building, compiling, and every side in turn"):
-            found = one_trial.alternate(name, duration, [*threads], peers, turns)
-        results.append(found)
-        for peer, reason in found["left_out"].items():
+            result = one_trial.alternate(name, duration, [*threads], peers, turns)
+        results.append(result)
+        for peer, reason in result["left_out"].items():
             console.print(f"{name}: {peer} is left out: {reason}", markup=False, soft_wrap=True)
-        sides = found["sides"]
+        sides = result["sides"]
         table = Table(
-            "side", "threads", "ms/\ntrial", "× ours", "× one\nthread", "Hz", "built\ns", "peak, B/\nsynapse",
-            title=f"{name}: {found['neurons']:,} neurons, {sides[0]['synapses'] / 1e6:.4g} M synapses",
+            "side", "threads", "ms/\ntrial", "× ours", beside, "Hz", "built\ns", "peak, B/\nsynapse",
+            title=f"{name}: {result['neurons']:,} neurons, {sides[0]['synapses'] / 1e6:.4g} M synapses",
             box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),  # of a large network it would not fit 80 columns otherwise
         )  # fmt: skip
         for side in sides:
@@ -142,7 +156,7 @@ def circuit(
             )  # fmt: skip
         console.print(table)
     console.print(
-        f"{duration:g} ms of biological time, which all threads of a side share; medians of {turns} turns on {os.cpu_count()} "
+        f"{duration:g} ms of biological time, which all threads of a side share; medians of {turns} turns on {cores()} "
         f"cores, and ratios turn by turn (least–most). Each side draws its synapses itself, by the same rule; what differs in "
         f"synapses or, by more than {one_trial.RATE:.0%}, in its mean rate is left out. Building, compiling, connecting and "
         f"recording are not timed. Ours: exact spike times, float32. Peers: steps of {trials.DT} ms, float64; they draw how "
@@ -151,22 +165,21 @@ def circuit(
         f"says something.",
         style="dim",
     )
-    return {"turns": turns, "circuit": results}
 
 
 def _spread(ratio: dict[str, float]) -> str:
     return "{median:.2f}\n{min:.2f}–{max:.2f}".format(**ratio)
 
 
-def spiking_training(against: Sequence[str], turns: int) -> dict[str, Any]:
+def spiking_training(against: Sequence[str], turns: int, found: dict[str, Any]) -> None:
     """Training steps of a spiking network, ours and every peer that is installed, on one and two threads."""
     console = Console()
     peers = _installed(against, console)
-    results = []
+    found |= {"turns": turns, "training": (results := [])}
     table = Table("784-800-10,\nMNIST", "threads", "side", "simulated\na sample", "samples/s", "time / ours")
-    with console.status("compiling") as status:
+    with _printed(table, console), console.status("compiling") as status:
         for work in training.TRAINING:
-            for threads in training.THREADS:
+            for threads in at_once(training.THREADS):
                 status.update(f"{work.name}, {threads} threads")
                 result = training.alternate(replace(work, threads=threads), peers, turns)
                 results.append(result)
@@ -176,23 +189,21 @@ def spiking_training(against: Sequence[str], turns: int) -> dict[str, Any]:
                         work.name, str(threads), side.partition(",")[0], f"{result['duration'][side]:g} ms", f"{speed:,.0f}",
                         "{median:.3g} ({min:.3g}–{max:.3g})".format(**ratio) if ratio else "",
                     )  # fmt: skip
-    console.print(table)
     console.print(
-        f"LIF neurons, pixels as currents, float32, RMSprop; medians of {turns} turns on {os.cpu_count()} cores. Ours: the "
+        f"LIF neurons, pixels as currents, float32, RMSprop; medians of {turns} turns on {cores()} cores. Ours: the "
         f"step of `localdfa run mnist-spiking`, two free and two nudged phases at exact times. snnTorch: back-propagation "
         f"through steps of {training.DT:g} ms with surrogate gradients. It has no refractory period; ours is half a step here, "
         f"by which a clock lengthens intervals. Rates compared first, under the same weights; not what a step learns.",
         style="dim",
     )
-    return {"turns": turns, "training": results}
 
 
-def pytorch(turns: int, device: str) -> dict[str, Any]:
+def pytorch(turns: int, device: str, found: dict[str, Any]) -> None:
     """Training steps of the PyTorch path: the local rule beside exact DFA, several networks at once, and any module."""
     from localdfa.bench import modules  # imports PyTorch
 
     console = Console()
-    found: dict[str, Any] = {"turns": turns, "device": device, "rules": [], "many": []}
+    found |= {"turns": turns, "device": device, "rules": [], "many": []}
     table = Table("PyTorch", "side", "samples/s", "time of local / dfa")
     with console.status("measuring"):
         for workload in workloads.PYTORCH_RULES:
@@ -222,7 +233,6 @@ def pytorch(turns: int, device: str) -> dict[str, Any]:
             table.add_row(result["module"], side, f"{milliseconds:.2f}", ratio)
     console.print(table)
     console.print("any module, by localdfa.torch; plain is loss.backward() alone; float32, Adam, random inputs", style="dim")
-    return found
 
 
 def _add(table: Table, name: str, result: dict[str, Any], other: str) -> None:
@@ -232,9 +242,10 @@ def _add(table: Table, name: str, result: dict[str, Any], other: str) -> None:
         table.add_row(name, side, f"{speed:,.0f}", ratio if side == other else "")
 
 
-def feedback(turns: int) -> dict[str, Any]:
+def feedback(turns: int, found: dict[str, Any]) -> None:
     """Time training steps under each feedback pathway and kind of B, and print them."""
     result = pathways.measure(turns)
+    found |= {"turns": turns, "feedback": result}
     table = Table("rule", "feedback")
     for heading in ("ms a step", "times", "least", "most"):
         table.add_column(heading, justify="right")
@@ -245,28 +256,28 @@ def feedback(turns: int) -> dict[str, Any]:
     console = Console()
     console.print(table)
     console.print("times: how many steps of dfa with direct feedback, or of fa with sequential, one takes", style="dim")
-    return {"turns": turns, "feedback": result}
 
 
-def starts(turns: int) -> dict[str, Any]:
+def starts(turns: int, found: dict[str, Any]) -> None:
     """From the command line to the first epoch, with no kernels on disk and with those that the start before has left."""
     result = startup.measure(turns)
+    found |= {"turns": turns, "startup": result}
     table = Table("experiment", "first start, s", "second start, s")
     for row in result:
         table.add_row(row["experiment"], *("{median:.1f} ({min:.1f}–{max:.1f})".format(**row[n]) for n in ("first", "second")))
     console = Console()
     console.print(table)
     console.print("from the command to the end of the first epoch; all kernels are compiled in the first start", style="dim")
-    return {"turns": turns, "startup": result}
 
 
-def memory() -> dict[str, Any]:
+def memory(found: dict[str, Any]) -> None:
     """Peak memory of networks of several sizes, and bytes a synapse above those of its weight."""
     console = Console()
     with console.status("networks of several sizes"):
-        found = peaks.measure()
+        cases = peaks.measure()
+    found["memory"] = cases
     table = Table("network", "used", "synapses", "peak, MB", "bytes a synapse\nabove its weight")
-    for case in found:
+    for case in cases:
         table.add_row(
             case["neuron"], "plastic" if case["plastic"] else "static",
             "\n".join(f"{n / 1e6:.0f} M" for n in case["synapses"]), "\n".join(f"{n / 1e6:,.0f}" for n in case["peak"]),
@@ -274,4 +285,3 @@ def memory() -> dict[str, Any]:
         )  # fmt: skip
     console.print(table)
     console.print("two dense hidden layers, float32, RMSprop, one thread; the slopes of the peaks, a process each", style="dim")
-    return {"memory": found}

@@ -49,7 +49,7 @@ def alternate(work: Trials, threads: int, peers: list[str], turns: int) -> dict[
                 seconds[side].append(worker.call("turn"))
         for side, worker in zip(sides, workers, strict=True):
             spikes[side] = worker.call("spikes")
-            if abs(spikes[side] - spikes["ours"]) > rate * spikes["ours"]:
+            if not abs(spikes[side] - spikes["ours"]) <= rate * spikes["ours"]:
                 raise LocalDFAError(f"{work.name}: {spikes['ours']:.0f} spikes a trial by ours, {spikes[side]:.0f} by {side}")
     return {
         "workload": asdict(work), "threads": threads, "seconds": seconds, "built": built, "spikes": spikes,
@@ -66,6 +66,8 @@ def _require_same(work: Trials, peer: str, ours: list[list[float]], theirs: list
     for l, (own, other) in enumerate(zip(map(np.array, ours), map(np.array, theirs), strict=True)):
         spike = np.isfinite(own)
         near = np.abs(own[spike] - other[spike]) <= STEPS * DT
+        if not spike.any():
+            raise LocalDFAError(f"{work.name}: no neuron of hidden layer {l + 1} of ours has a spike that could be compared")
         if near.mean() < NEURONS:
             raise LocalDFAError(
                 f"{work.name}: {near.mean():.0%} of the first spikes of hidden layer {l + 1} by {peer} come within {STEPS} "

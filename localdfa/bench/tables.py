@@ -1,6 +1,5 @@
 """Print how the time grows, and the roofline."""
 
-import os
 from typing import Any
 
 from rich.console import Console
@@ -8,26 +7,27 @@ from rich.table import Table
 
 from localdfa.bench import roofline as roof
 from localdfa.bench import scaling as sweeps
+from localdfa.side_by_side import cores
 
 # What is shown of a point besides its size and time, by name.
 _COUNTS = {"rate": "Hz", "spikes": "spikes", "events": "events", "nanoseconds_per_event": "ns an event"}
 
 
-def scaling(turns: int) -> dict[str, Any]:
+def scaling(turns: int, found: dict[str, Any]) -> None:
     """How the time of ours grows with one thing after the other."""
     console = Console()
     with console.status("compiling, then every point in turn"):
-        found = sweeps.measure(turns)
-    for sweep in found:
+        measured = sweeps.measure(turns)
+    found |= {"turns": turns, "scaling": measured}
+    for sweep in measured:
         _print_growth(sweep, console)
     console.print(
         f"^: exponent, the slope of log time against log size, median of {turns} turns (least–largest); also of the time a "
         f"synaptic event, which is a spike at a synapse or, of rate neurons, a sample of a step at a synapse. Spiking: LIF "
         f"neurons, delta synapses, the time of a mini-batch; recurrent, 500 ms of a free phase. Rate: tanh, local rule and "
-        f"RMSprop, the time of a step. float32, {os.cpu_count()} cores.",
+        f"RMSprop, the time of a step. float32, {cores()} cores.",
         style="dim",
     )
-    return {"turns": turns, "scaling": found}
 
 
 def _print_growth(sweep: dict[str, Any], console: Console) -> None:
@@ -53,20 +53,21 @@ def short(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:.3g}"
 
 
-def roofline(turns: int) -> dict[str, Any]:
+def roofline(turns: int, found: dict[str, Any]) -> None:
     """What the inner loops of dense spiking layers reach of what the machine can do."""
     console = Console()
     with console.status("compiling, then every point in turn"):
-        found = roof.measure(turns)
+        measured = roof.measure(turns)
+    found |= {"turns": turns, "roofline": measured}
     table = Table("one thread of this machine", "")
-    table.add_row("float32 arithmetic, multiplications fused with additions", f"{found['gigaflops']:.0f} GFLOP/s")
-    for triad in found["triads"]:
+    table.add_row("float32 arithmetic, multiplications fused with additions", f"{measured['gigaflops']:.0f} GFLOP/s")
+    for triad in measured["triads"]:
         table.add_row(f"triad over {triad['kib']:,} KiB", f"{triad['gigabytes_per_second']:.0f} GB/s")
     console.print(table)
     table = Table("dense layer", caption="G/s and roof: 10⁹ synaptic events a second; %: of the roof", caption_justify="left")
     for head in ("G/s", "GB/s", "GFLOP/s", "roof", "set by", "%"):
         table.add_column(head, justify="right")
-    for layer in found["layers"]:
+    for layer in measured["layers"]:
         speed, reached = layer["events_per_second"] / 1e9, {key: 100 * value for key, value in layer["reached"].items()}
         table.add_row(
             f"{layer['width']}, {layer['name']}", f"{speed:.2f}", f"{layer['gigabytes_per_second']:.0f}",
@@ -83,4 +84,3 @@ def roofline(turns: int) -> dict[str, Any]:
         f"peak; these bytes at the bandwidth of the rows an arrival goes through; weights and sums at that of all of them.",
         style="dim",
     )
-    return {"turns": turns, "roofline": found}

@@ -128,7 +128,7 @@ def _rates(work: Training, workers: dict[str, Worker]) -> dict[str, float]:
 def _require_alike(work: Training, side: str, ours: np.ndarray, theirs: np.ndarray) -> None:
     """Refuse a side whose rates, Hz (samples, neurons), are others than ours."""
     mean, single = abs(theirs.mean() / ours.mean() - 1), np.abs(theirs - ours).mean() / ours.mean()
-    if mean > MEAN or single > SINGLE:
+    if not (mean <= MEAN and single <= SINGLE):
         raise LocalDFAError(
             f"{work.name}: rates of the hidden layer by {side} differ from ours by {mean:.1%} in the mean and by {single:.1%} "
             f"neuron by neuron; at most {MEAN:.1%} and {SINGLE:.1%} are one clock's doing"

@@ -10,13 +10,25 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
+from numba import get_num_threads
 
 from localdfa.errors import LocalDFAError
+
+
+def most_threads() -> int:
+    """How many threads a side may have here: the cores of this process, or what NUMBA_NUM_THREADS says."""
+    return int(get_num_threads())
+
+
+def at_once(counts: Iterable[int]) -> list[int]:
+    """Of these numbers of threads those that a side may have here; 1 always."""
+    return [count for count in counts if count <= max(1, most_threads())]
 
 
 class Worker:

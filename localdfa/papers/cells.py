@@ -77,22 +77,29 @@ def of(paper: Paper, row: Row, rules: Iterable[str] = (), seeds: int | None = No
 
     Parameters
     ----------
-    rules: names of conditions; all if there are none.
+    rules: names of conditions, of which the row may have some; all if there are none.
     seeds: so many, from 0; those of the row's experiment if left out.
     epochs: most epochs of a training, over all of its stages; those of the experiment if left out.
+    """
+    found, asked = paper.experiment(row), list(rules)
+    names = [condition.name for condition in found.condition]
+    chosen = [name for name in names if not asked or name in asked]
+    numbers, resolved = found.seeds if seeds is None else range(seeds), settings(found)
+    return [_cell(found, resolved[name], paper.name, row.name, name, seed, epochs) for name in chosen for seed in numbers]
+
+
+def require_rules(paper: Paper, rows: Iterable[Row], rules: Iterable[str]) -> None:
+    """Refuse names of conditions that none of these rows has.
 
     Raises
     ------
     SpecError
-        The row's experiment has none of these conditions.
+        The message names the first one, and those that there are.
     """
-    found, asked = paper.experiment(row), list(rules)
-    names = [condition.name for condition in found.condition]
-    if asked and not set(asked) & set(names):
-        raise SpecError(f"{row.name}: has none of the conditions {', '.join(asked)}; allowed: {', '.join(names)}")
-    chosen = [name for name in names if not asked or name in asked]
-    numbers, resolved = found.seeds if seeds is None else range(seeds), settings(found)
-    return [_cell(found, resolved[name], paper.name, row.name, name, seed, epochs) for name in chosen for seed in numbers]
+    there = list(dict.fromkeys(condition.name for row in rows for condition in paper.experiment(row).condition))
+    for rule in rules:
+        if rule not in there:
+            raise SpecError(f"rule {registry.unknown(rule, there)}")
 
 
 def _cell(found: Experiment, setting: Setting, paper: str, row: str, condition: str, seed: int, epochs: int | None) -> Cell:
@@ -190,7 +197,6 @@ def _leaves(value: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 
 def measured(cell: Cell, run: Run, threads: int) -> Measured:
     """What is kept of a cell, from the finished run of it."""
-    of_paper = "" if cell.paper == DEFAULT else f" --of {cell.paper}"
     (job,) = run.jobs
     rows, last, info, spec = job.metrics, job.last, run.info, cell.spec
     assert last is not None  # it is finished
@@ -207,10 +213,15 @@ def measured(cell: Cell, run: Run, threads: int) -> Measured:
         signal_cosine_sd=last.get("signal_cosine_sd"), signal_rank=last.get("signal_rank"),
         gradient_rank=last.get("gradient_rank"), measure=first,
         others={key: last.get(f"test_{key}") for key in further}, seconds=last["seconds"], threads=threads,
-        command=f"localdfa paper{of_paper} {cell.row} --rules {cell.condition}{more}{shorter}",
+        command=f"{command(cell.paper, cell.row)} --rules {cell.condition}{more}{shorter}",
         started=info["started"], versions=info["versions"], git_revision=info["git_revision"], platform=info["platform"],
         data=info["data"],
     )  # fmt: skip
+
+
+def command(paper: str, row: str) -> str:
+    """The command that trains a row of a paper."""
+    return f"localdfa paper{'' if paper == DEFAULT else f' --of {paper}'} {row}"
 
 
 def _angles(cosines: list[float | None] | None) -> list[float | None] | None:

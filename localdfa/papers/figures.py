@@ -1,5 +1,6 @@
 """The figures of a paper: those of `localdfa.analysis`, drawn of the runs of a row's cells as if they were one run."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def joined(paper: Paper, row: Row, folder: Path) -> Joined:
         if {cell.condition for cell in found} == set(conditions):
             return Joined([Run(running.run_folder(cell, folder)) for cell in found])
     raise RunError(
-        f"{folder}: the figure of {row.name} needs finished runs of {', '.join(conditions)}: localdfa paper {row.name}"
+        f"{folder}: the figure of {row.name} needs finished runs of {', '.join(conditions)}: "
+        f"{cells.command(paper.name, row.name)} --out {shlex.quote(str(folder))}"
     )
 
 

@@ -79,25 +79,30 @@ class Entry(NamedTuple):
 Entries = list[list[Entry]]
 
 
-def entries(paper: Paper, table: Table, results: Sequence[Measured]) -> Entries:
-    """What is measured of a table, and what the paper reports."""
+def entries(paper: Paper, table: Table, results: Sequence[Measured], otherwise: Sequence[Measured] = ()) -> Entries:
+    """What is measured of a table, and what the paper reports.
+
+    otherwise: what stands for a row under a condition of which `results` have nothing; the two are not mixed.
+    """
     measure = outputs.measures()[table.measure]
     return [
-        [_entry(paper, row, condition.name, measure, results) for condition in paper.experiment(row).condition]
+        [_entry(paper, row, condition.name, measure, (results, otherwise)) for condition in paper.experiment(row).condition]
         for row in table.row
     ]
 
 
-def _entry(paper: Paper, row: Row, condition: str, measure: Measure, results: Sequence[Measured]) -> Entry:
-    own = [each for each in results if (each.row, each.condition) == (row.name, condition)]
+def _entry(paper: Paper, row: Row, condition: str, measure: Measure, sources: Iterable[Sequence[Measured]]) -> Entry:
+    """From the first of these sources that has something of it."""
     planned = len(paper.experiment(row).seeds)
-    lengths = sorted({each.asked_epochs for each in own if each.asked_epochs}, reverse=True)
-    for epochs in (None, *lengths):
-        known = max((each.seed for each in own), default=-1) + 1
-        asked = cells.of(paper, row, [condition], max(planned, known), epochs)
-        found = [each for cell in asked if (each := cells.find(own, cell))]
-        if found:
-            return Entry(row, condition, row.reported.get(condition), found, planned, measure, epochs)
+    for results in sources:
+        own = [each for each in results if (each.row, each.condition) == (row.name, condition)]
+        lengths = sorted({each.asked_epochs for each in own if each.asked_epochs}, reverse=True)
+        for epochs in (None, *lengths):
+            known = max((each.seed for each in own), default=-1) + 1
+            asked = cells.of(paper, row, [condition], max(planned, known), epochs)
+            found = [each for cell in asked if (each := cells.find(own, cell))]
+            if found:
+                return Entry(row, condition, row.reported.get(condition), found, planned, measure, epochs)
     return Entry(row, condition, row.reported.get(condition), [], planned, measure, None)
 
 
@@ -259,15 +264,16 @@ def markdown(grid: Grid) -> str:
 
 def page(
     paper: Paper, tables: Sequence[Table], results: Sequence[Measured], pictures: Mapping[str, Sequence[tuple[Path, str]]],
-    folder: Path, form: str,
+    folder: Path, form: str, otherwise: Sequence[Measured] = (),
 ) -> str:  # fmt: skip
     """Tables, each with its figures, its legend and cell by cell, as one text: ``md`` or ``html``.
 
-    pictures: the figures of tables by their names, each a file and a caption; folder: where the text will lie.
+    results, otherwise: as of `entries`. pictures: the figures of tables by their names, each a file and a caption. folder:
+    where the text will lie.
     """
     parts = []
     for table in tables:
-        found = entries(paper, table, results)
+        found = entries(paper, table, results, otherwise)
         shown = [(path.relative_to(folder).as_posix(), caption) for path, caption in pictures.get(table.name, ())]
         parts.append(
             {

@@ -26,6 +26,7 @@ from localdfa.spec.load import (
     title,
     untaken,
     uses,
+    with_absolute_paths,
 )
 from localdfa.spec.tables import Augment, Convolution, Experiment, Record, Setting
 
@@ -50,4 +51,5 @@ __all__ = [
     "title",
     "untaken",
     "uses",
+    "with_absolute_paths",
 ]

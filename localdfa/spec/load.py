@@ -11,13 +11,15 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from localdfa import registry, toml
-from localdfa.errors import SpecError, clipped, quoted
+from localdfa.errors import DataError, SpecError, clipped, quoted
 from localdfa.spec import checks, defaults, derived, models, modules, records, unread
 from localdfa.spec.messages import joined, lines_of
 from localdfa.spec.tables import Condition, Experiment, ModuleTable, Optimiser, Preprocess, Setting
 
 # No spec has tables that are nested so deep.
 _DEEPEST = 20
+# What data of the user's own begin with, before their path.
+_OWN = "npz:"
 _Table = TypeVar("_Table", bound=BaseModel)
 
 
@@ -93,6 +95,8 @@ def load(
 ) -> Experiment:  # fmt: skip
     """The experiment of a bundled name or a TOML file, with overrides ``key=value`` (TOML values) laid over it.
 
+    Paths in overrides start from the working directory, those in a file from its folder (`with_absolute_paths`).
+
     take_in: what is done with the files of models that it names, by family; they are executed, as the spec is the user's own.
 
     Raises
@@ -103,7 +107,8 @@ def load(
     path, overrides = find(name), list(overrides)
     tables = _read(path)
     for override in overrides:
-        tables = laid_over(tables, parsed(override))
+        given, here = parsed(override), Path.cwd()
+        tables = laid_over(tables, with_absolute_paths(_with_models(given, "", here), here))
     try:
         return _experiment(tables, f"{path}: ", take_in)
     except SpecError as error:
@@ -336,6 +341,32 @@ def _with_models(tables: dict[str, Any], prefix: str, base: Path) -> dict[str, A
             except (OSError, ValueError, RuntimeError) as error:
                 raise SpecError(f"{prefix}models.{clipped(str(family))}: {quoted(paths)}: {error}") from None
     return {**tables, "models": absolute}
+
+
+def with_absolute_paths(tables: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Tables in which the paths of own data and of runs that networks start from are absolute; base: where they start from.
+
+    Raises
+    ------
+    DataError
+        There can be no such path.
+    """
+
+    def absolute(key: str, path: str) -> str:
+        try:
+            return str((base / Path(path).expanduser()).resolve())
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DataError(f"{key}: {path!r}: {error}") from None
+
+    found = dict(tables)
+    if isinstance(data := found.get("data"), str) and data.startswith(_OWN):
+        found["data"] = f"{_OWN}{absolute('data', data.removeprefix(_OWN))}"
+    network = found.get("network")
+    if isinstance(network, Mapping) and isinstance(path := network.get("from_run"), str) and path:
+        found["network"] = {**network, "from_run": absolute("network.from_run", path)}
+    if isinstance(conditions := found.get("condition"), list):
+        found["condition"] = [with_absolute_paths(each, base) if isinstance(each, Mapping) else each for each in conditions]
+    return found
 
 
 def _take_in(named: Any, prefix: str, take_in: Callable[[str, Path], None]) -> None:
