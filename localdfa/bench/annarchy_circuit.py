@@ -21,6 +21,7 @@ class ANNarchyCircuit:
     def __init__(self, tables: dict[str, Any], duration: float, threads: int) -> None:
         self._circuit, self._duration, self._threads = plain(tables), duration, threads
         self._folder = tempfile.TemporaryDirectory()
+        self._spikes: int | None = None
 
     def build(self) -> float:
         """Describe, compile and connect the network; returns the seconds that takes."""
@@ -37,15 +38,19 @@ class ANNarchyCircuit:
         return time.perf_counter() - began
 
     def turn(self) -> float:
-        """Run a trial; returns its seconds."""
+        """Run a trial; returns its seconds. The first one is recorded."""
         began = time.perf_counter()
         self._net.simulate(self._duration)
         took = time.perf_counter() - began
-        self._spikes = sum(len(train) for monitor in self._monitors for train in monitor.get("spike").values())
+        if self._spikes is None:
+            self._spikes = sum(len(train) for monitor in self._monitors for train in monitor.get("spike").values())
+            for monitor in self._monitors:
+                monitor.pause()
         return took
 
     def facts(self) -> dict[str, float]:
-        """Synapses, and the mean rate of a neuron in the last trial, Hz."""
+        """Synapses, and the mean rate of a neuron in the first trial, Hz."""
+        assert self._spikes is not None
         synapses = sum(joined.nb_synapses for joined in self._joined)
         return {"synapses": synapses, "rate": self._circuit.rate(self._spikes, self._duration)}
 
