@@ -149,8 +149,9 @@ def _draw(axes: Axes, plane: Plane | str, labels: np.ndarray, names: list[str], 
 
 def said(run: Run) -> str:
     """What the points are, as sentences of a caption."""
-    short = _are_short(_kept.classes(run, 1))
-    where = "whose number stands at the median of its samples" if short else "as named below"
+    classes = _kept.classes(run, 1)
+    called = "number" if all(name.isdecimal() for name in classes) else "name"
+    where = f"whose {called} stands at the median of its samples" if _are_short(classes) else "as named below"
     return (
         f"A point is a training sample, or a node of a graph, coloured by its class, {where}. "
         f"First seed that keeps activities; at most {MOST} samples.{_output(run)}{_layers.said(_layers.depth(run))}"

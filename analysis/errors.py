@@ -21,7 +21,8 @@ Curves = dict[str, dict[str, summary.Curve]]
 def caption(run: Run) -> str:
     """What to see, and what lines and bands are."""
     what = summary.error(run)
-    apart = _many.apart(len({row["condition"] for row in run.metrics}), f"the test {what.name}s of all others in grey")
+    behind = _PARTS[_behind(run.metrics, what)].lower()
+    apart = _many.apart(len({row["condition"] for row in run.metrics}), f"the {behind} {what.name}s of all others in grey")
     return (
         f"{_capital(what.name)} on {run.experiment.data} against epochs of training, before training at 0, for each condition."
         f"{apart}{_stages.said(run.metrics)} {summary.band(run)}"
@@ -60,7 +61,7 @@ def figure(run: Run) -> style.Figure:
 
 
 def _apart(found: Curves, names: list[str], rows: list[dict[str, Any]], what: Measure) -> style.Figure:
-    """A panel for each condition, with the test errors of the others behind."""
+    """A panel for each condition, with the errors of the others behind, on the test set where there is one."""
     drawn, (panels,) = _many.panels(names, [_capital(what.label)], ["Epoch"])
     lines: dict[str, style.Line2D] = {}
     for axes, name in zip(panels, names, strict=True):
@@ -69,12 +70,18 @@ def _apart(found: Curves, names: list[str], rows: list[dict[str, Any]], what: Me
                 curve, label = found[part][name], f"{_PARTS[part].lower()} {what.name}"
                 (lines[part],) = axes.plot(curve.x, curve.mean, color=colour, linestyle=dashes, label=label, zorder=3)
                 style.band(axes, label, curve.x, curve.low, curve.high, colour)
-        lines["others"] = _many.others(axes, name, found.get("test", {}), f"test {what.name} of the others")
+        behind = _behind(rows, what)
+        lines["others"] = _many.others(axes, name, found[behind], f"{_PARTS[behind].lower()} {what.name} of the others")
         style.epoch_axis(axes, rows)
         _stages.mark(axes, [row for row in rows if row["condition"] == name], names)
     style.error_axis(panels[0], _values(found))
     drawn.explain(list(lines.values()))
     return drawn
+
+
+def _behind(rows: list[dict[str, Any]], what: Measure) -> str:
+    """The part of the data on which the errors of other conditions stand behind those of one: the test set, if there is one."""
+    return next((part for part in ("test", "valid") if any(f"{part}_{what.key}" in row for row in rows)), "train")
 
 
 def _capital(text: str) -> str:

@@ -467,6 +467,20 @@ def test_many_conditions_have_a_panel_each(runs):
     assert not any(a.shrunk(0.98, 0.98).overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
 
 
+def test_without_a_test_part_the_others_are_of_training(tmp_path):
+    conditions = [{"name": f"c{n}", "phases": {"beta": 0.1 + n}} for n in range(9)]
+
+    def rows(job):
+        return [{key: value for key, value in row(job, epoch).items() if not key.startswith("test")} for epoch in (0, 1)]
+
+    run = made(tmp_path / "run", rows=rows, condition=conditions)
+    for axes in errors.figure(run).axes:
+        labels = [line.get_label() for line in axes.lines]
+        assert labels.count("training error of the others") == 8
+        assert not any("test" in label for label in labels)
+    assert "with the training errors of all others in grey" in errors.caption(run)
+
+
 @pytest.mark.parametrize("name", ["pca", "confusion", "fields"])
 def test_panels_of_many_conditions_do_not_overlap(runs, name):
     drawn = analysis.get(name).figure(runs["many conditions"])
