@@ -8,6 +8,7 @@ print(run.summary)
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Imported when first asked for, so that the command line answers before Numba is loaded.
+# Imported when first asked for, as modules are, so that the command line answers before Numba is loaded.
 _PUBLIC = {
     "Circuit": ("localdfa.circuit", "Circuit"),
     "Log": ("localdfa.loops", "Log"),
@@ -39,6 +40,8 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
+        if not name.startswith("_") and find_spec(f"localdfa.{name}"):
+            return import_module(f"localdfa.{name}")
         raise AttributeError(f"module 'localdfa' has no attribute {name!r}")
     module, attribute = _PUBLIC[name]
     return getattr(import_module(module), attribute)

@@ -3,6 +3,7 @@
 import math
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -122,11 +123,15 @@ class ModuleTrainer(Training):
         return self.task.n_train
 
     def warm_up(self) -> None:
-        batch = next(self.task.epoch(generator(self.seed, ORDER)))
+        batches = self.task.epoch(generator(self.seed, ORDER))
+        first = next(batches)
+        # The last one may be of a single sample, which normalisation over mini-batches refuses.
+        others = deque((batch for batch in batches if batch.samples != first.samples), maxlen=1)
         with self._drawing(NOISE), self._own_code():
-            self._step(batch)
+            for batch in (first, *others):
+                self._step(batch)
         with self._evaluating(), self._own_code():  # it may do something else then
-            self.task.loss(self.model(*batch.inputs), batch.target)
+            self.task.loss(self.model(*first.inputs), first.target)
 
     def train_epoch(self, progress: Progress) -> None:
         began, order = time.perf_counter(), generator(self.seed, ORDER, self.epoch)

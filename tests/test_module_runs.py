@@ -354,6 +354,12 @@ model = Own
         ("own_begin", {"begin": "1 / 0"}, "'own_begin' cannot be trained on these data: ZeroDivisionError: .*line 12"),
         ("own_forward", {"first": "1 / 0"}, "'own_forward' cannot be trained on these data: ZeroDivisionError: .*line 14"),
         ("own_tested", {"first": "self.training or 1 / 0"}, "'own_tested' cannot be trained on these data: .*line 14"),
+        # Of 1438 samples the last mini-batch of 479 is of one.
+        (
+            "own_normalised",
+            {"first": "nn.BatchNorm1d(64).train(self.training)(x.flatten(1))"},
+            "'own_normalised' cannot be trained on these data: ValueError: Expected more than 1 value per channel",
+        ),
     ],
 )
 def test_faults_of_a_module_of_ones_own_show_before_a_folder_is_made(name, changes, said, tmp_path, monkeypatch):
@@ -361,8 +367,9 @@ def test_faults_of_a_module_of_ones_own_show_before_a_folder_is_made(name, chang
     file = tmp_path / f"{name}.py"
     file.write_text(_OWN.format(**{"outputs": "10", "begin": "", "first": "", **changes}))
     tables = {"data": "digits", "models": {"modules": [str(file)]}, "module": {"name": name}, "rule": "dfa"}
+    size = 479 if name == "own_normalised" else 64
     with pytest.raises(SpecError, match=said):
-        train.run(tables, tmp_path / "run", progress=False)
+        train.run({**tables, "batch_size": size}, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 

@@ -429,6 +429,26 @@ def project(delay=1.0, **given):
     sim.Projection(target, target, sim.AllToAllConnector(), sim.StaticSynapse(weight=0.1, delay=delay))
 
 
+def test_a_reset_does_what_a_refusal_says():
+    sim.setup()
+    there = cells()
+    there.record("spikes")
+    sim.run(10.0)
+    with pytest.raises(
+        SpecError, match=r"at 10 ms a population is added; allowed: before the first run\(\), or after reset\(\)"
+    ):
+        cells()
+    sim.reset()
+    assert sim.get_current_time() == 0
+    with pytest.raises(InvalidParameterValueError, match="not in order"):
+        sim.Population(1, sim.SpikeSourceArray(spike_times=[2.0, 1.0]))
+    sim.reset()
+    cells()
+    sim.run(30.0)
+    assert sim.get_current_time() == 30
+    assert [segment.t_stop for segment in there.get_data().segments][-1] == 30
+
+
 def test_what_pynn_itself_refuses():
     sim.setup()
     with pytest.raises(InvalidParameterValueError, match="not in order"):

@@ -127,6 +127,15 @@ def test_imports_stay_light():
     assert not loaded_by("import localdfa.cli") & (heavy | {"numba", "scipy", "matplotlib"})
 
 
+def test_modules_are_there_once_they_are_asked_for():
+    """The reference names them, as localdfa.data.load; nothing else that a script asks for by mistake is one."""
+    names = ("circuit.Result", "data.load", "spec.load", "registry.add", "interchange.export", "analysis.names")
+    assert "localdfa.circuit" in loaded_by("import localdfa\n" + "\n".join(f"localdfa.{name}" for name in names))
+    assert not hasattr(localdfa, "_version")
+    with pytest.raises(AttributeError, match="module 'localdfa' has no attribute 'circuits'"):
+        _ = localdfa.circuits
+
+
 def test_no_two_files_of_tests_have_one_name():
     """pytest imports them by their names alone; two of one name would stop it, but only where both are asked for."""
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]

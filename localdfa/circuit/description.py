@@ -133,7 +133,7 @@ class Pulse:
 class Synapses(NamedTuple):
     """Synapses between two populations, each array (n_synapses,): the neurons that they join, weights, and delays, ms.
 
-    The arrays are copies, which can only be read: synapses change by learning alone.
+    The arrays are copies, which can only be read: weights change by learning, and by `Circuit.set_weights`.
     """
 
     pre: np.ndarray
@@ -291,6 +291,11 @@ class Circuit:
         self._still_open("a source")
         key = f"source {quoted(name)}"
         size = int(number(f"{key}.size", size, _SIZE))
+        if not regular(times):
+            raise SpecError(
+                f"{key}.times: {quoted(times)}, in rows of several lengths; allowed: the times of all spikes along one axis, "
+                "and beside them in `neurons` who sends each"
+            )
         when = array(f"{key}.times", times, Bounds(0, 1e9), of_one_axis(times))
         who = array(f"{key}.neurons", neurons, Bounds(0, size - 1, True), (when.shape,))
         order = np.lexsort((who, when))
@@ -343,8 +348,8 @@ class Circuit:
             What a spike adds to v, or to the synaptic current. As an array: of `pairs` (n_synapses,), of one_to_one (n,), and
             of dense projections (n_pre, n_post).
         delay : float, array as of `weight`, or table with a distribution
-            Conduction delay, ms, at least 0.01. Those of a distribution are rounded to multiples of 0.1 ms; arrays have up to
-            1000 different ones.
+            Conduction delay, ms, at least 0.01; with `matrix` also an array of its shape, of which joined pairs count. Those of
+            a distribution are rounded to multiples of 0.1 ms; arrays have up to 1000 different ones.
         tau_syn : float
             Time constant of the synaptic current, ms, apart from ``tau_m`` of all populations by 0.1 % or more; 0 for a synapse
             that moves v at once.
@@ -416,6 +421,8 @@ class Circuit:
         else:
             kind, (given, weight) = "pairs", _of_matrix(f"{key}.matrix", matrix, n_pre, n_post)
             shapes = (given[0].shape,)
+            if regular(delay) and np.shape(delay) == (n_pre, n_post):
+                delay = np.asarray(delay)[given]
         if kind == "pairs":
             self._require_pairs(key, given, recurrent and not self_connections, multapses)
         tau = self._tau(key, tau_syn, target)

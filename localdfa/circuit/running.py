@@ -282,9 +282,10 @@ class Simulation:
             The message begins with the key.
         """
         if time < np.inf and abs(time - self._width * round(time / self._width)) > _NEAR:
+            later = np.ceil(time / self._width) * self._width
             raise SpecError(
                 f"{key}: {time:g}; a circuit that has been drawn is simulated in windows of {self._width:.6g} ms; allowed: "
-                "multiples of that, or any time before it is drawn"
+                f"multiples of that, as {later:.6g}"
             )
 
     def change_rates(self, name: str, rates: "Value") -> None:

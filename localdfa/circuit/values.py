@@ -93,7 +93,7 @@ def path_of(key: str, value: Any) -> Path:
 
 def of_one_axis(value: Any) -> tuple[tuple[int, ...], ...]:
     """The shape that an array of any number of entries along one axis has, as `array` takes shapes."""
-    return ((np.size(value) if regular(value) else 0,),)
+    return ((np.size(value) if regular(value) else len(value),),)
 
 
 def plain(value: Any) -> Any:

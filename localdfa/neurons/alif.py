@@ -40,8 +40,11 @@ def _interval(p, drive):
 class ALIF(NamedTuple):
     """τ_m dv/dt = −v + I; at v = v_th + θ the neuron spikes, and θ rises by `step`; τ_a dθ/dt = −θ.
 
-    tau_a: time constant of the threshold, ms. step: by how much a spike raises it, in the unit of v. tau_m, v_th, v_reset,
-    t_ref, baseline and gain as in `LIF`.
+    tau_m: membrane time constant, ms. v_th: threshold at rest, to which θ adds. v_reset: where v is put by a spike, and
+    where a trial begins. t_ref: refractory period, ms. baseline: constant drive that every neuron has, in the unit of v.
+    gain: of activity, ms, as of `LIF`. tau_a: time constant of the threshold, ms. step: by how much a spike raises the
+    threshold, in the unit of v.
+
     Source: Bellec et al. 2018, arXiv:1803.09574, eq. 1–3 (LSNN), in continuous time.
     """
 

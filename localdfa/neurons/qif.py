@@ -18,7 +18,8 @@ class QIF(NamedTuple):
     """τ_m dv/dt = v² + I; at v = v_th the neuron spikes, and v stays at v_reset for t_ref. v has no unit, and I is as v².
 
     tau_m: membrane time constant, ms. v_th: the peak, where the upstroke of a spike is cut. v_reset: where v is put by a
-    spike, and where a trial begins. t_ref, baseline and gain as in `lif.LIF`.
+    spike, and where a trial begins. t_ref: refractory period, ms. baseline: constant drive that every neuron has, as v².
+    gain: of activity, ms, as of `LIF`.
 
     For I > 0 the neuron spikes again and again, v = √I tan(√I t/τ_m + arctan(v/√I)). For I < 0 it rests at −√−I, and spikes
     from v > √−I, which only a jump can take it to. The slope of its f–I curve is infinite where I → 0 from above.

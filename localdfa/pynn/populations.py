@@ -82,6 +82,13 @@ class Population(_Cells, common.Population):
         return self, slice(None)
 
     def _create_cells(self) -> None:
+        try:
+            self._made_of_cells()
+        except Exception:  # PyNN has made a recorder already, which a reset would look at
+            simulator.state.recorders.discard(self.recorder)
+            raise
+
+    def _made_of_cells(self) -> None:
         state = simulator.state
         state.require_open("a population is added")
         if type(self.celltype).__module__ != "localdfa.pynn.models":

@@ -269,7 +269,10 @@ def _plastic():
     ("change", "named"),
     [
         (lambda net: net.current("exc", 1.0, 5.0), r"current of 'exc'\.begin: 5; allowed: from 10, where the circuit stands"),
-        (lambda net: net.current("exc", 1.0, 10.5), r"current of 'exc'\.begin: 10\.5; .* windows of 1 ms; allowed: multiples"),
+        (
+            lambda net: net.current("exc", 1.0, 10.5),
+            r"current of 'exc'\.begin: 10\.5; .* windows of 1 ms; allowed: multiples of that, as 11$",
+        ),
         (lambda net: net.current("exc", 1.0, end=11.25), r"current of 'exc'\.end: 11\.25; .* windows of 1 ms"),
         (lambda net: net.current("exc", [1.0, 2.0], step=0.5), r"current of 'exc'\.step: 0\.5; .* windows of 1 ms"),
         (lambda net: net.set_weights("exc", "source", 1.0), "post: 'source' is a source"),

@@ -123,6 +123,9 @@ def test_pairs_and_matrices_keep_their_weights_and_delays():
         (j, i): (matrix[j, i], d) for j, i, d in zip(pre, post, delays, strict=True)
     }
     grid = rng.choice([0.4, 1.1], (30, 20))
+    for given in (matrix, scipy.sparse.csc_array(matrix)):
+        found = tables(("a", "b", {"matrix": given, "delay": grid}))
+        assert {(j, i): (w, d) for _, _, j, i, w, d in found} == {(j, i): (w, grid[j, i]) for (j, i), w in expected.items()}
     found = tables(("a", "b", {"weight": np.ones((30, 20)), "delay": grid}))
     assert all(d == grid[j, i] for _, _, j, i, _, d in found)
     assert len(found) == 600

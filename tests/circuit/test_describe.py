@@ -51,6 +51,7 @@ def circuit():
         (lambda n: n.population("new", 3, start=np.zeros(4)), ["'new'.start", "(4,)", "(3,)"]),
         (lambda n: n.trains("new", 2, [1.0, 2.0], [0]), ["'new'.neurons", "(1,)", "(2,)"]),
         (lambda n: n.trains("new", 2, [1.0, -2.0], [0, 1]), ["'new'.times", "-2.0", "from 0"]),
+        (lambda n: n.trains("new", 2, [[1.0, 2.0], [3.0]], [0, 1]), ["'new'.times", "several lengths", "along one axis"]),
         (lambda n: n.trains("new", 2, [1.0], [2]), ["'new'.neurons", "2", "from 0 to 1"]),
         (lambda n: n.poisson("new", 2, np.nan), ["'new'.rate", "nan"]),
         (lambda n: n.poisson("new", 2, "fast"), ["'new'.rate", "'fast'", "(2,)"]),
