@@ -216,6 +216,11 @@ class LoggedTraining:
         own = {key: value for key, value in self.arguments.items() if key == "rule" or key in _TABLES}
         if twice := [key for key in others if key in own or key in ("rule", "seed", *_TABLES)]:
             raise SpecError(f"{twice[0]}: is an argument of conditions; allowed: in the `conditions` of the Log")
+        if self._learner is not None and self._learner.is_in_place:
+            raise SpecError(
+                f"feedback: {self.condition} seed {self.seed} has a learner already; allowed: one in a training, of a module "
+                f"that holds all parts, or after its remove()"
+            )
         from localdfa.torch import feedback
 
         learner = self._learner = feedback(model, example, taps, output=output, seed=self.seed, **own, **others)

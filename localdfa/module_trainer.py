@@ -46,6 +46,13 @@ class ModuleTrainer(Training):
         with self._drawing(WEIGHTS), self._own_code():
             self.model: nn.Module = model(model.Parameters(**setting.module.parameters), data)
             self.model.to(setting.module.device, dtype)
+            # Parts that the module keeps in evaluation mode, as a frozen batch norm.
+            self._resting = [part for part in self.model.modules() if self.model.training and not part.training]
+            if lost := [name for name, each in self.model.state_dict().items() if not isinstance(each, torch.Tensor)]:
+                raise SpecError(
+                    f"module.name: {quoted(setting.computed_by)} has the state {lost[0]!r}, which is no tensor and would not "
+                    f"be kept; allowed: buffers"
+                )
             self.task = tasks.of(data)(data, self.model, setting.batch_size, dtype, setting.module.device)
             self.learner = self._learner()
         self.optimiser, self._steps = self._optimiser(), 0
@@ -137,7 +144,7 @@ class ModuleTrainer(Training):
         began, order = time.perf_counter(), generator(self.seed, ORDER, self.epoch)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate
-        self.model.train()
+        self._learns()
         with self._drawing(NOISE, self.epoch):
             for step, batch in enumerate(self.task.epoch(order)):
                 with self._own_code():
@@ -174,7 +181,7 @@ class ModuleTrainer(Training):
         if self.learner.rule in PATHWAYS:
             with self._drawing(PROBE), self._own_code():
                 batch = self.task.probe(self._keep.probe, generator(self.seed, PROBE))
-                factor = 1 / batch.samples
+                factor = 1 / batch.samples if self.learner.pathway in ("drtp", "sign_error") else None
                 by_tap = self.learner.alignment(self.task.loss, batch.inputs, batch.target, factor).values()
             columns = zip(*by_tap, strict=True)
             row |= {key: [_number(value) for value in column] for key, column in zip(record.BY_TAP, columns, strict=True)}
@@ -188,7 +195,13 @@ class ModuleTrainer(Training):
         with torch.no_grad(), self._drawing(WATCHED, self.epoch) as rng:
             self.model.eval()
             yield rng
+        self._learns()
+
+    def _learns(self) -> None:
+        """The module in training mode, as it was made."""
         self.model.train()
+        for part in self._resting:
+            part.training = False
 
     def not_learned(self, row: dict[str, Any]) -> str | None:
         output = self.setting.output
@@ -218,7 +231,7 @@ class ModuleTrainer(Training):
 
         def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
             def hook(module: nn.Module, inputs: Any, given: Any) -> None:
-                kept[name] = first(given, name)[shown.rows].flatten(1).float().cpu().numpy()
+                kept[name] = first(given, name)[shown.rows].reshape(len(shown.rows), -1).float().cpu().numpy()
 
             return hook
 

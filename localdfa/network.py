@@ -545,6 +545,13 @@ def _feedback(setting: Setting, network: Network, pathway: type["Pathway"], l: i
     return matrix.astype(setting.precision)
 
 
+def feedback_bound(spec: "FeedbackTable", widths: tuple[int, int], widest: int) -> float:
+    """g/√width, width as ``feedback.fan_out`` says; widths, widest: as of `random_matrix`."""
+    receiver, sender = widths
+    width = {"receiver": receiver, "sender": sender, "both": receiver * sender, "widest": widest, "none": 1}[spec.fan_out]
+    return float(spec.gain / np.sqrt(width))
+
+
 def random_matrix(
     spec: "FeedbackTable", rng: np.random.Generator, shape: tuple[int, int], widths: tuple[int, int], widest: int,
     signs: np.random.Generator,
@@ -566,9 +573,7 @@ def random_matrix(
     SpecError
         B is so sparse that no entry is left.
     """
-    receiver, sender = widths
-    width = {"receiver": receiver, "sender": sender, "both": receiver * sender, "widest": widest, "none": 1}[spec.fan_out]
-    bound = spec.gain / np.sqrt(width)
+    bound = feedback_bound(spec, widths, widest)
 
     def draw(limit: float, shape: tuple[int, int]) -> np.ndarray:
         return rng.normal(0, limit / np.sqrt(3), shape) if spec.distribution == "normal" else rng.uniform(-limit, limit, shape)

@@ -286,3 +286,16 @@ def test_each_kind_of_prediction_has_its_measures(tmp_path: Path, predicts: Any,
 
 def test_columns_by_tap_are_those_of_runs() -> None:
     assert len(record.BY_TAP) == len(localdfa.torch.Alignment._fields)
+
+
+def test_a_second_learner_in_one_training_is_refused(tmp_path: Path) -> None:
+    with localdfa.Log(tmp_path / "run", {"dfa": {"rule": "dfa"}}) as log:
+        for training in log:
+            one, other = (nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2)) for _ in range(2))
+            first = training.feedback(one, X, ["1"])
+            with pytest.raises(SpecError, match=r"feedback: dfa seed 0 has a learner already; allowed: one in a training"):
+                training.feedback(other, X, ["1"])
+            first.remove()
+            training.feedback(other, X, ["1"])
+            training.measured(train={"error": 10.0})
+    np.testing.assert_array_equal(log.run.jobs[0].weights["0.weight"], other[0].weight.detach().numpy())

@@ -373,6 +373,52 @@ def test_faults_of_a_module_of_ones_own_show_before_a_folder_is_made(name, chang
     assert not (tmp_path / "run").exists()
 
 
+_RESTING = """
+from typing import NamedTuple
+from torch import nn
+from localdfa.data import Dataset
+class Own(nn.Module):
+    class Parameters(NamedTuple):
+        pass
+    reads, taps, output = Dataset, ("one", "act"), ""
+    def __init__(self, parameters, data):
+        super().__init__()
+        self.norm, self.single, self.one = nn.BatchNorm1d(data.n_features), nn.Linear(data.n_features, 1), nn.Tanh()
+        self.layer, self.act, self.head = nn.Linear(1, 8), nn.ReLU(), nn.Linear(8, 10)
+        self.norm.eval()
+    def forward(self, x):
+        h = self.one(self.single(self.norm(x.flatten(1)))[:, 0])
+        return self.head(self.act(self.layer(h[:, None])))
+    {more}
+model = Own
+"""
+
+
+def test_what_a_module_keeps_in_evaluation_mode_stays_there_and_any_tap_is_kept(tmp_path, monkeypatch):
+    """The statistics of a frozen batch norm are those that it was made with; a tap may give one number a sample."""
+    monkeypatch.setattr(registry, "_files", {})
+    file = tmp_path / "own_resting.py"
+    file.write_text(_RESTING.format(more=""))
+    tables = {
+        "data": "digits", "models": {"modules": [str(file)]}, "module": {"name": "own_resting"}, "rule": "dfa",
+        "stage": [{"epochs": 2}], "record": {"activity": 20},
+    }  # fmt: skip
+    (job,) = train.run(tables, tmp_path / "run", progress=False).jobs
+    assert job.weights["norm.num_batches_tracked"] == 0
+    assert not job.weights["norm.running_mean"].any()
+    assert {name: job.activity[name].shape for name in ("h1", "h2")} == {"h1": (20, 1), "h2": (20, 8)}
+
+
+def test_a_state_that_would_not_be_kept_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_files", {})
+    file = tmp_path / "own_state.py"
+    file.write_text(_RESTING.format(more="def get_extra_state(self): return {'steps': 3}"))
+    tables = {"data": "digits", "models": {"modules": [str(file)]}, "module": {"name": "own_state"}, "rule": "dfa"}
+    with pytest.raises(SpecError, match="'own_state' has the state '_extra_state', which is no tensor and would not be kept"):
+        train.run(tables, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "parameter", "said"),
     [

@@ -70,7 +70,14 @@ FUNCTIONS = {"tanh": nn.Tanh, "logistic": nn.Sigmoid, "relu": nn.ReLU}
     neuron=st.sampled_from(list(FUNCTIONS)),
     rule=st.sampled_from(["bp", "dfa", "local", "drtp", "frozen"]),
     pathway=st.sampled_from([None, "sign_error", "drtp"]),
-    matrices=st.sampled_from([{}, {"shared": True, "fan_out": "widest"}, {"distribution": "normal", "density": 0.7}]),
+    matrices=st.sampled_from(
+        [
+            {},
+            *({"shared": True, "fan_out": fan_out} for fan_out in ("widest", "receiver", "both")),
+            {"shared": True, "signs": "sender"},
+            {"distribution": "normal", "density": 0.7},
+        ]
+    ),
     beta=st.sampled_from([1.0, 0.1]),
     nudging=st.sampled_from(["one_sided", "centered"]),
 )
@@ -954,7 +961,10 @@ def test_what_is_frozen_later_needs_no_signal_any_more():
     found = gradients(model, learner, x, y)
     assert found["0.weight"] is None
     torch.testing.assert_close(found["2.weight"], expected["2.weight"], rtol=0, atol=0)
-    assert list(learner.alignment(F.cross_entropy, x, y)) == ["3"]
+    aligned = learner.alignment(F.cross_entropy, x, y)
+    assert list(aligned) == ["1", "3"]
+    assert np.isnan(aligned["1"]).all()
+    assert np.isfinite(aligned["3"]).all()
     model[0].requires_grad_(True)
     model[0].register_forward_hook(lambda module, args, out: out.detach())
     with pytest.raises(LocalDFAError, match=r"no signal reaches '0\.weight' from tap '1'"):

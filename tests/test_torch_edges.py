@@ -281,3 +281,91 @@ def test_feedback_of_ones_own_is_taken_whole_or_refused(tmp_path: Any) -> None:
     tensors = {name: torch.from_numpy(array).requires_grad_() for name, array in weights.items()}
     found = localdfa.run(spec, tmp_path / "fourth", data=data, weights=tensors).jobs[0].weights
     np.testing.assert_array_equal(found["B2"], weights["B2"])
+
+
+def test_alignment_refuses_what_backward_refuses() -> None:
+    class Skipping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.below, self.one, self.mid, self.two, self.head = (
+                nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 3)
+            )  # fmt: skip
+            self.skips = self.aside = False
+
+        def forward(self, x: Any) -> Any:
+            h = self.one(self.below(x))
+            if not self.skips:
+                above = self.two(self.mid(h))
+                h = h + 0 * above.detach() if self.aside else above
+            return self.head(h)
+
+    model = mlp()
+    learner = feedback(model, X, ["1"])
+    for criterion, said in (
+        (lambda out, y: F.cross_entropy(out, y, reduction="none"), "loss: a tensor of shape"),
+        (lambda out, y: F.cross_entropy(out.detach(), y), "the loss has no gradient: the output was detached"),
+        (lambda out, y: 1.0, "loss: 1.0; allowed: a tensor of one number"),
+    ):
+        with pytest.raises(LocalDFAError, match=said):
+            learner.alignment(criterion, X, Y)  # type: ignore[arg-type]
+    with pytest.raises(LocalDFAError, match="factor: pathway 'direct' does not read it; allowed: with drtp and sign_error"):
+        learner.alignment(F.cross_entropy, X, Y, factor=1.0)
+    signs = feedback(mlp(), X, ["1"], pathway="sign_error")
+    with pytest.raises(LocalDFAError, match="factor: 'a'; allowed: a number above 0"):
+        signs.alignment(F.cross_entropy, X, Y, factor="a")  # type: ignore[arg-type]
+    once, twice = (signs.alignment(F.cross_entropy, X, Y, **own)["1"] for own in ({}, {"factor": 2.0}))  # type: ignore[arg-type]
+    assert twice.signal_norm == pytest.approx(2 * once.signal_norm)
+
+    skipping = Skipping()
+    learner = feedback(skipping, X, ["one", "two"])
+    skipping.skips = True
+    with pytest.raises(LocalDFAError, match="tap 'two' was not reached"):
+        learner.alignment(F.cross_entropy, X, Y)
+    skipping.skips, skipping.aside = False, True  # its signal is none of the loss's gradient, which is zero there
+    aligned = learner.alignment(F.cross_entropy, X, Y)
+    assert list(aligned) == ["one", "two"]
+    assert np.isnan(aligned["two"].cosine)
+    assert aligned["two"].gradient_norm == 0
+    assert np.isfinite(aligned["one"].cosine)
+
+
+def test_dropout_before_a_non_linearity_is_linear() -> None:
+    for dropout in (nn.Dropout(0.5), nn.AlphaDropout(0.5)):
+        model = nn.Sequential(nn.Linear(X.shape[1], 8), dropout, nn.Tanh(), nn.Linear(8, 3))
+        learner = feedback(model, X, ["2"], rule="local")
+        assert learner.taught_by["0.weight"] == "tap '2'"
+        assert dropout.training
+
+
+def test_a_division_that_rounds_is_no_linear_one() -> None:
+    class Steps(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return torch.div(x, 0.1, rounding_mode="floor")
+
+    model = nn.Sequential(nn.Linear(X.shape[1], 8), Steps(), nn.Tanh(), nn.Linear(8, 3))
+    with pytest.raises(SpecError, match=r"between '0\.weight' and tap '2' lie <Div>"):
+        feedback(model, X, ["2"], rule="local")
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int32])
+def test_targets_of_drtp_may_be_whole_numbers_of_any_type(kind: Any) -> None:
+    found = []
+    for target in (Y, Y.to(kind)):
+        torch.manual_seed(0)
+        model = mlp()
+        learner = feedback(model, X, ["1"], rule="drtp")
+        learner.backward(F.cross_entropy(model(X), Y), target, 1 / len(X))
+        found.append(model[0].weight.grad)
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
+def test_arrays_are_of_types_that_numpy_has() -> None:
+    class WithState(nn.Linear):
+        def get_extra_state(self) -> Any:
+            return {"steps": 3}
+
+    model = nn.Sequential(nn.Linear(X.shape[1], 8), nn.Tanh(), WithState(8, 3)).to(torch.bfloat16)
+    arrays = feedback(model, X.to(torch.bfloat16), ["1"]).arrays()
+    assert arrays.keys() == {"0.weight", "0.bias", "2.weight", "2.bias", "B:1"}
+    assert all(array.dtype == np.float32 for array in arrays.values())
+    np.testing.assert_array_equal(arrays["0.weight"], model[0].weight.detach().float().numpy())

@@ -311,7 +311,13 @@ class Input(Table):
 class Phases(Table):
     """The trial under the local rule: a free phase, then one or two nudged phases."""
 
-    beta: float = Field(0.1, ge=1e-8, le=100, description="nudging strength β; if left out, as the neuron model says")
+    beta: float = Field(
+        0.1,
+        ge=1e-8,
+        le=100,
+        description="nudging strength β; if left out, as the neuron model says. With a module the root mean square of the "
+        "currents into a tap, in each sample",
+    )
     nudging: Literal["one_sided", "centered"] = Field("centered", description="one phase at +β, or one at each of ±β")
     propagation: Literal["held", "two_compartment", "live"] = Field(
         "held", description="what the upper layers see, and synapses read, while the plasticity gate is open"

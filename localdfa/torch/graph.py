@@ -151,7 +151,7 @@ def _linear(node: Any, kind: str, bring: Sequence[bool]) -> bool:
     if kind in _FACTORS:
         return sum(bring[_FACTORS[kind]]) < 2
     if kind == "Div":
-        return not bring[-1] or len(bring) == 1
+        return (not bring[-1] or len(bring) == 1) and not getattr(node, "_saved_rounding_mode", None)
     if kind == "ScatterReduce":
         return bool(node._saved_reduce != "prod")
     if kind in _NORMALISATIONS:

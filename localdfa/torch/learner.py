@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from localdfa import registry
 from localdfa.errors import LocalDFAError, SpecError, quoted
-from localdfa.network import FEEDBACK, SIGNS, generator, random_matrix
+from localdfa.network import FEEDBACK, SIGNS, feedback_bound, generator, random_matrix
 from localdfa.registry import unknown
 from localdfa.spec import table
 from localdfa.spec.matrices import useless_rank, wrong_in
@@ -21,6 +21,7 @@ from localdfa.torch.sources import Source, looked_at
 from localdfa.torch.taps import Taps, called
 
 RULES = ("bp", "dfa", "drtp", "local", "shallow")
+_OF_NUMPY = (torch.float16, torch.float32, torch.float64)
 # Pathways whose signal does not carry the size of the error.
 _UNSIZED = ("drtp", "sign_error")
 # The taps of all learners; they go with their modules.
@@ -42,7 +43,8 @@ class Alignment(NamedTuple):
 
     cosine, sd: mean and standard deviation of their cosine over samples, and over tokens, points or nodes where these have
     errors of their own. signal_norm, gradient_norm: of each, over all samples. signal_rank, gradient_rank: in how many
-    dimensions they lie, (Σ σ²)² / Σ σ⁴ with the singular values σ of all of them, one a row; 1 where a scalar error is sent.
+    dimensions they lie, (Σ σ²)² / Σ σ⁴ with the singular values σ of all of them, one a row; that of a signal B e of a scalar
+    error is 1. All are NaN of a tap below which nothing learns.
     """
 
     cosine: float
@@ -53,12 +55,16 @@ class Alignment(NamedTuple):
     gradient_rank: float
 
 
+_NOTHING = Alignment(*6 * (float("nan"),))
+
+
 class Learner(nn.Module):
     """The taps of a module and their feedback matrices. `feedback` makes it.
 
     B: the matrices by the names of the taps, with "/" in the place of "." and before a name that is a method of PyTorch's
-    dicts, as "update"; each (features of the tap, features of the error). `state_dict` keeps them, `to` moves them; the module
-    itself is no part of it. sources: of each parameter, what trains it.
+    dicts, as "update"; each (features of the tap, features of the error). One that taps share is called "shared", and has the
+    features of the widest; each tap takes its first rows, to the scale of its own width. `state_dict` keeps them, `to` moves
+    them; the module itself is no part of it. sources: of each parameter, what trains it.
     """
 
     def __init__(self, taps: Taps, rule: str, pathway: str, spread: Spread | None, nudge: Nudge) -> None:
@@ -70,6 +76,7 @@ class Learner(nn.Module):
         # Of each tap: how many leading axes are of samples, and the shape of the features behind them.
         self._rows: dict[str, int] = {}
         self._features: dict[str, torch.Size] = {}
+        self._scales: dict[str, float] = {}  # of the rows of a B that is shared
         self._frozen = {name: p for name, p in taps.model.named_parameters() if not p.requires_grad}
 
     def backward(self, loss: Tensor, target: Tensor | None = None, factor: float | None = None) -> None:
@@ -90,21 +97,13 @@ class Learner(nn.Module):
             parameter has been unfrozen since; an argument is missing, or the pathway does not read it.
         """
         taps = self._taps
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else quoted(loss)
-            raise LocalDFAError(f"loss: {found}; allowed: a tensor of one number")
-        if not loss.requires_grad:
-            raise LocalDFAError(
-                "the loss has no gradient: the output was detached, or the module ran under torch.no_grad(); allowed: a "
-                "forward pass that autograd follows"
-            )
+        _check_loss(loss)
         if target is not None and self.pathway != "drtp":
             raise LocalDFAError(f"target: pathway {self.pathway!r} does not read it; allowed: with 'drtp'")
         if (factor is None) is (self.pathway in _UNSIZED):
             what = "needs" if factor is None else "does not read"
             raise LocalDFAError(f"factor: pathway {self.pathway!r} {what} it, what the loss of one sample counts")
-        if factor is not None and not _positive(factor):
-            raise LocalDFAError(f"factor: {quoted(factor)}; allowed: a number above 0")
+        _check_factor(factor)
         if self.rule == "bp":
             loss.backward()
             return
@@ -132,50 +131,67 @@ class Learner(nn.Module):
         torch.autograd.backward(list(points.values()), signals)
 
     def alignment(
-        self, criterion: Callable[[Any, Tensor], Tensor], inputs: Any, target: Tensor, factor: float = 1.0
+        self, criterion: Callable[[Any, Tensor], Tensor], inputs: Any, target: Tensor, factor: float | None = None
     ) -> dict[str, Alignment]:
         """Compare what each tap sends down with the true gradient there; nothing learns, and no state changes.
 
-        Under `local` both are of the drive of a tap's neurons, under other rules of what the tap gives.
+        Under `local` both are of the drive of a tap's neurons, under other rules of what the tap gives. All taps have an entry,
+        in the order in which they are reached.
 
         Parameters
         ----------
         criterion: the loss, of what the module gives and the target.
         inputs: of the module: a tensor, a tuple of arguments or a dict of named ones.
-        factor: as in `backward`, for the norms of signals that do not carry the error's size.
+        factor: as in `backward`, for the norms of signals that do not carry the error's size; 1 if left out.
 
         Raises
         ------
         LocalDFAError
-            The rule sends nothing back, or the loss does not depend on the output.
+            The rule sends nothing back; the loss is none, or does not depend on the output; a tap was not reached, or twice; or
+            the pathway does not read `factor`.
         """
         taps = self._taps
         if self.rule not in PATHWAYS:
             raise LocalDFAError(f"alignment: under {self.rule!r} no error is sent back; allowed: {', '.join(PATHWAYS)}")
+        if factor is not None and self.pathway not in _UNSIZED:
+            raise LocalDFAError(f"factor: pathway {self.pathway!r} does not read it; allowed: with {' and '.join(_UNSIZED)}")
+        _check_factor(factor)
         _check_followed("alignment")
         taps.check_there()
         self._check_frozen()
         with taps.passing("measure"):
             loss = criterion(called(taps.model, inputs), target)
+            _check_loss(loss)
+            taps.check_reached()
             points = self._teachable(taps.points)
             if not points:
                 raise LocalDFAError("alignment: all that lies below the taps is frozen; allowed: where a tap teaches something")
             true = torch.autograd.grad(loss, list(points.values()), allow_unused=True)
-            error = taps.sent_back()
+            error, reached = taps.sent_back(), list(taps.points)
+        found = dict.fromkeys(reached, _NOTHING)
         with torch.no_grad():
-            carried = self._carried(error, self._answer(target, error), factor if self.pathway in _UNSIZED else None)
-            return {
-                name: _alignment(self._sent(name, point, carried), gradient, self._rows[name])
-                for (name, point), gradient in zip(points.items(), true, strict=True)
-            }
+            carried = self._carried(error, self._answer(target, error), factor)
+            for (name, point), gradient in zip(points.items(), true, strict=True):
+                own = torch.zeros_like(point) if gradient is None else gradient
+                found[name] = _alignment(self._sent(name, point, carried), own, self._rows[name])
+        return found
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that is learned or follows it, by name: of the module, and, after ``B:``, the feedback matrices."""
-        return {**self._taps.model.state_dict(), **{f"B:{name}": B for name, B in self.B.state_dict().items()}}
+        """All that is learned or follows it, by name: of the module, and, after ``B:``, the feedback matrices.
+
+        What a module adds to its state that is no tensor (``get_extra_state``) is left out.
+        """
+        of_module = {name: each for name, each in self._taps.model.state_dict().items() if isinstance(each, Tensor)}
+        return {**of_module, **{f"B:{name}": B for name, B in self.B.state_dict().items()}}
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """`tensors` as a run keeps them."""
-        return {name: tensor.cpu().numpy() for name, tensor in self.tensors().items()}
+        """`tensors` as a run keeps them; those of types that NumPy does not have, as bfloat16, in float32."""
+        return {name: _known(tensor).cpu().numpy() for name, tensor in self.tensors().items()}
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether its taps are in the module still."""
+        return self._taps.are_in_place
 
     def source_arrays(self) -> dict[str, np.ndarray]:
         """The parameters, and of each what trains it, in words, as a run keeps them."""
@@ -252,7 +268,9 @@ class Learner(nn.Module):
     def _matrix(self, name: str) -> Tensor:
         """B of a tap; of a shared one its first rows."""
         B = self.B[_key(name)] if _key(name) in self.B else self.B["shared"]
-        return B[: self._features[name].numel()]
+        rows = B[: self._features[name].numel()]
+        scale = self._scales.get(name, 1.0)
+        return rows if scale == 1 else scale * rows
 
     def _prepare(self, example: Any, inside: bool, several: bool, seed: int, drawn: FeedbackTable) -> None:
         """Run an example, and draw B of each tap as the core draws that of a hidden layer."""
@@ -282,6 +300,8 @@ class Learner(nn.Module):
             matrix = torch.from_numpy(random_matrix(drawn, rng, shape, sizes[name], widest, signs))
             self.B["shared" if drawn.shared else _key(name)] = nn.Parameter(matrix.to(point), requires_grad=learns)
             if drawn.shared:
+                bounds = {each: feedback_bound(drawn, own, widest) for each, own in sizes.items()}
+                self._scales = {each: bound / bounds[name] for each, bound in bounds.items()}
                 return
 
     def __repr__(self) -> str:
@@ -453,6 +473,29 @@ def _nudge(
     return Nudge(0.1 if beta is None else float(beta), nudging or "centered", relative is not False)
 
 
+def _check_loss(loss: Any) -> None:
+    """Refuse what no gradient could come from."""
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else quoted(loss)
+        raise LocalDFAError(f"loss: {found}; allowed: a tensor of one number")
+    if not loss.requires_grad:
+        raise LocalDFAError(
+            "the loss has no gradient: the output was detached, or the module ran under torch.no_grad(); allowed: a "
+            "forward pass that autograd follows"
+        )
+
+
+def _check_factor(factor: Any) -> None:
+    """Refuse what the loss of a sample cannot count."""
+    if factor is not None and not _positive(factor):
+        raise LocalDFAError(f"factor: {quoted(factor)}; allowed: a number above 0")
+
+
+def _known(tensor: Tensor) -> Tensor:
+    """A tensor of a type that NumPy has."""
+    return tensor.float() if tensor.is_floating_point() and tensor.dtype not in _OF_NUMPY else tensor
+
+
 def _positive(value: Any) -> bool:
     """Whether a value is a finite number above 0."""
     return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < float("inf")  # type: ignore[operator]
@@ -513,7 +556,7 @@ def _one_hot(target: Tensor | None, like: Tensor) -> Tensor:
             f"target: {strange[0]} is no index of {classes} classes; allowed: such, or an array of the shape of the output, "
             f"{tuple(like.shape)}, zero where there is no target"
         )
-    return nn.functional.one_hot(target, like.shape[-1]).to(like.dtype)
+    return nn.functional.one_hot(target.long(), like.shape[-1]).to(like.dtype)
 
 
 def _shared_axes(error: torch.Size, point: torch.Size, name: str) -> int:

@@ -19,6 +19,7 @@ SINGLE = (
 )
 
 Mode = Literal["learn", "prepare", "measure"]
+_Dropout = nn.modules.dropout._DropoutNd
 
 
 class Taps:
@@ -75,6 +76,11 @@ class Taps:
         self.forget()
 
     @property
+    def are_in_place(self) -> bool:
+        """Whether the module has the hooks still."""
+        return bool(self._handles)
+
+    @property
     def places(self) -> set[nn.Module]:
         """The submodules that have hooks, but for the module itself."""
         return {module for name, module in self._modules.items() if name}
@@ -89,15 +95,8 @@ class Taps:
         if not self._handles:
             raise LocalDFAError("the taps have been taken out of the module; allowed: before `remove()`")
 
-    def check_passed(self) -> None:
-        """Refuse a forward pass that signals could not go back through.
-
-        Raises
-        ------
-        LocalDFAError
-            The taps have been removed; one was not reached, or twice, or what it gave was changed in place.
-        """
-        self.check_there()
+    def check_reached(self) -> None:
+        """Refuse a forward pass in which a tap was not reached, or it or the output twice, by `LocalDFAError`."""
         if self._twice is not None:
             what = f"tap {self._twice!r}" if self._twice in self.names else f"output {self._twice!r}"
             raise LocalDFAError(
@@ -111,6 +110,18 @@ class Taps:
                     f"(model.train()) before each backward, one backward of the sum of all losses of that pass, and no pass of "
                     f"a compiled module before it got its taps"
                 )
+
+    def check_passed(self) -> None:
+        """Refuse a forward pass that signals could not go back through.
+
+        Raises
+        ------
+        LocalDFAError
+            The taps have been removed; one was not reached, or twice, or what it gave was changed in place.
+        """
+        self.check_there()
+        self.check_reached()
+        for name in self.names:
             if self._cuts and self.activity[name]._version != self._versions[name]:
                 raise LocalDFAError(
                     f"what tap {name!r} gives was changed in place by an operation behind it; allowed: that operation with "
@@ -178,6 +189,9 @@ class Taps:
             with torch.random.fork_rng(devices=devices), torch.enable_grad():
                 if not model.training:  # else there may be parts that are kept in evaluation mode, as frozen batch-norm
                     model.train()
+                if mode == "prepare":  # a mask is drawn, and made of no activity: on some devices the graph does not say so
+                    for module in model.modules():
+                        module.training &= not isinstance(module, _Dropout)
                 yield
         finally:
             vars(self).update(before)
