@@ -158,8 +158,14 @@ def several(run: Run, record: str | None = None) -> str:
     Of a run that is not finished, these are fewer than there are to be. record: which those keep that are shown; by default
     they are those of which something is measured.
     """
-    shown = (job for job, rows in run.rows_by_job.items() if (rows if record is None else job.keeps(record)))
-    numbers = sorted({*Counter(job.condition for job in shown).values()})
+    if record is not None:
+        return _several(job for job in run.jobs if job.keeps(record))
+    return _several(job for job, rows in run.rows_by_job.items() if rows)
+
+
+def _several(jobs: Iterable[Job]) -> str:
+    """`several`, of the trainings that are shown."""
+    numbers = sorted({*Counter(job.condition for job in jobs).values()})
     if numbers in ([], [1]):
         return ""
     return f"{numbers[0]} seeds" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
@@ -173,7 +179,10 @@ def means(run: Run) -> str:
 
 def seeds(run: Run, record: str | None = None) -> str:
     """How many seeds a figure shows, as a sentence of its caption; record: as of `several`."""
-    number = several(run, record)
+    return _with_bands(several(run, record))
+
+
+def _with_bands(number: str) -> str:
     if not number:
         return "One seed, so there are no bands."
     return f"Lines are means over {number}, bands reach from the lowest to the highest seed."
@@ -181,10 +190,10 @@ def seeds(run: Run, record: str | None = None) -> str:
 
 def band(run: Run) -> str:
     """What lines and bands of a figure over epochs are, as sentences of its caption."""
-    text, lengths = seeds(run), dict[str, set[int]]()
-    for job, rows in run.rows_by_job.items():
-        if rows:
-            lengths.setdefault(job.condition, set()).add(rows[-1]["epoch"])
+    measured = {job: rows for job, rows in run.rows_by_job.items() if rows}
+    text, lengths = _with_bands(_several(measured)), dict[str, set[int]]()
+    for job, rows in measured.items():
+        lengths.setdefault(job.condition, set()).add(rows[-1]["epoch"])
     if any(len(each) > 1 for each in lengths.values()):
         text += " Where seeds trained for different numbers of epochs, each epoch shows those that reached it."
     return text

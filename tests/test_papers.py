@@ -407,7 +407,9 @@ def test_figures_are_those_of_one_run_with_all_conditions(trained, tmp_path):
     assert other.name == "table1-comparison.png"
     assert other.is_file()
     (wide,) = paper.chosen(("wide",))
-    with pytest.raises(RunError, match="the figure of wide needs finished runs of dfa, bp: localdfa paper wide"):
+    with pytest.raises(
+        RunError, match=r"wide needs finished runs of dfa, bp: localdfa paper --of nobody2016 wide --out .*out$"
+    ):
         figures.draw(paper, wide.model_copy(update={"figures": ["errors"]}), out)
 
 

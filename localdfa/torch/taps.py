@@ -190,7 +190,8 @@ class Taps:
                 if not model.training:  # else there may be parts that are kept in evaluation mode, as frozen batch-norm
                     model.train()
                 if mode == "prepare":  # a mask is drawn, and made of no activity: on some devices the graph does not say so
-                    for module in model.modules():
+                    of_taps = {part for name in self.names for part in self._modules[name].modules()}
+                    for module in {*model.modules()} - of_taps:
                         module.training &= not isinstance(module, _Dropout)
                 yield
         finally:
