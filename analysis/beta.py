@@ -45,7 +45,8 @@ def figure(run: Run) -> style.Figure:
         Nothing is measured yet, or no error above zero; not one group of conditions that differ in β and nudging alone.
     """
     at = _sweep(run).points
-    layers = [{"layer": l + 1, **_swept(run, l, at)} for l in _layers.some(_layers.depth(run, at.values()))]
+    banded = bool(summary.several(run))
+    layers = [{"layer": l + 1, **_swept(run, l, at, banded)} for l in _layers.some(_layers.depth(run, at.values()))]
     if not any(error > 0 for layer in layers for own in ORDERS if own in layer for error in layer[own]["relative_error"]):
         raise RunError(f"{run.folder}: the figure beta has a logarithmic axis, and no error above zero is measured")
     with style.context():
@@ -76,8 +77,8 @@ def _at(setting: Setting) -> tuple[str, float]:
     return setting.phases.nudging, setting.phases.beta
 
 
-def _swept(run: Run, layer: int, at: dict[tuple[str, float], str]) -> dict[str, Any]:
-    """The error of a layer over β by nudging, its spread over seeds, and the slope."""
+def _swept(run: Run, layer: int, at: dict[tuple[str, float], str], banded: bool) -> dict[str, Any]:
+    """The error of a layer over β by nudging, where it is banded its spread over seeds, and the slope."""
     found: dict[str, Any] = {}
     measured = _nudging.before(run, "relative_error_to_dfa", layer, at)
     for nudging in ORDERS:
@@ -88,7 +89,7 @@ def _swept(run: Run, layer: int, at: dict[tuple[str, float], str]) -> dict[str, 
         error = [curve.mean[0] for curve in curves]
         value, fitted = slope(betas, error, [_EPSILON / beta for beta in betas])
         found[nudging] = {"beta": betas, "relative_error": error, "slope": value, "fitted": fitted}
-        if summary.several(run):
+        if banded:
             found[nudging] |= {"low": [curve.low[0] for curve in curves], "high": [curve.high[0] for curve in curves]}
     return found
 

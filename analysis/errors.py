@@ -63,14 +63,13 @@ def figure(run: Run) -> style.Figure:
 def _apart(found: Curves, names: list[str], rows: list[dict[str, Any]], what: Measure) -> style.Figure:
     """A panel for each condition, with the errors of the others behind, on the test set where there is one."""
     drawn, (panels,) = _many.panels(names, [_capital(what.label)], ["Epoch"])
-    lines: dict[str, style.Line2D] = {}
+    lines, behind = dict[str, style.Line2D](), _behind(rows, what)
     for axes, name in zip(panels, names, strict=True):
         for part, (colour, dashes) in _LOOKS.items():
             if name in found.get(part, {}):
                 curve, label = found[part][name], f"{_PARTS[part].lower()} {what.name}"
                 (lines[part],) = axes.plot(curve.x, curve.mean, color=colour, linestyle=dashes, label=label, zorder=3)
                 style.band(axes, label, curve.x, curve.low, curve.high, colour)
-        behind = _behind(rows, what)
         lines["others"] = _many.others(axes, name, found[behind], f"{_PARTS[behind].lower()} {what.name} of the others")
         style.epoch_axis(axes, rows)
         _stages.mark(axes, [row for row in rows if row["condition"] == name], names)

@@ -23,6 +23,7 @@ from localdfa.progress import Progress
 from localdfa.spec import Record, Setting
 from localdfa.spec.modules import PATHWAYS, RULES, model_of
 from localdfa.torch import Learner, feedback, tasks
+from localdfa.torch.learner import UNSIZED
 from localdfa.torch.taps import first
 from localdfa.training import Kept, Training, check_alike
 
@@ -163,12 +164,15 @@ class ModuleTrainer(Training):
         """Learn from one mini-batch; returns its loss."""
         self.optimiser.zero_grad()
         loss = self.task.loss(self.model(*batch.inputs), batch.target)
-        pathway = self.learner.pathway
-        target = batch.target if pathway == "drtp" else None
-        self.learner.backward(loss, target, 1 / batch.samples if pathway in ("drtp", "sign_error") else None)
+        target = batch.target if self.learner.pathway == "drtp" else None
+        self.learner.backward(loss, target, self._factor(batch))
         self.optimiser.step()
         self._steps += 1
         return loss.item()
+
+    def _factor(self, batch: tasks.Batch) -> float | None:
+        """What the loss of one sample counts in that of a mini-batch, for signals that do not carry the error's size."""
+        return 1 / batch.samples if self.learner.pathway in UNSIZED else None
 
     def measure(self) -> dict[str, Any]:
         row: dict[str, Any] = {
@@ -181,9 +185,8 @@ class ModuleTrainer(Training):
         if self.learner.rule in PATHWAYS:
             with self._drawing(PROBE), self._own_code():
                 batch = self.task.probe(self._keep.probe, generator(self.seed, PROBE))
-                factor = 1 / batch.samples if self.learner.pathway in ("drtp", "sign_error") else None
-                by_tap = self.learner.alignment(self.task.loss, batch.inputs, batch.target, factor).values()
-            columns = zip(*by_tap, strict=True)
+                aligned = self.learner.alignment(self.task.loss, batch.inputs, batch.target, self._factor(batch))
+            columns = zip(*aligned.values(), strict=True)
             row |= {key: [_number(value) for value in column] for key, column in zip(record.BY_TAP, columns, strict=True)}
         row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], "updates": self._steps, "seconds": self.seconds}
         self.rows.append(row)

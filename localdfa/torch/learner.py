@@ -23,7 +23,7 @@ from localdfa.torch.taps import Taps, called
 RULES = ("bp", "dfa", "drtp", "local", "shallow")
 _OF_NUMPY = (torch.float16, torch.float32, torch.float64)
 # Pathways whose signal does not carry the size of the error.
-_UNSIZED = ("drtp", "sign_error")
+UNSIZED = ("drtp", "sign_error")
 # The taps of all learners; they go with their modules.
 _hooked: "WeakSet[Taps]" = WeakSet()
 
@@ -100,7 +100,7 @@ class Learner(nn.Module):
         _check_loss(loss)
         if target is not None and self.pathway != "drtp":
             raise LocalDFAError(f"target: pathway {self.pathway!r} does not read it; allowed: with 'drtp'")
-        if (factor is None) is (self.pathway in _UNSIZED):
+        if (factor is None) is (self.pathway in UNSIZED):
             what = "needs" if factor is None else "does not read"
             raise LocalDFAError(f"factor: pathway {self.pathway!r} {what} it, what the loss of one sample counts")
         _check_factor(factor)
@@ -153,8 +153,8 @@ class Learner(nn.Module):
         taps = self._taps
         if self.rule not in PATHWAYS:
             raise LocalDFAError(f"alignment: under {self.rule!r} no error is sent back; allowed: {', '.join(PATHWAYS)}")
-        if factor is not None and self.pathway not in _UNSIZED:
-            raise LocalDFAError(f"factor: pathway {self.pathway!r} does not read it; allowed: with {' and '.join(_UNSIZED)}")
+        if factor is not None and self.pathway not in UNSIZED:
+            raise LocalDFAError(f"factor: pathway {self.pathway!r} does not read it; allowed: with {' and '.join(UNSIZED)}")
         _check_factor(factor)
         _check_followed("alignment")
         taps.check_there()
